@@ -1,0 +1,14 @@
+"""Daphne's way in: streams go to consumers, everything else to Django."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+# Consumers use models, so they come after Django is set up.
+from imports.live.routing import with_streams  # noqa: E402
+
+application = with_streams(django_application)

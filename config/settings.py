@@ -1,0 +1,232 @@
+"""All settings, what varies from place to place first.
+
+Everything that differs between machines comes from the environment; a value that cannot
+be used stops the process with a sentence.
+"""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- What varies -------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set SECRET_KEY; on your own machine `make demo` needs nothing.")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Off only where the site is served over plain HTTP, as `make demo` does on this machine.
+HTTPS_ONLY = env.bool("HTTPS_ONLY", not DEBUG)
+
+if "DATABASE_URL" not in env.ENVIRON:
+    raise ImproperlyConfigured(
+        "Set DATABASE_URL, as in postgres://user:password@host:5432/name; "
+        "on your own machine `make demo` needs nothing."
+    )
+DATABASES = {"default": env.db_url("DATABASE_URL")}
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://…")
+# Under Daphne every thread would keep a connection of its own open, so the web process
+# keeps none; the worker's line in the Procfile sets this.
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 0)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+
+# --- Imports -----------------------------------------------------------------
+
+MEGABYTES = 1024 * 1024
+
+IMPORT_MAX_UPLOAD_BYTES = env.int("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
+
+# What the process that opens a file may use. It is started for each file and killed when
+# it asks for more; every limit ends in a status with a code.
+IMPORT_READER = {
+    "memory_bytes": env.int("IMPORT_READER_MEMORY_BYTES", 400 * MEGABYTES),
+    "cpu_seconds": env.int("IMPORT_READER_CPU_SECONDS", 600),
+    "wall_seconds": env.int("IMPORT_READER_WALL_SECONDS", 1200),
+    "inflated_bytes": env.int("IMPORT_READER_INFLATED_BYTES", 1024 * MEGABYTES),
+    # Up to this inflated size calamine reads, ten times faster but with the whole sheet
+    # in memory; above it openpyxl does, row by row.
+    "calamine_bytes": env.int("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
+    "rows": 2_000_000,
+    "columns": 200,
+    "cell_length": 32_767,  # Excel's own limit.
+}
+# A reader silent for longer than this is taken for dead, and another begins where it stood.
+IMPORT_READER_SILENT_SECONDS = env.int("IMPORT_READER_SILENT_SECONDS", 8)
+
+# Rows staged in one transaction. A first small chunk moves the bar early.
+IMPORT_CHUNK_ROWS = 5_000
+# Rows written in one transaction: as many as this, but a small file is cut into about
+# twenty batches, so that its bar moves.
+IMPORT_BATCH_ROWS = 5_000
+IMPORT_BATCHES_A_FILE = 20
+# Batches of one import that may be in flight at once. Two keep a worker busy while one
+# commits; more would only let a large import crowd out a small one.
+IMPORT_BATCHES_IN_FLIGHT = env.int("IMPORT_BATCHES_IN_FLIGHT", 2)
+# A message older than this is taken for lost and sent again.
+IMPORT_RESEND_SECONDS = env.int("IMPORT_RESEND_SECONDS", 10)
+# How often each worker looks for what a lost message left behind, and says it is alive.
+IMPORT_RECOVERY_SECONDS = env.float("IMPORT_RECOVERY_SECONDS", 2.0)
+IMPORT_WORKER_SILENT_SECONDS = env.int("IMPORT_WORKER_SILENT_SECONDS", 8)
+# Without a commit for this long, a running import is shown as stalled.
+IMPORT_STALLED_SECONDS = 15
+# PostgreSQL evicts whoever waits, works or freezes longer than this inside a transaction.
+IMPORT_TIMEOUTS = {
+    "lock_timeout": env.str("IMPORT_LOCK_TIMEOUT", "500ms"),
+    "statement_timeout": env.str("IMPORT_STATEMENT_TIMEOUT", "30s"),
+    "idle_in_transaction_session_timeout": env.str("IMPORT_IDLE_TIMEOUT", "10s"),
+}
+# Judging a million rows against each other is one statement of up to a minute.
+IMPORT_SETTLE_TIMEOUT = "300s"
+
+# Live progress. A stream ends after its longest time and the browser asks again.
+IMPORT_POLL_SECONDS = env.float("IMPORT_POLL_SECONDS", 2.0)
+IMPORT_PING_SECONDS = env.float("IMPORT_PING_SECONDS", 15.0)
+IMPORT_STREAM_SECONDS = env.float("IMPORT_STREAM_SECONDS", 600.0)
+IMPORT_STREAMS_PER_USER = env.int("IMPORT_STREAMS_PER_USER", 20)
+IMPORT_STREAMS_PER_PROCESS = env.int("IMPORT_STREAMS_PER_PROCESS", 3_000)
+
+# --- Customers ---------------------------------------------------------------
+
+CUSTOMERS_PHONE_REGION = env.str("CUSTOMERS_PHONE_REGION", "GH")
+
+# --- The application ---------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_dramatiq",
+    "rest_framework",
+    "imports",
+    "customers",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = reverse_lazy("login")
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = reverse_lazy("login")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+LANGUAGE_CODE = "en"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # Nothing to collect on a developer's machine.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    # Web and worker share no disk, but they share PostgreSQL.
+    "imports": {"BACKEND": "imports.storage.DatabaseStorage"},
+}
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+
+# --- Security ----------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+X_FRAME_OPTIONS = "DENY"
+
+# --- REST --------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "imports.api.errors.error_response",
+}
+
+# --- Background jobs ---------------------------------------------------------
+
+
+def with_timeouts(url: str, seconds: float) -> str:
+    """The address of Redis, with an end to waiting for it."""
+    options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
+    return f"{url}{'&' if '?' in url else '?'}{options}"
+
+
+DRAMATIQ_BROKER = {
+    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "OPTIONS": {
+        # Options beside the address are ignored, so the timeouts are a part of it.
+        "url": with_timeouts(REDIS_URL, 1.5),
+        "namespace": "imports",
+        # Longer than anything of ours holds the GIL, and looked at on every command: left
+        # alone, Dramatiq gives a killed worker's messages back after thirteen minutes.
+        "heartbeat_timeout": 30_000,
+        "maintenance_chance": 1_000_000,
+    },
+    # No Retries: it keeps waiting messages in a worker's memory, where a restart of Redis
+    # freezes them. What must be done again is a row, and imports.recovery sends it again.
+    "MIDDLEWARE": [
+        "dramatiq.middleware.AgeLimit",
+        "dramatiq.middleware.TimeLimit",
+        "dramatiq.middleware.ShutdownNotifications",
+        "django_dramatiq.middleware.DbConnectionsMiddleware",
+        "imports.workers.WorkerLife",
+    ],
+}
+# It looks for modules named "tasks" unless told; then a worker starts, and does nothing.
+DRAMATIQ_AUTODISCOVER_MODULES = ["actors", "recovery"]
+
+# --- Logging -----------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}

@@ -1,0 +1,10 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("imports.pages.urls")),
+    path("api/", include("imports.api.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,12 @@
+"""The customers app: what is imported."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class CustomersConfig(AppConfig):
+    name = "customers"
+    verbose_name = _("Customers")
+
+    def ready(self) -> None:
+        from customers import importer  # noqa: F401  Registers itself.

@@ -1,0 +1,9 @@
+"""The imports app: a file becomes an ImportJob, and its rows records of any model."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ImportsConfig(AppConfig):
+    name = "imports"
+    verbose_name = _("Imports")

@@ -1,0 +1,94 @@
+"""What an app declares to have its model filled from files.
+
+    class Customers(Importer):
+        name = "customers"
+        model = Customer
+        columns = (Column("phone", aliases=("telephone",), required=True, clean=phone), …)
+
+    register(Customers)
+
+`imports` knows no model of the apps that use it; they come to it through `register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+# A spreadsheet cell as the reader hands it over. Dates and times arrive as ISO 8601 text.
+Cell = str | int | float | bool | None
+
+
+class Invalid(ValueError):
+    """One value that cannot be accepted, as a code and its parameters; words come later."""
+
+    def __init__(self, code: str, **params: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the file and the model field it fills.
+
+    `clean` turns a cell into the text PostgreSQL casts to the field's type, or None for an
+    empty cell, and raises Invalid; without it the model field's own rules are used. `lookup`
+    names the field of a related model that the cell holds, for a foreign key.
+    """
+
+    field: str
+    aliases: tuple[str, ...] = ()
+    required: bool = False
+    clean: Callable[[Cell], str | None] | None = None
+    unique: bool = False
+    lookup: str | None = None
+    example: str = ""
+
+
+class Importer:
+    """A model, and the columns of a file that fill it.
+
+    Rows are written set by set: `save()` and signals do not run, `after_batch` does.
+    """
+
+    name: ClassVar[str]
+    model: ClassVar[type[models.Model]]
+    columns: ClassVar[Sequence[Column]]
+    # Words for the codes that this importer's `clean` functions raise.
+    messages: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def after_batch(cls, ids: Sequence[Any]) -> None:
+        """Called after the commit with the keys of created and updated records.
+
+        At least once for every batch: it must bear to be called again.
+        """
+
+    @classmethod
+    def position(cls, field: str) -> int:
+        """Where a column's value stands in a staged row, counted from 0."""
+        return [column.field for column in cls.columns].index(field)
+
+
+_registered: dict[str, type[Importer]] = {}
+
+
+def register(importer: type[Importer]) -> type[Importer]:
+    """Make an importer known by its name; usable as a decorator. Call it in AppConfig.ready."""
+    if _registered.setdefault(importer.name, importer) is not importer:
+        raise ImproperlyConfigured(f"Two importers are named {importer.name!r}: rename one.")
+    return importer
+
+
+def get_importer(name: str) -> type[Importer]:
+    """The importer registered under `name`; KeyError if there is none."""
+    return _registered[name]
+
+
+def registered() -> list[type[Importer]]:
+    return list(_registered.values())

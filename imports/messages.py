@@ -1,0 +1,73 @@
+"""Words for codes: what went wrong and what to do about it.
+
+Codes are what is stored and sent; pages render these in the reader's language, programs
+and logs get the English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from imports.importer import get_importer
+
+OF_A_JOB = {
+    "empty_file": _("The file is empty. Choose the file that holds your rows."),
+    "not_a_spreadsheet": _(
+        "This is not a spreadsheet we can read. Save it as an Excel workbook (.xlsx) or as CSV."
+    ),
+    "old_excel_file": _("This is an old Excel file (.xls). Save it as .xlsx and upload that."),
+    "encrypted_file": _("The file is protected by a password. Save it without one."),
+    "damaged_file": _("The file is damaged. Open it in your spreadsheet program and save it anew."),
+    "unreadable_file": _("The file cannot be read. Save it anew as .xlsx or as CSV."),
+    "unknown_encoding": _("The text of this file cannot be read. Save it as CSV in UTF-8."),
+    "no_sheet": _("The workbook has no sheet with rows."),
+    "no_rows": _("The file has no rows below its headers."),
+    "too_large_inflated": _("The workbook unpacks to more than we read. Split it, or save as CSV."),
+    "too_many_rows": _("The file has too many rows. Split it into several files."),
+    "too_many_columns": _("The file has too many columns. Remove the ones you do not need."),
+    "cell_too_long": _("A cell of the file is longer than a spreadsheet allows."),
+    "too_much_memory": _(
+        "Reading this file needs more memory than we allow. Delete the empty rows and columns "
+        "that are formatted, or save it as CSV."
+    ),
+    "too_slow_to_read": _("Reading this file takes too long. Split it, or save it as CSV."),
+    "crashed_reader": _("Reading this file failed three times. Save it anew, or as CSV."),
+    "file_gone": _("The uploaded file is no longer there. Upload it again."),
+    "missing_columns": _("These columns were not recognised: %(columns)s. Name them so."),
+    "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
+}
+OF_A_ROW = {
+    "required": _("This must not be empty."),
+    "invalid": _("This value cannot be read."),
+    "invalid_choice": _("This is none of the values allowed here."),
+    "not_found": _("There is no record of this name."),
+    "forbidden_character": _("It holds a character that cannot be stored. Type it again."),
+    "rule_failed": _("This value could not be checked."),
+    "repeats_row": _("It repeats row %(row)s of the same file."),
+    "exists": _("It exists already."),
+    "matches_several": _("Its values belong to %(count)s different existing records."),
+    "gone": _("The record it matched has been deleted meanwhile. Import the row again."),
+    "refused_by_database": _("The database refused this row (%(sqlstate)s)."),
+    "crashed_worker": _("Writing this row failed again and again. Check its values."),
+}
+
+
+def of_job(code: str, params: Mapping[str, Any] | None) -> str:
+    return _fill(OF_A_JOB.get(code, code), params)
+
+
+def of_row(error: Mapping[str, Any], importer: str) -> str:
+    """The sentence for one error of a row."""
+    words = {**OF_A_ROW, **get_importer(importer).messages}
+    return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def _fill(words: Any, params: Mapping[str, Any] | None) -> str:
+    shown = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in (params or {}).items()
+    }
+    return str(words) % shown if shown else str(words)

@@ -1,0 +1,329 @@
+"""What an import is: its job, its batches, its rows, the bytes it came from, and the workers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from imports.statuses import FINAL, OnDuplicate, Outcome, Status, may_become
+from imports.storage import StoredChunk, StoredFile
+
+__all__ = [
+    "IdempotencyKey",
+    "ImportBatch",
+    "ImportJob",
+    "ImportRow",
+    "NotAllowed",
+    "StoredChunk",
+    "StoredFile",
+    "Worker",
+]
+
+# The only line of code that writes an import's status. One statement both looks and
+# moves, so of two processes racing here exactly one gets the row back.
+MOVE = """
+UPDATE imports_importjob
+   SET status = %(target)s, error_code = %(error_code)s, error_params = %(error_params)s::jsonb,
+       version = version + 1, updated_at = now(),
+       started_at = CASE WHEN %(is_work)s THEN coalesce(started_at, now()) ELSE started_at END,
+       phase_started_at = now(),
+       phase_rows = CASE WHEN %(target)s = 'CHECKING' THEN checked ELSE processed END,
+       progress_percent = CASE WHEN %(is_whole)s THEN 100 ELSE progress_percent END,
+       finished_at = CASE WHEN %(is_final)s THEN now() END
+ WHERE id = %(pk)s AND status = ANY(%(sources)s)
+RETURNING *
+"""
+
+
+class NotAllowed(Exception):
+    """The import's status does not allow this."""
+
+
+class ImportJobManager(models.Manager["ImportJob"]):
+    def move(
+        self,
+        pk: uuid.UUID,
+        target: Status,
+        *,
+        error_code: str | None = None,
+        error_params: dict[str, Any] | None = None,
+    ) -> ImportJob:
+        """Move an import to `target` and return it, or raise NotAllowed and change nothing."""
+        moved = self.raw(
+            MOVE,
+            {
+                "pk": pk,
+                "target": target,
+                "sources": may_become(target),
+                "is_work": target in {Status.CHECKING, Status.RUNNING},
+                "is_whole": target in {Status.COMPLETE, Status.UNDONE},
+                "is_final": target in FINAL,
+                "error_code": error_code,
+                "error_params": models.JSONField().get_prep_value(error_params),
+            },
+        )
+        if job := next(iter(moved), None):
+            return job
+        status = self.values_list("status", flat=True).get(pk=pk)
+        raise NotAllowed(f"An import that is {status} cannot become {target}.")
+
+    def waiting(self) -> models.QuerySet[ImportJob]:
+        """Files that wait for a worker, the next one first.
+
+        The smaller file goes first, unless one has waited for a minute.
+        """
+        overdue = Q(phase_started_at__lt=Now() - timedelta(minutes=1))
+        since = Case(When(overdue, then=F("phase_started_at")))
+        return self.filter(status=Status.QUEUED).order_by(
+            since.asc(nulls_last=True), "file_size", "created_at"
+        )
+
+    def abandoned(self) -> models.QuerySet[ImportJob]:
+        """Imports being checked whose reader has not been heard of for too long."""
+        silent = Now() - timedelta(seconds=settings.IMPORT_READER_SILENT_SECONDS)
+        return self.filter(
+            Q(reader_seen_at=None) | Q(reader_seen_at__lt=silent), status=Status.CHECKING
+        ).order_by("created_at")
+
+
+def import_storage() -> Storage:
+    return storages["imports"]
+
+
+class ImportJob(models.Model):
+    """One uploaded file on its way to records. Whatever is true of it is written here."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="imports",
+        verbose_name=_("owner"),
+    )
+    importer = models.CharField(_("importer"), max_length=50)
+    on_duplicate = models.CharField(
+        _("duplicates"), max_length=6, choices=OnDuplicate, default=OnDuplicate.SKIP
+    )
+    check_first = models.BooleanField(_("check first"), default=False)
+
+    file = models.FileField(_("file"), storage=import_storage, max_length=300)
+    file_name = models.CharField(_("file name"), max_length=255)
+    file_size = models.BigIntegerField(_("bytes"))
+    file_digest = models.CharField(_("SHA-256"), max_length=64)
+
+    status = models.CharField(_("status"), max_length=9, choices=Status, default=Status.QUEUED)
+    error_code = models.CharField(_("error"), max_length=50, null=True)
+    error_params = models.JSONField(_("error details"), null=True)
+    version = models.IntegerField(_("version"), default=1)  # Rises with every committed change.
+    run = models.IntegerField(_("run"), default=1)  # Progress never goes back within one.
+
+    # How the file was read: {"format", "sheet", "encoding", "delimiter"}, and which of its
+    # columns is which: {"header_row", "headers", "positions", "missing"}.
+    opened = models.JSONField(_("read as"), null=True)
+    layout = models.JSONField(_("columns"), null=True)
+
+    # Rises whenever checking starts anew, so that a late reader can never add a row.
+    check_round = models.IntegerField(default=0)
+    rows_read = models.IntegerField(default=0)  # The last of the file's rows that is staged.
+    reader_seen_at = models.DateTimeField(null=True)  # Spares a second reader; decides nothing.
+    attempts = models.IntegerField(default=0)  # Of reading, not ended in order: violent deaths.
+
+    total = models.PositiveIntegerField(_("rows"), null=True)
+    checked = models.PositiveIntegerField(_("checked"), default=0)
+    processed = models.PositiveIntegerField(_("processed"), default=0)
+    created = models.PositiveIntegerField(_("created"), default=0)
+    updated = models.PositiveIntegerField(_("updated"), default=0)
+    unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
+    skipped = models.PositiveIntegerField(_("skipped"), default=0)
+    failed = models.PositiveIntegerField(_("refused"), default=0)
+    progress_percent = models.PositiveSmallIntegerField(_("progress"), default=0)
+
+    created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    phase_started_at = models.DateTimeField(auto_now_add=True)
+    phase_rows = models.IntegerField(default=0)  # Done when the phase began.
+    settled_at = models.DateTimeField(_("judged"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
+
+    objects = ImportJobManager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        permissions = (
+            ("view_all", _("Can see every import")),
+            ("control_all", _("Can start and stop every import")),
+        )
+        indexes = (
+            models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),
+            models.Index(
+                fields=["created_at"],
+                name="import_unfinished",
+                condition=~Q(status__in=sorted(FINAL)),
+            ),
+        )
+        constraints = (
+            models.CheckConstraint(
+                name="import_status_known", condition=Q(status__in=Status.values)
+            ),
+            models.CheckConstraint(
+                name="import_each_row_one_outcome",
+                condition=Q(
+                    processed=F("created")
+                    + F("updated")
+                    + F("unchanged")
+                    + F("skipped")
+                    + F("failed")
+                ),
+            ),
+            models.CheckConstraint(
+                name="import_processed_were_checked", condition=Q(processed__lte=F("checked"))
+            ),
+            models.CheckConstraint(
+                name="import_total_is_all_checked",
+                condition=Q(total=None) | Q(total=F("checked")),
+            ),
+            models.CheckConstraint(
+                name="import_complete_means_every_row",
+                condition=~Q(status=Status.COMPLETE) | Q(processed=F("total")),
+            ),
+            models.CheckConstraint(
+                name="import_final_means_finished",
+                condition=Q(status__in=sorted(FINAL), finished_at__isnull=False)
+                | (~Q(status__in=sorted(FINAL)) & Q(finished_at=None)),
+            ),
+            models.CheckConstraint(
+                name="import_failed_says_why",
+                condition=~Q(status=Status.FAILED) | Q(error_code__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="import_whole_means_final",
+                condition=Q(progress_percent__lt=100)
+                | Q(progress_percent=100, status__in=sorted({*FINAL, Status.UNDOING})),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+class ImportBatch(models.Model):
+    """Rows that are written together, in one transaction, exactly once."""
+
+    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="batches")
+    number = models.PositiveIntegerField(_("number"))
+    first_row = models.PositiveIntegerField(_("first row"))
+    last_row = models.PositiveIntegerField(_("last row"))
+    rows = models.PositiveIntegerField(_("rows"))  # That had no outcome when it was planned.
+    sent_at = models.DateTimeField(_("asked for"), null=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    applied_at = models.DateTimeField(_("written"), null=True)
+    announced_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)  # Not ended in order.
+    worker = models.CharField(_("worker"), max_length=100, blank=True)
+
+    class Meta:
+        ordering = ("number",)
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        constraints = (
+            models.UniqueConstraint(fields=["job", "number"], name="batch_number_unique"),
+            models.CheckConstraint(
+                name="batch_first_to_last", condition=Q(first_row__lte=F("last_row"))
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.first_row}-{self.last_row}"
+
+
+class ImportRow(models.Model):
+    """One row of the file, staged. The largest table: every byte here counts.
+
+    No foreign key in the database, to it or from it: that would double the time COPY takes.
+    Deletion is the purge's work.
+    """
+
+    pk = models.CompositePrimaryKey("job_id", "number")
+    job = models.ForeignKey(
+        ImportJob, models.DO_NOTHING, related_name="rows", db_constraint=False, db_index=False
+    )
+    number = models.IntegerField(_("row"))  # The spreadsheet's own.
+    # Only where it differs from the batch's: no mark on rows that go well.
+    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, null=True)
+    matched = models.BooleanField(_("exists"), db_default=False)  # target_id exists already.
+    target_id = models.TextField(_("record"), null=True)  # The key it gets, or the one it matched.
+    cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
+    before = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
+    errors = models.JSONField(_("errors"), null=True)
+    cells = models.JSONField(_("cells"), null=True)  # As read; refused rows only.
+
+    class Meta:
+        verbose_name = _("row")
+        verbose_name_plural = _("rows")
+        indexes = (
+            # Reports and pages ask for what went wrong, which is little of a large table.
+            models.Index(
+                fields=["job", "outcome", "number"],
+                name="row_exceptions",
+                condition=Q(outcome__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class IdempotencyKey(models.Model):
+    """A client's own name for one upload, so that asking again changes nothing.
+
+    Inserted before anything is stored: of simultaneous posts all but one wait for it.
+    """
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)  # Of the body: the same key with another is an error.
+    job = models.ForeignKey(ImportJob, models.CASCADE, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["owner", "key"], name="idempotency_key_unique"),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Worker(models.Model):
+    """A worker process, for as long as it keeps saying so."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(_("name"), max_length=100)  # host:pid
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    seen_at = models.DateTimeField(_("seen"), auto_now_add=True)
+    doing = models.JSONField(_("doing"), default=list)  # What its threads are at, in words.
+
+    class Meta:
+        ordering = ("-seen_at",)
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return self.name

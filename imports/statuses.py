@@ -1,0 +1,62 @@
+"""The life of an import, in one table."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Status(models.TextChoices):
+    QUEUED = "QUEUED", _("Waiting for a worker")
+    CHECKING = "CHECKING", _("Checking rows")  # Read, cleaned, validated and staged.
+    MAPPING = "MAPPING", _("Columns needed")  # Someone must say which column is which.
+    READY = "READY", _("Ready to start")  # Checked, nothing written.
+    RUNNING = "RUNNING", _("Importing")  # Written batch by batch.
+    PAUSED = "PAUSED", _("Paused")  # Batches already written stay written.
+    COMPLETE = "COMPLETE", _("Complete")  # Every row has an outcome.
+    CANCELLED = "CANCELLED", _("Cancelled")  # Batches already written stay written.
+    FAILED = "FAILED", _("Failed")  # It could not go on; error_code says why.
+    UNDOING = "UNDOING", _("Undoing")  # Not cancellable.
+    UNDONE = "UNDONE", _("Undone")  # Rows edited or used since are kept and listed.
+
+
+S = Status
+MAY_BECOME: dict[Status, set[Status]] = {
+    S.QUEUED: {S.CHECKING, S.CANCELLED, S.FAILED},
+    S.CHECKING: {S.MAPPING, S.READY, S.RUNNING, S.CANCELLED, S.FAILED},
+    S.MAPPING: {S.QUEUED, S.CANCELLED},
+    S.READY: {S.RUNNING, S.QUEUED, S.CANCELLED},
+    S.RUNNING: {S.PAUSED, S.COMPLETE, S.CANCELLED, S.FAILED},
+    S.PAUSED: {S.RUNNING, S.CANCELLED},
+    S.COMPLETE: {S.UNDOING},
+    S.CANCELLED: {S.UNDOING},
+    S.FAILED: {S.UNDOING, S.QUEUED, S.RUNNING},  # The last two are a retry.
+    S.UNDOING: {S.UNDONE, S.FAILED},
+    S.UNDONE: set(),
+}
+
+# Nothing more happens by itself: streams end here, and finished_at is set.
+FINAL = frozenset({S.COMPLETE, S.CANCELLED, S.FAILED, S.UNDONE})
+
+
+def may_become(target: Status) -> list[Status]:
+    """The statuses from which an import may move to `target`."""
+    return [status for status, targets in MAY_BECOME.items() if target in targets]
+
+
+class Outcome(models.TextChoices):
+    """What became of one row."""
+
+    CREATED = "created", _("Created")
+    UPDATED = "updated", _("Updated")
+    UNCHANGED = "unchanged", _("Unchanged")
+    SKIPPED = "skipped", _("Skipped")  # It exists already, and the policy is to skip.
+    FAILED = "failed", _("Refused")
+
+
+class OnDuplicate(models.TextChoices):
+    """What to do with a row whose customer exists already."""
+
+    SKIP = "skip", _("Skip it, and leave what exists as it is")
+    UPDATE = "update", _("Update what exists with the row")
+    FAIL = "fail", _("Refuse the row")

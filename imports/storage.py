@@ -1,0 +1,124 @@
+"""Uploaded files in PostgreSQL, in chunks, behind Django's Storage API.
+
+Web and worker share no disk, but they share the database; and a file stored in the same
+transaction as its import is never left behind without it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import IO
+
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage
+from django.db import models, transaction
+from django.utils.deconstruct import deconstructible
+
+CHUNK_BYTES = 512 * 1024  # Read and written one at a time, so memory stays small.
+
+
+class StoredFile(models.Model):
+    """An uploaded file, kept in PostgreSQL, which web and worker share."""
+
+    name = models.CharField(max_length=300, unique=True)
+    size = models.BigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StoredChunk(models.Model):
+    """A piece of a stored file."""
+
+    file = models.ForeignKey(StoredFile, models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["file", "number"], name="stored_chunk_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.file_id}/{self.number}"
+
+
+class StoredReader(io.RawIOBase):
+    """A stored file as a stream; holds one chunk at a time."""
+
+    def __init__(self, stored: StoredFile) -> None:
+        self.size = stored.size
+        self._stored_id = stored.pk
+        self._position = 0
+        self._number: int | None = None
+        self._chunk = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self._position >= self.size:
+            return 0
+        number, offset = divmod(self._position, CHUNK_BYTES)
+        piece = self._load(number)[offset : offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def _load(self, number: int) -> bytes:
+        if number != self._number:
+            chunk = StoredChunk.objects.get(file=self._stored_id, number=number)
+            self._chunk, self._number = bytes(chunk.content), number
+        return self._chunk
+
+
+@deconstructible
+class DatabaseStorage(Storage):
+    def _open(self, name: str, mode: str = "rb") -> File:
+        if mode != "rb":
+            raise ValueError("Stored files are written once, by save(); open them with 'rb'.")
+        stored = StoredFile.objects.filter(name=name).first()
+        if stored is None:
+            raise FileNotFoundError(f"No stored file is named {name}.")
+        return File(io.BufferedReader(StoredReader(stored), CHUNK_BYTES), name)
+
+    def _save(self, name: str, content: File | IO[bytes]) -> str:
+        file = content if isinstance(content, File) else ContentFile(content.read())
+        with transaction.atomic():
+            stored = StoredFile.objects.create(name=name, size=0)
+            for number, chunk in enumerate(_cut(file)):
+                StoredChunk.objects.create(file=stored, number=number, content=chunk)
+                stored.size += len(chunk)
+            stored.save(update_fields=["size"])
+        return name
+
+    def delete(self, name: str) -> None:
+        StoredFile.objects.filter(name=name).delete()
+
+    def exists(self, name: str) -> bool:
+        return StoredFile.objects.filter(name=name).exists()
+
+    def size(self, name: str) -> int:
+        return StoredFile.objects.values_list("size", flat=True).get(name=name)
+
+    def url(self, name: str) -> str:
+        raise NotImplementedError("Stored files have no address; they are sent by a view.")
+
+
+def _cut(file: File) -> Iterator[bytes]:
+    """The file's bytes in pieces of CHUNK_BYTES each, the last one shorter."""
+    file.seek(0)
+    return iter(lambda: file.read(CHUNK_BYTES), b"")
