@@ -1,0 +1,149 @@
+"""Cells to values or errors: every row is cleaned and judged by itself, by the importer.
+
+Whether it repeats another row or clashes with an existing record is settled later, for all
+rows at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import BooleanField, Field
+
+from imports.importer import Cell, Column, Importer, Invalid
+from imports.pipeline.reading import Row
+
+Clean = Callable[[Cell], str | None]
+RowError = dict[str, Any]  # {"column", "code", "params", "value"}
+SHOWN_LENGTH = 200  # Of a bad value, in its error.
+# PostgreSQL's text holds neither; JSON from a hostile file may.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row that can be staged: its values in the importer's order, or what is wrong with it."""
+
+    number: int
+    cleaned: list[str | None] | None
+    errors: list[RowError] | None = None
+    cells: list[Cell] | None = None
+
+
+class Checker:
+    """Checks the rows of one file, whose fields stand at `positions`."""
+
+    def __init__(self, importer: type[Importer], positions: dict[str, int]) -> None:
+        self._steps = [
+            (positions.get(column.field, -1), clean_of(importer, column), column)
+            for column in importer.columns
+        ]
+        self._lookups = [
+            (index, column) for index, column in enumerate(importer.columns) if column.lookup
+        ]
+        self._model = importer.model
+
+    def check(self, rows: Sequence[Row]) -> list[CheckedRow]:
+        checked = [self._check_row(number, cells) for number, cells in rows]
+        for index, column in self._lookups:
+            checked = self._look_up(checked, index, column)
+        return checked
+
+    def _check_row(self, number: int, cells: list[Cell]) -> CheckedRow:
+        values: list[str | None] = []
+        errors: list[RowError] = []
+        width = len(cells)
+        for position, clean, column in self._steps:
+            cell = cells[position] if 0 <= position < width else None
+            try:
+                value = clean(cell)
+            except Invalid as invalid:
+                errors.append(_error(column, cell, invalid))
+                value = None
+            except Exception as error:  # A rule with a bug costs this row, not the import.
+                invalid = Invalid("rule_failed", error=type(error).__name__)
+                errors.append(_error(column, cell, invalid))
+                value = None
+            else:
+                if value is None and column.required:
+                    errors.append(_error(column, cell, Invalid("required")))
+            values.append(value)
+        # An importer's own rule may let through what PostgreSQL would refuse for the whole chunk.
+        if not errors and UNSTORABLE.search("".join(filter(None, values))):
+            errors = [
+                _error(column, value, Invalid("forbidden_character"))
+                for value, (_, _, column) in zip(values, self._steps, strict=True)
+                if value and UNSTORABLE.search(value)
+            ]
+        if errors:
+            return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
+        return CheckedRow(number, values)
+
+    def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
+        """Natural keys to primary keys, one query for all rows; what is not there is an error."""
+        related = self._model._meta.get_field(column.field).related_model
+        wanted = {row.cleaned[index] for row in rows if row.cleaned} - {None}
+        found = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
+        keys = {str(natural): str(pk) for natural, pk in found.values_list(column.lookup, "pk")}
+        return [_resolve(row, index, column, keys) for row in rows]
+
+
+def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) -> CheckedRow:
+    if row.cleaned is None or (natural := row.cleaned[index]) is None:
+        return row
+    if natural in keys:
+        row.cleaned[index] = keys[natural]
+        return row
+    error = _error(column, natural, Invalid("not_found"))
+    return CheckedRow(row.number, None, [error], [storable(value) for value in row.cleaned])
+
+
+def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
+    value = "" if cell is None else storable(str(cell))[:SHOWN_LENGTH]
+    return {
+        "column": column.field,
+        "code": invalid.code,
+        "params": invalid.params,
+        "value": value,
+    }
+
+
+def storable(cell: Cell) -> Cell:
+    return UNSTORABLE.sub("\ufffd", cell) if isinstance(cell, str) else cell
+
+
+@cache
+def clean_of(importer: type[Importer], column: Column) -> Clean:
+    """The column's own rule, or that of the field its values go to."""
+    if column.clean is not None:
+        return column.clean
+    field = importer.model._meta.get_field(column.field)
+    if column.lookup:
+        field = field.related_model._meta.get_field(column.lookup)
+    return _rule_of_field(field)
+
+
+def _rule_of_field(field: Field) -> Clean:
+    def clean(cell: Cell) -> str | None:
+        text = cell.strip() if isinstance(cell, str) else cell
+        if text is None or text == "":
+            return None
+        if isinstance(text, str) and UNSTORABLE.search(text):
+            raise Invalid("forbidden_character")
+        if isinstance(field, BooleanField) and isinstance(text, str):
+            text = text.capitalize()  # Django knows "True", spreadsheets write TRUE and true.
+        try:
+            value = field.to_python(text)
+            field.run_validators(value)
+        except (ValidationError, OverflowError) as error:
+            raise Invalid("invalid", type=field.get_internal_type()) from error
+        if field.choices and value not in dict(field.flatchoices):
+            raise Invalid("invalid_choice")
+        return str(value)
+
+    return clean

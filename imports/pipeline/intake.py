@@ -1,0 +1,191 @@
+"""One file from its first byte to settled rows: reads, recognises, checks, stages, settles.
+
+Can be asked for again at any time: it goes on where the cursor stands. A reader beside us
+is spared by the heartbeat, and refused by the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import F
+from django.db.models.functions import Greatest, Now
+
+from imports.importer import Importer, get_importer
+from imports.models import ImportBatch, ImportJob, ImportRow
+from imports.pipeline.checking import Checker
+from imports.pipeline.columns import Layout, recognise
+from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
+from imports.pipeline.settling import settle
+from imports.pipeline.staging import stage
+from imports.pipeline.target import target_of
+from imports.pipeline.transactions import (
+    Interrupted,
+    Stopped,
+    short_transaction,
+    sooner_or_later,
+    sqlstate,
+)
+from imports.statuses import Status
+
+Tell = Callable[[ImportJob], None]
+
+READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
+FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
+
+
+def check_file(
+    job_id: UUID, *, tell: Tell, should_stop: Callable[[], bool] = lambda: False
+) -> ImportJob | None:
+    """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
+
+    `tell` is called after each commit. When `should_stop` says so, it ends between two
+    chunks and leaves the rest to whoever asks next. Raises Interrupted when nobody is to
+    blame and it should be asked for again.
+    """
+    job = begin(job_id)
+    if job is None or job.status != Status.CHECKING:
+        return job
+    tell(job)
+    try:
+        return _check(job, tell, should_stop)
+    except Unreadable as error:
+        return fail(job, error.code, error.params)
+    except FileNotFoundError:
+        return fail(job, "file_gone", {})
+    except DatabaseError as error:
+        # An importer's rule has let through what is no value at all.
+        return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
+    except ReaderDied:
+        hand_over(job, died=True)  # Maybe the file, maybe not: counted, and tried again.
+    except Stopped:
+        pass  # Cancelled, or another reader was quicker.
+    except Interrupted:
+        hand_over(job)
+        raise
+    return None
+
+
+def begin(job_id: UUID) -> ImportJob | None:
+    """Take an import that nobody reads; its attempt is counted before the file is opened."""
+    with short_transaction():
+        free = ImportJob.objects.waiting() | ImportJob.objects.abandoned()
+        job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
+        if job is None:
+            return None
+        if job.status == Status.QUEUED:
+            start_anew(job)
+        elif job.attempts >= READER_DEATHS:
+            return ImportJob.objects.move(job_id, Status.FAILED, error_code="crashed_reader")
+        mine = ImportJob.objects.filter(pk=job_id)
+        mine.update(attempts=F("attempts") + 1, reader_seen_at=Now())
+        return mine.get()
+
+
+def start_anew(job: ImportJob) -> None:
+    """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
+    ImportRow.objects.filter(job=job).delete()
+    ImportBatch.objects.filter(job=job).delete()
+    nothing = dict.fromkeys(
+        ("rows_read", "attempts", "checked", "processed", "created", "updated", "unchanged"), 0
+    )
+    ImportJob.objects.filter(pk=job.pk).update(
+        **nothing, skipped=0, failed=0, total=None, check_round=F("check_round") + 1
+    )
+    ImportJob.objects.move(job.pk, Status.CHECKING)
+
+
+def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> ImportJob | None:
+    importer = get_importer(job.importer)
+    target = target_of(importer)
+    limits, still_here = Limits.from_settings(), partial(_still_here, job)
+    with (
+        job.file.storage.open(job.file.name) as file,
+        open_rows(file, after=job.rows_read, limits=limits, while_waiting=still_here) as reader,
+    ):
+        layout = Layout(**job.layout) if job.layout and job.rows_read else None
+        for chunk in _growing(reader, job):
+            if layout is None and chunk.rows:
+                layout = _recognise(job, importer, reader, chunk.rows[0])
+                if layout.missing:
+                    return _ask_for_columns(job, layout)
+            rows = [row for row in chunk.rows if row[0] > layout.header_row] if layout else []
+            checked = Checker(importer, layout.positions).check(rows) if rows else []
+            job = stage(job, target, checked, upto=chunk.last_row, fraction=chunk.fraction)
+            tell(job)
+            if should_stop():
+                hand_over(job)
+                return None
+    return settle(job)
+
+
+def _growing(reader: Reader, job: ImportJob) -> Iterator[Chunk]:
+    """The reader's chunks put together: small ones at first, large ones when there is much."""
+    rows: list[Row] = []
+    staged = 0
+    for chunk in reader:
+        rows += chunk.rows
+        enough = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
+        is_last = chunk.fraction >= 1 and not chunk.rows
+        if len(rows) >= enough or is_last:
+            yield Chunk(rows, chunk.fraction, chunk.last_row)
+            staged += len(rows)
+            rows = []
+
+
+def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, row: Row) -> Layout:
+    """Find out which column is which, and keep that for whoever goes on after us."""
+    layout = recognise(row, importer)
+    found = {"layout": asdict(layout), "opened": asdict(reader.opened)}
+    if not _mine(job).filter(rows_read=0).update(**found):
+        raise Stopped
+    return layout
+
+
+def _ask_for_columns(job: ImportJob, layout: Layout) -> ImportJob | None:
+    return _leave(job, Status.MAPPING, "missing_columns", {"columns": layout.missing})
+
+
+def fail(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
+    """Give the file up, unless someone else has decided on it meanwhile."""
+    return _leave(job, Status.FAILED, code, params)
+
+
+def _leave(job: ImportJob, target: Status, code: str, params: dict[str, Any]) -> ImportJob | None:
+    with short_transaction():
+        if not _mine(job).update(reader_seen_at=None, attempts=0):
+            return None  # The row is ours until the commit, so nobody comes in between.
+        return ImportJob.objects.move(job.pk, target, error_code=code, error_params=params)
+
+
+def hand_over(job: ImportJob, *, died: bool = False) -> None:
+    """Let the next reader begin at once; an attempt that ended in order is not counted."""
+    attempts = F("attempts") if died else Greatest(F("attempts") - 1, 0)
+
+    def let_go() -> None:
+        with short_transaction(durable=False):
+            _mine(job).update(reader_seen_at=None, attempts=attempts)
+
+    sooner_or_later(let_go)
+
+
+def _still_here(job: ImportJob) -> None:
+    if not _mine(job).update(reader_seen_at=Now()):
+        raise Stopped  # Cancelled, or begun anew: there is no need to read on.
+
+
+def _mine(job: ImportJob) -> Any:
+    return ImportJob.objects.filter(pk=job.pk, status=Status.CHECKING, check_round=job.check_round)
+
+
+def due() -> list[UUID]:
+    """Imports that could be checked now, in order: what was abandoned, then what waits."""
+    abandoned = ImportJob.objects.abandoned().values_list("pk", flat=True)
+    waiting = ImportJob.objects.waiting().values_list("pk", flat=True)
+    return [*abandoned, *waiting[:10]]

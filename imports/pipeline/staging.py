@@ -1,0 +1,91 @@
+"""Values to staged rows, cursor by cursor.
+
+A chunk of rows and the cursor that says "read up to here" commit together, and the cursor
+moves by compare-and-set: whoever reads the same file beside us, or an old mapping of it,
+can add no row.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.db import connection
+
+from imports.models import ImportJob
+from imports.pipeline.checking import CheckedRow
+from imports.pipeline.target import Target
+from imports.pipeline.transactions import Stopped, short_transaction
+from imports.statuses import Outcome
+
+CHECKING_PERCENT = 33  # Checking is the first third of the way, writing the rest.
+
+MOVE_CURSOR = """
+UPDATE imports_importjob
+   SET rows_read = %(upto)s, checked = checked + %(rows)s, failed = failed + %(refused)s,
+       processed = processed + %(refused)s, version = version + 1, updated_at = now(),
+       reader_seen_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
+       attempts = 1  -- What makes progress is not what kills its readers.
+ WHERE id = %(job)s AND status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s
+RETURNING *
+"""
+COPY = """
+COPY imports_importrow (job_id, number, outcome, target_id, cleaned, errors, cells)
+FROM STDIN
+"""
+# A value inside an array inside COPY's text format: quoted once for each.
+IN_ARRAY = str.maketrans({"\\": r"\\\\", '"': r"\\" + '"', "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def stage(
+    job: ImportJob, target: Target, rows: Sequence[CheckedRow], *, upto: int, fraction: float
+) -> ImportJob:
+    """Add `rows` and move the cursor from where `job` saw it to `upto`, or raise Stopped.
+
+    Returns the job as that left it.
+    """
+    refused = sum(row.errors is not None for row in rows)
+    cursor_move = {
+        "job": job.pk,
+        "round": job.check_round,
+        "at": job.rows_read,
+        "upto": upto,
+        "rows": len(rows),
+        "refused": refused,
+        "percent": int(CHECKING_PERCENT * fraction),
+    }
+    with short_transaction():
+        moved = next(iter(ImportJob.objects.raw(MOVE_CURSOR, cursor_move)), None)
+        if moved is None:
+            raise Stopped
+        keys = iter(target.draw_keys(len(rows) - refused))
+        copy(_lines(job, rows, keys))
+    return moved
+
+
+def copy(lines: Iterable[str]) -> None:
+    # Complete in memory before COPY begins: no timeout reaches a client that stops inside it.
+    content = io.StringIO("".join(lines))
+    if content.getvalue():
+        with connection.cursor() as cursor:
+            cursor.copy_expert(COPY, content)
+
+
+def _lines(job: ImportJob, rows: Iterable[CheckedRow], keys: Iterator[str]) -> Iterator[str]:
+    for row in rows:
+        if row.cleaned is not None:
+            values = ",".join(["NULL" if v is None else _quoted(v) for v in row.cleaned])
+            yield f"{job.pk}\t{row.number}\t\\N\t{next(keys)}\t{{{values}}}\t\\N\t\\N\n"
+        else:
+            errors, cells = _json(row.errors), _json(row.cells)
+            yield f"{job.pk}\t{row.number}\t{Outcome.FAILED}\t\\N\t\\N\t{errors}\t{cells}\n"
+
+
+def _quoted(value: str) -> str:
+    return f'"{value.translate(IN_ARRAY)}"'
+
+
+def _json(value: object) -> str:
+    return json.dumps(value).translate(IN_COPY)

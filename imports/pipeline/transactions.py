@@ -1,0 +1,120 @@
+"""What every step of the pipeline shares: short transactions, and whom an error blames."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+from django.conf import settings
+from django.db import DatabaseError, Error, connection, transaction
+
+# PostgreSQL evicts whoever waits, works or freezes for too long. It cannot see a client
+# that freezes inside COPY; for that the session carries its longest time in its name, and
+# `end_frozen_sessions` reads it.
+LIMIT_TIME = """
+SET LOCAL lock_timeout = %(lock_timeout)s;
+SET LOCAL statement_timeout = %(statement_timeout)s;
+SET LOCAL idle_in_transaction_session_timeout = %(idle_in_transaction_session_timeout)s;
+SET LOCAL application_name = %(application_name)s;
+SET LOCAL synchronous_commit = %(synchronous_commit)s;
+SET LOCAL jit = off
+"""
+LONGEST_IDLE_OF_A_STEP = "imports step, at most %s s"
+END_FROZEN = r"""
+SELECT pg_terminate_backend(pid)
+  FROM pg_stat_activity
+ WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+   AND application_name ~ '^imports step, at most \d+ s$'
+   AND xact_start < now() - substring(application_name FROM '\d+')::int * interval '1 second'
+"""
+
+
+class Interrupted(Exception):
+    """A deadlock, a timeout, a lost connection: nobody's fault, the whole step is done again.
+
+    Its text is the SQLSTATE.
+    """
+
+
+class Stopped(Exception):
+    """The import is no longer in the status this step works in, so the step rolls back."""
+
+
+@contextmanager
+def short_transaction(*, durable: bool = True, **limits: str) -> Iterator[None]:
+    """One step: a transaction that PostgreSQL ends when it takes too long.
+
+    `limits` replace single entries of settings.IMPORT_TIMEOUTS. Without `durable` the commit
+    does not wait for the disk: for what a crash of PostgreSQL may take back.
+    Raises Interrupted for what blames nobody; a data or constraint error leaves as it is.
+    """
+    timeouts = settings.IMPORT_TIMEOUTS | limits
+    name = LONGEST_IDLE_OF_A_STEP % _longest_seconds(timeouts)
+    commit = "on" if durable else "off"
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute(
+                LIMIT_TIME, timeouts | {"application_name": name, "synchronous_commit": commit}
+            )
+            yield
+    except Error as error:
+        if connection.connection is not None and connection.connection.closed:
+            connection.close()  # So that the next step opens a new one.
+        if blames_a_row(error) or error.__cause__ is None:  # No answer of PostgreSQL: a bug.
+            raise
+        # Its text quotes the row, phone number and all: it goes no further.
+        raise Interrupted(sqlstate(error)) from None
+
+
+def _longest_seconds(timeouts: dict[str, str]) -> int:
+    """A whole step may take a few of its longest statements, and not for ever."""
+    return 2 * max(_seconds(timeouts["statement_timeout"]), 1) + 10
+
+
+def _seconds(duration: str) -> int:
+    value, unit = re.fullmatch(r"(\d+)\s*(ms|s|min)", duration).groups()
+    return int(value) * {"ms": 1, "s": 1_000, "min": 60_000}[unit] // 1_000
+
+
+def end_frozen_sessions() -> int:
+    """End sessions of ours that stand in a step for longer than any step takes."""
+    with connection.cursor() as cursor:
+        cursor.execute(END_FROZEN)
+        return cursor.rowcount
+
+
+_owed: deque[Callable[[], None]] = deque()
+_one_at_a_time = Lock()
+
+
+def sooner_or_later(step: Callable[[], None]) -> None:
+    """Do `step` now or, if the database is away, at a later `catch_up` of this process."""
+    _owed.append(step)
+    with suppress(Interrupted):
+        catch_up()
+
+
+def catch_up() -> None:
+    """Do the steps that are owed. Raises Interrupted, and forgets nothing."""
+    with _one_at_a_time:
+        while _owed:
+            _owed[0]()
+            _owed.popleft()
+
+
+def sqlstate(error: Error) -> str:
+    return getattr(error.__cause__, "pgcode", None) or "08006"  # No answer at all: no connection.
+
+
+def constraint(error: Error) -> str | None:
+    """The name of the constraint that was broken: ours to show, unlike the error's text."""
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)
+
+
+def blames_a_row(error: Error) -> bool:
+    """Data and constraint errors do; everything else has nothing to do with the rows."""
+    return isinstance(error, DatabaseError) and sqlstate(error)[:2] in {"22", "23"}
