@@ -1,0 +1,34 @@
+"""Who may do what to imports and to what they wrote: the only place that decides."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.db.models import QuerySet
+
+from imports.models import ImportJob
+
+User = AbstractUser | AnonymousUser
+
+
+def may_import(user: User) -> bool:
+    return user.has_perm("imports.add_importjob")
+
+
+def visible_imports(user: User) -> QuerySet[ImportJob]:
+    """Imports the user may list, read and stream."""
+    if user.has_perm("imports.view_all") or user.has_perm("imports.control_all"):
+        return ImportJob.objects.all()
+    return _own(user)
+
+
+def controllable_imports(user: User) -> QuerySet[ImportJob]:
+    """Imports the user may start, stop and change."""
+    if user.has_perm("imports.control_all"):
+        return ImportJob.objects.all()
+    return _own(user)
+
+
+def _own(user: User) -> QuerySet[ImportJob]:
+    if not may_import(user):
+        return ImportJob.objects.none()
+    return ImportJob.objects.filter(owner=user.pk)

@@ -1,0 +1,102 @@
+"""What people and programs do to an import: upload, start, cancel.
+
+All that pages, REST, admin and commands call. Each is one move by compare-and-set; what it
+sets going is asked for after the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+
+from imports import actors, progress
+from imports.importer import get_importer
+from imports.models import IdempotencyKey, ImportJob
+from imports.pipeline import settling
+from imports.statuses import OnDuplicate, Status
+
+LONGEST_NAME = 255
+
+
+class KeyReused(Exception):
+    """This Idempotency-Key was used for another upload."""
+
+
+def upload(
+    owner: AbstractBaseUser,
+    file: UploadedFile,
+    *,
+    importer: str,
+    on_duplicate: str = OnDuplicate.SKIP,
+    check_first: bool = False,
+    idempotency_key: str = "",
+) -> ImportJob:
+    """Store a file and the import of it, both or neither.
+
+    The same key again returns the same import; with another body it raises KeyReused.
+    """
+    get_importer(importer)  # KeyError before anything is stored.
+    digest = _digest(file)
+    options = f"{digest}:{importer}:{on_duplicate}:{check_first}"
+    with transaction.atomic():
+        key = _remember(owner, idempotency_key, options) if idempotency_key else None
+        if key and key.job:
+            return key.job
+        name = file.name[-LONGEST_NAME:]
+        job = ImportJob(
+            owner=owner,
+            importer=importer,
+            on_duplicate=on_duplicate,
+            check_first=check_first,
+            file_name=name,
+            file_size=file.size,
+            file_digest=digest,
+        )
+        job.file.save(str(job.id), file, save=False)
+        job.save(force_insert=True)
+        if key:
+            key.job = job
+            key.save(update_fields=["job"])
+        transaction.on_commit(actors.ask_for_check)
+    progress.publish(job)
+    return job
+
+
+def _digest(file: UploadedFile) -> str:
+    """SHA-256 of the file's bytes: the same file is known again."""
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _remember(owner: AbstractBaseUser, key: str, options: str) -> IdempotencyKey:
+    """Insert the key, or wait for whoever has inserted it and return theirs."""
+    body = hashlib.sha256(options.encode()).hexdigest()
+    known, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
+        owner=owner, key=key, defaults={"digest": body}
+    )
+    if not is_new and known.digest != body:
+        raise KeyReused("This Idempotency-Key was used for another upload; choose a new one.")
+    return known
+
+
+def start(pk: UUID) -> ImportJob:
+    """Write what was checked. Raises NotAllowed unless the import is READY."""
+    with transaction.atomic():
+        job = settling.run(pk)
+        transaction.on_commit(partial(actors.send_due_batches, job))
+    progress.publish(job)
+    return job
+
+
+def cancel(pk: UUID) -> ImportJob:
+    """Stop an import for good; batches already written stay written. Raises NotAllowed."""
+    job = ImportJob.objects.move(pk, Status.CANCELLED)
+    progress.publish(job)
+    return job

@@ -1,0 +1,146 @@
+"""How far an import is, as one small object, and telling those who watch it.
+
+Every snapshot is whole: a reader that missed ten needs only the newest. It holds codes and
+counts, never a customer's data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import override
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from imports import messages
+from imports.models import ImportJob, Worker
+from imports.statuses import Status
+
+log = logging.getLogger(__name__)
+
+Snapshot = dict[str, Any]
+FIELDS_BEFORE = ("version", "run", "status", "error_code")
+FIELDS = (
+    *("total", "checked", "processed", "progress_percent"),
+    *("created", "updated", "unchanged", "skipped", "failed"),
+    *("created_at", "started_at", "finished_at", "updated_at"),
+)
+MOVING = {Status.CHECKING, Status.RUNNING, Status.UNDOING}
+CHECKING_PERCENT = 33
+WORKERS_KNOWN_SECONDS = 2
+SILENT_SECONDS = 5
+
+_silent_until = 0.0
+_workers = (-1e9, 0)  # When they were counted, and how many were alive.
+
+
+def snapshot(job: ImportJob) -> Snapshot:
+    return {
+        "id": str(job.id),
+        **{name: getattr(job, name) for name in FIELDS_BEFORE},
+        "message": message(job),
+        **{name: plain(getattr(job, name)) for name in FIELDS},
+        "live": live(job),
+    }
+
+
+def plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def message(job: ImportJob) -> str:
+    with override("en"):  # For programs and logs; pages put the codes into words.
+        if job.error_code:
+            return messages.of_job(job.error_code, job.error_params)
+        return str(Status(job.status).label)
+
+
+def live(job: ImportJob) -> dict[str, Any]:
+    """What is true only now: no change of the import, so it has no version."""
+    silent = (timezone.now() - job.updated_at).total_seconds()
+    rate, eta = speed(job)
+    return {
+        "queue_position": queue_position(job),
+        "workers": workers_alive(),
+        "stalled": job.status in MOVING and silent > settings.IMPORT_STALLED_SECONDS,
+        "rows_per_second": rate,
+        "eta_seconds": eta,
+    }
+
+
+def speed(job: ImportJob) -> tuple[int | None, int | None]:
+    """Rows a second in this phase, and seconds until the end; None while nothing is known."""
+    if job.status not in MOVING:
+        return None, None
+    seconds = max((job.updated_at - job.phase_started_at).total_seconds(), 0.001)
+    done = (job.checked if job.status == Status.CHECKING else job.processed) - job.phase_rows
+    if done <= 0:
+        return None, None
+    rate = done / seconds
+    if job.total is not None:
+        return round(rate), round((job.total - job.processed) / rate)
+    # How large the file is shows in how far its reader has come.
+    left = CHECKING_PERCENT / max(job.progress_percent, 1) - 1
+    return round(rate), round(seconds * left)
+
+
+def queue_position(job: ImportJob) -> int | None:
+    if job.status != Status.QUEUED:
+        return None
+    waiting = list(ImportJob.objects.waiting().values_list("pk", flat=True))
+    return waiting.index(job.pk) + 1 if job.pk in waiting else None
+
+
+def workers_alive() -> int:
+    """How many workers have been heard of lately; asked every two seconds at most."""
+    global _workers
+    counted, alive = _workers
+    if time.monotonic() - counted > WORKERS_KNOWN_SECONDS:
+        since = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
+        alive = Worker.objects.filter(seen_at__gt=since).count()
+        _workers = (time.monotonic(), alive)
+    return alive
+
+
+def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
+    return [snapshot(job) for job in ImportJob.objects.filter(id__in=job_ids)]
+
+
+# --- Telling -----------------------------------------------------------------
+
+
+def channel(job: ImportJob) -> str:
+    return f"imports:{job.owner_id}:{job.id}"
+
+
+def publish(job: ImportJob) -> None:
+    """Show the newest snapshot to whoever watches. Never raises, never takes long.
+
+    Nothing depends on it: a lost one is made good by the next, or by the hub's poll.
+    """
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return
+    try:
+        _redis().publish(channel(job), json.dumps(snapshot(job)))
+    except (RedisError, OSError) as error:
+        _silent_until = time.monotonic() + SILENT_SECONDS
+        log.warning("progress not published for %s s: %s", SILENT_SECONDS, type(error).__name__)
+
+
+@cache
+def _redis() -> Redis:
+    patience = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+    return Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **patience)

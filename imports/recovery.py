@@ -1,0 +1,76 @@
+"""What a lost message left behind is sent again, from every worker, every few seconds.
+
+PostgreSQL's rows say what should be under way; this asks for what is not. Everything here
+may be done twice, or by two workers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from imports import actors, workers
+from imports.models import ImportBatch, ImportJob, Worker
+from imports.pipeline import applying, intake
+from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
+from imports.statuses import Status
+
+log = logging.getLogger(__name__)
+
+TURN = "SELECT pg_try_advisory_xact_lock(7, hashtext('imports recovery'))"
+FORGET_WORKERS_AFTER = timedelta(hours=1)
+
+
+_this_worker = uuid.uuid4()
+
+
+@workers.duty
+def say_alive() -> None:
+    doing = workers.now_doing()
+    Worker.objects.update_or_create(
+        id=_this_worker,
+        defaults={"seen_at": Now(), "doing": doing},
+        create_defaults={"name": workers.NAME, "doing": doing},
+    )
+
+
+@workers.last_duty
+def say_goodbye() -> None:
+    Worker.objects.filter(id=_this_worker).delete()
+
+
+@workers.duty
+def recover() -> None:
+    catch_up()
+    if not evict():
+        return  # Another worker is at it.
+    if intake.due():
+        actors.ask_for_check()
+    for job in ImportJob.objects.filter(status=Status.RUNNING):
+        actors.send_due_batches(job)
+    announce_late()
+
+
+def evict() -> bool:
+    """End what is frozen, forget who is gone; False if another worker is doing it right now."""
+    with short_transaction(), connection.cursor() as cursor:
+        cursor.execute(TURN)
+        if not cursor.fetchone()[0]:
+            return False
+        if frozen := end_frozen_sessions():
+            log.warning("ended %s sessions frozen inside a step", frozen)
+        Worker.objects.filter(seen_at__lt=Now() - FORGET_WORKERS_AFTER).delete()
+    return True
+
+
+def announce_late() -> None:
+    """Call after_batch where the worker died between its commit and the call."""
+    long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
+    late = ImportBatch.objects.filter(announced_at=None, applied_at__lt=long_ago)
+    for job_id, number in late.values_list("job_id", "number")[:20]:
+        applying.announce(job_id, number)
