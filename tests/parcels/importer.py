@@ -1,0 +1,24 @@
+"""Parcels from files: no rule of its own, so the model's fields judge the values."""
+
+from imports.importer import Column, Importer, register
+from tests.parcels.models import Parcel
+
+announced = []
+
+
+@register
+class Parcels(Importer):
+    name = "parcels"
+    model = Parcel
+    columns = (
+        Column("customer", aliases=("mark",), required=True, lookup="shipping_mark"),
+        Column("number", required=True),
+        Column("weight", required=True),
+        Column("sent_on", aliases=("date",)),
+        Column("fragile"),
+        Column("note"),
+    )
+
+    @classmethod
+    def after_batch(cls, ids):
+        announced.append(sorted(ids))

@@ -1,0 +1,138 @@
+"""The seam: any model that qualifies is filled from files, not only customers."""
+
+import datetime
+from decimal import Decimal
+
+import pytest
+
+from customers.models import Customer
+from imports.pipeline import applying
+from imports.statuses import Status
+from tests.making import check, csv_file, make_job, outcomes, run_import
+from tests.parcels import importer
+from tests.parcels.models import Parcel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HEADERS = ["Mark", "Number", "Weight", "Date", "Fragile", "Note"]
+
+
+@pytest.fixture
+def ann():
+    return Customer.objects.create(
+        shipping_mark="ANN", first_name="Ann", last_name="Addo", phone="+233244000001"
+    )
+
+
+@pytest.fixture
+def bea():
+    return Customer.objects.create(
+        shipping_mark="BEA", first_name="Bea", last_name="Boateng", phone="+233244000002"
+    )
+
+
+def parcels(*rows, **fields):
+    return run_import(csv_file(rows, HEADERS), importer="parcels", **fields)
+
+
+def errors(job):
+    rows = job.rows.exclude(errors=None).order_by("number")
+    return {row.number: [(e["column"], e["code"]) for e in row.errors] for row in rows}
+
+
+def test_every_type_of_value_arrives_as_it_was_meant(ann):
+    awkward = 'a "quoted", {braced} \\back\\slash\ttab\nline'
+
+    job = parcels(["ANN", "7", "2.50", "2026-01-31", "True", awkward])
+
+    assert job.status == Status.COMPLETE, job.error_code
+    parcel = Parcel.objects.get()
+    assert (parcel.customer, parcel.number, parcel.weight) == (ann, 7, Decimal("2.50"))
+    assert (parcel.sent_on, parcel.fragile) == (datetime.date(2026, 1, 31), True)
+    assert parcel.note == awkward
+    assert parcel.state == "new"
+    assert parcel.made_at is not None
+
+
+def test_empty_cells_get_the_models_defaults(ann):
+    parcels(["ANN", "7", "1", "", "", ""])
+
+    parcel = Parcel.objects.get()
+    assert (parcel.sent_on, parcel.fragile, parcel.note) == (None, False, "")
+
+
+def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
+    job = parcels(["ANN", "1", "1"], ["NOBODY", "2", "1"])
+
+    assert outcomes(job) == {2: "created", 3: "failed"}
+    assert errors(job) == {3: [("customer", "not_found")]}
+
+
+def test_a_key_of_two_columns_repeats_only_as_a_whole(ann, bea):
+    job = parcels(["ANN", "1", "1"], ["BEA", "1", "1"], ["ANN", "2", "1"], ["ANN", "1", "2"])
+
+    assert outcomes(job) == {2: "created", 3: "created", 4: "created", 5: "failed"}
+    assert errors(job) == {5: [("customer", "repeats_row")]}
+
+
+def test_values_are_compared_by_their_type_not_their_spelling(ann):
+    parcels(["ANN", "1", "1.5", "2026-01-31"])
+
+    job = parcels(["ANN", "01", "1.50", "2026-1-31"], on_duplicate="update")
+
+    assert outcomes(job) == {2: "unchanged"}
+
+
+def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
+    job = parcels(["ANN", "x", "1.234", "31st", "perhaps", "ok"])
+
+    assert errors(job) == {
+        2: [
+            ("number", "invalid"),
+            ("weight", "invalid"),
+            ("sent_on", "invalid"),
+            ("fragile", "invalid"),
+        ]
+    }
+
+
+def test_what_only_the_database_refuses_costs_that_row_alone(ann):
+    rows = [["ANN", str(n), "0" if n == 5 else "1"] for n in range(10)]
+
+    job = parcels(*rows)
+
+    assert job.status == Status.COMPLETE
+    assert errors(job) == {7: [(None, "refused_by_database")]}
+    assert Parcel.objects.count() == job.created == 9
+
+
+def test_a_foreign_key_that_vanishes_after_the_check_costs_that_row_alone(ann, bea):
+    content = csv_file([["ANN", "1", "1"], ["BEA", "2", "1"]], HEADERS)
+    job = check(make_job(content, importer="parcels"))
+    bea.delete()
+
+    applying.apply_batch(job.pk, 1)
+
+    assert outcomes(job) == {2: "created", 3: "failed"}
+    assert Parcel.objects.get().number == 1
+
+
+def test_an_update_keeps_what_the_file_does_not_say(ann):
+    parcels(["ANN", "1", "1", "2026-01-31", "true", "careful"])
+
+    job = parcels(["ANN", "1", "3", "", "", ""], on_duplicate="update")
+
+    parcel = Parcel.objects.get()
+    assert (parcel.weight, parcel.note, parcel.fragile) == (Decimal("3"), "careful", True)
+    assert outcomes(job) == {2: "updated"}
+    assert job.rows.get().before[2] == "1.00"
+
+
+def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
+    importer.announced.clear()
+    job = parcels(["ANN", "1", "1"], ["ANN", "2", "1"], ["NOBODY", "3", "1"])
+
+    applying.announce(job.pk, 1)
+    applying.announce(job.pk, 1)  # Nothing more to say.
+
+    assert importer.announced == [sorted(Parcel.objects.values_list("pk", flat=True))]
