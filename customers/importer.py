@@ -1,0 +1,79 @@
+"""How a file of customers becomes customers: the columns, and the rule for each."""
+
+from __future__ import annotations
+
+from customers import rules
+from customers.models import Customer
+from imports.importer import Column, Importer, register
+
+
+@register
+class Customers(Importer):
+    """Customers; a file without a header row is read in this order of columns."""
+
+    name = "customers"
+    model = Customer
+    messages = rules.MESSAGES
+    columns = (
+        Column(
+            "shipping_mark",
+            aliases=(
+                "mark",
+                "ship mark",
+                "shipping code",
+                "customer code",
+                "marque",
+                "code client",
+            ),
+            required=True,
+            unique=True,
+            clean=rules.shipping_mark,
+            example="ACC-AM 0412",
+        ),
+        Column(
+            "first_name",
+            aliases=("given name", "forename", "first names", "prénom", "prénoms"),
+            required=True,
+            clean=rules.name,
+            example="Ama",
+        ),
+        Column(
+            "last_name",
+            aliases=("surname", "family name", "second name", "nom", "nom de famille"),
+            required=True,
+            clean=rules.name,
+            example="Mensah",
+        ),
+        Column(
+            "email",
+            aliases=("e-mail", "mail", "email address", "e-mail address", "courriel"),
+            unique=True,
+            clean=rules.email,
+            example="ama.mensah@example.com",
+        ),
+        Column(
+            "phone",
+            aliases=(
+                *(
+                    "telephone",
+                    "tel",
+                    "mobile",
+                    "phone number",
+                    "mobile number",
+                    "telephone number",
+                ),
+                *(
+                    "contact",
+                    "contact number",
+                    "cell",
+                    "msisdn",
+                    "téléphone",
+                    "numéro de téléphone",
+                ),
+            ),
+            required=True,
+            unique=True,
+            clean=rules.phone,
+            example="024 412 3456",
+        ),
+    )

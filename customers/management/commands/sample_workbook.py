@@ -1,0 +1,30 @@
+"""`manage.py sample_workbook`: a workbook of invented customers, and what to expect of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from customers import samples
+
+
+class Command(BaseCommand):
+    help = "Write a sample workbook of customers. The same rows and seed give the same cells."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("path", type=Path, help="where to; .csv makes it a CSV file")
+        parser.add_argument("--rows", type=int, default=7000, help="up to a million (7000)")
+        parser.add_argument("--seed", type=int, default=1, help="0 to 99: other customers (1)")
+        parser.add_argument("--expect", type=Path, help="write the counts an import ends with here")
+
+    def handle(self, *, path: Path, rows: int, seed: int, expect: Path | None, **_: Any) -> None:
+        try:
+            samples.write(path, rows, seed)
+            if expect:
+                expect.write_text(json.dumps(samples.expectation(rows)) + "\n")
+        except (ValueError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{rows:,} rows of sample customers are in {path}.")
