@@ -1,0 +1,55 @@
+# What one types here; `make help` lists it. PORT and ARGS go with demo and run, ARGS with test.
+
+PORT ?= 8000
+ARGS ?=
+export PORT
+
+PYTHON := .venv/bin/python
+# In this order, because a Redis for the first two comes as a wheel.
+CANDIDATES := python3.12 python3.11 python3.13 python3.14 python3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo run test lint clean
+
+help: ## Print this list
+	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/runtime ## Start everything, import 7,000 customers, serve (ARGS=--exit: stop then)
+	@exec $(PYTHON) -m config.embedded demo $(ARGS)
+
+run: .venv/runtime ## Start everything and serve (PORT=8000)
+	@exec $(PYTHON) -m config.embedded run
+
+test: .venv/development lint ## Every test, on servers of its own (ARGS="-k name")
+	@$(PYTHON) -m tests.browser
+	@exec $(PYTHON) -m pytest $(ARGS)
+
+lint: .venv/development ## Style and format
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+clean: ## Remove the embedded servers' data, logs and caches
+	@test ! -x $(PYTHON) || $(PYTHON) -m config.embedded clean
+	@rm -rf .pytest_cache .ruff_cache .hypothesis staticfiles
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.venv/runtime: requirements.txt | $(PYTHON)
+	@echo "Installing what $< names."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/development: requirements-dev.txt | $(PYTHON)
+	@echo "Installing what $< names."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# A name on PATH proves nothing: shims fail when run, and some pythons cannot make a venv.
+$(PYTHON):
+	@for python in $(CANDIDATES); do \
+	    $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+	        && $$python -m venv --clear .venv && $(PYTHON) -m pip --version \
+	        && exit 0; \
+	done >/dev/null 2>&1; \
+	echo "This needs Python 3.11 to 3.14 that can make a venv (on Debian: python3-venv)."; \
+	exit 1
