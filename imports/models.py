@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from imports.storage import StoredChunk, StoredFile
 
 __all__ = [
     "IdempotencyKey",
+    "ImportAttempt",
     "ImportBatch",
     "ImportJob",
     "ImportRow",
@@ -68,7 +70,7 @@ class ImportJobManager(models.Manager["ImportJob"]):
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
                 "is_final": target in FINAL,
                 "error_code": error_code,
-                "error_params": models.JSONField().get_prep_value(error_params),
+                "error_params": None if error_params is None else json.dumps(error_params),
             },
         )
         if job := next(iter(moved), None):
@@ -235,8 +237,8 @@ class ImportBatch(models.Model):
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
     announced_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
-    attempts = models.PositiveIntegerField(_("attempts"), default=0)  # Not ended in order.
-    worker = models.CharField(_("worker"), max_length=100, blank=True)
+    worker = models.CharField(_("worker"), max_length=100, blank=True)  # That has written it.
+    deaths = models.PositiveIntegerField(_("deaths"), default=0)  # Of the batch it was cut from.
 
     class Meta:
         ordering = ("number",)
@@ -251,6 +253,25 @@ class ImportBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first_row}-{self.last_row}"
+
+
+class ImportAttempt(models.Model):
+    """A worker's attempt at a batch: there while it works, and for good if it was killed."""
+
+    batch = models.ForeignKey(
+        ImportBatch, models.CASCADE, related_name="attempts", db_constraint=False
+    )
+    session = models.CharField(max_length=60)  # Of the database: its process and its beginning.
+    worker = models.CharField(_("worker"), max_length=100, blank=True)
+    started_at = models.DateTimeField(_("started"))
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+
+    def __str__(self) -> str:
+        return self.worker
 
 
 class ImportRow(models.Model):

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib.postgres.functions import TransactionNow
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from imports.importer import Importer, get_importer
 from imports.models import ImportBatch, ImportJob
-from imports.pipeline import suspects, writing
+from imports.pipeline import attempts, suspects, writing
+from imports.pipeline.attempts import Attempt
 from imports.pipeline.settling import complete_if_done
 from imports.pipeline.target import Target, target_of
-from imports.pipeline.transactions import (
-    Interrupted,
-    Stopped,
-    short_transaction,
-    sooner_or_later,
-)
+from imports.pipeline.transactions import Interrupted, Stopped, short_transaction
 from imports.pipeline.writing import Counts
 from imports.statuses import Status
 
@@ -50,96 +47,71 @@ RETURNING *
 """
 
 
-# Counted and committed before the work begins: a worker that is killed takes nothing back.
-BEGIN_ATTEMPT = """
-UPDATE imports_importbatch SET attempts = attempts + 1, started_at = now(), worker = %(worker)s
- WHERE id IN (SELECT id FROM imports_importbatch
-               WHERE job_id = %(job)s AND number = %(number)s AND applied_at IS NULL
-                 FOR UPDATE SKIP LOCKED)
-RETURNING attempts
-"""
-
-
 def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | None:
     """Write one batch and return its import as that left it; None if it was not ours to do.
 
     Raises Interrupted when nobody is to blame and it should be asked for again.
     """
-    deaths = begin_attempt(job_id, number, worker)
-    if deaths is None:
-        return None  # Applied already, or in another worker's hands.
+    attempt = attempts.begin(job_id, number, worker)
+    if attempt is None:
+        return None  # Applied already.
     try:
-        with suspects.room(deaths):
-            job = suspects.cut(job_id, number, deaths) or _apply_patiently(job_id, number, deaths)
+        with suspects.room(attempt.deaths):
+            job = suspects.cut(job_id, number, attempt.deaths)
+            job = job or _apply_patiently(job_id, number, attempt, worker)
     except Stopped:
         job = None
     except Interrupted:
-        end_attempt(job_id, number)
+        attempts.end(attempt)
         raise
-    # Any other error stays counted, as a death would: it is ours or the row's, and a batch
-    # that can never be written must not be asked for for ever.
-    if job is None:  # Otherwise the batch's own transaction has taken the attempt back.
-        end_attempt(job_id, number)
+    except Exception:
+        # Ours or a row's: a batch that can never be written must not be asked for for ever.
+        attempts.count_as_death(attempt)
+        raise
+    if job is None:  # Otherwise the transaction that wrote the batch has forgotten it.
+        attempts.end(attempt)
     return job
 
 
-def _apply_patiently(job_id: UUID, number: int, deaths: int) -> ImportJob | None:
+def _apply_patiently(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob | None:
     """Beside other imports into the same table; after trouble with one of them, alone."""
     try:
         with short_transaction():
-            return _apply(job_id, number, deaths, lock=SHARE_TABLE)
+            return _apply(job_id, number, attempt, worker, lock=SHARE_TABLE)
     except Interrupted as interrupted:
         if str(interrupted) not in TROUBLE:
             raise
     with short_transaction(**PATIENCE):
-        return _apply(job_id, number, deaths, lock=TAKE_TABLE)
+        return _apply(job_id, number, attempt, worker, lock=TAKE_TABLE)
 
 
-def _apply(job_id: UUID, number: int, deaths: int, *, lock: str) -> ImportJob | None:
+def _apply(
+    job_id: UUID, number: int, attempt: Attempt, worker: str, *, lock: str
+) -> ImportJob | None:
     batch = claim(job_id, number)
     if batch is None:
-        return None  # Someone was quicker, or the import is paused or cancelled.
+        return None  # In another worker's hands, or the import is paused or cancelled.
     importer = get_importer(batch.job.importer)
     target = target_of(importer)
     with connection.cursor() as cursor:
         cursor.execute(lock, [LOCK_SPACE, target.table])
         # Django's foreign keys wait for the commit, which is too late to find the row to blame.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    counts = _outcomes(batch, target, deaths, alone=lock == TAKE_TABLE)
+    counts = _outcomes(batch, target, attempt, alone=lock == TAKE_TABLE)
     unapplied(job_id, number).update(
+        started_at=TransactionNow(),
         applied_at=Now(),
-        attempts=F("attempts") - 1,
+        worker=worker,
         announced_at=None if announces(importer) else Now(),
     )
+    attempts.forget(attempt)
     return count(batch, counts)
 
 
-def _outcomes(batch: ImportBatch, target: Target, deaths: int, *, alone: bool) -> Counts:
-    if deaths >= suspects.CONDEMNED:
+def _outcomes(batch: ImportBatch, target: Target, attempt: Attempt, *, alone: bool) -> Counts:
+    if attempt.deaths >= suspects.CONDEMNED:
         return writing.fail_rows(batch, "crashed_worker", {})
     return writing.write_rows(batch, target, expect_clashes=alone)
-
-
-def begin_attempt(job_id: UUID, number: int, worker: str) -> int | None:
-    """Count an attempt, and commit that before the work begins; returns the violent deaths.
-
-    A worker that is killed takes nothing back, so what is left counts violent deaths. None
-    when the batch is applied or in another worker's hands.
-    """
-    with short_transaction(durable=False), connection.cursor() as cursor:
-        cursor.execute(BEGIN_ATTEMPT, {"job": job_id, "number": number, "worker": worker})
-        row = cursor.fetchone()
-    return None if row is None else row[0] - 1
-
-
-def end_attempt(job_id: UUID, number: int) -> None:
-    """Take an attempt back that ended in order; if the database is away, once it is there."""
-
-    def take_back() -> None:
-        with short_transaction(durable=False):
-            unapplied(job_id, number).filter(attempts__gt=0).update(attempts=F("attempts") - 1)
-
-    sooner_or_later(take_back)
 
 
 def unapplied(job_id: UUID, number: int) -> QuerySet[ImportBatch]:

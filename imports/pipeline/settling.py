@@ -95,7 +95,7 @@ UPDATE imports_importrow r
 FIRST_WITH_KEY = "SELECT {slot} AS slot, kept.number FROM kept WHERE kept.k{slot} = s.k{slot}"
 # Batches hold only rows that still need writing; their numbers may have gaps.
 PLAN = """
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, attempts, worker)
+INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, deaths, worker)
 SELECT %(job)s, piece + 1, min(number), max(number), count(*), 0, ''
   FROM (SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS piece
           FROM imports_importrow WHERE job_id = %(job)s AND outcome IS NULL) AS open

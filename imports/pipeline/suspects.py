@@ -30,11 +30,13 @@ CUT = """
 WITH whole AS (
     DELETE FROM imports_importbatch
      WHERE job_id = %(job)s AND number = %(number)s AND applied_at IS NULL
-    RETURNING first_row, last_row, attempts),
+    RETURNING id, first_row, last_row),
+forgotten AS (
+    DELETE FROM imports_importattempt USING whole WHERE batch_id = whole.id),
 last AS (SELECT max(number) AS number FROM imports_importbatch WHERE job_id = %(job)s)
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, attempts, worker)
+INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, deaths, worker)
 SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r.number, 1,
-       whole.attempts - 1, ''
+       %(deaths)s, ''
   FROM last, whole JOIN imports_importrow r
     ON r.job_id = %(job)s AND r.number BETWEEN whole.first_row AND whole.last_row
  WHERE r.outcome IS NULL
@@ -47,7 +49,7 @@ def cut(job_id: UUID, number: int, deaths: int) -> ImportJob | None:
     if deaths < SUSPICIOUS or not batch.exists():
         return None
     with short_transaction(), connection.cursor() as cursor:
-        these = {"job": job_id, "number": number}
+        these = {"job": job_id, "number": number, "deaths": deaths}
         job = next(iter(ImportJob.objects.raw(TOUCH, these)), None)
         if job is None:
             raise Stopped

@@ -20,6 +20,13 @@ from imports.importer import Importer
 LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
 OF_THESE_ROWS = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
 
+# The sequence is looked up once, not for every key.
+DRAW = """
+SELECT string_agg(nextval(s.name)::text, ' ')
+  FROM (SELECT pg_get_serial_sequence(%(table)s, %(pk)s)::regclass AS name OFFSET 0) AS s,
+       generate_series(1, %(n)s)
+"""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -85,11 +92,7 @@ class Target:
         if self.pk_field.has_default():
             return [str(self.pk_field.get_default()) for _ in range(count)]
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT string_agg(nextval(pg_get_serial_sequence(%s, %s))::text, ' ')"
-                " FROM generate_series(1, %s)",
-                [self.table.replace("%%", "%"), self.pk_field.column, count],
-            )
+            cursor.execute(DRAW, {"table": self.table, "pk": self.pk_field.column, "n": count})
             return cursor.fetchone()[0].split(" ")
 
 

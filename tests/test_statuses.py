@@ -1,0 +1,94 @@
+"""The life of an import: one table, one line of code that moves, constraints that hold."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import IntegrityError
+
+from imports import lifecycle
+from imports.models import ImportJob, NotAllowed
+from imports.statuses import FINAL, MAY_BECOME, Status, may_become
+from tests.making import csv_file, make_job, person
+from tests.rivals import in_thread
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def job():
+    return make_job(csv_file([person(1)]))
+
+
+def put(job, status, **fields):
+    """Any status at once, past the table of transitions but not past the constraints."""
+    needed = {"error_code": "no_rows"} if status == Status.FAILED else {}
+    if status in FINAL:
+        needed["finished_at"] = job.created_at
+    if status == Status.COMPLETE:
+        needed["total"] = 0
+    ImportJob.objects.filter(pk=job.pk).update(status=status, **needed, **fields)
+
+
+@pytest.mark.parametrize("source", Status)
+@pytest.mark.parametrize("target", [status for status in Status if may_become(status)])
+def test_a_move_happens_exactly_where_the_table_says(job, source, target):
+    put(job, source)
+    if target == Status.COMPLETE:
+        ImportJob.objects.filter(pk=job.pk).update(total=0)
+
+    def move():
+        return ImportJob.objects.move(job.pk, target, error_code="no_rows")
+
+    if target in MAY_BECOME[source]:
+        assert move().status == target
+    else:
+        with pytest.raises(NotAllowed, match=f"{source} cannot become {target}"):
+            move()
+        assert ImportJob.objects.get(pk=job.pk).status == source
+
+
+def test_a_move_raises_the_version_and_keeps_the_times(job):
+    moved = ImportJob.objects.move(job.pk, Status.CHECKING)
+    ended = ImportJob.objects.move(job.pk, Status.CANCELLED)
+
+    assert [moved.version, ended.version] == [2, 3]
+    assert moved.started_at == ended.started_at
+    assert moved.finished_at is None
+    assert ended.finished_at is not None
+
+
+def test_of_many_who_cancel_at_once_one_wins(job):
+    together = Barrier(8)
+
+    def cancel():
+        together.wait()
+        lifecycle.cancel(job.pk)
+
+    with ThreadPoolExecutor(8) as people:
+        results = [people.submit(in_thread, cancel) for _ in range(8)]
+
+    assert sum(result.exception() is None for result in results) == 1
+    assert all(isinstance(e, NotAllowed) for r in results if (e := r.exception()))
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"created": 1},
+        {"processed": 1},
+        {"total": 5},
+        {"status": "DONE"},
+        {"status": Status.COMPLETE, "total": None},
+        {"status": Status.CANCELLED},
+        {"status": Status.FAILED, "finished_at": "2026-01-01T00:00Z"},
+        {"finished_at": "2026-01-01T00:00Z"},
+        {"progress_percent": 100},
+        {"failed": -1, "created": 1},
+        {"checked": 1, "total": 1, "processed": 2, "created": 2},
+    ],
+    ids=str,
+)
+def test_the_database_refuses_an_impossible_import(job, impossible):
+    with pytest.raises(IntegrityError):
+        ImportJob.objects.filter(pk=job.pk).update(**impossible)
