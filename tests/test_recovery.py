@@ -1,0 +1,223 @@
+"""What a lost message left behind is asked for again, and nothing is asked for twice over."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import dramatiq
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from imports import actors, recovery, workers
+from imports.importer import get_importer
+from imports.models import ImportJob, Worker
+from imports.pipeline import transactions
+from imports.pipeline.transactions import Interrupted, short_transaction, sooner_or_later
+from imports.statuses import Status
+from tests.making import check, counts, csv_file, make_job, person
+from tests.parcels import importer as parcels
+from tests.rivals import in_thread, rival_transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def queue():
+    """The real queue, empty before and after."""
+    broker = dramatiq.get_broker()
+    broker.flush_all()
+    yield broker
+    broker.flush_all()
+
+
+@pytest.fixture
+def running(settings):
+    """A RUNNING import of six batches, none of which has been asked for."""
+    settings.IMPORT_BATCHES_A_FILE = 6
+    return check(make_job(csv_file([person(n) for n in range(300)])))
+
+
+def messages(queue, name):
+    """The arguments of all messages that wait in a queue."""
+    raw = queue.client.hgetall(f"{queue.namespace}:{name}.msgs").values()
+    return sorted(dramatiq.Message.decode(data).args for data in raw)
+
+
+def asked_for(queue):
+    return [number for _, number in messages(queue, "batches")]
+
+
+def deliver(job, number):
+    actors.apply_batch.fn(str(job.pk), number)
+
+
+def test_a_running_import_has_its_first_batches_asked_for(running, queue):
+    recovery.recover()
+
+    assert asked_for(queue) == [1, 2]
+
+
+def test_what_was_asked_for_lately_is_not_asked_for_again(running, queue):
+    for _ in range(5):
+        recovery.recover()
+
+    assert asked_for(queue) == [1, 2]
+
+
+def test_a_lost_message_is_sent_again(running, queue, settings):
+    recovery.recover()
+    queue.flush_all()
+    running.batches.filter(number=1).update(
+        sent_at=Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS + 1)
+    )
+
+    recovery.recover()
+
+    assert asked_for(queue) == [1]
+
+
+def test_a_batch_once_applied_asks_for_the_one_k_further(running, queue):
+    deliver(running, 1)
+
+    assert asked_for(queue) == [3]
+
+
+def test_a_message_for_an_applied_batch_asks_for_nothing(running, queue):
+    deliver(running, 1)
+    queue.flush_all()
+
+    deliver(running, 1)
+
+    assert asked_for(queue) == []
+    assert counts(running)["created"] == 50
+
+
+def test_the_last_batches_ask_for_nothing(running, queue):
+    for number in range(1, 7):
+        deliver(running, number)
+
+    running.refresh_from_db()
+    assert running.status == Status.COMPLETE
+    assert max(asked_for(queue)) == 6
+
+
+def test_a_waiting_file_is_asked_for(queue):
+    make_job(csv_file([person(1)]))
+
+    recovery.recover()
+
+    assert messages(queue, "checks") == [()]
+
+
+def test_a_process_reads_one_file_at_a_time(queue):
+    job = make_job(csv_file([person(1)]))
+
+    with actors._reading:
+        actors.check_next.fn()
+
+    assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
+
+
+def test_who_ends_a_check_asks_for_the_next(queue):
+    jobs = [make_job(csv_file([person(n)])) for n in (1, 2)]
+
+    actors.check_next.fn()
+
+    statuses = sorted(ImportJob.objects.get(pk=job.pk).status for job in jobs)
+    assert statuses == [Status.QUEUED, Status.RUNNING]
+    assert messages(queue, "checks") == [()]
+
+
+def test_a_session_frozen_inside_a_step_is_ended():
+    with rival_transaction() as cursor:
+        cursor.execute("SET LOCAL application_name = 'imports step, at most 0 s'")
+        cursor.execute("SELECT pg_backend_pid()")
+
+        assert transactions.end_frozen_sessions() == 1
+
+
+def test_a_session_of_someone_else_is_left_alone():
+    with rival_transaction() as cursor:
+        cursor.execute("SET LOCAL application_name = 'a report'")
+        cursor.execute("SELECT pg_backend_pid()")
+
+        assert transactions.end_frozen_sessions() == 0
+
+
+def test_a_step_says_how_long_it_may_take():
+    with short_transaction(), connection.cursor() as cursor:
+        cursor.execute("SHOW application_name")
+        assert cursor.fetchone() == ("imports step, at most 70 s",)
+
+
+def test_of_two_recoveries_at_once_one_looks(running, queue):
+    with rival_transaction() as cursor:
+        cursor.execute(recovery.TURN)
+
+        recovery.recover()
+
+    assert asked_for(queue) == []
+
+
+def test_after_batch_is_called_where_a_worker_died_before_it(settings):
+    settings.IMPORT_RESEND_SECONDS = 0
+    parcels.announced.clear()
+    customers = check(make_job(csv_file([person(1)])))
+    deliver(customers, 1)
+    rows = csv_file([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
+    job = check(make_job(rows, importer="parcels"))
+    actors.applying.apply_batch(job.pk, 1)  # And the worker dies.
+
+    recovery.recover()
+    recovery.recover()
+
+    model = get_importer("parcels").model
+    assert parcels.announced == [[model.objects.get().pk]]
+
+
+def test_what_the_database_could_not_take_is_done_later():
+    done = []
+
+    def step():
+        if not done:
+            done.append("tried")
+            raise Interrupted("08006")
+        done.append("done")
+
+    sooner_or_later(step)
+    recovery.recover()
+
+    assert done == ["tried", "done"]
+
+
+def test_a_worker_says_that_it_is_alive_and_what_it_does():
+    with workers.busy_with("batch 4"):
+        recovery.say_alive()
+
+    worker = Worker.objects.get()
+    assert (worker.name, worker.doing[0]["what"]) == (workers.NAME, "batch 4")
+    recovery.say_goodbye()
+    assert not Worker.objects.exists()
+
+
+def test_a_duty_that_fails_does_not_end_the_thread(settings, caplog):
+    settings.IMPORT_RECOVERY_SECONDS = 0.01
+    calls = []
+
+    def duty():
+        calls.append(1)
+        if len(calls) == 3:
+            workers.stopping.set()
+        raise ValueError("+233244000000")
+
+    workers._duties.append(duty)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(in_thread, workers.live).result(timeout=20)
+    finally:
+        workers._duties.remove(duty)
+        workers.stopping.clear()
+
+    assert len(calls) == 3
+    assert "duty failed: ValueError" in caplog.text
+    assert "+233244000000" not in caplog.text
