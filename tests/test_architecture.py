@@ -1,0 +1,163 @@
+"""Arrows between modules point one way, and no file outgrows its one idea."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROOMS = ("config", "imports", "customers")
+LONGEST_FILE = 300
+
+# In the order data flows. A module may import what stands in the lines above its own.
+LAYERS = """
+    config.settings
+    config.embedded.home
+    config.embedded.processes
+    config.embedded.leftovers
+    config.embedded.programs
+    config.embedded.postgres  config.embedded.redis
+    config.embedded.servers  config.embedded.prepare  config.embedded.bar
+    config.embedded.supervisor  config.embedded.demo
+    config.embedded.__main__
+    imports.statuses  imports.importer
+    imports.moves  imports.storage
+    imports.models
+    imports.pipeline.transactions
+    imports.pipeline.target
+    imports.pipeline.reading
+    imports.pipeline.columns
+    imports.pipeline.checking
+    imports.pipeline.staging
+    imports.pipeline.settling
+    imports.pipeline.intake  imports.pipeline.attempts
+    imports.pipeline.suspects  imports.pipeline.writing
+    imports.pipeline.applying
+    imports.messages  imports.workers  imports.outcomes  imports.access
+    imports.progress
+    imports.actors
+    imports.recovery
+    imports.lifecycle
+    imports.live.questions
+    imports.live.hub
+    imports.live.consumers
+    imports.live.routing
+    imports.api.errors  imports.api.serializers
+    imports.api.views
+    imports.api.urls
+    imports.pages.forms
+    imports.pages.views
+    imports.pages.urls
+    imports.checks  imports.admin
+    imports.apps
+    customers.models
+    customers.rules  customers.samples
+    customers.importer  customers.admin
+    customers.management.commands.sample_workbook
+    customers.apps
+    config.asgi  config.urls
+"""
+HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}
+
+# Whole rooms that must not know of each other, or of what lies outside.
+STRANGERS = [
+    ("imports", "customers config"),
+    (
+        "imports.pipeline",
+        "dramatiq redis channels rest_framework imports.progress imports.actors imports.live"
+        " imports.api imports.pages imports.access imports.lifecycle",
+    ),
+    ("imports.pipeline.reader", "django imports config customers"),
+    ("imports.live", "imports.api imports.pages imports.admin rest_framework imports.pipeline"),
+    ("imports.api", "imports.live imports.pages imports.admin channels"),
+    ("imports.pages", "imports.live imports.api imports.admin channels rest_framework"),
+    ("imports.admin", "imports.live imports.api imports.pages channels rest_framework"),
+    ("customers.rules", "django.db imports.models"),
+]
+
+
+def name_of(file):
+    return ".".join(file.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {
+    name_of(file): file
+    for room in ROOMS
+    for file in (PROJECT / room).rglob("*.py")
+    if "migrations" not in file.parts
+}
+# Packages hold nothing; the reader's files are one program of their own.
+MODULES = {
+    name: file
+    for name, file in FILES.items()
+    if file.name != "__init__.py" and "reader" not in file.parts
+}
+
+
+def imported_by(name):
+    """Every module and every name in a module that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(_without_types(ast.parse(FILES[name].read_text()))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _without_types(tree):
+    """Without what is imported for annotations only: it is not there when the code runs."""
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return tree
+
+
+def lies_in(name, room):
+    return name == room or name.startswith(f"{room}.")
+
+
+def test_every_module_has_a_place():
+    assert MODULES.keys() == HEIGHT.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_what_stands_above_it(name):
+    own = imported_by(name) & HEIGHT.keys()
+
+    assert not {other for other in own if HEIGHT[other] >= HEIGHT[name]}
+
+
+@pytest.mark.parametrize(("room", "strangers"), STRANGERS)
+def test_a_room_does_not_know_its_strangers(room, strangers):
+    for name in FILES:
+        if lies_in(name, room):
+            known = {o for o in imported_by(name) for s in strangers.split() if lies_in(o, s)}
+            assert not known, f"{name} imports {known}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_outgrows_its_idea(name):
+    assert len(FILES[name].read_text().splitlines()) <= LONGEST_FILE
+
+
+def test_one_line_of_code_writes_a_status():
+    """By SQL in `moves`, and never through the ORM."""
+    writers = [name for name, file in FILES.items() if "SET status =" in file.read_text()]
+    assert writers == ["imports.moves"]
+    for name, file in FILES.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "update":
+                assert "status" not in {k.arg for k in node.keywords}, name
+
+
+def test_only_actors_send_messages():
+    senders = {
+        name
+        for name, file in FILES.items()
+        if any(call in file.read_text() for call in (".enqueue(", ".send_with_options("))
+    }
+    assert senders == {"imports.actors"}

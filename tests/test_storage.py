@@ -1,0 +1,82 @@
+"""Uploaded bytes in PostgreSQL, behind Django's Storage API."""
+
+import os
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.db import transaction
+
+from imports.models import StoredChunk, StoredFile
+from imports.storage import CHUNK_BYTES
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def storage():
+    return storages["imports"]
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5]
+)
+def test_what_comes_back_is_what_went_in(storage, size):
+    content = os.urandom(size)
+
+    name = storage.save("file", ContentFile(content))
+
+    with storage.open(name) as file:
+        assert file.read() == content
+    assert storage.size(name) == size
+    assert StoredChunk.objects.count() == -(-size // CHUNK_BYTES)
+
+
+def test_a_file_can_be_read_from_anywhere(storage):
+    content = os.urandom(2 * CHUNK_BYTES + 100)
+    name = storage.save("file", ContentFile(content))
+
+    with storage.open(name) as file:
+        file.seek(CHUNK_BYTES - 10)
+        across_two_chunks = file.read(20)
+        file.seek(-5, os.SEEK_END)
+        last = file.read()
+
+    assert across_two_chunks == content[CHUNK_BYTES - 10 : CHUNK_BYTES + 10]
+    assert last == content[-5:]
+
+
+def test_two_files_of_one_name_are_both_kept(storage):
+    names = {storage.save("file", ContentFile(content)) for content in (b"one", b"two")}
+
+    assert len(names) == 2
+    assert {storage.open(name).read() for name in names} == {b"one", b"two"}
+
+
+def test_a_deleted_file_leaves_no_bytes(storage):
+    name = storage.save("file", ContentFile(b"bytes"))
+
+    storage.delete(name)
+
+    assert not storage.exists(name)
+    assert not StoredChunk.objects.exists()
+
+
+def test_a_file_stored_in_a_transaction_that_fails_was_never_there(storage):
+    with pytest.raises(ValueError, match="no"), transaction.atomic():
+        storage.save("file", ContentFile(b"bytes"))
+        raise ValueError("no")
+
+    assert not StoredFile.objects.exists()
+
+
+def test_a_file_nobody_stored_is_not_found(storage):
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        storage.open("nothing")
+
+
+def test_stored_files_are_not_written_again(storage):
+    name = storage.save("file", ContentFile(b"bytes"))
+
+    with pytest.raises(ValueError, match="written once"):
+        storage.open(name, "wb")
