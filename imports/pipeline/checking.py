@@ -68,7 +68,7 @@ class Checker:
                 errors.append(_error(column, cell, invalid))
                 value = None
             else:
-                if value is None and column.required:
+                if not value and column.required:
                     errors.append(_error(column, cell, Invalid("required")))
             values.append(value)
         # An importer's own rule may let through what PostgreSQL would refuse for the whole chunk.
