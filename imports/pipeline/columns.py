@@ -1,0 +1,91 @@
+"""Header cells to fields: which column of the file fills which field of the model.
+
+Only columns that the importer declares can be filled, whatever a header says.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+from imports.importer import Cell, Column, Importer, Invalid
+from imports.pipeline.reading import Row
+
+
+@dataclass(frozen=True)
+class Layout:
+    header_row: int  # 0: the file has no header row.
+    headers: list[str]  # The header cells as text; none without a header row.
+    positions: dict[str, int]  # Field to index in a row's cells.
+    missing: list[str]  # Required fields that no header was recognised for.
+
+
+def recognise(row: Row, importer: type[Importer]) -> Layout:
+    """Judge the first row of a file that is not blank: a header, or already a record."""
+    number, cells = row
+    positions = match(cells, importer)
+    if not positions and is_record(cells, importer):
+        in_order = {column.field: index for index, column in enumerate(importer.columns)}
+        return Layout(0, [], in_order, [])
+    return Layout(
+        number, [as_text(cell) for cell in cells], positions, missing(positions, importer)
+    )
+
+
+def match(cells: list[Cell], importer: type[Importer]) -> dict[str, int]:
+    """Field to index, for each field that the headers name without doubt."""
+    headers = [folded(as_text(cell)) for cell in cells]
+    positions = {}
+    for field, (own, aliases) in unshared_names(importer).items():
+        # What the field itself is called beats an alias; of two aliases neither does.
+        named = [h for h in headers if h in own] or [h for h in headers if h in aliases]
+        if len(set(named)) == 1:
+            positions[field] = headers.index(named[0])  # Said twice, the first column counts.
+    return positions
+
+
+def unshared_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[str]]]:
+    """Each field's own names and its aliases, without those that another field claims too."""
+    names = {column.field: names_of(column, importer) for column in importer.columns}
+    claims = Counter(name for own, aliases in names.values() for name in own | aliases)
+    shared = {name for name, count in claims.items() if count > 1} | {""}
+    return {field: (own - shared, aliases - shared) for field, (own, aliases) in names.items()}
+
+
+def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[str]]:
+    verbose = importer.model._meta.get_field(column.field).verbose_name
+    own = {folded(column.field), folded(str(verbose))}
+    return own, {folded(alias) for alias in column.aliases}
+
+
+def folded(name: str) -> str:
+    """Without case, accents, spaces and punctuation: "E-Mail " and "e_mail" are one name."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    return "".join(character for character in plain if character.isalnum())
+
+
+def as_text(cell: Cell) -> str:
+    return "" if cell is None else str(cell)
+
+
+def missing(positions: dict[str, int], importer: type[Importer]) -> list[str]:
+    required = [column.field for column in importer.columns if column.required]
+    return [field for field in required if field not in positions]
+
+
+def is_record(cells: list[Cell], importer: type[Importer]) -> bool:
+    """Whether the cells, in the importer's own order, pass every column's rules."""
+    columns = importer.columns
+    if len(cells) > len(columns):
+        return False
+    padded = [*cells, *[None] * (len(columns) - len(cells))]
+    return all(map(passes, columns, padded))
+
+
+def passes(column: Column, cell: Cell) -> bool:
+    try:
+        value = column.clean(cell) if column.clean else as_text(cell).strip()
+    except Invalid:
+        return False
+    return bool(value) or not column.required

@@ -1,0 +1,44 @@
+"""The child process that opens an uploaded file and answers with its rows.
+
+Started as `python -I -S <this folder> '<order>'`, never imported: it stands alone, without
+Django and without the rest of the project, because the file it reads may be hostile. It
+confines itself before calamine or openpyxl is loaded and speaks JSON lines on standard output:
+what was opened, then chunks of rows, then the end or the one reason why not.
+"""
+
+import json
+import os
+import sys
+
+from answers import Answers, Refused
+from confinement import confine
+from formats import recognise
+from texts import read_text
+from workbooks import read_workbook
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    confine(order["limits"], parent=order["parent"])
+    sys.path.extend(order["packages"])  # Last, so that no package can stand in for the library.
+    answers = Answers(order["limits"], after=order["after"])
+    try:
+        read(order["file"], answers, order["limits"])
+    except Refused as refused:
+        answers.refuse(refused.code, refused.params)
+    except MemoryError:
+        answers.refuse("too_much_memory", {})
+
+
+def read(descriptor: int, answers: Answers, limits: dict) -> None:
+    """Answer with the file's rows, or raise Refused when the file is to blame."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb") as file:
+        if recognise(file) == "xlsx":
+            read_workbook(file, answers, limits)
+        else:
+            read_text(file, answers)
+    answers.end()
+
+
+main()

@@ -1,0 +1,110 @@
+"""What the child tells its parent: JSON lines, each of bounded length.
+
+Blank rows are left out and rows of an earlier attempt are skipped here, for every format
+alike; so are the limits that a row can break.
+"""
+
+import json
+import os
+
+ROWS_A_LINE = 1_000
+ROWS_IN_THE_FIRST_LINE = 500  # So that progress starts early.
+CHARACTERS_A_LINE = 256_000
+CHARACTERS_A_ROW = 1_000_000  # A line holds one such row at most: the parent refuses longer ones.
+CHARACTERS_A_NUMBER = 24
+
+
+class Refused(Exception):
+    """The file cannot be read, as a code and numbers; never with a cell's text."""
+
+    def __init__(self, code: str, **params: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+
+class Answers:
+    def __init__(self, limits: dict, *, after: int = 0) -> None:
+        self.limits = limits
+        self.after = after
+        self.is_open = False
+        self.last_row = 0
+        self.filled = 0
+        self.fraction = 0.0
+        self.room = ROWS_IN_THE_FIRST_LINE
+        self._start_line()
+
+    def opened(self, kind: str, **how: str) -> None:
+        """Say what was opened, once."""
+        if not self.is_open:
+            _write({"opened": {"format": kind, **how}})
+        self.is_open = True
+
+    def row(self, number: int, cells: list, fraction: float) -> None:
+        """Take the next row of the file; `fraction` is how much of the file it ends."""
+        self.last_row = number
+        self.fraction = fraction
+        while cells and cells[-1] is None:
+            cells.pop()
+        if is_blank(cells):
+            return
+        self.filled += 1
+        self.size += self._measure(number, cells)
+        if number > self.after:
+            self.numbers.append(number)
+            self.rows.append(cells)
+        if len(self.rows) >= self.room or self.size > CHARACTERS_A_LINE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.rows:
+            fraction = round(min(self.fraction, 1.0), 4)
+            _write([fraction, self.last_row, self.numbers, self.rows])
+            self.room = ROWS_A_LINE
+        self._start_line()
+
+    def end(self) -> None:
+        self.flush()
+        _write({"end": {"last_row": self.last_row}})
+
+    def refuse(self, code: str, params: dict) -> None:
+        self._start_line()
+        _write({"error": {"code": code, "params": params}})
+
+    def _start_line(self) -> None:
+        self.numbers: list[int] = []
+        self.rows: list[list] = []
+        self.size = 0
+
+    def _measure(self, number: int, cells: list) -> int:
+        """How many characters the row takes, if that and everything else is within limits."""
+        if self.filled > self.limits["rows"]:
+            raise Refused("too_many_rows", limit=self.limits["rows"])
+        if len(cells) > self.limits["columns"]:
+            raise Refused("too_many_columns", row=number, limit=self.limits["columns"])
+        size = sum([len(cell) if type(cell) is str else CHARACTERS_A_NUMBER for cell in cells])
+        if size > self.limits["cell_length"]:
+            self._look_for_a_long_cell(number, cells)
+        if size > CHARACTERS_A_ROW:
+            raise Refused("row_too_long", row=number, limit=CHARACTERS_A_ROW)
+        return size
+
+    def _look_for_a_long_cell(self, number: int, cells: list) -> None:
+        longest = self.limits["cell_length"]
+        for position, cell in enumerate(cells, start=1):
+            if type(cell) is str and len(cell) > longest:
+                raise Refused("cell_too_long", row=number, column=position, limit=longest)
+
+
+def is_blank(cells: list) -> bool:
+    for cell in cells:  # Ends at the first cell of nearly every row; all() would cost thrice.
+        if cell is not None and not (type(cell) is str and not cell.strip()):
+            return False
+    return True
+
+
+def _write(answer: object) -> None:
+    # Plain ASCII: line breaks and lone surrogates in a cell stay inside their line.
+    line = memoryview(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+    while line:
+        line = line[os.write(1, line) :]

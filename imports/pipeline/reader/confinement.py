@@ -1,0 +1,35 @@
+"""What the child may use, set before it looks at the file. None of it can be raised again."""
+
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+DESCRIPTORS = 32
+
+
+def confine(limits: dict, *, parent: int) -> None:
+    _die_with(parent)
+    _limit(resource.RLIMIT_CORE, 0)  # A core would hold the customers.
+    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
+    _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+    _limit(resource.RLIMIT_AS, limits["memory_bytes"])
+    # The soft limit ends us with SIGXCPU, which says why; the hard one is for whoever ignores it.
+    seconds = limits["cpu_seconds"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _limit(what: int, value: int) -> None:
+    resource.setrlimit(what, (value, value))
+
+
+def _die_with(parent: int) -> None:
+    """Be killed as soon as the thread that started us is gone."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # It died before we asked.
+        os._exit(1)

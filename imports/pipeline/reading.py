@@ -1,0 +1,265 @@
+"""An uploaded file to rows of cells, read by a child process that may die of it.
+
+The file is hostile until proven otherwise: only the child (see `reader/`) opens it, without
+Django, with an empty environment, limits on memory, time and files, and dead as soon as we
+are. Whatever the file does to it becomes a code, within seconds. What the child says is not
+trusted either: lines of bounded length, plain cells, rising row numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
+from itertools import chain
+from operator import lt
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+
+from imports.importer import Cell
+
+Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and its cells.
+
+READER = Path(__file__).with_name("reader")
+PACKAGES = ("python_calamine", "openpyxl", "et_xmlfile", "defusedxml")
+LONGEST_LINE_BYTES = 16 << 20  # A line of the child holds at most 1.3 million characters.
+PIPE_BYTES = 1 << 20  # Room to read ahead while we are busy with the rows before.
+PIECE_BYTES = 1 << 17
+PATIENCE_SECONDS = 1
+PLAIN = frozenset({str, int, float, bool, type(None)})
+# By which signal the child ended, and what that says about the file.
+CODES_OF_SIGNALS = {
+    signal.SIGXCPU: "too_slow_to_read",
+    signal.SIGABRT: "too_much_memory",  # How Rust answers when an allocation fails.
+    signal.SIGSEGV: "unreadable_file",
+    signal.SIGBUS: "unreadable_file",
+    signal.SIGILL: "unreadable_file",
+    signal.SIGFPE: "unreadable_file",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may cost and hold."""
+
+    memory_bytes: int
+    cpu_seconds: int
+    wall_seconds: float  # Counted only while we wait for the child, not while it waits for us.
+    inflated_bytes: int
+    rows: int
+    columns: int
+    cell_length: int
+    calamine_bytes: int  # Workbooks that inflate to more than this are streamed.
+    file_bytes: int = 0  # What the child may write to any file.
+
+    @classmethod
+    def from_settings(cls) -> Limits:
+        return cls(**settings.IMPORT_READER)
+
+
+class Unreadable(Exception):
+    """The file is to blame, and would be again."""
+
+    def __init__(self, code: str, params: dict[str, int] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params or {}
+
+
+class ReaderDied(Exception):
+    """The child ended without a word, maybe through no fault of the file."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    format: str
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    rows: list[Row]
+    fraction: float  # How much of the file is read, 0 to 1; never falls.
+    last_row: int  # The highest row number read so far, blank rows included.
+
+
+def nothing() -> None:
+    pass
+
+
+@contextmanager
+def open_rows(
+    file: BinaryIO,
+    *,
+    after: int = 0,
+    limits: Limits,
+    while_waiting: Callable[[], None] = nothing,
+) -> Iterator[Reader]:
+    """Open a file of rows; iterate what this yields for its chunks, from row `after` + 1 on.
+
+    Leave the block by whatever way, and the child is gone. Stay in the thread that entered
+    it: the child dies with that thread. `while_waiting` is called every second without news.
+    """
+    child = _start_child(file, after, limits)
+    try:
+        yield Reader(child, limits, while_waiting)
+    finally:
+        child.kill()
+        child.stdout.close()
+        child.wait()
+
+
+class Reader:
+    """The child's answers, judged."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], limits: Limits, while_waiting: Callable[[], None]
+    ) -> None:
+        self.child = child
+        self.lines = Lines(child.stdout.fileno(), limits.wall_seconds, while_waiting)
+        self.fraction = 0.0
+        self.last_row = 0
+        with _bad_answers_mean_death():
+            self.opened = Opened(**self._answer()["opened"])
+
+    def __iter__(self) -> Iterator[Chunk]:
+        while True:
+            with _bad_answers_mean_death():
+                answer = self._answer()
+                if isinstance(answer, dict):
+                    self.last_row = max(self.last_row, int(answer["end"]["last_row"]))
+                    break
+                chunk = self._chunk(*answer)
+            yield chunk
+        yield Chunk([], 1.0, self.last_row)
+
+    def _answer(self) -> Any:
+        line = self.lines.next()
+        if line is None:
+            raise self._verdict()
+        answer = json.loads(line, parse_constant=_refuse)
+        if isinstance(answer, dict) and "error" in answer:
+            raise Unreadable(answer["error"]["code"], answer["error"]["params"])
+        return answer
+
+    def _chunk(
+        self, fraction: float, last_row: int, numbers: list[int], rows: list[list[Cell]]
+    ) -> Chunk:
+        plain = {int}.issuperset(map(type, numbers)) and PLAIN.issuperset(
+            map(type, chain.from_iterable(rows))
+        )
+        rising = all(map(lt, [self.last_row, *numbers], [*numbers, last_row + 1]))
+        if not plain or not rising:
+            raise ValueError
+        self.fraction = max(self.fraction, min(float(fraction), 1.0))
+        self.last_row = last_row
+        return Chunk(list(zip(numbers, rows, strict=True)), self.fraction, last_row)
+
+    def _verdict(self) -> Exception:
+        """What the way the child ended says about the file."""
+        try:
+            status = self.child.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ReaderDied("it closed its output and lives on")
+        if code := CODES_OF_SIGNALS.get(-status):
+            return Unreadable(code)
+        return ReaderDied(f"exit status {status}")
+
+
+class Lines:
+    """Lines from a pipe, with a limit on their length and on the time we wait for them."""
+
+    def __init__(self, pipe: int, seconds: float, while_waiting: Callable[[], None]) -> None:
+        self.pipe = pipe
+        self.seconds_left = seconds
+        self.while_waiting = while_waiting
+        self.unread = bytearray()
+        self.poll = select.poll()
+        self.poll.register(pipe, select.POLLIN)
+
+    def next(self) -> bytes | None:
+        """The next line, or None where there are no more."""
+        searched = 0
+        while (end := self.unread.find(b"\n", searched)) < 0:
+            searched = len(self.unread)
+            if searched > LONGEST_LINE_BYTES:
+                raise ReaderDied("its line has no end")
+            self._wait()
+            piece = os.read(self.pipe, PIECE_BYTES)
+            if not piece:
+                return None
+            self.unread += piece
+        line = bytes(self.unread[:end])
+        del self.unread[: end + 1]
+        return line
+
+    def _wait(self) -> None:
+        while True:
+            began = time.monotonic()
+            ready = self.poll.poll(1_000 * max(0, min(PATIENCE_SECONDS, self.seconds_left)))
+            self.seconds_left -= time.monotonic() - began
+            if ready:
+                return
+            if self.seconds_left <= 0:
+                raise Unreadable("too_slow_to_read")
+            self.while_waiting()
+
+
+@contextmanager
+def _bad_answers_mean_death() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ReaderDied(f"it answered nonsense ({type(error).__name__})") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _start_child(file: BinaryIO, after: int, limits: Limits) -> subprocess.Popen[bytes]:
+    """Start the child on a copy of the file that has no name and goes when it goes."""
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, PIPE_BYTES)
+        copy.flush()
+        order = {
+            "file": copy.fileno(),
+            "parent": os.getpid(),
+            "packages": _package_folders(),
+            "after": after,
+            "limits": asdict(limits),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-X", "utf8", str(READER), json.dumps(order)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # A traceback may quote the file, so nobody hears it: the way it ends says enough.
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            pipesize=PIPE_BYTES,
+            pass_fds=[copy.fileno()],
+            env={},
+            start_new_session=True,
+        )
+
+
+@cache
+def _package_folders() -> list[str]:
+    """Where the parsers are installed, found without loading them here."""
+    specs = [find_spec(name) for name in PACKAGES]
+    return sorted({str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin})

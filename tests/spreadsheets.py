@@ -1,0 +1,143 @@
+"""Files made for tests, also such as no real program writes, and reading them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+
+import openpyxl
+import pytest
+
+from imports.pipeline.reading import Chunk, Limits, Opened, Unreadable, open_rows
+
+MB = 1 << 20
+LIMITS = Limits(
+    memory_bytes=512 * MB,
+    cpu_seconds=20,
+    wall_seconds=30,
+    inflated_bytes=400 * MB,
+    rows=1_048_576,
+    columns=16_384,
+    cell_length=32_767,
+    calamine_bytes=200 * MB,
+)
+STREAMED = replace(LIMITS, calamine_bytes=0)  # openpyxl reads it, whatever its size.
+BOTH = pytest.mark.parametrize("limits", [LIMITS, STREAMED], ids=["calamine", "openpyxl"])
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def text(place: str, value: str, space: str = "preserve") -> str:
+    return f'<c r="{place}" t="inlineStr"><is><t xml:space="{space}">{value}</t></is></c>'
+
+
+def row(number: int, *cells: str) -> str:
+    return f'<row r="{number}">{"".join(cells)}</row>'
+
+
+def sheet(*rows: str, before: str = "", namespace: str = MAIN) -> str:
+    body = f"{before}<sheetData>{''.join(rows)}</sheetData>"
+    return f'<worksheet xmlns="{namespace}">{body}</worksheet>'
+
+
+def workbook(*rows: str, strings: str = "", before: str = "", **parts: str | bytes) -> bytes:
+    """A workbook of one sheet; `parts` replaces or adds whole parts by a short name."""
+    return zipped(workbook_parts(sheet(*rows, before=before), strings=strings) | parts)
+
+
+def workbook_parts(
+    sheet_xml: str, *, strings: str = "", formats: list[str] | None = None
+) -> dict[str, str]:
+    kinds = {"workbook": "sheet.main", "worksheets/sheet1": "worksheet"}
+    kinds |= {"sharedStrings": "sharedStrings", "styles": "styles"}
+    overrides = "".join(
+        f'<Override PartName="/xl/{part}.xml" ContentType="{TYPE}.{kind}+xml"/>'
+        for part, kind in kinds.items()
+    )
+    relations = "".join(
+        f'<Relationship Id="rId{n}" Type="{RELATIONS}/{kind}" Target="{part}.xml"/>'
+        for n, (kind, part) in enumerate(
+            {"worksheet": "worksheets/sheet1", "sharedStrings": "sharedStrings", "styles": "styles"}
+            .items(), start=1
+        )
+    )  # fmt: skip
+    return {
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Default Extension="xml" ContentType="application/xml"/>{overrides}</Types>',
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
+        f'Type="{RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>'
+        '<sheet name="Customers" sheetId="1" r:id="rId1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+        f"{relations}</Relationships>",
+        "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
+        "xl/styles.xml": styles(formats or ["General"]),
+        "xl/worksheets/sheet1.xml": sheet_xml,
+    }
+
+
+def styles(formats: list[str]) -> str:
+    """Cell style n shows numbers in the n-th of these formats."""
+    codes = [code.replace("&", "&amp;").replace('"', "&quot;").replace(">", "&gt;")
+             for code in formats]  # fmt: skip
+    own = "".join(f'<numFmt numFmtId="{200 + n}" formatCode="{c}"/>' for n, c in enumerate(codes))
+    uses = "".join(
+        f'<xf numFmtId="{200 + n}" fontId="0" fillId="0" borderId="0" xfId="0" '
+        'applyNumberFormat="1"/>'
+        for n in range(len(codes))
+    )
+    return (
+        f'<styleSheet xmlns="{MAIN}"><numFmts count="{len(codes)}">{own}</numFmts>'
+        '<fonts count="1"><font/></fonts><fills count="1"><fill/></fills>'
+        '<borders count="1"><border/></borders>'
+        '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/>'
+        f'</cellStyleXfs><cellXfs count="{len(codes)}">{uses}</cellXfs></styleSheet>'
+    )
+
+
+def zipped(parts: dict[str, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def read(content: bytes, limits: Limits = LIMITS, **options) -> tuple[Opened, list, list[Chunk]]:
+    with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
+        chunks = list(reader)
+    return reader.opened, [row for chunk in chunks for row in chunk.rows], chunks
+
+
+def rows_of(content: bytes, limits: Limits = LIMITS, **options) -> list:
+    return read(content, limits, **options)[1]
+
+
+def refusal(content: bytes, limits: Limits = LIMITS) -> tuple[str, dict]:
+    with pytest.raises(Unreadable) as caught:
+        read(content, limits)
+    return caught.value.code, caught.value.params
+
+
+def saved(book: openpyxl.Workbook) -> bytes:
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def table(*rows: list) -> bytes:
+    book = openpyxl.Workbook()
+    for cells in rows:
+        book.active.append(cells)
+    return saved(book)
+
+
+def many(count: int) -> bytes:
+    return "".join(f"mark {n},name\n\n" for n in range(count)).encode()

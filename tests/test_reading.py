@@ -1,0 +1,212 @@
+"""Bytes to rows: real files, real child processes."""
+
+from __future__ import annotations
+
+import datetime
+
+import openpyxl
+import pytest
+
+from imports.pipeline.reading import Chunk, Opened
+from tests.spreadsheets import (
+    BOTH,
+    LIMITS,
+    STREAMED,
+    many,
+    read,
+    refusal,
+    row,
+    rows_of,
+    saved,
+    table,
+    text,
+    workbook,
+)  # fmt: skip
+
+MORNING = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Spreadsheets know no time zones.
+
+# --- Workbooks ---------------------------------------------------------------
+
+
+@BOTH
+def test_a_workbook_is_read_with_its_row_numbers(limits):
+    content = table(["Phone", "Name"], [], ["024", "Ann"], [" ", None, "\t"], [None, "Bea"])
+
+    opened, rows, chunks = read(content, limits)
+
+    assert opened == Opened("xlsx", "Sheet", None, None)
+    assert rows == [(1, ["Phone", "Name"]), (3, ["024", "Ann"]), (5, [None, "Bea"])]
+    assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
+
+
+@BOTH
+def test_empty_rows_and_columns_before_the_table_keep_their_places(limits):
+    content = workbook(row(3, text("C3", "x"), text("E3", "y")), row(7, text("B7", "z")))
+
+    assert rows_of(content, limits) == [(3, [None, None, "x", None, "y"]), (7, [None, "z"])]
+
+
+@BOTH
+def test_cells_arrive_as_plain_values(limits):
+    content = table(
+        [1, 2.5, 3.0, -0.0, 233201234567, True, False, None, " spaced ", "two\nlines"],
+        [MORNING.date(), MORNING, MORNING.time()],
+        [datetime.timedelta(hours=36, minutes=5), 12345678901234567890],
+    )
+
+    (_, plain), (_, times), (_, others) = rows_of(content, limits)
+
+    assert plain == [1, 2.5, 3, 0, 233201234567, True, False, None, " spaced ", "two\nlines"]
+    assert [type(cell) for cell in plain[:7]] == [int, float, int, int, int, bool, bool]
+    assert times == ["2026-01-31", "2026-01-31T10:00:00", "10:00:00"]
+    assert others == ["36:05:00", 12345678901234569216]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('<c t="e"><v>#REF!</v></c>', "#REF!"),
+        ("<c t='e'><v>#N/A</v></c>", "#N/A"),
+        ('<c t="e"><v>#SPILL!</v></c>', "#SPILL!"),
+        ('<c t="d"><v>2026-01-31T10:00:00Z</v></c>', "2026-01-31T10:00:00Z"),
+        ('<c t="str"><v><![CDATA[a<b]]></v></c>', "a<b"),
+    ],
+)
+def test_errors_and_other_rare_cells_arrive_as_their_text(limits, cell, value):
+    assert rows_of(workbook(row(1, cell)), limits) == [(1, [value])]
+
+
+@BOTH
+def test_rows_outside_the_declared_dimension_are_read(limits):
+    content = workbook(
+        *[row(n, text(f"A{n}", "a"), text(f"B{n}", "b")) for n in range(1, 11)],
+        before='<dimension ref="A1:A2"/>',
+    )
+
+    assert rows_of(content, limits) == [(n, ["a", "b"]) for n in range(1, 11)]
+
+
+@BOTH
+def test_the_last_column_keeps_its_place(limits):
+    cells = rows_of(workbook(row(1, text("A1", "a"), text("XFD1", "z"))), limits)[0][1]
+
+    assert (len(cells), cells[0], cells[-1]) == (16_384, "a", "z")
+
+
+@BOTH
+def test_odd_characters_survive(limits):
+    content = workbook(row(1, text("A1", "nul _x0000_, tab _x0009_, _xD800_, é😀&amp;\u2028")))
+
+    assert rows_of(content, limits) == [(1, ["nul \0, tab \t, _xD800_, é😀&\u2028"])]
+
+
+@BOTH
+def test_the_first_visible_sheet_with_rows_is_read(limits):
+    book = openpyxl.Workbook()
+    book.active.title, book.active["A1"] = "Blank", " "
+    hidden, chosen = book.create_sheet("Hidden"), book.create_sheet("Chosen")
+    hidden.sheet_state = "hidden"
+    for sheet in (hidden, chosen, book.create_sheet("Later")):
+        sheet["B2"] = sheet.title
+    book.create_chartsheet("Chart", index=0)
+
+    opened, rows, _ = read(saved(book), limits)
+
+    assert (opened.sheet, rows) == ("Chosen", [(2, [None, "Chosen"])])
+
+
+@BOTH
+def test_a_workbook_of_blank_sheets_has_no_rows(limits):
+    opened, rows, chunks = read(saved(openpyxl.Workbook()), limits)
+
+    assert (opened.sheet, rows, chunks[-1]) == ("Sheet", [], Chunk([], 1.0, 0))
+
+
+@BOTH
+def test_a_workbook_without_a_worksheet_is_refused(limits):
+    book = openpyxl.Workbook()
+    book.create_chartsheet("Chart")
+    book.remove(book.active)
+
+    assert refusal(saved(book), limits) == ("no_sheet", {})
+
+
+# --- Text files --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("cp1252", "windows-1252"),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_encoding_and_delimiter_are_recognised(encoding, named, delimiter):
+    lines = [["Name", "Phone", "Note"], ["Zoë", "024", "1,5; x"], ["Bea", "", "€"]]
+    content = "\r\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
+
+    opened, rows, _ = read(content.encode(encoding))
+
+    assert opened == Opened("csv", None, named, delimiter)
+    assert rows == [
+        (1, ["Name", "Phone", "Note"]),
+        (2, ["Zoë", "024", "1,5; x"]),
+        (3, ["Bea", None, "€"]),
+    ]
+
+
+def test_a_quoted_line_break_starts_no_row():
+    content = b'a,b\n"one\ntwo\r\nthree",x\n\n , \r"last",y'
+
+    expected = [(1, ["a", "b"]), (2, ["one\ntwo\r\nthree", "x"]), (5, ["last", "y"])]
+    assert rows_of(content) == expected
+
+
+def test_decimal_commas_do_not_hide_the_semicolon():
+    content = b"mark;weight;price\n" + b"A1;1,5;2,25\n" * 30
+
+    assert read(content)[0].delimiter == ";"
+
+
+def test_one_column_needs_no_delimiter():
+    assert rows_of(b"phone\n0241234567\n") == [(1, ["phone"]), (2, ["0241234567"])]
+
+
+def test_a_nul_is_a_bad_cell_and_no_bad_file():
+    content = b"name,phone\n" + b"Ann,024\n" * 20 + b"B\0b,025\n"
+
+    assert rows_of(content)[-1] == (22, ["B\0b", "025"])
+
+
+# --- Chunks and resuming -----------------------------------------------------
+
+
+def test_chunks_are_small_and_progress_only_rises():
+    _, rows, chunks = read(many(5_000))
+
+    fractions = [chunk.fraction for chunk in chunks]
+    assert [len(chunk.rows) for chunk in chunks] == [500, 1000, 1000, 1000, 1000, 500, 0]
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[0] < 0.9
+    assert fractions[-1] == 1.0
+    assert [chunk.last_row for chunk in chunks][:2] == [999, 2_999]
+    assert (len(rows), chunks[-1].last_row) == (5_000, 10_000)
+
+
+def test_wide_rows_come_in_shorter_chunks():
+    chunks = read(b",".join([b"x" * 1_000] * 30) + b"\n" + (b"y" * 30_000 + b"\n") * 100)[2]
+
+    assert max(sum(len(str(row)) for row in chunk.rows) for chunk in chunks) < 400_000
+
+
+@pytest.mark.parametrize("content", [many(700), table(*[[f"m{n}"] for n in range(1_400)])])
+@pytest.mark.parametrize("limits", [LIMITS, STREAMED])
+@pytest.mark.parametrize("after", [1, 500, 999, 1_000_000])
+def test_reading_goes_on_after_a_row(content, limits, after):
+    whole = rows_of(content, limits)
+
+    assert rows_of(content, limits, after=after) == [row for row in whole if row[0] > after]

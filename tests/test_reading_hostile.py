@@ -1,0 +1,198 @@
+"""Files that mean harm or are not what they say: each ends in a code within seconds."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import struct
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from tests.spreadsheets import (
+    BOTH,
+    LIMITS,
+    MB,
+    OLE2,
+    STREAMED,
+    refusal,
+    row,
+    rows_of,
+    sheet,
+    table,
+    text,
+    workbook,
+    workbook_parts,
+    zipped,
+)  # fmt: skip
+
+# --- What the file is --------------------------------------------------------
+
+OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
+
+
+@pytest.mark.parametrize(
+    ("code", "content"),
+    [
+        ("empty_file", b""),
+        ("empty_file", b" \r\n\n"),
+        ("not_a_spreadsheet", b"%PDF-1.7\n1 0 obj\n"),
+        ("not_a_spreadsheet", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        ("not_a_spreadsheet", b"\x1f\x8b\x08\0abc"),
+        ("not_a_spreadsheet", b"a,b\n" + bytes(range(32)) * 9),
+        ("not_a_spreadsheet", b"<!DOCTYPE html><html><table>"),
+        ("not_a_spreadsheet", zipped(OTHER_ZIPS)),
+        ("not_a_spreadsheet", zipped({"mimetype": "application/vnd.oasis.opendocument"})),
+        ("not_a_spreadsheet", zipped({})),
+        ("encrypted_file", OLE2 + bytes(2_000) + "EncryptedPackage".encode("utf-16-le")),
+        ("old_excel_file", OLE2 + bytes(2_000) + "Workbook".encode("utf-16-le")),
+        ("damaged_file", table(["a"])[:-40]),
+        ("damaged_file", table(["a"])[:300]),
+        ("damaged_file", workbook("<row r='1'><c")),
+        ("damaged_file", workbook(row(1, '<c t="s"><v>5</v></c>'))),
+        ("damaged_file", b"PK\x03\x04" + b"nonsense" * 20),
+        ("unknown_encoding", b"name\n\x81\x8d\n"),
+        ("unknown_encoding", b"\xef\xbb\xbfname\n\xff\n"),
+        ("unknown_encoding", b"\xff\xfea\0b"),
+    ],
+)
+def test_what_is_no_spreadsheet_is_refused_by_its_content(code, content):
+    assert refusal(content)[0] == code
+
+
+def test_an_encrypted_archive_is_refused():
+    content = bytearray(table(["a"]))
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+
+    assert refusal(bytes(content)) == ("encrypted_file", {})
+
+
+@pytest.mark.parametrize("limits", [LIMITS, STREAMED])
+@pytest.mark.parametrize(
+    ("changed", "code", "params"),
+    [
+        ({"rows": 2}, "too_many_rows", {"limit": 2}),
+        ({"columns": 2}, "too_many_columns", {"row": 3, "limit": 2}),
+        ({"cell_length": 9}, "cell_too_long", {"row": 3, "column": 3, "limit": 9}),
+        ({"inflated_bytes": 999}, "too_large_inflated", None),
+    ],
+)
+def test_limits_on_what_a_workbook_holds(limits, changed, code, params):
+    content = table(["a"], ["b"], ["c", None, "long enough"])
+
+    refused, why = refusal(content, replace(limits, **changed))
+
+    assert refused == code
+    assert params is None or why == params
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "params"),
+    [
+        ({"rows": 2}, "too_many_rows", {"limit": 2}),
+        ({"columns": 2}, "too_many_columns", {"row": 3, "limit": 2}),
+        ({"cell_length": 9}, "cell_too_long", {"row": 3, "limit": 9}),
+    ],
+)
+def test_limits_on_what_a_text_file_holds(changed, code, params):
+    assert refusal(b"a\nb\nc,,long enough\n", replace(LIMITS, **changed)) == (code, params)
+
+
+@BOTH
+def test_a_row_of_many_long_cells_is_refused(limits):
+    content = table([os.urandom(15_000).hex()] * 40)
+
+    assert refusal(content, limits) == ("row_too_long", {"row": 1, "limit": 1_000_000})
+
+
+def test_a_line_without_end_is_refused():
+    assert refusal(b"a,b\n" + b"xyz," * 500_000)[0] == "row_too_long"
+    assert refusal(b'a,b\n"' + b"xyz,\n" * 500_000)[0] == "cell_too_long"
+
+
+# --- Bombs -------------------------------------------------------------------
+
+
+def with_lying_size(content: bytes, name: str) -> bytes:
+    """The archive's directory says that the part holds ten bytes."""
+    changed = bytearray(content)
+    for mark, size_at, name_at in ((b"PK\x01\x02", 24, 46), (b"PK\x03\x04", 22, 30)):
+        place = -1
+        while (place := content.find(mark, place + 1)) >= 0:
+            if content[place + name_at :].startswith(name.encode()):
+                changed[place + size_at : place + size_at + 4] = struct.pack("<I", 10)
+    return bytes(changed)
+
+
+def with_many_entries() -> bytes:
+    buffer = io.BytesIO(table(["a"]))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for number in range(10_000):
+            archive.writestr(str(number), b"")
+    return buffer.getvalue()
+
+
+def laughs(kind: str) -> bytes:
+    entities = '<!ENTITY a "lol">' + "".join(
+        f'<!ENTITY {name} "{f"&{before};" * 10}">'
+        for before, name in itertools.pairwise("abcdefghij")
+    )
+    if kind == "external":
+        entities = '<!ENTITY j SYSTEM "file:///etc/passwd">'
+    cells = sheet(row(1, '<c r="A1" t="inlineStr"><is><t>&j;</t></is></c>'))
+    return zipped(workbook_parts(f"<!DOCTYPE x [{entities}]>{cells}"))
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["laughs", "external"])
+def test_entities_are_refused(limits, kind):
+    assert refusal(laughs(kind), limits) == ("damaged_file", {})
+
+
+def test_what_is_streamed_may_not_even_declare_entities():
+    declared = f'<!DOCTYPE x [<!ENTITY a "b">]>{sheet(row(1, text("A1", "x")))}'
+
+    assert refusal(zipped(workbook_parts(declared)), STREAMED) == ("damaged_file", {})
+
+
+@BOTH
+def test_a_size_that_lies_is_found_out(limits):
+    content = workbook(*[row(n, text(f"A{n}", "x" * 90)) for n in range(1, 2_000)])
+
+    lying = with_lying_size(content, "xl/worksheets/sheet1.xml")
+    assert refusal(lying, limits) == ("damaged_file", {})
+
+
+def test_archives_that_are_mostly_promise_are_refused():
+    blank = workbook(row(1, text("A1", " " * 50 * MB)))
+
+    assert refusal(blank)[0] == "too_large_inflated"
+    assert refusal(with_many_entries())[0] == "too_large_inflated"
+    assert "bytes" in refusal(table(["a"]), replace(LIMITS, inflated_bytes=999))[1]
+
+
+def test_a_cell_in_the_far_corner_ends_in_a_code():
+    content = workbook(row(1, text("A1", "a")), row(1_048_576, text("XFD1048576", "z")))
+
+    assert refusal(content) == ("too_much_memory", {})
+    assert [number for number, _ in rows_of(content, STREAMED)] == [1, 1_048_576]
+
+
+def test_a_row_out_of_order_is_never_dropped():
+    content = workbook(row(3, text("A3", "c")), row(1, text("A1", "a")))
+
+    assert rows_of(content) == [(1, ["a"]), (3, ["c"])]
+    assert refusal(content, STREAMED)[0] == "damaged_file"
+
+
+def test_a_string_that_is_not_there_is_no_other_string():
+    content = workbook(row(1, '<c t="s"><v>-1</v></c>'), strings="<si><t>last</t></si>")
+
+    assert refusal(content, STREAMED)[0] == "damaged_file"
+
+
+@pytest.mark.parametrize("place", ["B7", "XFE2", "A0"])
+def test_a_cell_that_is_not_where_it_says_is_never_dropped(place):
+    assert refusal(workbook(row(2, text(place, "x"))), STREAMED)[0] == "damaged_file"
