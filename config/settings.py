@@ -52,8 +52,8 @@ IMPORT_MAX_UPLOAD_BYTES = env.int("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
 # it asks for more; every limit ends in a status with a code.
 IMPORT_READER = {
     "memory_bytes": env.int("IMPORT_READER_MEMORY_BYTES", 400 * MEGABYTES),
-    "cpu_seconds": env.int("IMPORT_READER_CPU_SECONDS", 600),
-    "wall_seconds": env.int("IMPORT_READER_WALL_SECONDS", 1200),
+    "cpu_seconds": env.int("IMPORT_READER_CPU_SECONDS", 240),
+    "wall_seconds": env.int("IMPORT_READER_WALL_SECONDS", 480),
     "inflated_bytes": env.int("IMPORT_READER_INFLATED_BYTES", 1024 * MEGABYTES),
     # Up to this inflated size calamine reads, ten times faster but with the whole sheet
     # in memory; above it openpyxl does, row by row.

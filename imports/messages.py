@@ -29,6 +29,7 @@ OF_A_JOB = {
     "too_many_rows": _("The file has too many rows. Split it into several files."),
     "too_many_columns": _("The file has too many columns. Remove the ones you do not need."),
     "cell_too_long": _("A cell of the file is longer than a spreadsheet allows."),
+    "row_too_long": _("Row %(row)s of the file is longer than we read. Split or shorten it."),
     "too_much_memory": _(
         "Reading this file needs more memory than we allow. Delete the empty rows and columns "
         "that are formatted, or save it as CSV."

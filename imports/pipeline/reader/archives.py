@@ -11,15 +11,18 @@ RATIO = 200
 RATIO_MATTERS_BYTES = 1 << 20
 IS_ENCRYPTED = 0x1
 PIECE_BYTES = 1 << 18
-# Cells on which calamine and openpyxl disagree: errors and CDATA, which calamine leaves out,
-# and dates written as text. They are rare.
-ODD_CELLS = (b't="e"', b"t='e'", b't="d"', b"t='d'", b"<![CDATA[")
+# Cells that calamine leaves out, or reads otherwise than openpyxl: errors, which `errors` looks
+# up, and CDATA and dates written as text, which are rare.
+ERROR_CELLS = frozenset({b't="e"', b"t='e'"})
+ODD_CELLS = frozenset({b't="d"', b"t='d'", b"<![CDATA["})
 NEEDED = "[Content_Types].xml"
 WORKBOOK_TYPES = (b"sheet.main+xml", b"template.main+xml", b"sheet.macroEnabled.main+xml")
 
 
-def inspect(file: BufferedReader, limits: dict) -> tuple[int, bool]:
-    """How many bytes the archive really inflates to, and whether it has odd cells; or Refused."""
+def inspect(file: BufferedReader, limits: dict) -> tuple[int, set[bytes]]:
+    """How many bytes the archive really inflates to, and the marks it has of ODD_CELLS and
+    ERROR_CELLS; or Refused.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             _check_declared(archive.infolist(), limits)
@@ -53,20 +56,20 @@ def _check_workbook(archive: zipfile.ZipFile) -> None:
         raise Refused("not_a_spreadsheet")
 
 
-def _inflate(archive: zipfile.ZipFile) -> tuple[int, bool]:
+def _inflate(archive: zipfile.ZipFile) -> tuple[int, set[bytes]]:
     """Read every entry to its end: zipfile goes no further than the declared size, and where
     that lies the checksum is wrong.
     """
-    size, odd = 0, False
+    size, marks = 0, set()
     for entry in archive.infolist():
         tail = b""
         with archive.open(entry) as part:
             while piece := part.read(PIECE_BYTES):
                 size += len(piece)
-                odd = odd or _has_odd_cells(piece) or _has_odd_cells(tail + piece[:8])
+                marks |= _marks(piece) | _marks(tail + piece[:8])
                 tail = piece[-8:]
-    return size, odd
+    return size, marks
 
 
-def _has_odd_cells(xml: bytes) -> bool:
-    return any(mark in xml for mark in ODD_CELLS)
+def _marks(xml: bytes) -> set[bytes]:
+    return {mark for mark in ERROR_CELLS | ODD_CELLS if mark in xml}

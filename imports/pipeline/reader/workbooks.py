@@ -10,8 +10,9 @@ from itertools import chain
 from xml.etree.ElementTree import ParseError
 
 from answers import Answers, Refused, is_blank
-from archives import inspect
+from archives import ERROR_CELLS, ODD_CELLS, inspect
 from cells import CELL
+from errors import error_cells
 
 # Number of the row, its cells, how much of the sheet it ends.
 Row = tuple[int, list, float]
@@ -20,9 +21,9 @@ OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
 
 
 def read_workbook(file: BufferedReader, answers: Answers, limits: dict) -> None:
-    inflated_bytes, has_odd_cells = inspect(file, limits)
-    fits = inflated_bytes <= limits["calamine_bytes"] and not has_odd_cells
-    if fits and _calamine_manages(file, answers):
+    inflated_bytes, marks = inspect(file, limits)
+    fits = inflated_bytes <= limits["calamine_bytes"] and not marks & ODD_CELLS
+    if fits and _calamine_manages(file, answers, has_errors=bool(marks & ERROR_CELLS)):
         return
     from streaming import sheets
 
@@ -36,13 +37,13 @@ def read_workbook(file: BufferedReader, answers: Answers, limits: dict) -> None:
         raise Refused("damaged_file") from None
 
 
-def _calamine_manages(file: BufferedReader, answers: Answers) -> bool:
+def _calamine_manages(file: BufferedReader, answers: Answers, *, has_errors: bool) -> bool:
     """Whether calamine read all; if not, openpyxl goes on where it stopped.
 
     A duration of a million years is enough to make it panic, and a panic is no Exception.
     """
     try:
-        _answer(calamine_sheets(file), answers)
+        _answer(calamine_sheets(file, has_errors=has_errors), answers)
     except (Refused, MemoryError):
         raise
     except BaseException:
@@ -71,7 +72,7 @@ def first_filled(sheets: Iterable[Sheet]) -> Sheet:
     return first
 
 
-def calamine_sheets(file: BufferedReader) -> Iterator[Sheet]:
+def calamine_sheets(file: BufferedReader, *, has_errors: bool) -> Iterator[Sheet]:
     """The visible worksheets."""
     from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
@@ -79,7 +80,8 @@ def calamine_sheets(file: BufferedReader) -> Iterator[Sheet]:
     book = CalamineWorkbook.from_filelike(file)
     for position, sheet in enumerate(book.sheets_metadata):
         if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet:
-            yield sheet.name, _calamine_rows(book.get_sheet_by_index(position))
+            rows = _calamine_rows(book.get_sheet_by_index(position))
+            yield sheet.name, _with_errors(rows, file, position) if has_errors else rows
 
 
 def _calamine_rows(sheet) -> Iterator[Row]:
@@ -92,3 +94,15 @@ def _calamine_rows(sheet) -> Iterator[Row]:
         # Most cells are text: asked here, it costs half of what a call would.
         cells = [v or None if type(v) is str else CELL[type(v)](v) for v in values]
         yield number, left + cells, number / height
+
+
+def _with_errors(rows: Iterable[Row], file: BufferedReader, sheet: int) -> Iterator[Row]:
+    """The rows, with the error cells that calamine leaves empty."""
+    errors = error_cells(file, sheet)
+    if errors is None:
+        raise ValueError("not certain")  # openpyxl reads the workbook then.
+    for number, cells, fraction in rows:
+        for column, text in errors.get(number, {}).items():
+            cells += [None] * (column + 1 - len(cells))
+            cells[column] = text
+        yield number, cells, fraction
