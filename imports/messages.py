@@ -62,8 +62,15 @@ def of_job(code: str, params: Mapping[str, Any] | None) -> str:
 
 def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
-    words = {**OF_A_ROW, **get_importer(importer).messages}
+    words = {**OF_A_ROW, **_of_importer(importer)}
     return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def _of_importer(name: str) -> Mapping[str, Any]:
+    try:
+        return get_importer(name).messages
+    except KeyError:  # An old import, of an app that is gone.
+        return {}
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import Error
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import override
@@ -46,13 +47,14 @@ _silent_until = 0.0
 _workers = (-1e9, 0)  # When they were counted, and how many were alive.
 
 
-def snapshot(job: ImportJob) -> Snapshot:
+def snapshot(job: ImportJob, *, waiting: Sequence[UUID] | None = None) -> Snapshot:
+    """How far one import is; `waiting` spares asking for the queue once for each of many."""
     return {
         "id": str(job.id),
         **{name: getattr(job, name) for name in FIELDS_BEFORE},
         "message": message(job),
         **{name: plain(getattr(job, name)) for name in FIELDS},
-        "live": live(job),
+        "live": live(job, waiting),
     }
 
 
@@ -67,12 +69,12 @@ def message(job: ImportJob) -> str:
         return str(Status(job.status).label)
 
 
-def live(job: ImportJob) -> dict[str, Any]:
+def live(job: ImportJob, waiting: Sequence[UUID] | None = None) -> dict[str, Any]:
     """What is true only now: no change of the import, so it has no version."""
     silent = (timezone.now() - job.updated_at).total_seconds()
     rate, eta = speed(job)
     return {
-        "queue_position": queue_position(job),
+        "queue_position": queue_position(job, waiting),
         "workers": workers_alive(),
         "stalled": job.status in MOVING and silent > settings.IMPORT_STALLED_SECONDS,
         "rows_per_second": rate,
@@ -96,11 +98,19 @@ def speed(job: ImportJob) -> tuple[int | None, int | None]:
     return round(rate), round(seconds * left)
 
 
-def queue_position(job: ImportJob) -> int | None:
+def queue_position(job: ImportJob, waiting: Sequence[UUID] | None = None) -> int | None:
     if job.status != Status.QUEUED:
         return None
-    waiting = list(ImportJob.objects.waiting().values_list("pk", flat=True))
+    if waiting is None:
+        waiting = queue([job])
     return waiting.index(job.pk) + 1 if job.pk in waiting else None
+
+
+def queue(jobs: Iterable[ImportJob]) -> list[UUID]:
+    """Who waits, in order, if any of these imports does; one query for all of them."""
+    if all(job.status != Status.QUEUED for job in jobs):
+        return []
+    return list(ImportJob.objects.waiting().values_list("pk", flat=True))
 
 
 def workers_alive() -> int:
@@ -115,7 +125,9 @@ def workers_alive() -> int:
 
 
 def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
-    return [snapshot(job) for job in ImportJob.objects.filter(id__in=job_ids)]
+    jobs = list(ImportJob.objects.filter(id__in=job_ids))
+    waiting = queue(jobs)
+    return [snapshot(job, waiting=waiting) for job in jobs]
 
 
 # --- Telling -----------------------------------------------------------------
@@ -135,7 +147,7 @@ def publish(job: ImportJob) -> None:
         return
     try:
         _redis().publish(channel(job), json.dumps(snapshot(job)))
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, Error) as error:
         _silent_until = time.monotonic() + SILENT_SECONDS
         log.warning("progress not published for %s s: %s", SILENT_SECONDS, type(error).__name__)
 

@@ -1,0 +1,136 @@
+"""Every error leaves in one shape: a code, a sentence, and what is wrong field by field.
+
+HTTP statuses are chosen here. No text of a database error, nor of one nobody expected,
+leaves or is logged: it may quote a customer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from traceback import format_tb
+from typing import Any
+
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import PermissionDenied as Forbidden
+from django.db import Error, InterfaceError, OperationalError
+from django.http import Http404, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from rest_framework import status
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotAuthenticated,
+    NotFound,
+    ParseError,
+    PermissionDenied,
+    ValidationError,
+)
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from imports.lifecycle import KeyReused
+from imports.models import NotAllowed
+from imports.pipeline.transactions import Interrupted, sqlstate
+
+log = logging.getLogger(__name__)
+
+
+class Conflict(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "not_allowed"
+
+
+class OtherUpload(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "key_reused"
+
+
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+class LengthRequired(APIException):
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+    default_detail = "Send the file with a Content-Length, not in chunks."
+
+
+class Malformed(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "malformed"
+    default_detail = "This request cannot be read."
+
+
+class Unavailable(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    default_detail = "The database cannot be reached just now. Ask again in a few seconds."
+    wait = 5  # Becomes Retry-After.
+
+
+class Broken(APIException):
+    default_code = "internal_error"
+    default_detail = "Something went wrong on our side. It has been written to our log."
+
+
+UNREADABLE = (
+    *(BadRequest, MultiPartParserError, ParseError),
+    *(SuspiciousOperation, UnreadablePostError),
+)
+NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
+
+
+def error_response(error: Exception, context: dict[str, Any]) -> Response:
+    error = as_answer(error)
+    response = exception_handler(error, context)
+    response.data = shape(error)
+    return response
+
+
+def as_answer(error: Exception) -> APIException:
+    """The error as the one that says which HTTP status it has."""
+    if isinstance(error, NotAllowed):
+        return Conflict(str(error))
+    if isinstance(error, KeyReused):
+        return OtherUpload(str(error))
+    if isinstance(error, (Http404, NotFound)):
+        return NotFound("There is nothing at this address that you may see.")
+    if isinstance(error, Forbidden):
+        return PermissionDenied()
+    if isinstance(error, UNREADABLE):
+        return Malformed()
+    if isinstance(error, NO_DATABASE):
+        log.warning("the database did not answer: %s", reason(error))
+        return Unavailable()
+    if isinstance(error, (NotAuthenticated, AuthenticationFailed)):
+        # Django REST framework answers 403 where sessions are the first way to sign in.
+        error.status_code = status.HTTP_401_UNAUTHORIZED
+        error.auth_header = getattr(error, "auth_header", "Session")
+    if isinstance(error, APIException):
+        return error
+    log.error("a request failed: %s\n%s", reason(error), "".join(format_tb(error.__traceback__)))
+    return Broken()
+
+
+def reason(error: Exception) -> str:
+    state = f" {sqlstate(error)}" if isinstance(error, Error) else ""
+    return type(error).__name__ + state
+
+
+def shape(error: APIException) -> dict[str, Any]:
+    if isinstance(error, ValidationError) and isinstance(error.detail, dict):
+        return {
+            "code": "invalid",
+            "message": "Some of what was sent cannot be used: see errors.",
+            "errors": list(by_field(error.detail)),
+        }
+    detail = error.detail[0] if isinstance(error.detail, list) else error.detail
+    return {"code": detail.code, "message": str(detail), "errors": []}
+
+
+def by_field(detail: dict[str, Any]) -> Iterator[dict[str, str]]:
+    for field, problems in detail.items():
+        for problem in problems:
+            yield {"field": field, "code": problem.code, "message": str(problem)}

@@ -1,0 +1,15 @@
+"""The addresses under /api/."""
+
+from django.urls import include, path, re_path
+from rest_framework.routers import SimpleRouter
+
+from imports.api.views import ImportJobViewSet, NothingHere
+
+router = SimpleRouter(use_regex_path=False)
+router.register("imports", ImportJobViewSet, basename="import")
+
+app_name = "api"
+urlpatterns = [
+    path("", include(router.urls)),
+    re_path("", NothingHere.as_view()),
+]

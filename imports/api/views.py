@@ -1,0 +1,175 @@
+"""REST: each view calls one function and chooses the HTTP status of what it returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.template.defaultfilters import filesizeformat
+from django.utils.decorators import method_decorator
+from django.utils.translation import activate
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import conditional_page
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.mixins import RetrieveModelMixin
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from imports import access, lifecycle, outcomes, progress
+from imports.api.errors import LengthRequired, TooLarge
+from imports.api.serializers import (
+    ImportJobSerializer,
+    JobsQuery,
+    RowsQuery,
+    UploadSerializer,
+    problem_as_sent,
+    row_as_sent,
+)
+from imports.models import ImportJob, ImportRow
+
+FRAME_BYTES = 64 * 1024  # What multipart and the fields beside the file may add to it.
+
+
+def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Programs and logs get English, whatever language the reader's browser asks for."""
+
+    def answer(request, *args, **kwargs):
+        activate("en")
+        return view(request, *args, **kwargs)
+
+    return answer
+
+
+# Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
+# is answered with 304.
+@method_decorator(
+    [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
+)
+class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
+    """Upload a file, follow its import, start or cancel it, read what became of its rows."""
+
+    serializer_class = ImportJobSerializer
+    lookup_value_converter = "uuid"
+    parser_classes = (MultiPartParser, FormParser)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self.action == "create":
+            refuse_too_large(request)  # First of all: the CSRF check parses the body.
+        super().initial(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[ImportJob]:
+        found = access.visible_imports(self.request.user).select_related("owner")
+        return found.order_by("-created_at", "-pk")
+
+    def list(self, request: Request) -> Response:
+        found, wanted = self.get_queryset(), asked(JobsQuery, request).get("status")
+        page = self.paginate_queryset(found.filter(status__in=wanted) if wanted else found)
+        context = {"waiting": progress.queue(page)}
+        sent = ImportJobSerializer(page, many=True, context=context).data
+        return self.get_paginated_response(sent)
+
+    def create(self, request: Request) -> Response:
+        if not access.may_import(request.user):
+            raise PermissionDenied("You may not import.")
+        file, fields = sent_file(request), request.POST.copy()
+        fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
+        options = UploadSerializer(data=fields)
+        options.is_valid(raise_exception=True)
+        return self.accepted(lifecycle.upload(request.user, file, **options.validated_data))
+
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, pk: UUID) -> Response:
+        return self.accepted(lifecycle.start(self.get_controllable().pk))
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: UUID) -> Response:
+        return self.accepted(lifecycle.cancel(self.get_controllable().pk))
+
+    @action(detail=True)
+    def rows(self, request: Request, pk: UUID) -> Response:
+        job, query = self.get_object(), asked(RowsQuery, request)
+        most = query["limit"]
+        rows = outcomes.rows_of(
+            job, outcome=query.get("outcome"), after=query["after"], most=most + 1
+        )
+        following = behind(rows[most - 1], request) if len(rows) > most else None
+        sent = [row_as_sent(row, job.importer) for row in rows[:most]]
+        return Response({"next": following, "results": sent})
+
+    @action(detail=True)
+    def problems(self, request: Request, pk: UUID) -> Response:
+        job = self.get_object()
+        found = [problem_as_sent(problem, job.importer) for problem in outcomes.problems_of(job)]
+        return Response({"complete": outcomes.all_looked_at(job), "results": found})
+
+    def get_controllable(self) -> ImportJob:
+        """The import in the address: 404 if the user may not see it, 403 if only that."""
+        job = self.get_object()
+        if not access.controllable_imports(self.request.user).filter(pk=job.pk).exists():
+            raise PermissionDenied("You may look at this import, but not start or stop it.")
+        return job
+
+    def accepted(self, job: ImportJob) -> Response:
+        sent = self.get_serializer(job).data
+        return Response(sent, status.HTTP_202_ACCEPTED, headers={"Location": sent["urls"]["self"]})
+
+
+class NothingHere(APIView):
+    """Any other address under /api/."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound
+
+
+def refuse_too_large(request: Request) -> None:
+    """Refuse by the length it announces, before a byte of the body is looked at."""
+    if "chunked" in request.headers.get("Transfer-Encoding", ""):
+        raise LengthRequired
+    length = request.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES:
+        raise too_large()
+
+
+def too_large() -> TooLarge:
+    most = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES).replace("\xa0", " ")
+    return TooLarge(f"The file is larger than {most}. Split it into several files.")
+
+
+def sent_file(request: Request) -> UploadedFile:
+    files = request.FILES.getlist("file")
+    if not files:
+        raise ValidationError("Send the file in a multipart field named file.", "no_file")
+    if len(files) > 1:
+        raise ValidationError("Send one file at a time.", "several_files")
+    if not files[0].size:
+        raise ValidationError(
+            "The file is empty. Choose the file that holds your rows.", "empty_file"
+        )
+    if files[0].size > settings.IMPORT_MAX_UPLOAD_BYTES:
+        raise too_large()
+    return files[0]
+
+
+def behind(row: ImportRow, request: Request) -> str:
+    """The address of the rows that follow."""
+    return replace_query_param(request.build_absolute_uri(), "after", row.number)
+
+
+def asked(query: type[JobsQuery] | type[RowsQuery], request: Request) -> dict[str, Any]:
+    sent = query(data=request.query_params)
+    sent.is_valid(raise_exception=True)
+    return sent.validated_data

@@ -1,0 +1,103 @@
+"""What became of an import's rows: read page by page, and grouped by cause.
+
+A row is marked only where it differs from its batch, so nobody else should look at
+`outcome` alone. Nothing here counts or loads a whole large import.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import connection
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, Value, When
+from django.db.models.functions import Coalesce
+
+from imports.models import ImportBatch, ImportJob, ImportRow
+from imports.statuses import Outcome
+
+# Of each outcome so many rows are looked at: a million refused ones have few causes.
+ROWS_LOOKED_AT = 50_000
+MOST_PROBLEMS = 100
+FIRST_ROWS = 5
+
+OPEN = Q(outcome=None, matched=False)
+
+PROBLEMS = """
+WITH looked_at AS (
+    (SELECT number, outcome, errors FROM imports_importrow
+      WHERE job_id = %(job)s AND outcome = 'failed' ORDER BY number LIMIT %(looked_at)s)
+    UNION ALL
+    (SELECT number, outcome, errors FROM imports_importrow
+      WHERE job_id = %(job)s AND outcome = 'skipped' ORDER BY number LIMIT %(looked_at)s)),
+found AS (
+    SELECT number, outcome, error ->> 'column' AS "column", error ->> 'code' AS code
+      FROM looked_at, jsonb_array_elements(errors) AS error),
+cause AS (
+    SELECT outcome, "column", code, count(*) AS count,
+           (array_agg(number ORDER BY number))[1:%(first)s] AS rows
+      FROM found GROUP BY outcome, "column", code
+     ORDER BY count DESC, outcome, "column", code LIMIT %(most)s)
+SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, example.error
+  FROM cause CROSS JOIN LATERAL (
+       SELECT error FROM imports_importrow r, jsonb_array_elements(r.errors) AS error
+        WHERE r.job_id = %(job)s AND r.number = cause.rows[1]
+          AND error ->> 'code' = cause.code
+          AND error ->> 'column' IS NOT DISTINCT FROM cause."column"
+        LIMIT 1) AS example
+ ORDER BY cause.count DESC, cause.outcome, cause."column", cause.code
+"""
+
+
+def rows_of(
+    job: ImportJob, *, outcome: str | None = None, after: int = 0, most: int = 100
+) -> list[ImportRow]:
+    """At most `most` rows behind number `after`, each with its `result`: an outcome or None."""
+    rows = ImportRow.objects.filter(job=job, number__gt=after)
+    if outcome == Outcome.CREATED:
+        # Nothing behind the last written batch is looked at, however large the rest is.
+        rows = rows.filter(OPEN, _is_written(), number__lte=_last_written(job))
+    elif outcome:
+        rows = rows.filter(outcome=outcome)
+    created = When(OPEN & Q(_is_written()), then=Value(Outcome.CREATED.value))
+    result = Coalesce(F("outcome"), Case(created))
+    return list(rows.annotate(result=result).order_by("number")[:most])
+
+
+def _is_written() -> Exists:
+    """Whether the row's batch is applied."""
+    around = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
+    return Exists(
+        ImportBatch.objects.filter(around, job=OuterRef("job_id"), applied_at__isnull=False)
+    )
+
+
+def _last_written(job: ImportJob) -> int:
+    written = job.batches.filter(applied_at__isnull=False)
+    return written.aggregate(last=Max("last_row"))["last"] or 0
+
+
+def record_of(row: ImportRow) -> str | None:
+    """The key of the record that the row has created or belongs to."""
+    return row.target_id if row.matched or row.result == Outcome.CREATED else None
+
+
+def problems_of(job: ImportJob) -> list[dict[str, Any]]:
+    """Why rows were refused or skipped: each cause with its count, first rows and an example."""
+    these = {
+        "job": job.pk,
+        "looked_at": ROWS_LOOKED_AT,
+        "first": FIRST_ROWS,
+        "most": MOST_PROBLEMS,
+    }
+    names = ("outcome", "column", "code", "count", "rows", "example")
+    with connection.cursor() as cursor:
+        cursor.execute(PROBLEMS, these)
+        found = cursor.fetchall()
+    problems = [dict(zip(names, values, strict=True)) for values in found]
+    return [problem | {"example": json.loads(problem["example"])} for problem in problems]
+
+
+def all_looked_at(job: ImportJob) -> bool:
+    """Whether the counts of `problems_of` are those of the whole import."""
+    return max(job.failed, job.skipped) <= ROWS_LOOKED_AT

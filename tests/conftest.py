@@ -1,0 +1,48 @@
+"""The cast, and what many tests need."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+
+def pytest_configure(config):
+    # WhiteNoise misses what only a release collects.
+    config.addinivalue_line("filterwarnings", "ignore:No directory at:UserWarning")
+
+
+def user(name: str, *permissions: str, **fields: bool) -> User:
+    person = User.objects.create_user(name, **fields)
+    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return person
+
+
+@pytest.fixture
+def alice(db):
+    """She owns the imports."""
+    return user("alice", "add_importjob")
+
+
+@pytest.fixture
+def bob(db):
+    """Someone else who imports."""
+    return user("bob", "add_importjob")
+
+
+@pytest.fixture
+def eve(db):
+    """She may see every import, and start or stop none."""
+    return user("eve", "view_all", is_staff=True)
+
+
+@pytest.fixture
+def root(db):
+    """The superuser."""
+    return User.objects.create_superuser("root")
+
+
+def signed_in(person: User, **options: bool) -> Client:
+    client = Client(**options)
+    client.force_login(person)
+    return client

@@ -1,0 +1,276 @@
+"""`manage.py check` names what does not fit in an importer, and only that."""
+
+import uuid
+from copy import deepcopy
+from itertools import count
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import models
+from django.db.models.functions import Now
+from django.test.utils import isolate_apps
+
+from imports import importer as importers
+from imports.checks import errors_of
+from imports.importer import Column, Importer, register, registered
+from tests.parcels.importer import Parcels
+
+
+def importer_of(fields, *columns, bases=(models.Model,), **meta):
+    """An importer of a model made for one test."""
+    options = type("Meta", (), {"app_label": "parcels", **meta})
+    attributes = {"__module__": __name__, "Meta": options, **deepcopy(fields)}
+    model = type(models.Model)(f"Thing{next(numbers)}", bases, attributes)
+    names = {"name": "things", "model": model, "columns": columns}
+    return type("Things", (Importer,), names)
+
+
+def found(importer):
+    return [error.id.removeprefix("imports.") for error in errors_of(importer)]
+
+
+def text(**options):
+    return models.CharField(max_length=20, **options)
+
+
+def unique(*fields, **options):
+    return models.UniqueConstraint(fields=fields, name="_".join(fields), **options)
+
+
+numbers = count(1)
+CODE = Column("code", required=True)
+
+
+@pytest.fixture(autouse=True)
+def own_models():
+    with isolate_apps("tests.parcels", "customers"):
+        yield
+
+
+def test_our_importers_fit():
+    assert [error for importer in registered() for error in errors_of(importer)] == []
+
+
+def test_an_error_says_what_to_do():
+    (error,) = errors_of(importer_of({"code": text()}, CODE, Column("color")))
+
+    assert (error.id, error.obj) == ("imports.E003", "Importer 'things'")
+    assert "color" in error.msg
+    assert "Thing" in error.hint
+
+
+def test_manage_check_looks_at_every_registered_importer(monkeypatch):
+    monkeypatch.setattr(importers, "_registered", dict(importers._registered))
+    register(importer_of({"code": text()}, CODE, Column("color")))
+
+    with pytest.raises(SystemCheckError, match=r"imports\.E003"):
+        call_command("check", "--tag", "imports")
+
+
+# --- The table ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        models.AutoField(primary_key=True),
+        models.SmallAutoField(primary_key=True),
+        models.BigAutoField(primary_key=True),
+        models.UUIDField(primary_key=True, default=uuid.uuid4),
+    ],
+)
+def test_a_key_that_can_be_known_beforehand_fits(key):
+    assert found(importer_of({"id": key, "code": text()}, CODE)) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        models.CharField(primary_key=True, max_length=9),
+        models.IntegerField(primary_key=True),
+        models.UUIDField(primary_key=True),
+    ],
+)
+def test_another_key_does_not(key):
+    assert found(importer_of({"id": key, "code": text()}, CODE)) == ["E002"]
+
+
+def test_a_model_in_two_tables_does_not_fit():
+    parent = importer_of({"code": text()}).model
+
+    child = type("Child", (parent,), {"__module__": __name__, "Meta": type("Meta", (), APP)})
+
+    assert "E001" in found(type("Things", (Importer,), {**THINGS, "model": child}))
+
+
+APP = {"app_label": "parcels"}
+THINGS = {"name": "things", "columns": ()}
+
+
+def test_a_model_with_an_abstract_parent_fits():
+    abstract = type("Meta", (), {**APP, "abstract": True})
+    fields = {"__module__": __name__, "Meta": abstract, "code": text()}
+    base = type(models.Model)("Base", (models.Model,), fields)
+
+    assert found(importer_of({}, CODE, bases=(base,))) == []
+
+
+def test_a_proxy_does_not_fit():
+    parent = importer_of({"code": text()}).model
+    proxy = type("Meta", (), {**APP, "proxy": True})
+    child = type("Child", (parent,), {"__module__": __name__, "Meta": proxy})
+
+    things = type("Things", (Importer,), {**THINGS, "model": child, "columns": (CODE,)})
+
+    (error,) = errors_of(things)
+    assert error.id == "imports.E001"
+    assert "proxy" in error.msg
+
+
+def test_an_unmanaged_model_does_not_fit():
+    assert found(importer_of({"code": text()}, CODE, managed=False)) == ["E001"]
+
+
+# --- The columns -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["color", "id", "others", "parent_id", "shout"])
+def test_a_column_that_cannot_be_filled_is_named(field):
+    fields = {
+        "code": text(),
+        "others": models.ManyToManyField("self"),
+        "parent": models.ForeignKey("self", models.CASCADE, null=True),
+        "shout": models.GeneratedField(
+            expression=models.F("code"), output_field=text(), db_persist=True
+        ),
+    }
+
+    assert found(importer_of(fields, CODE, Column(field))) == ["E003"]
+
+
+def test_a_column_declared_twice_is_named():
+    assert found(importer_of({"code": text()}, CODE, CODE)) == ["E003"]
+
+
+@pytest.mark.parametrize(
+    ("field", "constraints", "errors"),
+    [
+        (text(unique=True), [], []),
+        (text(), [unique("code")], []),
+        (text(), [], ["E004"]),
+        (text(), [unique("code", condition=models.Q(code__gt=""))], ["E004"]),
+        (text(), [unique("code", "size")], ["E004"]),
+    ],
+)
+def test_unique_must_be_kept_by_the_table(field, constraints, errors):
+    size = models.IntegerField(null=True)
+    column = Column("code", required=True, unique=True)
+
+    things = importer_of({"code": field, "size": size}, column, constraints=constraints)
+
+    assert found(things) == errors
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.IntegerField(),
+        models.CharField(max_length=9),
+        models.ForeignKey("self", models.CASCADE),
+        models.IntegerField(blank=True),
+    ],
+)
+def test_a_field_that_needs_a_value_must_be_a_required_column(field):
+    fields = {"code": text(), "more": field}
+
+    assert found(importer_of(fields, CODE)) == ["E005"]
+    assert found(importer_of(fields, CODE, Column("more"))) == ["E006"]
+    assert found(importer_of(fields, CODE, Column("more", required=True))) == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.IntegerField(null=True),
+        models.IntegerField(default=1),
+        models.IntegerField(db_default=1),
+        models.DateTimeField(auto_now_add=True),
+        models.DateTimeField(auto_now=True),
+        models.CharField(max_length=9, blank=True),
+        models.DateTimeField(db_default=Now()),
+    ],
+)
+def test_a_field_that_fills_itself_need_not_be_a_column(field):
+    assert found(importer_of({"code": text(), "more": field}, CODE)) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "constraints", "errors"),
+    [
+        (models.UUIDField(default=uuid.uuid4, unique=True), [], ["E007"]),
+        (models.UUIDField(default=uuid.uuid4), [unique("token")], ["E007"]),
+        (models.IntegerField(default=1, unique=True), [], ["E007"]),
+        (models.CharField(max_length=9, blank=True, unique=True), [], ["E007"]),
+        (models.DateTimeField(auto_now_add=True, unique=True), [], ["E007"]),
+        (models.UUIDField(default=uuid.uuid4), [], []),
+        (models.UUIDField(default=uuid.uuid4), [unique("token", "code")], []),
+        (models.UUIDField(null=True, unique=True), [], []),
+        (models.IntegerField(db_default=1, unique=True), [], []),
+    ],
+)
+def test_one_default_for_a_whole_batch_must_not_have_to_be_unique(field, constraints, errors):
+    fields = {"code": text(), "token": field}
+
+    assert found(importer_of(fields, CODE, constraints=constraints)) == errors
+
+
+# --- Lookups and names -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lookup", "errors"),
+    [
+        ("shipping_mark", []),
+        ("id", []),
+        ("first_name", ["E008"]),
+        ("color", ["E008"]),
+    ],
+)
+def test_a_lookup_names_a_unique_field_of_the_related_model(lookup, errors):
+    customer = models.ForeignKey(apps.get_model("customers", "Customer"), models.CASCADE)
+    column = Column("customer", required=True, lookup=lookup)
+
+    assert found(importer_of({"code": text(), "customer": customer}, CODE, column)) == errors
+
+
+def test_a_lookup_needs_a_foreign_key_to_a_primary_key():
+    plain = Column("code", required=True, lookup="shipping_mark")
+    keyed = importer_of({"code": text(unique=True)}).model
+    elsewhere = models.ForeignKey(keyed, models.CASCADE, to_field="code")
+    column = Column("thing", required=True, lookup="code")
+
+    assert found(importer_of({"code": text()}, plain)) == ["E008"]
+    assert found(importer_of({"thing": elsewhere}, column)) == ["E008"]
+
+
+@pytest.mark.parametrize("alias", ["Colour", "code", "co-de"])
+def test_a_name_that_two_columns_claim_is_named(alias):
+    fields = {"code": text(), "color": text(null=True)}
+    color = Column("color", aliases=("COLOUR!", alias))
+    code = Column("code", aliases=("colour",), required=True)
+
+    errors = errors_of(importer_of(fields, code, color))
+
+    assert {error.id for error in errors} == {"imports.E009"}
+
+
+def test_an_alias_may_repeat_the_columns_own_name():
+    column = Column("code", aliases=("CODE", "the code", "The-Code"), required=True)
+
+    assert found(importer_of({"code": text()}, column)) == []
+
+
+def test_the_parcels_fit():
+    assert found(Parcels) == []
