@@ -1,0 +1,212 @@
+"""One Redis subscription and a few loops per process, for however many viewers.
+
+A viewer holds the newest snapshot and nothing older, so a slow one costs no memory. What a
+lost message held is found by the next poll; with Redis away, the poll is all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from time import monotonic
+from uuid import uuid4
+
+from django.conf import settings
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from imports.live.questions import Questions
+from imports.progress import Snapshot, read_snapshots
+
+log = logging.getLogger(__name__)
+
+CHANNELS = "imports:*"  # imports:{owner}:{job}
+REDIS_SECONDS = 2  # As long as Redis may take to answer.
+ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
+RECONNECT_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 5.0
+VIEWERS_ASKED_AT_ONCE = 20
+
+
+class Full(Exception):
+    """This process holds as many streams as it may."""
+
+
+class Viewer:
+    """What one open stream has not been shown yet: the newest snapshot, never a queue."""
+
+    # Asked every now and then, in a thread; the stream ends when the answer is no.
+    may_watch: Callable[[], bool] | None = None
+    user_id: int | None = None
+
+    def __init__(self) -> None:
+        self.newest: Snapshot | None = None
+        self.dismissed = False
+        self.news = asyncio.Event()
+        self.urgent = asyncio.Event()
+
+    def show(self, snapshot: Snapshot) -> None:
+        if self.newest is not None:
+            if snapshot == self.newest or snapshot["version"] < self.newest["version"]:
+                return  # Seen, or overtaken on the way.
+            if snapshot["status"] != self.newest["status"]:
+                self.urgent.set()
+        self.newest = snapshot
+        self.news.set()
+
+    def dismiss(self) -> None:
+        self.dismissed = True
+        self.urgent.set()
+        self.news.set()
+
+    async def next(self, *, pause: float) -> Snapshot | None:
+        """The newest snapshot once there is news, but not before `pause` has passed.
+
+        Only a change of status is not kept waiting. Whatever arrives meanwhile replaces
+        what waits, so the last one always goes out. None: the viewer has to leave.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self.urgent.wait()
+        await self.news.wait()
+        self.news.clear()
+        self.urgent.clear()
+        return None if self.dismissed else self.newest
+
+
+class Hub:
+    """Takes in what is published and shows it to those who watch; runs from the first on."""
+
+    def __init__(self) -> None:
+        self.viewers: dict[str, set[Viewer]] = defaultdict(set)  # By what they watch.
+        self.ask = Questions().ask
+        self.work: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def viewer(self, job_id: str) -> Iterator[Viewer]:
+        """A viewer of one import, for as long as the block lasts; or raise Full."""
+        if len(self.everyone()) >= settings.IMPORT_STREAMS_PER_PROCESS:
+            raise Full
+        self.start()
+        viewer = Viewer()
+        self.viewers[job_id].add(viewer)
+        try:
+            yield viewer
+        finally:
+            self.viewers[job_id].discard(viewer)
+            if not self.viewers[job_id]:
+                del self.viewers[job_id]
+
+    def everyone(self) -> list[Viewer]:
+        return [viewer for viewers in self.viewers.values() for viewer in viewers]
+
+    def streams_of(self, user_id: int) -> int:
+        return sum(viewer.user_id == user_id for viewer in self.everyone())
+
+    def start(self) -> None:
+        if self.work is None or self.work.done():
+            self.work = asyncio.create_task(self.run())
+
+    async def stop(self) -> None:
+        if work := self.work:
+            self.work = None
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(again_and_again(self.listen, pause=RECONNECT_SECONDS))
+            loops.create_task(again_and_again(self.poll, pause=settings.IMPORT_POLL_SECONDS))
+            # A logout ends the stream within a minute.
+            recheck_seconds = 2 * settings.IMPORT_PING_SECONDS
+            loops.create_task(again_and_again(self.recheck, pause=recheck_seconds))
+
+    async def listen(self) -> None:
+        """Take in what is published, for as long as the hub hears itself.
+
+        A connection can be dead without an error: a firewall forgot it, or Redis moved to
+        another machine. So the hub publishes too, by another connection, and listens for it.
+        """
+        own = f"imports:hub:{uuid4()}"
+        async with connect() as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.psubscribe(CHANNELS)
+            heard_at, called_at = monotonic(), 0.0
+            while monotonic() - heard_at < 2 * ECHO_SECONDS:
+                if monotonic() - called_at >= ECHO_SECONDS:
+                    await client.publish(own, "")
+                    called_at = monotonic()
+                message = await pubsub.get_message(timeout=ECHO_SECONDS)
+                if message is None:
+                    continue
+                if message["channel"] == own:
+                    heard_at = monotonic()
+                else:
+                    self.take(message["channel"], message["data"])
+        raise ConnectionError("The hub did not hear itself.")
+
+    def take(self, channel: str, published: str) -> None:
+        job_id = channel.rpartition(":")[2]
+        if job_id not in self.viewers:
+            return
+        try:
+            self.dispatch(json.loads(published))
+        except (ValueError, TypeError, KeyError):  # Must not cost us the connection.
+            log.warning("not a snapshot, on %s", channel)
+
+    async def poll(self) -> None:
+        """Read all watched imports in one query."""
+        if self.viewers:
+            for snapshot in await self.ask(partial(read_snapshots, list(self.viewers))):
+                self.dispatch(snapshot)
+
+    def dispatch(self, snapshot: Snapshot) -> None:
+        for viewer in self.viewers.get(snapshot["id"], ()):
+            viewer.show(snapshot)
+
+    async def recheck(self) -> None:
+        """Ask of each viewer whether it may still watch: people log out and lose rights."""
+        viewers = [viewer for viewer in self.everyone() if viewer.may_watch]
+        for start in range(0, len(viewers), VIEWERS_ASKED_AT_ONCE):
+            asked = viewers[start : start + VIEWERS_ASKED_AT_ONCE]
+            for viewer in await self.ask(partial(turned_away, asked)):
+                viewer.dismiss()
+
+
+def turned_away(viewers: list[Viewer]) -> list[Viewer]:
+    return [viewer for viewer in viewers if not viewer.may_watch()]
+
+
+def connect() -> Redis:
+    """Without retries of its own: `again_and_again` is the only one that tries again."""
+    patience = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
+    once = Retry(NoBackoff(), 0)
+    return Redis.from_url(settings.REDIS_URL, decode_responses=True, retry=once, **patience)
+
+
+async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) -> None:
+    """Repeat `step` for the life of the process; where it fails, say so and go on.
+
+    A loop that ends would leave every viewer in the dark. It pauses longer from failure to
+    failure, and speaks up at the first only: being away is Redis's news, not ours.
+    """
+    failures = 0
+    while True:
+        began = monotonic()
+        try:
+            await step()
+            failures = 0
+        except Exception as error:  # Its text may quote a row.
+            failures = 1 if monotonic() - began > LONGEST_PAUSE_SECONDS else failures + 1
+            if failures == 1:
+                log.warning("%s failed: %s", step.__name__, type(error).__name__)
+        longer = min(pause * 2 ** min(max(failures - 1, 0), 10), LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(max(pause, longer))
+
+
+hub = Hub()

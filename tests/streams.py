@@ -1,0 +1,199 @@
+"""A real Daphne, and clients that read its streams as a browser would."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F
+from django.test import Client
+
+from imports.models import ImportJob
+from imports.statuses import Status
+
+PROJECT = Path(__file__).resolve().parents[1]
+PATIENCE_SECONDS = 10
+WAYS = {
+    Status.QUEUED: (),
+    Status.CHECKING: (Status.CHECKING,),
+    Status.MAPPING: (Status.CHECKING, Status.MAPPING),
+    Status.READY: (Status.CHECKING, Status.READY),
+    Status.RUNNING: (Status.CHECKING, Status.RUNNING),
+    Status.PAUSED: (Status.CHECKING, Status.RUNNING, Status.PAUSED),
+    Status.UNDOING: (Status.CHECKING, Status.RUNNING, Status.COMPLETE, Status.UNDOING),
+}
+
+
+def make_job(owner, status=Status.RUNNING):
+    """An import without a file, on its way: here only its own row counts."""
+    job = ImportJob.objects.create(owner=owner, importer="customers", file_size=1)
+    for target in WAYS[status]:
+        job = ImportJob.objects.move(job.pk, target)
+    return job
+
+
+def advance(job):
+    """One more row is checked, committed, and nobody is told."""
+    ImportJob.objects.filter(pk=job.pk).update(version=F("version") + 1, checked=F("checked") + 1)
+    job.refresh_from_db()
+    return job
+
+
+def log_in(user):
+    """The cookie of a new session."""
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+class Server(NamedTuple):
+    port: int
+    process: subprocess.Popen
+    errors: Path
+
+    def stream(self, job, cookie=None, **options):
+        return Stream(self.port, f"/api/imports/{job.pk}/events/", cookie, **options)
+
+
+@contextmanager
+def daphne(**environment):
+    """Daphne on the test database. It listens before it runs, so nobody has to wait for it."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+        tempfile.NamedTemporaryFile() as errors,
+    ):
+        command = ["-m", "daphne", "-v", "0", "--no-server-name", "--fd", str(listening.fileno())]
+        process = subprocess.Popen(
+            [sys.executable, *command, "config.asgi:application"],
+            cwd=PROJECT,
+            env=os.environ | django_environment() | environment,
+            pass_fds=[listening.fileno()],
+            stderr=errors,
+        )
+        try:
+            yield Server(listening.getsockname()[1], process, Path(errors.name))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def django_environment():
+    database = connection.settings_dict
+    user = f"{database['USER']}:{quote(database['PASSWORD'])}"
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    options = urlencode(database["OPTIONS"])
+    return {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",
+        "REDIS_URL": settings.REDIS_URL,
+        "LOG_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",  # Of folders that only a deployment has.
+    }
+
+
+class Event(NamedTuple):
+    name: str
+    id: str | None
+    snapshot: dict | None
+
+
+PING = Event("ping", None, None)
+
+
+class Stream:
+    """One connection, read event by event."""
+
+    def __init__(self, port, path, cookie=None, *, method="GET", last_event_id=None, **headers):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        if cookie:
+            headers["Cookie"] = f"{settings.SESSION_COOKIE_NAME}={cookie}"
+        if last_event_id is not None:
+            headers["Last-Event-ID"] = str(last_event_id)
+        self.connection.request(method, path, headers=headers)
+        self.response = self.connection.getresponse()
+        self.status, self.headers = self.response.status, self.response.headers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.response.close()
+        self.connection.close()
+
+    def next(self, *, pings=False):
+        """The next event, or None at the end of the answer."""
+        while block := self.block():
+            fields = dict(line.split(": ", 1) for line in block)
+            if "data" in fields:
+                return Event(fields["event"], fields["id"], json.loads(fields["data"]))
+            if pings and "" in fields:
+                return PING
+        return None
+
+    def block(self):
+        """Lines up to an empty one."""
+        lines = []
+        while line := self.response.readline().decode().rstrip("\n"):
+            lines.append(line if line[0] != ":" else f": {line[1:].strip()}")
+        return lines
+
+    def rest(self):
+        """All events until the server ends the answer."""
+        return list(iter(self.next, None))
+
+    def body(self):
+        return json.loads(self.response.read())
+
+
+def refused(server, job, cookie=None, **options):
+    """Status and code of an answer that is no stream."""
+    with server.stream(job, cookie, **options) as answer:
+        return answer.status, answer.body()["code"]
+
+
+def wait_until(happened, seconds=PATIENCE_SECONDS):
+    """How long it took; fails when it took too long."""
+    began = time.monotonic()
+    while not happened():
+        took = time.monotonic() - began
+        assert took < seconds, f"not within {seconds} s"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+@contextmanager
+def deaf_clients(server, job, cookie, count):
+    """Connections that ask for the stream and never read it."""
+    path = f"/api/imports/{job.pk}/events/"
+    cookies = f"Cookie: {settings.SESSION_COOKIE_NAME}={cookie}"
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{cookies}\r\n\r\n".encode()
+    with closing_all(count) as sockets:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            each.connect(("127.0.0.1", server.port))
+            each.sendall(request)
+        yield
+
+
+@contextmanager
+def closing_all(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            with closing(each):
+                pass
