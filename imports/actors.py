@@ -41,13 +41,29 @@ def check_next() -> None:
     if not _reading.acquire(blocking=False):
         return  # Whoever ends the check asks for the next.
     try:
-        for job_id in intake.due():
-            if not workers.stopping.is_set() and check(job_id):
-                break
+        check_first_due()
     finally:
         _reading.release()
-    if intake.due():
+    ask_for_due_check()
+
+
+def check_first_due() -> None:
+    for job_id in _due():
+        if workers.stopping.is_set() or check(job_id):
+            return
+
+
+def ask_for_due_check() -> None:
+    if _due():
         ask_for_check()
+
+
+def _due() -> list[UUID]:
+    try:
+        return intake.due()
+    except Error as error:  # Logged without its text, which may quote a row.
+        log.error("the queue cannot be read: SQLSTATE %s", sqlstate(error))
+        return []
 
 
 def check(job_id: UUID) -> bool:

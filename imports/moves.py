@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -13,9 +13,6 @@ from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from imports.statuses import FINAL, Status, may_become
-
-if TYPE_CHECKING:
-    from imports.models import ImportJob
 
 # The only line of code that writes an import's status. One statement both looks and
 # moves, so of two processes racing here exactly one gets the row back.
@@ -37,7 +34,7 @@ class NotAllowed(Exception):
     """The import's status does not allow this."""
 
 
-class ImportJobManager(models.Manager["ImportJob"]):
+class ImportJobManager(models.Manager):
     def move(
         self,
         pk: uuid.UUID,
@@ -45,7 +42,7 @@ class ImportJobManager(models.Manager["ImportJob"]):
         *,
         error_code: str | None = None,
         error_params: dict[str, Any] | None = None,
-    ) -> ImportJob:
+    ) -> Any:
         """Move an import to `target` and return it, or raise NotAllowed and change nothing."""
         moved = self.raw(
             MOVE,
@@ -65,7 +62,7 @@ class ImportJobManager(models.Manager["ImportJob"]):
         status = self.values_list("status", flat=True).get(pk=pk)
         raise NotAllowed(f"An import that is {status} cannot become {target}.")
 
-    def waiting(self) -> models.QuerySet[ImportJob]:
+    def waiting(self) -> models.QuerySet:
         """Files that wait for a worker, the next one first.
 
         The smaller file goes first, unless one has waited for a minute.
@@ -76,7 +73,7 @@ class ImportJobManager(models.Manager["ImportJob"]):
             since.asc(nulls_last=True), "file_size", "created_at"
         )
 
-    def abandoned(self) -> models.QuerySet[ImportJob]:
+    def abandoned(self) -> models.QuerySet:
         """Imports being checked whose reader has not been heard of for too long."""
         silent = Now() - timedelta(seconds=settings.IMPORT_READER_SILENT_SECONDS)
         return self.filter(

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from imports import actors, workers
 from imports.models import ImportBatch, ImportJob, Worker
-from imports.pipeline import applying, intake
+from imports.pipeline import applying
 from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
 from imports.statuses import Status
 
@@ -49,8 +49,7 @@ def recover() -> None:
     catch_up()
     if not evict():
         return  # Another worker is at it.
-    if intake.due():
-        actors.ask_for_check()
+    actors.ask_for_due_check()
     for job in ImportJob.objects.filter(status=Status.RUNNING):
         actors.send_due_batches(job)
     announce_late()

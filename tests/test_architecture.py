@@ -97,23 +97,13 @@ MODULES = {
 def imported_by(name):
     """Every module and every name in a module that a file imports, wherever in the file."""
     found = set()
-    for node in ast.walk(_without_types(ast.parse(FILES[name].read_text()))):
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} imports relatively"
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
-
-
-def _without_types(tree):
-    """Without what is imported for annotations only: it is not there when the code runs."""
-    tree.body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    return tree
 
 
 def lies_in(name, room):

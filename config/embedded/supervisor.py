@@ -25,6 +25,13 @@ from config.embedded.servers import own_database, running_servers, urls
 PROJECT = Path(__file__).resolve().parents[2]
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 HEALTHY_SECONDS = 30.0  # Who lived this long did not die of what killed it before.
+# A worker may keep connections, which the web process must not, takes no more messages than it
+# has threads, and looks for new ones every 50 ms instead of every second. As in the Procfile.
+WORKER_ENVIRONMENT = {
+    "CONN_MAX_AGE": "600",
+    "dramatiq_queue_prefetch": "2",
+    "dramatiq_worker_timeout": "50",
+}
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -103,8 +110,7 @@ def web(command: list[str], home: Home, port: int) -> Child:
 
 def worker(command: list[str], home: Home) -> Child:
     child = program("worker", command, home)
-    # The web process must keep no connections, a worker may; see the Procfile.
-    child.environment |= {"CONN_MAX_AGE": "600", "dramatiq_queue_prefetch": "2"}
+    child.environment |= WORKER_ENVIRONMENT
     child.patience_seconds = 25  # It finishes the batches in hand.
     return child
 
