@@ -89,7 +89,7 @@ def _remember(owner: AbstractBaseUser, key: str, options: str) -> IdempotencyKey
 def start(pk: UUID) -> ImportJob:
     """Write what was checked. Raises NotAllowed unless the import is READY."""
     with transaction.atomic():
-        job = settling.run(pk)
+        job = settling.run(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.send_due_batches, job))
     progress.publish(job)
     return job

@@ -37,7 +37,10 @@ OF_A_JOB = {
     "too_slow_to_read": _("Reading this file takes too long. Split it, or save it as CSV."),
     "crashed_reader": _("Reading this file failed three times. Save it anew, or as CSV."),
     "file_gone": _("The uploaded file is no longer there. Upload it again."),
-    "missing_columns": _("These columns were not recognised: %(columns)s. Name them so."),
+    "missing_columns": _(
+        "These columns were not recognised: %(columns)s. Give the file's columns these names, "
+        "and upload it again."
+    ),
     "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
 }
 OF_A_ROW = {

@@ -40,16 +40,20 @@ class ImportJobManager(models.Manager):
         pk: uuid.UUID,
         target: Status,
         *,
+        only_from: Status | None = None,
         error_code: str | None = None,
         error_params: dict[str, Any] | None = None,
     ) -> Any:
-        """Move an import to `target` and return it, or raise NotAllowed and change nothing."""
+        """Move an import to `target` and return it, or raise NotAllowed and change nothing.
+
+        `only_from` allows one of the statuses that may become `target`, and no other.
+        """
         moved = self.raw(
             MOVE,
             {
                 "pk": pk,
                 "target": target,
-                "sources": may_become(target),
+                "sources": [only_from] if only_from else may_become(target),
                 "is_work": target in {Status.CHECKING, Status.RUNNING},
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
                 "is_final": target in FINAL,

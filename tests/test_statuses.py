@@ -72,6 +72,16 @@ def test_of_many_who_cancel_at_once_one_wins(job):
     assert all(isinstance(e, NotAllowed) for r in results if (e := r.exception()))
 
 
+@pytest.mark.parametrize("status", [s for s in Status if s != Status.READY])
+def test_only_what_is_ready_can_be_started(job, status):
+    put(job, status)
+
+    with pytest.raises(NotAllowed):
+        lifecycle.start(job.pk)
+
+    assert ImportJob.objects.get(pk=job.pk).status == status
+
+
 @pytest.mark.parametrize(
     "impossible",
     [

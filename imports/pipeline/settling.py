@@ -13,6 +13,7 @@ stands now:
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -138,12 +139,12 @@ def settle(job: ImportJob) -> ImportJob:
 def _go_on(job: ImportJob) -> ImportJob:
     if job.check_first:
         return ImportJob.objects.move(job.pk, Status.READY)
-    return run(job.pk)
+    return run(job.pk, only_from=Status.CHECKING)
 
 
-def run(pk: Any) -> ImportJob:
+def run(pk: UUID, *, only_from: Status) -> ImportJob:
     """Move to RUNNING, and on to COMPLETE when nothing is left to write."""
-    job = ImportJob.objects.move(pk, Status.RUNNING)
+    job = ImportJob.objects.move(pk, Status.RUNNING, only_from=only_from)
     return complete_if_done(job)
 
 

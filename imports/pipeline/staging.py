@@ -71,7 +71,8 @@ def copy(lines: Iterable[str]) -> None:
     # Complete in memory before COPY begins: no timeout reaches a client that stops inside it.
     content = io.StringIO("".join(lines))
     if content.getvalue():
-        with connection.cursor() as cursor:
+        # Django wraps the errors of its own calls only, and this one is psycopg2's.
+        with connection.wrap_database_errors, connection.cursor() as cursor:
             cursor.copy_expert(COPY, content)
 
 

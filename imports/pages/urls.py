@@ -1,0 +1,15 @@
+"""The addresses of the pages."""
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from imports.pages import views
+
+urlpatterns = [
+    path("", views.imports, name="imports"),
+    path("imports/<uuid:pk>/", views.show, name="import"),
+    path("imports/<uuid:pk>/start/", views.start, name="import-start"),
+    path("imports/<uuid:pk>/cancel/", views.cancel, name="import-cancel"),
+    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+]
