@@ -1,0 +1,477 @@
+"""The pages in a real browser, on a real Daphne; the first journey with a real worker too.
+
+Elsewhere the pipeline is carried on step by step from here, so that "half way" is a place
+and not a moment.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import expect, sync_playwright
+
+from imports import progress
+from imports.models import ImportJob
+from imports.pipeline import applying
+from imports.statuses import Status
+from tests import browser as browsers
+from tests.making import apply_all, check, csv_file, person
+from tests.streams import PROJECT, daphne, django_environment, log_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = 400
+MANY_ROWS = 20_000  # Enough to be seen moving on a fast machine.
+BAD_ROWS = {7: "12", 70: "call me"}
+PATIENCE_MS = 20_000
+
+# Writes down every value the bar is seen with, frame by frame.
+REMEMBER_THE_BAR = """
+window.seen = [];
+const look = () => {
+    const bar = document.querySelector("#import progress");
+    if (bar && bar.value !== seen.at(-1)) seen.push(bar.value);
+    requestAnimationFrame(look);
+};
+look();
+"""
+# The server takes the first upload and answers, and the answer does not arrive.
+LOSE_THE_FIRST_ANSWER = """
+const real = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "status").get;
+let lost = null;
+Object.defineProperty(XMLHttpRequest.prototype, "status", {
+    get() { lost ??= this; return lost === this ? 0 : real.call(this); },
+});
+"""
+DROP = """
+(zone, [name, text]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([text], name));
+    for (const type of ["dragenter", "dragover", "drop"]) {
+        const options = { dataTransfer, bubbles: true, cancelable: true };
+        zone.dispatchEvent(new DragEvent(type, options));
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread; what asks the database here is no part of it.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=browsers.find(), args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(django_db_setup):
+    with daphne() as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def open_tab(chromium, address, alice):
+    """Tabs of Alice's, at the page that takes files."""
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_tab(signed_in=True, **options):
+        context = chromium.new_context(base_url=address, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        if signed_in:
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
+            context.add_cookies([session | {"url": address}])
+        tab = context.new_page()
+        tab.goto("/")
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+
+
+@contextmanager
+def worker():
+    command = ["manage.py", "rundramatiq", "--processes", "1", "--threads", "2"]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env=os.environ | django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def customers(rows=ROWS):
+    """A file whose rows bear their own numbers, all but two of them valid."""
+    return csv_file(person(n, phone=BAD_ROWS.get(n, f"+23324{n:07d}")) for n in range(2, rows + 2))
+
+
+def choose(tab, content=None, name="customers.csv"):
+    file = {"name": name, "mimeType": "text/csv", "buffer": content or customers()}
+    tab.get_by_label("Spreadsheet").set_input_files(file)
+
+
+def press_import(tab):
+    tab.get_by_role("button", name="Import", exact=True).click()
+
+
+def status(tab):
+    return tab.locator("#import .stamp")
+
+
+def progress_of(tab):
+    return tab.locator("#import progress")
+
+
+def is_live(tab):
+    """Wait until the stream has been heard: only then the title counts."""
+    tab.wait_for_function("document.title.includes('%')")
+
+
+def the_job():
+    return ImportJob.objects.get()
+
+
+def step(job, batches=1):
+    """Write so many batches, and tell, as a worker would."""
+    for number in job.batches.filter(applied_at=None).values_list("number", flat=True)[:batches]:
+        job = applying.apply_batch(job.pk, number)
+        progress.publish(job)
+    return job
+
+
+def half_way(tab):
+    """An import half of whose batches are written, and its page."""
+    choose(tab)
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    job = check(the_job())
+    return step(job, job.batches.count() // 2)
+
+
+def expect_the_end(tab, rows=ROWS):
+    expect(status(tab)).to_have_text("Complete")
+    expect(progress_of(tab)).to_have_js_property("value", 100)
+    sentence = f"{rows - len(BAD_ROWS):,} of {rows:,} rows are in. {len(BAD_ROWS)} were refused."
+    expect(tab.locator("#import")).to_contain_text(sentence)
+    rows = tab.locator(".ledger tbody")
+    expect(rows).to_have_count(len(BAD_ROWS))
+    for row, (number, value) in zip(rows.all(), BAD_ROWS.items(), strict=True):
+        expect(row.get_by_role("rowheader")).to_have_text(str(number))
+        expect(row).to_contain_text(value)
+        expect(row).to_contain_text("This is not a phone number we can call.")
+
+
+# --- The journey -------------------------------------------------------------
+
+
+def test_a_file_is_dropped_watched_and_its_refused_rows_are_listed(open_tab, alice):
+    alice.set_password("sesame")
+    alice.save()
+    tab = open_tab(signed_in=False)
+    tab.get_by_label("Username").fill("alice")
+    tab.get_by_label("Password").fill("sesame")
+    tab.get_by_role("button", name="Sign in").click()
+    tab.add_init_script(REMEMBER_THE_BAR)
+    held = []
+    tab.route("**/api/imports/", lambda route: held.append(route))
+
+    with worker():
+        tab.locator(".drop label").evaluate(DROP, ["customers.csv", customers(MANY_ROWS).decode()])
+        press_import(tab)
+        expect(tab.get_by_role("progressbar", name="Upload")).to_be_visible()
+        expect(tab.get_by_role("button", name="Import", exact=True)).to_be_disabled()
+        held.pop().continue_()
+        tab.wait_for_url("**/imports/*-*/")
+        expect_the_end(tab, MANY_ROWS)
+
+    seen = tab.evaluate("seen")
+    assert seen == sorted(seen)
+    assert len({value for value in seen if 0 < value < 100}) >= 3, seen
+    expect(tab).to_have_title("Complete · customers.csv")
+    expect(tab.locator("#milestones")).to_contain_text("19,998 of 20,000 rows are in.")
+
+
+@pytest.mark.parametrize("refuse", [lambda route: route.abort(), lambda route: None])
+def test_without_a_stream_it_asks_by_itself(open_tab, refuse):
+    """Refused at once, or held by a proxy that never answers."""
+    tab = open_tab()
+    tried = []
+
+    def no_stream(route):
+        tried.append(route)
+        refuse(route)
+
+    tab.route("**/events/", no_stream)
+    job = half_way(tab)
+    is_live(tab)
+    expect(progress_of(tab)).to_have_js_property("value", job.progress_percent)
+    apply_all(job.pk)
+
+    expect_the_end(tab)
+    assert tried
+
+
+def test_what_is_told_is_on_the_page_at_once(open_tab):
+    tab = open_tab()
+    tab.route("**/api/imports/*-*/", lambda route: route.abort())  # No polling here.
+    job = half_way(tab)
+
+    expect(progress_of(tab)).to_have_js_property("value", job.progress_percent)
+    expect(tab.locator("[data-field=processed]")).to_have_text(f"{job.processed:,}")
+    expect(tab).to_have_title(f"{job.progress_percent} % · customers.csv")
+    apply_all(job.pk)  # And nobody is told.
+
+    expect_the_end(tab)
+
+
+def test_a_page_reloaded_half_way_stands_where_it_stood_and_goes_on(open_tab):
+    tab = open_tab()
+    tab.add_init_script(REMEMBER_THE_BAR)
+    job = half_way(tab)
+    expect(progress_of(tab)).to_have_js_property("value", job.progress_percent)
+
+    tab.reload()
+    is_live(tab)
+    step(job)
+    expect(tab.locator("[data-field=processed]")).not_to_have_text(f"{job.processed:,}")
+    apply_all(job.pk)
+
+    expect_the_end(tab)
+    seen = tab.evaluate("seen")
+    assert seen == sorted(seen)
+    assert seen[0] == job.progress_percent
+
+
+def test_a_snapshot_that_was_overtaken_is_dropped(open_tab):
+    tab = open_tab()
+    job = half_way(tab)
+    newest = progress.snapshot(job)
+    older = newest | {"version": job.version - 1, "progress_percent": 99}
+    live = {"rows_per_second": 4321, "workers": 1, "stalled": True}
+    same_later = newest | {"live": newest["live"] | live}
+    events = [f"event: progress\ndata: {json.dumps(s)}\n\n" for s in (newest, older, same_later)]
+
+    def answer(route):
+        route.fulfill(content_type="text/event-stream", body="".join(events))
+
+    tab.route("**/events/", answer)
+    tab.reload()
+
+    expect(tab.locator("#import")).to_contain_text("4,321 rows a second")
+    expect(tab.get_by_text("Nothing has moved for a while")).to_be_visible()
+    expect(tab.get_by_text("No worker is running")).to_be_hidden()
+    assert progress_of(tab).evaluate("bar => bar.value") == job.progress_percent
+
+
+def test_a_checked_file_offers_its_start_by_itself(open_tab):
+    tab = open_tab()
+    choose(tab)
+    tab.get_by_label("Check first").check()
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    is_live(tab)
+
+    check(the_job())
+    expect(tab.locator("#import")).to_contain_text("398 rows will be created")
+    tab.get_by_role("button", name="Start the import").click()
+    expect(status(tab)).to_have_text("Importing")
+    apply_all(the_job().pk)
+
+    expect_the_end(tab)
+
+
+def test_a_cancel_is_asked_back_once_and_seen_in_every_tab(open_tab):
+    tab = open_tab()
+    half_way(tab)
+    other = tab.context.new_page()
+    other.goto(tab.url)
+    is_live(other)
+
+    tab.get_by_text("Cancel…").click()
+    tab.get_by_role("button", name="Cancel this import").click()
+
+    for page in (tab, other):
+        expect(status(page)).to_have_text("Cancelled")
+        expect(page.locator("#import")).to_contain_text("200 rows were written before that")
+        expect(page.get_by_text("Cancel…")).to_have_count(0)
+    assert the_job().status == Status.CANCELLED
+
+
+# --- What goes wrong with an upload ------------------------------------------
+
+
+def abort_the_first(tab):
+    attempts = []
+
+    def meet(route):
+        attempts.append(route)
+        if len(attempts) == 1:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    tab.route("**/api/imports/", meet)
+
+
+def lose_the_first_answer(tab):
+    tab.add_init_script(LOSE_THE_FIRST_ANSWER)
+    tab.reload()
+
+
+@pytest.mark.parametrize("break_it", [abort_the_first, lose_the_first_answer])
+def test_an_upload_that_breaks_is_repeated_and_makes_one_import(open_tab, break_it):
+    tab = open_tab()
+    break_it(tab)
+    keys = []
+    tab.on("request", lambda request: keys.append(request.headers.get("idempotency-key")))
+
+    choose(tab)
+    press_import(tab)
+
+    tab.wait_for_url("**/imports/*-*/")
+    sent = [key for key in keys if key]
+    assert len(sent) == 2
+    assert len(set(sent)) == 1
+    assert tab.url.endswith(f"/imports/{the_job().pk}/")
+
+
+@pytest.mark.parametrize(
+    ("status_code", "sentence"),
+    [
+        (413, "The file is larger than 100.0\xa0MB. Split it into several files."),
+        (422, "Said by the server."),
+        (500, "The server could not take the file (500)."),
+    ],
+)
+def test_a_refused_upload_says_why_and_keeps_the_file(open_tab, status_code, sentence):
+    tab = open_tab()
+    choose(tab, content=b"x", name="kept.csv")
+    body = '{"code": "x", "message": "Said by the server.", "errors": []}'
+    body = body if status_code < 500 else "<h1>Not ours</h1>"
+    tab.route(
+        "**/api/imports/", lambda route: route.fulfill(status=status_code, body=body), times=1
+    )
+
+    press_import(tab)
+    expect(tab.get_by_role("alert")).to_contain_text(sentence)
+    expect(tab.get_by_role("button", name="Import", exact=True)).to_be_enabled()
+    press_import(tab)  # The same file, without choosing it again.
+
+    tab.wait_for_url("**/imports/*-*/")
+    assert the_job().file_name == "kept.csv"
+
+
+def test_the_servers_own_sentence_is_shown(open_tab):
+    tab = open_tab()
+    choose(tab, content=b"x")
+    tab.locator("[name=importer]").evaluate("field => { field.value = 'nobody'; }")
+
+    press_import(tab)
+
+    expect(tab.get_by_role("alert")).to_have_text("Say what the file holds: customers.")
+    assert not ImportJob.objects.exists()
+
+
+def test_without_a_file_nothing_is_sent(open_tab):
+    tab = open_tab()
+    press_import(tab)
+
+    expect(tab.get_by_role("alert")).to_have_text("Choose a file first.")
+    expect(tab.get_by_label("Spreadsheet")).to_be_focused()
+    assert not ImportJob.objects.exists()
+
+
+# --- Other ways to use it ----------------------------------------------------
+
+
+def test_the_list_moves_by_itself(open_tab):
+    tab = open_tab()
+    job = half_way(tab)
+    tab.get_by_role("link", name="All imports").click()
+    entry = tab.get_by_role("listitem")
+    expect(entry).to_contain_text("Importing")
+
+    apply_all(job.pk)
+
+    expect(entry).to_contain_text("Complete")
+    expect(entry).to_contain_text("398 created")
+
+
+def test_someone_signed_out_meanwhile_is_asked_to_sign_in(open_tab):
+    tab = open_tab()
+    tab.route("**/events/", lambda route: route.abort())
+    half_way(tab)
+    is_live(tab)
+
+    tab.context.clear_cookies()
+
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_so_is_someone_whose_list_wants_news(open_tab):
+    tab = open_tab()
+    half_way(tab)
+    tab.get_by_role("link", name="All imports").click()
+    expect(tab.get_by_role("listitem")).to_contain_text("Importing")
+
+    tab.context.clear_cookies()
+
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_whole_journey_without_any_script(open_tab):
+    tab = open_tab(java_script_enabled=False)
+    job = half_way(tab)
+
+    expect(status(tab)).to_have_text("Importing")  # It reloads itself.
+    expect(tab.locator("[data-field=processed]")).to_have_text(f"{job.processed:,}")
+    apply_all(job.pk)
+
+    expect_the_end(tab)
+
+
+def test_nothing_breaks_under_a_strict_content_security_policy(open_tab):
+    tab = open_tab()
+    problems = []
+    tab.on("console", lambda message: problems.append(message.text))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+
+    def under_a_policy(route):
+        answer = route.fetch(max_redirects=0)
+        policy = {"Content-Security-Policy": "default-src 'self'"}
+        route.fulfill(response=answer, headers=answer.headers | policy)
+
+    tab.route(lambda url: url.endswith("/") and "/api/" not in url, under_a_policy)
+    tab.reload()
+    job = half_way(tab)
+    is_live(tab)
+    apply_all(job.pk)
+
+    expect_the_end(tab)
+    assert problems == []
+
+
+def test_a_narrow_page_does_not_scroll_sideways(open_tab):
+    tab = open_tab(viewport={"width": 320, "height": 640})
+    job = half_way(tab)
+    ImportJob.objects.update(file_name="customers_of_all_offices_" * 8 + ".csv")
+    apply_all(job.pk)
+
+    for path in ("/", f"/imports/{job.pk}/", "/nowhere/"):
+        tab.goto(path)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 320, path

@@ -1,0 +1,502 @@
+"""The pages as the server renders them: right without any script."""
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.template.loader import render_to_string
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from imports.models import ImportJob, ImportRow, Worker
+from imports.pages import views
+from imports.statuses import FINAL, MAY_BECOME, OnDuplicate, Outcome, Status
+from tests.conftest import signed_in, user
+from tests.making import check, csv_file, make_job, person, run_import
+
+pytestmark = pytest.mark.django_db
+
+committed = pytest.mark.django_db(transaction=True)  # Two imports through the pipeline.
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+STATIC = Path(__file__).resolve().parents[1] / "static" / "imports"
+SAYS = {
+    Status.QUEUED: "Place in the queue:",
+    Status.CHECKING: "rows checked",
+    Status.MAPPING: "These columns were not recognised: Shipping mark.",
+    Status.READY: "nothing is written yet",
+    Status.RUNNING: "rows done",
+    Status.PAUSED: "Paused",
+    Status.COMPLETE: "rows are in.",
+    Status.CANCELLED: "The import was stopped before its end.",
+    Status.FAILED: "The file is empty.",
+    Status.UNDOING: "Undoing",
+    Status.UNDONE: "Undone",
+}
+ERRORS = {
+    Status.MAPPING: ("missing_columns", {"columns": ["shipping_mark"]}),
+    Status.FAILED: ("empty_file", None),
+}
+
+
+def import_in(status, owner, **fields):
+    """An import in any status, as its row alone tells it."""
+    code, params = ERRORS.get(status, (None, None))
+    counts = {"total": 3, "checked": 3, "processed": 3, "created": 2, "failed": 1}
+    return ImportJob.objects.create(
+        owner=owner,
+        importer="customers",
+        file_size=1,
+        status=status,
+        error_code=code,
+        error_params=params,
+        started_at=timezone.now() - timedelta(seconds=75),
+        finished_at=timezone.now() if status in FINAL else None,
+        **{"file_name": "customers.csv"} | counts | fields,
+    )
+
+
+def page(client, job, query=""):
+    response = client.get(reverse("import", args=[job.pk]) + query)
+    return response, response.content.decode()
+
+
+def text_of(html):
+    """What a reader sees of it, roughly."""
+    shown = re.sub(r"<(p|span|div|dl)\b[^>]* hidden[^>]*>.*?</\1>", "", html, flags=re.S)
+    return " ".join(re.sub(r"<[^>]+>", "", shown).split())
+
+
+def send(client, **fields):
+    sent = {"importer": "customers", "on_duplicate": "skip"} | fields
+    return client.post(reverse("imports"), sent)
+
+
+def file(name="customers.csv", content=None):
+    return SimpleUploadedFile(name, csv_file([person(1)]) if content is None else content)
+
+
+def act(client, job, what):
+    return client.post(reverse(f"import-{what}", args=[job.pk]), follow=True)
+
+
+# --- Who sees what -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_each_status_has_a_page_in_words(alice, status):
+    response, html = page(signed_in(alice), import_in(status, alice))
+
+    assert response.status_code == 200
+    assert SAYS[status] in text_of(html)
+    assert f'data-status="{status}"' in html
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_another_users_import_is_not_there(alice, bob, status):
+    client, job = signed_in(bob), import_in(status, alice)
+
+    answers = [page(client, job)[0], act(client, job, "start"), act(client, job, "cancel")]
+
+    assert {answer.status_code for answer in answers} == {404}
+    assert "There is nothing here" in answers[0].content.decode()
+    assert "customers.csv" not in client.get(reverse("imports")).content.decode()
+
+
+@pytest.mark.parametrize("name", ["imports", "import", "import-start", "import-cancel"])
+def test_who_is_not_signed_in_is_asked_to(client, alice, name):
+    job = import_in(Status.READY, alice)
+    address = reverse(name, args=[job.pk] if name != "imports" else [])
+
+    response = (client.get if name in {"imports", "import"} else client.post)(address)
+
+    assert response.status_code == 302
+    assert response["Location"] == f"{reverse('login')}?next={address}"
+
+
+def test_who_may_only_look_gets_no_buttons(alice, eve):
+    client, job = signed_in(eve), import_in(Status.READY, alice)
+
+    _, html = page(client, job)
+
+    assert "nothing is written yet" in html
+    assert reverse("import-start", args=[job.pk]) not in html
+    assert reverse("import-cancel", args=[job.pk]) not in html
+    assert act(client, job, "cancel").status_code == 404
+    assert "alice" in html  # Whose it is.
+
+
+def test_who_may_not_import_gets_no_form(eve):
+    client = signed_in(eve)
+
+    assert 'type="file"' not in client.get(reverse("imports")).content.decode()
+    assert send(client, file=file()).status_code == 403
+    assert not ImportJob.objects.exists()
+
+
+def test_signing_in_and_out(client):
+    person_ = user("clerk", "add_importjob")
+    person_.set_password("sesame")
+    person_.save()
+
+    wrong = client.post(reverse("login"), {"username": "clerk", "password": "no"})
+    right = client.post(reverse("login"), {"username": "clerk", "password": "sesame"}, follow=True)
+    out = client.post(reverse("logout"), follow=True)
+
+    assert "Please enter a correct username" in wrong.content.decode()
+    assert "Import a spreadsheet" in right.content.decode()
+    assert out.redirect_chain[-1][0] == reverse("login")
+
+
+# --- Upload ------------------------------------------------------------------
+
+
+def test_the_form_makes_an_import_without_any_script(alice):
+    response = send(signed_in(alice), file=file(), on_duplicate="update", check_first="on")
+
+    job = ImportJob.objects.get()
+    assert (response.status_code, response["Location"]) == (302, reverse("import", args=[job.pk]))
+    assert (job.owner, job.on_duplicate, job.check_first) == (alice, OnDuplicate.UPDATE, True)
+    assert job.file.open().read() == csv_file([person(1)])
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({}, "Choose a file first."),
+        ({"file": b""}, "The file is empty."),
+        ({"file": b"x" * 11}, "The file is larger than 10\xa0bytes."),
+        ({"file": b"x", "on_duplicate": "maybe"}, "Select a valid choice."),
+        ({"file": b"x", "importer": "nobody"}, "Select a valid choice."),
+    ],
+)
+def test_a_form_that_is_wrong_says_so_and_stores_nothing(alice, settings, sent, sentence):
+    settings.IMPORT_MAX_UPLOAD_BYTES = 10
+    if "file" in sent:
+        sent = sent | {"file": file(content=sent["file"])}
+
+    response = send(signed_in(alice), **sent)
+
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+    assert not ImportJob.objects.exists()
+
+
+def test_the_page_says_what_is_expected(alice):
+    text = text_of(signed_in(alice).get(reverse("imports")).content.decode())
+
+    for words in ("Shipping mark", "E-mail optional", ".xlsx", "Check first", "Skip it"):
+        assert words in text
+
+
+def test_the_newest_import_comes_first_and_the_rest_on_further_pages(alice):
+    for number in range(views.IMPORTS_A_PAGE + 1):
+        import_in(Status.COMPLETE, alice, file_name=f"file-{number}.csv")
+    client = signed_in(alice)
+
+    first = client.get(reverse("imports")).content.decode()
+    second = client.get(reverse("imports") + "?page=2").content.decode()
+
+    newest_first = re.findall(r"file-(\d+)\.csv", first)
+    assert newest_first == [str(n) for n in range(views.IMPORTS_A_PAGE, 0, -1)]
+    assert re.findall(r"file-(\d+)\.csv", second) == ["0"]
+
+
+# --- Under way ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.CHECKING, Status.RUNNING])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
+    monkeypatch.setattr("imports.progress._workers", (-1e9, 0))
+    for _ in range(workers):
+        Worker.objects.create(name="somewhere")
+
+    _, html = page(signed_in(alice), import_in(status, alice))
+
+    assert ("No worker is running" in text_of(html)) == (workers == 0)
+
+
+@pytest.mark.parametrize("stalled", [True, False])
+def test_a_stalled_import_says_so(alice, stalled, monkeypatch):
+    monkeypatch.setattr("imports.progress._workers", (-1e9, 0))
+    Worker.objects.create(name="somewhere")
+    job = import_in(Status.RUNNING, alice)
+    if stalled:
+        ImportJob.objects.update(updated_at=timezone.now() - timedelta(minutes=1))
+
+    _, html = page(signed_in(alice), job)
+
+    assert ("Nothing has moved for a while" in text_of(html)) == stalled
+
+
+def test_numbers_times_and_durations_are_readable(alice):
+    job = import_in(
+        Status.COMPLETE, alice, total=7000, checked=7000, processed=7000, created=6999, failed=1
+    )
+
+    _, html = page(signed_in(alice), job)
+
+    assert "6,999 of 7,000 rows are in. 1 was refused." in text_of(html)
+    assert "took 1 min 15 s" in text_of(html)
+    assert f'<time datetime="{job.created_at:%Y-%m-%dT%H:%M}' in html
+
+
+def test_without_script_a_page_on_its_way_reloads_itself_and_others_do_not(alice):
+    client = signed_in(alice)
+    pages = {s: page(client, import_in(s, alice))[1] for s in (Status.RUNNING, Status.COMPLETE)}
+
+    assert '<noscript><meta http-equiv="refresh"' in pages[Status.RUNNING]
+    assert "refresh" not in pages[Status.COMPLETE]
+
+
+def test_the_script_is_told_where_to_ask(alice):
+    job = import_in(Status.RUNNING, alice)
+
+    _, html = page(signed_in(alice), job)
+
+    assert f'data-status-url="/api/imports/{job.pk}/"' in html
+    assert f'data-events-url="/api/imports/{job.pk}/events/"' in html
+
+
+# --- Start and cancel --------------------------------------------------------
+
+
+@committed
+def test_a_checked_file_says_what_would_happen_and_starts(alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    rows = [person(1, first="Efua"), person(2), person(3, phone="12")]
+    job = check(
+        make_job(csv_file(rows), owner=alice, check_first=True, on_duplicate=OnDuplicate.UPDATE)
+    )
+    client = signed_in(alice)
+
+    _, html = page(client, job)
+    started = act(client, job, "start")
+
+    for sentence in ("1 row will be created", "1 row exists and will be", "1 row will be refused"):
+        assert sentence in text_of(html)
+    assert started.redirect_chain == [(reverse("import", args=[job.pk]), 302)]
+    job.refresh_from_db()
+    assert job.status == Status.RUNNING
+
+
+def test_an_import_is_cancelled(alice):
+    job = import_in(Status.RUNNING, alice, processed=0, created=0, failed=0)
+
+    answer = act(signed_in(alice), job, "cancel")
+
+    assert "Nothing was written." in text_of(answer.content.decode())
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+
+
+@pytest.mark.parametrize("what", ["start", "cancel"])
+def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
+    job = import_in(Status.COMPLETE, alice)
+
+    answer = act(signed_in(alice), job, what)
+
+    assert answer.status_code == 200
+    assert "That is no longer possible" in answer.content.decode()
+    job.refresh_from_db()
+    assert job.status == Status.COMPLETE
+
+
+@pytest.mark.parametrize("what", ["start", "cancel"])
+def test_a_link_does_not_start_or_cancel(alice, what):
+    job = import_in(Status.READY, alice)
+
+    response = signed_in(alice).get(reverse(f"import-{what}", args=[job.pk]))
+
+    assert response.status_code == 405
+    job.refresh_from_db()
+    assert job.status == Status.READY
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_buttons_are_shown_only_where_they_work(alice, status):
+    job = import_in(status, alice)
+
+    _, html = page(signed_in(alice), job)
+
+    assert (reverse("import-start", args=[job.pk]) in html) == (status == Status.READY)
+    may_cancel = Status.CANCELLED in MAY_BECOME[status]
+    assert (reverse("import-cancel", args=[job.pk]) in html) == may_cancel
+
+
+# --- Refused rows ------------------------------------------------------------
+
+
+def test_refused_rows_are_listed_with_column_value_and_reason(alice):
+    rows = [person(1), person(2, phone="12", last=""), person(1, phone="+233249999999")]
+    job = run_import(csv_file(rows), owner=alice)
+
+    _, html = page(signed_in(alice), job)
+
+    text = text_of(html)
+    assert "3 Last name empty This must not be empty. Phone 12 This is not a phone" in text
+    assert "4 Shipping mark MARK 1 It repeats row 2 of the same file." in text
+    assert job.failed == 2
+
+
+@committed
+def test_skipped_rows_are_a_list_of_their_own(alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(csv_file([person(1), person(2, phone="12")]), owner=alice)
+    client = signed_in(alice)
+
+    _, refused = page(client, job)
+    _, skipped = page(client, job, "?outcome=skipped")
+
+    assert "not a phone" in text_of(refused)
+    assert "exists already" not in text_of(refused)
+    assert "2 Shipping mark MARK 1 It exists already." in text_of(skipped)
+
+
+@committed
+def test_what_was_updated_is_no_problem_to_list(alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(
+        csv_file([person(1, first="Efua"), person(2, phone="12")]),
+        owner=alice,
+        on_duplicate=OnDuplicate.UPDATE,
+    )
+
+    _, html = page(signed_in(alice), job)
+
+    assert job.updated == 1
+    assert re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html) == ["3"]
+
+
+def refuse(job, count):
+    error = {"column": "phone", "code": "invalid_phone", "params": {}, "value": HOSTILE}
+    ImportRow.objects.bulk_create(
+        ImportRow(job=job, number=n, outcome=Outcome.FAILED, errors=[error])
+        for n in range(2, count + 2)
+    )
+
+
+@pytest.mark.parametrize(("query", "first"), [("", 2), ("?page=2", 52), ("?page=x", 2)])
+def test_refused_rows_come_fifty_a_page(alice, query, first):
+    job = import_in(Status.COMPLETE, alice)
+    refuse(job, 60)
+
+    _, html = page(signed_in(alice), job, query)
+
+    numbers = [int(n) for n in re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html)]
+    assert numbers == list(range(2, 62))[first - 2 : first + 48]
+
+
+def test_the_number_of_queries_does_not_grow(alice):
+    small, large = import_in(Status.COMPLETE, alice), import_in(Status.COMPLETE, alice)
+    refuse(small, 1)
+    refuse(large, 120)
+    client = signed_in(alice)
+
+    assert queries(lambda: page(client, small)) == queries(lambda: page(client, large))
+
+
+def test_the_list_asks_no_more_for_more_imports(alice, root):
+    import_in(Status.QUEUED, alice)
+    client = signed_in(root)
+    few = queries(lambda: client.get(reverse("imports")))
+    for _ in range(10):
+        import_in(Status.QUEUED, alice)
+
+    assert queries(lambda: client.get(reverse("imports"))) == few
+
+
+def queries(ask):
+    ask()  # What is cached is cached now.
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        ask()
+    return len([q for q in captured if "imports_worker" not in q["sql"]])  # Counted now and then.
+
+
+# --- Safe in a browser -------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_what_people_typed_is_never_markup(alice, status):
+    layout = {"header_row": 1, "headers": [HOSTILE], "positions": {}, "missing": []}
+    job = import_in(status, alice, file_name=HOSTILE, layout=layout)
+    refuse(job, 1)
+    client = signed_in(alice)
+
+    pages = [page(client, job)[1], client.get(reverse("imports")).content.decode()]
+
+    for html in pages:
+        assert "<img src=x" not in html
+        assert "&lt;img src=x" in html
+
+
+def all_pages(alice):
+    client = signed_in(alice)
+    yield Client().get(reverse("login"))
+    yield send(client)
+    yield client.get("/nowhere/")
+    yield Client(enforce_csrf_checks=True).post(reverse("login"))
+    for status in Status:
+        job = import_in(status, alice)
+        refuse(job, 60)
+        yield page(client, job)[0]
+    yield client.get(reverse("imports"))
+
+
+class Inline(HTMLParser):
+    """What a strict Content-Security-Policy would not run or show."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag == "style" or (tag == "script" and not self.is_file_or_data(values)):
+            self.found.append(tag)
+        self.found += [name for name in values if name == "style" or name.startswith("on")]
+        addresses = [values.get(name) or "" for name in ("src", "href", "action")]
+        self.found += [a for a in addresses if re.match(r"\s*(\w+:|//)", a)]
+
+    @staticmethod
+    def is_file_or_data(values):
+        return "src" in values or values.get("type") == "application/json"
+
+
+def test_no_page_has_inline_script_or_style(alice):
+    pages = [response.content.decode() for response in all_pages(alice)]
+    pages += [render_to_string(f"{name}.html") for name in (400, 403, 500)]
+
+    assert [Inline(html).found for html in pages] == [[]] * len(pages)
+
+
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        ("400", "This was not understood"),
+        ("403", "You may not do this"),
+        ("404", "There is nothing here"),
+        ("500", "Something went wrong"),
+        ("403_csrf", "This page is out of date"),
+    ],
+)
+def test_errors_have_pages_that_need_nothing(template, sentence):
+    assert sentence in render_to_string(f"{template}.html")
+
+
+def test_script_and_style_stay_small_and_never_write_markup():
+    script = "".join(path.read_text() for path in STATIC.glob("*.js"))
+
+    assert len(script.encode()) <= 15_000
+    assert (STATIC / "imports.css").stat().st_size <= 15_000
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
