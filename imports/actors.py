@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from imports import progress, workers
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import applying, intake
-from imports.pipeline.transactions import Interrupted, sqlstate
+from imports.pipeline.transactions import Interrupted, short_transaction, sqlstate
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
@@ -136,8 +136,10 @@ def send_batch(job_id: UUID, number: int) -> bool:
 
     A message lost here is sent again by recovery.
     """
-    batch = ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
-    if not batch.update(sent_at=Now()):
+    with short_transaction(durable=False):  # Forgotten in a crash, it is only asked for again.
+        batch = ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
+        is_due = batch.update(sent_at=Now()) > 0
+    if not is_due:
         return True  # Past the last batch, or applied already.
     return _send(apply_batch.message(str(job_id), number))
 
