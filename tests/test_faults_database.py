@@ -1,0 +1,72 @@
+"""PostgreSQL cuts its workers off in the middle of a step: done again, and nobody is blamed."""
+
+import pytest
+from django.db import connection
+
+from imports.models import ImportJob
+from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
+from tests.gates import applying, closed_gate, staging
+from tests.processes import forget_everything, upload, wait_for, wait_until_final, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# All but this run's own: the gate's keeper, and whoever asks.
+CUT_OFF = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> %s
+"""
+
+
+@pytest.mark.parametrize(
+    "step", [staging(after_row=600), applying(after_batch=3)], ids=["checking", "running"]
+)
+def test_workers_cut_off_again_and_again_finish_exactly_and_nobody_is_blamed(alice, step):
+    forget_everything()
+    sent = sample()
+    with closed_gate(step) as gate, worker():
+        job = upload(alice, sent.content)
+        for _ in range(4):  # More than what gives a row, or a file, up.
+            gate.wait_for_someone()
+            assert cut_off_all_but(gate) >= 1
+            wait_for(lambda: not gate.standing())
+        gate.open()
+        wait_until_final(job)
+        blamed = ImportJob.objects.get(pk=job.pk).attempts
+
+    assert blamed == 0
+    assert not job.batches.filter(deaths__gt=0).exists()
+    assert_exact({job: sent})
+    assert_nobody_is_blamed()
+
+
+def test_a_check_cut_off_while_it_waits_for_its_reader_is_done_again_and_nobody_is_blamed(alice):
+    forget_everything()
+    sent = sample(30_000)
+    with closed_gate(staging(after_row=600)) as gate, worker() as reading:
+        job = upload(alice, sent.content)
+        gate.wait_for_someone()
+        reading.reader().suspend()
+        gate.open()
+        wait_for(lambda: only_waits(job))
+        gate.close()
+        assert cut_off_all_but(gate) >= 1
+        gate.wait_for_someone()
+        again = ImportJob.objects.get(pk=job.pk)
+        gate.open()
+        wait_until_final(job)
+
+    assert again.attempts == 1
+    assert_exact({job: sent})
+
+
+def only_waits(job):
+    """Whether its worker has said that it is still there, and staged nothing meanwhile."""
+    before = job.version, job.reader_seen_at
+    job.refresh_from_db()
+    return job.version == before[0] and job.reader_seen_at != before[1]
+
+
+def cut_off_all_but(gate):
+    with connection.cursor() as cursor:
+        cursor.execute(CUT_OFF, [gate.cursor.connection.info.backend_pid])
+        return cursor.fetchone()[0]

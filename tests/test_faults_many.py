@@ -1,0 +1,106 @@
+"""Many imports at once, and imports that are cancelled at any moment."""
+
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from customers.models import Customer
+from imports import lifecycle
+from imports.models import ImportBatch, ImportJob, NotAllowed
+from imports.statuses import Status
+from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
+from tests.gates import applying, closed_gate
+from tests.making import csv_file, outcomes, person
+from tests.processes import (
+    forget_everything,
+    upload,
+    wait_for,
+    wait_until_final,
+    wait_until_idle,
+    worker,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JOBS = 10
+CANCELS = 20
+ROWS = 150  # Three batches.
+
+
+@pytest.fixture(autouse=True)
+def _no_messages_of_others():
+    forget_everything()
+
+
+# --- Fair turns --------------------------------------------------------------
+
+
+def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
+    samples = [sample(400, seed) for seed in range(1, JOBS + 1)]
+    # Nobody writes before all may, so that only the order of the turns counts.
+    with (
+        closed_gate(applying()) as gate,
+        worker(IMPORT_RESEND_SECONDS="60"),
+        worker(IMPORT_RESEND_SECONDS="60"),
+    ):
+        jobs = [upload(alice, one.content, check_first=True) for one in samples]
+        wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOBS)
+        for job in jobs:
+            lifecycle.start(job.pk)
+        gate.wait_for_someone(2)
+        gate.open()
+        wait_until_final(*jobs)
+
+    assert_exact(dict(zip(jobs, samples, strict=True)))
+    assert_nobody_is_blamed()
+    assert longest_lead(jobs) <= 4
+
+
+def longest_lead(jobs):
+    """By how many batches any import was ever ahead of another that had work left."""
+    of = {job.pk: job.batches.count() for job in jobs}
+    written, longest = dict.fromkeys(of, 0), 0
+    for job_id in ImportBatch.objects.order_by("applied_at").values_list("job", flat=True):
+        written[job_id] += 1
+        unfinished = [written[other] for other in of if written[other] < of[other]]
+        longest = max(longest, written[job_id] - min(unfinished, default=written[job_id]))
+    return longest
+
+
+# --- Cancelled ---------------------------------------------------------------
+
+
+def test_after_a_cancel_no_count_and_no_customer_changes(alice):
+    dice = Random(11)
+    with worker():
+        then = dict(cancelled_at_some_version(alice, n, dice) for n in range(CANCELS))
+        wait_until_idle()
+        now = {number: as_it_stands(number) for number in then}
+
+    assert now == then
+    ended = [job["status"] for job, _ in now.values()]
+    assert ended.count(Status.CANCELLED) >= CANCELS / 4
+    assert set(ended) <= {Status.CANCELLED, Status.COMPLETE}
+    for job, customers in now.values():
+        written = list(outcomes(ImportJob.objects.get(pk=job["id"])).values())
+        assert written.count("created") == job["created"] == customers
+    assert_nobody_is_blamed()
+
+
+def cancelled_at_some_version(owner, number, dice):
+    """An import's number, and how it stood when its cancel returned."""
+    people = [person(1_000 * number + n) for n in range(ROWS)]
+    job = upload(owner, csv_file(people), f"{number}.csv")
+    moment = dice.randint(1, 6)
+    wait_for(lambda: job.refresh_from_db() or job.version >= moment or job.is_final)
+    with suppress(NotAllowed):  # It was quicker.
+        lifecycle.cancel(job.pk)
+    return number, as_it_stands(number)
+
+
+def as_it_stands(number):
+    """Every column of the import's own row, and how many of its customers are in."""
+    job = ImportJob.objects.values().get(file_name=f"{number}.csv")
+    marks = [person(1_000 * number + n)[0] for n in range(ROWS)]
+    return job, Customer.objects.filter(shipping_mark__in=marks).count()

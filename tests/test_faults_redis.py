@@ -1,0 +1,163 @@
+"""Redis forgets, repeats, goes away and comes back: no row notices, and nobody is left waiting."""
+
+from random import Random
+from time import monotonic
+
+import dramatiq
+import pytest
+from django.conf import settings
+from django.db.models.functions import Now
+from redis import Redis
+
+from config.embedded.processes import wait_for as wait_for_server
+from imports import actors, lifecycle
+from imports.models import ImportJob
+from imports.statuses import Status
+from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
+from tests.gates import applying, closed_gate
+from tests.making import check, make_job
+from tests.processes import (
+    forget_everything,
+    messages,
+    own_redis,
+    site,
+    upload,
+    wait_for,
+    wait_until_final,
+    worker,
+)
+from tests.test_end_to_end import never_back
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BY_ITSELF_SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def _no_messages_of_others():
+    forget_everything()
+
+
+# --- Forgotten ---------------------------------------------------------------
+
+
+def test_an_import_whose_message_is_lost_in_the_queue_starts_by_itself(alice):
+    sent = sample()
+    job = upload(alice, sent.content)
+
+    forget_everything()
+    with worker():
+        wait_until_final(job, seconds=BY_ITSELF_SECONDS)
+
+    assert_exact({job: sent})
+    assert_nobody_is_blamed()
+
+
+def test_imports_whose_messages_are_lost_while_they_run_go_on_by_themselves(alice):
+    first, second = sample(), sample(seed=2)
+    with worker(), closed_gate(applying(after_batch=3)) as gate:
+        waiting = upload(alice, second.content, check_first=True)
+        wait_for(lambda: waiting.refresh_from_db() or waiting.status == Status.READY)
+        job = upload(alice, first.content)
+        gate.wait_for_someone(2)  # Both threads of the worker are busy.
+        lifecycle.start(waiting.pk)
+        with Redis.from_url(settings.REDIS_URL) as client:
+            assert client.llen("imports:batches") == settings.IMPORT_BATCHES_IN_FLIGHT
+        forget_everything()
+        gate.open()
+        wait_until_final(job, waiting, seconds=BY_ITSELF_SECONDS)
+
+    assert_exact({job: first, waiting: second})
+    assert_nobody_is_blamed()
+
+
+# --- Repeated ----------------------------------------------------------------
+
+
+def test_messages_delivered_five_times_in_any_order_collapse_into_the_chains(alice):
+    sent = sample(4_000)
+    job = check(make_job(sent.content, owner=alice))
+    again = [actors.apply_batch.message(str(job.pk), n) for n in range(1, 7)] * 5
+    Random(5).shuffle(again)
+    job.batches.filter(number__lte=6).update(sent_at=Now())
+
+    with Redis.from_url(settings.REDIS_URL) as client:
+        broker = dramatiq.get_broker()
+        ours = {broker.enqueue(message).options["redis_message_id"].encode() for message in again}
+        with worker(IMPORT_RECOVERY_SECONDS="60"):
+            wait_for(lambda: ours.isdisjoint(messages(client)))
+            # What was sent while the copies were consumed is consumed next.
+            late = messages(client)
+            wait_for(lambda: late.isdisjoint(messages(client)))
+            alive = []
+            wait_for(lambda: alive.append(len(messages(client))) or is_complete(job))
+            wait_for(lambda: not messages(client))
+
+    assert len(ours) == 30
+    assert len(alive) > 10
+    # Each chain's message, and its successor, which is sent before it is acknowledged.
+    assert max(alive) <= 2 * settings.IMPORT_BATCHES_IN_FLIGHT
+    assert_exact({job: sent})
+    assert_nobody_is_blamed()
+
+
+def is_complete(job):
+    return ImportJob.objects.filter(pk=job.pk, status=Status.COMPLETE).exists()
+
+
+# --- Away --------------------------------------------------------------------
+
+
+def test_redis_goes_and_returns_during_an_import_that_is_watched(alice):
+    sent = sample()
+    with (
+        own_redis() as (server, address),
+        closed_gate(applying(after_batch=2)) as gate,
+        site(alice, **address) as web,
+        worker(**address),
+    ):
+        job = web.upload(sent.content)[1]
+        with web.stream(job) as stream:
+            gate.wait_for_someone(2)
+            server.stop()
+            gate.open()
+            wait_for(lambda: written_batches(job) >= 6)  # It goes on without Redis.
+            gate.close()
+            bring_back(server)
+            gate.open()
+            events = stream.rest()
+
+    told = [event.snapshot for event in events]
+    assert events[-1].name == "complete"
+    assert never_back([one["version"] for one in told])
+    assert never_back([one["progress_percent"] for one in told])
+    assert_exact({job: sent})
+    assert_nobody_is_blamed()
+
+
+def test_an_upload_while_redis_is_away_is_accepted_at_once_and_starts_when_it_is_back(alice):
+    first, second = sample(), sample(seed=2)
+    with own_redis() as (server, address), site(alice, **address) as web, worker(**address):
+        before = web.upload(first.content)[1]
+        wait_until_final(before)
+        server.stop()
+        began = monotonic()
+        answer, job = web.upload(second.content)
+        took = monotonic() - began
+        waits = web.snapshot(job)["status"]
+        bring_back(server)
+        wait_until_final(job, seconds=BY_ITSELF_SECONDS)
+
+    assert (answer.status_code, answer.json()["status"]) == (202, Status.QUEUED)
+    assert took < 2
+    assert waits == Status.QUEUED
+    assert_exact({before: first, job: second})
+
+
+def written_batches(job):
+    return job.batches.exclude(applied_at=None).count()
+
+
+def bring_back(server):
+    server.start()
+    assert wait_for_server(server.answers, 10)
