@@ -7,63 +7,64 @@ be used stops the process with a sentence.
 from pathlib import Path
 from urllib.parse import urlencode
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from config.environment import database, duration, env, seconds, switch, whole
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # --- What varies -------------------------------------------------------------
 
-DEBUG = env.bool("DEBUG", False)
+DEBUG = switch("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("Set SECRET_KEY; on your own machine `make demo` needs nothing.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Off only where the site is served over plain HTTP, as `make demo` does on this machine.
-HTTPS_ONLY = env.bool("HTTPS_ONLY", not DEBUG)
+HTTPS_ONLY = switch("HTTPS_ONLY", not DEBUG)
 
-if "DATABASE_URL" not in env.ENVIRON:
-    raise ImproperlyConfigured(
-        "Set DATABASE_URL, as in postgres://user:password@host:5432/name; "
-        "on your own machine `make demo` needs nothing."
-    )
-DATABASES = {"default": env.db_url("DATABASE_URL")}
-if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://…")
+DATABASES = {"default": database("DATABASE_URL")}
 # Under Daphne every thread would keep a connection of its own open, so the web process
 # keeps none; the worker's line in the Procfile sets this.
-DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 0)
+DATABASES["default"]["CONN_MAX_AGE"] = whole("CONN_MAX_AGE", 0)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# An end to waiting for a server that is silent.
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    connect_timeout=5, keepalives_idle=30, keepalives_interval=10, keepalives_count=3
+)
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in LOG_LEVELS:
+    raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}.")
 
 # --- Imports -----------------------------------------------------------------
 
 MEGABYTES = 1024 * 1024
 
-IMPORT_MAX_UPLOAD_BYTES = env.int("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
+IMPORT_MAX_UPLOAD_BYTES = whole("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
 
 # What the process that opens a file may use. It is started for each file and killed when
 # it asks for more; every limit ends in a status with a code.
 IMPORT_READER = {
-    "memory_bytes": env.int("IMPORT_READER_MEMORY_BYTES", 400 * MEGABYTES),
-    "cpu_seconds": env.int("IMPORT_READER_CPU_SECONDS", 240),
-    "wall_seconds": env.int("IMPORT_READER_WALL_SECONDS", 480),
-    "inflated_bytes": env.int("IMPORT_READER_INFLATED_BYTES", 1024 * MEGABYTES),
+    "memory_bytes": whole("IMPORT_READER_MEMORY_BYTES", 400 * MEGABYTES),
+    "cpu_seconds": whole("IMPORT_READER_CPU_SECONDS", 240),
+    "wall_seconds": whole("IMPORT_READER_WALL_SECONDS", 480),
+    "inflated_bytes": whole("IMPORT_READER_INFLATED_BYTES", 1024 * MEGABYTES),
     # Up to this inflated size calamine reads, ten times faster but with the whole sheet
     # in memory; above it openpyxl does, row by row.
-    "calamine_bytes": env.int("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
+    "calamine_bytes": whole("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
     "rows": 2_000_000,
     "columns": 200,
     "cell_length": 32_767,  # Excel's own limit.
 }
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
-IMPORT_READER_SILENT_SECONDS = env.int("IMPORT_READER_SILENT_SECONDS", 8)
+IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)
 
 # Rows staged in one transaction. A first small chunk moves the bar early.
 IMPORT_CHUNK_ROWS = 5_000
@@ -73,29 +74,29 @@ IMPORT_BATCH_ROWS = 5_000
 IMPORT_BATCHES_A_FILE = 20
 # Batches of one import that may be in flight at once. Two keep a worker busy while one
 # commits; more would only let a large import crowd out a small one.
-IMPORT_BATCHES_IN_FLIGHT = env.int("IMPORT_BATCHES_IN_FLIGHT", 2)
+IMPORT_BATCHES_IN_FLIGHT = whole("IMPORT_BATCHES_IN_FLIGHT", 2)
 # A message older than this is taken for lost and sent again.
-IMPORT_RESEND_SECONDS = env.int("IMPORT_RESEND_SECONDS", 10)
+IMPORT_RESEND_SECONDS = whole("IMPORT_RESEND_SECONDS", 10)
 # How often each worker looks for what a lost message left behind, and says it is alive.
-IMPORT_RECOVERY_SECONDS = env.float("IMPORT_RECOVERY_SECONDS", 2.0)
-IMPORT_WORKER_SILENT_SECONDS = env.int("IMPORT_WORKER_SILENT_SECONDS", 8)
+IMPORT_RECOVERY_SECONDS = seconds("IMPORT_RECOVERY_SECONDS", 2.0)
+IMPORT_WORKER_SILENT_SECONDS = whole("IMPORT_WORKER_SILENT_SECONDS", 8)
 # Without a commit for this long, a running import is shown as stalled.
 IMPORT_STALLED_SECONDS = 15
 # PostgreSQL evicts whoever waits, works or freezes longer than this inside a transaction.
 IMPORT_TIMEOUTS = {
-    "lock_timeout": env.str("IMPORT_LOCK_TIMEOUT", "500ms"),
-    "statement_timeout": env.str("IMPORT_STATEMENT_TIMEOUT", "30s"),
-    "idle_in_transaction_session_timeout": env.str("IMPORT_IDLE_TIMEOUT", "10s"),
+    "lock_timeout": duration("IMPORT_LOCK_TIMEOUT", "500ms"),
+    "statement_timeout": duration("IMPORT_STATEMENT_TIMEOUT", "30s"),
+    "idle_in_transaction_session_timeout": duration("IMPORT_IDLE_TIMEOUT", "10s"),
 }
 # Judging a million rows against each other is one statement of up to a minute.
 IMPORT_SETTLE_TIMEOUT = "300s"
 
 # Live progress. A stream ends after its longest time and the browser asks again.
-IMPORT_POLL_SECONDS = env.float("IMPORT_POLL_SECONDS", 2.0)
-IMPORT_PING_SECONDS = env.float("IMPORT_PING_SECONDS", 15.0)
-IMPORT_STREAM_SECONDS = env.float("IMPORT_STREAM_SECONDS", 600.0)
-IMPORT_STREAMS_PER_USER = env.int("IMPORT_STREAMS_PER_USER", 20)
-IMPORT_STREAMS_PER_PROCESS = env.int("IMPORT_STREAMS_PER_PROCESS", 3_000)
+IMPORT_POLL_SECONDS = seconds("IMPORT_POLL_SECONDS", 2.0)
+IMPORT_PING_SECONDS = seconds("IMPORT_PING_SECONDS", 15.0)
+IMPORT_STREAM_SECONDS = seconds("IMPORT_STREAM_SECONDS", 600.0)
+IMPORT_STREAMS_PER_USER = whole("IMPORT_STREAMS_PER_USER", 20)
+IMPORT_STREAMS_PER_PROCESS = whole("IMPORT_STREAMS_PER_PROCESS", 3_000)
 
 # --- Customers ---------------------------------------------------------------
 
@@ -208,12 +209,11 @@ DRAMATIQ_BROKER = {
         "heartbeat_timeout": 30_000,
         "maintenance_chance": 1_000_000,
     },
-    # No Retries: it keeps waiting messages in a worker's memory, where a restart of Redis
-    # freezes them. What must be done again is a row, and imports.recovery sends it again.
+    # No AgeLimit and no notices of a shutdown, for messages carry no work. No Retries: it
+    # keeps waiting messages in a worker's memory, where a restart of Redis freezes them. What
+    # must be done again is a row, and imports.recovery asks for it.
     "MIDDLEWARE": [
-        "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.TimeLimit",
-        "dramatiq.middleware.ShutdownNotifications",
         "django_dramatiq.middleware.DbConnectionsMiddleware",
         "imports.workers.WorkerLife",
     ],
@@ -226,7 +226,12 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors", "recovery"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "plain": {
+            "()": "config.logs.Discreet",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

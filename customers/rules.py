@@ -60,6 +60,7 @@ INVISIBLE_IN_NAMES = re.compile(f"[{MARKS}]")
 
 # None of these characters combines with another, so their text is in NFC as it stands. An
 # error cell begins with "#".
+LONGEST_TEXT = 1_000  # Ten thousand accents on one letter take NFC a second.
 PLAIN_MARK = re.compile(r"(?!#)[!-~]+(?: [!-~]+)*")
 NAME_LETTERS = r"[!-~\u00a1-\u00ac\u00ae-\u02ff\u1e00-\u1eff]+"
 PLAIN_NAME = re.compile(rf"(?!#){NAME_LETTERS}(?: {NAME_LETTERS})*")
@@ -129,6 +130,8 @@ def as_text(cell: Cell, invisible: re.Pattern[str] = INVISIBLE) -> str | None:
         return digits(cell)
     if not isinstance(cell, str):
         raise Invalid("not_text")
+    if len(cell) > LONGEST_TEXT:  # Before anything that takes longer than reading it.
+        raise Invalid("too_long", limit=LONGEST_TEXT)
     if FORBIDDEN.search(cell):
         raise Invalid("forbidden_character")
     # What is invisible goes first: it may stand between a letter and its accent.

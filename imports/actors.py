@@ -41,16 +41,16 @@ def check_next() -> None:
     if not _reading.acquire(blocking=False):
         return  # Whoever ends the check asks for the next.
     try:
-        check_first_due()
+        has_checked = check_first_due()
     finally:
         _reading.release()
-    ask_for_due_check()
+    if has_checked:  # Where a check came to nothing, recovery asks again, in its own time.
+        ask_for_due_check()
 
 
-def check_first_due() -> None:
-    for job_id in _due():
-        if workers.stopping.is_set() or check(job_id):
-            return
+def check_first_due() -> bool:
+    """Bring the first file that can be had out of CHECKING; False if there was none."""
+    return any(not workers.stopping.is_set() and check(job_id) for job_id in _due())
 
 
 def ask_for_due_check() -> None:
@@ -67,7 +67,7 @@ def _due() -> list[UUID]:
 
 
 def check(job_id: UUID) -> bool:
-    """Check one file; False if there was nothing to do about it."""
+    """Check one file; False if that did not bring it to an end."""
     try:
         with workers.busy_with(f"checking {job_id}"):
             job = intake.check_file(
@@ -75,7 +75,7 @@ def check(job_id: UUID) -> bool:
             )
     except Interrupted as error:
         log.warning("check of %s interrupted (%s), recovery repeats it", job_id, error)
-        return True
+        return False
     if job is None:
         return False
     progress.publish(job)
@@ -88,29 +88,36 @@ def check(job_id: UUID) -> bool:
 def apply_batch(job_id: str, number: int) -> None:
     until = time.monotonic() + WITHOUT_QUEUE_SECONDS
     # With Redis away nobody else would be told of the next batch, so it is done here.
-    while apply_one(UUID(job_id), number) and not workers.stopping.is_set():
-        number += settings.IMPORT_BATCHES_IN_FLIGHT
-        if send_batch(UUID(job_id), number) or time.monotonic() > until:
+    while (job := apply_one(UUID(job_id), number)) and not workers.stopping.is_set():
+        applied, number = number, number + settings.IMPORT_BATCHES_IN_FLIGHT
+        is_sent = job.status != Status.RUNNING or send_batch(job.pk, number)
+        announce(job.pk, applied)
+        if is_sent or time.monotonic() > until:
             break
 
 
-def apply_one(job_id: UUID, number: int) -> bool:
-    """Apply a batch and tell; True when this call has applied it and there is more to do."""
+def apply_one(job_id: UUID, number: int) -> ImportJob | None:
+    """Apply a batch and tell; the import if it was this call that has applied it."""
     try:
         with workers.busy_with(f"batch {number} of {job_id}"):
             job = applying.apply_batch(job_id, number, worker=workers.NAME)
-            if job is not None:
-                applying.announce(job_id, number)
     except Interrupted as error:
         log.warning("batch %s of %s interrupted (%s), recovery repeats it", number, job_id, error)
-        return False
+        return None
     except Error as error:  # Logged without its text, which may quote a row.
         log.error("batch %s of %s failed: SQLSTATE %s", number, job_id, sqlstate(error))
-        return False
-    if job is None:
-        return False  # Not our turn. Sending nothing keeps K messages from becoming more.
-    progress.publish(job)
-    return job.status == Status.RUNNING
+        return None
+    if job is not None:  # Not our turn otherwise: sending nothing keeps K messages K.
+        progress.publish(job)
+    return job
+
+
+def announce(job_id: UUID, number: int) -> None:
+    """Call the importer's after_batch. Whatever it does, the import goes on."""
+    try:
+        applying.announce(job_id, number)
+    except Exception as error:  # An app's own code; its text may quote a record.
+        log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
 
 
 # --- Sending -----------------------------------------------------------------
@@ -136,11 +143,16 @@ def send_batch(job_id: UUID, number: int) -> bool:
 
     A message lost here is sent again by recovery.
     """
-    with short_transaction(durable=False):  # Forgotten in a crash, it is only asked for again.
-        batch = ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
-        is_due = batch.update(sent_at=Now()) > 0
+    batch = ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
+    free = batch.select_for_update(skip_locked=True).values("pk")
+    try:
+        with short_transaction(durable=False):  # Forgotten in a crash, it is asked for again.
+            is_due = ImportBatch.objects.filter(pk__in=free).update(sent_at=Now()) > 0
+    except Interrupted as error:
+        log.warning("batch %s of %s not asked for (%s)", number, job_id, error)
+        return True  # The database is at fault, not the queue: recovery asks for it.
     if not is_due:
-        return True  # Past the last batch, or applied already.
+        return True  # Past the last batch, applied already, or in a worker's hands.
     return _send(apply_batch.message(str(job_id), number))
 
 

@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from imports import access, lifecycle, outcomes
-from imports.importer import get_importer
+from imports.importer import shown_importer
 from imports.messages import of_job, of_row
 from imports.models import ImportBatch, ImportJob, ImportRow, NotAllowed, Worker
 from imports.statuses import Outcome
@@ -139,7 +139,9 @@ class ImportJobAdmin(ReadOnly):
         if outcome not in Outcome.values:
             outcome = ""
         after = int(after) if after.isdecimal() and len(after) < 10 else 0
-        rows = outcomes.rows_of(job, outcome=outcome, after=after, most=ROWS_A_PAGE + 1)
+        rows = outcomes.rows_of(
+            job, outcome=outcome, after=after, most=ROWS_A_PAGE + 1, values=True
+        )
         context = {
             **self.admin_site.each_context(request),
             "title": job.file_name,
@@ -148,7 +150,7 @@ class ImportJobAdmin(ReadOnly):
             "outcome": outcome,
             "outcomes": Outcome.choices,
             "after": after,
-            "headers": [column.field for column in get_importer(job.importer).columns],
+            "headers": [column.field for column in shown_importer(job.importer).columns],
             "rows": [row_shown(row, job) for row in rows[:ROWS_A_PAGE]],
             "next": rows[ROWS_A_PAGE - 1].number if len(rows) > ROWS_A_PAGE else None,
         }
@@ -269,8 +271,8 @@ def row_shown(row: ImportRow, job: ImportJob) -> dict[str, Any]:
         "number": row.number,
         "outcome": Outcome(row.result).label if row.result else "-",
         "record": outcomes.record_of(row),
-        "values": row.cleaned or row.cells or [],
-        "as_read": row.cleaned is None,  # In the file's own order of columns.
+        "values": row.shown_cleaned or row.shown_cells or [_("too long to be shown")],
+        "as_read": row.shown_cleaned is None,  # In the file's own order of columns.
         "errors": [
             {
                 "column": error["column"],

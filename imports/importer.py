@@ -70,9 +70,27 @@ class Importer:
         """
 
     @classmethod
-    def position(cls, field: str) -> int:
-        """Where a column's value stands in a staged row, counted from 0."""
-        return [column.field for column in cls.columns].index(field)
+    def title(cls) -> str:
+        return str(cls.model._meta.verbose_name_plural)
+
+    @classmethod
+    def label(cls, field: str) -> str:
+        return str(cls.model._meta.get_field(field).verbose_name)
+
+
+class Gone(Importer):
+    """Stands in for the importer of an old import whose app is no longer installed."""
+
+    name = ""
+    columns = ()
+
+    @classmethod
+    def title(cls) -> str:
+        return ""
+
+    @classmethod
+    def label(cls, field: str) -> str:
+        return field
 
 
 _registered: dict[str, type[Importer]] = {}
@@ -88,6 +106,15 @@ def register(importer: type[Importer]) -> type[Importer]:
 def get_importer(name: str) -> type[Importer]:
     """The importer registered under `name`; KeyError if there is none."""
     return _registered[name]
+
+
+def is_registered(name: str) -> bool:
+    return name in _registered
+
+
+def shown_importer(name: str) -> type[Importer]:
+    """The importer for what is only shown: there is one whatever the name."""
+    return _registered.get(name, Gone)
 
 
 def registered() -> list[type[Importer]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from imports.importer import get_importer
+from imports.importer import shown_importer
 
 OF_A_JOB = {
     "empty_file": _("The file is empty. Choose the file that holds your rows."),
@@ -37,6 +37,7 @@ OF_A_JOB = {
     "too_slow_to_read": _("Reading this file takes too long. Split it, or save it as CSV."),
     "crashed_reader": _("Reading this file failed three times. Save it anew, or as CSV."),
     "file_gone": _("The uploaded file is no longer there. Upload it again."),
+    "unknown_importer": _("What this file is imported by is no longer installed."),
     "missing_columns": _(
         "These columns were not recognised: %(columns)s. Give the file's columns these names, "
         "and upload it again."
@@ -65,15 +66,8 @@ def of_job(code: str, params: Mapping[str, Any] | None) -> str:
 
 def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
-    words = {**OF_A_ROW, **_of_importer(importer)}
+    words = {**OF_A_ROW, **shown_importer(importer).messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
-
-
-def _of_importer(name: str) -> Mapping[str, Any]:
-    try:
-        return get_importer(name).messages
-    except KeyError:  # An old import, of an app that is gone.
-        return {}
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -86,6 +86,7 @@ class ImportJob(models.Model):
     phase_started_at = models.DateTimeField(auto_now_add=True)
     phase_rows = models.IntegerField(default=0)  # Done when the phase began.
     settled_at = models.DateTimeField(_("judged"), null=True)
+    to_update = models.PositiveIntegerField(_("to update"), default=0)  # As judged then.
     finished_at = models.DateTimeField(_("finished"), null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
 
@@ -130,7 +131,8 @@ class ImportJob(models.Model):
             ),
             models.CheckConstraint(
                 name="import_complete_means_every_row",
-                condition=~Q(status=Status.COMPLETE) | Q(processed=F("total")),
+                # A condition that is NULL would be held to be met.
+                condition=~Q(status=Status.COMPLETE) | Q(processed=F("total"), total__isnull=False),
             ),
             models.CheckConstraint(
                 name="import_final_means_finished",
@@ -179,6 +181,11 @@ class ImportBatch(models.Model):
             models.UniqueConstraint(fields=["job", "number"], name="batch_number_unique"),
             models.CheckConstraint(
                 name="batch_first_to_last", condition=Q(first_row__lte=F("last_row"))
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["applied_at"], name="batch_to_announce", condition=Q(announced_at=None)
             ),
         )
 

@@ -10,14 +10,15 @@ import json
 from typing import Any
 
 from django.db import connection
-from django.db.models import Case, Exists, F, Max, OuterRef, Q, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, Coalesce, Length
 
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.statuses import Outcome
 
 # Of each outcome so many rows are looked at: a million refused ones have few causes.
 ROWS_LOOKED_AT = 50_000
+LARGEST_SHOWN = 20_000  # Characters of a row's values.
 MOST_PROBLEMS = 100
 FIRST_ROWS = 5
 
@@ -50,18 +51,38 @@ SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, examp
 
 
 def rows_of(
-    job: ImportJob, *, outcome: str | None = None, after: int = 0, most: int = 100
+    job: ImportJob,
+    *,
+    outcome: str | None = None,
+    after: int = 0,
+    most: int = 100,
+    values: bool = False,
 ) -> list[ImportRow]:
-    """At most `most` rows behind number `after`, each with its `result`: an outcome or None."""
+    """At most `most` rows behind number `after`, each with its `result`: an outcome or None.
+
+    With `values`, each has `shown_cleaned` and `shown_cells` too, None where they are large.
+    """
     rows = ImportRow.objects.filter(job=job, number__gt=after)
+    rows = with_values(rows) if values else rows
     if outcome == Outcome.CREATED:
         # Nothing behind the last written batch is looked at, however large the rest is.
         rows = rows.filter(OPEN, _is_written(), number__lte=_last_written(job))
     elif outcome:
         rows = rows.filter(outcome=outcome)
+    rows = rows.defer("cells", "cleaned", "before")  # A row may hold a megabyte of each.
     created = When(OPEN & Q(_is_written()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
     return list(rows.annotate(result=result).order_by("number")[:most])
+
+
+def with_values(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
+    """The rows with their `values`, where these are small enough to be shown."""
+    cells, cleaned = (Cast(name, TextField()) for name in ("cells", "cleaned"))
+    rows = rows.annotate(cells_size=Length(cells), cleaned_size=Length(cleaned))
+    return rows.annotate(
+        shown_cells=Case(When(cells_size__lte=LARGEST_SHOWN, then="cells")),
+        shown_cleaned=Case(When(cleaned_size__lte=LARGEST_SHOWN, then="cleaned")),
+    )
 
 
 def _is_written() -> Exists:

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 
 from imports import actors, workers
 from imports.models import ImportBatch, ImportJob, Worker
-from imports.pipeline import applying
 from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
 from imports.statuses import Status
 
@@ -71,5 +70,6 @@ def announce_late() -> None:
     """Call after_batch where the worker died between its commit and the call."""
     long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     late = ImportBatch.objects.filter(announced_at=None, applied_at__lt=long_ago)
-    for job_id, number in late.values_list("job_id", "number")[:20]:
-        applying.announce(job_id, number)
+    # In no order, so that some that always fail do not keep the others waiting.
+    for job_id, number in late.order_by("?").values_list("job_id", "number")[:20]:
+        actors.announce(job_id, number)

@@ -21,9 +21,12 @@ CHUNK_BYTES = 512 * 1024  # Read and written one at a time, so memory stays smal
 class StoredFile(models.Model):
     """An uploaded file, kept in PostgreSQL, which web and worker share."""
 
-    name = models.CharField(max_length=300, unique=True)
+    name = models.CharField(max_length=300)
     size = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["name"], name="stored_file_unique"),)
 
     def __str__(self) -> str:
         return self.name
@@ -43,6 +46,10 @@ class StoredChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_id}/{self.number}"
+
+
+class FileGone(FileNotFoundError):
+    """The stored file is not there, or not there any more."""
 
 
 class StoredReader(io.RawIOBase):
@@ -80,7 +87,9 @@ class StoredReader(io.RawIOBase):
 
     def _load(self, number: int) -> bytes:
         if number != self._number:
-            chunk = StoredChunk.objects.get(file=self._stored_id, number=number)
+            chunk = StoredChunk.objects.filter(file=self._stored_id, number=number).first()
+            if chunk is None:
+                raise FileGone("The stored file was deleted while it was read.")
             self._chunk, self._number = bytes(chunk.content), number
         return self._chunk
 
@@ -92,7 +101,7 @@ class DatabaseStorage(Storage):
             raise ValueError("Stored files are written once, by save(); open them with 'rb'.")
         stored = StoredFile.objects.filter(name=name).first()
         if stored is None:
-            raise FileNotFoundError(f"No stored file is named {name}.")
+            raise FileGone(f"No stored file is named {name}.")
         return File(io.BufferedReader(StoredReader(stored), CHUNK_BYTES), name)
 
     def _save(self, name: str, content: File | IO[bytes]) -> str:

@@ -20,6 +20,7 @@ from redis import Redis
 from config.embedded import redis as embedded_redis
 from config.embedded.home import throwaway_home
 from config.embedded.processes import running
+from config.embedded.supervisor import WORKER_ENVIRONMENT
 from imports import lifecycle
 from imports.models import ImportJob, Worker
 from tests.streams import PROJECT, Server, daphne, django_environment, log_in, wait_until
@@ -31,7 +32,7 @@ COMMAND = [
 ]
 SMALL_WAITS = {
     "IMPORT_RECOVERY_SECONDS": "0.2",
-    "IMPORT_RESEND_SECONDS": "2",
+    "IMPORT_RESEND_SECONDS": "1",
     "IMPORT_READER_SILENT_SECONDS": "2",
     "IMPORT_WORKER_SILENT_SECONDS": "4",
     "IMPORT_LOCK_TIMEOUT": "60s",  # A gate may hold them for long.
@@ -48,7 +49,8 @@ class WorkerProcess:
             cwd=PROJECT,
             env=os.environ
             | django_environment()
-            | {"CONN_MAX_AGE": "600", "dramatiq_queue_prefetch": "2", "LOG_LEVEL": "INFO"}
+            | WORKER_ENVIRONMENT
+            | {"LOG_LEVEL": "INFO"}
             | environment,
             stdout=log,
             stderr=subprocess.STDOUT,

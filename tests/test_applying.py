@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.db import connection
+from django.db import ProgrammingError, connection
 
 from customers.models import Customer
 from imports import lifecycle
@@ -18,6 +18,15 @@ from tests.rivals import a_worker_inside, in_thread, rival_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+REFUSING_TRIGGER = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.shipping_mark = 'MARK 4' THEN RAISE EXCEPTION 'no %', NEW.phone; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON customers_customer
+FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
 NOTHING = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, "processed": 0}
 
 
@@ -188,6 +197,37 @@ def test_a_value_too_long_for_its_column_costs_that_row_alone(make_import):
     assert outcomes(job)[5] == "failed"
     assert job.rows.get(number=5).errors[0]["params"]["sqlstate"] == "22001"
     assert Customer.objects.count() == counts(job)["created"] == 7
+
+
+def test_what_a_trigger_refuses_costs_that_row_alone(make_import):
+    job = make_import(*range(1, 9))
+    replan(job, rows=8)
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSING_TRIGGER)
+    try:
+        apply_batch(job.pk, 1)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+    assert outcomes(job)[5] == "failed"
+    assert job.rows.get(number=5).errors[0]["params"]["sqlstate"] == "P0001"
+    assert counts(job)["created"] == 7
+
+
+def test_a_wrong_statement_is_not_asked_for_for_ever(make_import):
+    job = make_import(1)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
+    try:
+        with pytest.raises(ProgrammingError):
+            apply_batch(job.pk, 1)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
+
+    assert ImportAttempt.objects.get().session == ""  # A death, and not the row's fault yet.
+    assert outcomes(job) == {2: None}
 
 
 def test_who_waits_too_long_for_a_lock_is_interrupted_and_burns_no_attempt(make_import, settings):

@@ -11,6 +11,7 @@ LONGEST_FILE = 300
 
 # In the order data flows. A module may import what stands in the lines above its own.
 LAYERS = """
+    config.environment  config.logs
     config.settings
     config.embedded.home
     config.embedded.processes
@@ -25,7 +26,7 @@ LAYERS = """
     imports.models
     imports.pipeline.transactions
     imports.pipeline.target
-    imports.pipeline.reading
+    imports.pipeline.reading  imports.pipeline.cleaning
     imports.pipeline.columns
     imports.pipeline.checking
     imports.pipeline.staging
@@ -55,6 +56,7 @@ LAYERS = """
     customers.importer  customers.admin
     customers.management.commands.sample_workbook
     customers.apps
+    config.requests
     config.asgi  config.urls
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}

@@ -1,5 +1,7 @@
 """Cells to values or errors, by the importer's rules."""
 
+from decimal import Decimal
+
 import pytest
 
 from imports.importer import Column, Importer, Invalid, get_importer
@@ -10,6 +12,10 @@ from tests.parcels.models import Parcel
 def upper(cell):
     if cell == "bug":
         raise TypeError("the cell said +233244000000")
+    if cell == "number":
+        return 5
+    if cell == "limit":
+        raise Invalid("too_small", limit=Decimal("5"), seen="\x00")
     if cell == "nul":
         return "a\x00b"
     if not isinstance(cell, str | None):
@@ -67,6 +73,18 @@ def test_a_rule_with_a_bug_costs_its_row_and_says_no_more_than_its_kind():
     assert codes(bad) == [("note", "rule_failed")]
     assert bad.errors[0]["params"] == {"error": "TypeError"}
     assert good.cleaned == ["X", "1"]
+
+
+def test_a_rule_that_returns_no_text_costs_its_row():
+    (row,) = check(["number", 1])
+
+    assert codes(row) == [("note", "rule_failed")]
+
+
+def test_parameters_of_an_error_can_be_stored():
+    (row,) = check(["limit", 1])
+
+    assert row.errors[0]["params"] == {"limit": "5", "seen": "\ufffd"}
 
 
 def test_what_postgresql_cannot_store_is_refused_even_if_a_rule_lets_it_through():

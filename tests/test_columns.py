@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
+from django.db.models import CharField
 
 from imports.importer import Column, Importer, Invalid
 from imports.pipeline.columns import Layout, recognise
@@ -28,7 +27,7 @@ class Model:
     class _meta:
         @staticmethod
         def get_field(name):
-            return SimpleNamespace(verbose_name={"email": "e-mail address"}.get(name, name))
+            return CharField({"email": "e-mail address"}.get(name, name), max_length=50)
 
 
 class Customers(Importer):

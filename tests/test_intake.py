@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.db.models.functions import Now
@@ -10,14 +11,24 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pipeline import intake, staging
+from imports.pipeline import intake, settling, staging
 from imports.pipeline.checking import CheckedRow
 from imports.pipeline.intake import begin, check_file
 from imports.pipeline.target import target_of
-from imports.pipeline.transactions import Stopped
+from imports.pipeline.transactions import Interrupted, Stopped
 from imports.statuses import Status
-from tests.making import apply_all, check, counts, csv_file, make_job, outcomes, person, run_import
-from tests.rivals import in_thread
+from tests.making import (
+    HEADERS,
+    apply_all,
+    check,
+    counts,
+    csv_file,
+    make_job,
+    outcomes,
+    person,
+    run_import,
+)
+from tests.rivals import in_thread, rival_transaction, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -201,6 +212,67 @@ def test_all_problems_of_a_row_are_kept_with_its_cells():
         ("phone", "invalid_phone"),
     ]
     assert row.cells[4] == "none"
+
+
+def test_rows_of_a_megabyte_are_staged_before_they_fill_the_memory():
+    wide = ["x" * 30_000] * 30
+    rows = [[*person(n), *wide] for n in range(60)]
+    sizes = []
+
+    def remember(job):
+        sizes.append(job.checked)
+
+    job = make_job(csv_file(rows, headers=[*HEADERS, *(f"H{n}" for n in range(30))]))
+    check_file(job.pk, tell=remember)
+
+    staged = [after - before for before, after in pairwise(sizes)]
+    assert sum(staged) == 60
+    assert max(staged) <= 12
+
+
+def test_a_header_with_characters_nobody_can_store_does_no_harm():
+    job = run_import(
+        csv_file([[*person(1), "x"]], headers=[*HEADERS, "No\x00te" + "\u0301" * 30_000])
+    )
+
+    assert (job.status, job.created) == (Status.COMPLETE, 1)
+
+
+def test_an_import_whose_app_is_gone_fails_with_a_sentence():
+    job = check(make_job(PEOPLE, importer="nobodys"))
+
+    assert (job.status, job.error_code) == (Status.FAILED, "unknown_importer")
+
+
+def test_of_two_who_settle_at_once_one_does():
+    job = reading(make_job(PEOPLE))
+    job = stage(job, 2, 3)
+
+    with rival_transaction() as cursor:
+        cursor.execute(settling.HOLD, {"job": job.pk})
+        with pytest.raises(Stopped):
+            settling.settle(job)
+
+    assert settling.settle(job).status == Status.RUNNING
+    with pytest.raises(Stopped):
+        settling.settle(job)
+
+
+def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
+    job = stage(reading(make_job(PEOPLE)), 2, 3)
+
+    with ThreadPoolExecutor(1) as worker, rival_transaction() as cursor:
+        cursor.execute("LOCK TABLE imports_importbatch IN EXCLUSIVE MODE")
+        settled = worker.submit(in_thread, settling.settle, job)
+        wait_until_blocked()
+        cancelled = lifecycle.cancel(job.pk)
+        cursor.connection.rollback()
+
+        with pytest.raises((Stopped, Interrupted)):
+            settled.result(timeout=20)
+
+    assert cancelled.status == ImportJob.objects.get(pk=job.pk).status == Status.CANCELLED
+    assert not job.batches.exists()
 
 
 def test_a_file_that_is_no_longer_there_fails():

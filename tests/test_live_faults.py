@@ -201,7 +201,7 @@ async def test_a_stream_that_cannot_start_says_so(alice, settings):
     async with tab(ImportJob(), "a-session") as browser:
         answer = await browser.get_response(5)
     assert answer["status"] == 500
-    assert b'"code": "error"' in answer["body"]
+    assert b'"code": "internal_error"' in answer["body"]
 
 
 async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkeypatch):

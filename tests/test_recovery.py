@@ -82,6 +82,43 @@ def test_a_batch_once_applied_asks_for_the_one_k_further(running, queue):
     assert asked_for(queue) == [3]
 
 
+def test_a_batch_in_a_workers_hands_is_not_waited_for(running, queue):
+    with rival_transaction() as cursor:
+        cursor.execute("SELECT FROM imports_importbatch WHERE number = 1 FOR UPDATE")
+
+        recovery.recover()
+
+    assert asked_for(queue) == [2]
+
+
+def test_an_after_batch_that_fails_costs_nobody_the_import(queue, caplog, monkeypatch):
+    def fail(ids):
+        raise ValueError("+233244000000")
+
+    deliver(check(make_job(csv_file([person(1)]))), 1)
+    rows = csv_file([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
+    job = check(make_job(rows, importer="parcels"))
+    monkeypatch.setattr(get_importer("parcels"), "after_batch", fail)
+
+    deliver(job, 1)
+
+    job.refresh_from_db()
+    assert job.status == Status.COMPLETE
+    assert "after_batch" in caplog.text
+    assert "+233244000000" not in caplog.text
+
+
+def test_a_check_that_came_to_nothing_does_not_ask_for_itself(queue):
+    job = make_job(csv_file([person(1)]))
+
+    with rival_transaction() as cursor:
+        cursor.execute("SELECT FROM imports_importjob FOR UPDATE")
+        actors.check_next.fn()
+
+    assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
+    assert messages(queue, "checks") == []
+
+
 def test_a_message_for_an_applied_batch_asks_for_nothing(running, queue):
     deliver(running, 1)
     queue.flush_all()

@@ -89,7 +89,7 @@ def test_only_what_is_ready_can_be_started(job, status):
         {"processed": 1},
         {"total": 5},
         {"status": "DONE"},
-        {"status": Status.COMPLETE, "total": None},
+        {"status": Status.COMPLETE, "total": None, "finished_at": "2026-01-01T00:00Z"},
         {"status": Status.CANCELLED},
         {"status": Status.FAILED, "finished_at": "2026-01-01T00:00Z"},
         {"finished_at": "2026-01-01T00:00Z"},

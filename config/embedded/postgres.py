@@ -65,6 +65,9 @@ def socket_only(home: Home) -> list[str]:
         *("-c", "listen_addresses="),
         *("-c", f"unix_socket_directories={home.sockets}"),
         *("-c", "unix_socket_permissions=0700"),
+        # Errors are logged without the row and the statement, which hold people's data.
+        *("-c", "log_error_verbosity=terse"),
+        *("-c", "log_min_error_statement=panic"),
     ]
 
 

@@ -187,7 +187,7 @@ def as_refusal(error: Exception) -> Refusal:
     if isinstance(error, (OperationalError, InterfaceError)):
         message = "The database does not answer. Ask again later."
         return Refusal(503, "unavailable", message, Retry_After="5")
-    return Refusal(500, "error", "The stream could not be started.")
+    return Refusal(500, "internal_error", "The stream could not be started.")
 
 
 # --- As events ---------------------------------------------------------------

@@ -20,10 +20,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from imports import access, lifecycle, messages, progress
-from imports.importer import Importer, get_importer, registered
+from imports.importer import Importer, registered, shown_importer
 from imports.models import ImportJob, ImportRow, NotAllowed
 from imports.pages.forms import UploadForm, too_large
-from imports.statuses import MAY_BECOME, OnDuplicate, Outcome, Status
+from imports.statuses import MAY_BECOME, Outcome, Status
 
 IMPORTS_A_PAGE = 20
 ROWS_A_PAGE = 50
@@ -83,8 +83,8 @@ def show(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def facts_of(job: ImportJob) -> Context:
-    importer = get_importer(job.importer)
-    elapsed, existing = elapsed_seconds(job), to_update(job)
+    importer = shown_importer(job.importer)
+    elapsed = elapsed_seconds(job)
     return {
         "is_moving": job.status in MOVING,
         "is_final": job.is_final,
@@ -95,8 +95,8 @@ def facts_of(job: ImportJob) -> Context:
         "took": duration(elapsed),
         "written": job.created + job.updated,
         "arrived": job.created + job.updated + job.unchanged,
-        "to_create": job.checked - job.processed - existing,
-        "to_update": existing,
+        "to_create": job.checked - job.processed - job.to_update,
+        "to_update": job.to_update,
     }
 
 
@@ -108,13 +108,6 @@ def live_notices(snapshot: progress.Snapshot) -> Context:
         "stalled": moves and live["stalled"] and live["workers"] > 0,
         "left": duration(live["eta_seconds"]),
     }
-
-
-def to_update(job: ImportJob) -> int:
-    """How many rows that were checked would change a record that exists."""
-    if job.status != Status.READY or job.on_duplicate != OnDuplicate.UPDATE:
-        return 0
-    return ImportRow.objects.filter(job=job, outcome=None, matched=True).count()
 
 
 def elapsed_seconds(job: ImportJob) -> int | None:
@@ -159,7 +152,7 @@ def rows_of(job: ImportJob, request: HttpRequest) -> Context:
     wanted = request.GET.get("outcome")
     shown = wanted if wanted in LISTED else tabs[0][0] if tabs else Outcome.FAILED
     rows = ImportRow.objects.filter(job=job, outcome=shown).order_by("number")
-    page = page_of(request, rows.only("number", "errors", "cleaned"), ROWS_A_PAGE)
+    page = page_of(request, rows.only("number", "errors"), ROWS_A_PAGE)
     return {
         "tabs": tabs,
         "outcome": shown,
@@ -170,22 +163,15 @@ def rows_of(job: ImportJob, request: HttpRequest) -> Context:
 
 
 def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
-    importer = get_importer(job.importer)
+    importer = shown_importer(job.importer)
     return [
         {
             "column": name_of(importer, error["column"]) if error["column"] else "",
-            "value": error["value"] or staged_value(row, importer, error["column"]),
+            "value": error["value"],
             "reason": messages.of_row(error, job.importer),
         }
         for error in row.errors or []
     ]
-
-
-def staged_value(row: ImportRow, importer: type[Importer], field: str | None) -> str:
-    """What the row holds, where its error names a column and does not quote it."""
-    if not (row.cleaned and field):
-        return ""
-    return row.cleaned[importer.position(field)] or ""
 
 
 # --- Start and cancel --------------------------------------------------------
@@ -217,15 +203,14 @@ def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> Ht
 
 def described(importer: type[Importer]) -> Context:
     """What a clerk should know before filling a spreadsheet."""
-    meta = importer.model._meta
     columns = [
         {"name": name_of(importer, column.field), "column": column} for column in importer.columns
     ]
-    return {"name": capfirst(meta.verbose_name_plural), "columns": columns}
+    return {"name": capfirst(importer.title()), "columns": columns}
 
 
 def name_of(importer: type[Importer], field: str) -> str:
-    return capfirst(importer.model._meta.get_field(field).verbose_name)
+    return capfirst(importer.label(field))
 
 
 def words() -> Context:

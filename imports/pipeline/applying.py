@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from imports.importer import Importer, get_importer
+from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import attempts, suspects, writing
 from imports.pipeline.attempts import Attempt
@@ -140,7 +140,7 @@ def count(batch: ImportBatch, counts: Counts) -> ImportJob:
 
 
 def announces(importer: type[Importer]) -> bool:
-    return importer.after_batch.__func__ is not Importer.after_batch.__func__
+    return any("after_batch" in vars(base) for base in importer.__mro__ if base is not Importer)
 
 
 def announce(job_id: UUID, number: int) -> None:
@@ -152,6 +152,7 @@ def announce(job_id: UUID, number: int) -> None:
     )
     if batch is None:
         return
-    importer = get_importer(batch.job.importer)
-    importer.after_batch(writing.written_keys(batch, target_of(importer)))
+    if is_registered(batch.job.importer):
+        importer = get_importer(batch.job.importer)
+        importer.after_batch(writing.written_keys(batch, target_of(importer)))
     ImportBatch.objects.filter(pk=batch.pk).update(announced_at=Now())

@@ -6,22 +6,15 @@ rows at once.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.core.exceptions import ValidationError
-from django.db.models import BooleanField, Field
-
 from imports.importer import Cell, Column, Importer, Invalid
+from imports.pipeline.cleaning import UNSTORABLE, clean_of
 from imports.pipeline.reading import Row
 
-Clean = Callable[[Cell], str | None]
 RowError = dict[str, Any]  # {"column", "code", "params", "value"}
 SHOWN_LENGTH = 200  # Of a bad value, in its error.
-# PostgreSQL's text holds neither; JSON from a hostile file may.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class CheckedRow(NamedTuple):
@@ -60,6 +53,8 @@ class Checker:
             cell = cells[position] if 0 <= position < width else None
             try:
                 value = clean(cell)
+                if not (value is None or isinstance(value, str)):
+                    raise TypeError("a rule returns text or None")
             except Invalid as invalid:
                 errors.append(_error(column, cell, invalid))
                 value = None
@@ -106,42 +101,15 @@ def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
     return {
         "column": column.field,
         "code": invalid.code,
-        "params": invalid.params,
+        "params": {name: _plain(value) for name, value in invalid.params.items()},
         "value": value,
     }
 
 
+def _plain(value: Any) -> Cell:
+    """A parameter of an error as JSON has it: a number as it is, all else as text."""
+    return value if isinstance(value, int | float) else storable(str(value))
+
+
 def storable(cell: Cell) -> Cell:
     return UNSTORABLE.sub("\ufffd", cell) if isinstance(cell, str) else cell
-
-
-@cache
-def clean_of(importer: type[Importer], column: Column) -> Clean:
-    """The column's own rule, or that of the field its values go to."""
-    if column.clean is not None:
-        return column.clean
-    field = importer.model._meta.get_field(column.field)
-    if column.lookup:
-        field = field.related_model._meta.get_field(column.lookup)
-    return _rule_of_field(field)
-
-
-def _rule_of_field(field: Field) -> Clean:
-    def clean(cell: Cell) -> str | None:
-        text = cell.strip() if isinstance(cell, str) else cell
-        if text is None or text == "":
-            return None
-        if isinstance(text, str) and UNSTORABLE.search(text):
-            raise Invalid("forbidden_character")
-        if isinstance(field, BooleanField) and isinstance(text, str):
-            text = text.capitalize()  # Django knows "True", spreadsheets write TRUE and true.
-        try:
-            value = field.to_python(text)
-            field.run_validators(value)
-        except (ValidationError, OverflowError) as error:
-            raise Invalid("invalid", type=field.get_internal_type()) from error
-        if field.choices and value not in dict(field.flatchoices):
-            raise Invalid("invalid_choice")
-        return str(value)
-
-    return clean

@@ -9,8 +9,11 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from imports.importer import Cell, Column, Importer, Invalid
+from imports.importer import Cell, Column, Importer
+from imports.pipeline.cleaning import clean_of
 from imports.pipeline.reading import Row
+
+LONGEST_HEADER = 200
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[st
 
 def folded(name: str) -> str:
     """Without case, accents, spaces and punctuation: "E-Mail " and "e_mail" are one name."""
+    name = name[:LONGEST_HEADER]  # Ten thousand accents on one letter take this a second.
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
     return "".join(character for character in plain if character.isalnum())
 
@@ -80,12 +84,12 @@ def is_record(cells: list[Cell], importer: type[Importer]) -> bool:
     if len(cells) > len(columns):
         return False
     padded = [*cells, *[None] * (len(columns) - len(cells))]
-    return all(map(passes, columns, padded))
+    return all(passes(importer, *pair) for pair in zip(columns, padded, strict=True))
 
 
-def passes(column: Column, cell: Cell) -> bool:
+def passes(importer: type[Importer], column: Column, cell: Cell) -> bool:
     try:
-        value = column.clean(cell) if column.clean else as_text(cell).strip()
-    except Invalid:
+        value = clean_of(importer, column)(cell)
+    except Exception:  # Invalid, or a rule with a bug: no record either way.
         return False
     return bool(value) or not column.required

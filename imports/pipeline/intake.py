@@ -7,20 +7,20 @@ is spared by the heartbeat, and refused by the cursor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
-from imports.importer import Importer, get_importer
+from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
-from imports.pipeline.checking import Checker
-from imports.pipeline.columns import Layout, recognise
+from imports.pipeline.checking import Checker, storable
+from imports.pipeline.columns import LONGEST_HEADER, Layout, recognise
 from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
 from imports.pipeline.settling import settle
 from imports.pipeline.staging import stage
@@ -28,16 +28,19 @@ from imports.pipeline.target import target_of
 from imports.pipeline.transactions import (
     Interrupted,
     Stopped,
+    blames_a_row,
     short_transaction,
     sooner_or_later,
     sqlstate,
 )
 from imports.statuses import Status
+from imports.storage import FileGone
 
 Tell = Callable[[ImportJob], None]
 
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
+LARGEST_CHUNK_BYTES = 8 << 20
 
 
 def check_file(
@@ -57,19 +60,28 @@ def check_file(
         return _check(job, tell, should_stop)
     except Unreadable as error:
         return fail(job, error.code, error.params)
-    except FileNotFoundError:
+    except FileGone:
         return fail(job, "file_gone", {})
-    except DatabaseError as error:
-        # An importer's rule has let through what is no value at all.
-        return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
-    except ReaderDied:
-        hand_over(job, died=True)  # Maybe the file, maybe not: counted, and tried again.
     except Stopped:
-        pass  # Cancelled, or another reader was quicker.
+        return None  # Cancelled, or another reader was quicker.
     except Interrupted:
         hand_over(job)
         raise
-    return None
+    except Error as error:
+        return _judge(job, error)
+    except Exception as error:  # The reader's death, or an error of ours: counted, tried again.
+        hand_over(job, died=True)
+        if isinstance(error, ReaderDied):
+            return None
+        raise
+
+
+def _judge(job: ImportJob, error: Error) -> ImportJob | None:
+    """Between two steps the database spoke up: against the rows, or for want of a connection."""
+    if blames_a_row(error):  # An importer's rule has let through what is no value at all.
+        return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
+    hand_over(job, died=error.__cause__ is None)  # Without a cause, we used Django wrongly.
+    raise Interrupted(sqlstate(error)) from None
 
 
 def begin(job_id: UUID) -> ImportJob | None:
@@ -102,6 +114,8 @@ def start_anew(job: ImportJob) -> None:
 
 
 def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> ImportJob | None:
+    if not is_registered(job.importer):
+        return fail(job, "unknown_importer", {})
     importer = get_importer(job.importer)
     target = target_of(importer)
     limits, still_here = Limits.from_settings(), partial(_still_here, job)
@@ -110,7 +124,7 @@ def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> Impor
         open_rows(file, after=job.rows_read, limits=limits, while_waiting=still_here) as reader,
     ):
         layout = Layout(**job.layout) if job.layout and job.rows_read else None
-        for chunk in _growing(reader, job):
+        for chunk in _growing(reader):
             if layout is None and chunk.rows:
                 layout = _recognise(job, importer, reader, chunk.rows[0])
                 if layout.missing:
@@ -125,23 +139,28 @@ def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> Impor
     return settle(job)
 
 
-def _growing(reader: Reader, job: ImportJob) -> Iterator[Chunk]:
-    """The reader's chunks put together: small ones at first, large ones when there is much."""
+def _growing(reader: Reader) -> Iterator[Chunk]:
+    """The reader's chunks put together: small ones at first, large ones when there is much.
+
+    Rows can be a megabyte each, so what is held is bounded in bytes too.
+    """
     rows: list[Row] = []
-    staged = 0
+    staged = size = 0
     for chunk in reader:
         rows += chunk.rows
+        size += chunk.size
         enough = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
         is_last = chunk.fraction >= 1 and not chunk.rows
-        if len(rows) >= enough or is_last:
-            yield Chunk(rows, chunk.fraction, chunk.last_row)
+        if len(rows) >= enough or size >= LARGEST_CHUNK_BYTES or is_last:
+            yield Chunk(rows, chunk.fraction, chunk.last_row, size)
             staged += len(rows)
-            rows = []
+            rows, size = [], 0
 
 
 def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, row: Row) -> Layout:
     """Find out which column is which, and keep that for whoever goes on after us."""
     layout = recognise(row, importer)
+    layout = replace(layout, headers=[storable(name)[:LONGEST_HEADER] for name in layout.headers])
     found = {"layout": asdict(layout), "opened": asdict(reader.opened)}
     if not _mine(job).filter(rows_read=0).update(**found):
         raise Stopped

@@ -40,6 +40,8 @@ PIPE_BYTES = 1 << 20  # Room to read ahead while we are busy with the rows befor
 PIECE_BYTES = 1 << 17
 PATIENCE_SECONDS = 1
 PLAIN = frozenset({str, int, float, bool, type(None)})
+NAME = frozenset("abcdefghijklmnopqrstuvwxyz_")  # Of a code.
+LONGEST_NAME = 50
 # By which signal the child ended, and what that says about the file.
 CODES_OF_SIGNALS = {
     signal.SIGXCPU: "too_slow_to_read",
@@ -96,6 +98,7 @@ class Chunk:
     rows: list[Row]
     fraction: float  # How much of the file is read, 0 to 1; never falls.
     last_row: int  # The highest row number read so far, blank rows included.
+    size: int = 0  # Bytes of the answer it came in.
 
 
 def nothing() -> None:
@@ -134,8 +137,9 @@ class Reader:
         self.lines = Lines(child.stdout.fileno(), limits.wall_seconds, while_waiting)
         self.fraction = 0.0
         self.last_row = 0
+        self.size = 0  # Bytes of the last answer.
         with _bad_answers_mean_death():
-            self.opened = Opened(**self._answer()["opened"])
+            self.opened = self._opened(**self._answer()["opened"])
 
     def __iter__(self) -> Iterator[Chunk]:
         while True:
@@ -152,10 +156,27 @@ class Reader:
         line = self.lines.next()
         if line is None:
             raise self._verdict()
+        self.size = len(line)
         answer = json.loads(line, parse_constant=_refuse)
         if isinstance(answer, dict) and "error" in answer:
-            raise Unreadable(answer["error"]["code"], answer["error"]["params"])
+            raise self._refusal(**answer["error"])
         return answer
+
+    def _refusal(self, code: str, params: dict[str, int]) -> Unreadable:
+        numbers = {int}.issuperset(map(type, params.values()))
+        if not numbers or not NAME.issuperset(code) or len(code) > LONGEST_NAME:
+            raise ValueError
+        return Unreadable(code, params)
+
+    def _opened(self, **how: str | None) -> Opened:
+        """What was opened; the name of a sheet is the file's, so it is cut and cleaned."""
+        return Opened(
+            **{
+                key: value
+                and "".join(c for c in value if c.isprintable() or c == "\t")[:LONGEST_NAME]
+                for key, value in how.items()
+            }
+        )
 
     def _chunk(
         self, fraction: float, last_row: int, numbers: list[int], rows: list[list[Cell]]
@@ -168,7 +189,8 @@ class Reader:
             raise ValueError
         self.fraction = max(self.fraction, min(float(fraction), 1.0))
         self.last_row = last_row
-        return Chunk(list(zip(numbers, rows, strict=True)), self.fraction, last_row)
+        together = list(zip(numbers, rows, strict=True))
+        return Chunk(together, self.fraction, last_row, self.size)
 
     def _verdict(self) -> Exception:
         """What the way the child ended says about the file."""

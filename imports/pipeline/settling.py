@@ -19,17 +19,16 @@ from django.conf import settings
 from django.db import connection
 
 from imports.importer import get_importer
-from imports.models import ImportJob
+from imports.models import ImportJob, ImportRow
 from imports.pipeline.target import Cell, Target, key_match, key_value, target_of
 from imports.pipeline.transactions import Stopped, short_transaction
 from imports.statuses import OnDuplicate, Outcome, Status
 
-# Serialises against another reader of the same file that has also come to the end.
-HOLD = """
-SELECT id FROM imports_importjob
- WHERE id = %(job)s AND status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s
-   FOR UPDATE
-"""
+# Against another reader of the same file that has also come to the end. The import's own row
+# stays free until the last statement, so that cancel never waits.
+HOLD = "SELECT pg_try_advisory_xact_lock(8, hashtext(%(job)s::text))"
+STILL_OURS = "status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s"
+LOOK = f"SELECT FROM imports_importjob WHERE id = %(job)s AND {STILL_OURS}"
 # Which existing records each row's keys belong to.
 CLASHES = """
 CREATE TEMP TABLE clash ON COMMIT DROP AS
@@ -48,7 +47,8 @@ UPDATE imports_importrow r
    SET outcome = %(outcome)s, matched = true, target_id = clash.targets[1],
        errors = jsonb_build_array(jsonb_build_object(
            'column', (%(columns)s::text[])[clash.slot + 1], 'code', 'exists',
-           'params', jsonb_build_object(), 'value', ''))
+           'params', jsonb_build_object(),
+           'value', coalesce(r.cleaned[(%(positions)s::int[])[clash.slot + 1]], '')))
   FROM clash
  WHERE r.job_id = %(job)s AND r.number = clash.number
 """
@@ -87,7 +87,8 @@ REFUSE_REPEATS = """
 UPDATE imports_importrow r
    SET outcome = 'failed', errors = jsonb_build_array(jsonb_build_object(
        'column', (%(columns)s::text[])[found.slot + 1], 'code', 'repeats_row',
-       'params', jsonb_build_object('row', found.number), 'value', ''))
+       'params', jsonb_build_object('row', found.number),
+       'value', coalesce(r.cleaned[(%(positions)s::int[])[found.slot + 1]], '')))
   FROM suspect s
  CROSS JOIN LATERAL (SELECT slot, number FROM ({arms}) AS hit ORDER BY slot LIMIT 1) AS found
  WHERE r.job_id = %(job)s AND r.number = s.number
@@ -102,13 +103,14 @@ SELECT %(job)s, piece + 1, min(number), max(number), count(*), 0, ''
           FROM imports_importrow WHERE job_id = %(job)s AND outcome IS NULL) AS open
  GROUP BY piece
 """
-TOTALS = """
+TOTALS = f"""
 UPDATE imports_importjob
-   SET total = checked, settled_at = now(), attempts = 0, reader_seen_at = NULL,
+   SET total = checked, settled_at = now(), to_update = %(to_update)s,
+       attempts = 0, reader_seen_at = NULL,
        skipped = skipped + %(skipped)s, failed = failed + %(failed)s,
        processed = processed + %(skipped)s + %(failed)s,
        progress_percent = greatest(progress_percent, 33)
- WHERE id = %(job)s
+ WHERE id = %(job)s AND {STILL_OURS}
 """
 
 
@@ -123,8 +125,9 @@ def settle(job: ImportJob) -> ImportJob:
         connection.cursor() as cursor,
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")
-        cursor.execute(HOLD, {"job": job.pk, "round": job.check_round, "at": job.rows_read})
-        if cursor.fetchone() is None:
+        these = {"job": job.pk, "round": job.check_round, "at": job.rows_read}
+        cursor.execute(HOLD, these)
+        if not cursor.fetchone()[0] or not _did(cursor, LOOK, these):
             raise Stopped
         if job.checked == 0:
             return ImportJob.objects.move(job.pk, Status.FAILED, error_code="no_rows")
@@ -132,8 +135,14 @@ def settle(job: ImportJob) -> ImportJob:
         clashes = match_existing(target, job, first=0, last=job.rows_read)
         refused = refuse_repeats(target, job)
         cursor.execute(PLAN, {"job": job.pk, "size": batch_rows(job.checked)})
-        cursor.execute(TOTALS, {"job": job.pk, **_add(clashes, failed=refused)})
+        if not _did(cursor, TOTALS, these | _totals(job, clashes, refused)):
+            raise Stopped
         return _go_on(job)
+
+
+def _did(cursor: Any, statement: str, these: dict[str, Any]) -> bool:
+    cursor.execute(statement, these)
+    return cursor.rowcount == 1
 
 
 def _go_on(job: ImportJob) -> ImportJob:
@@ -191,9 +200,7 @@ def match_existing(target: Target, job: ImportJob, *, first: int, last: int) -> 
             cursor.execute("SELECT count(*) FROM clash WHERE cardinality(targets) > 1")
             return {Outcome.FAILED: cursor.fetchone()[0]}
         outcome = decided(job.on_duplicate)
-        cursor.execute(
-            DECIDE_CLASHES, these | {"outcome": outcome, "columns": _names(target.keys, job)}
-        )
+        cursor.execute(DECIDE_CLASHES, these | {"outcome": outcome} | _shown(target.keys, job))
         return {outcome: cursor.rowcount}
 
 
@@ -210,7 +217,7 @@ def refuse_repeats(target: Target, job: ImportJob) -> int:
     if not values:
         return 0
     slots = range(len(values))
-    these = {"job": job.pk, "columns": _names(target.keys, job)}
+    these = {"job": job.pk} | _shown(target.keys, job)
     with connection.cursor() as cursor:
         arms = [REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
         cursor.execute(REPEATED_KEYS.format(arms=" UNION ALL ".join(arms)), these)
@@ -236,14 +243,18 @@ def _keep_the_first(cursor: Any, values: list[str], these: dict[str, Any]) -> No
     cursor.execute("ANALYZE suspect")
 
 
-def _names(keys: tuple[tuple[Cell, ...], ...], job: ImportJob) -> list[str | None]:
-    """The field that each key is shown under: that of its first column."""
+def _shown(keys: tuple[tuple[Cell, ...], ...], job: ImportJob) -> dict[str, list[Any]]:
+    """The column that each key is shown under: its first; and where that stands in a row."""
     columns = get_importer(job.importer).columns
-    return [columns[key[0].position - 1].field for key in keys] + [None]
+    positions = [key[0].position for key in keys]
+    names = [columns[position - 1].field for position in positions]
+    return {"columns": [*names, None], "positions": [*positions, None]}
 
 
-def _add(counts: dict[str, int], *, failed: int) -> dict[str, int]:
+def _totals(job: ImportJob, clashes: dict[str, int], repeats: int) -> dict[str, int]:
+    matched = ImportRow.objects.filter(job=job, outcome=None, matched=True)
     return {
-        "skipped": counts.get(Outcome.SKIPPED, 0),
-        "failed": counts.get(Outcome.FAILED, 0) + failed,
+        "skipped": clashes.get(Outcome.SKIPPED, 0),
+        "failed": clashes.get(Outcome.FAILED, 0) + repeats,
+        "to_update": matched.count() if job.on_duplicate == OnDuplicate.UPDATE else 0,
     }

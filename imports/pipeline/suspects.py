@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
 from django.db import connection
@@ -45,10 +45,11 @@ SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r
 
 def cut(job_id: UUID, number: int, deaths: int) -> ImportJob | None:
     """Cut a suspicious batch to single rows, which inherit its deaths; None if there is no need."""
-    batch = ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1)
-    if deaths < SUSPICIOUS or not batch.exists():
+    if deaths < SUSPICIOUS:
         return None
     with short_transaction(), connection.cursor() as cursor:
+        if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
+            return None
         these = {"job": job_id, "number": number, "deaths": deaths}
         job = next(iter(ImportJob.objects.raw(TOUCH, these)), None)
         if job is None:
@@ -82,20 +83,23 @@ class _Room:
     def suspect(self) -> Iterator[None]:
         with self._changed:
             self._suspects += 1
-            self._changed.wait_for(lambda: not self._ordinary and not self._occupied)
-            self._occupied = True
         try:
-            yield
+            with self._changed:
+                self._changed.wait_for(lambda: not self._ordinary and not self._occupied)
+                self._occupied = True
+            try:
+                yield
+            finally:
+                self._occupied = False
         finally:
             with self._changed:
                 self._suspects -= 1
-                self._occupied = False
                 self._changed.notify_all()
 
 
 _room = _Room()
 
 
-def room(deaths: int):
+def room(deaths: int) -> AbstractContextManager[None]:
     """The place to run a batch with so many violent deaths behind it."""
     return _room.suspect() if deaths >= SUSPICIOUS else _room.ordinary()

@@ -63,7 +63,7 @@ def short_transaction(*, durable: bool = True, **limits: str) -> Iterator[None]:
     except Error as error:
         if connection.connection is not None and connection.connection.closed:
             connection.close()  # So that the next step opens a new one.
-        if blames_a_row(error) or error.__cause__ is None:  # No answer of PostgreSQL: a bug.
+        if not blames_nobody(error):
             raise
         # Its text quotes the row, phone number and all: it goes no further.
         raise Interrupted(sqlstate(error)) from None
@@ -85,6 +85,12 @@ def end_frozen_sessions() -> int:
         cursor.execute(END_FROZEN)
         return cursor.rowcount
 
+
+# Classes of SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Connection, rollback (deadlocks), resources, locks, intervention (timeouts), system.
+INFRASTRUCTURE = frozenset({"08", "40", "53", "55", "57", "58"})
+# Not supported, transaction state, no such statement or cursor, syntax and access rules.
+OURS = frozenset({"0A", "25", "26", "34", "42"})
 
 _owed: deque[Callable[[], None]] = deque()
 _one_at_a_time = Lock()
@@ -115,6 +121,12 @@ def constraint(error: Error) -> str | None:
     return getattr(diagnostics, "constraint_name", None)
 
 
+def blames_nobody(error: Error) -> bool:
+    """Whether the step may go well when it is done again; not an error of Django's own."""
+    return error.__cause__ is not None and sqlstate(error)[:2] in INFRASTRUCTURE
+
+
 def blames_a_row(error: Error) -> bool:
-    """Data and constraint errors do; everything else has nothing to do with the rows."""
-    return isinstance(error, DatabaseError) and sqlstate(error)[:2] in {"22", "23"}
+    """Data and constraint errors do, and what a trigger raises; a wrong statement is ours."""
+    is_ours = error.__cause__ is None or sqlstate(error)[:2] in OURS
+    return isinstance(error, DatabaseError) and not is_ours and not blames_nobody(error)

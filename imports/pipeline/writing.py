@@ -188,7 +188,7 @@ def _field_of(batch: ImportBatch, constraint_name: str | None) -> str | None:
     constraints = get_importer(batch.job.importer).model._meta.constraints
     for unique in constraints:
         if isinstance(unique, UniqueConstraint) and unique.name == constraint_name:
-            return unique.fields[0]
+            return unique.fields[0] if unique.fields else None  # It may be one of expressions.
     return None
 
 

@@ -29,7 +29,6 @@ class Answers:
         self.after = after
         self.is_open = False
         self.last_row = 0
-        self.filled = 0
         self.fraction = 0.0
         self.room = ROWS_IN_THE_FIRST_LINE
         self._start_line()
@@ -42,13 +41,14 @@ class Answers:
 
     def row(self, number: int, cells: list, fraction: float) -> None:
         """Take the next row of the file; `fraction` is how much of the file it ends."""
+        if number > self.limits["rows"]:  # Blank ones too: they take their time.
+            raise Refused("too_many_rows", limit=self.limits["rows"])
         self.last_row = number
         self.fraction = fraction
         while cells and cells[-1] is None:
             cells.pop()
         if is_blank(cells):
             return
-        self.filled += 1
         self.size += self._measure(number, cells)
         if number > self.after:
             self.numbers.append(number)
@@ -78,8 +78,6 @@ class Answers:
 
     def _measure(self, number: int, cells: list) -> int:
         """How many characters the row takes, if that and everything else is within limits."""
-        if self.filled > self.limits["rows"]:
-            raise Refused("too_many_rows", limit=self.limits["rows"])
         if len(cells) > self.limits["columns"]:
             raise Refused("too_many_columns", row=number, limit=self.limits["columns"])
         size = sum([len(cell) if type(cell) is str else CHARACTERS_A_NUMBER for cell in cells])

@@ -6,7 +6,7 @@ streams. What calamine cannot tell us (see `archives`), openpyxl reads whatever 
 
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
-from itertools import chain
+from itertools import chain, islice
 from xml.etree.ElementTree import ParseError
 
 from answers import Answers, Refused, is_blank
@@ -17,6 +17,7 @@ from errors import error_cells
 # Number of the row, its cells, how much of the sheet it ends.
 Row = tuple[int, list, float]
 Sheet = tuple[str, Iterator[Row]]
+MOST_SHEETS = 100  # Are looked into, in search of one that is not blank.
 OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
 
 
@@ -62,7 +63,7 @@ def _answer(sheets: Iterable[Sheet], answers: Answers) -> None:
 def first_filled(sheets: Iterable[Sheet]) -> Sheet:
     """The first sheet with a cell that is not blank; if all are blank, the first."""
     first = None
-    for name, rows in sheets:
+    for name, rows in islice(sheets, MOST_SHEETS):
         first = first or (name, iter(()))
         for row in rows:
             if not is_blank(row[1]):

@@ -1,0 +1,19 @@
+"""Log lines that quote no customer."""
+
+import logging
+import traceback
+
+
+class Discreet(logging.Formatter):
+    """Says of an exception what kind it is and where it happened, and not its text.
+
+    A database error quotes the row it is about, phone number and all, and one that was
+    raised while it was handled quotes it too.
+    """
+
+    def formatException(self, ei):
+        kind, _, where = ei
+        return "".join([*traceback.format_tb(where), kind.__name__])
+
+    def formatStack(self, stack_info):
+        return stack_info

@@ -1,0 +1,36 @@
+"""Requests that Django's own parser trips over."""
+
+import json
+
+import pytest
+from channels.testing import HttpCommunicator
+
+from config.asgi import application
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UNREADABLE = [
+    (b"cookie", b'sessionid="\\000abcdefgh"'),
+    (b"content-type", b"multipart/form-data; boundary*=foo'en'x"),
+]
+
+
+async def ask(path, *headers):
+    headers = [(b"host", b"localhost"), *headers]
+    communicator = HttpCommunicator(application, "GET", path, headers=headers)
+    return await communicator.get_response(timeout=10)
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/api/imports/"])
+@pytest.mark.parametrize("header", UNREADABLE, ids=["cookie", "content type"])
+async def test_what_cannot_be_read_is_refused_in_the_one_shape(path, header):
+    response = await ask(path, header)
+
+    assert response["status"] == 400
+    assert json.loads(response["body"])["code"] == "malformed"
+
+
+async def test_what_can_be_read_goes_through():
+    response = await ask("/accounts/login/", (b"cookie", b"sessionid=abcdefgh"))
+
+    assert response["status"] == 200
