@@ -22,6 +22,7 @@ from tests.streams import (
     deaf_clients,
     log_in,
     make_job,
+    move,
     refused,
     wait_until,
 )
@@ -110,7 +111,7 @@ def test_the_last_event_is_named_after_the_end_and_the_answer_ends(
         assert stream.next().name == "progress"
 
         error_code = "no_rows" if target == Status.FAILED else None
-        job = ImportJob.objects.move(job.pk, target, error_code=error_code)
+        job = move(job, target, error_code=error_code)
         progress.publish(job)
 
         last = stream.next()

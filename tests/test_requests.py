@@ -18,7 +18,9 @@ UNREADABLE = [
 async def ask(path, *headers):
     headers = [(b"host", b"localhost"), *headers]
     communicator = HttpCommunicator(application, "GET", path, headers=headers)
-    return await communicator.get_response(timeout=10)
+    response = await communicator.get_response(timeout=10)
+    await communicator.wait()  # Until the request's own files are closed.
+    return response
 
 
 @pytest.mark.parametrize("path", ["/", "/accounts/login/", "/api/imports/"])
