@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+handler500 = "imports.pages.views.failed"
+
 urlpatterns = [
     path("", include("imports.pages.urls")),
     path("api/", include("imports.api.urls")),

@@ -1,7 +1,7 @@
-"""The messages workers receive and send. A message only says: look at this batch.
+"""The messages workers receive and send. One only says: look at this batch, or: a file waits.
 
 Batch n, once applied, sends batch n + K, so an import has K batches in flight however many
-messages are lost, late or doubled. Only this module and `recovery` send.
+messages are lost, late or doubled. Only this module sends.
 """
 
 from __future__ import annotations

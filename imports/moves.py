@@ -1,4 +1,6 @@
-"""How an import's status changes: one statement that looks and moves at once."""
+"""How an import's status changes, by one statement that looks and moves at once; and which
+imports wait for a reader, in what order.
+"""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from imports import messages
 from imports.models import ImportJob, Worker
+from imports.pipeline.staging import CHECKING_PERCENT
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ FIELDS = (
     *("created_at", "started_at", "finished_at", "updated_at"),
 )
 MOVING = {Status.CHECKING, Status.RUNNING, Status.UNDOING}
-CHECKING_PERCENT = 33
 WORKERS_KNOWN_SECONDS = 2
 SILENT_SECONDS = 5
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import OperationalError, connection
 from django.template.loader import render_to_string
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -475,7 +475,7 @@ class Inline(HTMLParser):
 
 def test_no_page_has_inline_script_or_style(alice):
     pages = [response.content.decode() for response in all_pages(alice)]
-    pages += [render_to_string(f"{name}.html") for name in (400, 403, 500)]
+    pages += [render_to_string(f"{name}.html") for name in (400, 403, 500, 503)]
 
     assert [Inline(html).found for html in pages] == [[]] * len(pages)
 
@@ -487,11 +487,23 @@ def test_no_page_has_inline_script_or_style(alice):
         ("403", "You may not do this"),
         ("404", "There is nothing here"),
         ("500", "Something went wrong"),
+        ("503", "The database does not answer"),
         ("403_csrf", "This page is out of date"),
     ],
 )
 def test_errors_have_pages_that_need_nothing(template, sentence):
     assert sentence in render_to_string(f"{template}.html")
+
+
+@pytest.mark.parametrize(("error", "status"), [(OperationalError, 503), (ValueError, 500)])
+def test_an_error_nobody_caught_has_a_page_and_quotes_nothing(error, status):
+    try:
+        raise error("ama@example.com")
+    except error:
+        response = views.failed(RequestFactory().get("/"))
+
+    assert response.status_code == status
+    assert "ama@example.com" not in response.content.decode()
 
 
 def test_script_and_style_stay_small_and_never_write_markup():

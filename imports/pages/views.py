@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,10 @@ from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -236,3 +239,14 @@ def upload_words() -> Context:
 
 def page_of(request: HttpRequest, found: Any, size: int) -> Page:
     return Paginator(found, size).get_page(request.GET.get("page"))
+
+
+# --- What went wrong ---------------------------------------------------------
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """The page for an error nobody caught; without the database it says that, and 503."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        page = render_to_string("503.html")
+        return HttpResponse(page, status=503, headers={"Retry-After": "5"})
+    return HttpResponse(render_to_string("500.html"), status=500)

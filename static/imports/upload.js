@@ -4,7 +4,7 @@
 // attempts carry one key, so that together they make one import.
 
 const REPEAT_AFTER_MS = [1000, 3000, 6000];
-const WORTH_REPEATING = [0, 502, 503]; // 0: no answer at all.
+const WORTH_REPEATING = [0, 502, 503, 504]; // 0: no answer at all.
 
 const form = document.getElementById("upload");
 if (form) improve(form);
