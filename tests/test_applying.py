@@ -1,20 +1,23 @@
 """A batch is written exactly once, whoever asks, however often, and whatever happens."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
-from django.db import ProgrammingError, connection
+from django.db import ProgrammingError, connection, transaction
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.importer import get_importer
 from imports.models import ImportAttempt, ImportBatch, ImportJob
-from imports.pipeline import attempts
+from imports.pipeline import attempts, suspects
 from imports.pipeline.applying import apply_batch
+from imports.pipeline.settling import match_existing
+from imports.pipeline.target import target_of
 from imports.pipeline.transactions import Interrupted
 from imports.statuses import Status
 from tests.making import apply_all, check, counts, csv_file, make_job, outcomes, person
-from tests.rivals import a_worker_inside, in_thread, rival_transaction
+from tests.rivals import a_worker_inside, in_thread, poll_until, rival_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -265,6 +268,17 @@ def die(job, number, times=1):
     for _ in range(times):
         with ThreadPoolExecutor(1) as worker:  # Its session ends with it.
             worker.submit(in_thread, attempts.begin, job.pk, number, "").result()
+    poll_until(no_attempt_is_alive)
+
+
+def no_attempt_is_alive():
+    """PostgreSQL takes a moment to see that a client is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM imports_importattempt, pg_stat_activity"
+            " WHERE session = pid || ' ' || backend_start"
+        )
+        return cursor.fetchone() == (0,)
 
 
 def test_two_violent_deaths_cut_a_batch_to_single_rows(make_import):
@@ -309,6 +323,42 @@ def test_workers_that_live_are_not_counted_as_deaths(make_import):
         attempts.begin(job.pk, 1, "")  # Begun by sessions that may yet end in order.
 
     assert apply_batch(job.pk, 1).status == Status.COMPLETE
+
+
+def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
+    began, log = Event(), []
+
+    def suspect():
+        began.set()
+        with suspects.room(suspects.SUSPICIOUS):
+            log.append("suspect")
+
+    def ordinary():
+        with suspects.room(0):
+            log.append("ordinary")
+
+    with ThreadPoolExecutor(2) as threads:
+        with suspects.room(0), suspects.room(0):  # Ordinary ones share the room.
+            alone = threads.submit(suspect)
+            began.wait(5)
+            poll_until(lambda: suspects._room._suspects == 1)
+            after = threads.submit(ordinary)
+            log.append("first")
+        alone.result(timeout=5)
+        after.result(timeout=5)
+
+    assert log == ["first", "suspect", "ordinary"]
+
+
+def test_what_a_batch_has_written_is_no_clash_of_its_own_rows(make_import):
+    job = make_import(1, 2)
+    apply_batch(job.pk, 1)
+
+    with transaction.atomic():
+        target = target_of(get_importer("customers"))
+        clashes = match_existing(target, job, first=0, last=9)
+
+    assert sum(clashes.values()) == 0
 
 
 # --- Two imports of the same people ------------------------------------------

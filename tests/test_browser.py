@@ -6,6 +6,7 @@ and not a moment.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -139,7 +140,7 @@ def progress_of(tab):
 
 def is_live(tab):
     """Wait until the stream has been heard: only then the title counts."""
-    tab.wait_for_function("document.title.includes('%')")
+    expect(tab).to_have_title(re.compile("%"))
 
 
 def the_job():
