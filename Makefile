@@ -8,9 +8,12 @@ PYTHON := .venv/bin/python
 # In this order, because a Redis for the first two comes as a wheel.
 CANDIDATES := python3.12 python3.11 python3.13 python3.14 python3
 
+# Django's own commands, for what asks neither the database nor for secrets.
+MANAGE := SECRET_KEY=none DATABASE_URL=postgres:///none $(PYTHON) manage.py
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint clean
+.PHONY: help demo run test lint sample check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -28,6 +31,12 @@ test: .venv/development lint ## Every test, on servers of its own (ARGS="-k name
 lint: .venv/development ## Style and format
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+
+sample: .venv/runtime ## Write a workbook to try: customers.xlsx, 7,000 rows
+	@$(MANAGE) sample_workbook customers.xlsx
+
+check: .venv/runtime ## Say what is wrong with the settings and the importers
+	@$(MANAGE) check
 
 clean: ## Remove the embedded servers' data, logs and caches
 	@test ! -x $(PYTHON) || $(PYTHON) -m config.embedded clean

@@ -250,7 +250,9 @@ def what_happened(job: ImportJob) -> dict[str, Any]:
 def problem_shown(problem: dict[str, Any], job: ImportJob) -> dict[str, Any]:
     return problem | {
         "outcome": Outcome(problem["outcome"]).label,
-        "words": of_row(problem["example"], job.importer),
+        # The words of the first one: "repeats row 3" is true of that row alone.
+        "words": _("row %(row)s: %(words)s")
+        % {"row": problem["rows"][0], "words": of_row(problem["example"], job.importer)},
         "before": problem["rows"][0] - 1,  # The page of rows that begins with the first one.
         "filter": problem["outcome"],
     }

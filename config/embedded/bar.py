@@ -42,8 +42,10 @@ class PlainLines:
 
 
 def words(snapshot: dict[str, Any]) -> str:
-    done = "imported" if snapshot["processed"] else "checked"
-    rows = snapshot["processed"] or snapshot["checked"]
+    is_checking = snapshot["total"] is None
+    rows, done = (
+        (snapshot["checked"], "checked") if is_checking else (snapshot["processed"], "done")
+    )
     speed = snapshot["live"]["rows_per_second"]
     return f"{snapshot['progress_percent']:3} %  {rows:,} rows {done}" + (
         f", {speed:,.0f} a second" if speed else ""
