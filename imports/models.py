@@ -216,7 +216,7 @@ class ImportRow(models.Model):
     """One row of the file, staged. The largest table: every byte here counts.
 
     No foreign key in the database, to it or from it: that would double the time COPY takes.
-    Deletion is the purge's work.
+    Nothing deletes them by cascade.
     """
 
     pk = models.CompositePrimaryKey("job_id", "number")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 from customers.models import Customer
@@ -159,6 +160,23 @@ def test_what_makes_progress_is_not_what_kills_its_readers():
         ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=None)
 
     assert begin(job.pk).status == Status.CHECKING
+
+
+def test_a_statement_that_stays_wrong_comes_to_an_end():
+    run_import(csv_file([person(1)]))
+    job = make_job(PEOPLE)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
+    try:
+        for _ in range(3):
+            with pytest.raises(Interrupted, match="42703"):
+                check(job)
+        job = check(job)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
+
+    assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
 
 
 def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():

@@ -29,6 +29,7 @@ from imports.pipeline.transactions import (
     Interrupted,
     Stopped,
     blames_a_row,
+    blames_nobody,
     short_transaction,
     sooner_or_later,
     sqlstate,
@@ -80,7 +81,8 @@ def _judge(job: ImportJob, error: Error) -> ImportJob | None:
     """Between two steps the database spoke up: against the rows, or for want of a connection."""
     if blames_a_row(error):  # An importer's rule has let through what is no value at all.
         return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
-    hand_over(job, died=error.__cause__ is None)  # Without a cause, we used Django wrongly.
+    # A statement that is wrong would be wrong for ever: counted, so that there is an end.
+    hand_over(job, died=not blames_nobody(error))
     raise Interrupted(sqlstate(error)) from None
 
 

@@ -27,7 +27,8 @@ UPDATE imports_importjob
    SET rows_read = %(upto)s, checked = checked + %(rows)s, failed = failed + %(refused)s,
        processed = processed + %(refused)s, version = version + 1, updated_at = now(),
        reader_seen_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
-       attempts = 1  -- What makes progress is not what kills its readers.
+       -- What makes progress is not what kills its readers.
+       attempts = CASE WHEN %(upto)s > rows_read THEN 1 ELSE attempts END
  WHERE id = %(job)s AND status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s
 RETURNING *
 """
