@@ -4,6 +4,8 @@ Everything that differs between machines comes from the environment; a value tha
 be used stops the process with a sentence.
 """
 
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -24,6 +26,8 @@ if not SECRET_KEY:
     raise ImproperlyConfigured("Set SECRET_KEY; on your own machine `make demo` needs nothing.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Front ends on other sites, as https://app.example.com: they use tokens, never cookies.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 # Off only where the site is served over plain HTTP, as `make demo` does on this machine.
 HTTPS_ONLY = switch("HTTPS_ONLY", not DEBUG)
 
@@ -115,12 +119,16 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_dramatiq",
+    "corsheaders",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "imports",
     "customers",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -181,13 +189,31 @@ X_FRAME_OPTIONS = "DENY"
 # --- REST --------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "imports.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "imports.api.errors.error_response",
 }
+SIMPLE_JWT = {
+    # Long, because scripts written for the earlier system log in once.
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=whole("ACCESS_TOKEN_HOURS", 12)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=whole("REFRESH_TOKEN_DAYS", 30)),
+    # A key of its own, and long enough whatever SECRET_KEY is.
+    "SIGNING_KEY": sha256(f"tokens:{SECRET_KEY}".encode()).hexdigest(),
+    "CHECK_REVOKE_TOKEN": True,  # A changed password ends every token.
+}
+# No credentials: another site never acts by a person's session.
+CORS_URLS_REGEX = r"^/api/"
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Location", "Retry-After"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "x-csrftoken"),
+    *("idempotency-key", "if-none-match", "last-event-id", "cache-control"),
+]
 
 # --- Background jobs ---------------------------------------------------------
 

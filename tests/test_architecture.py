@@ -36,6 +36,7 @@ LAYERS = """
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
     imports.messages  imports.workers  imports.outcomes  imports.access
+    imports.authentication
     imports.progress
     imports.actors
     imports.recovery
@@ -44,7 +45,7 @@ LAYERS = """
     imports.live.hub
     imports.live.consumers
     imports.live.routing
-    imports.api.errors  imports.api.serializers
+    imports.api.errors  imports.api.serializers  imports.api.tokens
     imports.api.views
     imports.api.urls
     imports.pages.forms

@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from imports.api.tokens import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet, NothingHere
 
 router = SimpleRouter(use_regex_path=False)
@@ -10,6 +11,8 @@ router.register("imports", ImportJobViewSet, basename="import")
 
 app_name = "api"
 urlpatterns = [
+    path("auth/token/", TokenView.as_view(), name="token"),
+    path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
     path("", include(router.urls)),
     re_path("", NothingHere.as_view()),
 ]

@@ -1,0 +1,77 @@
+"""Bearer tokens for programs: a name and a password become an access and a refresh token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from imports.authentication import BearerAuthentication
+
+
+class CredentialsSerializer(serializers.Serializer):
+    username = serializers.CharField()
+    password = serializers.CharField(style={"input_type": "password"}, trim_whitespace=False)
+
+
+class TokensSerializer(serializers.Serializer):
+    access = serializers.CharField(help_text="Send it as `Authorization: Bearer …`.")
+    refresh = serializers.CharField(help_text="Gives a new access token when that has expired.")
+
+
+class RefreshSerializer(serializers.Serializer):
+    refresh = serializers.CharField()
+
+
+class AccessSerializer(serializers.Serializer):
+    access = serializers.CharField()
+
+
+class TokenView(APIView):
+    """Log in once: an access token for the calls, a refresh token for the next one."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def post(self, request: Request) -> Response:
+        sent = sent_as(CredentialsSerializer, request)
+        login = TokenObtainPairSerializer(data=sent, context={"request": request})
+        try:
+            login.is_valid(raise_exception=True)
+        except AuthenticationFailed:
+            raise refused("No active account has this name and password.") from None
+        return Response(login.validated_data)
+
+
+class RefreshView(APIView):
+    """A new access token, unless the account or its password has changed since the login."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def post(self, request: Request) -> Response:
+        sent = sent_as(RefreshSerializer, request)
+        try:
+            token = RefreshToken(sent["refresh"])
+            BearerAuthentication().get_user(token)
+        except (TokenError, AuthenticationFailed, ValueError, OverflowError):
+            raise refused("This refresh token is not valid (any more). Log in again.") from None
+        return Response({"access": str(token.access_token)})
+
+
+def sent_as(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:
+    sent = serializer(data=request.data)
+    sent.is_valid(raise_exception=True)
+    return sent.validated_data
+
+
+def refused(message: str) -> AuthenticationFailed:
+    return AuthenticationFailed(message, "token_not_valid")
