@@ -16,9 +16,11 @@ def may_import(user: User) -> bool:
 
 def visible_imports(user: User) -> QuerySet[ImportJob]:
     """Imports the user may list, read and stream."""
-    if user.has_perm("imports.view_all") or user.has_perm("imports.control_all"):
-        return ImportJob.objects.all()
-    return _own(user)
+    return ImportJob.objects.all() if sees_all(user) else _own(user)
+
+
+def sees_all(user: User) -> bool:
+    return user.has_perm("imports.view_all") or user.has_perm("imports.control_all")
 
 
 def controllable_imports(user: User) -> QuerySet[ImportJob]:

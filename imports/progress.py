@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import override
@@ -42,6 +43,9 @@ FIELDS = (
 MOVING = {Status.CHECKING, Status.RUNNING, Status.UNDOING}
 WORKERS_KNOWN_SECONDS = 2
 SILENT_SECONDS = 5
+EVERYONE = "everyone"
+FEED_SECONDS = 60
+MOST_IN_FEED = 200
 
 _silent_until = 0.0
 _workers = (-1e9, 0)  # When they were counted, and how many were alive.
@@ -128,6 +132,25 @@ def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
     jobs = list(ImportJob.objects.filter(id__in=job_ids))
     waiting = queue(jobs)
     return [snapshot(job, waiting=waiting) for job in jobs]
+
+
+def read_feed(feeds: Collection[int | str]) -> list[tuple[int | None, Snapshot]]:
+    """What these owners' feeds show now, newest first: each import's owner and snapshot.
+
+    All that is unfinished, and what has finished so lately that a message of it may be lost.
+    """
+    lately = Now() - timedelta(seconds=FEED_SECONDS)
+    jobs = ImportJob.objects.filter(Q(finished_at=None) | Q(finished_at__gt=lately))
+    if EVERYONE not in feeds:
+        jobs = jobs.filter(owner__in=feeds)
+    shown = list(jobs.order_by("-created_at")[:MOST_IN_FEED])
+    waiting = queue(shown)
+    return [(job.owner_id, snapshot(job, waiting=waiting)) for job in shown]
+
+
+def is_feed(watched: int | str) -> bool:
+    """Whether this is an owner, or EVERYONE, rather than one import."""
+    return isinstance(watched, int) or watched == EVERYONE
 
 
 # --- Telling -----------------------------------------------------------------

@@ -43,7 +43,8 @@ LAYERS = """
     imports.lifecycle
     imports.live.questions
     imports.live.hub
-    imports.live.consumers
+    imports.live.asking  imports.live.following
+    imports.live.events  imports.live.sockets
     imports.live.routing
     imports.api.errors  imports.api.serializers  imports.api.tokens
     imports.api.views
@@ -72,7 +73,7 @@ STRANGERS = [
         " imports.api imports.pages imports.access imports.lifecycle",
     ),
     ("imports.pipeline.reader", "django imports config customers"),
-    ("imports.live", "imports.api imports.pages imports.admin rest_framework imports.pipeline"),
+    ("imports.live", "imports.api imports.pages imports.admin imports.pipeline"),
     ("imports.api", "imports.live imports.pages imports.admin channels"),
     ("imports.pages", "imports.live imports.api imports.admin channels rest_framework"),
     ("imports.admin", "imports.live imports.api imports.pages channels rest_framework"),

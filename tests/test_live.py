@@ -204,13 +204,13 @@ def test_errors_have_the_one_shape(server, alice):
     with server.stream(make_job(alice)) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        body = {"code": "not_authenticated", "message": "Log in to follow an import.", "errors": []}
+        body = {"code": "not_authenticated", "message": "Log in to follow imports.", "errors": []}
         assert answer.body() == body
 
 
 def test_a_stream_can_only_be_read(server, alice):
     job, cookie = make_job(alice), log_in(alice)
-    for method in ("POST", "DELETE", "OPTIONS"):
+    for method in ("POST", "DELETE", "PUT"):
         assert refused(server, job, cookie, method=method) == (405, "method_not_allowed")
     with server.stream(job, cookie, method="HEAD") as answer:
         assert (answer.status, answer.response.read()) == (200, b"")

@@ -22,51 +22,64 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from imports.live.questions import Questions
-from imports.progress import Snapshot, read_snapshots
+from imports.progress import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 
 CHANNELS = "imports:*"  # imports:{owner}:{job}
+OF_HUBS = "hub"
 REDIS_SECONDS = 2  # As long as Redis may take to answer.
 ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
 RECONNECT_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 VIEWERS_ASKED_AT_ONCE = 20
+MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
 class Full(Exception):
     """This process holds as many streams as it may."""
 
 
+class TooMany(Exception):
+    """This user holds as many streams as one may."""
+
+
 class Viewer:
-    """What one open stream has not been shown yet: the newest snapshot, never a queue."""
+    """What one open stream has not been shown yet: the newest snapshots, never a queue."""
 
     # Asked every now and then, in a thread; the stream ends when the answer is no.
     may_watch: Callable[[], bool] | None = None
-    user_id: int | None = None
 
-    def __init__(self) -> None:
-        self.newest: Snapshot | None = None
+    def __init__(self, user_id: int | None = None, watched: int | str = "") -> None:
+        self.user_id = user_id
+        self.watched = watched
+        self.known: dict[str, Snapshot] = {}  # Of each import the newest, in order of arrival.
+        self.news: dict[str, Snapshot] = {}  # Those of them that have not been sent.
         self.dismissed = False
-        self.news = asyncio.Event()
+        self.arrived = asyncio.Event()
         self.urgent = asyncio.Event()
 
     def show(self, snapshot: Snapshot) -> None:
-        if self.newest is not None:
-            if snapshot == self.newest or snapshot["version"] < self.newest["version"]:
+        job_id = snapshot["id"]
+        known = self.known.pop(job_id, None)
+        if known is not None:
+            if snapshot == known or snapshot["version"] < known["version"]:
+                self.known[job_id] = known
                 return  # Seen, or overtaken on the way.
-            if snapshot["status"] != self.newest["status"]:
+            if snapshot["status"] != known["status"]:
                 self.urgent.set()
-        self.newest = snapshot
-        self.news.set()
+        elif len(self.known) == MOST_KNOWN:  # Forgotten, it may be sent again: no harm.
+            del self.known[next(iter(self.known))]
+        self.known[job_id] = self.news[job_id] = snapshot
+        self.arrived.set()
 
     def dismiss(self) -> None:
         self.dismissed = True
         self.urgent.set()
-        self.news.set()
+        self.arrived.set()
 
-    async def next(self, *, pause: float) -> Snapshot | None:
-        """The newest snapshot once there is news, but not before `pause` has passed.
+    async def next(self, *, pause: float) -> list[Snapshot] | None:
+        """The newest snapshots once there is news, but not before `pause` has passed.
 
         Only a change of status is not kept waiting. Whatever arrives meanwhile replaces
         what waits, so the last one always goes out. None: the viewer has to leave.
@@ -74,34 +87,38 @@ class Viewer:
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self.urgent.wait()
-        await self.news.wait()
-        self.news.clear()
+        await self.arrived.wait()
+        self.arrived.clear()
         self.urgent.clear()
-        return None if self.dismissed else self.newest
+        news, self.news = list(self.news.values()), {}
+        return None if self.dismissed else news
 
 
 class Hub:
     """Takes in what is published and shows it to those who watch; runs from the first on."""
 
     def __init__(self) -> None:
-        self.viewers: dict[str, set[Viewer]] = defaultdict(set)  # By what they watch.
+        # By what they watch: an import's id, or for a feed its owner's or EVERYONE.
+        self.viewers: dict[int | str, set[Viewer]] = defaultdict(set)
         self.ask = Questions().ask
         self.work: asyncio.Task[None] | None = None
 
     @contextmanager
-    def viewer(self, job_id: str) -> Iterator[Viewer]:
-        """A viewer of one import, for as long as the block lasts; or raise Full."""
+    def viewer(self, user_id: int, watched: int | str) -> Iterator[Viewer]:
+        """A viewer for as long as the block lasts; or raise Full or TooMany."""
         if len(self.everyone()) >= settings.IMPORT_STREAMS_PER_PROCESS:
             raise Full
+        if self.streams_of(user_id) >= settings.IMPORT_STREAMS_PER_USER:
+            raise TooMany
         self.start()
-        viewer = Viewer()
-        self.viewers[job_id].add(viewer)
+        viewer = Viewer(user_id, watched)
+        self.viewers[watched].add(viewer)
         try:
             yield viewer
         finally:
-            self.viewers[job_id].discard(viewer)
-            if not self.viewers[job_id]:
-                del self.viewers[job_id]
+            self.viewers[watched].discard(viewer)
+            if not self.viewers[watched]:
+                del self.viewers[watched]
 
     def everyone(self) -> list[Viewer]:
         return [viewer for viewers in self.viewers.values() for viewer in viewers]
@@ -133,7 +150,7 @@ class Hub:
         A connection can be dead without an error: a firewall forgot it, or Redis moved to
         another machine. So the hub publishes too, by another connection, and listens for it.
         """
-        own = f"imports:hub:{uuid4()}"
+        own = f"imports:{OF_HUBS}:{uuid4()}"
         async with connect() as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.psubscribe(CHANNELS)
             heard_at, called_at = monotonic(), 0.0
@@ -151,23 +168,31 @@ class Hub:
         raise ConnectionError("The hub did not hear itself.")
 
     def take(self, channel: str, published: str) -> None:
-        job_id = channel.rpartition(":")[2]
-        if job_id not in self.viewers:
+        _, owner, job_id = (*channel.split(":"), "", "")[:3]
+        owner_id = int(owner) if owner.isdecimal() else None
+        if owner == OF_HUBS or not any(map(self.viewers.get, (job_id, owner_id, EVERYONE))):
             return
         try:
-            self.dispatch(json.loads(published))
+            self.dispatch(owner_id, json.loads(published))
         except (ValueError, TypeError, KeyError):  # Must not cost us the connection.
             log.warning("not a snapshot, on %s", channel)
 
     async def poll(self) -> None:
-        """Read all watched imports in one query."""
-        if self.viewers:
-            for snapshot in await self.ask(partial(read_snapshots, list(self.viewers))):
-                self.dispatch(snapshot)
+        """Read all watched imports in one query, and in another what feeds show."""
+        feeds = list(filter(is_feed, self.viewers))
+        jobs = [watched for watched in self.viewers if not is_feed(watched)]
+        if feeds:
+            for owner_id, snapshot in await self.ask(partial(read_feed, feeds)):
+                self.dispatch(owner_id, snapshot)
+        if jobs:
+            for snapshot in await self.ask(partial(read_snapshots, jobs)):
+                self.dispatch(None, snapshot)
 
-    def dispatch(self, snapshot: Snapshot) -> None:
-        for viewer in self.viewers.get(snapshot["id"], ()):
-            viewer.show(snapshot)
+    def dispatch(self, owner_id: int | None, snapshot: Snapshot) -> None:
+        """To those who watch the import, its owner's imports, or every import."""
+        for watched in (snapshot["id"], owner_id, EVERYONE):
+            for viewer in self.viewers.get(watched, ()):
+                viewer.show(snapshot)
 
     async def recheck(self) -> None:
         """Ask of each viewer whether it may still watch: people log out and lose rights."""

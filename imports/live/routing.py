@@ -6,26 +6,40 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import path, re_path
 
-from imports.live.consumers import ImportEvents
+from imports.live.events import ImportEvents
+from imports.live.sockets import ImportSocket
+
+EVENTS = "api/imports/<uuid:job_id>/events/"
+FEED = "api/imports/events/"
+SOCKET = "ws/imports/<uuid:job_id>/"
 
 
 def with_streams(django_application: ASGIHandler) -> ProtocolTypeRouter:
-    events = ImportEvents.as_asgi()
+    events, socket = ImportEvents.as_asgi(), ImportSocket.as_asgi()
     return ProtocolTypeRouter(
         {
             "http": URLRouter(
                 [
-                    path("api/imports/<uuid:job_id>/events/", events),
-                    path("api/imports/<uuid:job_id>/events", events),
+                    *(path(one, events) for one in with_and_without_slash(EVENTS, FEED)),
                     re_path("", django_application),
                 ]
             ),
-            "websocket": refuse_socket,
+            "websocket": URLRouter(
+                [
+                    *(path(one, socket) for one in with_and_without_slash(SOCKET)),
+                    re_path("", refuse_socket),
+                ]
+            ),
         }
     )
 
 
+def with_and_without_slash(*addresses: str) -> list[str]:
+    """A stream cannot be redirected: neither a WebSocket nor a POST follows."""
+    return [form for address in addresses for form in (address, address.removesuffix("/"))]
+
+
 async def refuse_socket(scope, receive, send):
-    """Nothing here is spoken over WebSocket: refuse the handshake."""
+    """No WebSocket is spoken here: refuse the handshake."""
     await receive()
     await send({"type": "websocket.close"})
