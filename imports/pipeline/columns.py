@@ -25,10 +25,13 @@ class Layout:
 
 
 def recognise(row: Row, importer: type[Importer]) -> Layout:
-    """Judge the first row of a file that is not blank: a header, or already a record."""
+    """Judge the first row of a file that is not blank: a header, or already a record.
+
+    Number 0 is no row of the file: names that it gives beside its rows.
+    """
     number, cells = row
     positions = match(cells, importer)
-    if not positions and is_record(cells, importer):
+    if number and not positions and is_record(cells, importer):
         in_order = {column.field: index for index, column in enumerate(importer.columns)}
         return Layout(0, [], in_order, [])
     return Layout(

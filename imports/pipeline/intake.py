@@ -45,7 +45,11 @@ LARGEST_CHUNK_BYTES = 8 << 20
 
 
 def check_file(
-    job_id: UUID, *, tell: Tell, should_stop: Callable[[], bool] = lambda: False
+    job_id: UUID,
+    *,
+    tell: Tell,
+    should_stop: Callable[[], bool] = lambda: False,
+    limits: Limits | None = None,
 ) -> ImportJob | None:
     """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
 
@@ -58,7 +62,7 @@ def check_file(
         return job
     tell(job)
     try:
-        return _check(job, tell, should_stop)
+        return _check(job, tell, should_stop, limits or Limits.from_settings())
     except Unreadable as error:
         return fail(job, error.code, error.params)
     except FileGone:
@@ -115,12 +119,14 @@ def start_anew(job: ImportJob) -> None:
     ImportJob.objects.move(job.pk, Status.CHECKING)
 
 
-def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> ImportJob | None:
+def _check(
+    job: ImportJob, tell: Tell, should_stop: Callable[[], bool], limits: Limits
+) -> ImportJob | None:
     if not is_registered(job.importer):
         return fail(job, "unknown_importer", {})
     importer = get_importer(job.importer)
     target = target_of(importer)
-    limits, still_here = Limits.from_settings(), partial(_still_here, job)
+    still_here = partial(_still_here, job)
     with (
         job.file.storage.open(job.file.name) as file,
         open_rows(file, after=job.rows_read, limits=limits, while_waiting=still_here) as reader,
@@ -128,7 +134,8 @@ def _check(job: ImportJob, tell: Tell, should_stop: Callable[[], bool]) -> Impor
         layout = Layout(**job.layout) if job.layout and job.rows_read else None
         for chunk in _growing(reader):
             if layout is None and chunk.rows:
-                layout = _recognise(job, importer, reader, chunk.rows[0])
+                header = (0, reader.headers) if reader.headers else chunk.rows[0]
+                layout = _recognise(job, importer, reader, header)
                 if layout.missing:
                     return _ask_for_columns(job, layout)
             rows = [row for row in chunk.rows if row[0] > layout.header_row] if layout else []

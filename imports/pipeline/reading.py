@@ -139,7 +139,9 @@ class Reader:
         self.last_row = 0
         self.size = 0  # Bytes of the last answer.
         with _bad_answers_mean_death():
-            self.opened = self._opened(**self._answer()["opened"])
+            how = self._answer()["opened"]
+            self.headers = self._headers(how.pop("headers", []), limits)
+            self.opened = self._opened(**how)
 
     def __iter__(self) -> Iterator[Chunk]:
         while True:
@@ -177,6 +179,14 @@ class Reader:
                 for key, value in how.items()
             }
         )
+
+    def _headers(self, names: list[str], limits: Limits) -> list[Cell]:
+        """The names of the columns, where the format has them beside the rows."""
+        if type(names) is not list or not {str}.issuperset(map(type, names)):
+            raise ValueError
+        if len(names) > limits.columns:
+            raise ValueError
+        return names
 
     def _chunk(
         self, fraction: float, last_row: int, numbers: list[int], rows: list[list[Cell]]

@@ -13,6 +13,7 @@ import sys
 from answers import Answers, Refused
 from confinement import confine
 from formats import recognise
+from lines import read_lines
 from texts import read_text
 from workbooks import read_workbook
 
@@ -34,8 +35,11 @@ def read(descriptor: int, answers: Answers, limits: dict) -> None:
     """Answer with the file's rows, or raise Refused when the file is to blame."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb") as file:
-        if recognise(file) == "xlsx":
+        kind = recognise(file)
+        if kind == "xlsx":
             read_workbook(file, answers, limits)
+        elif kind == "jsonl":
+            read_lines(file, answers)
         else:
             read_text(file, answers)
     answers.end()

@@ -33,7 +33,7 @@ class Answers:
         self.room = ROWS_IN_THE_FIRST_LINE
         self._start_line()
 
-    def opened(self, kind: str, **how: str) -> None:
+    def opened(self, kind: str, **how: str | list[str]) -> None:
         """Say what was opened, once."""
         if not self.is_open:
             _write({"opened": {"format": kind, **how}})

@@ -3,6 +3,7 @@
 from io import BufferedReader
 
 from answers import Refused
+from lines import LONGEST_LINE_BYTES, is_object
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = b"PK\x03\x04"
@@ -18,7 +19,7 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 
 
 def recognise(file: BufferedReader) -> str:
-    """Return "xlsx" or "csv", or raise Refused with what it is instead."""
+    """Return "xlsx", "jsonl" or "csv", or raise Refused with what it is instead."""
     head = file.read(SAMPLE_BYTES)
     if not head.strip():
         raise Refused("empty_file")
@@ -29,7 +30,17 @@ def recognise(file: BufferedReader) -> str:
         return "xlsx"  # Whether it holds a workbook is seen when it is opened.
     if head.startswith(OTHERS) or head.lstrip().lower().startswith(MARKUP) or _is_binary(head):
         raise Refused("not_a_spreadsheet")
+    if head.lstrip().startswith(b"{") and is_object(_first_line(file)):
+        return "jsonl"
     return "csv"
+
+
+def _first_line(file: BufferedReader) -> bytes:
+    file.seek(0)
+    while line := file.readline(LONGEST_LINE_BYTES):
+        if line.strip():
+            break
+    return line
 
 
 def _is_binary(head: bytes) -> bool:

@@ -1,0 +1,70 @@
+"""Rows of JSON lines: one object a line, whose names are the columns."""
+
+import json
+import os
+from collections.abc import Iterator
+from io import BufferedReader
+
+from answers import CHARACTERS_A_ROW, Answers, Refused
+from cells import LARGEST_INTEGER, number
+
+LONGEST_LINE_BYTES = 4 * CHARACTERS_A_ROW
+PLAIN = (str, bool, type(None))
+
+
+def is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def read_lines(file: BufferedReader, answers: Answers) -> None:
+    names = _names(file, answers.limits)
+    answers.opened("jsonl", headers=names)
+    size = os.fstat(file.fileno()).st_size
+    for row, one in _objects(file):
+        answers.row(row, [_cell(one.get(name)) for name in names], file.tell() / size)
+
+
+def _names(file: BufferedReader, limits: dict) -> list[str]:
+    """Every name that an object has, in the order they are met: the first may lack some."""
+    names: dict[str, None] = {}
+    for row, one in _objects(file):
+        names |= dict.fromkeys(one)
+        if len(names) > limits["columns"]:
+            raise Refused("too_many_columns", row=row, limit=limits["columns"])
+        if any(len(name) > limits["cell_length"] for name in one):
+            raise Refused("cell_too_long", row=row, limit=limits["cell_length"])
+    return list(names)
+
+
+def _objects(file: BufferedReader) -> Iterator[tuple[int, dict]]:
+    file.seek(0)
+    row = 0
+    while line := file.readline(LONGEST_LINE_BYTES):
+        row += 1
+        if len(line) == LONGEST_LINE_BYTES:
+            raise Refused("row_too_long", row=row, limit=CHARACTERS_A_ROW)
+        if line.strip():
+            yield row, _object(line, row)
+
+
+def _object(line: bytes, row: int) -> dict:
+    try:
+        one = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Refused("damaged_file", row=row) from None
+    if not isinstance(one, dict):
+        raise Refused("damaged_file", row=row)
+    return one
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, PLAIN):
+        return None if value == "" else value
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, int) and abs(value) < LARGEST_INTEGER:
+        return value
+    return json.dumps(value, ensure_ascii=False)
