@@ -106,6 +106,20 @@ IMPORT_STREAMS_PER_PROCESS = whole("IMPORT_STREAMS_PER_PROCESS", 3_000)
 
 CUSTOMERS_PHONE_REGION = env.str("CUSTOMERS_PHONE_REGION", "GH")
 
+# The earlier contract checks a file, and imports a short list, inside the request.
+EXCEL_UPLOAD_MAX_BYTES = whole("EXCEL_UPLOAD_MAX_BYTES", 5 * MEGABYTES)
+EXCEL_UPLOAD_MAX_ROWS = whole("EXCEL_UPLOAD_MAX_ROWS", 10_000)
+EXCEL_MAX_CUSTOMERS = whole("EXCEL_MAX_CUSTOMERS", 50_000)
+EXCEL_SYNC_MAX_CUSTOMERS = whole("EXCEL_SYNC_MAX_CUSTOMERS", 500)
+EXCEL_AT_ONCE = whole("EXCEL_AT_ONCE", 2)  # Such requests that a process works on.
+EXCEL_READER = IMPORT_READER | {
+    "memory_bytes": 200 * MEGABYTES,
+    "cpu_seconds": 4,
+    "wall_seconds": 4,
+    "inflated_bytes": 64 * MEGABYTES,
+    "rows": EXCEL_UPLOAD_MAX_ROWS + 100,  # Titles and blank rows among them.
+}
+
 # --- The application ---------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -35,10 +35,12 @@ def upload(
     on_duplicate: str = OnDuplicate.SKIP,
     check_first: bool = False,
     idempotency_key: str = "",
+    ask_worker: bool = True,
 ) -> ImportJob:
     """Store a file and the import of it, both or neither.
 
-    The same key again returns the same import; with another body it raises KeyReused.
+    The same key again returns the same import; with another body it raises KeyReused. Without
+    `ask_worker` the caller means to check it at once; if it dies, recovery asks.
     """
     get_importer(importer)  # KeyError before anything is stored.
     digest = _digest(file)
@@ -62,7 +64,8 @@ def upload(
         if key:
             key.job = job
             key.save(update_fields=["job"])
-        transaction.on_commit(actors.ask_for_check)
+        if ask_worker:
+            transaction.on_commit(actors.ask_for_check)
     progress.publish(job)
     return job
 

@@ -40,7 +40,8 @@ LAYERS = """
     imports.progress
     imports.actors
     imports.recovery
-    imports.lifecycle
+    imports.lifecycle  imports.estimates
+    imports.at_once
     imports.live.questions
     imports.live.hub
     imports.live.asking  imports.live.following
@@ -58,6 +59,9 @@ LAYERS = """
     customers.rules  customers.samples
     customers.importer  customers.admin
     customers.management.commands.sample_workbook
+    customers.api.parsers  customers.api.results
+    customers.api.excel
+    customers.api.urls
     customers.apps
     config.requests
     config.asgi  config.urls

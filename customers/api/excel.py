@@ -1,0 +1,206 @@
+"""The earlier contract, kept field by field: a thin face over the same imports.
+
+upload/ → bulk-create-async/ → bulk-create/status/<task_id>/. A task is an import, to be seen
+in lists, pages and streams like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.decorators import method_decorator
+from rest_framework import status
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers.api.parsers import CustomersParser, Posted
+from customers.api.results import IMPORTER, judgement_of, status_of
+from imports import access, at_once, estimates, lifecycle
+from imports.api.errors import Conflict, TooLarge, Unavailable
+from imports.api.serializers import LONGEST_KEY
+from imports.api.views import in_english, refuse_too_large, sent_file
+from imports.models import ImportJob, NotAllowed
+from imports.progress import message
+from imports.statuses import Status
+
+OTHER_WAY = (
+    "This file is too large to be checked while you wait. Send it to POST /api/imports/ with "
+    "check_first=true and follow it there."
+)
+TOO_MUCH_FOR_A_REQUEST = {
+    *("too_many_rows", "too_large_inflated", "too_much_memory", "too_slow_to_read")
+}
+NOT_NOW = (
+    "Too much is being checked just now. Ask again in a few seconds, or use POST /api/imports/."
+)
+UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
+
+
+@method_decorator(in_english, name="dispatch")
+class ExcelView(APIView):
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method == "POST":
+            refuse_too_large(request)  # First of all: the CSRF check parses the body.
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST" and not access.may_import(request.user):
+            raise PermissionDenied("You may not import.")
+
+
+class UploadView(ExcelView):
+    """Check a file while the client waits, write nothing."""
+
+    parser_classes = (MultiPartParser,)
+
+    def post(self, request: Request) -> Response:
+        file = sent_file(request)
+        if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
+            raise TooLarge(OTHER_WAY)
+        with waiting_for_a_place():
+            job = lifecycle.upload(
+                request.user, file, importer=IMPORTER, check_first=True, ask_worker=False
+            )
+            return Response(judgement_of(ready(at_once.check(job.pk))))
+
+
+class BulkCreateAsyncView(ExcelView):
+    """Queue a list of customers, or start an upload that was checked."""
+
+    parser_classes = (CustomersParser,)
+
+    def post(self, request: Request) -> Response:
+        posted = sent_customers(request)
+        try:
+            return queued(job_of(posted, request), posted.total)
+        finally:
+            posted.close()
+
+
+class BulkCreateView(ExcelView):
+    """Import a short list while the client waits; queue a longer one."""
+
+    parser_classes = (CustomersParser,)
+
+    def post(self, request: Request) -> Response:
+        posted = sent_customers(request)
+        try:
+            return self.answer(posted, request)
+        finally:
+            posted.close()
+
+    def answer(self, posted: Posted, request: Request) -> Response:
+        if posted.upload_id or posted.total > settings.EXCEL_SYNC_MAX_CUSTOMERS:
+            return queued(job_of(posted, request), posted.total)
+        with waiting_for_a_place():
+            job = job_of(posted, request, ask_worker=False)
+            job = job if job.is_final else at_once.finish(job.pk)
+        if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
+            return queued(job, posted.total)
+        return Response(status_of(job))
+
+
+class StatusView(ExcelView):
+    """How far a task is."""
+
+    def get(self, request: Request, task_id: str) -> Response:
+        tasks = access.visible_imports(request.user).filter(importer=IMPORTER)
+        job = tasks.filter(pk=as_uuid(task_id)).first()
+        if job is None:
+            raise NotFound
+        return Response(status_of(job))
+
+
+def sent_customers(request: Request) -> Posted:
+    posted = request.data if isinstance(request.data, Posted) else Posted()
+    if bool(posted.file) == bool(posted.upload_id):
+        posted.close()
+        raise ValidationError(
+            "Send either customers or the upload_id of a checked file.", "invalid"
+        )
+    if posted.file and not posted.total:
+        posted.close()
+        raise ValidationError("The list of customers is empty.", "empty_list")
+    return posted
+
+
+def job_of(posted: Posted, request: Request, *, ask_worker: bool = True) -> ImportJob:
+    if posted.upload_id:
+        return started(posted.upload_id, request)
+    return lifecycle.upload(
+        request.user,
+        posted.file,
+        importer=IMPORTER,
+        idempotency_key=sent_key(request),
+        ask_worker=ask_worker,
+    )
+
+
+def sent_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable characters."
+        raise ValidationError({"idempotency_key": [message]}, "invalid")
+    return key
+
+
+def started(upload_id: str, request: Request) -> ImportJob:
+    """The checked upload, started; once more asked for, as it is."""
+    uploads = access.controllable_imports(request.user).filter(importer=IMPORTER)
+    job = uploads.filter(pk=as_uuid(upload_id)).first()
+    if job is None:
+        raise NotFound
+    try:
+        return lifecycle.start(job.pk)
+    except NotAllowed:
+        job.refresh_from_db()
+        if job.status not in UNDER_WAY:
+            raise Conflict(
+                f"An upload that is {job.status} cannot be started. Send it again."
+            ) from None
+        return job
+
+
+def as_uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound from None
+
+
+@contextmanager
+def waiting_for_a_place() -> Iterator[None]:
+    try:
+        with at_once.place():
+            yield
+    except at_once.Busy:
+        raise Unavailable(NOT_NOW) from None
+
+
+def ready(job: ImportJob) -> ImportJob:
+    """The import if it is READY; or say why its file could not be checked."""
+    if job.status == Status.READY and job.total <= settings.EXCEL_UPLOAD_MAX_ROWS:
+        return job
+    if job.status == Status.READY:
+        lifecycle.cancel(job.pk)
+    if job.status == Status.READY or job.error_code in TOO_MUCH_FOR_A_REQUEST:
+        raise TooLarge(OTHER_WAY)
+    if job.error_code is None:
+        raise Unavailable(NOT_NOW)
+    raise ValidationError(message(job), job.error_code)
+
+
+def queued(job: ImportJob, total: int) -> Response:
+    total = total or job.total or 0
+    answer = {
+        "task_id": str(job.pk),
+        "status": "QUEUED",
+        "total_customers": total,
+        "estimated_time_seconds": estimates.seconds_for(total),
+    }
+    return Response(answer, status.HTTP_202_ACCEPTED)

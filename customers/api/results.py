@@ -1,0 +1,77 @@
+"""What the earlier contract answers: an import in the words its clients know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imports import messages, outcomes
+from imports.api.serializers import error_as_sent
+from imports.importer import get_importer
+from imports.models import ImportJob, ImportRow
+from imports.progress import message, plain
+from imports.statuses import Outcome, Status
+
+IMPORTER = "customers"
+MOST_ERRORS = 100
+
+S = Status
+WORDS = {
+    S.QUEUED: "QUEUED",
+    **dict.fromkeys((S.CHECKING, S.READY, S.RUNNING, S.PAUSED, S.UNDOING), "RUNNING"),
+    **dict.fromkeys((S.COMPLETE, S.UNDONE), "COMPLETE"),
+    **dict.fromkeys((S.FAILED, S.CANCELLED, S.MAPPING), "FAILED"),
+}
+REPEATS = {"repeats_row"}
+CLASHES = {"exists", "matches_several"}
+
+
+def status_of(job: ImportJob) -> dict[str, Any]:
+    word = WORDS[Status(job.status)]
+    answer = {
+        "task_id": str(job.pk),
+        "status": word,
+        "message": message(job),
+        "total_customers": job.total,
+        **{name: getattr(job, name) for name in ("created", "updated", "skipped", "failed")},
+        "progress": job.progress_percent,
+        "errors": first_errors(job),
+        **{n: plain(getattr(job, n)) for n in ("created_at", "started_at", "finished_at")},
+    }
+    return answer | {"error": message(job)} if word == "FAILED" else answer
+
+
+def first_errors(job: ImportJob) -> list[dict[str, Any]]:
+    rows = outcomes.rows_of(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
+    return [error for row in rows for error in errors_of(row)][:MOST_ERRORS]
+
+
+def errors_of(row: ImportRow) -> list[dict[str, Any]]:
+    return [error_as_sent(error, row.number, IMPORTER) for error in row.errors or []]
+
+
+def judgement_of(job: ImportJob) -> dict[str, Any]:
+    """What checking has found: who could be imported as they are, and who could not and why."""
+    fields = [column.field for column in get_importer(IMPORTER).columns]
+    found: dict[str, list] = {"valid_candidates": [], "refused": [], "repeats": [], "clashes": []}
+    rows = ImportRow.objects.filter(job=job).only("number", "outcome", "errors", "cleaned")
+    for row in rows.order_by("number"):
+        if row.outcome is None:
+            found["valid_candidates"].append(dict(zip(fields, row.cleaned, strict=True)))
+        else:
+            found[kind_of(row)].append(refusal_of(row))
+    counts = {name: len(those) for name, those in found.items()}
+    counts["valid"] = counts.pop("valid_candidates")
+    return {"upload_id": str(job.pk), **found, "counts": {"total": job.total, **counts}}
+
+
+def kind_of(row: ImportRow) -> str:
+    codes = {error["code"] for error in row.errors or []}
+    if codes & REPEATS:
+        return "repeats"
+    return "clashes" if codes & CLASHES or row.outcome == Outcome.SKIPPED else "refused"
+
+
+def refusal_of(row: ImportRow) -> dict[str, Any]:
+    errors = errors_of(row)
+    reason = " ".join(messages.of_row(error, IMPORTER) for error in row.errors or [])
+    return {"row": row.number, "reason": reason, "errors": errors}

@@ -1,0 +1,22 @@
+"""The addresses of customers under /api/."""
+
+from django.urls import path
+
+from customers.api import excel
+
+app_name = "customers"
+excel_root = "auth/customers/excel"
+urlpatterns = [
+    path(f"{excel_root}/upload/", excel.UploadView.as_view(), name="upload"),
+    path(
+        f"{excel_root}/bulk-create-async/",
+        excel.BulkCreateAsyncView.as_view(),
+        name="bulk-create-async",
+    ),
+    path(f"{excel_root}/bulk-create/", excel.BulkCreateView.as_view(), name="bulk-create"),
+    path(
+        f"{excel_root}/bulk-create/status/<task_id>/",
+        excel.StatusView.as_view(),
+        name="bulk-create-status",
+    ),
+]
