@@ -21,6 +21,17 @@ def switch(name: str, default: bool) -> bool:
     return _read(name, default, lambda text: SWITCHES[text.lower()], "on or off")
 
 
+RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
+
+
+def rate(name: str, default: str) -> str:
+    """So many in a time, as "120/min"."""
+    value = env.str(name, default)
+    if not RATE.fullmatch(value):
+        raise ImproperlyConfigured(f"{name} must be like 120/min, with s, min, hour or day.")
+    return value
+
+
 def whole(name: str, default: int) -> int:
     return _read(name, default, _positive(int), "a whole number, 0 or more")
 

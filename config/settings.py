@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
-from config.environment import database, duration, env, seconds, switch, whole
+from config.environment import database, duration, env, rate, seconds, switch, whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -135,8 +135,6 @@ INSTALLED_APPS = [
     "django_dramatiq",
     "corsheaders",
     "rest_framework",
-    "drf_spectacular",
-    "drf_spectacular_sidecar",
     "imports",
     "customers",
 ]
@@ -191,6 +189,14 @@ STORAGES = {
 }
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 
+# Only counts of requests, which each process keeps for itself.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
 # --- Security ----------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY
@@ -209,8 +215,16 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
-    "PAGE_SIZE": 50,
+    "DEFAULT_PAGINATION_CLASS": "imports.api.pagination.NewestFirst",
+    "DEFAULT_THROTTLE_CLASSES": ["imports.api.throttles.Reads", "imports.api.throttles.Writes"],
+    # Each user's, and for logins each address's. Twenty reads a second are no burden.
+    "DEFAULT_THROTTLE_RATES": {
+        "reads": rate("THROTTLE_READS", "1200/min"),
+        "writes": rate("THROTTLE_WRITES", "120/min"),
+        "logins": rate("THROTTLE_LOGINS", "20/min"),
+    },
+    # Whose word on a client's address is taken: behind a platform's proxy, that proxy's.
+    "NUM_PROXIES": whole("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0),
     "EXCEPTION_HANDLER": "imports.api.errors.error_response",
 }
 SIMPLE_JWT = {

@@ -23,6 +23,13 @@ def sees_all(user: User) -> bool:
     return user.has_perm("imports.view_all") or user.has_perm("imports.control_all")
 
 
+def same_file(user: User, job: ImportJob) -> ImportJob | None:
+    """The newest earlier import of this very file that the user may see."""
+    alike = visible_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
+    earlier = alike.exclude(file_digest="").filter(created_at__lt=job.created_at)
+    return earlier.order_by("-created_at").first()
+
+
 def controllable_imports(user: User) -> QuerySet[ImportJob]:
     """Imports the user may start, stop and change."""
     if user.has_perm("imports.control_all"):

@@ -7,12 +7,14 @@ sets going is asked for after the commit.
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models.functions import Now
 
 from imports import actors, progress
 from imports.importer import get_importer
@@ -21,6 +23,7 @@ from imports.pipeline import settling
 from imports.statuses import OnDuplicate, Status
 
 LONGEST_NAME = 255
+KEY_HOURS = 24  # As long as a client may take to ask again.
 
 
 class KeyReused(Exception):
@@ -81,6 +84,8 @@ def _digest(file: UploadedFile) -> str:
 def _remember(owner: AbstractBaseUser, key: str, options: str) -> IdempotencyKey:
     """Insert the key, or wait for whoever has inserted it and return theirs."""
     body = hashlib.sha256(options.encode()).hexdigest()
+    long_ago = Now() - timedelta(hours=KEY_HOURS)
+    IdempotencyKey.objects.filter(owner=owner, created_at__lt=long_ago).delete()
     known, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
         owner=owner, key=key, defaults={"digest": body}
     )

@@ -102,6 +102,7 @@ class ImportJob(models.Model):
         )
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),
+            models.Index(fields=["file_digest", "importer"], name="import_same_file"),
             models.Index(
                 fields=["created_at"],
                 name="import_unfinished",

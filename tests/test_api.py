@@ -385,7 +385,7 @@ def test_who_may_see_all_sees_it_and_cannot_stop_it(alice, eve):
     job, client = make_job(CONTENT, owner=alice), signed_in(eve)
 
     assert client.get(address(job)).json()["owner"] == "alice"
-    assert client.get("/api/imports/").json()["count"] == 1
+    assert len(client.get("/api/imports/").json()["results"]) == 1
     assert error_of(client.post(address(job, "cancel/"))) == (403, "permission_denied")
     job.refresh_from_db()
     assert job.status == Status.QUEUED
@@ -407,7 +407,7 @@ def test_the_list_holds_ones_own_newest_first(alice, bob):
     listed = signed_in(alice).get("/api/imports/").json()
 
     assert [job["id"] for job in listed["results"]] == [str(job.pk) for job in reversed(mine)]
-    assert listed["count"] == 3
+    assert listed["next"] is listed["previous"] is None
 
 
 def test_the_list_can_be_asked_for_a_status(alice):
@@ -429,7 +429,8 @@ def test_pages_of_imports_uploaded_at_one_instant_neither_repeat_nor_miss_one(al
     ImportJob.objects.update(created_at="2026-01-01T00:00Z")
     client = signed_in(alice)
 
-    pages = [client.get(f"/api/imports/?page={n}").json()["results"] for n in (1, 2)]
+    first = client.get("/api/imports/").json()
+    pages = [first["results"], client.get(first["next"]).json()["results"]]
     ids = [job["id"] for page in pages for job in page]
 
     assert [len(page) for page in pages] == [50, 10]

@@ -47,7 +47,9 @@ LAYERS = """
     imports.live.asking  imports.live.following
     imports.live.events  imports.live.sockets
     imports.live.routing
-    imports.api.errors  imports.api.serializers  imports.api.tokens
+    imports.api.errors  imports.api.serializers
+    imports.api.pagination  imports.api.throttles
+    imports.api.tokens
     imports.api.views
     imports.api.urls
     imports.pages.forms

@@ -9,14 +9,21 @@ from django.urls import reverse
 from django.utils.text import get_text_list
 from rest_framework import serializers
 
-from imports import messages, outcomes
+from imports import access, messages, outcomes
+from imports.authentication import with_ticket
 from imports.importer import registered
 from imports.models import ImportJob, ImportRow
-from imports.progress import snapshot
+from imports.progress import plain, snapshot
 from imports.statuses import OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
 MOST_ROWS = 1_000
+POLL_SECONDS = {
+    Status.CHECKING: 1,
+    Status.RUNNING: 1,
+    Status.UNDOING: 1,
+    Status.QUEUED: 2,
+}
 
 
 class UploadSerializer(serializers.Serializer):
@@ -43,25 +50,76 @@ class ImportJobSerializer(serializers.ModelSerializer):
 
     owner = serializers.SlugRelatedField("username", read_only=True)
     urls = serializers.SerializerMethodField()
+    poll_after_seconds = serializers.SerializerMethodField()
+    same_file_as = serializers.SerializerMethodField()
 
     class Meta:
         model = ImportJob
         fields = (
             *("importer", "on_duplicate", "check_first"),
-            *("file_name", "file_size", "owner", "urls"),
+            *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
 
     def get_urls(self, job: ImportJob) -> dict[str, str]:
         own = reverse("api:import-detail", args=[job.pk])
         names = ("events", "rows", "problems", "start", "cancel")
-        return {"self": own, **{name: f"{own}{name}/" for name in names}}
+        return {
+            "self": own,
+            **{name: f"{own}{name}/" for name in names},
+            # For a page of another site: its EventSource can send no token.
+            "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
+            "websocket": f"/ws/imports/{job.pk}/",
+        }
+
+    def get_poll_after_seconds(self, job: ImportJob) -> int | None:
+        """How long a client that polls does well to wait; None where nothing more happens."""
+        return None if job.is_final else POLL_SECONDS.get(job.status, 5)
+
+    def get_same_file_as(self, job: ImportJob) -> dict[str, Any] | None:
+        earlier = access.same_file(self.context["user"], job)
+        return earlier and {
+            "id": str(earlier.pk),
+            "status": earlier.status,
+            "created_at": plain(earlier.created_at),
+            "url": reverse("api:import-detail", args=[earlier.pk]),
+        }
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
         return snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(job)
 
 
+class ListedJobSerializer(ImportJobSerializer):
+    """An import among others: without what would ask the database once for each."""
+
+    same_file_as = None
+
+    class Meta(ImportJobSerializer.Meta):
+        fields = tuple(f for f in ImportJobSerializer.Meta.fields if f != "same_file_as")
+
+
 class JobsQuery(serializers.Serializer):
+    """Which imports a list shows."""
+
     status = serializers.MultipleChoiceField(choices=Status.choices, required=False)
+    importer = serializers.CharField(required=False)
+    owner = serializers.CharField(required=False)
+    search = serializers.CharField(required=False)
+    created_after = serializers.DateTimeField(required=False)
+    created_before = serializers.DateTimeField(required=False)
+
+    LOOKUPS = {
+        "status": "status__in",
+        "importer": "importer",
+        "owner": "owner__username",
+        "search": "file_name__icontains",
+        "created_after": "created_at__gt",
+        "created_before": "created_at__lt",
+    }
+
+    def lookups(self) -> dict[str, Any]:
+        """What was asked for, as the ORM has it."""
+        asked = self.validated_data.items()
+        return {self.LOOKUPS[name]: value for name, value in asked if value}
 
 
 class RowsQuery(serializers.Serializer):

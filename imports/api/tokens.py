@@ -14,6 +14,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from imports.api.throttles import LoginsFromHere
 from imports.authentication import BearerAuthentication
 
 
@@ -40,6 +41,7 @@ class TokenView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (LoginsFromHere,)
 
     def post(self, request: Request) -> Response:
         sent = sent_as(CredentialsSerializer, request)
@@ -56,6 +58,7 @@ class RefreshView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (LoginsFromHere,)
 
     def post(self, request: Request) -> Response:
         sent = sent_as(RefreshSerializer, request)

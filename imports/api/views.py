@@ -31,6 +31,7 @@ from imports.api.errors import LengthRequired, TooLarge
 from imports.api.serializers import (
     ImportJobSerializer,
     JobsQuery,
+    ListedJobSerializer,
     RowsQuery,
     UploadSerializer,
     problem_as_sent,
@@ -38,14 +39,21 @@ from imports.api.serializers import (
 )
 from imports.models import ImportJob, ImportRow
 
+# Of a reading they ask nothing, and Django would answer them with an empty 412.
+PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 FRAME_BYTES = 64 * 1024  # What multipart and the fields beside the file may add to it.
 
 
 def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Programs and logs get English, whatever language the reader's browser asks for."""
+    """Programs and logs get English, whatever language the reader's browser asks for.
+
+    And what changes nothing is asked for without preconditions.
+    """
 
     def answer(request, *args, **kwargs):
         activate("en")
+        for header in PRECONDITIONS:
+            request.META.pop(header, None)
         return view(request, *args, **kwargs)
 
     return answer
@@ -68,15 +76,19 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
             refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        return super().get_serializer_context() | {"user": self.request.user}
+
     def get_queryset(self) -> QuerySet[ImportJob]:
         found = access.visible_imports(self.request.user).select_related("owner")
         return found.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
-        found, wanted = self.get_queryset(), asked(JobsQuery, request).get("status")
-        page = self.paginate_queryset(found.filter(status__in=wanted) if wanted else found)
-        context = {"waiting": progress.queue(page)}
-        sent = ImportJobSerializer(page, many=True, context=context).data
+        query = JobsQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        page = self.paginate_queryset(self.get_queryset().filter(**query.lookups()))
+        context = {"waiting": progress.queue(page), "user": request.user}
+        sent = ListedJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(sent)
 
     def create(self, request: Request) -> Response:
@@ -169,7 +181,7 @@ def behind(row: ImportRow, request: Request) -> str:
     return replace_query_param(request.build_absolute_uri(), "after", row.number)
 
 
-def asked(query: type[JobsQuery] | type[RowsQuery], request: Request) -> dict[str, Any]:
+def asked(query: type[RowsQuery], request: Request) -> dict[str, Any]:
     sent = query(data=request.query_params)
     sent.is_valid(raise_exception=True)
     return sent.validated_data
