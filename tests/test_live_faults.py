@@ -396,3 +396,13 @@ async def middleman(settings):
         for writer in writers:
             writer.close()
         await asyncio.gather(*pipes, return_exceptions=True)
+
+
+async def test_a_hub_stops_whatever_moment_it_is_asked_at():
+    """Before its loops have begun, and while they connect."""
+    for steps in range(60):
+        own = Hub()
+        with own.viewer(1, WATCHED):
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(own.stop(), 5)

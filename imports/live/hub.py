@@ -137,12 +137,13 @@ class Hub:
             await asyncio.wait([work])
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(again_and_again(self.listen, pause=RECONNECT_SECONDS))
-            loops.create_task(again_and_again(self.poll, pause=settings.IMPORT_POLL_SECONDS))
+        # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends.
+        await asyncio.gather(
+            again_and_again(self.listen, pause=RECONNECT_SECONDS),
+            again_and_again(self.poll, pause=settings.IMPORT_POLL_SECONDS),
             # A logout ends the stream within a minute.
-            recheck_seconds = 2 * settings.IMPORT_PING_SECONDS
-            loops.create_task(again_and_again(self.recheck, pause=recheck_seconds))
+            again_and_again(self.recheck, pause=2 * settings.IMPORT_PING_SECONDS),
+        )
 
     async def listen(self) -> None:
         """Take in what is published, for as long as the hub hears itself.
