@@ -1,0 +1,37 @@
+"""The programs of docs/integrators.md do what it says, against a real site and worker."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from customers import samples
+from customers.models import Customer
+from tests.conftest import user
+from tests.processes import worker
+from tests.streams import daphne
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "integrators.md"
+
+
+def test_every_python_snippet_runs(tmp_path, monkeypatch, capsys):
+    demo = user("demo", "add_importjob")
+    demo.set_password("demo")
+    demo.save()
+    monkeypatch.chdir(tmp_path)
+    samples.write(Path("customers.xlsx"), 300, seed=1)
+    samples.write(Path("more.xlsx"), 300, seed=2)
+    program = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    names = {}
+
+    with worker(), daphne() as server:
+        exec(program.replace("localhost:8000", f"localhost:{server.port}"), names)
+        names["site"].close()
+
+    said = capsys.readouterr().out
+    assert "COMPLETE" in said
+    assert names["state"]["status"] == "COMPLETE"
+    assert names["state"]["created"] == names["checked"]["counts"]["valid"]
+    assert Customer.objects.count() == names["job"]["created"] + names["state"]["created"]
