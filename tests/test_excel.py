@@ -12,9 +12,11 @@ from rest_framework_simplejwt.tokens import AccessToken
 from customers.models import Customer
 from imports import at_once, lifecycle
 from imports.models import ImportJob
+from imports.pipeline import intake
 from imports.statuses import Status
 from tests.conftest import signed_in, user
 from tests.making import apply_all, check, csv_file, person
+from tests.making import make_job as make_file_job
 from tests.processes import worker
 from tests.streams import make_job, move, wait_until
 
@@ -308,6 +310,22 @@ def test_a_worker_that_was_quicker_is_waited_for(alice, monkeypatch):
     monkeypatch.setattr(lifecycle, "upload", upload_and_check)
     checked = upload(signed_in(alice), csv_file([person(1)]))
     assert checked.json()["counts"]["valid"] == 1
+
+
+def test_whoever_still_checks_is_waited_for(alice, monkeypatch):
+    taken = intake.begin(make_file_job(csv_file([person(1)]), owner=alice).pk)
+
+    def worker_ends(seconds):
+        intake.hand_over(taken)
+        check(taken)
+
+    monkeypatch.setattr(at_once.time, "sleep", worker_ends)
+    assert at_once.check(taken.pk).status == Status.RUNNING
+
+
+def test_what_else_is_sent_is_passed_over(alice):
+    body = {"more": {"customers": 5, "upload_id": [{}]}, "customers": [customer(1)], "x": [[1]]}
+    assert create_async(signed_in(alice), body).status_code == 202
 
 
 def test_whoever_has_lost_the_right_cannot_start_what_was_checked(alice):
