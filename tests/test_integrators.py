@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from config.embedded.demo import Client
 from customers import samples
 from customers.models import Customer
 from tests.conftest import user
 from tests.processes import worker
-from tests.streams import daphne
+from tests.streams import daphne, make_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,3 +36,17 @@ def test_every_python_snippet_runs(tmp_path, monkeypatch, capsys):
     assert names["state"]["status"] == "COMPLETE"
     assert names["state"]["created"] == names["checked"]["counts"]["valid"]
     assert Customer.objects.count() == names["job"]["created"] + names["state"]["created"]
+
+
+def test_the_demo_counts_the_imports_that_the_site_has_seen():
+    """So that each of its runs imports new customers."""
+    demo = user("demo", "add_importjob")
+    demo.set_password("demo")
+    demo.save()
+    for _ in range(201):
+        make_job(demo)
+
+    with daphne() as server:
+        client = Client(f"http://127.0.0.1:{server.port}")
+        client.log_in("demo", "demo")
+        assert client.imports_so_far() == 201
