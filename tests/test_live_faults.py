@@ -400,9 +400,12 @@ async def middleman(settings):
 
 async def test_a_hub_stops_whatever_moment_it_is_asked_at():
     """Before its loops have begun, and while they connect."""
-    for steps in range(60):
+    for step in range(200):
         own = Hub()
         with own.viewer(1, WATCHED):
-            for _ in range(steps):
-                await asyncio.sleep(0)
+            if step < 60:
+                for _ in range(step):
+                    await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(step / 20_000)
             await asyncio.wait_for(own.stop(), 5)

@@ -33,6 +33,7 @@ ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
 RECONNECT_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 VIEWERS_ASKED_AT_ONCE = 20
+CANCEL_AGAIN_SECONDS = 0.1
 MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
@@ -133,8 +134,9 @@ class Hub:
     async def stop(self) -> None:
         if work := self.work:
             self.work = None
-            work.cancel()
-            await asyncio.wait([work])
+            while not work.done():  # Redis' client can take being cancelled for a time-out.
+                work.cancel()
+                await asyncio.wait([work], timeout=CANCEL_AGAIN_SECONDS)
 
     async def run(self) -> None:
         # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends.
@@ -222,7 +224,7 @@ async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) 
     failure, and speaks up at the first only: being away is Redis's news, not ours.
     """
     failures = 0
-    while True:
+    while not asyncio.current_task().cancelling():
         began = monotonic()
         try:
             await step()
