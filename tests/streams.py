@@ -82,7 +82,15 @@ def daphne(**environment):
         socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
         tempfile.NamedTemporaryFile() as errors,
     ):
-        command = ["-m", "daphne", "-v", "0", "--no-server-name", "--fd", str(listening.fileno())]
+        command = [
+            "-m",
+            "config.server",
+            "-v",
+            "0",
+            "--no-server-name",
+            "--fd",
+            str(listening.fileno()),
+        ]
         process = subprocess.Popen(
             [sys.executable, *command, "config.asgi:application"],
             cwd=PROJECT,

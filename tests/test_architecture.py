@@ -66,7 +66,7 @@ LAYERS = """
     customers.api.urls
     customers.apps
     config.requests
-    config.asgi  config.urls
+    config.asgi  config.urls  config.server
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}
 
