@@ -7,6 +7,8 @@ sets going is asked for after the commit.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -37,6 +39,7 @@ def upload(
     importer: str,
     on_duplicate: str = OnDuplicate.SKIP,
     check_first: bool = False,
+    read_options: Mapping[str, str] | None = None,
     idempotency_key: str = "",
     ask_worker: bool = True,
 ) -> ImportJob:
@@ -47,7 +50,9 @@ def upload(
     """
     get_importer(importer)  # KeyError before anything is stored.
     digest = _digest(file)
-    options = f"{digest}:{importer}:{on_duplicate}:{check_first}"
+    read_options = dict(read_options or {})
+    how = json.dumps(read_options, sort_keys=True)
+    options = f"{digest}:{importer}:{on_duplicate}:{check_first}:{how}"
     with transaction.atomic():
         key = _remember(owner, idempotency_key, options) if idempotency_key else None
         if key and key.job:
@@ -58,6 +63,7 @@ def upload(
             importer=importer,
             on_duplicate=on_duplicate,
             check_first=check_first,
+            read_options=read_options,
             file_name=name,
             file_size=file.size,
             file_digest=digest,

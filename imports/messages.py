@@ -23,6 +23,18 @@ OF_A_JOB = {
     "damaged_file": _("The file is damaged. Open it in your spreadsheet program and save it anew."),
     "unreadable_file": _("The file cannot be read. Save it anew as .xlsx or as CSV."),
     "unknown_encoding": _("The text of this file cannot be read. Save it as CSV in UTF-8."),
+    "wrong_encoding": _(
+        "The file is not text in the encoding that was chosen. Choose another one, as utf-8 or "
+        "windows-1252, or none, so that it is found."
+    ),
+    "wrong_delimiter": _(
+        "A delimiter is one character that is no letter, digit, quote or line break: a comma, "
+        "semicolon, tab or bar. Choose one of them, or none, so that it is found."
+    ),
+    "no_such_sheet": _(
+        "The workbook has no sheet of the name that was chosen. Choose one that it has, or none, "
+        "so that the sheet with the rows is found."
+    ),
     "no_sheet": _("The workbook has no sheet with rows."),
     "no_rows": _("The file has no rows below its headers."),
     "too_large_inflated": _("The workbook unpacks to more than we read. Split it, or save as CSV."),

@@ -49,6 +49,10 @@ class ImportJob(models.Model):
     )
     check_first = models.BooleanField(_("check first"), default=False)
 
+    # What someone says about the file, over what would be guessed: {"sheet", "encoding",
+    # "delimiter"}, each of which may be missing.
+    read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
+
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
     file_name = models.CharField(_("file name"), max_length=255)
     file_size = models.BigIntegerField(_("bytes"))

@@ -101,7 +101,7 @@ FILES = {
 MODULES = {
     name: file
     for name, file in FILES.items()
-    if file.name != "__init__.py" and "reader" not in file.parts
+    if file.name != "__init__.py" and not name.startswith("imports.pipeline.reader.")
 }
 
 

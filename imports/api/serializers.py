@@ -13,10 +13,13 @@ from imports import access, messages, outcomes
 from imports.authentication import with_ticket
 from imports.importer import registered
 from imports.models import ImportJob, ImportRow
+from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.progress import plain, snapshot
 from imports.statuses import OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
+LONGEST_SHEET_NAME = 255
+TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -26,7 +29,32 @@ POLL_SECONDS = {
 }
 
 
-class UploadSerializer(serializers.Serializer):
+class ReadOptionsSerializer(serializers.Serializer):
+    """How the file is to be read, where a guess would be wrong; what is empty is guessed."""
+
+    sheet = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_SHEET_NAME)
+    encoding = serializers.CharField(default="", allow_blank=True, max_length=40)
+    delimiter = serializers.CharField(
+        default="", allow_blank=True, max_length=3, trim_whitespace=False
+    )
+
+    def validate_encoding(self, encoding: str) -> str:
+        if encoding and not is_encoding(encoding):
+            raise serializers.ValidationError(messages.of_job("wrong_encoding", {}), "invalid")
+        return encoding
+
+    def validate_delimiter(self, delimiter: str) -> str:
+        delimiter = TAB.get(delimiter.lower(), delimiter)
+        if delimiter and not is_delimiter(delimiter):
+            raise serializers.ValidationError(messages.of_job("wrong_delimiter", {}), "invalid")
+        return delimiter
+
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        options = {name: sent.pop(name, "") for name in ("sheet", "encoding", "delimiter")}
+        return sent | {"read_options": {name: said for name, said in options.items() if said}}
+
+
+class UploadSerializer(ReadOptionsSerializer):
     """What comes with an uploaded file."""
 
     importer = serializers.CharField(required=False)
@@ -35,6 +63,7 @@ class UploadSerializer(serializers.Serializer):
     idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        sent = super().validate(sent)
         names = [importer.name for importer in registered()]
         if "importer" not in sent and len(names) == 1:
             sent["importer"] = names[0]
@@ -56,7 +85,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
     class Meta:
         model = ImportJob
         fields = (
-            *("importer", "on_duplicate", "check_first"),
+            *("importer", "on_duplicate", "check_first", "read_options", "opened"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
 
