@@ -18,8 +18,22 @@ OF_A_JOB = {
     "not_a_spreadsheet": _(
         "This is not a spreadsheet we can read. Save it as an Excel workbook (.xlsx) or as CSV."
     ),
-    "old_excel_file": _("This is an old Excel file (.xls). Save it as .xlsx and upload that."),
     "encrypted_file": _("The file is protected by a password. Save it without one."),
+    "compressed_file": _("This is a compressed archive. Unpack it and upload the file inside."),
+    "html_file": _(
+        "This is a web page, whatever its name says. Open it in your spreadsheet program and "
+        "save it as .xlsx."
+    ),
+    "xml_spreadsheet": _(
+        "This is an XML Spreadsheet of Excel 2003. Open it in Excel and save it as .xlsx."
+    ),
+    "binary_workbook": _("This is a binary workbook (.xlsb). Save it as .xlsx and upload that."),
+    "numbers_file": _("This is a file of Apple Numbers. Export it to Excel, and upload that."),
+    "pdf_file": _("This is a PDF. Export the table it was made of as .xlsx or CSV."),
+    "image_file": _("This is a picture. Upload the spreadsheet itself, as .xlsx or CSV."),
+    "text_document": _(
+        "This is a text document. Copy its table into a spreadsheet, and save that as .xlsx."
+    ),
     "damaged_file": _("The file is damaged. Open it in your spreadsheet program and save it anew."),
     "unreadable_file": _("The file cannot be read. Save it anew as .xlsx or as CSV."),
     "unknown_encoding": _("The text of this file cannot be read. Save it as CSV in UTF-8."),
@@ -41,6 +55,11 @@ OF_A_JOB = {
     "too_many_rows": _("The file has too many rows. Split it into several files."),
     "too_many_columns": _("The file has too many columns. Remove the ones you do not need."),
     "cell_too_long": _("A cell of the file is longer than a spreadsheet allows."),
+    "too_many_merged": _("The sheet has too many merged cells. Unmerge them."),
+    "unclosed_quote": _(
+        "The quotation mark that row %(row)s opens is never closed, so the rows below cannot be "
+        "told apart. Close or remove it."
+    ),
     "row_too_long": _("Row %(row)s of the file is longer than we read. Split or shorten it."),
     "too_much_memory": _(
         "Reading this file needs more memory than we allow. Delete the empty rows and columns "
@@ -62,6 +81,10 @@ OF_A_ROW = {
     "invalid_choice": _("This is none of the values allowed here."),
     "not_found": _("There is no record of this name."),
     "forbidden_character": _("It holds a character that cannot be stored. Type it again."),
+    "formula_without_value": _(
+        "This cell holds a formula without its result. Open the file in your spreadsheet program "
+        "and save it, or type the value itself."
+    ),
     "rule_failed": _("This value could not be checked."),
     "repeats_row": _("It repeats row %(row)s of the same file."),
     "exists": _("It exists already."),

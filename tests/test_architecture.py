@@ -27,9 +27,11 @@ LAYERS = """
     imports.models
     imports.pipeline.transactions
     imports.pipeline.target
+    imports.pipeline.starting
     imports.pipeline.reading  imports.pipeline.cleaning
     imports.pipeline.columns
     imports.pipeline.checking
+    imports.pipeline.suggesting
     imports.pipeline.staging
     imports.pipeline.settling
     imports.pipeline.intake  imports.pipeline.attempts

@@ -4,7 +4,7 @@ import codecs
 
 # Python knows them, but they write text within text, or take the square of its length.
 NO_ENCODINGS = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
-NO_DELIMITERS = frozenset("\"'\r\n\0\ufeff")
+NO_DELIMITERS = frozenset("\"'\\\r\n\0\ufeff")
 
 
 def is_encoding(name: str) -> bool:
