@@ -23,7 +23,7 @@ LAYERS = """
     config.embedded.supervisor  config.embedded.demo
     config.embedded.__main__
     imports.statuses  imports.importer
-    imports.moves  imports.storage
+    imports.moves  imports.storage  imports.remembered
     imports.models
     imports.pipeline.transactions
     imports.pipeline.target

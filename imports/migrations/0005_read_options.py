@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("imports", "0002_same_file"),
+        ("imports", "0004_mapping"),
     ]
 
     operations = [
