@@ -70,8 +70,8 @@ OF_A_JOB = {
     "file_gone": _("The uploaded file is no longer there. Upload it again."),
     "unknown_importer": _("What this file is imported by is no longer installed."),
     "missing_columns": _(
-        "These columns were not recognised: %(columns)s. Give the file's columns these names, "
-        "and upload it again."
+        "These columns were not recognised: %(columns)s. Say which columns of the file they are, "
+        "or give them these names and upload it again."
     ),
     "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
 }
@@ -93,6 +93,26 @@ OF_A_ROW = {
     "refused_by_database": _("The database refused this row (%(sqlstate)s)."),
     "crashed_worker": _("Writing this row failed again and again. Check its values."),
 }
+# What is wrong with a person's word on the columns.
+OF_A_MAPPING = {
+    "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
+    "unknown_column": _(
+        "The file has no column %(column)s. Give a header as it stands in the file, or a number "
+        "from 0 to %(last)s."
+    ),
+    "invalid_column": _("Give a header, the number of a column, or null to leave it out."),
+    "several_columns": _(
+        "Several columns are headed %(column)s. Give the number of the one you mean: %(indexes)s."
+    ),
+    "used_twice": _(
+        "Column %(column)s is taken for %(field)s already. Give %(field)s another, or null."
+    ),
+    "column_needed": _("No row can be imported without it. Say which column it is."),
+}
+
+
+def of_mapping(code: str, params: Mapping[str, Any]) -> str:
+    return _fill(OF_A_MAPPING[code], params)
 
 
 def of_job(code: str, params: Mapping[str, Any] | None) -> str:

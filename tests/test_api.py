@@ -122,6 +122,7 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"importer": ""}, "importer", "required"),
         ({"importer": "nobody"}, "importer", "invalid_choice"),
         ({"on_duplicate": "maybe"}, "on_duplicate", "invalid_choice"),
+        ({"empty_cells": "maybe"}, "empty_cells", "invalid_choice"),
         ({"check_first": "perhaps"}, "check_first", "invalid"),
         ({"encoding": "klingon"}, "encoding", "invalid"),
         ({"encoding": "rot13"}, "encoding", "invalid"),
@@ -309,7 +310,13 @@ def test_the_same_key_again_returns_the_same_import(alice):
 
 
 @pytest.mark.parametrize(
-    "other", [{"content": CONTENT + b"x"}, {"on_duplicate": "update"}, {"delimiter": ";"}]
+    "other",
+    [
+        {"content": CONTENT + b"x"},
+        {"on_duplicate": "update"},
+        {"empty_cells": "clear"},
+        {"delimiter": ";"},
+    ],
 )
 def test_the_same_key_for_another_upload_is_refused(alice, other):
     client = signed_in(alice)

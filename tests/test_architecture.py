@@ -31,13 +31,13 @@ LAYERS = """
     imports.pipeline.reading  imports.pipeline.cleaning
     imports.pipeline.columns
     imports.pipeline.checking
-    imports.pipeline.suggesting
+    imports.pipeline.suggesting  imports.pipeline.mapping
     imports.pipeline.staging
     imports.pipeline.settling
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.access
+    imports.messages  imports.workers  imports.outcomes  imports.access  imports.preview
     imports.authentication
     imports.progress
     imports.actors

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imports.importer import Cell, Column, Importer
@@ -27,6 +27,12 @@ class Layout:
     # the columns might be that were not recognised, by their index as text.
     samples: list[list[str]] = dataclasses.field(default_factory=list)
     suggestions: dict[str, str] = dataclasses.field(default_factory=dict)
+    remembered: bool = False  # The positions are what was told for an earlier file.
+
+    @property
+    def width(self) -> int:
+        """How many columns there are, with or without a header."""
+        return len(self.samples)
 
 
 def recognise(rows: Sequence[Row], importer: type[Importer]) -> Layout:
@@ -111,9 +117,9 @@ def as_text(cell: Cell) -> str:
     return "" if cell is None or cell == FORMULA_WITHOUT_VALUE else str(cell)
 
 
-def missing(positions: dict[str, int], importer: type[Importer]) -> list[str]:
+def missing(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:
     required = [column.field for column in importer.columns if column.required]
-    return [field for field in required if field not in positions]
+    return [field for field in required if positions.get(field) is None]
 
 
 def is_record(cells: list[Cell], importer: type[Importer]) -> bool:

@@ -21,6 +21,7 @@ from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.checking import Checker
 from imports.pipeline.columns import Layout, names_known, recognise
+from imports.pipeline.mapping import as_told
 from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
 from imports.pipeline.settling import settle
 from imports.pipeline.staging import stage
@@ -43,6 +44,11 @@ Tell = Callable[[ImportJob], None]
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
+UNCHECKED = {
+    **dict.fromkeys(("rows_read", "attempts", "checked", "processed", "created", "updated"), 0),
+    **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
+    **dict.fromkeys(("total", "settled_at"), None),
+}
 
 
 def check_file(
@@ -111,12 +117,7 @@ def start_anew(job: ImportJob) -> None:
     """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
-    nothing = dict.fromkeys(
-        ("rows_read", "attempts", "checked", "processed", "created", "updated", "unchanged"), 0
-    )
-    ImportJob.objects.filter(pk=job.pk).update(
-        **nothing, skipped=0, failed=0, total=None, check_round=F("check_round") + 1
-    )
+    ImportJob.objects.filter(pk=job.pk).update(**UNCHECKED, check_round=F("check_round") + 1)
     ImportJob.objects.move(job.pk, Status.CHECKING)
 
 
@@ -185,6 +186,7 @@ def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: l
     """Find out which column is which, and keep that for whoever goes on after us."""
     named = [(0, reader.headers)] if reader.headers else []
     layout = with_suggestions(recognise([*named, *rows], importer), rows, importer)
+    layout = as_told(job, layout, importer)
     found = {"layout": asdict(layout), "opened": asdict(reader.opened)}
     if not _mine(job).filter(rows_read=0).update(**found):
         raise Stopped
