@@ -321,10 +321,12 @@ def test_another_policy_is_another_judgement(alice):
     job = check(make_job(csv_file(PEOPLE), owner=alice, check_first=True))
     assert (counts(job)["skipped"], job.to_update) == (2, 0)
 
+    assert job.progress_percent == 33
+
     ask(signed_in(alice), job, on_duplicate="update")
 
     assert counts(job)["skipped"] == 0
-    assert job.settled_at is None
+    assert (job.progress_percent, job.settled_at) == (0, None)
     check(job)
     assert (job.status, counts(job)["skipped"], job.to_update) == ("READY", 0, 2)
 
@@ -338,6 +340,16 @@ def test_how_the_file_is_read_can_be_changed_one_thing_at_a_time(alice):
     job.refresh_from_db()
     assert job.read_options == {"encoding": "utf-8", "delimiter": ","}
     assert (job.layout, job.opened, job.column_mapping) == (None, None, None)
+
+
+def test_a_file_that_was_read_wrongly_is_read_anew(alice):
+    content = csv_file(PEOPLE).replace(b",", b";")
+    job = check(make_job(content, owner=alice, read_options={"delimiter": ","}))
+    assert job.status == Status.MAPPING
+
+    ask(signed_in(alice), job, delimiter="")
+
+    assert (check(job).status, job.opened["delimiter"]) == (Status.RUNNING, ";")
 
 
 # --- Remembered --------------------------------------------------------------
