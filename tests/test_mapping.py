@@ -390,15 +390,24 @@ def test_a_mapping_that_led_to_no_row_is_not_remembered(alice):
 
 
 def test_what_was_recognised_without_a_person_is_not_remembered(alice):
-    check(make_job(csv_file(PEOPLE), owner=alice))
+    assert check(make_job(csv_file(PEOPLE), owner=alice)).status == Status.RUNNING
     assert not RememberedMapping.objects.exists()
 
 
 def test_what_is_remembered_is_of_no_use_once_the_importer_needs_more(alice):
-    told(odd_job(owner=alice))
+    told(odd_job(headers=HEADERS, owner=alice, check_first=True), email=None)
     RememberedMapping.objects.update(positions={"shipping_mark": 0, "gone": 1})
 
-    assert odd_job([person(3)], owner=alice).status == Status.MAPPING
+    job = odd_job([person(3)], HEADERS, owner=alice)
+
+    assert (job.status, job.layout["remembered"]) == (Status.RUNNING, False)
+
+
+def test_a_field_that_the_importer_has_no_more_is_left_out(alice):
+    job = told(odd_job(owner=alice))
+    RememberedMapping.objects.update(positions={**job.column_mapping, "gone": 1})
+
+    assert "gone" not in odd_job([person(3)], owner=alice).layout["positions"]
 
 
 def test_headers_of_signs_alone_are_told_apart(alice):
