@@ -8,6 +8,7 @@ import pytest
 from customers.models import Customer
 from imports import lifecycle
 from imports.pipeline import applying
+from imports.pipeline.target import _cleared
 from imports.statuses import Status
 from tests.making import apply_all, check, csv_file, make_job, outcomes, run_import
 from tests.parcels import importer
@@ -172,6 +173,13 @@ def test_an_empty_cell_removes_the_old_value_where_that_is_asked_for(ann):
     assert before == [str(ann.pk), "1", "1.50", "2026-01-31", "true", "a note"]
     again = updated(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
     assert again == ("unchanged", values, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "cleared"), [("sent_on", "NULL"), ("note", "''"), ("fragile", None), ("state", None)]
+)
+def test_only_what_may_be_empty_can_be_removed(field, cleared):
+    assert _cleared(Parcel._meta.get_field(field)) == cleared
 
 
 @pytest.mark.parametrize("empty_cells", ["keep", "clear"])
