@@ -53,7 +53,7 @@ OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
         ("damaged_file", workbook("<row r='1'><c")),
         ("damaged_file", workbook(row(1, '<c t="s"><v>5</v></c>'))),
         ("damaged_file", b"PK\x03\x04" + b"nonsense" * 20),
-        ("unknown_encoding", b"name\n\x81\x8d\n"),
+        ("unknown_encoding", b"name\nZo\x81\x8d\n"),
         ("unknown_encoding", b"\xef\xbb\xbfname\n\xff\n"),
         ("unknown_encoding", b"\xff\xfea\0b"),
     ],
