@@ -63,9 +63,9 @@ IMPORT_READER = {
     # Up to this inflated size calamine reads, ten times faster but with the whole sheet
     # in memory; above it openpyxl does, row by row.
     "calamine_bytes": whole("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
-    "rows": 2_000_000,
-    "columns": 200,
-    "cell_length": 32_767,  # Excel's own limit.
+    "rows": whole("IMPORT_READER_ROWS", 2_000_000),  # Blank ones too: they take their time.
+    "columns": whole("IMPORT_READER_COLUMNS", 200),
+    "cell_length": whole("IMPORT_READER_CELL_LENGTH", 32_767),  # Excel's own limit.
 }
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
 IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)

@@ -13,12 +13,13 @@ RATIO_MATTERS_BYTES = 1 << 20
 IS_ENCRYPTED = 0x1
 PIECE_BYTES = 1 << 18
 # Cells that calamine gives otherwise than they show: errors and formulas, which `marked` looks
-# up; and what it reads otherwise than openpyxl: CDATA, dates written as text, prefixed names.
+# up; and what it reads otherwise than openpyxl: dates written as text, CDATA, prefixed names.
 LOOKED_UP = frozenset({b't="e"', b"t='e'", b"</f>"})
-ODD_CELLS = frozenset({b't="d"', b"t='d'", b"<![CDATA[", b":sheetData"})
-MERGED = b"<mergeCell "
+PREFIXED = b":worksheet"
+ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED})
+HEAD_BYTES = 4_096
 DECLARATION = b"<!DOCTYPE"  # No workbook needs one, and entities begin there.
-MARKS = LOOKED_UP | ODD_CELLS | {MERGED, DECLARATION}
+MARKS = LOOKED_UP | ODD - {PREFIXED} | {DECLARATION}
 LONGEST_MARK = max(map(len, MARKS))
 TYPES = "[Content_Types].xml"
 WORKBOOK_TYPES = (
@@ -106,7 +107,7 @@ def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
     size, marks = 0, set()
     for entry in archive.infolist():
         with archive.open(entry) as part:
-            found = set()
+            found = {PREFIXED} if PREFIXED in part.peek(HEAD_BYTES)[:HEAD_BYTES] else set()
             tail = b""
             while piece := part.read(PIECE_BYTES):
                 size += len(piece)

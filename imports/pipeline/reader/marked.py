@@ -16,14 +16,13 @@ from padding import Template, padded, padding
 
 ERROR = re.compile(rb"""\st=["']e["']""")
 FORMULA = re.compile(rb"<f[\s>/]")
-TEXT = re.compile(rb"""\st=["']str["']""")
 NUMBER = re.compile(rb"""\st=["'](?!n["'])""")
+TEXT = re.compile(rb"""\st=["']str["']""")
 STYLE = re.compile(rb"""\ss=["'](\d+)["']""")
-PLACE = re.compile(rb"""(?:^|\s)r=["']([A-Z]{1,3})([0-9]{1,7})["']""")
-CELL = re.compile(rb"<c\s([^>]*[^/>])>(.*?)</c>", re.DOTALL)
+PLACE = re.compile(rb"""\sr=["']([A-Z]{1,3})([0-9]{1,7})["']""")
 VALUE = re.compile(rb"<v(?:\s[^>]*)?>([^<]*)</v>")
 CODE = re.compile(rb"""formatCode=["']([^"']*)""")
-CELL_ENDS = b"</c>"
+CELL_BEGINS, CELL_ENDS = b"<c ", b"</c>"
 PIECE_BYTES = 1 << 18
 
 # Row to column to text; both are counted as a person does and as a list does: 1 and 0.
@@ -77,14 +76,15 @@ def _part_of(archive: zipfile.ZipFile, sheet: int) -> str | None:
 
 
 def _marked_in(archive: zipfile.ZipFile, part: str, paddings: Paddings) -> Marked | None:
+    styles = re.compile(rb"""\ss=["'](?:%s)["']""" % b"|".join(paddings)) if paddings else None
     marked: Marked = {}
     rest = b""
     with archive.open(part) as source:
         while piece := source.read(PIECE_BYTES):
             whole, rest = _whole_cells(rest + piece)
-            if not _collect(whole, paddings, marked):
+            if not _collect(whole, styles, paddings, marked):
                 return None
-    return marked if _collect(rest, paddings, marked) else None
+    return marked if _collect(rest, styles, paddings, marked) else None
 
 
 def _whole_cells(xml: bytes) -> tuple[bytes, bytes]:
@@ -93,32 +93,46 @@ def _whole_cells(xml: bytes) -> tuple[bytes, bytes]:
     return xml[: max(end, 0)], xml[max(end, 0) :]
 
 
-def _collect(xml: bytes, paddings: Paddings, marked: Marked) -> bool:
+def _collect(xml: bytes, styles: re.Pattern | None, paddings: Paddings, marked: Marked) -> bool:
     """Add what some cells show; False where one of them is not plain to see."""
-    marks = len(ERROR.findall(xml)), len(FORMULA.findall(xml))
-    if not any(marks) and not paddings:
-        return True
-    errors = formulas = 0
-    for head, body in CELL.findall(xml):
-        is_error, is_formula = bool(ERROR.search(b" " + head)), bool(FORMULA.search(body))
-        template = _template(head, paddings)
-        if not (is_error or is_formula or template):
-            continue
-        errors, formulas = errors + is_error, formulas + is_formula
-        place, values = PLACE.search(head), VALUE.findall(body)
-        if not place or len(values) > 1 or (is_error and not values):
+    seen = 0
+    for mark in _marks(xml, styles):
+        if mark.start() < seen:
+            continue  # Of the same cell.
+        begin = xml.rfind(CELL_BEGINS, seen, mark.start() + 1)
+        seen = xml.find(CELL_ENDS, begin if begin >= 0 else mark.start())
+        head, _, body = xml[begin:seen].partition(b">")
+        is_inside = 0 <= begin < mark.start() < seen
+        if not is_inside or head.endswith(b"/"):
+            if not STYLE.match(mark[0]):
+                return False
+            seen = mark.end()  # A row of that style, or a cell without a value.
+        elif not _add(head, body, paddings, marked):
             return False
-        text = _shown(head, values[0] if values else b"", is_error, is_formula, template)
-        if text is not None:
-            marked.setdefault(int(place[2]), {})[_column(place[1])] = text
-    return (errors, formulas) == marks
+    return True
 
 
-def _template(head: bytes, paddings: Paddings) -> Template | None:
-    if not paddings or NUMBER.search(b" " + head):
-        return None
-    style = STYLE.search(b" " + head)
-    return paddings.get(style[1]) if style else None
+def _marks(xml: bytes, styles: re.Pattern | None) -> list[re.Match]:
+    """Marks in their order; one pattern for all of them would take thrice as long."""
+    patterns = [styles] if styles else []
+    patterns += [ERROR] if b't="e"' in xml or b"t='e'" in xml else []
+    patterns += [FORMULA] if b"<f" in xml else []
+    return sorted([m for p in patterns for m in p.finditer(xml)], key=re.Match.start)
+
+
+def _add(head: bytes, body: bytes, paddings: Paddings, marked: Marked) -> bool:
+    is_error, is_formula = bool(ERROR.search(head)), bool(FORMULA.search(body))
+    style = None if NUMBER.search(head) else STYLE.search(head)
+    template = paddings.get(style[1]) if style else None
+    if not (is_error or is_formula or template):
+        return False
+    place, values = PLACE.search(head), VALUE.findall(body)
+    if not place or len(values) > 1 or (is_error and not values):
+        return False
+    text = _shown(head, values[0] if values else b"", is_error, is_formula, template)
+    if text is not None:
+        marked.setdefault(int(place[2]), {})[_column(place[1])] = text
+    return True
 
 
 def _shown(
@@ -127,7 +141,7 @@ def _shown(
     """What the cell shows, where calamine says otherwise."""
     if is_error:
         return unescape(value.decode())
-    if is_formula and not value and not TEXT.search(b" " + head):  # Text may well be empty.
+    if is_formula and not value and not TEXT.search(head):  # Text may well be empty.
         return FORMULA_WITHOUT_VALUE
     try:
         return padded(float(value), template) if template else None

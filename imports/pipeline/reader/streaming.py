@@ -20,7 +20,7 @@ from openpyxl.styles.numbers import BUILTIN_FORMATS
 from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
 from sheets import Row, Sheet
 from shown import Numbers
-from xml_pieces import elements, local_name
+from xml_pieces import PIECE_BYTES, elements, local_name
 
 if not openpyxl.DEFUSEDXML:
     raise RuntimeError("openpyxl reads XML without defusedxml: install it")
@@ -30,17 +30,18 @@ SHARED_STRINGS, STYLES = TYPE + "sharedStrings+xml", TYPE + "styles+xml"
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 SPACE = " \t\r\n"
+MERGED = b"mergeCell"  # Twice at least, so that one is not cut in two.
 ROWS, COLUMNS = 1_048_576, 16_384
 
 
-def sheets(file: BufferedReader, *, has_merged: bool) -> list[Sheet]:
+def sheets(file: BufferedReader) -> list[Sheet]:
     """The worksheets."""
     warnings.simplefilter("ignore")  # They quote the file.
     file.seek(0)
     book = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
     book.read_manifest()
     book.read_workbook()
-    parts = _Parts(book, has_merged=has_merged)
+    parts = _Parts(book)
     return [
         Sheet(sheet.name, sheet.state == "visible", partial(parts.rows, relation.target))
         for sheet, relation in book.parser.find_sheets()
@@ -95,9 +96,8 @@ def _character(match: re.Match) -> str:
 class _Parts:
     """The parts of one workbook: its worksheets, their strings and their number formats."""
 
-    def __init__(self, book: ExcelReader, *, has_merged: bool) -> None:
+    def __init__(self, book: ExcelReader) -> None:
         self.archive = book.archive
-        self.has_merged = has_merged
         self.book = book
         self.numbers = Numbers(_number_formats(book), book.wb.epoch)
 
@@ -106,11 +106,18 @@ class _Parts:
         return _shared_strings(self.book)
 
     def rows(self, path: str) -> Iterator[Row]:
-        if not self.has_merged:
-            return self._rows(path)
-        with self.archive.open(path) as source:  # They stand behind the rows.
-            spans = spans_of(_merged(elements(source, "mergeCell")))
-        return filled(self._rows(path), spans)
+        spans = spans_of(self._merged(path))
+        return filled(self._rows(path), spans) if spans else self._rows(path)
+
+    def _merged(self, path: str) -> Iterator[tuple[int, int, int]]:
+        """What is merged is said behind the rows, so it is looked for before they are read."""
+        with self.archive.open(path) as source:
+            if not any(MERGED in piece for piece in iter(partial(source.read, PIECE_BYTES), b"")):
+                return
+        with self.archive.open(path) as source:
+            for element in elements(source, "mergeCell"):
+                left, top, _, bottom = range_boundaries(element.get("ref"))
+                yield top, bottom, left - 1
 
     def _rows(self, path: str) -> Iterator[Row]:
         """What the sheet says about its own size is not asked: rows outside it are rows too."""
@@ -174,12 +181,6 @@ class _Parts:
         if not raw.isascii() or "_" in raw or raw != raw.strip():
             return raw  # A number to Python alone.
         return self.numbers.shown(value, style)
-
-
-def _merged(elements: Iterator[Element]) -> Iterator[tuple[int, int, int]]:
-    for element in elements:
-        left, top, _, bottom = range_boundaries(element.get("ref"))
-        yield top, bottom, left - 1
 
 
 def _place(cell: Element, row: int, column: int) -> tuple[int, int]:

@@ -62,13 +62,14 @@ def _guesses(file: BufferedReader) -> list[str]:
     best = from_bytes(sample, cp_isolation=CANDIDATES, threshold=0.5).best()
     if best is None or (not best.coherence and _is_mostly_latin(sample)):
         return [WESTERN]  # A few accents tell it no language.
+    if str(best) == sample.decode(WESTERN, errors="replace"):
+        return [WESTERN]  # Neighbours share most of their letters.
     return [best.encoding, WESTERN]
 
 
 def _telling_lines(file: BufferedReader) -> bytes:
-    """The first line, which mostly is the header, and those that are not plain ASCII."""
     file.seek(0)
-    sample = file.readline(SAMPLE_BYTES)
+    sample = b""
     while len(sample) < SAMPLE_BYTES and (line := file.readline(SAMPLE_BYTES)):
         if not line.isascii():
             sample += line
@@ -77,7 +78,7 @@ def _telling_lines(file: BufferedReader) -> bytes:
 
 def _is_mostly_latin(sample: bytes) -> bool:
     plain = len(sample) - len(sample.translate(None, ASCII_LETTERS))
-    return plain > len(sample) - len(sample.translate(None, bytes(range(128, 256))))
+    return plain >= len(sample) - len(sample.translate(None, bytes(range(128, 256))))
 
 
 def _decodes(file: BufferedReader, encoding: str) -> bool:

@@ -88,9 +88,9 @@ def _sample_records(sample: str, delimiter: str) -> list[list[str]]:
 
 
 def _find_quote(sample: str, delimiter: str) -> str:
-    """Single quotes where they stand around every cell of every record."""
-    cells = [cell for record in _sample_records(sample, delimiter) for cell in record]
-    quoted = [len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells]
+    """Single quotes where they stand around every cell of every line."""
+    lines = [line for line in sample.splitlines()[:SAMPLE_RECORDS] if line.strip()]
+    quoted = [line[0] == line[-1] == "'" and f"'{delimiter}'" in line for line in lines]
     return "'" if quoted and all(quoted) else '"'
 
 

@@ -10,7 +10,7 @@ from io import BufferedReader
 from xml.etree.ElementTree import ParseError
 
 from answers import Answers, Order, Refused
-from archives import LOOKED_UP, MERGED, ODD_CELLS, Archive
+from archives import LOOKED_UP, ODD, Archive
 from cells import CELL
 from marked import Paddings, marked_cells, paddings
 from merged import filled, spans_of
@@ -21,11 +21,11 @@ OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
 
 def read_workbook(file: BufferedReader, answers: Answers, order: Order, archive: Archive) -> None:
     fits = archive.inflated_bytes <= order.limits["calamine_bytes"]
-    if fits and not archive.marks & ODD_CELLS and _calamine_manages(file, answers, order, archive):
+    if fits and not archive.marks & ODD and _calamine_manages(file, answers, order, archive):
         return
     from streaming import sheets
 
-    answer("xlsx", partial(sheets, file, has_merged=MERGED in archive.marks), answers, order)
+    answer("xlsx", partial(sheets, file), answers, order)
 
 
 def _calamine_manages(
