@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import monotonic
 from typing import NamedTuple
 
 HOP_BY_HOP = {"connection", "transfer-encoding"}
@@ -16,12 +17,13 @@ LOSE_THE_ANSWER = "lost"
 
 
 class Exchange(NamedTuple):
-    """A request, and the status of its answer."""
+    """A request, the status of its answer, and when that came."""
 
     method: str
     path: str
     query: str
     status: int | str
+    at: float
 
 
 class Relay(ThreadingHTTPServer):
@@ -40,9 +42,9 @@ class Relay(ThreadingHTTPServer):
     def address(self):
         return f"http://127.0.0.1:{self.server_port}"
 
-    def statuses(self, ending):
-        """Of the answers to addresses that end so, in order."""
-        return [one.status for one in self.seen if one.path.endswith(ending)]
+    def remember(self, method, target, status):
+        path, _, query = target.partition("?")
+        self.seen.append(Exchange(method, path, query, status, monotonic()))
 
     def cut(self):
         """End every stream that is open."""
@@ -54,15 +56,14 @@ class Relay(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def handle_one(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        path, _, query = self.path.partition("?")
-        trouble = self.server.trouble(self.command, path)
+        trouble = self.server.trouble(self.command, self.path.partition("?")[0])
         if isinstance(trouble, int):
-            self.server.seen.append(Exchange(self.command, path, query, trouble))
+            self.server.remember(self.command, self.path, trouble)
             return self.refuse(trouble)
         site = http.client.HTTPConnection("127.0.0.1", self.server.site_port)
         site.request(self.command, self.path, body, dict(self.headers))
         wire, answer = site.sock, site.getresponse()
-        self.server.seen.append(Exchange(self.command, path, query, trouble or answer.status))
+        self.server.remember(self.command, self.path, trouble or answer.status)
         if trouble is None:
             self.pass_on(answer, wire)
         return site.close()
