@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from imports import progress
 from imports.models import ImportJob
@@ -62,13 +62,8 @@ DROP = """
 
 @pytest.fixture(scope="module")
 def chromium():
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread; what asks the database here is no part of it.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=browsers.find(), args=options)
+    with browsers.launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
@@ -16,7 +17,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.environment import rate
-from imports import authentication, progress
+from imports import progress
 from imports.api.throttles import LoginsFromHere, Reads, Writes
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
@@ -196,7 +197,7 @@ def test_an_unchanged_import_is_304_and_a_precondition_asks_nothing_of_a_reading
     alice, monkeypatch
 ):
     monkeypatch.setattr(progress, "_workers", (-1e9, 0))  # Those of an earlier test are gone.
-    monkeypatch.setattr(authentication, "TICKET_STEP_SECONDS", 10**9)
+    monkeypatch.setattr(settings, "IMPORT_TICKET_SECONDS", 10**9)
     client, job = signed_in(alice), make_job(CONTENT, owner=alice)
     address = f"/api/imports/{job.pk}/"
     tags = [client.get(address)["ETag"] for _ in range(2)]
