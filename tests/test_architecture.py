@@ -66,7 +66,7 @@ LAYERS = """
     customers.api.excel  customers.api.views
     customers.api.urls
     customers.apps
-    config.requests
+    config.requests  config.errors
     config.asgi  config.urls
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}
