@@ -3,7 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
-handler500 = "imports.pages.views.failed"
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.forbidden"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.broken"
 
 urlpatterns = [
     path("", include("imports.pages.urls")),

@@ -37,7 +37,8 @@ LAYERS = """
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.access  imports.preview
+    imports.messages  imports.workers  imports.outcomes  imports.origins  imports.preview
+    imports.access
     imports.authentication
     imports.progress
     imports.actors
@@ -61,13 +62,13 @@ LAYERS = """
     imports.apps
     customers.models
     customers.rules  customers.samples
-    customers.importer  customers.admin
+    customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
-    customers.api.parsers  customers.api.results
-    customers.api.excel
+    customers.api.parsers  customers.api.results  customers.api.serializers
+    customers.api.excel  customers.api.views
     customers.api.urls
     customers.apps
-    config.requests
+    config.requests  config.errors
     config.asgi  config.urls  config.server
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}

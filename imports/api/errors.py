@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from traceback import format_tb
 from typing import Any
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.exceptions import PermissionDenied as Forbidden
 from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
@@ -52,6 +59,18 @@ class OtherUpload(APIException):
 class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+class InvalidHost(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "invalid_host"
+    default_detail = "This site does not answer to that name."
+
+
+class TooManyFields(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "too_many_fields"
+    default_detail = "This request has too many fields. Send only those that are described."
 
 
 class LengthRequired(APIException):
@@ -105,6 +124,12 @@ def as_answer(error: Exception) -> APIException:
         return NotFound("There is nothing at this address that you may see.")
     if isinstance(error, Forbidden):
         return PermissionDenied()
+    if isinstance(error, DisallowedHost):
+        return InvalidHost()
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge("The fields of this request are too large. Send data as a file.")
+    if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
+        return TooManyFields()
     if isinstance(error, UNREADABLE):
         return Malformed()
     if isinstance(error, NO_DATABASE):
