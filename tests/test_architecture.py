@@ -28,7 +28,7 @@ LAYERS = """
     imports.pipeline.transactions
     imports.pipeline.target
     imports.pipeline.reading  imports.pipeline.cleaning
-    imports.pipeline.columns
+    imports.pipeline.columns  imports.pipeline.formulas
     imports.pipeline.checking
     imports.pipeline.staging
     imports.pipeline.settling
@@ -41,7 +41,10 @@ LAYERS = """
     imports.actors
     imports.recovery
     imports.lifecycle  imports.estimates
+    imports.pipeline.rejected  imports.blank_workbook
+    imports.pipeline.reports
     imports.at_once
+    imports.downloads
     imports.live.questions
     imports.live.hub
     imports.live.asking  imports.live.following
@@ -51,9 +54,10 @@ LAYERS = """
     imports.api.pagination  imports.api.throttles
     imports.api.tokens
     imports.api.views
+    imports.api.downloads
     imports.api.urls
     imports.pages.forms
-    imports.pages.views
+    imports.pages.views  imports.pages.downloads
     imports.pages.urls
     imports.checks  imports.admin
     imports.apps

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.cache import cache
+from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 from django.test import Client
@@ -18,7 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from config.environment import rate
 from imports import authentication, progress
 from imports.api.throttles import LoginsFromHere, Reads, Writes
-from imports.models import IdempotencyKey, ImportJob, StoredFile
+from imports.models import IdempotencyKey, ImportJob, ImportRow, StoredFile
 from imports.statuses import Status
 from tests.conftest import signed_in, user
 from tests.making import csv_file, make_job, person
@@ -275,7 +276,7 @@ def test_a_rate_that_cannot_be_read_is_said_so(monkeypatch, value):
 
 ROOT = "auth/customers/excel"
 # Method, address, and the status for: nobody, a forged token, someone else who imports, who
-# may only see, the owner. `{job}` is a READY import of the owner's.
+# may only see, the owner. `{job}` is a READY import of the owner's, one row of it refused.
 ROUTES = {
     ("POST", "auth/token/"): (400, 400, 400, 400, 400),
     ("POST", "auth/token/refresh/"): (400, 400, 400, 400, 400),
@@ -284,12 +285,17 @@ ROUTES = {
     ("GET", "imports/{job}/"): (401, 401, 404, 200, 200),
     ("GET", "imports/{job}/rows/"): (401, 401, 404, 200, 200),
     ("GET", "imports/{job}/problems/"): (401, 401, 404, 200, 200),
+    ("GET", "imports/{job}/file/"): (401, 401, 404, 200, 200),
+    ("GET", "imports/{job}/rejected.xlsx"): (401, 401, 404, 200, 200),
+    ("GET", "imports/{job}/rejected.csv"): (401, 401, 404, 200, 200),
+    ("GET", "imports/template.xlsx?importer=customers"): (401, 401, 200, 403, 200),
     ("POST", "imports/{job}/start/"): (401, 401, 404, 403, 202),
     ("POST", "imports/{job}/cancel/"): (401, 401, 404, 403, 202),
     ("POST", f"{ROOT}/upload/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create-async/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create/"): (401, 401, 400, 403, 400),
     ("GET", f"{ROOT}/bulk-create/status/{{job}}/"): (401, 401, 404, 200, 200),
+    ("GET", f"{ROOT}/template/"): (401, 401, 200, 403, 200),
     ("GET", "anything/else/"): (404, 404, 404, 404, 404),
 }
 
@@ -299,7 +305,10 @@ ROUTES = {
 def test_who_may_ask_what(alice, bob, eve, route, statuses):
     method, address = route
     job = make_moved_job(alice, Status.READY)
-    ImportJob.objects.filter(pk=job.pk).update(total=0)
+    job.file.save("customers.csv", ContentFile(CONTENT), save=True)
+    one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
+    ImportJob.objects.filter(pk=job.pk).update(**one)
+    ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
     tokens = [AccessToken.for_user(person) for person in (bob, eve, alice)]
     callers = [Client(), with_token(f"{tokens[0]}x"), *map(with_token, tokens)]
 
@@ -310,6 +319,7 @@ def test_who_may_ask_what(alice, bob, eve, route, statuses):
 
     assert tuple(response.status_code for response in got) == statuses
     for response in got:
+        response.close()
         if response.status_code >= 400:
             assert response.json().keys() == {"code", "message", "errors"}
 
@@ -319,7 +329,7 @@ def TYPES(address):
 
 
 def test_every_route_is_in_the_table():
-    known = {address.format(job="x") for _, address in ROUTES}
+    known = {urlsplit(address.format(job="x")).path for _, address in ROUTES}
     for pattern in patterns(get_resolver().url_patterns):
         if pattern.startswith("api/") and pattern != "api/":
             assert pattern.removeprefix("api/") in known

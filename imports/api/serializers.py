@@ -26,13 +26,10 @@ POLL_SECONDS = {
 }
 
 
-class UploadSerializer(serializers.Serializer):
-    """What comes with an uploaded file."""
+class ImporterChoice(serializers.Serializer):
+    """What a file holds; where there is one importer, nobody has to say so."""
 
     importer = serializers.CharField(required=False)
-    on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
-    check_first = serializers.BooleanField(default=False)
-    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
         names = [importer.name for importer in registered()]
@@ -43,6 +40,14 @@ class UploadSerializer(serializers.Serializer):
             problem = f"Say what the file holds: {get_text_list(sorted(names), 'or')}."
             raise serializers.ValidationError({"importer": problem}, code)
         return sent
+
+
+class UploadSerializer(ImporterChoice):
+    """What comes with an uploaded file."""
+
+    on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
+    check_first = serializers.BooleanField(default=False)
+    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
 
 
 class ImportJobSerializer(serializers.ModelSerializer):
@@ -60,12 +65,14 @@ class ImportJobSerializer(serializers.ModelSerializer):
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
 
-    def get_urls(self, job: ImportJob) -> dict[str, str]:
+    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
         own = reverse("api:import-detail", args=[job.pk])
-        names = ("events", "rows", "problems", "start", "cancel")
+        names = ("events", "rows", "problems", "file", "start", "cancel")
+        rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)
         return {
             "self": own,
             **{name: f"{own}{name}/" for name in names},
+            **{name: f"{own}{name.replace('_', '.')}" if n else None for name, n in rejected},
             # For a page of another site: its EventSource can send no token.
             "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
             "websocket": f"/ws/imports/{job.pk}/",
