@@ -262,8 +262,8 @@ def test_a_template_keeps_zeros_warns_of_lengths_and_explains(alice):
     assert "024 412 3456" in phone.prompt
     table = [[cell.value for cell in row] for row in notes.iter_rows(min_row=2, max_row=6)]
     assert [row[0] for row in table] == HEADERS
-    assert [row[2] for row in table] == ["yes", "yes", "yes", None, "yes"]
-    assert [row[3] for row in table] == ["yes", None, None, "yes", "yes"]
+    assert [row[2] for row in table] == ["yes", "yes", "yes", "", "yes"]
+    assert [row[3] for row in table] == ["yes", "", "", "yes", "yes"]
     assert table[4][4] == "024 412 3456"
     assert "telephone" in table[4][5]
     assert all(row[6] for row in table)
