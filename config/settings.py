@@ -70,6 +70,9 @@ IMPORT_READER = {
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
 IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)
 
+# Reports of refused rows that a web process builds at the same time.
+IMPORT_REPORTS_AT_ONCE = whole("IMPORT_REPORTS_AT_ONCE", 2)
+
 # Rows staged in one transaction. A first small chunk moves the bar early.
 IMPORT_CHUNK_ROWS = 5_000
 # Rows written in one transaction: as many as this, but a small file is cut into about

@@ -48,6 +48,7 @@ class Column:
     unique: bool = False
     lookup: str | None = None
     example: str = ""
+    note: Any = ""  # What to know before filling it in; a sentence, may be translated lazily.
 
 
 class Importer:

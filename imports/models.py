@@ -245,7 +245,7 @@ class ImportRow(models.Model):
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
     before = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
     errors = models.JSONField(_("errors"), null=True)
-    cells = models.JSONField(_("cells"), null=True)  # As read; refused rows only.
+    cells = models.JSONField(_("cells"), null=True)  # As read, where `cleaned` says less.
 
     class Meta:
         verbose_name = _("row")

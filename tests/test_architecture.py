@@ -29,7 +29,7 @@ LAYERS = """
     imports.pipeline.target
     imports.pipeline.starting
     imports.pipeline.reading  imports.pipeline.cleaning
-    imports.pipeline.columns
+    imports.pipeline.columns  imports.pipeline.formulas
     imports.pipeline.checking
     imports.pipeline.suggesting  imports.pipeline.mapping
     imports.pipeline.staging
@@ -44,7 +44,10 @@ LAYERS = """
     imports.actors
     imports.recovery
     imports.lifecycle  imports.estimates
+    imports.pipeline.rejected  imports.blank_workbook
+    imports.pipeline.reports
     imports.at_once
+    imports.downloads
     imports.live.questions
     imports.live.hub
     imports.live.asking  imports.live.following
@@ -54,9 +57,10 @@ LAYERS = """
     imports.api.pagination  imports.api.throttles
     imports.api.tokens
     imports.api.views
+    imports.api.downloads
     imports.api.urls
     imports.pages.forms
-    imports.pages.views
+    imports.pages.views  imports.pages.downloads
     imports.pages.urls
     imports.checks  imports.admin
     imports.apps

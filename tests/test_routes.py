@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import HttpCommunicator, WebsocketCommunicator
+from django.core.files.base import ContentFile
 from django.db import connections
 from django.test import Client
 from django.urls import URLPattern, get_resolver
@@ -14,7 +15,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from config.asgi import application, django_application
 from customers.models import Customer
 from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
-from imports.models import ImportJob
+from imports.models import ImportJob, ImportRow
 from imports.statuses import Status
 from tests.conftest import signed_in, user
 from tests.making import csv_file, person, run_import
@@ -36,6 +37,10 @@ ROUTES = {
     ("GET", "api/imports/{job}/"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/imports/{job}/rows/"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/imports/{job}/problems/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/file/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/rejected.xlsx"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/rejected.csv"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/template.xlsx"): "401 401 401 400 403 403 403 400 400",
     ("GET", "api/imports/{job}/preview/"): "401 401 401 404 200 200 404 200 200",
     ("PATCH", "api/imports/{job}/"): "401 401 401 404 403 400 404 400 400",
     ("POST", "api/imports/{job}/start/"): "401 401 401 404 403 202 404 202 202",
@@ -46,12 +51,17 @@ ROUTES = {
     ("POST", f"{ROOT}/bulk-create-async/"): "401 401 401 400 403 403 403 400 400",
     ("POST", f"{ROOT}/bulk-create/"): "401 401 401 400 403 403 403 400 400",
     ("GET", f"{ROOT}/bulk-create/status/{{job}}/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", f"{ROOT}/template/"): "401 401 401 200 403 403 403 200 200",
     ("GET", "api/anything/else/"): "404 404 404 404 404 404 404 404 404",
 }
 # Pages know sessions only, so no token makes a difference; 302 leads to the login.
 PAGES = {
     ("GET", ""): "302 302 302 200 200 200 200 200 200",
     ("GET", "imports/{job}/"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/file/"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/rejected.xlsx"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/rejected.csv"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/template.xlsx"): "302 302 302 404 403 403 403 404 404",
     ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
     ("POST", "imports/{job}/cancel/"): "302 302 302 404 404 302 404 302 302",
     ("GET", "accounts/login/"): "200 200 200 302 302 302 302 302 302",
@@ -89,7 +99,10 @@ def filled_in(alice):
 
     def filled(address):
         job = make_moved_job(alice, Status.READY)
-        ImportJob.objects.filter(pk=job.pk).update(total=0)
+        job.file.save("customers.csv", ContentFile(b"a file"), save=True)
+        one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
+        ImportJob.objects.filter(pk=job.pk).update(**one)
+        ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
         return f"/{address.format(job=job.pk, customer=customer.pk)}"
 
     return filled
@@ -108,6 +121,7 @@ def test_who_gets_what_from_the_api(cast, filled_in, route, expected):
 
     assert [response.status_code for response in got] == numbers(expected)
     for response in got:
+        response.close()
         if response.status_code >= 400:
             assert response.json().keys() == {"code", "message", "errors"}
 

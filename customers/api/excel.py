@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
+from imports.api import downloads
 from imports.api.errors import Conflict, TooLarge, Unavailable
 from imports.api.serializers import LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
@@ -103,6 +104,12 @@ class BulkCreateView(ExcelView):
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return queued(job, posted.total)
         return Response(status_of(job))
+
+
+class TemplateView(downloads.TemplateView):
+    """The workbook to fill in."""
+
+    importer = IMPORTER
 
 
 class StatusView(ExcelView):

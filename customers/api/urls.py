@@ -19,6 +19,7 @@ urlpatterns = [
         excel.BulkCreateAsyncView.as_view(),
         name="bulk-create-async",
     ),
+    path(f"{excel_root}/template/", excel.TemplateView.as_view(), name="template"),
     path(f"{excel_root}/bulk-create/", excel.BulkCreateView.as_view(), name="bulk-create"),
     path(
         f"{excel_root}/bulk-create/status/<task_id>/",

@@ -23,7 +23,14 @@ export interface Snapshot {
 export interface Job extends Snapshot {
   /** How long to wait before asking again; null when nothing more happens. */
   poll_after_seconds: number | null;
-  urls: { self: string; stream: string; rows: string; preview: string; start: string };
+  urls: {
+    self: string;
+    stream: string;
+    rows: string;
+    preview: string;
+    start: string;
+    rejected_xlsx: string | null;
+  };
 }
 
 export interface Tokens {
@@ -68,6 +75,12 @@ export class Site {
 
   async get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
     return this.#askUntilAnswered<Answer>(path, signal ? { signal } : {});
+  }
+
+  /** A file, as urls.rejected_xlsx. */
+  async bytes(path: string): Promise<ArrayBuffer> {
+    const response = await this.#answer(path, {});
+    return response.arrayBuffer();
   }
 
   /** With a key it is sent until there is an answer; without, that might do it twice. */
@@ -135,13 +148,17 @@ export class Site {
   }
 
   async #ask<Answer>(path: string, init: RequestInit): Promise<Answer> {
+    return (await (await this.#answer(path, init)).json()) as Answer;
+  }
+
+  async #answer(path: string, init: RequestInit): Promise<Response> {
     let response = await this.#fetch(path, init);
     if (response.status === 401 && this.#tokens) {
       await this.#refresh(this.#tokens.refresh);
       response = await this.#fetch(path, init);
     }
     if (!response.ok) throw await refusal(response);
-    return (await response.json()) as Answer;
+    return response;
   }
 
   async #refresh(refresh: string): Promise<void> {

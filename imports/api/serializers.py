@@ -36,6 +36,23 @@ POLL_SECONDS = {
 }
 
 
+class ImporterChoice(serializers.Serializer):
+    """What a file holds; where there is one importer, nobody has to say so."""
+
+    importer = serializers.CharField(required=False)
+
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        sent = super().validate(sent)
+        names = [importer.name for importer in registered()]
+        if "importer" not in sent and len(names) == 1:
+            sent["importer"] = names[0]
+        if sent.get("importer") not in names:
+            code = "invalid_choice" if "importer" in sent else "required"
+            problem = f"Say what the file holds: {get_text_list(sorted(names), 'or')}."
+            raise serializers.ValidationError({"importer": problem}, code)
+        return sent
+
+
 class ReadOptionsSerializer(serializers.Serializer):
     """How the file is to be read, where a guess would be wrong; what is empty is guessed."""
 
@@ -61,25 +78,13 @@ class ReadOptionsSerializer(serializers.Serializer):
         return sent | {"read_options": {name: said for name, said in options.items() if said}}
 
 
-class UploadSerializer(ReadOptionsSerializer):
+class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
     """What comes with an uploaded file."""
 
-    importer = serializers.CharField(required=False)
     on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
     empty_cells = serializers.ChoiceField(EmptyCells.choices, default=EmptyCells.KEEP)
     check_first = serializers.BooleanField(default=False)
     idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
-
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        sent = super().validate(sent)
-        names = [importer.name for importer in registered()]
-        if "importer" not in sent and len(names) == 1:
-            sent["importer"] = names[0]
-        if sent.get("importer") not in names:
-            code = "invalid_choice" if "importer" in sent else "required"
-            problem = f"Say what the file holds: {get_text_list(sorted(names), 'or')}."
-            raise serializers.ValidationError({"importer": problem}, code)
-        return sent
 
 
 class ChangesSerializer(ReadOptionsSerializer):
@@ -122,12 +127,14 @@ class ImportJobSerializer(serializers.ModelSerializer):
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
 
-    def get_urls(self, job: ImportJob) -> dict[str, str]:
+    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
         own = reverse("api:import-detail", args=[job.pk])
-        names = ("events", "rows", "problems", "preview", "start", "cancel")
+        names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
+        rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)
         return {
             "self": own,
             **{name: f"{own}{name}/" for name in names},
+            **{name: f"{own}{name.replace('_', '.')}" if n else None for name, n in rejected},
             # For a page of another site: its EventSource can send no token.
             "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
             "websocket": f"/ws/imports/{job.pk}/",

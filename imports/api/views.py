@@ -22,6 +22,7 @@ from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPart
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -203,7 +204,7 @@ def behind(row: ImportRow, request: Request) -> str:
     return replace_query_param(request.build_absolute_uri(), "after", row.number)
 
 
-def asked(query: type[RowsQuery], request: Request) -> dict[str, Any]:
+def asked(query: type[Serializer], request: Request) -> dict[str, Any]:
     sent = query(data=request.query_params)
     sent.is_valid(raise_exception=True)
     return sent.validated_data

@@ -24,7 +24,7 @@ class CheckedRow(NamedTuple):
     number: int
     cleaned: list[str | None] | None
     errors: list[RowError] | None = None
-    cells: list[Cell] | None = None
+    cells: list[Cell] | None = None  # As read; of a refused row as they can be stored.
 
 
 class Checker:
@@ -76,7 +76,7 @@ class Checker:
             ]
         if errors:
             return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
-        return CheckedRow(number, values)
+        return CheckedRow(number, values, None, cells)
 
     def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
@@ -94,7 +94,7 @@ def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) 
         row.cleaned[index] = keys[natural]
         return row
     error = _error(column, natural, Invalid("not_found"))
-    return CheckedRow(row.number, None, [error], [storable(value) for value in row.cleaned])
+    return CheckedRow(row.number, None, [error], [storable(cell) for cell in row.cells])
 
 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from django.utils.text import capfirst
+from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.cleaning import clean_of
 from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
 from imports.pipeline.reading import Row
+
+# Begins the header of the column that our reports add; folded away, it names no field.
+REASON_MARK = "\u26a0"
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,21 @@ def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[st
 
 def as_text(cell: Cell) -> str:
     return "" if cell is None or cell == FORMULA_WITHOUT_VALUE else str(cell)
+
+
+def header_of(column: Column, importer: type[Importer]) -> str:
+    """A header that is recognised as this column, whatever the reader's language."""
+    with override("en"):
+        verbose = str(importer.model._meta.get_field(column.field).verbose_name)
+        names = [verbose, column.field, *column.aliases]
+        own, aliases = unshared_names(importer)[column.field]
+    found = next((name for name in names if folded(name) in own | aliases), column.field)
+    return capfirst(found)
+
+
+def reason_positions(headers: Iterable[str]) -> list[int]:
+    """Where a report of ours, uploaded again, says why its rows were refused."""
+    return [index for index, name in enumerate(headers) if name.startswith(REASON_MARK)]
 
 
 def missing(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:

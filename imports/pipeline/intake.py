@@ -20,7 +20,8 @@ from django.db.models.functions import Greatest, Now
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.checking import Checker
-from imports.pipeline.columns import Layout, names_known, recognise
+from imports.pipeline.columns import Layout, names_known, reason_positions, recognise
+from imports.pipeline.formulas import restored
 from imports.pipeline.mapping import as_told
 from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
 from imports.pipeline.settling import settle
@@ -146,7 +147,7 @@ def _check(
                 layout = _recognise(job, importer, reader, chunk.rows)
                 if layout.missing:
                     return _ask_for_columns(job, layout)
-            rows = [row for row in chunk.rows if row[0] > layout.header_row] if layout else []
+            rows = _records(chunk, layout) if layout else []
             checked = Checker(importer, layout.positions).check(rows) if rows else []
             job = stage(job, target, checked, upto=chunk.last_row, fraction=chunk.fraction)
             tell(job)
@@ -154,6 +155,14 @@ def _check(
                 hand_over(job)
                 return None
     return settle(job)
+
+
+def _records(chunk: Chunk, layout: Layout) -> list[Row]:
+    """The rows below the header, each cell as it was before a report of ours made it harmless."""
+    rows = [row for row in chunk.rows if row[0] > layout.header_row]
+    if reason_positions(layout.headers):
+        return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
+    return rows
 
 
 def _growing(reader: Reader) -> Iterator[Chunk]:
