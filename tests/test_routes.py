@@ -138,6 +138,8 @@ def test_who_gets_what_from_the_pages(cast, filled_in, route, expected):
     ]
 
     got = [caller.generic(method, filled_in(address)) for caller in callers]
+    for response in got:
+        response.close()
 
     assert [response.status_code for response in got] == numbers(expected)
 
