@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from customers.api import schema
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
@@ -58,6 +59,7 @@ class UploadView(ExcelView):
 
     parser_classes = (MultiPartParser,)
 
+    @schema.UPLOAD
     def post(self, request: Request) -> Response:
         file = sent_file(request)
         if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
@@ -74,6 +76,7 @@ class BulkCreateAsyncView(ExcelView):
 
     parser_classes = (CustomersParser,)
 
+    @schema.BULK_CREATE_ASYNC
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -87,6 +90,7 @@ class BulkCreateView(ExcelView):
 
     parser_classes = (CustomersParser,)
 
+    @schema.BULK_CREATE
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -108,6 +112,7 @@ class BulkCreateView(ExcelView):
 class StatusView(ExcelView):
     """How far a task is."""
 
+    @schema.STATUS
     def get(self, request: Request, task_id: str) -> Response:
         tasks = access.visible_imports(request.user).filter(importer=IMPORTER)
         job = tasks.filter(pk=as_uuid(task_id)).first()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from django.urls import reverse
 from django.utils.text import get_text_list
@@ -45,10 +45,32 @@ class UploadSerializer(serializers.Serializer):
         return sent
 
 
+class Urls(TypedDict):
+    """Where an import goes on."""
+
+    self: str
+    events: str
+    rows: str
+    problems: str
+    start: str
+    cancel: str
+    stream: str
+    websocket: str
+
+
+class SameFile(TypedDict):
+    """An earlier import of the same bytes."""
+
+    id: str
+    status: str
+    created_at: str
+    url: str
+
+
 class ImportJobSerializer(serializers.ModelSerializer):
     """An import: its snapshot's fields, and what was asked for."""
 
-    owner = serializers.SlugRelatedField("username", read_only=True)
+    owner = serializers.SlugRelatedField("username", read_only=True, help_text="Who uploaded it.")
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
@@ -59,8 +81,9 @@ class ImportJobSerializer(serializers.ModelSerializer):
             *("importer", "on_duplicate", "check_first"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
+        read_only_fields = fields
 
-    def get_urls(self, job: ImportJob) -> dict[str, str]:
+    def get_urls(self, job: ImportJob) -> Urls:
         own = reverse("api:import-detail", args=[job.pk])
         names = ("events", "rows", "problems", "start", "cancel")
         return {
@@ -72,10 +95,10 @@ class ImportJobSerializer(serializers.ModelSerializer):
         }
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
-        """How long a client that polls does well to wait; None where nothing more happens."""
+        """How long a client that polls does well to wait; null: nothing more happens."""
         return None if job.is_final else POLL_SECONDS.get(job.status, 5)
 
-    def get_same_file_as(self, job: ImportJob) -> dict[str, Any] | None:
+    def get_same_file_as(self, job: ImportJob) -> SameFile | None:
         earlier = access.same_file(self.context["user"], job)
         return earlier and {
             "id": str(earlier.pk),
@@ -95,6 +118,7 @@ class ListedJobSerializer(ImportJobSerializer):
 
     class Meta(ImportJobSerializer.Meta):
         fields = tuple(f for f in ImportJobSerializer.Meta.fields if f != "same_file_as")
+        read_only_fields = fields
 
 
 class JobsQuery(serializers.Serializer):

@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from imports.api.docs import DocsView, SchemaView
 from imports.api.tokens import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet, NothingHere
 
@@ -13,6 +14,8 @@ app_name = "api"
 urlpatterns = [
     path("auth/token/", TokenView.as_view(), name="token"),
     path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
     path("", include(router.urls)),
     re_path("", NothingHere.as_view()),
 ]
