@@ -50,6 +50,10 @@ SPECTACULAR_SETTINGS = {
         "TaskStatus": "customers.api.schema.TASK_STATUSES",
     },
     "PREPROCESSING_HOOKS": ["imports.api.streams.with_streams"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "imports.api.describing.require_bodies",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},
 }

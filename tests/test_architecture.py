@@ -69,7 +69,7 @@ LAYERS = """
     customers.api.excel
     customers.api.urls
     customers.apps
-    config.requests
+    config.requests  config.daphne
     config.asgi  config.urls
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}

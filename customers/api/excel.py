@@ -6,6 +6,7 @@ in lists, pages and streams like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,7 @@ from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
 from imports.api.errors import Conflict, TooLarge, Unavailable
-from imports.api.serializers import LONGEST_KEY
+from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
 from imports.models import ImportJob, NotAllowed
 from imports.progress import message
@@ -148,8 +149,8 @@ def job_of(posted: Posted, request: Request, *, ask_worker: bool = True) -> Impo
 
 def sent_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable characters."
+    if len(key) > LONGEST_KEY or not re.search(KEY_PATTERN, key):
+        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable ASCII characters."
         raise ValidationError({"idempotency_key": [message]}, "invalid")
     return key
 

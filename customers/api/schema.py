@@ -135,12 +135,14 @@ BODY = {
                 "type": "object",
                 "properties": {"customers": CUSTOMERS},
                 "required": ["customers"],
+                "not": {"required": ["upload_id"]},
             },
             {
                 "title": "CheckedUpload",
                 "type": "object",
                 "properties": {"upload_id": {"type": "string", "format": "uuid"}},
                 "required": ["upload_id"],
+                "not": {"required": ["customers"]},
             },
         ]
     }
@@ -148,7 +150,7 @@ BODY = {
 FILE = {
     "multipart/form-data": {
         "type": "object",
-        "properties": {"file": {"type": "string", "format": "binary"}},
+        "properties": {"file": {"type": "string", "format": "binary", "minLength": 1}},
         "required": ["file"],
     }
 }

@@ -129,3 +129,12 @@ UNCHANGED = {304: OpenApiResponse(description="Unchanged since the `ETag` you ha
 
 ALWAYS = [RETRY_AFTER, CHALLENGE]
 CONDITIONAL = [IF_NONE_MATCH, ETAG]
+
+
+def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A call that takes a body cannot do without it."""
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+    return result

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework.fields import BooleanField
 
 from imports.api import examples
 from imports.api.describing import (
@@ -19,6 +25,7 @@ from imports.api.describing import (
     sent_header,
 )
 from imports.api.serializers import (
+    KEY_PATTERN,
     LONGEST_KEY,
     ImportJobSerializer,
     JobsQuery,
@@ -30,12 +37,24 @@ from imports.api.shapes import ProblemsSerializer, RowsSerializer, SnapshotSeria
 from imports.importer import registered
 
 TAG = ["imports"]
+SWITCH_WORDS = {
+    word for word in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES if isinstance(word, str)
+}
 IDEMPOTENCY_KEY = sent_header(
     "Idempotency-Key",
     "A name of your own for this upload. Within 24 hours the same key is the same import.",
     maxLength=LONGEST_KEY,
-    pattern="^[ -~]*$",
+    pattern=KEY_PATTERN,
 )
+# Forms send what is not chosen as nothing, and a switch in many words.
+WHEN = {"type": "string", "anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
+SWITCH = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"type": "integer", "enum": [0, 1]},
+        {"type": "string", "enum": ["", *sorted(SWITCH_WORDS)]},
+    ]
+}
 FILE_REFUSALS = {
     "no_file": "no field named file",
     "several_files": "more than one",
@@ -59,8 +78,8 @@ def found(shape: Any, value: Any) -> dict[int, OpenApiResponse]:
 
 def reading(operation_id: str, summary: str, answers: dict[int, Any], **more: Any) -> Any:
     parameters = [*more.pop("parameters", ()), *CONDITIONAL, *ALWAYS]
-    described = {"tags": TAG, "responses": answers, "parameters": parameters}
-    return extend_schema(operation_id=operation_id, summary=summary, **described, **more)
+    described = {"description": "", "tags": TAG, "responses": answers, "parameters": parameters}
+    return extend_schema(operation_id=operation_id, summary=summary, **(described | more))
 
 
 def action(name: str, summary: str) -> Any:
@@ -68,6 +87,7 @@ def action(name: str, summary: str) -> Any:
     return extend_schema(
         operation_id=f"imports_{name}",
         summary=summary,
+        description="",
         tags=TAG,
         request=None,
         parameters=[LOCATION, *ALWAYS],
@@ -86,7 +106,10 @@ IMPORTS = extend_schema_view(
             **found(ListedJobSerializer(many=True), examples.LISTED),
             **refusals(*SIGNED_IN),
         },
-        parameters=[JobsQuery],
+        parameters=[
+            JobsQuery,
+            *(OpenApiParameter(name, WHEN) for name in ("created_after", "created_before")),
+        ],
         description="Pages hold still while new imports come in: follow `next` as it is.",
     ),
     retrieve=reading(
@@ -145,10 +168,14 @@ class UploadOfAFile(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema, direction):
         form = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        file = {"type": "string", "format": "binary", "description": "One file, not empty."}
+        file = {"type": "string", "format": "binary", "minLength": 1}
         del form["properties"]["idempotency_key"]
         names = importer_names()
         form["properties"]["importer"] = {"type": "string", "enum": names}
+        for shape in form["properties"].values():
+            if shape.get("type") == "boolean":
+                del shape["type"]
+                shape |= SWITCH
         form["properties"] = {"file": file, **form["properties"]}
         only_one = ["importer"] if len(names) > 1 else []
         form["required"] = ["file", *only_one]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from django.core.validators import RegexValidator
 from django.urls import reverse
 from django.utils.text import get_text_list
 from rest_framework import serializers
@@ -17,6 +18,8 @@ from imports.progress import plain, snapshot
 from imports.statuses import OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
+KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
+IS_KEY = RegexValidator(KEY_PATTERN, "A key has printable ASCII characters.", "invalid")
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -32,7 +35,9 @@ class UploadSerializer(serializers.Serializer):
     importer = serializers.CharField(required=False)
     on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
     check_first = serializers.BooleanField(default=False)
-    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
+    idempotency_key = serializers.CharField(
+        default="", allow_blank=True, max_length=LONGEST_KEY, validators=[IS_KEY]
+    )
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
         names = [importer.name for importer in registered()]
@@ -125,9 +130,9 @@ class JobsQuery(serializers.Serializer):
     """Which imports a list shows."""
 
     status = serializers.MultipleChoiceField(choices=Status.choices, required=False)
-    importer = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
-    search = serializers.CharField(required=False)
+    importer = serializers.CharField(required=False, allow_blank=True)
+    owner = serializers.CharField(required=False, allow_blank=True)
+    search = serializers.CharField(required=False, allow_blank=True)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
 
@@ -147,7 +152,7 @@ class JobsQuery(serializers.Serializer):
 
 
 class RowsQuery(serializers.Serializer):
-    outcome = serializers.ChoiceField(Outcome.choices, required=False)
+    outcome = serializers.ChoiceField(Outcome.choices, required=False, allow_blank=True)
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
 

@@ -13,13 +13,22 @@ from rest_framework.views import APIView
 from imports.api import examples
 from imports.api.describing import ALWAYS, example, refusal, sent_header
 from imports.authentication import BearerAuthentication
+from imports.statuses import FINAL
 
-EVENTS = {
-    "type": "string",
-    "description": "Each event: `id` is the snapshot's version; `event` is `progress`, or at the "
-    "end `complete`, `failed`, `cancelled` or `undone`; `data` is the snapshot, as JSON.",
-    "contentMediaType": "text/event-stream",
-    "contentSchema": {"$ref": "#/components/schemas/Snapshot"},
+EVENT = {
+    "type": "object",
+    "description": "Each of the events.",
+    "properties": {
+        "id": {"type": "string", "description": "The snapshot's version."},
+        "event": {"enum": ["progress", *(status.lower() for status in sorted(FINAL))]},
+        "data": {
+            "type": "string",
+            "description": "The snapshot, as JSON.",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Snapshot"},
+        },
+        "retry": {"type": "integer", "description": "Milliseconds; before the first event."},
+    },
 }
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
@@ -44,7 +53,7 @@ class TicketInTheAddress(OpenApiAuthenticationExtension):
 
 def stream(operation_id: str, summary: str, text: str, *statuses: int, ends: bool) -> Any:
     shown = examples.event("progress")
-    events = OpenApiResponse(EVENTS, text, [example("progress", f"retry: 3000\n\n{shown}")])
+    events = OpenApiResponse(EVENT, text, [example("progress", f"retry: 3000\n\n{shown}")])
     last_event = sent_header("Last-Event-ID", "The last event's id; browsers send it again.")
     seen = OpenApiResponse(description="You have seen the end: there is no more to come.")
     return extend_schema(
