@@ -46,7 +46,8 @@ def described(operation_id: str, summary: str, request: Any, answer: Any, *shown
         summary=summary,
         tags=["tokens"],
         auth=[],
-        request=request,
+        # A form is taken as well; told so, client generators make three calls of one.
+        request={"application/json": request},
         parameters=ALWAYS,
         responses={
             200: OpenApiResponse(answer, examples=[example("tokens", value)]),
