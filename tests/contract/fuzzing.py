@@ -7,7 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import httpx
 from rest_framework_simplejwt.tokens import AccessToken
+
+from tests.processes import PATIENCE_SECONDS
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # What such a site is started with: nobody is told to come back later, streams are short.
@@ -25,11 +28,14 @@ class Findings(NamedTuple):
 
 def fuzz(address, user, *, examples, seed=1, options=()):
     """Ask with generated requests; `examples` is the most for each call and phase."""
+    # A first answer takes its time: the site is only just starting.
+    httpx.get(f"{address}/api/schema/", timeout=PATIENCE_SECONDS, trust_env=False)
     with TemporaryDirectory() as folder:  # It leaves its notes where it runs.
         command = [
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", str(CONFIGURATION), "run", f"{address}/api/schema/"),
             *("--header", f"Authorization: Bearer {AccessToken.for_user(user)}"),
+            *("--request-timeout", str(PATIENCE_SECONDS)),
             *("--max-examples", str(examples), "--seed", str(seed), "--no-color", *options),
         ]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
