@@ -52,7 +52,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["imports.api.streams.with_streams"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "imports.api.describing.require_bodies",
+        "imports.api.describing.complete_bodies",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},

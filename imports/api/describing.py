@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
+from rest_framework.fields import BooleanField
 
 # Each refusal, its codes, and one of them as it is sent.
 REFUSALS = {
@@ -131,10 +132,35 @@ ALWAYS = [RETRY_AFTER, CHALLENGE]
 CONDITIONAL = [IF_NONE_MATCH, ETAG]
 
 
-def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A call that takes a body cannot do without it."""
-    for methods in result["paths"].values():
-        for operation in methods.values():
-            if "requestBody" in operation:
-                operation["requestBody"]["required"] = True
+# A form says yes and no in many words.
+WORDS = BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES
+SWITCH = [
+    {"type": "boolean"},
+    {"type": "integer", "enum": [0, 1]},
+    {"type": "string", "enum": sorted(word for word in WORDS if isinstance(word, str))},
+]
+NOTHING = {"type": "string", "maxLength": 0}
+
+
+def complete_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A call that takes a body cannot do without it; what a form may leave out may be empty."""
+    calls = [call for methods in result["paths"].values() for call in methods.values()]
+    bodies = [call["requestBody"] for call in calls if "requestBody" in call]
+    for body in bodies:
+        body["required"] = True
+    forms = [body["content"].get("multipart/form-data", {}).get("schema", {}) for body in bodies]
+    for name in {form.get("$ref", "").rpartition("/")[2] for form in forms} - {""}:
+        let_be_empty(result["components"]["schemas"][name])
     return result
+
+
+def let_be_empty(form: dict[str, Any]) -> None:
+    fields = form["properties"]
+    for name in fields.keys() - form.get("required", ()):
+        fields[name] = or_nothing(fields[name])
+
+
+def or_nothing(field: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: field[name] for name in ("default", "description") if name in field}
+    kind = {name: value for name, value in field.items() if name not in kept}
+    return kept | {"anyOf": [*(SWITCH if kind == {"type": "boolean"} else [kind]), NOTHING]}

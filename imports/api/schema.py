@@ -11,7 +11,6 @@ from drf_spectacular.utils import (
     extend_schema,
     extend_schema_view,
 )
-from rest_framework.fields import BooleanField
 
 from imports.api import examples
 from imports.api.describing import (
@@ -37,24 +36,14 @@ from imports.api.shapes import ProblemsSerializer, RowsSerializer, SnapshotSeria
 from imports.importer import registered
 
 TAG = ["imports"]
-SWITCH_WORDS = {
-    word for word in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES if isinstance(word, str)
-}
 IDEMPOTENCY_KEY = sent_header(
     "Idempotency-Key",
     "A name of your own for this upload. Within 24 hours the same key is the same import.",
     maxLength=LONGEST_KEY,
     pattern=KEY_PATTERN,
 )
-# Forms send what is not chosen as nothing, and a switch in many words.
+# A form sends what is not chosen as nothing.
 WHEN = {"type": "string", "anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
-SWITCH = {
-    "anyOf": [
-        {"type": "boolean"},
-        {"type": "integer", "enum": [0, 1]},
-        {"type": "string", "enum": ["", *sorted(SWITCH_WORDS)]},
-    ]
-}
 FILE_REFUSALS = {
     "no_file": "no field named file",
     "several_files": "more than one",
@@ -169,16 +158,11 @@ class UploadOfAFile(OpenApiSerializerExtension):
     def map_serializer(self, auto_schema, direction):
         form = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         file = {"type": "string", "format": "binary", "minLength": 1}
-        del form["properties"]["idempotency_key"]
         names = importer_names()
+        del form["properties"]["idempotency_key"]
         form["properties"]["importer"] = {"type": "string", "enum": names}
-        for shape in form["properties"].values():
-            if shape.get("type") == "boolean":
-                del shape["type"]
-                shape |= SWITCH
         form["properties"] = {"file": file, **form["properties"]}
-        only_one = ["importer"] if len(names) > 1 else []
-        form["required"] = ["file", *only_one]
+        form["required"] = ["file", *(["importer"] if len(names) > 1 else [])]
         return form
 
 
