@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from config.environment import database, duration, env, rate, seconds, switch, whole
+from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -140,6 +141,8 @@ INSTALLED_APPS = [
     "django_dramatiq",
     "corsheaders",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "imports",
     "customers",
 ]
@@ -232,6 +235,7 @@ REST_FRAMEWORK = {
     # Whose word on a client's address is taken: behind a platform's proxy, that proxy's.
     "NUM_PROXIES": whole("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0),
     "EXCEPTION_HANDLER": "imports.api.errors.error_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SIMPLE_JWT = {
     # Long, because scripts written for the earlier system log in once.

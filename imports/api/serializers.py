@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
+from django.core.validators import RegexValidator
 from django.urls import reverse
 from django.utils.text import get_text_list
 from rest_framework import serializers
@@ -27,6 +28,8 @@ READ_FIRST = (
     "Say how the file is to be read first, and which column is which once it is: it may have "
     "other columns then."
 )
+KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
+IS_KEY = RegexValidator(KEY_PATTERN, "A key has printable ASCII characters.", "invalid")
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -84,7 +87,9 @@ class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
     on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
     empty_cells = serializers.ChoiceField(EmptyCells.choices, default=EmptyCells.KEEP)
     check_first = serializers.BooleanField(default=False)
-    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
+    idempotency_key = serializers.CharField(
+        default="", allow_blank=True, max_length=LONGEST_KEY, validators=[IS_KEY]
+    )
 
 
 class ChangesSerializer(ReadOptionsSerializer):
@@ -109,10 +114,36 @@ class ChangesSerializer(ReadOptionsSerializer):
         return sent
 
 
+class Urls(TypedDict):
+    """Where an import goes on."""
+
+    self: str
+    events: str
+    rows: str
+    problems: str
+    preview: str
+    file: str
+    rejected_xlsx: str | None
+    rejected_csv: str | None
+    start: str
+    cancel: str
+    stream: str
+    websocket: str
+
+
+class SameFile(TypedDict):
+    """An earlier import of the same bytes."""
+
+    id: str
+    status: str
+    created_at: str
+    url: str
+
+
 class ImportJobSerializer(serializers.ModelSerializer):
     """An import: its snapshot's fields, and what was asked for."""
 
-    owner = serializers.SlugRelatedField("username", read_only=True)
+    owner = serializers.SlugRelatedField("username", read_only=True, help_text="Who uploaded it.")
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
@@ -126,8 +157,9 @@ class ImportJobSerializer(serializers.ModelSerializer):
             *("read_options", "read_as", "has_header_row", "columns"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
+        read_only_fields = fields
 
-    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
+    def get_urls(self, job: ImportJob) -> Urls:
         own = reverse("api:import-detail", args=[job.pk])
         names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
         rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)
@@ -145,10 +177,10 @@ class ImportJobSerializer(serializers.ModelSerializer):
         return job.layout and columns_as_sent(job.layout, job.importer)
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
-        """How long a client that polls does well to wait; None where nothing more happens."""
+        """How long a client that polls does well to wait; null: nothing more happens."""
         return None if job.is_final else POLL_SECONDS.get(job.status, 5)
 
-    def get_same_file_as(self, job: ImportJob) -> dict[str, Any] | None:
+    def get_same_file_as(self, job: ImportJob) -> SameFile | None:
         earlier = access.same_file(self.context["user"], job)
         return earlier and {
             "id": str(earlier.pk),
@@ -168,15 +200,16 @@ class ListedJobSerializer(ImportJobSerializer):
 
     class Meta(ImportJobSerializer.Meta):
         fields = tuple(f for f in ImportJobSerializer.Meta.fields if f not in ASKED_OF_ONE)
+        read_only_fields = fields
 
 
 class JobsQuery(serializers.Serializer):
     """Which imports a list shows."""
 
     status = serializers.MultipleChoiceField(choices=Status.choices, required=False)
-    importer = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
-    search = serializers.CharField(required=False)
+    importer = serializers.CharField(required=False, allow_blank=True)
+    owner = serializers.CharField(required=False, allow_blank=True)
+    search = serializers.CharField(required=False, allow_blank=True)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
 
@@ -196,7 +229,7 @@ class JobsQuery(serializers.Serializer):
 
 
 class RowsQuery(serializers.Serializer):
-    outcome = serializers.ChoiceField(Outcome.choices, required=False)
+    outcome = serializers.ChoiceField(Outcome.choices, required=False, allow_blank=True)
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
 

@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
+from imports.api.docs import DocsView, SchemaView
 from imports.api.tokens import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet, NothingHere
 
@@ -14,6 +15,8 @@ app_name = "api"
 urlpatterns = [
     path("auth/token/", TokenView.as_view(), name="token"),
     path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),
     path("imports/<uuid:pk>/file/", downloads.OriginalView.as_view(), name="import-file"),
     path(

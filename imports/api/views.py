@@ -28,6 +28,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from imports import access, lifecycle, outcomes, preview, progress
+from imports.api import schema
 from imports.api.errors import LengthRequired, TooLarge
 from imports.api.serializers import (
     ChangesSerializer,
@@ -62,6 +63,7 @@ def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
+@schema.IMPORTS
 # Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
 # is answered with 304.
 @method_decorator(
