@@ -108,6 +108,7 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"on_duplicate": "maybe"}, "on_duplicate", "invalid_choice"),
         ({"check_first": "perhaps"}, "check_first", "invalid"),
         ({"key": "k" * 256}, "idempotency_key", "max_length"),
+        ({"key": "clé"}, "idempotency_key", "invalid"),
         ({"key": "a\0b"}, "idempotency_key", "null_characters_not_allowed"),
     ],
 )
