@@ -18,7 +18,7 @@ FEWEST = 2_000
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.contract")
-    parser.add_argument("--examples", type=int, default=60, help="of each call and phase (60)")
+    parser.add_argument("--examples", type=int, default=120, help="of each call and phase (120)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     began = time.monotonic()

@@ -133,6 +133,7 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"delimiter": "\n"}, "delimiter", "invalid"),
         ({"sheet": "s" * 256}, "sheet", "max_length"),
         ({"key": "k" * 256}, "idempotency_key", "max_length"),
+        ({"key": "clé"}, "idempotency_key", "invalid"),
         ({"key": "a\0b"}, "idempotency_key", "null_characters_not_allowed"),
     ],
 )

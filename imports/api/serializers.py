@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from django.core.validators import RegexValidator
 from django.urls import reverse
 from django.utils.text import get_text_list
 from rest_framework import serializers
@@ -29,7 +29,6 @@ READ_FIRST = (
     "other columns then."
 )
 KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
-IS_KEY = RegexValidator(KEY_PATTERN, "A key has printable ASCII characters.", "invalid")
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -87,9 +86,12 @@ class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
     on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
     empty_cells = serializers.ChoiceField(EmptyCells.choices, default=EmptyCells.KEEP)
     check_first = serializers.BooleanField(default=False)
-    idempotency_key = serializers.CharField(
-        default="", allow_blank=True, max_length=LONGEST_KEY, validators=[IS_KEY]
-    )
+    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
+
+    def validate_idempotency_key(self, key: str) -> str:
+        if not re.search(KEY_PATTERN, key):
+            raise serializers.ValidationError("A key has printable ASCII characters.", "invalid")
+        return key
 
 
 class ChangesSerializer(ReadOptionsSerializer):
