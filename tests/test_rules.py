@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from customers import cells, rules
+from customers.importer import Customers
 from customers.models import Customer
 from imports.importer import Invalid
 
@@ -265,3 +268,25 @@ def test_letters_of_plain_names_never_combine():
 @given(cell=st.text("aZß09#-' \u00ad\u00a0\u0301éŉǰɔẹ!/N", max_size=12))
 def test_ordinary_text_is_judged_as_all_text(rule, cell):
     assert outcome(rule, cell) == outcome(lambda text: long_way(rule, text), cell)
+
+
+# --- The page ----------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "values.md"
+CLEAN = {column.field: column.clean for column in Customers.columns}
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "result"),
+    re.findall(r"^\| (\w+) \| `(.*)` \| `(.*)` \|$", PAGE.read_text(), re.MULTILINE),
+)
+def test_the_page_on_values_is_true(field, cell, result):
+    found = outcome(CLEAN[field], cell)
+    assert (found[0] if isinstance(found, tuple) else found) == result
+
+
+def test_the_page_on_values_names_every_refusal_of_a_phone_or_an_address():
+    general = {"too_long", "forbidden_character", "not_text", "phone_of_wrong_length"}
+    assert set(re.findall(r"`(\w+)` \|$", PAGE.read_text(), re.MULTILINE)) >= (
+        rules.MESSAGES.keys() - general
+    )
