@@ -166,13 +166,10 @@ def in_letters(address: str) -> str:
     if "xn--" not in host:
         return address
     try:
-        domain = idna.decode(host)
-        is_same = idna.encode(domain).decode() == host
-    except idna.IDNAError:
+        spelled = f"{user}{at}{idna.decode(host)}"
+    except idna.IDNAError:  # No domain by today's rules, but an address all the same.
         return address
-    spelled = f"{user}{at}{domain}"
-    is_settled = spelled == normalize("NFC", spelled.lower())
-    return spelled if is_same and is_settled and is_address(spelled) else address
+    return spelled if is_address(spelled) else address
 
 
 def wrong_with_address(address: str) -> str:
