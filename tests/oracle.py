@@ -21,6 +21,7 @@ class Table:
 
     def __init__(self, records):
         self.records = dict(enumerate(map(dict, records)))
+        self.next_name = len(self.records)  # Never one that a deleted record has had.
 
     def holders(self, row):
         """Who holds which key of the row, in the order of the keys."""
@@ -32,7 +33,9 @@ class Table:
         ]
 
     def add(self, row):
-        self.records[max(self.records, default=-1) + 1] = dict(row)
+        name, self.next_name = self.next_name, self.next_name + 1
+        self.records[name] = dict(row)
+        return name
 
     def rows(self):
         return sorted(map(values, self.records.values()), key=str)

@@ -98,8 +98,7 @@ class Case:
             del records[name]
             Customer.objects.filter(pk=name + PK).delete()
         for row in self.strangers(dice.choice([1, 5, 10])):
-            self.table.add(row)
-            Customer.objects.create(pk=max(records) + PK, **row)
+            Customer.objects.create(pk=self.table.add(row) + PK, **row)
         for name in dice.sample(sorted(records), len(records) // 4):
             records[name]["first_name"] = "Edited"
             Customer.objects.filter(pk=name + PK).update(first_name="Edited")
