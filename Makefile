@@ -1,4 +1,5 @@
-# What one types here; `make help` lists it. PORT and ARGS go with demo and run, ARGS with test.
+# What one types here; `make help` lists it. PORT and ARGS go with demo and run, ARGS with test
+# and migrations.
 
 PORT ?= 8000
 ARGS ?=
@@ -16,10 +17,10 @@ TYPESCRIPT := docs/examples/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint sample check clean
+.PHONY: help demo run test lint sample migrations check clean
 
 help: ## Print this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/runtime ## Start everything, import 7,000 customers, serve (ARGS=--exit: stop then)
 	@exec $(PYTHON) -m config.embedded demo $(ARGS)
@@ -38,6 +39,9 @@ lint: .venv/development ## Style and format
 
 sample: .venv/runtime ## Write a workbook to try: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
+
+migrations: .venv/runtime ## Write the migrations of changed models (ARGS=app: its first)
+	@PYTHONWARNINGS=ignore::RuntimeWarning $(MANAGE) makemigrations $(ARGS)
 
 check: .venv/runtime ## Say what is wrong with the settings and the importers
 	@$(MANAGE) check

@@ -6,6 +6,7 @@ and logs get the English.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,22 +77,47 @@ OF_A_JOB = {
     "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
 }
 OF_A_ROW = {
-    "required": _("This must not be empty."),
-    "invalid": _("This value cannot be read."),
-    "invalid_choice": _("This is none of the values allowed here."),
-    "not_found": _("There is no record of this name."),
-    "forbidden_character": _("It holds a character that cannot be stored. Type it again."),
+    "required": _("This must not be empty. Fill it in, or delete the row."),
+    "invalid": _("This value cannot be read. Type it the way the column's other rows have it."),
+    "invalid_number": _("This is not a number. Write it like 12 or 12.50, without a unit."),
+    "invalid_whole_number": _("This is not a whole number. Write it like 12."),
+    "invalid_date": _("This is not a date. Write it like 2026-01-31."),
+    "invalid_time": _("This is not a time of day. Write it like 14:30."),
+    "invalid_moment": _("This is not a date with its time. Write it like 2026-01-31 14:30."),
+    "invalid_yes_or_no": _("This is neither yes nor no. Write TRUE or FALSE."),
+    "invalid_choice": _("This is none of the values allowed here. Write one of: %(choices)s."),
+    "too_long": _("This is too long. Shorten it to at most %(limit)s characters."),
+    "too_small": _("This is too small. It must be at least %(limit)s."),
+    "too_large": _("This is too large. It must be at most %(limit)s."),
+    "not_found": _(
+        "There is no record of this name. Check how it is written, or create that record first."
+    ),
+    "forbidden_character": _("It holds a character that cannot be stored. Type it again by hand."),
     "formula_without_value": _(
         "This cell holds a formula without its result. Open the file in your spreadsheet program "
         "and save it, or type the value itself."
     ),
-    "rule_failed": _("This value could not be checked."),
-    "repeats_row": _("It repeats row %(row)s of the same file."),
-    "exists": _("It exists already."),
-    "matches_several": _("Its values belong to %(count)s different existing records."),
+    "rule_failed": _(
+        "This value could not be checked (%(error)s). Tell whoever looks after this site."
+    ),
+    "repeats_row": _(
+        "It repeats row %(row)s of the same file. Keep one of the two, or correct what they share."
+    ),
+    "exists": _(
+        "It exists already. Delete the row, or correct this value if it is somebody else's."
+    ),
+    "matches_several": _(
+        "Its values belong to %(count)s different existing records. Look these up, and correct "
+        "the value that is somebody else's."
+    ),
     "gone": _("The record it matched has been deleted meanwhile. Import the row again."),
-    "refused_by_database": _("The database refused this row (%(sqlstate)s)."),
-    "crashed_worker": _("Writing this row failed again and again. Check its values."),
+    "refused_by_database": _(
+        "The database refused this row (%(sqlstate)s). Compare its values with a row that was "
+        "accepted."
+    ),
+    "crashed_worker": _(
+        "Writing this row failed again and again. Check its values, then import it alone."
+    ),
 }
 # What is wrong with a person's word on the columns.
 OF_A_MAPPING = {
@@ -130,4 +156,6 @@ def _fill(words: Any, params: Mapping[str, Any] | None) -> str:
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in (params or {}).items()
     }
-    return str(words) % shown if shown else str(words)
+    text = str(words)
+    # A parameter that is not there, in an error of an older release, must not cost the page.
+    return text % defaultdict(lambda: "…", shown) if "%(" in text else text

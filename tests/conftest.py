@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from hypothesis import HealthCheck, settings
+
+# Of each property so many examples, the same in every run; with EXAMPLES=5000 so many new ones.
+EXAMPLES = os.environ.get("EXAMPLES")
+settings.register_profile(
+    "tests",
+    max_examples=int(EXAMPLES or 100),
+    derandomize=EXAMPLES is None,
+    database=None,
+    deadline=None,  # A busy machine is no failure.
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 
 def pytest_configure(config):

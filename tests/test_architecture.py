@@ -67,7 +67,9 @@ LAYERS = """
     imports.checks  imports.admin
     imports.apps
     customers.models
-    customers.rules  customers.samples
+    customers.cells  customers.samples
+    customers.phones
+    customers.rules
     customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
     customers.api.parsers  customers.api.results  customers.api.serializers
@@ -93,7 +95,7 @@ STRANGERS = [
     ("imports.api", "imports.live imports.pages imports.admin channels"),
     ("imports.pages", "imports.live imports.api imports.admin channels rest_framework"),
     ("imports.admin", "imports.live imports.api imports.pages channels rest_framework"),
-    ("customers.rules", "django.db imports.models"),
+    *((f"customers.{name}", "django.db imports.models") for name in ("cells", "phones", "rules")),
 ]
 
 

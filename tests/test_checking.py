@@ -63,7 +63,7 @@ def test_a_required_cell_must_not_be_empty():
 def test_every_problem_of_a_row_is_told():
     (row,) = check([7, "many"])
 
-    assert codes(row) == [("note", "not_text"), ("number", "invalid")]
+    assert codes(row) == [("note", "not_text"), ("number", "invalid_whole_number")]
     assert row.cells == [7, "many"]
 
 

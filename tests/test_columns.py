@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from django.db.models import CharField
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from customers.importer import Customers as OurCustomers
 from imports.importer import Column, Importer, Invalid
-from imports.pipeline.columns import Layout, recognise
+from imports.pipeline.columns import Layout, folded, match, names_of, recognise, unshared_names
 
 
 def phone(cell):
@@ -132,3 +137,67 @@ def test_no_record_is_taken_for_a_title():
 
     assert recognise([(1, record), (2, header)], Customers).header_row == 0
     assert recognise([(1, ["A1", "Doe"]), (2, header), (3, record)], Customers).header_row == 2
+
+
+# --- Any headers at all ------------------------------------------------------
+
+NAMES = {  # What each field of customers may be called, as a file may write it.
+    column.field: sorted(
+        {
+            column.field,
+            str(OurCustomers.model._meta.get_field(column.field).verbose_name),
+            *column.aliases,
+        }
+    )
+    for column in OurCustomers.columns
+}
+KNOWN = set[str].union(*(own | aliases for own, aliases in unshared_names(OurCustomers).values()))
+NOISE = st.text(" \u00a0\n_-.:*/()'\"#\u200b\u0301\u0308", max_size=3)
+STRANGERS = st.one_of(st.none(), st.integers(), st.booleans(), st.text(max_size=30)).filter(
+    lambda cell: folded(str(cell or "")) not in KNOWN
+)
+
+
+@st.composite
+def respelled(draw, name):
+    """The name with other case, accents and whatever is no letter between its letters."""
+    recased = draw(st.sampled_from([str.upper, str.lower, str.title, str.swapcase, str]))
+    form = draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+    letters = unicodedata.normalize(form, recased(name))
+    place = draw(st.integers(0, len(letters)))
+    return draw(NOISE) + letters[:place] + draw(NOISE) + letters[place:] + draw(NOISE)
+
+
+@st.composite
+def headers(draw):
+    """A file's headers, and where each field stands among them."""
+    fields = draw(st.lists(st.sampled_from(sorted(NAMES)), unique=True))
+    cells = [(field, draw(respelled(draw(st.sampled_from(NAMES[field]))))) for field in fields]
+    cells += [(None, draw(STRANGERS)) for _ in range(draw(st.integers(0, 4)))]
+    cells = draw(st.permutations(cells))
+    places = {field: place for place, (field, _) in enumerate(cells) if field}
+    return [cell for _, cell in cells], places
+
+
+@given(headers())
+def test_known_headers_are_found_however_they_are_written(drawn):
+    cells, places = drawn
+    assert match(cells, OurCustomers) == places
+
+
+@given(st.lists(STRANGERS, max_size=8))
+def test_unknown_headers_are_no_fields(cells):
+    assert match(cells, OurCustomers) == {}
+
+
+@given(st.data())
+def test_two_different_aliases_of_a_field_are_not_guessed_between(drawn):
+    column = drawn.draw(st.sampled_from(OurCustomers.columns))
+    own, _ = names_of(column, OurCustomers)
+    pair = drawn.draw(st.lists(st.sampled_from(sorted(column.aliases)), min_size=2, max_size=2))
+    assume(len(set(map(folded, pair)) - own) == 2)
+    cells = [drawn.draw(respelled(name)) for name in pair]
+
+    assert match(cells, OurCustomers) == {}
+    named = [*cells, drawn.draw(respelled(column.field))]
+    assert match(named, OurCustomers) == {column.field: 2}

@@ -90,10 +90,10 @@ def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
 
     assert errors(job) == {
         2: [
-            ("number", "invalid"),
-            ("weight", "invalid"),
-            ("sent_on", "invalid"),
-            ("fragile", "invalid"),
+            ("number", "invalid_whole_number"),
+            ("weight", "invalid_number"),
+            ("sent_on", "invalid_date"),
+            ("fragile", "invalid_yes_or_no"),
         ]
     }
 

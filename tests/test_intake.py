@@ -226,7 +226,7 @@ def test_all_problems_of_a_row_are_kept_with_its_cells():
     row = job.rows.get()
     assert [(e["column"], e["code"]) for e in row.errors] == [
         ("shipping_mark", "required"),
-        ("email", "invalid_email"),
+        ("email", "email_without_at"),
         ("phone", "invalid_phone"),
     ]
     assert row.cells[4] == "none"

@@ -341,7 +341,9 @@ def test_refused_rows_are_listed_with_column_value_and_reason(alice):
     _, html = page(signed_in(alice), job)
 
     text = text_of(html)
-    assert "3 Last name empty This must not be empty. Phone 12 This is not a phone" in text
+    assert (
+        "3 Last name empty This must not be empty. Fill it in, or delete the row. Phone 12" in text
+    )
     assert "4 Shipping mark MARK 1 It repeats row 2 of the same file." in text
     assert job.failed == 2
 

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from functools import cache
 
 from django.core.exceptions import ValidationError
-from django.db.models import BooleanField, Field
+from django.db.models import (
+    BooleanField,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    Field,
+    FloatField,
+    IntegerField,
+    TimeField,
+)
 
 from imports.importer import Cell, Column, Importer, Invalid
 
@@ -15,6 +24,18 @@ Clean = Callable[[Cell], str | None]
 
 # PostgreSQL's text holds neither; JSON from a hostile file may.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+# What a value of this type is called where it is refused; a DateTimeField is a DateField too.
+CODES: dict[type[Field], str] = {
+    BooleanField: "invalid_yes_or_no",
+    DateTimeField: "invalid_moment",
+    DateField: "invalid_date",
+    TimeField: "invalid_time",
+    IntegerField: "invalid_whole_number",
+    DecimalField: "invalid_number",
+    FloatField: "invalid_number",
+}
+LIMITS = {"max_length": "too_long", "min_value": "too_small", "max_value": "too_large"}
 
 
 @cache
@@ -40,10 +61,24 @@ def _rule_of_field(field: Field) -> Clean:
         try:
             value = field.to_python(text)
             field.run_validators(value)
-        except (ValidationError, OverflowError) as error:
-            raise Invalid("invalid", type=field.get_internal_type()) from error
+        except OverflowError:
+            raise Invalid(_code_of(field)) from None
+        except ValidationError as error:
+            raise _refusal(field, error) from None  # Its words quote the value.
         if field.choices and value not in dict(field.flatchoices):
-            raise Invalid("invalid_choice")
+            raise Invalid("invalid_choice", choices=", ".join(map(str, dict(field.flatchoices))))
         return str(value)
 
     return clean
+
+
+def _refusal(field: Field, error: ValidationError) -> Invalid:
+    """A validator's limit where it is one, else what the field's type asks for."""
+    first = error.error_list[0]
+    if first.code in LIMITS:
+        return Invalid(LIMITS[first.code], limit=first.params["limit_value"])
+    return Invalid(_code_of(field))
+
+
+def _code_of(field: Field) -> str:
+    return next((code for kind, code in CODES.items() if isinstance(field, kind)), "invalid")

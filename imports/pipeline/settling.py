@@ -95,7 +95,10 @@ UPDATE imports_importrow r
  WHERE r.job_id = %(job)s AND r.number = s.number
    AND NOT EXISTS (SELECT FROM kept WHERE kept.number = s.number)
 """
-FIRST_WITH_KEY = "SELECT {slot} AS slot, kept.number FROM kept WHERE kept.k{slot} = s.k{slot}"
+FIRST_WITH_KEY = """
+SELECT {slot} AS slot, kept.number FROM kept
+ WHERE kept.k{slot} = s.k{slot} AND kept.number < s.number  -- It repeats no later row.
+"""
 # Batches hold only rows that still need writing; their numbers may have gaps.
 PLAN = """
 INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, deaths, worker)

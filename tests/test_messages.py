@@ -1,0 +1,63 @@
+"""Words for codes: each error of a row says what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    FloatField,
+    IntegerField,
+    TimeField,
+)
+
+from customers.rules import MESSAGES
+from imports import messages
+from imports.importer import Invalid
+from imports.pipeline.cleaning import _rule_of_field
+
+ADVICE = re.compile(
+    r"\b(Write|Type|Fill|Put|Keep|Delete|Check|Correct|Compare|Shorten|Remove|Format|Look|Import"
+    r"|Tell|It must)\b"
+)
+
+
+@pytest.mark.parametrize(("code", "words"), sorted((MESSAGES | messages.OF_A_ROW).items()))
+def test_every_error_of_a_row_is_advice(code, words):
+    assert ADVICE.search(str(words)), code
+    assert str(words).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "message"),
+    [
+        (IntegerField(), "1.5", "This is not a whole number. Write it like 12."),
+        (IntegerField(validators=[MinValueValidator(1)]), 0, "It must be at least 1."),
+        (FloatField(validators=[MaxValueValidator(9)]), 10, "It must be at most 9."),
+        (DecimalField(max_digits=4, decimal_places=2), "1.234", "Write it like 12 or 12.50"),
+        (DateField(), "31st", "This is not a date. Write it like 2026-01-31."),
+        (DateTimeField(), "noon", "Write it like 2026-01-31 14:30."),
+        (TimeField(), "noon", "Write it like 14:30."),
+        (BooleanField(), "perhaps", "Write TRUE or FALSE."),
+        (CharField(max_length=3), "abcd", "Shorten it to at most 3 characters."),
+        (CharField(choices=[("a", "A"), ("b", "B")]), "c", "Write one of: a, b."),
+    ],
+)
+def test_a_value_its_field_refuses_is_told_what_the_field_takes(field, cell, message):
+    field.set_attributes_from_name("value")
+    with pytest.raises(Invalid) as refused:
+        _rule_of_field(field)(cell)
+
+    error = {"code": refused.value.code, "params": refused.value.params}
+    assert message in messages.of_row(error, "customers")
+
+
+def test_an_error_without_the_parameters_of_its_words_is_shown_all_the_same():
+    assert "row …" in messages.of_row({"code": "repeats_row", "params": {}}, "customers")
+    assert messages.of_row({"code": "strange", "params": {"row": 1}}, "customers") == "strange"
