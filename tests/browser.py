@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import connections
 from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -32,6 +33,7 @@ def launched():
         browser = playwright.chromium.launch(executable_path=find(), args=options)
         yield browser
         browser.close()
+        connections.close_all()  # A loop has connections of its own.
 
 
 def install():

@@ -33,7 +33,7 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.site_port = site_port
         self.seen: list[Exchange] = []
-        self.streams: list[socket.socket] = []
+        self.wires: list[socket.socket] = []  # To the site, with answers on them.
         # What happens to a request: nothing (None), its answer is lost, or it is this status.
         self.trouble: Callable[[str, str], int | str | None] = lambda method, path: None
         self.said_before_streams = b""  # What a confused cache puts before a stream.
@@ -47,13 +47,15 @@ class Relay(ThreadingHTTPServer):
         self.seen.append(Exchange(method, path, query, status, monotonic()))
 
     def cut(self):
-        """End every stream that is open."""
-        while self.streams:
-            with suppress(OSError):  # It has ended by itself.
-                self.streams.pop().shutdown(socket.SHUT_RDWR)
+        """Break off every answer that has not ended."""
+        while self.wires:
+            with suppress(OSError):  # It has ended.
+                self.wires.pop().shutdown(socket.SHUT_RDWR)
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # So that a program can tell a cut from an end.
+
     def handle_one(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         trouble = self.server.trouble(self.command, self.path.partition("?")[0])
@@ -63,9 +65,11 @@ class Handler(BaseHTTPRequestHandler):
         site = http.client.HTTPConnection("127.0.0.1", self.server.site_port)
         site.request(self.command, self.path, body, dict(self.headers))
         wire, answer = site.sock, site.getresponse()
+        self.server.wires.append(wire)
         self.server.remember(self.command, self.path, trouble or answer.status)
         if trouble is None:
-            self.pass_on(answer, wire)
+            self.pass_on(answer)
+        self.close_connection = True
         return site.close()
 
     do_GET = do_POST = do_OPTIONS = handle_one
@@ -73,20 +77,32 @@ class Handler(BaseHTTPRequestHandler):
     def refuse(self, status):
         self.send_response(status)
         self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def pass_on(self, answer, wire):
+    def pass_on(self, answer):
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
+        self.send_header("Connection", "close")
+        is_stream = answer.headers.get_content_type() == "text/event-stream"
+        if is_stream:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        if answer.headers.get_content_type() == "text/event-stream":
-            self.wfile.write(self.server.said_before_streams)
-            self.server.streams.append(wire)
         with suppress(OSError, http.client.HTTPException, ValueError):  # Cut, or nobody reads.
-            while part := answer.read1():
-                self.wfile.write(part)
+            if is_stream:
+                self.pass_on_stream(answer)
+            else:
+                self.wfile.write(answer.read())
+
+    def pass_on_stream(self, answer):
+        """In chunks: a cut stream lacks the empty one at the end."""
+        part = self.server.said_before_streams or answer.read1()
+        while part:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+            part = answer.read1()
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_):
         pass
