@@ -11,8 +11,10 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
 
 from config.environment import database, duration, env, rate, seconds, switch, whole
+from config.policy import CONTENT_SECURITY_POLICY  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -134,12 +136,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_dramatiq",
     "corsheaders",
+    "csp",
     "rest_framework",
     "imports",
     "customers",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -176,6 +180,8 @@ LOGOUT_REDIRECT_URL = reverse_lazy("login")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]  # Those that are whole.
+LOCALE_PATHS = [BASE_DIR / "locale"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

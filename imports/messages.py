@@ -58,6 +58,11 @@ OF_A_ROW = {
     "refused_by_database": _("The database refused this row (%(sqlstate)s)."),
     "crashed_worker": _("Writing this row failed again and again. Check its values."),
 }
+# Where one row's sentence names what is true of that row alone.
+OF_A_CAUSE = {
+    "repeats_row": _("It repeats an earlier row of the same file."),
+    "matches_several": _("Its values belong to several existing records."),
+}
 
 
 def of_job(code: str, params: Mapping[str, Any] | None) -> str:
@@ -68,6 +73,12 @@ def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
     words = {**OF_A_ROW, **shown_importer(importer).messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def of_cause(error: Mapping[str, Any], importer: str) -> str:
+    """The sentence for all rows refused for what refused this one."""
+    words = OF_A_CAUSE.get(error["code"])
+    return str(words) if words else of_row(error, importer)
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -8,8 +8,11 @@ from imports.pages import views
 urlpatterns = [
     path("", views.imports, name="imports"),
     path("imports/<uuid:pk>/", views.show, name="import"),
+    path("imports/<uuid:pk>/chart/", views.chart, name="import-chart"),
+    path("imports/<uuid:pk>/rows/", views.rows, name="import-rows"),
     path("imports/<uuid:pk>/start/", views.start, name="import-start"),
     path("imports/<uuid:pk>/cancel/", views.cancel, name="import-cancel"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/password/", views.ChangePassword.as_view(), name="password"),
 ]
