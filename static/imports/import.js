@@ -35,7 +35,7 @@ function take(snapshot) {
 
 async function ask() {
   const response = await fetch(section.dataset.statusUrl);
-  if ([401, 403, 404].includes(response.status)) location.reload(); // Signed out.
+  if ([401, 403, 404].includes(response.status)) location.reload();
   if (response.ok) take(await response.json());
 }
 
