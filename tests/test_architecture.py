@@ -23,19 +23,21 @@ LAYERS = """
     config.embedded.supervisor  config.embedded.demo
     config.embedded.__main__
     imports.statuses  imports.importer
-    imports.moves  imports.storage
+    imports.moves  imports.storage  imports.remembered
     imports.models
     imports.pipeline.transactions
     imports.pipeline.target
+    imports.pipeline.starting
     imports.pipeline.reading  imports.pipeline.cleaning
     imports.pipeline.columns
     imports.pipeline.checking
+    imports.pipeline.suggesting  imports.pipeline.mapping
     imports.pipeline.staging
     imports.pipeline.settling
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.access
+    imports.messages  imports.workers  imports.outcomes  imports.access  imports.preview
     imports.authentication
     imports.progress
     imports.actors
@@ -103,7 +105,7 @@ FILES = {
 MODULES = {
     name: file
     for name, file in FILES.items()
-    if file.name != "__init__.py" and "reader" not in file.parts
+    if file.name != "__init__.py" and not name.startswith("imports.pipeline.reader.")
 }
 
 

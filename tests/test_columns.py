@@ -42,7 +42,7 @@ class Customers(Importer):
 
 
 def layout(*cells, number=1):
-    return recognise((number, list(cells)), Customers)
+    return recognise([(number, list(cells))], Customers)
 
 
 FULL = {"shipping_mark": 0, "last_name": 1, "email": 2, "phone": 3}

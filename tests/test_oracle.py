@@ -18,7 +18,7 @@ SEED = int(os.environ.get("ORACLE_SEED", "1"))
 KEYS = ("shipping_mark", "email", "phone")
 
 
-def oracle(rows, existing, policy):
+def oracle(rows, existing, policy, empty_cells="keep"):
     """What becomes of each row and of the table, judged as if written row after row."""
     table = {name: dict(record) for name, record in enumerate(existing)}
     kept, result = [], []
@@ -40,7 +40,8 @@ def oracle(rows, existing, policy):
             kept.append((keys, hits))
             name = hits[0] if hits else f"new {len(kept)}"
             before = table.get(name)
-            table[name] = {k: v or (before or {}).get(k) for k, v in row.items()}
+            old = {} if empty_cells == "clear" else before or {}
+            table[name] = {k: v or old.get(k) for k, v in row.items()}
             result.append(
                 "created" if not hits else "unchanged" if table[name] == before else "updated"
             )
@@ -62,16 +63,18 @@ def random_row(dice, people):
 @pytest.mark.parametrize("seed", range(SEED, SEED + FILES))
 def test_the_pipeline_agrees_with_the_oracle(seed):
     dice = random.Random(seed)
-    policy = dice.choice(["skip", "update", "fail"])
+    policy = dice.choice(["skip", "update", "update", "fail"])
+    empty_cells = dice.choice(["keep", "clear"])
     people = dice.choice([5, 20, 60])
     rows = [random_row(dice, people) for _ in range(dice.randrange(1, 80))]
     others = [random_row(dice, people) for _ in range(dice.choice([0, 3, 15]))]
     _, existing = oracle(others, [], "skip")
     Customer.objects.bulk_create(Customer(**record) for record in existing)
 
-    job = run_import(csv_file([list(row.values()) for row in rows]), on_duplicate=policy)
+    content = csv_file([list(row.values()) for row in rows])
+    job = run_import(content, on_duplicate=policy, empty_cells=empty_cells)
 
-    expected, table = oracle(rows, existing, policy)
+    expected, table = oracle(rows, existing, policy, empty_cells)
     assert list(dict(sorted(outcomes(job).items())).values()) == expected
     fields = ("shipping_mark", "first_name", "last_name", "email", "phone")
     assert list(Customer.objects.order_by("shipping_mark").values(*fields)) == table

@@ -34,7 +34,7 @@ def test_a_workbook_is_read_with_its_row_numbers(limits):
 
     opened, rows, chunks = read(content, limits)
 
-    assert opened == Opened("xlsx", "Sheet", None, None)
+    assert opened == Opened("xlsx", "Sheet", sheets=["Sheet"])
     assert rows == [(1, ["Phone", "Name"]), (3, ["024", "Ann"]), (5, [None, "Bea"])]
     assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
 

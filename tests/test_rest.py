@@ -284,6 +284,8 @@ ROUTES = {
     ("GET", "imports/{job}/"): (401, 401, 404, 200, 200),
     ("GET", "imports/{job}/rows/"): (401, 401, 404, 200, 200),
     ("GET", "imports/{job}/problems/"): (401, 401, 404, 200, 200),
+    ("GET", "imports/{job}/preview/"): (401, 401, 404, 200, 200),
+    ("PATCH", "imports/{job}/"): (401, 401, 404, 403, 400),
     ("POST", "imports/{job}/start/"): (401, 401, 404, 403, 202),
     ("POST", "imports/{job}/cancel/"): (401, 401, 404, 403, 202),
     ("POST", f"{ROOT}/upload/"): (401, 401, 400, 403, 400),

@@ -20,6 +20,7 @@ from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    ErrorDetail,
     NotAuthenticated,
     NotFound,
     ParseError,
@@ -29,8 +30,10 @@ from rest_framework.exceptions import (
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from imports import messages
 from imports.lifecycle import KeyReused
 from imports.models import NotAllowed
+from imports.pipeline.mapping import WrongMapping
 from imports.pipeline.transactions import Interrupted, sqlstate
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ class TooLarge(APIException):
 class LengthRequired(APIException):
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length_required"
-    default_detail = "Send the file with a Content-Length, not in chunks."
+    default_detail = "Send it with a Content-Length, not in chunks."
 
 
 class Malformed(APIException):
@@ -78,6 +81,7 @@ class Broken(APIException):
 UNREADABLE = (
     *(BadRequest, MultiPartParserError, ParseError),
     *(SuspiciousOperation, UnreadablePostError),
+    RecursionError,  # JSON in JSON in JSON, a thousand times.
 )
 NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
 
@@ -95,6 +99,8 @@ def as_answer(error: Exception) -> APIException:
         return Conflict(str(error))
     if isinstance(error, KeyReused):
         return OtherUpload(str(error))
+    if isinstance(error, WrongMapping):
+        return ValidationError(dict(mapping_problems(error)))
     if isinstance(error, (Http404, NotFound)):
         return NotFound("There is nothing at this address that you may see.")
     if isinstance(error, Forbidden):
@@ -112,6 +118,12 @@ def as_answer(error: Exception) -> APIException:
         return error
     log.error("a request failed: %s\n%s", reason(error), "".join(format_tb(error.__traceback__)))
     return Broken()
+
+
+def mapping_problems(error: WrongMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
+    for field, (code, params) in error.problems.items():
+        sentence = ErrorDetail(messages.of_mapping(code, params), code)
+        yield f"column_mapping.{field}", [sentence]
 
 
 def reason(error: Exception) -> str:

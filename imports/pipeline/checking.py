@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline.cleaning import UNSTORABLE, clean_of
+from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reading import Row
 
 RowError = dict[str, Any]  # {"column", "code", "params", "value"}
@@ -97,6 +98,8 @@ def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) 
 
 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
+    if cell == FORMULA_WITHOUT_VALUE:
+        cell, invalid = None, Invalid("formula_without_value")
     value = "" if cell is None else storable(str(cell))[:SHOWN_LENGTH]
     return {
         "column": column.field,
@@ -112,4 +115,6 @@ def _plain(value: Any) -> Cell:
 
 
 def storable(cell: Cell) -> Cell:
+    if cell == FORMULA_WITHOUT_VALUE:
+        return None
     return UNSTORABLE.sub("\ufffd", cell) if isinstance(cell, str) else cell
