@@ -35,7 +35,8 @@ LAYERS = """
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.access
+    imports.messages  imports.workers  imports.outcomes  imports.origins
+    imports.access
     imports.authentication
     imports.progress
     imports.actors
@@ -59,10 +60,10 @@ LAYERS = """
     imports.apps
     customers.models
     customers.rules  customers.samples
-    customers.importer  customers.admin
+    customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
-    customers.api.parsers  customers.api.results
-    customers.api.excel
+    customers.api.parsers  customers.api.results  customers.api.serializers
+    customers.api.excel  customers.api.views
     customers.api.urls
     customers.apps
     config.requests

@@ -313,6 +313,8 @@ ROUTES = {
     ("GET", "imports/{job}/problems/"): (401, 401, 404, 200, 200),
     ("POST", "imports/{job}/start/"): (401, 401, 404, 403, 202),
     ("POST", "imports/{job}/cancel/"): (401, 401, 404, 403, 202),
+    ("GET", "customers/"): (401, 401, 200, 200, 200),
+    ("GET", "customers/1/"): (401, 401, 404, 404, 404),
     ("POST", f"{ROOT}/upload/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create-async/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create/"): (401, 401, 400, 403, 400),
