@@ -257,6 +257,10 @@ class ImportRow(models.Model):
                 name="row_exceptions",
                 condition=Q(outcome__isnull=False),
             ),
+            # Which row a record came from. Refused rows have none.
+            models.Index(
+                fields=["target_id"], name="row_record", condition=Q(target_id__isnull=False)
+            ),
         )
 
     def __str__(self) -> str:

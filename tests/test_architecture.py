@@ -37,7 +37,8 @@ LAYERS = """
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.access  imports.preview
+    imports.messages  imports.workers  imports.outcomes  imports.origins
+    imports.access  imports.preview
     imports.authentication
     imports.progress
     imports.actors
@@ -56,17 +57,17 @@ LAYERS = """
     imports.api.urls
     imports.pages.forms
     imports.pages.shown
-    imports.pages.chart  imports.pages.refused
+    imports.pages.chart  imports.pages.refused  imports.pages.preview  imports.pages.mapping
     imports.pages.views
     imports.pages.urls
     imports.checks  imports.admin
     imports.apps
     customers.models
     customers.rules  customers.samples
-    customers.importer  customers.admin
+    customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
-    customers.api.parsers  customers.api.results
-    customers.api.excel
+    customers.api.parsers  customers.api.results  customers.api.serializers
+    customers.api.excel  customers.api.views
     customers.api.urls
     customers.apps
     config.requests

@@ -143,8 +143,35 @@ def test_what_comes_in_meanwhile_moves_no_page(alice):
     assert seen == jobs[::-1]
 
 
+def test_imports_of_one_microsecond_have_pages_too(alice):
+    jobs = [make_job(CONTENT, owner=alice) for _ in range(7)]
+    ImportJob.objects.update(created_at=timezone.now())
+    expected = sorted((str(job.pk) for job in jobs), reverse=True)
+    client, pages, address = signed_in(alice), [], "/api/imports/?page_size=3"
+    while address:
+        page = client.get(address).json()
+        pages.append([job["id"] for job in page["results"]])
+        address, back = page["next"], page["previous"]
+    assert pages == [expected[:3], expected[3:6], expected[6:]]
+    for earlier in (expected[3:6], expected[:3]):
+        page = client.get(back).json()
+        assert [job["id"] for job in page["results"]] == earlier
+        back = page["previous"]
+    assert back is None
+    assert page["next"]
+
+
 @pytest.mark.parametrize(
-    "query", ["status=x", "search=%00", "created_after=x", "cursor=x", "cursor=cD14", "owner=%00"]
+    "query",
+    [
+        "status=x",
+        "search=%00",
+        "created_after=x",
+        "cursor=x",
+        "cursor=cD14",
+        "cursor=cD0yMDIwKzEy",
+        "owner=%00",
+    ],
 )
 def test_a_question_that_makes_no_sense_is_400(alice, query):
     assert code_of(signed_in(alice).get(f"/api/imports/?{query}")) == (400, "invalid")
@@ -288,6 +315,8 @@ ROUTES = {
     ("PATCH", "imports/{job}/"): (401, 401, 404, 403, 400),
     ("POST", "imports/{job}/start/"): (401, 401, 404, 403, 202),
     ("POST", "imports/{job}/cancel/"): (401, 401, 404, 403, 202),
+    ("GET", "customers/"): (401, 401, 200, 200, 200),
+    ("GET", "customers/1/"): (401, 401, 404, 404, 404),
     ("POST", f"{ROOT}/upload/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create-async/"): (401, 401, 400, 403, 400),
     ("POST", f"{ROOT}/bulk-create/"): (401, 401, 400, 403, 400),
