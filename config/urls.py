@@ -7,6 +7,7 @@ handler500 = "imports.pages.views.failed"
 
 urlpatterns = [
     path("", include("imports.pages.urls")),
+    path("", include("customers.pages.urls")),
     path("api/", include("customers.api.urls")),
     path("api/", include("imports.api.urls")),
     path("admin/", admin.site.urls),

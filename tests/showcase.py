@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from imports.models import ImportBatch, ImportJob, ImportRow, Worker
 from imports.statuses import FINAL, Outcome, Status
+from tests.making import check, csv_file, make_job, person, run_import
 
 LONG_NAME = "customers_of_all_offices_north_and_south_" * 5 + "final_v2.xlsx"
 ERRORS = {
@@ -50,10 +51,15 @@ def pages_of_everything():
     Worker.objects.create(name="web-1:42")
     pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
     jobs = {status.lower(): import_in(status, owner) for status in Status}
-    jobs |= unusual(owner)
+    jobs |= unusual(owner) | carried_through(owner)
     pages |= {name: reverse("import", args=[job.pk]) for name, job in jobs.items()}
     pages["rows"] = reverse("import-rows", args=[jobs["complete"].pk])
-    pages |= {"imports": reverse("imports"), "password": reverse("password"), "404": "/nowhere/"}
+    pages |= {
+        "customers": reverse("customers"),
+        "imports": reverse("imports"),
+        "password": reverse("password"),
+        "404": "/nowhere/",
+    }
     return owner, pages
 
 
@@ -69,6 +75,17 @@ def unusual(owner):
         "all-skipped": import_in(Status.COMPLETE, owner, **nothing),
         "all-in": import_in(Status.COMPLETE, owner, **clean),
     }
+
+
+def carried_through(owner):
+    """What only real files have: samples of columns, and a preview."""
+    run_import(csv_file(map(person, range(1, 60))), owner=owner)
+    rows = [person(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
+    rows += [person(n) for n in range(50, 90)] + [person(100, phone="12")]
+    preview = make_job(csv_file(rows), owner=owner, check_first=True, on_duplicate="update")
+    headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
+    asked = make_job(csv_file(map(person, range(5)), headers), owner=owner)
+    return {"ready-preview": check(preview), "mapping-asked": check(asked)}
 
 
 def import_in(status, owner, **fields):

@@ -69,6 +69,8 @@ LAYERS = """
     customers.api.parsers  customers.api.results  customers.api.serializers
     customers.api.excel  customers.api.views
     customers.api.urls
+    customers.pages.views
+    customers.pages.urls
     customers.apps
     config.requests
     config.asgi  config.urls

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("imports", "0002_same_file"),
+        ("imports", "0003_row_record"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

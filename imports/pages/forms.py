@@ -49,7 +49,7 @@ class UploadForm(forms.Form):
     file = FilesField(
         label=_("Spreadsheet"),
         max_length=None,
-        widget=FilesInput(attrs={"accept": ".xlsx,.csv"}),
+        widget=FilesInput(attrs={"accept": ".xlsx,.xlsm,.xls,.ods,.csv,.tsv,.txt,.jsonl"}),
         error_messages={
             "required": _("Choose a file first."),
             "empty": _("The file is empty. Choose the file that holds your rows."),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from imports import access, messages, progress
+from imports import access, lifecycle, messages, progress
 from imports.importer import Importer, shown_importer
 from imports.models import ImportJob
 from imports.pages.forms import too_large
@@ -93,6 +93,7 @@ def offered(job: ImportJob, user: AbstractUser) -> Context:
     return {
         "may_start": mine and job.status == Status.READY,
         "may_cancel": mine and Status.CANCELLED in MAY_BECOME[Status(job.status)],
+        "may_change": mine and job.status in lifecycle.CHANGEABLE,
         "may_import": access.may_import(user),
     }
 

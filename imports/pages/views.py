@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -30,8 +31,11 @@ from imports.importer import registered
 from imports.models import ImportJob, NotAllowed
 from imports.pages.chart import chart_of
 from imports.pages.forms import FilterForm, UploadForm
+from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_with
+from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
 from imports.pages.shown import MOVING, described, import_shown, list_words
+from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
 
 IMPORTS_A_PAGE = 20
@@ -89,13 +93,20 @@ def imports_found(request: HttpRequest) -> dict[str, Any]:
 @require_safe
 def show(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One import: how far it is, what it would do or did, and why rows were refused."""
-    job = visible_import(request, pk)
+    return show_import(request, visible_import(request, pk))
+
+
+def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> HttpResponse:
     context = import_shown(job, request.user)
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = chart_of(job)
     if job.status not in MOVING:
         context |= problems_shown(job)
-    return render(request, "imports/import.html", context)
+    if job.status == Status.READY:
+        context |= preview_shown(job)
+    if context["may_change"]:
+        context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
+    return render(request, "imports/import.html", context, status=422 if problem else 200)
 
 
 @never_cache
@@ -119,7 +130,7 @@ def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
     return get_object_or_404(access.visible_imports(request.user).select_related("owner"), pk=pk)
 
 
-# --- Start and cancel --------------------------------------------------------
+# --- Start, cancel and change ------------------------------------------------
 
 
 @login_required
@@ -132,6 +143,19 @@ def start(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     return ask(request, pk, lifecycle.cancel)
+
+
+@never_cache
+@login_required
+@require_POST
+def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Check the file anew, with the columns that were chosen."""
+    job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
+    try:
+        told = {"column_mapping": chosen(job, request.POST)} if job.layout else {}
+        return ask(request, pk, partial(lifecycle.check_again, changed=told))
+    except (ChosenTwice, WrongMapping) as error:
+        return show_import(request, job, problem_with(job, error))
 
 
 def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> HttpResponse:
