@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from imports.importer import registered
@@ -79,7 +79,9 @@ class UploadForm(forms.Form):
 
 def too_large() -> str:
     most = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES)
-    return _now("The file is larger than %(most)s. Split it into several files.") % {"most": most}
+    return gettext("The file is larger than %(most)s. Split it into several files.") % {
+        "most": most
+    }
 
 
 class FilterForm(forms.Form):
