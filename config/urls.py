@@ -10,6 +10,7 @@ handler500 = "config.errors.broken"
 
 urlpatterns = [
     path("", include("imports.pages.urls")),
+    path("", include("customers.pages.urls")),
     path("api/", include("customers.api.urls")),
     path("api/", include("imports.api.urls")),
     path("admin/", admin.site.urls),

@@ -16,6 +16,7 @@ class Customers(Importer):
     name = "customers"
     model = Customer
     messages = rules.MESSAGES
+    page = "customers"
     columns = (
         Column(
             "shipping_mark",

@@ -119,6 +119,11 @@ OF_A_ROW = {
         "Writing this row failed again and again. Check its values, then import it alone."
     ),
 }
+# Where one row's sentence names what is true of that row alone.
+OF_A_CAUSE = {
+    "repeats_row": _("It repeats an earlier row of the same file."),
+    "matches_several": _("Its values belong to several existing records."),
+}
 # What is wrong with a person's word on the columns.
 OF_A_MAPPING = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
@@ -149,6 +154,12 @@ def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
     words = {**OF_A_ROW, **shown_importer(importer).messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def of_cause(error: Mapping[str, Any], importer: str) -> str:
+    """The sentence for all rows refused for what refused this one."""
+    words = OF_A_CAUSE.get(error["code"])
+    return str(words) if words else of_row(error, importer)
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

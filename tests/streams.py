@@ -76,10 +76,10 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def daphne(**environment):
+def daphne(port=0, **environment):
     """Daphne on the test database. It listens before it runs, so nobody has to wait for it."""
     with (
-        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+        socket.create_server(("127.0.0.1", port), backlog=1024) as listening,
         tempfile.NamedTemporaryFile() as errors,
     ):
         command = [
