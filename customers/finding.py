@@ -8,7 +8,7 @@ import phonenumbers
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from customers import rules
+from customers import phones, rules
 from customers.models import Customer
 from imports.importer import Invalid
 
@@ -39,10 +39,7 @@ def by_phone(text: str) -> Q:
         return Q(phone=rules.phone(text))
     except Invalid:
         pass
-    try:
-        spelled = rules.dialled(text.strip())
-    except Invalid:
-        return Q(pk__in=[])
+    spelled = phones.dialled(text.strip()) or ""
     digits = spelled.lstrip("+0")
     if len(digits) < FEWEST_DIGITS:
         return Q(pk__in=[])
