@@ -109,6 +109,8 @@ def test_a_number_of_any_size_is_judged_and_refuses_only_its_row(alice):
     done = post(signed_in(alice), "bulk-create", huge % json.dumps(customer(1))).json()
 
     assert (done["status"], done["created"], done["failed"]) == ("COMPLETE", 1, 1)
+    shown = {error["column"]: error["value"] for error in done["errors"]}
+    assert shown["phone"] == "1E+400"
     assert marks() == {"MARK 1"}
 
 
