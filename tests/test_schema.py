@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from customers.models import Customer
 from imports import progress
 from imports.api import docs
+from imports.api.schema import DELIMITER
+from imports.api.serializers import ReadOptionsSerializer
 from imports.live import routing
 from imports.statuses import Status
 from tests.conftest import signed_in, user
@@ -133,6 +136,12 @@ def test_every_example_is_as_its_schema_says(described):
                         hold(example["value"], content["schema"], described)
                         shown += 1
     assert shown > 100
+
+
+def test_a_delimiter_is_described_as_it_is_taken():
+    texts = ["", "tab", "TAB", "\\t", ",,", "x,", "\ufeff", *map(chr, range(0x3000))]
+    taken = [ReadOptionsSerializer(data={"delimiter": text}).is_valid() for text in texts]
+    assert taken == [bool(re.fullmatch(DELIMITER, text)) for text in texts]
 
 
 # --- True --------------------------------------------------------------------

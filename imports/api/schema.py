@@ -19,6 +19,7 @@ from imports.api.describing import (
     CONDITIONAL,
     LOCATION,
     SIGNED_IN,
+    SWITCH,
     UNCHANGED,
     example,
     refusals,
@@ -174,6 +175,9 @@ IMPORTS = extend_schema_view(
 )
 
 
+# What `is_delimiter` takes, tab by its names, or nothing.
+DELIMITER = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
+
 # Objects in it that no field describes.
 PARTS = {
     "read_options": OptionsSerializer,
@@ -213,6 +217,7 @@ class UploadOfAFile(OpenApiSerializerExtension):
         names = importer_names()
         del form["properties"]["idempotency_key"]
         form["properties"]["importer"] = importer_field()
+        form["properties"]["delimiter"]["pattern"] = DELIMITER
         form["properties"] = {"file": file, **form["properties"]}
         form["required"] = ["file", *(["importer"] if len(names) > 1 else [])]
         return form
@@ -227,6 +232,10 @@ class Changes(OpenApiSerializerExtension):
         body = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         column = {"type": ["integer", "string", "null"]}
         body["properties"]["column_mapping"] |= {"additionalProperties": column}
+        body["properties"]["delimiter"]["pattern"] = DELIMITER
+        body["properties"]["has_header_row"] = {"anyOf": SWITCH}
+        for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
+            body["properties"][name]["type"] = ["string", "number"]
         reading_too = {"anyOf": [{"required": [name]} for name in READ_OPTIONS]}
         body.pop("required", None)
         return body | {
