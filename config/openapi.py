@@ -14,7 +14,12 @@ Customers in spreadsheets become rows of the database; every import is a job to 
    `version`. A socket closes with 1000 at the end, 4000 when you should connect again, and 4401,
    4404, 4429 or 4503 where HTTP would say 401, 404, 429 or 503.
 4. **Read what was refused**: `GET /api/imports/{id}/problems/` by cause,
-   `GET /api/imports/{id}/rows/?outcome=failed` row by row.
+   `GET /api/imports/{id}/rows/?outcome=failed` row by row; `urls.rejected_xlsx` is a workbook to
+   correct and to upload again.
+
+An import that is MAPPING asks which column is which: answer by `PATCH /api/imports/{id}/`. One
+that is READY was uploaded with `check_first`: `GET /api/imports/{id}/preview/` says what starting
+it would do.
 
 Every error is `{"code", "message", "errors"}`: the code is for programs, the message says what to
 do. A method that an address does not list is 405, and what you may not see is 404. New fields and
@@ -24,6 +29,8 @@ new codes may come; none will go or change its meaning.
 TAGS = [
     {"name": "tokens", "description": "A name and a password become Bearer tokens."},
     {"name": "imports", "description": "Upload a file, follow its import, see what was refused."},
+    {"name": "files", "description": "The original, refused rows to correct, a file to fill in."},
+    {"name": "customers", "description": "Whom you may see, and the import each came from."},
     {"name": "streams", "description": "Progress as server-sent events, as it happens."},
     {
         "name": "earlier contract",
@@ -46,6 +53,7 @@ SPECTACULAR_SETTINGS = {
         "ImportStatus": "imports.statuses.Status",
         "RowOutcome": "imports.statuses.Outcome",
         "OnDuplicate": "imports.statuses.OnDuplicate",
+        "EmptyCells": "imports.statuses.EmptyCells",
         "Importer": "imports.api.schema.importer_names",
         "TaskStatus": "customers.api.schema.TASK_STATUSES",
     },

@@ -54,7 +54,6 @@ if LOG_LEVEL not in LOG_LEVELS:
 # --- Imports -----------------------------------------------------------------
 
 MEGABYTES = 1024 * 1024
-
 IMPORT_MAX_UPLOAD_BYTES = whole("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
 
 # What the process that opens a file may use. It is started for each file and killed when

@@ -57,6 +57,7 @@ LAYERS = """
     imports.api.pagination  imports.api.throttles
     imports.api.shapes  imports.api.examples  imports.api.describing
     imports.api.schema  imports.api.streams
+    imports.api.file_schema
     imports.api.tokens
     imports.api.views
     imports.api.downloads  imports.api.docs
@@ -75,7 +76,7 @@ LAYERS = """
     customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
     customers.api.parsers  customers.api.results  customers.api.serializers
-    customers.api.schema
+    customers.api.schema  customers.api.customer_schema
     customers.api.excel  customers.api.views
     customers.api.urls
     customers.pages.views

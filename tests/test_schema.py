@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from uuid import uuid4
 
 import pytest
@@ -9,12 +10,14 @@ import yaml
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
-from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
+from customers.models import Customer
 from imports import progress
 from imports.api import docs
+from imports.api.schema import DELIMITER
+from imports.api.serializers import ReadOptionsSerializer
 from imports.live import routing
 from imports.statuses import Status
 from tests.conftest import signed_in, user
@@ -22,10 +25,11 @@ from tests.making import check, csv_file, make_job, person, run_import
 from tests.streams import make_job as make_moved_job
 from tests.streams import move
 from tests.test_excel import ROOT, customer
-from tests.test_rest import patterns
+from tests.test_routes import django_addresses
 
 pytestmark = pytest.mark.django_db
 
+ODD = ["Code", "First name", "Last name", "E-mail", "Number"]
 CONTENT = csv_file([person(1), person(2, phone="12"), person(1, last="Twice")])
 PAGES = {"api/docs/"}  # For people.
 
@@ -64,6 +68,10 @@ def conforms(described, response, operation_id):
     answer = operation["responses"][str(response.status_code)]
     missing = [name for name in answer.get("headers", {}) if name not in response.headers]
     assert not missing
+    if response.streaming:
+        assert response["Content-Type"].partition(";")[0] in answer["content"]
+        response.close()
+        return None
     if "content" not in answer:
         assert not response.content
         return None
@@ -83,7 +91,7 @@ def test_it_is_valid_and_made_without_a_warning(tmp_path):
 
 def test_every_route_is_in_it(described):
     known = {plain(path) for path in described["paths"]}
-    routes = {p for p in patterns(get_resolver().url_patterns) if p.startswith("api/")}
+    routes = {p for p in django_addresses() if p.startswith("api/")}
     streams = {plain(path) for path in (routing.EVENTS, routing.FEED)}
 
     assert routes - PAGES - {"api/"} | streams == known
@@ -117,6 +125,10 @@ def test_every_call_that_asks_who_you_are_says_how_to_and_what_if_not(described)
 def test_every_example_is_as_its_schema_says(described):
     shown = 0
     for *_, operation in operations(described):
+        sent = operation.get("requestBody", {}).get("content", {})
+        for content in sent.values():
+            for example in content.get("examples", {}).values():
+                hold(example["value"], content["schema"], described)
         for answer in operation["responses"].values():
             for media_type, content in answer.get("content", {}).items():
                 for example in content.get("examples", {}).values():
@@ -124,6 +136,12 @@ def test_every_example_is_as_its_schema_says(described):
                         hold(example["value"], content["schema"], described)
                         shown += 1
     assert shown > 100
+
+
+def test_a_delimiter_is_described_as_it_is_taken():
+    texts = ["", "tab", "TAB", "\\t", ",,", "x,", "\ufeff", *map(chr, range(0x3000))]
+    taken = [ReadOptionsSerializer(data={"delimiter": text}).is_valid() for text in texts]
+    assert taken == [bool(re.fullmatch(DELIMITER, text)) for text in texts]
 
 
 # --- True --------------------------------------------------------------------
@@ -173,6 +191,88 @@ def test_a_snapshot_is_as_described_whatever_the_status(alice, described, status
         else job
     )
     hold(progress.snapshot(job), {"$ref": "#/components/schemas/Snapshot"}, described)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_file_holds_and_how_it_is_changed_is_as_described(alice, described):
+    client = signed_in(alice)
+    job = check(make_job(csv_file([person(1)], ODD), owner=alice, read_options={"delimiter": ","}))
+    address = f"/api/imports/{job.pk}/"
+    found = conforms(described, client.get(address), "imports_retrieve")
+    assert (found["status"], found["columns"]["missing"]) == ("MAPPING", ["shipping_mark", "phone"])
+    assert (found["read_as"]["format"], found["read_options"]) == ("csv", {"delimiter": ","})
+    conforms(described, client.get("/api/imports/"), "imports_list")
+    for changes, status in (
+        ({"column_mapping": {"shipping_mark": "Code", "phone": 4}}, 202),
+        ({"on_duplicate": "update"}, 409),  # It is being checked.
+        ({"colour": "red"}, 400),
+        ({}, 400),
+        ("not an object", 400),
+    ):
+        response = client.patch(address, changes, content_type="application/json")
+        conforms(described, response, "imports_change")
+        assert response.status_code == status
+    response = client.patch(address, b"x", content_type="text/plain")
+    assert conforms(described, response, "imports_change")["code"] == "unsupported_media_type"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_import_would_do_is_told_as_described(alice, described):
+    client = signed_in(alice)
+    done = run_import(csv_file([person(1), person(2)]), owner=alice)
+    rows = csv_file([person(1, first="Kofi"), person(2), person(3, email=""), person(4, phone="")])
+    options = {"check_first": True, "on_duplicate": "update", "empty_cells": "clear"}
+    ready = check(make_job(rows, owner=alice, **options))
+    address = f"/api/imports/{ready.pk}/preview/"
+    found = conforms(described, client.get(address), "imports_preview")
+    assert [len(found[name]) for name in ("updates", "creates")] == [1, 1]
+    refused = client.get(f"/api/imports/{done.pk}/preview/")
+    assert conforms(described, refused, "imports_preview")["code"] == "not_allowed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_are_as_described(alice, eve, described):
+    client, job = signed_in(alice), run_import(CONTENT, owner=alice)
+    whole = run_import(csv_file([person(7)]), owner=alice)
+    gone = make_job(CONTENT, owner=alice)
+    gone.file.storage.delete(gone.file.name)
+    asked = [
+        (client.get(f"/api/imports/{job.pk}/file/"), "imports_file"),
+        (client.get(f"/api/imports/{job.pk}/rejected.xlsx"), "imports_rejected_xlsx"),
+        (client.get(f"/api/imports/{job.pk}/rejected.csv"), "imports_rejected_csv"),
+        (client.get("/api/imports/template.xlsx?importer=customers"), "imports_template"),
+        (client.get(f"{ROOT}template/"), "excel_template"),
+        (client.get(f"/api/imports/{gone.pk}/file/"), "imports_file"),
+        (client.get(f"/api/imports/{whole.pk}/rejected.xlsx"), "imports_rejected_xlsx"),
+        (client.get(f"/api/imports/{whole.pk}/rejected.csv"), "imports_rejected_csv"),
+        (client.get("/api/imports/template.xlsx?importer=x"), "imports_template"),
+        (signed_in(eve).get("/api/imports/template.xlsx"), "imports_template"),
+        (Client().get(f"{ROOT}template/"), "excel_template"),
+    ]
+    for response, operation_id in asked:
+        conforms(described, response, operation_id)
+    statuses = [response.status_code for response, _ in asked]
+    assert statuses == [200] * 5 + [404] * 3 + [400, 403, 401]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_customers_are_as_described(alice, root, described):
+    job = run_import(csv_file([person(1), person(2, email="")]), owner=alice)
+    Customer.objects.create(shipping_mark="BY HAND", phone="+233200000000")
+    client = signed_in(root)
+    page = conforms(described, client.get("/api/customers/?page_size=2"), "customers_list")
+    assert [customer["origin"] is None for customer in page["results"]] == [True, False]
+    narrowed = client.get(f"/api/customers/?import={job.pk}&outcome=created&search=ama")
+    (one, _) = conforms(described, narrowed, "customers_list")["results"][::-1]
+    address = f"/api/customers/{one['id']}/"
+    assert conforms(described, client.get(address), "customers_retrieve") == one
+    unchanged = client.get(address, headers={"If-None-Match": "*"})
+    conforms(described, unchanged, "customers_retrieve")
+    assert unchanged.status_code == 304
+    queries = ("outcome=created", "import=x", f"import={uuid4()}", "import=&outcome=&search=")
+    answers = [client.get(f"/api/customers/?{query}") for query in queries]
+    assert all(conforms(described, answer, "customers_list") for answer in answers)
+    assert [answer.status_code for answer in answers] == [400, 400, 404, 200]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -111,6 +111,7 @@ class BulkCreateView(ExcelView):
         return Response(status_of(job))
 
 
+@schema.TEMPLATE
 class TemplateView(downloads.TemplateView):
     """The workbook to fill in."""
 

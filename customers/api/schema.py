@@ -11,6 +11,7 @@ from rest_framework import serializers
 from customers.models import Customer
 from imports.api.describing import ALWAYS, SIGNED_IN, example, refusals
 from imports.api.examples import IMPORT, ROW_ERROR, SNAPSHOT
+from imports.api.file_schema import template
 from imports.api.schema import FILE_REFUSALS, IDEMPOTENCY_KEY
 from imports.api.shapes import RowErrorSerializer
 
@@ -172,6 +173,7 @@ def answer(shape: Any, value: dict[str, Any], meaning: str = "") -> OpenApiRespo
     return OpenApiResponse(shape, meaning, [example("answer", value)])
 
 
+TEMPLATE = template("excel_template", tags=["earlier contract"])
 UPLOAD = call(
     "upload",
     "Check a file while you wait",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from django.urls import reverse
 from rest_framework import serializers
@@ -30,6 +30,10 @@ class CustomersQuery(serializers.Serializer):
         return sent
 
 
+# "import" is no name that a class lets an attribute have.
+Origin = TypedDict("Origin", {"import": str, "row": int, "url": str})
+
+
 class CustomerSerializer(serializers.ModelSerializer):
     """A customer, and the import and row it was last written by."""
 
@@ -43,8 +47,8 @@ class CustomerSerializer(serializers.ModelSerializer):
         )
         read_only_fields = fields
 
-    def get_origin(self, customer: Customer) -> dict[str, Any] | None:
-        """None if nobody imported it, or in an import that the asker may not see."""
+    def get_origin(self, customer: Customer) -> Origin | None:
+        """Null if nobody imported it, or in an import that the asker may not see."""
         origin = self.context["origins"].get(customer.pk)
         return origin and {
             "import": str(origin.job_id),

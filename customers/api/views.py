@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from customers import finding
+from customers.api import customer_schema
 from customers.api.serializers import CustomerSerializer, CustomersQuery
 from customers.models import Customer
 from imports import access, origins
@@ -30,6 +31,7 @@ class NewestCustomers(NewestFirst):
     position = {"pk": IntegerField(min_value=0, max_value=LARGEST_KEY)}
 
 
+@customer_schema.CUSTOMERS
 @method_decorator(
     [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
 )

@@ -69,6 +69,7 @@ CODES = ", ".join(
 )
 OPEN = (400, 406, 429, 503)  # What anybody's call may end in.
 SIGNED_IN = (*OPEN, 401)
+FILES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
 
 
 class ErrorOfFieldSerializer(serializers.Serializer):
@@ -90,14 +91,13 @@ class ErrorSerializer(serializers.Serializer):
 
 def refusals(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
     """These refusals of a call; `invalid="…"` and the like name more codes for its 400."""
-    return {status: refusal(status, codes) for status in sorted(statuses)}
+    return {s: refusal(s, codes if s == 400 else {}) for s in sorted(statuses)}
 
 
 def refusal(status: int, more: dict[str, str]) -> OpenApiResponse:
     reason, codes, message = REFUSALS[status]
     named = [f"`{code}`" for code in codes.split()]
-    if status == 400:
-        named += [f"`{code}`: {meaning}" for code, meaning in more.items()]
+    named += [f"`{code}`: {meaning}" for code, meaning in more.items()]
     sent = {"code": codes.split()[-1], "message": message, "errors": []}
     return OpenApiResponse(
         ErrorSerializer, f"{reason}: {', '.join(named)}.", [example(codes.split()[-1], sent)]
@@ -127,6 +127,9 @@ LOCATION = header("Location", OpenApiTypes.URI_REF, "The import's address.", 202
 ETAG = header("ETag", str, "A hash of the body; send it back in `If-None-Match`.", 200, 304)
 IF_NONE_MATCH = sent_header("If-None-Match", "The last answer's `ETag`: unchanged, it is 304.")
 UNCHANGED = {304: OpenApiResponse(description="Unchanged since the `ETag` you have.")}
+
+NAMED = header("Content-Disposition", str, "It is an attachment, and has a name.", 200)
+LENGTH = header("Content-Length", int, "Its bytes.", 200)
 
 ALWAYS = [RETRY_AFTER, CHALLENGE]
 CONDITIONAL = [IF_NONE_MATCH, ETAG]

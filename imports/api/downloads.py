@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from imports import access, at_once, downloads
+from imports.api import file_schema
 from imports.api.errors import Unavailable
 from imports.api.serializers import ImporterChoice
 from imports.api.views import asked, in_english
@@ -53,6 +54,7 @@ class FileView(APIView):
         return get_object_or_404(access.visible_imports(self.request.user), pk=pk)
 
 
+@file_schema.ORIGINAL
 class OriginalView(FileView):
     """The file as it was uploaded."""
 
@@ -73,18 +75,21 @@ class RejectedView(FileView):
             raise Unavailable(TOO_MANY) from None
 
 
+@file_schema.REJECTED_WORKBOOK
 class RejectedWorkbookView(RejectedView):
     """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
 
     report = staticmethod(downloads.rejected_workbook)
 
 
+@file_schema.REJECTED_TEXT
 class RejectedTextView(RejectedView):
     """Refused rows as CSV."""
 
     report = staticmethod(downloads.rejected_text)
 
 
+@file_schema.TEMPLATE
 class TemplateView(FileView):
     """An empty workbook to fill in."""
 

@@ -35,39 +35,70 @@ SNAPSHOT: dict[str, Any] = {
         "eta_seconds": 1,
     },
 }
+COLUMNS = {
+    "header_row": 1,
+    "headers": ["Mark", "First name", "Surname", "Mobile"],
+    "samples": [["GH 204"], ["Ama"], ["Mensah"], ["+233241234567"]],
+    "missing": [],
+    "remembered": False,
+    "fields": [
+        {"field": field, "required": required, "index": index, "suggested": None}
+        for field, required, index in (
+            ("shipping_mark", True, 0),
+            ("first_name", True, 1),
+            ("last_name", True, 2),
+            ("email", False, None),
+            ("phone", True, 3),
+        )
+    ],
+}
+READ_AS = {
+    "format": "xlsx",
+    "sheet": "Customers",
+    "encoding": None,
+    "delimiter": None,
+    "sheets": ["Customers", "Notes"],
+}
+ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
 ASKED_FOR = {
     "importer": "customers",
     "on_duplicate": "skip",
+    "empty_cells": "keep",
     "check_first": False,
+    "read_options": {"sheet": "Customers"},
+    "has_header_row": True,
     "file_name": "customers.xlsx",
     "file_size": 412160,
     "owner": "ama",
     "poll_after_seconds": 1,
     "urls": {
         "self": OWN,
-        **{name: f"{OWN}{name}/" for name in ("events", "rows", "problems", "start", "cancel")},
+        **{name: f"{OWN}{name}/" for name in ACTIONS},
+        "rejected_xlsx": f"{OWN}rejected.xlsx",
+        "rejected_csv": f"{OWN}rejected.csv",
         "stream": f"{OWN}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
         "websocket": f"/ws/imports/{IMPORT}/",
     },
 }
-RUNNING = SNAPSHOT | ASKED_FOR | {"same_file_as": None}
+LISTED = SNAPSHOT | ASKED_FOR
+RUNNING = LISTED | {"same_file_as": None, "read_as": READ_AS, "columns": COLUMNS}
 NOTHING_YET = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
 WAITING = (
     RUNNING
     | dict.fromkeys(NOTHING_YET, 0)
-    | dict.fromkeys(("total", "started_at"))
+    | dict.fromkeys(("total", "started_at", "read_as", "columns"))
     | {
         "version": 1,
         "status": "QUEUED",
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
         "poll_after_seconds": 2,
+        "urls": ASKED_FOR["urls"] | dict.fromkeys(("rejected_xlsx", "rejected_csv")),
         "live": SNAPSHOT["live"]
         | {"queue_position": 1}
         | dict.fromkeys(("rows_per_second", "eta_seconds")),
     }
 )
-LISTED = {name: value for name, value in RUNNING.items() if name != "same_file_as"}
 ROW_ERROR = {
     "row": 17,
     "column": "phone",
@@ -93,6 +124,31 @@ PROBLEMS = {
         }
     ],
 }
+PREVIEW = {
+    "judged_at": SNAPSHOT["started_at"],
+    "total": 3,
+    "created": 1,
+    "updated": 1,
+    "unchanged": 0,
+    "skipped": 0,
+    "failed": 1,
+    "updates": [
+        {"row": 2, "record": "57", "changes": {"first_name": {"old": "Amma", "new": "Ama"}}}
+    ],
+    "creates": [
+        {
+            "row": 3,
+            "values": {
+                "shipping_mark": "GH 205",
+                "first_name": "Kofi",
+                "last_name": "Owusu",
+                "email": None,
+                "phone": "+233241234568",
+            },
+        }
+    ],
+}
+MAPPING = {"column_mapping": {"shipping_mark": "Mark", "phone": 3, "email": None}}
 TOKENS = {"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6…", "refresh": "eyJhbGciOiJIUzI1NiIsInR5cCI6…"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.utils import (
+    OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
@@ -18,6 +19,7 @@ from imports.api.describing import (
     CONDITIONAL,
     LOCATION,
     SIGNED_IN,
+    SWITCH,
     UNCHANGED,
     example,
     refusals,
@@ -26,13 +28,24 @@ from imports.api.describing import (
 from imports.api.serializers import (
     KEY_PATTERN,
     LONGEST_KEY,
+    READ_OPTIONS,
+    ChangesSerializer,
     ImportJobSerializer,
     JobsQuery,
     ListedJobSerializer,
     RowsQuery,
     UploadSerializer,
 )
-from imports.api.shapes import ProblemsSerializer, RowsSerializer, SnapshotSerializer
+from imports.api.shapes import (
+    ColumnsSerializer,
+    OptionsSerializer,
+    PreviewSerializer,
+    ProblemsSerializer,
+    ReadAsSerializer,
+    RowsSerializer,
+    SnapshotSerializer,
+    UrlsSerializer,
+)
 from imports.importer import registered
 
 TAG = ["imports"]
@@ -44,6 +57,7 @@ IDEMPOTENCY_KEY = sent_header(
 )
 # A form sends what is not chosen as nothing.
 WHEN = {"type": "string", "anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
+NOTHING_TO_CHANGE = {"nothing_to_change": "nothing is named"}
 FILE_REFUSALS = {
     "no_file": "no field named file",
     "several_files": "more than one",
@@ -53,6 +67,10 @@ FILE_REFUSALS = {
 
 def importer_names() -> list[str]:
     return sorted(importer.name for importer in registered())
+
+
+def importer_field() -> dict[str, Any]:
+    return {"type": "string", "enum": importer_names()}
 
 
 def accepted(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
@@ -120,6 +138,21 @@ IMPORTS = extend_schema_view(
             **refusals(*SIGNED_IN, 403, 411, 413, 415, 422, **FILE_REFUSALS),
         },
     ),
+    partial_update=extend_schema(
+        operation_id="imports_change",
+        summary="Say how its file is to be read, and check it again",
+        description="While it is MAPPING or READY. `column_mapping` names for each field a "
+        "header of `columns`, or an index, or null to leave it out; what is not said stays as "
+        "it is. Say how to read the file first, and which column is which once it is read.",
+        tags=TAG,
+        request={"application/json": ChangesSerializer},
+        examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
+        parameters=[LOCATION, *ALWAYS],
+        responses={
+            **accepted("checked_again", examples.WAITING),
+            **refusals(*SIGNED_IN, 403, 404, 409, 411, 413, 415, **NOTHING_TO_CHANGE),
+        },
+    ),
     start=action("start", "Write what was checked: READY becomes RUNNING"),
     cancel=action("cancel", "Stop it for good; what is written stays"),
     rows=reading(
@@ -133,7 +166,26 @@ IMPORTS = extend_schema_view(
         "Why rows were refused or skipped, by cause",
         {**found(ProblemsSerializer, examples.PROBLEMS), **refusals(*SIGNED_IN, 404)},
     ),
+    preview=reading(
+        "imports_preview",
+        "What starting it would do",
+        {**found(PreviewSerializer, examples.PREVIEW), **refusals(*SIGNED_IN, 404, 409)},
+        description="While it is READY.",
+    ),
 )
+
+
+# What `is_delimiter` takes, tab by its names, or nothing.
+DELIMITER = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
+
+# Objects in it that no field describes.
+PARTS = {
+    "read_options": OptionsSerializer,
+    "read_as": ReadAsSerializer,
+    "columns": ColumnsSerializer,
+    "urls": UrlsSerializer,
+}
+UNTIL_KNOWN = {"read_as", "columns"}  # It is read first.
 
 
 class JobWithItsSnapshot(OpenApiSerializerExtension):
@@ -145,6 +197,10 @@ class JobWithItsSnapshot(OpenApiSerializerExtension):
     def map_serializer(self, auto_schema, direction):
         shared = auto_schema.resolve_serializer(SnapshotSerializer, direction).schema
         own = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        for name in PARTS.keys() & own["properties"].keys():
+            part = auto_schema.resolve_serializer(PARTS[name], direction).ref
+            nullable = {"oneOf": [part, {"type": "null"}]}
+            own["properties"][name] = nullable if name in UNTIL_KNOWN else part
         own["properties"] = shared["properties"] | own["properties"]
         own["required"] = [*shared["required"], *own["required"]]
         return own
@@ -160,10 +216,33 @@ class UploadOfAFile(OpenApiSerializerExtension):
         file = {"type": "string", "format": "binary", "minLength": 1}
         names = importer_names()
         del form["properties"]["idempotency_key"]
-        form["properties"]["importer"] = {"type": "string", "enum": names}
+        form["properties"]["importer"] = importer_field()
+        form["properties"]["delimiter"]["pattern"] = DELIMITER
         form["properties"] = {"file": file, **form["properties"]}
         form["required"] = ["file", *(["importer"] if len(names) > 1 else [])]
         return form
+
+
+class Changes(OpenApiSerializerExtension):
+    """At least one, no others, and columns not in one breath with how to read."""
+
+    target_class = ChangesSerializer
+
+    def map_serializer(self, auto_schema, direction):
+        body = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        column = {"type": ["integer", "string", "null"]}
+        body["properties"]["column_mapping"] |= {"additionalProperties": column}
+        body["properties"]["delimiter"]["pattern"] = DELIMITER
+        body["properties"]["has_header_row"] = {"anyOf": SWITCH}
+        for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
+            body["properties"][name]["type"] = ["string", "number"]
+        reading_too = {"anyOf": [{"required": [name]} for name in READ_OPTIONS]}
+        body.pop("required", None)
+        return body | {
+            "minProperties": 1,
+            "additionalProperties": False,
+            "not": {"required": ["column_mapping"], **reading_too},
+        }
 
 
 class Bearer(OpenApiAuthenticationExtension):

@@ -58,10 +58,21 @@ class ImporterChoice(serializers.Serializer):
 class ReadOptionsSerializer(serializers.Serializer):
     """How the file is to be read, where a guess would be wrong; what is empty is guessed."""
 
-    sheet = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_SHEET_NAME)
-    encoding = serializers.CharField(default="", allow_blank=True, max_length=40)
+    sheet = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_SHEET_NAME,
+        help_text="Its name; `read_as.sheets` has those there are.",
+    )
+    encoding = serializers.CharField(
+        default="", allow_blank=True, max_length=40, help_text="As Python knows it: cp1252."
+    )
     delimiter = serializers.CharField(
-        default="", allow_blank=True, max_length=3, trim_whitespace=False
+        default="",
+        allow_blank=True,
+        max_length=3,
+        trim_whitespace=False,
+        help_text="One character that is no letter, digit or quote, or the word tab.",
     )
 
     def validate_encoding(self, encoding: str) -> str:
@@ -116,23 +127,6 @@ class ChangesSerializer(ReadOptionsSerializer):
         return sent
 
 
-class Urls(TypedDict):
-    """Where an import goes on."""
-
-    self: str
-    events: str
-    rows: str
-    problems: str
-    preview: str
-    file: str
-    rejected_xlsx: str | None
-    rejected_csv: str | None
-    start: str
-    cancel: str
-    stream: str
-    websocket: str
-
-
 class SameFile(TypedDict):
     """An earlier import of the same bytes."""
 
@@ -145,7 +139,9 @@ class SameFile(TypedDict):
 class ImportJobSerializer(serializers.ModelSerializer):
     """An import: its snapshot's fields, and what was asked for."""
 
-    owner = serializers.SlugRelatedField("username", read_only=True, help_text="Who uploaded it.")
+    owner = serializers.SlugRelatedField(
+        "username", read_only=True, allow_null=True, help_text="Who uploaded it, if still known."
+    )
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
@@ -161,7 +157,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
         )
         read_only_fields = fields
 
-    def get_urls(self, job: ImportJob) -> Urls:
+    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
         own = reverse("api:import-detail", args=[job.pk])
         names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
         rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)

@@ -45,6 +45,68 @@ class SnapshotSerializer(serializers.Serializer):
     live = LiveSerializer()
 
 
+class UrlsSerializer(serializers.Serializer):
+    """Where an import goes on."""
+
+    self = serializers.CharField()
+    events = serializers.CharField()
+    rows = serializers.CharField()
+    problems = serializers.CharField()
+    preview = serializers.CharField()
+    file = serializers.CharField()
+    rejected_xlsx = serializers.CharField(allow_null=True, help_text="Null: there is nothing.")
+    rejected_csv = serializers.CharField(allow_null=True, help_text="Null: none was refused.")
+    start = serializers.CharField()
+    cancel = serializers.CharField()
+    stream = serializers.CharField(help_text="With a ticket, for an EventSource elsewhere.")
+    websocket = serializers.CharField()
+
+
+class OptionsSerializer(serializers.Serializer):
+    """How the file was asked to be read; what is not here is guessed."""
+
+    sheet = serializers.CharField(required=False)
+    encoding = serializers.CharField(required=False)
+    delimiter = serializers.CharField(required=False)
+
+
+class ReadAsSerializer(serializers.Serializer):
+    """How the file was read."""
+
+    format = serializers.CharField(help_text="xlsx, csv and the like.")
+    sheet = serializers.CharField(allow_null=True)
+    encoding = serializers.CharField(allow_null=True)
+    delimiter = serializers.CharField(allow_null=True, trim_whitespace=False)
+    sheets = serializers.ListField(
+        child=serializers.CharField(allow_blank=True), help_text="Those that may be chosen from."
+    )
+
+
+class FieldColumnSerializer(serializers.Serializer):
+    """Where one field of the records is taken from."""
+
+    field = serializers.CharField()
+    required = serializers.BooleanField()
+    index = serializers.IntegerField(allow_null=True, help_text="The column; 0 is the first.")
+    suggested = serializers.IntegerField(allow_null=True, help_text="What it might be.")
+
+
+class ColumnsSerializer(serializers.Serializer):
+    """What was found in the file, and where each field is taken from."""
+
+    header_row = serializers.IntegerField(help_text="0: the file has none.")
+    headers = serializers.ListField(child=serializers.CharField(allow_blank=True))
+    samples = serializers.ListField(
+        child=serializers.ListField(child=serializers.CharField(allow_blank=True)),
+        help_text="A few values of each column.",
+    )
+    missing = serializers.ListField(
+        child=serializers.CharField(), help_text="Fields that need a column: say which."
+    )
+    remembered = serializers.BooleanField(help_text="As told for an earlier file like it.")
+    fields = FieldColumnSerializer(many=True)
+
+
 class RowErrorSerializer(serializers.Serializer):
     """One thing that is wrong with one row."""
 
@@ -54,6 +116,46 @@ class RowErrorSerializer(serializers.Serializer):
     params = serializers.DictField(help_text="What the code speaks of: a limit, another row.")
     value = serializers.CharField(allow_blank=True, help_text="As it was read, if it was short.")
     message = serializers.CharField()
+
+
+class ChangeSerializer(serializers.Serializer):
+    """What becomes of one field."""
+
+    old = serializers.CharField(allow_null=True, allow_blank=True)
+    new = serializers.CharField(allow_null=True, allow_blank=True)
+
+
+class UpdateSerializer(serializers.Serializer):
+    """A row that would change a record."""
+
+    row = serializers.IntegerField()
+    record = serializers.CharField(help_text="The record's key.")
+    changes = serializers.DictField(child=ChangeSerializer(), help_text="By field.")
+
+
+class CreateSerializer(serializers.Serializer):
+    """A row that would become a record."""
+
+    row = serializers.IntegerField()
+    values = serializers.DictField(
+        child=serializers.CharField(allow_null=True, allow_blank=True), help_text="By field."
+    )
+
+
+class PreviewSerializer(serializers.Serializer):
+    """What starting an import would do, as its rows were judged."""
+
+    judged_at = serializers.DateTimeField(help_text="Records may have changed since.")
+    total = serializers.IntegerField()
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField(
+        allow_null=True, help_text="Null: too many to compare; updated counts them too."
+    )
+    skipped = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    updates = UpdateSerializer(many=True, help_text="The first of them, long values cut.")
+    creates = CreateSerializer(many=True, help_text="The first of them, long values cut.")
 
 
 class RowSerializer(serializers.Serializer):
