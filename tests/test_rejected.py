@@ -10,6 +10,7 @@ from django.utils.translation import override
 
 from customers import rules
 from customers.models import Customer
+from imports.importer import Invalid
 from imports.pipeline import rejected, reports
 from imports.pipeline.columns import REASON_MARK
 from imports.pipeline.formulas import neutral, restored
@@ -131,11 +132,11 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     if write is reports.write_workbook:
         assert [row[:9] for row in back] == [[*row, *[None] * (9 - len(row))] for row in rows[1:]]
     assert back[0][9] == (
-        "First name: This must not be empty. E-mail: This is not an e-mail address. Write it like "
-        "ama@example.com, or leave the cell empty."
+        "First name: This must not be empty. Fill it in, or delete the row. E-mail: This e-mail "
+        "address has no @. Write it like ama@example.com, or leave the cell empty."
     )
-    assert back[1][9] == "Phone: It repeats row 2 of the same file."
-    assert back[2][9] == "Phone: It exists already."
+    assert back[1][9].startswith("Phone: It repeats row 2 of the same file.")
+    assert back[2][9].startswith("Phone: It exists already.")
 
     def change(row):
         number = int(row[0])
@@ -147,11 +148,20 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     assert Customer.objects.get(shipping_mark="EIGHT").phone == "+233244100002"
 
 
+def as_name(text):
+    """The text, if a customer may be called so."""
+    try:
+        return text if rules.name(text) else "Ama"
+    except Invalid:
+        return "Ama"
+
+
 @FILES
 @pytest.mark.parametrize("make", [as_workbook, csv_file, as_lines])
 def test_text_that_looks_like_a_formula_comes_back_as_it_was(make, write):
-    rows = [[f"M {n}", text, "Mensah", None, "none", text] for n, text in enumerate(HOSTILE)]
-    rows[-1][1] = "Ama"  # A name of 32,767 letters would be refused again.
+    rows = [
+        [f"M {n}", as_name(text), "Mensah", None, "none", text] for n, text in enumerate(HOSTILE)
+    ]
     job = run_import(make(rows, [*HEADERS, "Remark"]))
     assert job.failed == len(HOSTILE)
     was = [row.cells for row in job.rows.order_by("number")]  # openpyxl writes _x0041_ as A.

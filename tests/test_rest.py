@@ -6,6 +6,7 @@ from threading import Barrier
 
 import pytest
 from django.conf import settings
+from django.core import signing
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
@@ -15,7 +16,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.environment import rate
-from imports import progress
+from imports import authentication, progress
 from imports.api.throttles import LoginsFromHere, Reads, Writes
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
@@ -218,6 +219,13 @@ def test_an_import_says_how_soon_to_ask_again(alice, status, seconds):
 def test_nobody_need_ask_again_after_the_end(alice):
     job = ImportJob.objects.move(make_moved_job(alice).pk, Status.CANCELLED)
     assert signed_in(alice).get(f"/api/imports/{job.pk}/").json()["poll_after_seconds"] is None
+
+
+def test_an_address_of_a_stream_is_the_same_a_second_later(alice, monkeypatch):
+    monkeypatch.setattr(settings, "IMPORT_TICKET_SECONDS", 10**9)
+    job, seconds = make_job(CONTENT, owner=alice), iter(range(10**9, 10**9 + 9))
+    monkeypatch.setattr(signing.time, "time", lambda: next(seconds))
+    assert authentication.ticket(job.pk, alice) == authentication.ticket(job.pk, alice)
 
 
 def test_an_unchanged_import_is_304_and_a_precondition_asks_nothing_of_a_reading(
