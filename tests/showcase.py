@@ -42,6 +42,7 @@ PROBLEMS = {
     "shipping_mark": ("repeats_row", "ACC-AM 0412"),
     "last_name": ("required", None),
 }
+PARAMS = {"row": 17, "national": "023 123 4567", "international": "+233 23 123 4567"}
 SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 
 
@@ -133,7 +134,7 @@ def refuse_rows(job, count=80):
     outcome = Outcome.FAILED if job.failed else Outcome.SKIPPED
     for number in range(2, count + 2):
         column, (code, value) = list(PROBLEMS.items())[number % 7 % 4]
-        error = {"column": column, "code": code, "params": {"row": 17}, "value": value}
+        error = {"column": column, "code": code, "params": PARAMS, "value": value}
         if outcome == Outcome.SKIPPED:
             error["code"] = "exists"
         ImportRow.objects.create(job=job, number=number, outcome=outcome, errors=[error])

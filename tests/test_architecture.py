@@ -64,7 +64,8 @@ LAYERS = """
     imports.api.urls
     imports.pages.forms
     imports.pages.shown
-    imports.pages.chart  imports.pages.refused  imports.pages.preview  imports.pages.mapping
+    imports.pages.chart  imports.pages.refused  imports.pages.preview
+    imports.pages.mapping  imports.pages.options
     imports.pages.views  imports.pages.downloads
     imports.pages.urls
     imports.checks  imports.admin

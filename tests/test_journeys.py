@@ -1,5 +1,6 @@
 """Whole journeys through the pages: from a file to the obvious next step, whatever happens."""
 
+import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
@@ -63,6 +64,79 @@ def test_columns_are_mapped_and_what_would_happen_is_shown_before_the_start(open
     tab.get_by_role("link", name="See what was written").click()
     expect(tab.get_by_role("row", name="MARK 1")).to_contain_text("Efua")
     assert Customer.objects.count() == 2
+
+
+def test_refused_rows_are_downloaded_corrected_and_uploaded_again(open_tab, tmp_path):
+    tab = open_tab()
+    choose(tab, csv_file([person(1), person(2, phone="12"), person(3, email="no"), person(4)]))
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    apply_all(check(the_job()).pk)
+    expect(tab.locator("#import")).to_contain_text("2 of 4 rows are in.")
+
+    workbook = downloaded(tab, "Download the refused rows", tmp_path)
+    assert workbook.name == "rejected-customers.xlsx"
+    correct(workbook, {"B2": "Esi", "E2": "0244123452", "D3": "ama3@example.com"})
+    tab.get_by_role("link", name="Upload the corrected file").click()
+    tab.get_by_label("Spreadsheet").set_input_files(workbook)
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    apply_all(check(ImportJob.objects.latest("created_at")).pk)
+
+    expect(tab.locator("#import")).to_contain_text("All 2 rows are in.")
+    assert Customer.objects.count() == 4
+    assert Customer.objects.get(first_name="Esi").phone == "+233244123452"
+
+
+def downloaded(tab, link, folder):
+    """The file that a click on this link brings."""
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name=link).click()
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    return file
+
+
+def correct(workbook, cells):
+    book = openpyxl.load_workbook(workbook)
+    for place, value in cells.items():
+        book.active[place] = value
+    book.save(workbook)
+
+
+def test_other_files_that_pages_offer_arrive_too(open_tab, tmp_path):
+    tab = open_tab()
+    template = downloaded(tab, "Download an empty workbook", tmp_path)
+    assert openpyxl.load_workbook(template).active["A1"].value == "Shipping mark"
+    content = csv_file([person(1, phone="12"), person(2)])
+    choose(tab, content)
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    apply_all(check(the_job()).pk)
+
+    assert downloaded(tab, "Download the uploaded file", tmp_path).read_bytes() == content
+    assert "MARK 1" in downloaded(tab, "CSV", tmp_path).read_text("utf-8-sig")
+    assert downloaded(tab, "Excel workbook", tmp_path).name == "rejected-customers.xlsx"
+
+
+def test_what_was_read_wrong_is_read_otherwise_and_shown_anew(open_tab):
+    tab = open_tab()
+    expect(tab.get_by_label("If one of its cells is empty")).to_be_hidden()
+    tab.get_by_label("Update what exists").check()
+    tab.get_by_label("If one of its cells is empty").select_option(label="Remove the old value")
+    tab.get_by_label("Check first").check()
+    choose(tab, csv_file([person(1, first="Zoé")]))
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    assert check(the_job()).empty_cells == "clear"
+    expect(tab.get_by_role("cell", name="Zoé")).to_be_visible()
+
+    tab.get_by_text("Change how the file is read").click()
+    tab.get_by_label("Characters are written in").select_option("Western European (Windows)")
+    tab.get_by_role("button", name="Check again").click()
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    check(the_job())
+    expect(tab.get_by_role("cell", name="ZoÃ©")).to_be_visible()
 
 
 def test_several_files_become_several_imports_one_after_another(open_tab):

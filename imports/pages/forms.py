@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from imports.importer import registered
 from imports.models import ImportJob
-from imports.statuses import OnDuplicate, Status
+from imports.statuses import EmptyCells, OnDuplicate, Status
 
 GROUPS = {
     "moving": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
@@ -61,6 +61,12 @@ class UploadForm(forms.Form):
         choices=OnDuplicate,
         initial=OnDuplicate.SKIP,
         widget=forms.RadioSelect,
+    )
+    empty_cells = forms.TypedChoiceField(
+        label=_("If one of its cells is empty"),
+        choices=EmptyCells,
+        required=False,
+        empty_value=EmptyCells.KEEP,
     )
     check_first = forms.BooleanField(
         label=_("Check first"),

@@ -17,6 +17,7 @@ urlpatterns = [
     path("imports/<uuid:pk>/chart/", views.chart, name="import-chart"),
     path("imports/<uuid:pk>/rows/", views.rows, name="import-rows"),
     path("imports/<uuid:pk>/mapping/", views.map_columns, name="import-mapping"),
+    path("imports/<uuid:pk>/options/", views.change_options, name="import-options"),
     path("imports/<uuid:pk>/start/", views.start, name="import-start"),
     path("imports/<uuid:pk>/cancel/", views.cancel, name="import-cancel"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

@@ -1,0 +1,141 @@
+"""What the pages let someone change before anything is written, and the files they give."""
+
+import io
+
+import openpyxl
+import pytest
+from django.urls import reverse
+
+from imports.models import ImportJob
+from imports.statuses import EmptyCells, OnDuplicate, Status
+from tests.conftest import signed_in
+from tests.making import HEADERS, check, csv_file, make_job, person, run_import
+from tests.test_downloads import content_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEPT = {"has_header_row": "on", "on_duplicate": "skip", "empty_cells": "keep"}
+
+
+def workbook(**sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def change(client, job, **told):
+    response = client.post(reverse("import-options", args=[job.pk]), told, follow=True)
+    job.refresh_from_db()
+    return response.content.decode()
+
+
+def page(client, job):
+    return client.get(reverse("import", args=[job.pk])).content.decode()
+
+
+def ready(content, owner, **options):
+    job = check(make_job(content, owner=owner, check_first=True, **options))
+    assert job.status == Status.READY
+    return job
+
+
+def test_another_sheet_is_chosen_and_shown_before_it_is_written(alice):
+    sheets = {"March": [HEADERS, person(1)], "April": [HEADERS, person(2), person(3)]}
+    job, client = ready(workbook(**sheets), alice), signed_in(alice)
+    assert '<option value="March" selected>' in page(client, job)
+
+    change(client, job, sheet="April", **KEPT)
+
+    assert (job.status, job.read_options) == (Status.QUEUED, {"sheet": "April"})
+    assert (check(job).status, job.total) == (Status.READY, 2)
+    assert '<option value="April" selected>' in page(client, job)
+
+
+def test_another_encoding_and_delimiter_are_chosen(alice):
+    job = ready(csv_file([person(1, first="Zoé")]), alice)
+    client = signed_in(alice)
+
+    change(client, job, encoding="windows-1252", delimiter=",", **KEPT)
+
+    assert job.read_options == {"encoding": "windows-1252"}
+    assert "ZoÃ©" in page(client, check(job))
+    change(client, job, encoding="windows-1252", delimiter="\t", **KEPT)
+    assert job.read_options == {"encoding": "windows-1252", "delimiter": "\t"}
+    assert check(job).status == Status.MAPPING
+
+
+def test_a_first_row_that_names_no_columns_is_a_row_and_shown_before_it_is_written(alice):
+    rows = [person(1), person(2)]
+    job = check(make_job(csv_file(rows, ["A", "B", "C", "D", "12"]), owner=alice))
+    assert (job.status, job.check_first) == (Status.MAPPING, False)
+
+    change(signed_in(alice), job, encoding="utf-8", delimiter=",", **KEPT | {"has_header_row": ""})
+
+    assert (check(job).status, job.total, job.failed) == (Status.READY, 3, 1)
+
+
+def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    job = ready(csv_file([person(1, first="Efua")]), alice, column_mapping=None)
+    assert job.skipped == 1
+    kept = job.layout
+
+    told = KEPT | {"on_duplicate": "update", "empty_cells": "clear"}
+    change(signed_in(alice), job, encoding="utf-8", delimiter=",", **told)
+
+    assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
+    assert (job.layout, job.read_options) == (kept, {})
+    assert (check(job).to_update, job.skipped) == (1, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"delimiter": "x"}, {"on_duplicate": "maybe"}, {"encoding": ""}])
+def test_what_is_not_offered_changes_nothing_and_says_so(alice, wrong):
+    job = ready(csv_file([person(1)]), alice)
+    run = job.run
+
+    told = KEPT | {"encoding": "utf-8", "delimiter": ","} | wrong
+    html = change(signed_in(alice), job, **told)
+
+    assert "Choose among what is offered. Nothing is changed." in html
+    assert (job.status, job.run) == (Status.READY, run)
+
+
+def test_nobody_else_changes_an_import_and_what_is_written_stays(alice, bob):
+    job, done = ready(csv_file([person(1)]), alice), run_import(csv_file([person(2)]), owner=alice)
+    told = KEPT | {"encoding": "utf-8", "delimiter": ","}
+
+    assert signed_in(bob).post(reverse("import-options", args=[job.pk]), told).status_code == 404
+    assert "That is no longer possible" in change(signed_in(alice), done, **told)
+    assert done.status == Status.COMPLETE
+
+
+def test_the_upload_form_says_what_empty_cells_do(alice):
+    client = signed_in(alice)
+    told = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
+
+    client.post(reverse("imports"), told | {"file": io.BytesIO(csv_file([person(1)]))})
+
+    assert ImportJob.objects.get().empty_cells == EmptyCells.CLEAR
+    assert "Remove the old value" in client.get(reverse("imports")).content.decode()
+
+
+def test_pages_offer_the_files_that_there_are(alice):
+    rows = csv_file([person(1, phone="12"), person(2)])
+    refused, done = run_import(rows, owner=alice), run_import(csv_file([person(3)]), owner=alice)
+    client = signed_in(alice)
+
+    for job, has_refused in ((refused, True), (done, False)):
+        html = page(client, job)
+        assert reverse("import-file", args=[job.pk]) in html
+        for name in ("import-rejected-xlsx", "import-rejected-csv"):
+            assert (reverse(name, args=[job.pk]) in html) == has_refused
+    template = f"{reverse('import-template')}?importer=customers"
+    assert template in client.get(reverse("imports")).content.decode()
+    sheet = openpyxl.load_workbook(io.BytesIO(content_of(client.get(template)))).active
+    assert sheet["A1"].value == "Shipping mark"
