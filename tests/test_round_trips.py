@@ -18,7 +18,7 @@ from tests.spreadsheets import STREAMED, rows_of, table
 
 RULES = (rules.shipping_mark, rules.name, rules.name, rules.email, rules.phone)
 # A child process and a file for each example; they cost fifty milliseconds.
-costly = settings(max_examples=max(10, settings().max_examples // 5))
+costly = settings(max_examples=max(10, settings().max_examples // 10))
 
 # What XML may hold. A carriage return is a line feed to its parser, and "_x" an escape.
 LETTERS = st.characters(
