@@ -12,6 +12,9 @@ CANDIDATES := python3.12 python3.11 python3.13 python3.14 python3
 # Django's own commands, for what asks neither the database nor for secrets.
 MANAGE := SECRET_KEY=none DATABASE_URL=postgres:///none $(PYTHON) manage.py
 
+# npm's own note of what it has installed.
+TYPESCRIPT := docs/examples/node_modules/.package-lock.json
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo run test lint sample migrations check clean
@@ -25,8 +28,9 @@ demo: .venv/runtime ## Start everything, import 7,000 customers, serve (ARGS=--e
 run: .venv/runtime ## Start everything and serve (PORT=8000)
 	@exec $(PYTHON) -m config.embedded run
 
-test: .venv/development lint ## Every test, on servers of its own (ARGS="-k name")
+test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own (ARGS="-k name")
 	@$(PYTHON) -m tests.browser
+	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 lint: .venv/development ## Style and format
@@ -55,6 +59,12 @@ clean: ## Remove the embedded servers' data, logs and caches
 .venv/development: requirements-dev.txt | $(PYTHON)
 	@echo "Installing what $< names."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# Node itself is a wheel among the requirements, so that npm is there on any machine.
+$(TYPESCRIPT): docs/examples/package-lock.json | .venv/development
+	@echo "Installing what $< names."
+	@$(PYTHON) -m tests.typescript
 	@touch $@
 
 # A name on PATH proves nothing: shims fail when run, and some pythons cannot make a venv.

@@ -146,10 +146,12 @@ class Costs:
     def __init__(self, family: Callable[[], list[psutil.Process]]) -> None:
         self.family = family
         self.peak: Counter[str] = Counter()
+        self.together = 0  # Of all of them at one moment.
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         self.peak.clear()
+        self.together = 0
         over = threading.Event()
         looking = threading.Thread(target=self.look_until, args=[over])
         looking.start()
@@ -167,6 +169,7 @@ class Costs:
                     kind = "reader" if "reader" in " ".join(process.cmdline()) else "worker"
                     sizes[kind] += process.memory_info().rss
             self.peak |= sizes  # The larger of each.
+            self.together = max(self.together, sizes.total())
 
     def show(self) -> None:
         for kind in ("worker", "reader"):

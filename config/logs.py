@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from typing import Any
 
 
 class Discreet(logging.Formatter):
@@ -17,3 +18,19 @@ class Discreet(logging.Formatter):
 
     def formatStack(self, stack_info):
         return stack_info
+
+
+def to_console(level: str) -> dict[str, Any]:
+    """Django's LOGGING: everything from this level on, to where a platform collects it."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "plain": {
+                "()": "config.logs.Discreet",
+                "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+            }
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+        "root": {"handlers": ["console"], "level": level},
+    }

@@ -11,8 +11,12 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
 
 from config.environment import database, duration, env, rate, seconds, switch, whole
+from config.logs import to_console
+from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from config.policy import CONTENT_SECURITY_POLICY  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -50,7 +54,6 @@ if LOG_LEVEL not in LOG_LEVELS:
 # --- Imports -----------------------------------------------------------------
 
 MEGABYTES = 1024 * 1024
-
 IMPORT_MAX_UPLOAD_BYTES = whole("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
 
 # What the process that opens a file may use. It is started for each file and killed when
@@ -63,12 +66,15 @@ IMPORT_READER = {
     # Up to this inflated size calamine reads, ten times faster but with the whole sheet
     # in memory; above it openpyxl does, row by row.
     "calamine_bytes": whole("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
-    "rows": 2_000_000,
-    "columns": 200,
-    "cell_length": 32_767,  # Excel's own limit.
+    "rows": whole("IMPORT_READER_ROWS", 2_000_000),  # Blank ones too: they take their time.
+    "columns": whole("IMPORT_READER_COLUMNS", 200),
+    "cell_length": whole("IMPORT_READER_CELL_LENGTH", 32_767),  # Excel's own limit.
 }
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
 IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)
+
+# Reports of refused rows that a web process builds at the same time.
+IMPORT_REPORTS_AT_ONCE = whole("IMPORT_REPORTS_AT_ONCE", 2)
 
 # Rows staged in one transaction. A first small chunk moves the bar early.
 IMPORT_CHUNK_ROWS = 5_000
@@ -99,6 +105,8 @@ IMPORT_SETTLE_TIMEOUT = "300s"
 IMPORT_POLL_SECONDS = seconds("IMPORT_POLL_SECONDS", 2.0)
 IMPORT_PING_SECONDS = seconds("IMPORT_PING_SECONDS", 15.0)
 IMPORT_STREAM_SECONDS = seconds("IMPORT_STREAM_SECONDS", 600.0)
+# How long a signed stream address is good for; every answer holds a fresh one.
+IMPORT_TICKET_SECONDS = whole("IMPORT_TICKET_SECONDS", 3_600)
 IMPORT_STREAMS_PER_USER = whole("IMPORT_STREAMS_PER_USER", 20)
 IMPORT_STREAMS_PER_PROCESS = whole("IMPORT_STREAMS_PER_PROCESS", 3_000)
 
@@ -134,12 +142,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_dramatiq",
     "corsheaders",
+    "csp",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "imports",
     "customers",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -176,6 +188,8 @@ LOGOUT_REDIRECT_URL = reverse_lazy("login")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]  # Those that are whole.
+LOCALE_PATHS = [BASE_DIR / "locale"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -205,6 +219,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "config.errors.no_csrf_token"
 
 # --- REST --------------------------------------------------------------------
 
@@ -226,6 +241,7 @@ REST_FRAMEWORK = {
     # Whose word on a client's address is taken: behind a platform's proxy, that proxy's.
     "NUM_PROXIES": whole("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0),
     "EXCEPTION_HANDLER": "imports.api.errors.error_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SIMPLE_JWT = {
     # Long, because scripts written for the earlier system log in once.
@@ -277,15 +293,4 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors", "recovery"]
 
 # --- Logging -----------------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "plain": {
-            "()": "config.logs.Discreet",
-            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOGGING = to_console(LOG_LEVEL)

@@ -3,10 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-handler500 = "imports.pages.views.failed"
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.forbidden"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.broken"
 
 urlpatterns = [
     path("", include("imports.pages.urls")),
+    path("", include("customers.pages.urls")),
     path("api/", include("customers.api.urls")),
     path("api/", include("imports.api.urls")),
     path("admin/", admin.site.urls),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy as _
+
 from customers import rules
 from customers.models import Customer
 from imports.importer import Column, Importer, register
@@ -14,6 +16,7 @@ class Customers(Importer):
     name = "customers"
     model = Customer
     messages = rules.MESSAGES
+    page = "customers"
     columns = (
         Column(
             "shipping_mark",
@@ -29,6 +32,7 @@ class Customers(Importer):
             unique=True,
             clean=rules.shipping_mark,
             example="ACC-AM 0412",
+            note=_("What is written on the goods. Stored in capital letters with single spaces."),
         ),
         Column(
             "first_name",
@@ -36,6 +40,7 @@ class Customers(Importer):
             required=True,
             clean=rules.name,
             example="Ama",
+            note=_("As it is spelled."),
         ),
         Column(
             "last_name",
@@ -43,6 +48,7 @@ class Customers(Importer):
             required=True,
             clean=rules.name,
             example="Mensah",
+            note=_("As it is spelled."),
         ),
         Column(
             "email",
@@ -50,6 +56,7 @@ class Customers(Importer):
             unique=True,
             clean=rules.email,
             example="ama.mensah@example.com",
+            note=_("One address. Stored in small letters."),
         ),
         Column(
             "phone",
@@ -75,5 +82,6 @@ class Customers(Importer):
             unique=True,
             clean=rules.phone,
             example="024 412 3456",
+            note=_("One number, with or without the country code."),
         ),
     )

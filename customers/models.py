@@ -24,11 +24,13 @@ class Customer(models.Model):
         ordering = ("-id",)
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
-        # Not unique=True: on text that costs a second index, and a fifth of COPY's speed.
-        constraints = (
-            models.UniqueConstraint(fields=["shipping_mark"], name="customer_shipping_mark_unique"),
-            models.UniqueConstraint(fields=["email"], name="customer_email_unique"),
-            models.UniqueConstraint(fields=["phone"], name="customer_phone_unique"),
+        # Not unique=True: on text that costs a second index, and a fifth of COPY's speed. With
+        # this operator class the one index also finds what begins so, in any collation.
+        constraints = tuple(
+            models.UniqueConstraint(
+                fields=[field], name=f"customer_{field}_unique", opclasses=["varchar_pattern_ops"]
+            )
+            for field in ("shipping_mark", "email", "phone")
         )
 
     def __str__(self) -> str:

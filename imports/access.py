@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from imports.models import ImportJob
+from imports.origins import written_by
 
 User = AbstractUser | AnonymousUser
 
@@ -35,6 +36,17 @@ def controllable_imports(user: User) -> QuerySet[ImportJob]:
     if user.has_perm("imports.control_all"):
         return ImportJob.objects.all()
     return _own(user)
+
+
+def visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
+    """Records of an imported model: all, or those that the user's own imports have written.
+
+    Seeing or controlling every import is no right to what they wrote.
+    """
+    meta = model._meta
+    if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
+        return model._default_manager.all()
+    return written_by(_own(user), model)
 
 
 def _own(user: User) -> QuerySet[ImportJob]:

@@ -66,8 +66,9 @@ class ImportJobAdmin(ReadOnly):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    *("id", "importer", "on_duplicate", "check_first", "file_size", "file_digest"),
-                    *("opened", "layout", "total", "checked", "version", "run", "attempts"),
+                    *("id", "importer", "on_duplicate", "empty_cells", "check_first"),
+                    *("file_size", "file_digest", "opened", "layout", "column_mapping"),
+                    *("total", "checked", "version", "run", "attempts"),
                 ),
             },
         ),

@@ -26,22 +26,23 @@ WORK_SECONDS = 4
 LOOK_SECONDS = 0.05
 UNCHECKED = {Status.QUEUED, Status.CHECKING}
 
-_places = BoundedSemaphore(settings.EXCEL_AT_ONCE)
+FILES = BoundedSemaphore(settings.EXCEL_AT_ONCE)
+REPORTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
 
 
 class Busy(Exception):
-    """This process works on as many imports as it may."""
+    """This process works on as many files as it may."""
 
 
 @contextmanager
-def place() -> Iterator[None]:
+def place(places: BoundedSemaphore = FILES) -> Iterator[None]:
     """A file takes memory and time: so many are open at once, whoever waits too long is Busy."""
-    if not _places.acquire(timeout=WAIT_FOR_A_PLACE_SECONDS):
+    if not places.acquire(timeout=WAIT_FOR_A_PLACE_SECONDS):
         raise Busy
     try:
         yield
     finally:
-        _places.release()
+        places.release()
 
 
 def check(pk: UUID) -> ImportJob:

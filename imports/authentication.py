@@ -24,9 +24,8 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import Token
 
 TICKET_SALT = "imports.stream"
-TICKET_SECONDS = 3_600
 # An address that changed with every second would change the answer's ETag with it.
-TICKET_STEP_SECONDS = 300
+TICKET_STEPS = 12
 STAMP_LENGTH = 16  # Of a user's password, as a token or a ticket remembers it.
 
 
@@ -72,7 +71,7 @@ def with_session(request: HttpRequest) -> HttpRequest:
 
 
 def with_ticket(address: str, job_id: UUID, user: AbstractBaseUser) -> str:
-    """The address of an import's stream, good for this user and about an hour.
+    """The address of an import's stream, good for this user and a while.
 
     For a browser's EventSource on another site, which can send neither header nor cookie.
     It reconnects to the same address, so a ticket for one use would end the stream.
@@ -81,17 +80,18 @@ def with_ticket(address: str, job_id: UUID, user: AbstractBaseUser) -> str:
 
 
 def ticket(job_id: UUID, user: AbstractBaseUser) -> str:
-    seconds = int(timezone.now().timestamp())
-    issued = seconds - seconds % TICKET_STEP_SECONDS
-    return signing.dumps([str(job_id), user.pk, stamp(user), issued], salt=TICKET_SALT)
+    step = max(1, settings.IMPORT_TICKET_SECONDS // TICKET_STEPS)
+    ends = int(timezone.now().timestamp()) + settings.IMPORT_TICKET_SECONDS
+    ends += step - ends % step
+    return signing.dumps([str(job_id), user.pk, stamp(user), ends], salt=TICKET_SALT)
 
 
 def ticket_holder(sent: str, job_id: UUID | str | None) -> AbstractBaseUser:
     try:
-        job, user_id, stamped, issued = signing.loads(sent, salt=TICKET_SALT)
+        job, user_id, stamped, ends = signing.loads(sent, salt=TICKET_SALT)
     except (signing.BadSignature, ValueError, TypeError):
         raise NoTicket from None
-    if job != str(job_id) or timezone.now().timestamp() - issued > TICKET_SECONDS:
+    if job != str(job_id) or timezone.now().timestamp() > ends:
         raise NoTicket
     user = get_user_model()._default_manager.filter(pk=user_id, is_active=True).first()
     if user is None or stamped != stamp(user):

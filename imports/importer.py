@@ -48,6 +48,7 @@ class Column:
     unique: bool = False
     lookup: str | None = None
     example: str = ""
+    note: Any = ""  # What to know before filling it in; a sentence, may be translated lazily.
 
 
 class Importer:
@@ -61,6 +62,8 @@ class Importer:
     columns: ClassVar[Sequence[Column]]
     # Words for the codes that this importer's `clean` functions raise.
     messages: ClassVar[Mapping[str, Any]] = {}
+    # The URL name of a page that lists the records; it takes ?import= and an import's key.
+    page: ClassVar[str] = ""
 
     @classmethod
     def after_batch(cls, ids: Sequence[Any]) -> None:

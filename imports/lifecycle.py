@@ -7,23 +7,29 @@ sets going is asked for after the commit.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from imports import actors, progress
-from imports.importer import get_importer
-from imports.models import IdempotencyKey, ImportJob
-from imports.pipeline import settling
-from imports.statuses import OnDuplicate, Status
+from imports.importer import get_importer, shown_importer
+from imports.models import IdempotencyKey, ImportJob, NotAllowed
+from imports.pipeline import intake, mapping, settling
+from imports.pipeline.columns import Layout
+from imports.statuses import EmptyCells, OnDuplicate, Status
 
 LONGEST_NAME = 255
 KEY_HOURS = 24  # As long as a client may take to ask again.
+CHANGEABLE = {Status.MAPPING, Status.READY}
 
 
 class KeyReused(Exception):
@@ -36,7 +42,9 @@ def upload(
     *,
     importer: str,
     on_duplicate: str = OnDuplicate.SKIP,
+    empty_cells: str = EmptyCells.KEEP,
     check_first: bool = False,
+    read_options: Mapping[str, str] | None = None,
     idempotency_key: str = "",
     ask_worker: bool = True,
 ) -> ImportJob:
@@ -47,7 +55,9 @@ def upload(
     """
     get_importer(importer)  # KeyError before anything is stored.
     digest = _digest(file)
-    options = f"{digest}:{importer}:{on_duplicate}:{check_first}"
+    read_options = dict(read_options or {})
+    how = json.dumps(read_options, sort_keys=True)
+    options = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{how}"
     with transaction.atomic():
         key = _remember(owner, idempotency_key, options) if idempotency_key else None
         if key and key.job:
@@ -57,7 +67,9 @@ def upload(
             owner=owner,
             importer=importer,
             on_duplicate=on_duplicate,
+            empty_cells=empty_cells,
             check_first=check_first,
+            read_options=read_options,
             file_name=name,
             file_size=file.size,
             file_digest=digest,
@@ -101,6 +113,35 @@ def start(pk: UUID) -> ImportJob:
         transaction.on_commit(partial(actors.send_due_batches, job))
     progress.publish(job)
     return job
+
+
+def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
+    """Check an import anew with other options; `column_mapping` is told as `mapping` has it.
+
+    Raises NotAllowed unless it is MAPPING or READY, and WrongMapping; then nothing changes.
+    """
+    options = dict(changed)
+    with transaction.atomic():
+        job = ImportJob.objects.select_for_update().get(pk=pk)
+        if job.status not in CHANGEABLE:
+            raise NotAllowed(f"An import that is {job.status} can no longer be changed.")
+        if "read_options" in options:
+            options |= _read_anew(job, options["read_options"])
+        elif "column_mapping" in options:
+            told, importer = options["column_mapping"], shown_importer(job.importer)
+            options["column_mapping"] = mapping.resolve(told, Layout(**job.layout), importer)
+        mine = ImportJob.objects.filter(pk=pk)
+        mine.update(**options, **intake.UNCHECKED, run=F("run") + 1, progress_percent=0)
+        job = ImportJob.objects.move(pk, Status.QUEUED, only_from=job.status)
+        transaction.on_commit(actors.ask_for_check)
+    progress.publish(job)
+    return job
+
+
+def _read_anew(job: ImportJob, told: Mapping[str, str]) -> dict[str, Any]:
+    """Read otherwise, a file may have other columns: what is known of them no longer holds."""
+    options = {name: value for name, value in {**job.read_options, **told}.items() if value}
+    return {"read_options": options, "opened": None, "layout": None, "column_mapping": None}
 
 
 def cancel(pk: UUID) -> ImportJob:

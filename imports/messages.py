@@ -19,17 +19,48 @@ OF_A_JOB = {
     "not_a_spreadsheet": _(
         "This is not a spreadsheet we can read. Save it as an Excel workbook (.xlsx) or as CSV."
     ),
-    "old_excel_file": _("This is an old Excel file (.xls). Save it as .xlsx and upload that."),
     "encrypted_file": _("The file is protected by a password. Save it without one."),
+    "compressed_file": _("This is a compressed archive. Unpack it and upload the file inside."),
+    "html_file": _(
+        "This is a web page, whatever its name says. Open it in your spreadsheet program and "
+        "save it as .xlsx."
+    ),
+    "xml_spreadsheet": _(
+        "This is an XML Spreadsheet of Excel 2003. Open it in Excel and save it as .xlsx."
+    ),
+    "binary_workbook": _("This is a binary workbook (.xlsb). Save it as .xlsx and upload that."),
+    "numbers_file": _("This is a file of Apple Numbers. Export it to Excel, and upload that."),
+    "pdf_file": _("This is a PDF. Export the table it was made of as .xlsx or CSV."),
+    "image_file": _("This is a picture. Upload the spreadsheet itself, as .xlsx or CSV."),
+    "text_document": _(
+        "This is a text document. Copy its table into a spreadsheet, and save that as .xlsx."
+    ),
     "damaged_file": _("The file is damaged. Open it in your spreadsheet program and save it anew."),
     "unreadable_file": _("The file cannot be read. Save it anew as .xlsx or as CSV."),
     "unknown_encoding": _("The text of this file cannot be read. Save it as CSV in UTF-8."),
+    "wrong_encoding": _(
+        "The file is not text in the encoding that was chosen. Choose another one, as utf-8 or "
+        "windows-1252, or none, so that it is found."
+    ),
+    "wrong_delimiter": _(
+        "A delimiter is one character that is no letter, digit, quote or line break: a comma, "
+        "semicolon, tab or bar. Choose one of them, or none, so that it is found."
+    ),
+    "no_such_sheet": _(
+        "The workbook has no sheet of the name that was chosen. Choose one that it has, or none, "
+        "so that the sheet with the rows is found."
+    ),
     "no_sheet": _("The workbook has no sheet with rows."),
     "no_rows": _("The file has no rows below its headers."),
     "too_large_inflated": _("The workbook unpacks to more than we read. Split it, or save as CSV."),
     "too_many_rows": _("The file has too many rows. Split it into several files."),
     "too_many_columns": _("The file has too many columns. Remove the ones you do not need."),
     "cell_too_long": _("A cell of the file is longer than a spreadsheet allows."),
+    "too_many_merged": _("The sheet has too many merged cells. Unmerge them."),
+    "unclosed_quote": _(
+        "The quotation mark that row %(row)s opens is never closed, so the rows below cannot be "
+        "told apart. Close or remove it."
+    ),
     "row_too_long": _("Row %(row)s of the file is longer than we read. Split or shorten it."),
     "too_much_memory": _(
         "Reading this file needs more memory than we allow. Delete the empty rows and columns "
@@ -40,8 +71,8 @@ OF_A_JOB = {
     "file_gone": _("The uploaded file is no longer there. Upload it again."),
     "unknown_importer": _("What this file is imported by is no longer installed."),
     "missing_columns": _(
-        "These columns were not recognised: %(columns)s. Give the file's columns these names, "
-        "and upload it again."
+        "These columns were not recognised: %(columns)s. Say which columns of the file they are, "
+        "or give them these names and upload it again."
     ),
     "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
 }
@@ -62,6 +93,10 @@ OF_A_ROW = {
         "There is no record of this name. Check how it is written, or create that record first."
     ),
     "forbidden_character": _("It holds a character that cannot be stored. Type it again by hand."),
+    "formula_without_value": _(
+        "This cell holds a formula without its result. Open the file in your spreadsheet program "
+        "and save it, or type the value itself."
+    ),
     "rule_failed": _(
         "This value could not be checked (%(error)s). Tell whoever looks after this site."
     ),
@@ -84,6 +119,31 @@ OF_A_ROW = {
         "Writing this row failed again and again. Check its values, then import it alone."
     ),
 }
+# Where one row's sentence names what is true of that row alone.
+OF_A_CAUSE = {
+    "repeats_row": _("It repeats an earlier row of the same file."),
+    "matches_several": _("Its values belong to several existing records."),
+}
+# What is wrong with a person's word on the columns.
+OF_A_MAPPING = {
+    "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
+    "unknown_column": _(
+        "The file has no column %(column)s. Give a header as it stands in the file, or a number "
+        "from 0 to %(last)s."
+    ),
+    "invalid_column": _("Give a header, the number of a column, or null to leave it out."),
+    "several_columns": _(
+        "Several columns are headed %(column)s. Give the number of the one you mean: %(indexes)s."
+    ),
+    "used_twice": _(
+        "Column %(column)s is taken for %(field)s already. Give %(field)s another, or null."
+    ),
+    "column_needed": _("No row can be imported without it. Say which column it is."),
+}
+
+
+def of_mapping(code: str, params: Mapping[str, Any]) -> str:
+    return _fill(OF_A_MAPPING[code], params)
 
 
 def of_job(code: str, params: Mapping[str, Any] | None) -> str:
@@ -94,6 +154,12 @@ def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
     words = {**OF_A_ROW, **shown_importer(importer).messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def of_cause(error: Mapping[str, Any], importer: str) -> str:
+    """The sentence for all rows refused for what refused this one."""
+    words = OF_A_CAUSE.get(error["code"])
+    return str(words) if words else of_row(error, importer)
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -12,7 +12,8 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from imports.moves import ImportJobManager, NotAllowed
-from imports.statuses import FINAL, OnDuplicate, Outcome, Status
+from imports.remembered import IdempotencyKey, RememberedMapping
+from imports.statuses import FINAL, EmptyCells, OnDuplicate, Outcome, Status
 from imports.storage import StoredChunk, StoredFile
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ImportJob",
     "ImportRow",
     "NotAllowed",
+    "RememberedMapping",
     "StoredChunk",
     "StoredFile",
     "Worker",
@@ -47,7 +49,14 @@ class ImportJob(models.Model):
     on_duplicate = models.CharField(
         _("duplicates"), max_length=6, choices=OnDuplicate, default=OnDuplicate.SKIP
     )
+    empty_cells = models.CharField(
+        _("empty cells"), max_length=5, choices=EmptyCells, default=EmptyCells.KEEP
+    )
     check_first = models.BooleanField(_("check first"), default=False)
+
+    # What someone says about the file, over what would be guessed: {"sheet", "encoding",
+    # "delimiter"}, each of which may be missing.
+    read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
 
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
     file_name = models.CharField(_("file name"), max_length=255)
@@ -60,8 +69,12 @@ class ImportJob(models.Model):
     version = models.IntegerField(_("version"), default=1)  # Rises with every committed change.
     run = models.IntegerField(_("run"), default=1)  # Progress never goes back within one.
 
+    # A person's word on the columns: each field's index, or null to leave the field out.
+    column_mapping = models.JSONField(_("columns as told"), null=True)
+    has_header_row = models.BooleanField(_("may have a header row"), default=True)
+
     # How the file was read: {"format", "sheet", "encoding", "delimiter"}, and which of its
-    # columns is which: {"header_row", "headers", "positions", "missing"}.
+    # columns is which: see pipeline.columns.Layout.
     opened = models.JSONField(_("read as"), null=True)
     layout = models.JSONField(_("columns"), null=True)
 
@@ -232,7 +245,7 @@ class ImportRow(models.Model):
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
     before = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
     errors = models.JSONField(_("errors"), null=True)
-    cells = models.JSONField(_("cells"), null=True)  # As read; refused rows only.
+    cells = models.JSONField(_("cells"), null=True)  # As read, where `cleaned` says less.
 
     class Meta:
         verbose_name = _("row")
@@ -244,31 +257,14 @@ class ImportRow(models.Model):
                 name="row_exceptions",
                 condition=Q(outcome__isnull=False),
             ),
+            # Which row a record came from. Refused rows have none.
+            models.Index(
+                fields=["target_id"], name="row_record", condition=Q(target_id__isnull=False)
+            ),
         )
 
     def __str__(self) -> str:
         return str(self.number)
-
-
-class IdempotencyKey(models.Model):
-    """A client's own name for one upload, so that asking again changes nothing.
-
-    Inserted before anything is stored: of simultaneous posts all but one wait for it.
-    """
-
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    key = models.CharField(max_length=255)
-    digest = models.CharField(max_length=64)  # Of the body: the same key with another is an error.
-    job = models.ForeignKey(ImportJob, models.CASCADE, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=["owner", "key"], name="idempotency_key_unique"),
-        )
-
-    def __str__(self) -> str:
-        return self.key
 
 
 class Worker(models.Model):

@@ -57,12 +57,15 @@ def rows_of(
     after: int = 0,
     most: int = 100,
     values: bool = False,
+    cause: dict[str, str | None] | None = None,
 ) -> list[ImportRow]:
     """At most `most` rows behind number `after`, each with its `result`: an outcome or None.
 
-    With `values`, each has `shown_cleaned` and `shown_cells` too, None where they are large.
+    With `values`, each has `shown_cleaned` and `shown_cells` too, None where they are large. A
+    `cause` is the column and code of one of their errors.
     """
     rows = ImportRow.objects.filter(job=job, number__gt=after)
+    rows = rows.filter(errors__contains=[cause]) if cause else rows
     rows = with_values(rows) if values else rows
     if outcome == Outcome.CREATED:
         # Nothing behind the last written batch is looked at, however large the rest is.

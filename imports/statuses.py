@@ -60,3 +60,10 @@ class OnDuplicate(models.TextChoices):
     SKIP = "skip", _("Skip it, and leave what exists as it is")
     UPDATE = "update", _("Update what exists with the row")
     FAIL = "fail", _("Refuse the row")
+
+
+class EmptyCells(models.TextChoices):
+    """What an empty cell does to a value that exists already, where a row updates it."""
+
+    KEEP = "keep", _("Leave the old value")
+    CLEAR = "clear", _("Remove the old value")

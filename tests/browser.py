@@ -8,7 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+from django.db import connections
+from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -18,16 +23,30 @@ def find():
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
+@contextmanager
+def launched():
+    """The browser, running."""
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread; what asks the database here is no part of it.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=find(), args=options)
+        yield browser
+        browser.close()
+        connections.close_all()  # A loop has connections of its own.
+
+
 def install():
     """Whether there is a browser now."""
-    return bool(find()) or install_package() or install_playwrights_own()
+    return bool(find()) or install_package("chromium") or install_playwrights_own()
 
 
-def install_package():
+def install_package(name):
+    """Whether Debian's package is there now."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
-    print("Installing Chromium…", flush=True)
-    commands = (["update"], ["install", "-y", "--no-install-recommends", "chromium"])
+    print(f"Installing {name}…", flush=True)
+    commands = (["update"], ["install", "-y", "--no-install-recommends", name])
     quiet = {
         "stdout": subprocess.DEVNULL,
         "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
@@ -39,8 +58,6 @@ def install_package():
 
 def install_playwrights_own():
     """Ubuntu's package is an empty one that points to a snap, so it ends here as well."""
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         program = Path(playwright.chromium.executable_path)
     if not program.exists():

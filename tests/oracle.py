@@ -45,9 +45,10 @@ def values(record):
     return tuple(record[field] for field in FIELDS)
 
 
-def merged(row, record):
-    """The record as the row leaves it: an empty cell says nothing."""
-    return {field: row[field] or record[field] for field in FIELDS}
+def merged(row, record, empty_cells):
+    """The record as the row leaves it: an empty cell says nothing, or that there is nothing."""
+    old = record if empty_cells == "keep" else dict.fromkeys(FIELDS)
+    return {field: row[field] or old[field] for field in FIELDS}
 
 
 def settled(rows, table, policy):
@@ -88,7 +89,7 @@ def first_repeated(row, records, kept):
     return None
 
 
-def written(rows, judged, table, policy, spans):
+def written(rows, judged, table, policy, spans, empty_cells):
     """The verdicts of all rows, written span after span into the table as it is by now."""
     verdicts = {n: found for n, found in judged.items() if isinstance(found, Verdict)}
     takers = {found: n for n, found in judged.items() if isinstance(found, int)}
@@ -100,7 +101,7 @@ def written(rows, judged, table, policy, spans):
                 table.add(rows[number][0])
         for record, number in list(takers.items()):
             if number in span:
-                verdicts[number] = update(rows[number][0], record, table)
+                verdicts[number] = update(rows[number][0], record, table, empty_cells)
     return dict(sorted(verdicts.items()))
 
 
@@ -119,11 +120,11 @@ def matched_again(number, row, table, takers, policy):
     return Verdict("updated")  # Or unchanged: `update` says.
 
 
-def update(row, record, table):
+def update(row, record, table, empty_cells):
     if record not in table.records:
         return Verdict("failed", ((None, "gone", None),))
     before = table.records[record]
-    after = merged(row, before)
+    after = merged(row, before, empty_cells)
     if others := [key for key, name in table.holders(after) if name != record]:
         return Verdict("failed", ((others[0], "exists", None),))
     table.records[record] = after

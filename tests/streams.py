@@ -76,13 +76,21 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def daphne(**environment):
+def daphne(port=0, **environment):
     """Daphne on the test database. It listens before it runs, so nobody has to wait for it."""
     with (
-        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+        socket.create_server(("127.0.0.1", port), backlog=1024) as listening,
         tempfile.NamedTemporaryFile() as errors,
     ):
-        command = ["-m", "daphne", "-v", "0", "--no-server-name", "--fd", str(listening.fileno())]
+        command = [
+            "-m",
+            "config.server",
+            "-v",
+            "0",
+            "--no-server-name",
+            "--fd",
+            str(listening.fileno()),
+        ]
         process = subprocess.Popen(
             [sys.executable, *command, "config.asgi:application"],
             cwd=PROJECT,

@@ -90,6 +90,22 @@ def test_what_is_not_said_has_a_default(alice):
     assert (sent["on_duplicate"], sent["check_first"]) == ("skip", False)
 
 
+@pytest.mark.parametrize("tab", ["\t", "tab", "\\t"])
+def test_how_the_file_is_to_be_read_can_be_said(alice, tab):
+    said = {"sheet": " Kunden ", "encoding": "CP1250", "delimiter": tab}
+
+    sent = upload(signed_in(alice), **said).json()
+
+    options = {"sheet": "Kunden", "encoding": "CP1250", "delimiter": "\t"}
+    assert sent["read_options"] == ImportJob.objects.get().read_options == options
+
+
+def test_what_is_said_by_nothing_is_guessed(alice):
+    sent = upload(signed_in(alice), sheet="", delimiter="", check_first="on").json()
+
+    assert (sent["read_options"], sent["check_first"]) == ({}, True)
+
+
 def test_the_only_importer_need_not_be_named(alice, monkeypatch):
     only = {"customers": importers.get_importer("customers")}
     monkeypatch.setattr(importers, "_registered", only)
@@ -106,8 +122,18 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"importer": ""}, "importer", "required"),
         ({"importer": "nobody"}, "importer", "invalid_choice"),
         ({"on_duplicate": "maybe"}, "on_duplicate", "invalid_choice"),
+        ({"empty_cells": "maybe"}, "empty_cells", "invalid_choice"),
         ({"check_first": "perhaps"}, "check_first", "invalid"),
+        ({"encoding": "klingon"}, "encoding", "invalid"),
+        ({"encoding": "rot13"}, "encoding", "invalid"),
+        ({"encoding": "utf-7"}, "encoding", "invalid"),
+        ({"encoding": "../os"}, "encoding", "invalid"),
+        ({"delimiter": ";;"}, "delimiter", "invalid"),
+        ({"delimiter": "a"}, "delimiter", "invalid"),
+        ({"delimiter": "\n"}, "delimiter", "invalid"),
+        ({"sheet": "s" * 256}, "sheet", "max_length"),
         ({"key": "k" * 256}, "idempotency_key", "max_length"),
+        ({"key": "clé"}, "idempotency_key", "invalid"),
         ({"key": "a\0b"}, "idempotency_key", "null_characters_not_allowed"),
     ],
 )
@@ -284,7 +310,15 @@ def test_the_same_key_again_returns_the_same_import(alice):
     assert stored() == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("other", [{"content": CONTENT + b"x"}, {"on_duplicate": "update"}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"content": CONTENT + b"x"},
+        {"on_duplicate": "update"},
+        {"empty_cells": "clear"},
+        {"delimiter": ";"},
+    ],
+)
 def test_the_same_key_for_another_upload_is_refused(alice, other):
     client = signed_in(alice)
     upload(client, key="monday")

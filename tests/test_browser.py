@@ -1,34 +1,35 @@
-"""The pages in a real browser, on a real Daphne; the first journey with a real worker too.
-
-Elsewhere the pipeline is carried on step by step from here, so that "half way" is a place
-and not a moment.
-"""
+"""The page of an import in a real browser, the first journey with a real worker too."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from imports import progress
 from imports.models import ImportJob
-from imports.pipeline import applying
 from imports.statuses import Status
-from tests import browser as browsers
-from tests.making import apply_all, check, csv_file, person
-from tests.streams import PROJECT, daphne, django_environment, log_in
+from tests.making import apply_all, check
+from tests.tabs import (  # noqa: F401
+    address,
+    choose,
+    chromium,
+    customers,
+    expect_the_end,
+    expect_the_refused_rows,
+    half_way,
+    is_live,
+    open_tab,
+    press_import,
+    progress_of,
+    status,
+    step,
+    the_job,
+    worker,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROWS = 400
 MANY_ROWS = 20_000  # Enough to be seen moving on a fast machine.
-BAD_ROWS = {7: "12", 70: "call me"}
-PATIENCE_MS = 20_000
 
 # Writes down every value the bar is seen with, frame by frame.
 REMEMBER_THE_BAR = """
@@ -60,123 +61,6 @@ DROP = """
 """
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread; what asks the database here is no part of it.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=browsers.find(), args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(django_db_setup):
-    with daphne() as server:
-        yield f"http://127.0.0.1:{server.port}"
-
-
-@pytest.fixture
-def open_tab(chromium, address, alice):
-    """Tabs of Alice's, at the page that takes files."""
-    expect.set_options(timeout=PATIENCE_MS)
-    contexts = []
-
-    def open_tab(signed_in=True, **options):
-        context = chromium.new_context(base_url=address, **options)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        if signed_in:
-            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
-            context.add_cookies([session | {"url": address}])
-        tab = context.new_page()
-        tab.goto("/")
-        return tab
-
-    yield open_tab
-    for context in contexts:
-        context.close()
-
-
-@contextmanager
-def worker():
-    command = ["manage.py", "rundramatiq", "--processes", "1", "--threads", "2"]
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=PROJECT,
-        env=os.environ | django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def customers(rows=ROWS):
-    """A file whose rows bear their own numbers, all but two of them valid."""
-    return csv_file(person(n, phone=BAD_ROWS.get(n, f"+23324{n:07d}")) for n in range(2, rows + 2))
-
-
-def choose(tab, content=None, name="customers.csv"):
-    file = {"name": name, "mimeType": "text/csv", "buffer": content or customers()}
-    tab.get_by_label("Spreadsheet").set_input_files(file)
-
-
-def press_import(tab):
-    tab.get_by_role("button", name="Import", exact=True).click()
-
-
-def status(tab):
-    return tab.locator("#import .stamp")
-
-
-def progress_of(tab):
-    return tab.locator("#import progress")
-
-
-def is_live(tab):
-    """Wait until the stream has been heard: only then the title counts."""
-    expect(tab).to_have_title(re.compile("%"))
-
-
-def the_job():
-    return ImportJob.objects.get()
-
-
-def step(job, batches=1):
-    """Write so many batches, and tell, as a worker would."""
-    for number in job.batches.filter(applied_at=None).values_list("number", flat=True)[:batches]:
-        job = applying.apply_batch(job.pk, number)
-        progress.publish(job)
-    return job
-
-
-def half_way(tab):
-    """An import half of whose batches are written, and its page."""
-    choose(tab)
-    press_import(tab)
-    expect(status(tab)).to_have_text("Waiting for a worker")
-    job = check(the_job())
-    return step(job, job.batches.count() // 2)
-
-
-def expect_the_end(tab, rows=ROWS):
-    expect(status(tab)).to_have_text("Complete")
-    expect(progress_of(tab)).to_have_js_property("value", 100)
-    sentence = f"{rows - len(BAD_ROWS):,} of {rows:,} rows are in. {len(BAD_ROWS)} were refused."
-    expect(tab.locator("#import")).to_contain_text(sentence)
-    rows = tab.locator(".ledger tbody")
-    expect(rows).to_have_count(len(BAD_ROWS))
-    for row, (number, value) in zip(rows.all(), BAD_ROWS.items(), strict=True):
-        expect(row.get_by_role("rowheader")).to_have_text(str(number))
-        expect(row).to_contain_text(value)
-        expect(row).to_contain_text("This is not a phone number we can call.")
-
-
 # --- The journey -------------------------------------------------------------
 
 
@@ -204,6 +88,8 @@ def test_a_file_is_dropped_watched_and_its_refused_rows_are_listed(open_tab, ali
     assert seen == sorted(seen)
     assert len({value for value in seen if 0 < value < 100}) >= 3, seen
     expect(tab).to_have_title("Complete · customers.csv")
+    tab.get_by_text("This is not a phone number we can call.").click()
+    expect_the_refused_rows(tab)
     expect(tab.locator("#milestones")).to_contain_text("19,998 of 20,000 rows are in.")
 
 
@@ -444,27 +330,27 @@ def test_the_whole_journey_without_any_script(open_tab):
     apply_all(job.pk)
 
     expect_the_end(tab)
+    tab.get_by_text("This is not a phone number we can call.").click()
+    tab.get_by_role("link", name="Show these rows").click()
+    expect_the_refused_rows(tab)
 
 
-def test_nothing_breaks_under_a_strict_content_security_policy(open_tab):
+def test_nothing_breaks_under_the_policy_and_no_other_host_is_asked(open_tab, address):
     tab = open_tab()
-    problems = []
+    problems, hosts = [], set()
     tab.on("console", lambda message: problems.append(message.text))
     tab.on("pageerror", lambda error: problems.append(str(error)))
-
-    def under_a_policy(route):
-        answer = route.fetch(max_redirects=0)
-        policy = {"Content-Security-Policy": "default-src 'self'"}
-        route.fulfill(response=answer, headers=answer.headers | policy)
-
-    tab.route(lambda url: url.endswith("/") and "/api/" not in url, under_a_policy)
-    tab.reload()
+    tab.on("request", lambda request: hosts.add("/".join(request.url.split("/")[:3])))
+    policy = tab.reload().headers["content-security-policy"]
     job = half_way(tab)
     is_live(tab)
     apply_all(job.pk)
 
     expect_the_end(tab)
     assert problems == []
+    assert hosts == {address}
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
 
 
 def test_a_narrow_page_does_not_scroll_sideways(open_tab):

@@ -47,7 +47,7 @@ class Customers(Importer):
 
 
 def layout(*cells, number=1):
-    return recognise((number, list(cells)), Customers)
+    return recognise([(number, list(cells))], Customers)
 
 
 FULL = {"shipping_mark": 0, "last_name": 1, "email": 2, "phone": 3}
@@ -130,6 +130,13 @@ def test_one_recognised_header_makes_it_a_header_row():
 
     assert (found.header_row, found.positions) == (1, {"shipping_mark": 0})
     assert found.missing == ["last_name", "phone"]
+
+
+def test_no_record_is_taken_for_a_title():
+    record, header = ["A1", "Doe", None, "0241"], ["mark", "surname", "mail", "phone"]
+
+    assert recognise([(1, record), (2, header)], Customers).header_row == 0
+    assert recognise([(1, ["A1", "Doe"]), (2, header), (3, record)], Customers).header_row == 2
 
 
 # --- Any headers at all ------------------------------------------------------

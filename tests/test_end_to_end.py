@@ -70,7 +70,7 @@ def test_files_that_hold_nothing_to_import_end_with_a_clear_code(alice):
     assert (empty.status_code, empty.json()["code"]) == (400, "empty_file")
     assert ImportJob.objects.count() == len(jobs)
     assert [(one["status"], one["error_code"]) for one in found] == [
-        (Status.FAILED, "not_a_spreadsheet"),
+        (Status.FAILED, "image_file"),
         (Status.MAPPING, "missing_columns"),
         (Status.FAILED, "no_rows"),
         (Status.COMPLETE, None),

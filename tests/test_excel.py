@@ -104,6 +104,16 @@ def test_a_checked_upload_is_started_by_its_id_and_asked_for_twice_it_starts_onc
     assert create_async(client, {"upload_id": upload_id}).status_code == 202
 
 
+def test_a_number_of_any_size_is_judged_and_refuses_only_its_row(alice):
+    huge = '{"customers": [{"shipping_mark": 59901983908883879218380800, "phone": 1e400}, %s]}'
+    done = post(signed_in(alice), "bulk-create", huge % json.dumps(customer(1))).json()
+
+    assert (done["status"], done["created"], done["failed"]) == ("COMPLETE", 1, 1)
+    shown = {error["column"]: error["value"] for error in done["errors"]}
+    assert shown["phone"] == "1E+400"
+    assert marks() == {"MARK 1"}
+
+
 def test_a_list_is_judged_by_the_position_of_each_customer(alice):
     client = signed_in(alice)
     sent = [customer(1), customer(2, phone=True), {"first_name": "Ama"}, customer(4)]

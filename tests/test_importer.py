@@ -6,9 +6,11 @@ from decimal import Decimal
 import pytest
 
 from customers.models import Customer
+from imports import lifecycle
 from imports.pipeline import applying
+from imports.pipeline.target import _cleared
 from imports.statuses import Status
-from tests.making import check, csv_file, make_job, outcomes, run_import
+from tests.making import apply_all, check, csv_file, make_job, outcomes, run_import
 from tests.parcels import importer
 from tests.parcels.models import Parcel
 
@@ -136,3 +138,70 @@ def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
     applying.announce(job.pk, 1)  # Nothing more to say.
 
     assert importer.announced == [sorted(Parcel.objects.values_list("pk", flat=True))]
+
+
+# --- Empty cells of rows that update -----------------------------------------
+
+FULL = ["ANN", "1", "1.5", "2026-01-31", "True", "a note"]
+
+
+def updated(row, headers=HEADERS, **fields):
+    """The parcel, and what became of the row and was kept of before."""
+    fields = {"importer": "parcels", "on_duplicate": "update"} | fields
+    job = run_import(csv_file([row], headers), **fields)
+    parcel, staged = Parcel.objects.get(), job.rows.get()
+    values = (str(parcel.weight), parcel.sent_on, parcel.fragile, parcel.note)
+    return staged.outcome, values, staged.before
+
+
+def test_an_empty_cell_leaves_the_old_value(ann):
+    parcels(FULL)
+
+    outcome, values, before = updated(["ANN", "1", "1.5", "", "", ""])
+
+    old = ("1.50", datetime.date(2026, 1, 31), True, "a note")
+    assert (outcome, values, before) == ("unchanged", old, None)
+
+
+def test_an_empty_cell_removes_the_old_value_where_that_is_asked_for(ann):
+    parcels(FULL)
+
+    outcome, values, before = updated(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
+
+    assert outcome == "updated"
+    assert values == ("1.50", None, True, "")  # What must be true or false stays what it is.
+    assert before == [str(ann.pk), "1", "1.50", "2026-01-31", "true", "a note"]
+    again = updated(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
+    assert again == ("unchanged", values, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "cleared"), [("sent_on", "NULL"), ("note", "''"), ("fragile", None), ("state", None)]
+)
+def test_only_what_may_be_empty_can_be_removed(field, cleared):
+    assert _cleared(Parcel._meta.get_field(field)) == cleared
+
+
+@pytest.mark.parametrize("empty_cells", ["keep", "clear"])
+def test_a_column_the_file_lacks_never_removes_a_value(ann, empty_cells):
+    parcels(FULL)
+
+    outcome, values, before = updated(["ANN", "1", "2.5"], HEADERS[:3], empty_cells=empty_cells)
+
+    assert (outcome, values) == ("updated", ("2.50", datetime.date(2026, 1, 31), True, "a note"))
+    assert before[2] == "1.50"
+
+
+def test_a_field_left_out_by_a_person_is_a_column_the_file_lacks(ann):
+    parcels(FULL)
+    row = csv_file([["ANN", "1", "1.5", "", "", ""]], HEADERS)
+    fields = {"importer": "parcels", "on_duplicate": "update", "empty_cells": "clear"}
+    job = check(make_job(row, check_first=True, **fields))
+
+    lifecycle.check_again(job.pk, {"column_mapping": {"sent_on": None}})
+    check(job)
+    lifecycle.start(job.pk)
+    apply_all(job.pk)
+
+    parcel = Parcel.objects.get()
+    assert (parcel.sent_on, parcel.note) == (datetime.date(2026, 1, 31), "")

@@ -1,6 +1,9 @@
-"""The programs of docs/integrators.md do what it says, against a real site and worker."""
+"""The programs of docs/integrators.md and README.md do what they say, on a real site and worker."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,41 +11,104 @@ import pytest
 from config.embedded.demo import Client
 from customers import samples
 from customers.models import Customer
+from imports.models import ImportJob
+from tests import typescript
 from tests.conftest import user
-from tests.processes import worker
-from tests.streams import daphne, make_job
+from tests.processes import wait_until_final, worker
+from tests.streams import PROJECT, daphne, make_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "integrators.md"
+PAGE = (PROJECT / "docs" / "integrators.md").read_text()
+# A hundred rows of a sample hold one that is invalid and one that repeats another.
+ROWS, GOOD = 300, 294
+FOLLOW, POLL = "Follow it by a stream", "Or poll"
 
 
-def test_every_python_snippet_runs(tmp_path, monkeypatch, capsys):
-    demo = user("demo", "add_importjob")
-    demo.set_password("demo")
-    demo.save()
+@pytest.fixture(autouse=True)
+def demo(tmp_path, monkeypatch):
+    """What the page begins with: an account, and two files in the folder one is in."""
+    person = user("demo", "add_importjob")
+    person.set_password("demo")
+    person.save()
     monkeypatch.chdir(tmp_path)
-    samples.write(Path("customers.xlsx"), 300, seed=1)
-    samples.write(Path("more.xlsx"), 300, seed=2)
-    program = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    names = {}
+    # As on a machine where Python is all there is.
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
+    samples.write(Path("customers.xlsx"), ROWS, seed=1)
+    samples.write(Path("more.xlsx"), ROWS, seed=2)
+    return person
 
+
+def snippets(language, text):
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL))
+
+
+def program(language, *, without, port):
+    """All snippets of a language but those of one section, for the site on this port."""
+    text = re.sub(rf"### {without}\n.*?(?=\n###? )", "", PAGE, count=1, flags=re.DOTALL)
+    assert len(text) < len(PAGE)
+    return snippets(language, text).replace("localhost:8000", f"localhost:{port}")
+
+
+def output_of(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def in_shell(text):
+    return ["sh", "-c", text]
+
+
+def in_python(text):
+    return [sys.executable, "-W", "error", "-c", text]
+
+
+def in_typescript(text):
+    return typescript.write(Path(), text)
+
+
+LANGUAGES = {"sh": in_shell, "python": in_python, "typescript": in_typescript}
+
+
+@pytest.mark.parametrize("without", [FOLLOW, POLL])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_is_a_program_in_each_language(language, without):
     with worker(), daphne() as server:
-        exec(program.replace("localhost:8000", f"localhost:{server.port}"), names)
-        names["site"].close()
+        text = program(language, without=without, port=server.port)
+        said = output_of(LANGUAGES[language](text))
+        wait_until_final(ImportJob.objects.get(file_name="odd.csv"))
 
-    said = capsys.readouterr().out
-    assert "COMPLETE" in said
-    assert names["state"]["status"] == "COMPLETE"
-    assert names["state"]["created"] == names["checked"]["counts"]["valid"]
-    assert Customer.objects.count() == names["job"]["created"] + names["state"]["created"]
+    assert said.count(f"COMPLETE: {GOOD} created") == 2  # By the new flow, and by the earlier.
+    assert said.count("repeats") >= 3
+    assert "1 new, 0 changed" in said
+    assert Customer.objects.count() == 2 * GOOD + 1
 
 
-def test_the_demo_counts_the_imports_that_the_site_has_seen():
+def test_every_section_with_a_program_has_it_in_each_language():
+    for section in re.split(r"\n(?=###? )", PAGE):
+        assert len({f"```{language}\n" in section for language in LANGUAGES}) == 1, section
+
+
+def test_the_three_lines_of_the_readme(demo):
+    lines = snippets("sh", (PROJECT / "README.md").read_text()).splitlines()
+    known = {}
+    with worker(), daphne() as server:
+        for line in lines:
+            line = line.replace("localhost:8000", f"localhost:{server.port}")
+            for name, value in known.items():
+                line = line.replace(f"<{name}>", value)
+            said = output_of(in_shell(line))
+            known |= re.findall(r'"(access|id)": ?"([^"]+)"', said)
+        job = ImportJob.objects.get(owner=demo)
+        wait_until_final(job)
+
+    assert (job.status, job.created) == ("COMPLETE", GOOD)
+    assert "event: complete" in said
+
+
+def test_the_demo_counts_the_imports_that_the_site_has_seen(demo):
     """So that each of its runs imports new customers."""
-    demo = user("demo", "add_importjob")
-    demo.set_password("demo")
-    demo.save()
     for _ in range(201):
         make_job(demo)
 

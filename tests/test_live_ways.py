@@ -75,7 +75,7 @@ def test_a_ticket_opens_the_stream_of_its_import_only(server, alice):
 def test_a_ticket_ends_with_its_hour_its_password_and_its_account(server, alice, monkeypatch):
     job = make_job(alice)
     with monkeypatch.context() as patch:
-        patch.setattr(authentication, "TICKET_STEP_SECONDS", 10**9)  # Issued long ago.
+        patch.setattr(settings, "IMPORT_TICKET_SECONDS", -2)  # It ended a second ago, or two.
         old = ticketed(job, alice)
     assert answer_to(server, old) == (401, "invalid_ticket")
     good = ticketed(job, alice)

@@ -67,6 +67,7 @@ class Case:
     def __init__(self, seed):
         self.dice = dice = random.Random(seed)
         self.policy = POLICIES[seed % 3]
+        self.empty_cells = "clear" if seed % 2 else "keep"
         self.people = dice.choice([5, 20, 60])
         rows = [random_row(dice, self.people) for _ in range(dice.randrange(1, 80))]
         typed = [spelled(dice, row) for row in rows]
@@ -104,7 +105,12 @@ class Case:
             Customer.objects.filter(pk=name + PK).update(first_name="Edited")
 
     def written(self, judged, spans):
-        return oracle.written(self.rows, judged, self.table, self.policy, spans)
+        return oracle.written(self.rows, judged, self.table, self.policy, spans, self.empty_cells)
+
+    def check(self):
+        """The file, checked as an import with these options."""
+        options = {"on_duplicate": self.policy, "empty_cells": self.empty_cells}
+        return check(make_job(self.content, **options))
 
     def assert_complete(self, job):
         assert job.status == "COMPLETE"
@@ -134,7 +140,7 @@ def errors_of(row):
 def test_every_row_becomes_what_the_oracle_says(seed):
     case = Case(seed)
 
-    job = apply_all(check(make_job(case.content, on_duplicate=case.policy)).pk)
+    job = apply_all(case.check().pk)
 
     judged = oracle.settled(case.rows, case.table, case.policy)
     case.assert_agrees(job, case.written(judged, [case.rows]))
@@ -148,7 +154,7 @@ def test_what_others_do_between_the_check_and_the_writing_is_seen(seed):
     """
     case = Case(seed)
 
-    job = check(make_job(case.content, on_duplicate=case.policy))
+    job = case.check()
     judged = oracle.settled(case.rows, case.table, case.policy)
     case.meanwhile()
     spans = [

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def page(client, job, query=""):
     return response, response.content.decode()
 
 
+def rows_page(client, job, query=""):
+    response = client.get(reverse("import-rows", args=[job.pk]) + query)
+    return response.content.decode()
+
+
+def row_numbers(html):
+    return [int(n) for n in re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html)]
+
+
 def text_of(html):
     """What a reader sees of it, roughly."""
     shown = re.sub(r"<(p|span|div|dl)\b[^>]* hidden[^>]*>.*?</\1>", "", html, flags=re.S)
@@ -102,7 +112,13 @@ def test_each_status_has_a_page_in_words(alice, status):
 def test_another_users_import_is_not_there(alice, bob, status):
     client, job = signed_in(bob), import_in(status, alice)
 
-    answers = [page(client, job)[0], act(client, job, "start"), act(client, job, "cancel")]
+    links = [reverse(f"import-{name}", args=[job.pk]) for name in ("rows", "chart")]
+    answers = [
+        page(client, job)[0],
+        *map(client.get, links),
+        act(client, job, "start"),
+        act(client, job, "cancel"),
+    ]
 
     assert {answer.status_code for answer in answers} == {404}
     assert "There is nothing here" in answers[0].content.decode()
@@ -334,29 +350,64 @@ def test_buttons_are_shown_only_where_they_work(alice, status):
 # --- Refused rows ------------------------------------------------------------
 
 
-def test_refused_rows_are_listed_with_column_value_and_reason(alice):
+def test_refused_rows_are_grouped_by_cause_and_listed_with_column_value_and_reason(alice):
     rows = [person(1), person(2, phone="12", last=""), person(1, phone="+233249999999")]
+    job = run_import(csv_file([*rows, person(4, phone="13")]), owner=alice)
+    client = signed_in(alice)
+
+    causes = text_of(page(client, job)[1])
+    listed = text_of(rows_page(client, job))
+
+    assert "Phone This is not a phone number we can call." in causes
+    assert "for example 12 2 refused" in causes
+    assert "Shipping mark It repeats an earlier row of the same file." in causes
+    assert "3 Last name empty This must not be empty. Phone 12 This is not a phone" in listed
+    assert "4 Shipping mark MARK 1 It repeats row 2 of the same file." in listed
+    assert job.failed == 3
+
+
+def test_each_cause_leads_to_its_own_rows(alice):
+    rows = [person(1, phone="12"), person(2, email="no"), person(3, phone="13", email="no")]
     job = run_import(csv_file(rows), owner=alice)
+    client = signed_in(alice)
+    _, html = page(client, job)
 
-    _, html = page(signed_in(alice), job)
+    links = re.findall(r'data-rows href="([^"]+)"', html)
+    listed = {link: row_numbers(client.get(unescape(link)).content.decode()) for link in links}
 
-    text = text_of(html)
-    assert (
-        "3 Last name empty This must not be empty. Fill it in, or delete the row. Phone 12" in text
+    assert sorted(listed.values()) == [[2, 4], [3, 4]]
+    phone = next(link for link in links if "code=invalid_phone" in link)
+    assert listed[phone] == [2, 4]
+
+
+def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
+    job = import_in(Status.COMPLETE, alice)
+    refuse(job, 120)
+    ImportRow.objects.filter(job=job, number=3).update(
+        errors=[{"column": "email", "code": "invalid_email", "params": {}, "value": "no"}]
     )
-    assert "4 Shipping mark MARK 1 It repeats row 2 of the same file." in text
-    assert job.failed == 2
+    client, link = signed_in(alice), reverse("import-rows", args=[job.pk])
+
+    seen, query = [], "?outcome=failed&column=phone&code=invalid_phone"
+    while query:
+        html = rows_page(client, job, query)
+        seen += row_numbers(html)
+        following = re.search(rf'rel="next" href="{link}([^"]+)"', html)
+        query = following and unescape(following[1])
+
+    assert seen == [2, *range(4, 122)]
 
 
 @committed
-def test_skipped_rows_are_a_list_of_their_own(alice):
+def test_skipped_rows_are_a_cause_of_their_own(alice):
     run_import(csv_file([person(1)]), owner=alice)
     job = run_import(csv_file([person(1), person(2, phone="12")]), owner=alice)
     client = signed_in(alice)
 
-    _, refused = page(client, job)
-    _, skipped = page(client, job, "?outcome=skipped")
+    _, causes = page(client, job)
+    refused, skipped = rows_page(client, job), rows_page(client, job, "?outcome=skipped")
 
+    assert "1 skipped" in text_of(causes)
     assert "not a phone" in text_of(refused)
     assert "exists already" not in text_of(refused)
     assert "2 Shipping mark MARK 1 It exists already." in text_of(skipped)
@@ -371,10 +422,8 @@ def test_what_was_updated_is_no_problem_to_list(alice):
         on_duplicate=OnDuplicate.UPDATE,
     )
 
-    _, html = page(signed_in(alice), job)
-
     assert job.updated == 1
-    assert re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html) == ["3"]
+    assert row_numbers(rows_page(signed_in(alice), job)) == [3]
 
 
 def refuse(job, count):
@@ -385,15 +434,24 @@ def refuse(job, count):
     )
 
 
-@pytest.mark.parametrize(("query", "first"), [("", 2), ("?page=2", 52), ("?page=x", 2)])
+@pytest.mark.parametrize(
+    ("query", "first"), [("", 2), ("?after=51", 52), ("?after=x", 2), ("?after=" + "9" * 30, 2)]
+)
 def test_refused_rows_come_fifty_a_page(alice, query, first):
     job = import_in(Status.COMPLETE, alice)
     refuse(job, 60)
 
-    _, html = page(signed_in(alice), job, query)
+    numbers = row_numbers(rows_page(signed_in(alice), job, query))
 
-    numbers = [int(n) for n in re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html)]
     assert numbers == list(range(2, 62))[first - 2 : first + 48]
+
+
+def test_causes_that_are_no_longer_kept_say_so(alice):
+    client, job = signed_in(alice), import_in(Status.COMPLETE, alice)
+
+    assert "no longer kept" in text_of(page(client, job)[1])
+    query = "?outcome=failed&column=&code=x"
+    assert "no longer kept" in text_of(rows_page(client, job, query))
 
 
 def test_the_number_of_queries_does_not_grow(alice):
@@ -435,6 +493,7 @@ def test_what_people_typed_is_never_markup(alice, status):
     client = signed_in(alice)
 
     pages = [page(client, job)[1], client.get(reverse("imports")).content.decode()]
+    pages.append(rows_page(client, job))
 
     for html in pages:
         assert "<img src=x" not in html
@@ -451,6 +510,8 @@ def all_pages(alice):
         job = import_in(status, alice)
         refuse(job, 60)
         yield page(client, job)[0]
+    yield client.get(reverse("import-rows", args=[job.pk]))
+    yield client.get(reverse("password"))
     yield client.get(reverse("imports"))
 
 

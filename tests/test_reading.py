@@ -34,7 +34,7 @@ def test_a_workbook_is_read_with_its_row_numbers(limits):
 
     opened, rows, chunks = read(content, limits)
 
-    assert opened == Opened("xlsx", "Sheet", None, None)
+    assert opened == Opened("xlsx", "Sheet", sheets=["Sheet"])
     assert rows == [(1, ["Phone", "Name"]), (3, ["024", "Ann"]), (5, [None, "Bea"])]
     assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
 
@@ -132,6 +132,23 @@ def test_a_workbook_without_a_worksheet_is_refused(limits):
     assert refusal(saved(book), limits) == ("no_sheet", {})
 
 
+@BOTH
+def test_rows_are_read_beyond_those_that_tell_the_sheet(limits):
+    assert len(rows_of(table(*[[f"m{n}"] for n in range(100)]), limits)) == 100
+
+
+@BOTH
+def test_a_record_merged_over_two_rows_is_one(limits):
+    book = openpyxl.Workbook()
+    for place, value in {"A1": "m1", "B1": "Ama", "A3": "m2", "B3": "Kofi", "B4": "Esi"}.items():
+        book.active[place] = value
+    for place in ("A1:A2", "B1:B2", "A3:A4"):
+        book.active.merge_cells(place)
+
+    expected = [(1, ["m1", "Ama"]), (3, ["m2", "Kofi"]), (4, ["m2", "Esi"])]
+    assert rows_of(saved(book), limits) == expected
+
+
 # --- Text files --------------------------------------------------------------
 
 
@@ -157,6 +174,12 @@ def test_encoding_and_delimiter_are_recognised(encoding, named, delimiter):
         (2, ["Zoë", "024", "1,5; x"]),
         (3, ["Bea", None, "€"]),
     ]
+
+
+def test_accents_that_many_encodings_share_are_western():
+    content = "Nom;Prénom\nDupont;Zoé\nMüller;Jörg\n" + "Mensah;Ama\n" * 40
+
+    assert read(content.encode("cp1252"))[0].encoding == "windows-1252"
 
 
 def test_a_quoted_line_break_starts_no_row():

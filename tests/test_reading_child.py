@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imports.pipeline import reading
+from imports.pipeline import starting
 from imports.pipeline.reading import ReaderDied, Unreadable, open_rows
 from tests.spreadsheets import (
     BOTH,
@@ -55,7 +55,7 @@ PADDING = "".join(f"{'x' * 900}{os.urandom(9).hex()}" for _ in range(80_000))
 @pytest.mark.parametrize(
     "content",
     [
-        workbook(strings=f"<si><t>{PADDING}</t></si>"),
+        workbook(row(1, '<c t="s"><v>0</v></c>'), strings=f"<si><t>{PADDING}</t></si>"),
         workbook(before=f"<!--{PADDING}-->"),
         workbook(before=f'<sheetPr a="{PADDING}"/>'),
     ],
@@ -258,4 +258,4 @@ def pretend(monkeypatch, folder: Path, program: str) -> None:
     opened = '{"opened": {"format": "csv"}}'
     end = '{"end": {"last_row": 2}}'
     (folder / "__main__.py").write_text(f"OPENED, END = {opened!r}, {end!r}\n{program}\n")
-    monkeypatch.setattr(reading, "READER", folder)
+    monkeypatch.setattr(starting, "READER", folder)

@@ -38,22 +38,22 @@ OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
     [
         ("empty_file", b""),
         ("empty_file", b" \r\n\n"),
-        ("not_a_spreadsheet", b"%PDF-1.7\n1 0 obj\n"),
-        ("not_a_spreadsheet", b"\x89PNG\r\n\x1a\n" + bytes(100)),
-        ("not_a_spreadsheet", b"\x1f\x8b\x08\0abc"),
+        ("pdf_file", b"%PDF-1.7\n1 0 obj\n"),
+        ("image_file", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        ("compressed_file", b"\x1f\x8b\x08\0abc"),
         ("not_a_spreadsheet", b"a,b\n" + bytes(range(32)) * 9),
-        ("not_a_spreadsheet", b"<!DOCTYPE html><html><table>"),
+        ("html_file", b"<!DOCTYPE html><html><table>"),
         ("not_a_spreadsheet", zipped(OTHER_ZIPS)),
         ("not_a_spreadsheet", zipped({"mimetype": "application/vnd.oasis.opendocument"})),
         ("not_a_spreadsheet", zipped({})),
         ("encrypted_file", OLE2 + bytes(2_000) + "EncryptedPackage".encode("utf-16-le")),
-        ("old_excel_file", OLE2 + bytes(2_000) + "Workbook".encode("utf-16-le")),
+        ("damaged_file", OLE2 + bytes(2_000) + "Workbook".encode("utf-16-le")),
         ("damaged_file", table(["a"])[:-40]),
         ("damaged_file", table(["a"])[:300]),
         ("damaged_file", workbook("<row r='1'><c")),
         ("damaged_file", workbook(row(1, '<c t="s"><v>5</v></c>'))),
         ("damaged_file", b"PK\x03\x04" + b"nonsense" * 20),
-        ("unknown_encoding", b"name\n\x81\x8d\n"),
+        ("unknown_encoding", b"name\nZo\x81\x8d\n"),
         ("unknown_encoding", b"\xef\xbb\xbfname\n\xff\n"),
         ("unknown_encoding", b"\xff\xfea\0b"),
     ],
@@ -196,3 +196,98 @@ def test_a_string_that_is_not_there_is_no_other_string():
 @pytest.mark.parametrize("place", ["B7", "XFE2", "A0"])
 def test_a_cell_that_is_not_where_it_says_is_never_dropped(place):
     assert refusal(workbook(row(2, text(place, "x"))), STREAMED)[0] == "damaged_file"
+
+
+# --- OpenDocument and old workbooks ------------------------------------------
+
+OFFICE = "urn:oasis:names:tc:opendocument:xmlns"
+
+
+def opendocument(rows: str, before: str = "") -> bytes:
+    names = "".join(f' xmlns:{name}="{OFFICE}:{name}:1.0"' for name in ("office", "table", "text"))
+    return zipped({
+        "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
+        "content.xml": f"{before}<office:document-content{names}><office:body>"
+        f'<office:spreadsheet><table:table table:name="A">{rows}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>",
+    })  # fmt: skip
+
+
+def line(cells: str, **repeated: int) -> str:
+    return f"<table:table-row{times('rows', **repeated)}>{cells}</table:table-row>"
+
+
+def times(what: str, repeated: int = 1) -> str:
+    return f' table:number-{what}-repeated="{repeated}"'
+
+
+def of_text(text: str, **repeated: int) -> str:
+    start = f'<table:table-cell{times("columns", **repeated)} office:value-type="string">'
+    return f"{start}<text:p>{text}</text:p></table:table-cell>"
+
+
+def test_what_an_opendocument_repeats_is_read_as_often():
+    content = opendocument(line(of_text("x", repeated=2), repeated=2))
+
+    assert rows_of(content) == [(1, ["x", "x"]), (2, ["x", "x"])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (line(of_text("x", repeated=10**9)), "too_many_columns"),
+        (line(of_text("x"), repeated=10**9), "too_many_rows"),
+        (line(of_text("x"), repeated=0), "damaged_file"),
+        (line(of_text("x" * 40_000)), "cell_too_long"),
+        (line(of_text("<text:span>" * 5_000 + "</text:span>" * 5_000)), "damaged_file"),
+        ("<table:table-row>", "damaged_file"),
+    ],
+)
+def test_an_opendocument_that_means_harm_ends_in_a_code(rows, code):
+    assert refusal(opendocument(rows), replace(LIMITS, rows=5_000))[0] == code
+
+
+def test_an_opendocument_may_not_declare_entities():
+    declared = '<!DOCTYPE x [<!ENTITY a "b">]>'
+
+    assert refusal(opendocument(line(of_text("&a;")), declared)) == ("damaged_file", {})
+    spread = opendocument(line(of_text("x")), f"<!--{os.urandom(300_000).hex()}-->{declared}")
+    assert refusal(spread) == ("damaged_file", {})
+
+
+def test_rows_repeated_without_a_value_are_no_rows():
+    blank = line("<table:table-cell/>", repeated=1_048_000)
+
+    assert rows_of(opendocument(blank + line(of_text("x")))) == [(1_048_001, ["x"])]
+
+
+@pytest.mark.parametrize("size", [0, 100, 512, 3_000, 100_000])
+def test_an_old_workbook_of_noise_is_damaged_or_none(size):
+    content = OLE2 + os.urandom(size)
+
+    assert refusal(content)[0] in {"damaged_file", "not_a_spreadsheet"}
+
+
+# --- What a picture among the parts declares is nobody's business ------------
+
+
+@BOTH
+def test_only_parts_that_are_parsed_are_looked_through(limits):
+    picture = {"xl/media/logo.svg": "<!DOCTYPE svg><svg/>"}
+
+    assert rows_of(workbook(row(1, text("A1", "x")), **picture), limits) == [(1, ["x"])]
+
+
+# --- Merged cells ------------------------------------------------------------
+
+
+@BOTH
+def test_more_merged_cells_than_anybody_merges_are_refused(limits):
+    merged = "".join(f'<mergeCell ref="A{n}:A{n + 1}"/>' for n in range(1, 200_003, 2))
+    content = workbook_parts(sheet(row(1, text("A1", "x"))))
+    part = "xl/worksheets/sheet1.xml"
+    content[part] = content[part].replace(
+        "</sheetData>", f"</sheetData><mergeCells>{merged}</mergeCells>"
+    )
+
+    assert refusal(zipped(content), limits) == ("too_many_merged", {"limit": 100_000})

@@ -2,10 +2,12 @@
 
 import json
 
+import httpx
 import pytest
 from channels.testing import HttpCommunicator
 
 from config.asgi import application
+from tests.streams import daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,3 +38,13 @@ async def test_what_can_be_read_goes_through():
     response = await ask("/accounts/login/", (b"cookie", b"sessionid=abcdefgh"))
 
     assert response["status"] == 200
+
+
+def test_a_form_that_has_no_parts_reaches_us_through_daphne():
+    """Twisted would parse it too, in memory, and answer with nothing at all."""
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    with daphne() as server:
+        address = f"http://127.0.0.1:{server.port}/api/auth/token/"
+        response = httpx.post(address, content=b"--x--\r\n", headers=form, trust_env=False)
+
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")

@@ -55,7 +55,7 @@ def application(port: int, *, demo: bool) -> Application:
             *(["--demo-user"] * own_database()),
         ],
         web=[
-            *(PYTHON, "-m", "daphne", "-v", "0", "--no-server-name"),
+            *(PYTHON, "-m", "config.server", "-v", "0", "--no-server-name"),
             *("-b", "127.0.0.1", "-p", str(port), "config.asgi:application"),
         ],
         worker=[

@@ -6,6 +6,7 @@ in lists, pages and streams like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +21,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from customers.api import schema
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
+from imports.api import downloads
 from imports.api.errors import Conflict, TooLarge, Unavailable
-from imports.api.serializers import LONGEST_KEY
+from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
 from imports.models import ImportJob, NotAllowed
 from imports.progress import message
@@ -58,6 +61,7 @@ class UploadView(ExcelView):
 
     parser_classes = (MultiPartParser,)
 
+    @schema.UPLOAD
     def post(self, request: Request) -> Response:
         file = sent_file(request)
         if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
@@ -74,6 +78,7 @@ class BulkCreateAsyncView(ExcelView):
 
     parser_classes = (CustomersParser,)
 
+    @schema.BULK_CREATE_ASYNC
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -87,6 +92,7 @@ class BulkCreateView(ExcelView):
 
     parser_classes = (CustomersParser,)
 
+    @schema.BULK_CREATE
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -105,9 +111,17 @@ class BulkCreateView(ExcelView):
         return Response(status_of(job))
 
 
+@schema.TEMPLATE
+class TemplateView(downloads.TemplateView):
+    """The workbook to fill in."""
+
+    importer = IMPORTER
+
+
 class StatusView(ExcelView):
     """How far a task is."""
 
+    @schema.STATUS
     def get(self, request: Request, task_id: str) -> Response:
         tasks = access.visible_imports(request.user).filter(importer=IMPORTER)
         job = tasks.filter(pk=as_uuid(task_id)).first()
@@ -143,8 +157,8 @@ def job_of(posted: Posted, request: Request, *, ask_worker: bool = True) -> Impo
 
 def sent_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable characters."
+    if len(key) > LONGEST_KEY or not re.search(KEY_PATTERN, key):
+        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable ASCII characters."
         raise ValidationError({"idempotency_key": [message]}, "invalid")
     return key
 

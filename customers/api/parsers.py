@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
+from math import isfinite
 from typing import Any, BinaryIO
 
 import ijson
@@ -44,7 +46,8 @@ class CustomersParser(BaseParser):
     ) -> Posted:
         posted = Posted()
         try:
-            read_body(ijson.basic_parse(stream, use_float=True), posted)
+            # With floats of its own it refuses integers of more than 64 bits.
+            read_body(ijson.basic_parse(stream), posted)
         except (ijson.JSONError, ValueError, StopIteration):
             posted.close()
             raise ParseError from None
@@ -100,10 +103,16 @@ def read_customer(events: Events, index: int) -> dict[str, Any]:
         if event not in SCALARS:
             shown = name[:LONGEST_SHOWN]
             raise wrong(f"customers[{index}].{shown} must be text, a number, true, false or null.")
-        customer[name] = value
+        customer[name] = as_number(value) if isinstance(value, Decimal) else value
         if len(customer) > settings.IMPORT_READER["columns"]:
             raise wrong(f"customers[{index}] has too many fields.")
     return customer
+
+
+def as_number(value: Decimal) -> float | str:
+    """What JSON lines can hold of it: no number is infinite there."""
+    number = float(value)
+    return number if isfinite(number) else str(value)
 
 
 def skip(event: str, events: Events) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from traceback import format_tb
 from typing import Any
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.exceptions import PermissionDenied as Forbidden
 from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
@@ -20,6 +27,7 @@ from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
+    ErrorDetail,
     NotAuthenticated,
     NotFound,
     ParseError,
@@ -29,8 +37,10 @@ from rest_framework.exceptions import (
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from imports import messages
 from imports.lifecycle import KeyReused
 from imports.models import NotAllowed
+from imports.pipeline.mapping import WrongMapping
 from imports.pipeline.transactions import Interrupted, sqlstate
 
 log = logging.getLogger(__name__)
@@ -51,10 +61,22 @@ class TooLarge(APIException):
     default_code = "too_large"
 
 
+class InvalidHost(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "invalid_host"
+    default_detail = "This site does not answer to that name."
+
+
+class TooManyFields(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "too_many_fields"
+    default_detail = "This request has too many fields. Send only those that are described."
+
+
 class LengthRequired(APIException):
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length_required"
-    default_detail = "Send the file with a Content-Length, not in chunks."
+    default_detail = "Send it with a Content-Length, not in chunks."
 
 
 class Malformed(APIException):
@@ -78,6 +100,7 @@ class Broken(APIException):
 UNREADABLE = (
     *(BadRequest, MultiPartParserError, ParseError),
     *(SuspiciousOperation, UnreadablePostError),
+    RecursionError,  # JSON in JSON in JSON, a thousand times.
 )
 NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
 
@@ -95,10 +118,18 @@ def as_answer(error: Exception) -> APIException:
         return Conflict(str(error))
     if isinstance(error, KeyReused):
         return OtherUpload(str(error))
+    if isinstance(error, WrongMapping):
+        return ValidationError(dict(mapping_problems(error)))
     if isinstance(error, (Http404, NotFound)):
         return NotFound("There is nothing at this address that you may see.")
     if isinstance(error, Forbidden):
         return PermissionDenied()
+    if isinstance(error, DisallowedHost):
+        return InvalidHost()
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge("The fields of this request are too large. Send data as a file.")
+    if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
+        return TooManyFields()
     if isinstance(error, UNREADABLE):
         return Malformed()
     if isinstance(error, NO_DATABASE):
@@ -112,6 +143,12 @@ def as_answer(error: Exception) -> APIException:
         return error
     log.error("a request failed: %s\n%s", reason(error), "".join(format_tb(error.__traceback__)))
     return Broken()
+
+
+def mapping_problems(error: WrongMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
+    for field, (code, params) in error.problems.items():
+        sentence = ErrorDetail(messages.of_mapping(code, params), code)
+        yield f"column_mapping.{field}", [sentence]
 
 
 def reason(error: Exception) -> str:

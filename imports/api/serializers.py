@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from django.urls import reverse
 from django.utils.text import get_text_list
@@ -11,12 +12,23 @@ from rest_framework import serializers
 
 from imports import access, messages, outcomes
 from imports.authentication import with_ticket
-from imports.importer import registered
+from imports.importer import registered, shown_importer
 from imports.models import ImportJob, ImportRow
+from imports.pipeline.mapping import shown
+from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.progress import plain, snapshot
-from imports.statuses import OnDuplicate, Outcome, Status
+from imports.statuses import EmptyCells, OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
+LONGEST_SHEET_NAME = 255
+READ_OPTIONS = ("sheet", "encoding", "delimiter")
+TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
+ASKED_OF_ONE = frozenset({"same_file_as", "read_as", "columns"})
+READ_FIRST = (
+    "Say how the file is to be read first, and which column is which once it is: it may have "
+    "other columns then."
+)
+KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -26,15 +38,13 @@ POLL_SECONDS = {
 }
 
 
-class UploadSerializer(serializers.Serializer):
-    """What comes with an uploaded file."""
+class ImporterChoice(serializers.Serializer):
+    """What a file holds; where there is one importer, nobody has to say so."""
 
     importer = serializers.CharField(required=False)
-    on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
-    check_first = serializers.BooleanField(default=False)
-    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        sent = super().validate(sent)
         names = [importer.name for importer in registered()]
         if "importer" not in sent and len(names) == 1:
             sent["importer"] = names[0]
@@ -45,37 +55,130 @@ class UploadSerializer(serializers.Serializer):
         return sent
 
 
+class ReadOptionsSerializer(serializers.Serializer):
+    """How the file is to be read, where a guess would be wrong; what is empty is guessed."""
+
+    sheet = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_SHEET_NAME,
+        help_text="Its name; `read_as.sheets` has those there are.",
+    )
+    encoding = serializers.CharField(
+        default="", allow_blank=True, max_length=40, help_text="As Python knows it: cp1252."
+    )
+    delimiter = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=3,
+        trim_whitespace=False,
+        help_text="One character that is no letter, digit or quote, or the word tab.",
+    )
+
+    def validate_encoding(self, encoding: str) -> str:
+        if encoding and not is_encoding(encoding):
+            raise serializers.ValidationError(messages.of_job("wrong_encoding", {}), "invalid")
+        return encoding
+
+    def validate_delimiter(self, delimiter: str) -> str:
+        delimiter = TAB.get(delimiter.lower(), delimiter)
+        if delimiter and not is_delimiter(delimiter):
+            raise serializers.ValidationError(messages.of_job("wrong_delimiter", {}), "invalid")
+        return delimiter
+
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        options = {name: sent.pop(name, "") for name in READ_OPTIONS}
+        return sent | {"read_options": {name: said for name, said in options.items() if said}}
+
+
+class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
+    """What comes with an uploaded file."""
+
+    on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
+    empty_cells = serializers.ChoiceField(EmptyCells.choices, default=EmptyCells.KEEP)
+    check_first = serializers.BooleanField(default=False)
+    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
+
+    def validate_idempotency_key(self, key: str) -> str:
+        if not re.search(KEY_PATTERN, key):
+            raise serializers.ValidationError("A key has printable ASCII characters.", "invalid")
+        return key
+
+
+class ChangesSerializer(ReadOptionsSerializer):
+    """What to check an import anew with; what is not said stays as it is."""
+
+    on_duplicate = serializers.ChoiceField(OnDuplicate.choices)
+    empty_cells = serializers.ChoiceField(EmptyCells.choices)
+    has_header_row = serializers.BooleanField()
+    column_mapping = serializers.DictField()  # Judged by the columns of the file.
+
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        for name in self.initial_data.keys() - self.fields.keys():
+            problem = f"This cannot be changed. These can: {', '.join(self.fields)}."
+            raise serializers.ValidationError({shown(name): problem}, "unknown_field")
+        if not sent:
+            problem = f"Say what to change: {', '.join(self.fields)}."
+            raise serializers.ValidationError(problem, "nothing_to_change")
+        if options := {name: sent.pop(name) for name in READ_OPTIONS if name in sent}:
+            if "column_mapping" in sent:
+                raise serializers.ValidationError({"column_mapping": READ_FIRST}, "read_first")
+            sent["read_options"] = options
+        return sent
+
+
+class SameFile(TypedDict):
+    """An earlier import of the same bytes."""
+
+    id: str
+    status: str
+    created_at: str
+    url: str
+
+
 class ImportJobSerializer(serializers.ModelSerializer):
     """An import: its snapshot's fields, and what was asked for."""
 
-    owner = serializers.SlugRelatedField("username", read_only=True)
+    owner = serializers.SlugRelatedField(
+        "username", read_only=True, allow_null=True, help_text="Who uploaded it, if still known."
+    )
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
+    read_as = serializers.JSONField(source="opened", read_only=True)
+    columns = serializers.SerializerMethodField()
 
     class Meta:
         model = ImportJob
         fields = (
-            *("importer", "on_duplicate", "check_first"),
+            *("importer", "on_duplicate", "empty_cells", "check_first"),
+            *("read_options", "read_as", "has_header_row", "columns"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
+        read_only_fields = fields
 
-    def get_urls(self, job: ImportJob) -> dict[str, str]:
+    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
         own = reverse("api:import-detail", args=[job.pk])
-        names = ("events", "rows", "problems", "start", "cancel")
+        names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
+        rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)
         return {
             "self": own,
             **{name: f"{own}{name}/" for name in names},
+            **{name: f"{own}{name.replace('_', '.')}" if n else None for name, n in rejected},
             # For a page of another site: its EventSource can send no token.
             "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
             "websocket": f"/ws/imports/{job.pk}/",
         }
 
+    def get_columns(self, job: ImportJob) -> dict[str, Any] | None:
+        """What was found in the file, and where each field is taken from."""
+        return job.layout and columns_as_sent(job.layout, job.importer)
+
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
-        """How long a client that polls does well to wait; None where nothing more happens."""
+        """How long a client that polls does well to wait; null: nothing more happens."""
         return None if job.is_final else POLL_SECONDS.get(job.status, 5)
 
-    def get_same_file_as(self, job: ImportJob) -> dict[str, Any] | None:
+    def get_same_file_as(self, job: ImportJob) -> SameFile | None:
         earlier = access.same_file(self.context["user"], job)
         return earlier and {
             "id": str(earlier.pk),
@@ -89,21 +192,22 @@ class ImportJobSerializer(serializers.ModelSerializer):
 
 
 class ListedJobSerializer(ImportJobSerializer):
-    """An import among others: without what would ask the database once for each."""
+    """An import among others: without what is large, or would ask the database for each."""
 
-    same_file_as = None
+    same_file_as = read_as = columns = None
 
     class Meta(ImportJobSerializer.Meta):
-        fields = tuple(f for f in ImportJobSerializer.Meta.fields if f != "same_file_as")
+        fields = tuple(f for f in ImportJobSerializer.Meta.fields if f not in ASKED_OF_ONE)
+        read_only_fields = fields
 
 
 class JobsQuery(serializers.Serializer):
     """Which imports a list shows."""
 
     status = serializers.MultipleChoiceField(choices=Status.choices, required=False)
-    importer = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
-    search = serializers.CharField(required=False)
+    importer = serializers.CharField(required=False, allow_blank=True)
+    owner = serializers.CharField(required=False, allow_blank=True)
+    search = serializers.CharField(required=False, allow_blank=True)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
 
@@ -123,9 +227,26 @@ class JobsQuery(serializers.Serializer):
 
 
 class RowsQuery(serializers.Serializer):
-    outcome = serializers.ChoiceField(Outcome.choices, required=False)
+    outcome = serializers.ChoiceField(Outcome.choices, required=False, allow_blank=True)
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
+
+
+def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
+    """A file's columns: column_mapping takes an index, or one of the headers."""
+    positions = layout["positions"]
+    suggested = {field: int(index) for index, field in layout.get("suggestions", {}).items()}
+    found = ("header_row", "headers", "samples", "missing", "remembered")
+    fields = [
+        {
+            "field": column.field,
+            "required": column.required,
+            "index": positions.get(column.field),
+            "suggested": suggested.get(column.field),
+        }
+        for column in shown_importer(importer).columns
+    ]
+    return {**{name: layout.get(name) for name in found}, "fields": fields}
 
 
 def row_as_sent(row: ImportRow, importer: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
@@ -14,6 +15,8 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from imports.api import examples
+from imports.api.describing import ALWAYS, OPEN, example, refusals
 from imports.api.throttles import LoginsFromHere
 from imports.authentication import BearerAuthentication
 
@@ -36,6 +39,23 @@ class AccessSerializer(serializers.Serializer):
     access = serializers.CharField()
 
 
+def described(operation_id: str, summary: str, request: Any, answer: Any, *shown: str) -> Any:
+    value = {name: examples.TOKENS[name] for name in shown}
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        tags=["tokens"],
+        auth=[],
+        # A form is taken as well; told so, client generators make three calls of one.
+        request={"application/json": request},
+        parameters=ALWAYS,
+        responses={
+            200: OpenApiResponse(answer, examples=[example("tokens", value)]),
+            **refusals(*OPEN, 401, 415),
+        },
+    )
+
+
 class TokenView(APIView):
     """Log in once: an access token for the calls, a refresh token for the next one."""
 
@@ -43,6 +63,10 @@ class TokenView(APIView):
     permission_classes = (AllowAny,)
     throttle_classes = (LoginsFromHere,)
 
+    @described(
+        *("token_create", "Log in"),
+        *(CredentialsSerializer, TokensSerializer, "access", "refresh"),
+    )
     def post(self, request: Request) -> Response:
         sent = sent_as(CredentialsSerializer, request)
         login = TokenObtainPairSerializer(data=sent, context={"request": request})
@@ -60,6 +84,9 @@ class RefreshView(APIView):
     permission_classes = (AllowAny,)
     throttle_classes = (LoginsFromHere,)
 
+    @described(
+        *("token_refresh", "A new access token"), *(RefreshSerializer, AccessSerializer, "access")
+    )
     def post(self, request: Request) -> Response:
         sent = sent_as(RefreshSerializer, request)
         try:

@@ -3,6 +3,8 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from imports.api import downloads
+from imports.api.docs import DocsView, SchemaView
 from imports.api.tokens import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet, NothingHere
 
@@ -13,6 +15,20 @@ app_name = "api"
 urlpatterns = [
     path("auth/token/", TokenView.as_view(), name="token"),
     path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
+    path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),
+    path("imports/<uuid:pk>/file/", downloads.OriginalView.as_view(), name="import-file"),
+    path(
+        "imports/<uuid:pk>/rejected.xlsx",
+        downloads.RejectedWorkbookView.as_view(),
+        name="import-rejected-xlsx",
+    ),
+    path(
+        "imports/<uuid:pk>/rejected.csv",
+        downloads.RejectedTextView.as_view(),
+        name="import-rejected-csv",
+    ),
     path("", include(router.urls)),
     re_path("", NothingHere.as_view()),
 ]

@@ -18,17 +18,20 @@ from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from imports import access, lifecycle, outcomes, progress
+from imports import access, lifecycle, outcomes, preview, progress
+from imports.api import schema
 from imports.api.errors import LengthRequired, TooLarge
 from imports.api.serializers import (
+    ChangesSerializer,
     ImportJobSerializer,
     JobsQuery,
     ListedJobSerializer,
@@ -42,6 +45,7 @@ from imports.models import ImportJob, ImportRow
 # Of a reading they ask nothing, and Django would answer them with an empty 412.
 PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 FRAME_BYTES = 64 * 1024  # What multipart and the fields beside the file may add to it.
+CHANGES_BYTES = 64 * 1024
 
 
 def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,6 +63,7 @@ def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
+@schema.IMPORTS
 # Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
 # is answered with 304.
 @method_decorator(
@@ -74,7 +79,15 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.action == "create":
             refuse_too_large(request)  # First of all: the CSRF check parses the body.
+        elif self.action == "partial_update":
+            refuse_longer(request, CHANGES_BYTES, TooLarge("This is too much to change at once."))
         super().initial(request, *args, **kwargs)
+
+    def get_parsers(self) -> list[BaseParser]:
+        # Nobody asks yet where a view is only described.
+        if self.request and self.request.method == "PATCH":
+            return [JSONParser()]
+        return super().get_parsers()
 
     def get_serializer_context(self) -> dict[str, Any]:
         return super().get_serializer_context() | {"user": self.request.user}
@@ -99,6 +112,12 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         options = UploadSerializer(data=fields)
         options.is_valid(raise_exception=True)
         return self.accepted(lifecycle.upload(request.user, file, **options.validated_data))
+
+    def partial_update(self, request: Request, pk: UUID) -> Response:
+        job = self.get_controllable()
+        changes = ChangesSerializer(data=request.data, partial=True)
+        changes.is_valid(raise_exception=True)
+        return self.accepted(lifecycle.check_again(job.pk, changes.validated_data))
 
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: UUID) -> Response:
@@ -125,11 +144,16 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         found = [problem_as_sent(problem, job.importer) for problem in outcomes.problems_of(job)]
         return Response({"complete": outcomes.all_looked_at(job), "results": found})
 
+    @action(detail=True)
+    def preview(self, request: Request, pk: UUID) -> Response:
+        found = preview.preview_of(self.get_object())
+        return Response(found | {"judged_at": progress.plain(found["judged_at"])})
+
     def get_controllable(self) -> ImportJob:
         """The import in the address: 404 if the user may not see it, 403 if only that."""
         job = self.get_object()
         if not access.controllable_imports(self.request.user).filter(pk=job.pk).exists():
-            raise PermissionDenied("You may look at this import, but not start or stop it.")
+            raise PermissionDenied("You may look at this import, but not start, stop or change it.")
         return job
 
     def accepted(self, job: ImportJob) -> Response:
@@ -148,12 +172,16 @@ class NothingHere(APIView):
 
 
 def refuse_too_large(request: Request) -> None:
+    refuse_longer(request, settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES, too_large())
+
+
+def refuse_longer(request: Request, most: int, refusal: TooLarge) -> None:
     """Refuse by the length it announces, before a byte of the body is looked at."""
     if "chunked" in request.headers.get("Transfer-Encoding", ""):
         raise LengthRequired
     length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES:
-        raise too_large()
+    if length.isdecimal() and int(length) > most:
+        raise refusal
 
 
 def too_large() -> TooLarge:
@@ -181,7 +209,7 @@ def behind(row: ImportRow, request: Request) -> str:
     return replace_query_param(request.build_absolute_uri(), "after", row.number)
 
 
-def asked(query: type[RowsQuery], request: Request) -> dict[str, Any]:
+def asked(query: type[Serializer], request: Request) -> dict[str, Any]:
     sent = query(data=request.query_params)
     sent.is_valid(raise_exception=True)
     return sent.validated_data

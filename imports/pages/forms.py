@@ -1,4 +1,4 @@
-"""What someone fills in to upload a file."""
+"""What someone fills in to upload files, and to find an import again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,49 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from imports.importer import registered
-from imports.statuses import OnDuplicate
+from imports.models import ImportJob
+from imports.statuses import OnDuplicate, Status
+
+GROUPS = {
+    "moving": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
+    "waiting": (Status.MAPPING, Status.READY, Status.PAUSED),
+    "complete": (Status.COMPLETE,),
+    "failed": (Status.FAILED,),
+    "stopped": (Status.CANCELLED, Status.UNDONE),
+}
+
+
+class FilesInput(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """One file or several; each becomes an import of its own."""
+
+    def clean(self, sent: Any, initial: Any = None) -> list[UploadedFile]:
+        return [self.clean_one(file) for file in sent or [None]]
+
+    def clean_one(self, sent: Any) -> UploadedFile:
+        file = super().clean(sent)
+        if file.size > settings.IMPORT_MAX_UPLOAD_BYTES:
+            raise forms.ValidationError(too_large())
+        return file
 
 
 class UploadForm(forms.Form):
-    """A file, what it holds, and what to do with rows whose record exists."""
+    """Files, what they hold, and what to do with rows whose record exists."""
 
-    file = forms.FileField(
+    file = FilesField(
         label=_("Spreadsheet"),
         max_length=None,
-        widget=forms.FileInput(attrs={"accept": ".xlsx,.csv"}),
+        widget=FilesInput(attrs={"accept": ".xlsx,.xlsm,.xls,.ods,.csv,.tsv,.txt,.jsonl"}),
         error_messages={
             "required": _("Choose a file first."),
             "empty": _("The file is empty. Choose the file that holds your rows."),
@@ -48,13 +76,41 @@ class UploadForm(forms.Form):
         if len(choices) == 1:  # Nothing to choose.
             importer.widget, importer.initial = forms.HiddenInput(), choices[0][0]
 
-    def clean_file(self) -> UploadedFile:
-        file = self.cleaned_data["file"]
-        if file.size > settings.IMPORT_MAX_UPLOAD_BYTES:
-            raise forms.ValidationError(too_large())
-        return file
-
 
 def too_large() -> str:
     most = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES)
-    return _("The file is larger than %(most)s. Split it into several files.") % {"most": most}
+    return gettext("The file is larger than %(most)s. Split it into several files.") % {
+        "most": most
+    }
+
+
+class FilterForm(forms.Form):
+    """Which imports the list shows. What cannot be understood is left out."""
+
+    q = forms.CharField(
+        label=_("File name"), required=False, widget=forms.TextInput(attrs={"type": "search"})
+    )
+    status = forms.ChoiceField(
+        label=_("Status"),
+        required=False,
+        choices=[
+            ("", _("All")),
+            ("moving", _("Under way")),
+            ("waiting", _("Waiting for you")),
+            ("complete", _("Complete")),
+            ("failed", _("Failed")),
+            ("stopped", _("Cancelled or undone")),
+        ],
+    )
+    whose = forms.ChoiceField(
+        label=_("Whose"), required=False, choices=[("", _("Everyone's")), ("mine", _("Mine"))]
+    )
+
+    def found_in(self, jobs: QuerySet[ImportJob], owner_id: int) -> QuerySet[ImportJob]:
+        self.is_valid()  # An answer either way: only what is valid is cleaned.
+        asked = self.cleaned_data
+        if name := asked.get("q"):
+            jobs = jobs.filter(file_name__icontains=name)
+        if group := asked.get("status"):
+            jobs = jobs.filter(status__in=GROUPS[group])
+        return jobs.filter(owner=owner_id) if asked.get("whose") else jobs

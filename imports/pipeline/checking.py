@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline.cleaning import UNSTORABLE, clean_of
+from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reading import Row
 
 RowError = dict[str, Any]  # {"column", "code", "params", "value"}
@@ -23,7 +24,7 @@ class CheckedRow(NamedTuple):
     number: int
     cleaned: list[str | None] | None
     errors: list[RowError] | None = None
-    cells: list[Cell] | None = None
+    cells: list[Cell] | None = None  # As read; of a refused row as they can be stored.
 
 
 class Checker:
@@ -75,7 +76,7 @@ class Checker:
             ]
         if errors:
             return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
-        return CheckedRow(number, values)
+        return CheckedRow(number, values, None, cells)
 
     def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
@@ -93,10 +94,12 @@ def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) 
         row.cleaned[index] = keys[natural]
         return row
     error = _error(column, natural, Invalid("not_found"))
-    return CheckedRow(row.number, None, [error], [storable(value) for value in row.cleaned])
+    return CheckedRow(row.number, None, [error], [storable(cell) for cell in row.cells])
 
 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
+    if cell == FORMULA_WITHOUT_VALUE:
+        cell, invalid = None, Invalid("formula_without_value")
     value = "" if cell is None else storable(str(cell))[:SHOWN_LENGTH]
     return {
         "column": column.field,
@@ -112,4 +115,6 @@ def _plain(value: Any) -> Cell:
 
 
 def storable(cell: Cell) -> Cell:
+    if cell == FORMULA_WITHOUT_VALUE:
+        return None
     return UNSTORABLE.sub("\ufffd", cell) if isinstance(cell, str) else cell

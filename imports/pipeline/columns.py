@@ -5,15 +5,22 @@ Only columns that the importer declares can be filled, whatever a header says.
 
 from __future__ import annotations
 
-import unicodedata
+import dataclasses
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from django.utils.text import capfirst
+from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.cleaning import clean_of
+from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
+from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
 from imports.pipeline.reading import Row
 
-LONGEST_HEADER = 200
+# Begins the header of the column that our reports add; folded away, it names no field.
+REASON_MARK = "\u26a0"
 
 
 @dataclass(frozen=True)
@@ -22,21 +29,68 @@ class Layout:
     headers: list[str]  # The header cells as text; none without a header row.
     positions: dict[str, int]  # Field to index in a row's cells.
     missing: list[str]  # Required fields that no header was recognised for.
+    # For whom is asked which column is which: a few values below each header, and what fields
+    # the columns might be that were not recognised, by their index as text.
+    samples: list[list[str]] = dataclasses.field(default_factory=list)
+    suggestions: dict[str, str] = dataclasses.field(default_factory=dict)
+    remembered: bool = False  # The positions are what was told for an earlier file.
+
+    @property
+    def width(self) -> int:
+        """How many columns there are, with or without a header."""
+        return len(self.samples)
 
 
-def recognise(row: Row, importer: type[Importer]) -> Layout:
-    """Judge the first row of a file that is not blank: a header, or already a record.
+def recognise(rows: Sequence[Row], importer: type[Importer]) -> Layout:
+    """Find the header among the first rows that are not blank, or that there is none.
 
     Number 0 is no row of the file: names that it gives beside its rows.
     """
-    number, cells = row
-    positions = match(cells, importer)
-    if number and not positions and is_record(cells, importer):
+    header = find_header(rows[:LOOKED_AT], importer)
+    if header is None:
         in_order = {column.field: index for index, column in enumerate(importer.columns)}
         return Layout(0, [], in_order, [])
+    number, cells = header
+    positions = match(cells, importer)
     return Layout(
         number, [as_text(cell) for cell in cells], positions, missing(positions, importer)
     )
+
+
+def find_header(rows: Sequence[Row], importer: type[Importer]) -> Row | None:
+    """The first row that names most fields, if no record stands above it.
+
+    Where none does, it is the row above the first record, or below the titles.
+    """
+    named = [match(cells, importer) for _, cells in rows]
+    scores = [(not missing(found, importer), len(found)) for found in named]
+    best = max(range(len(rows)), key=lambda index: (len(named[index]) > 0, *scores[index]))
+    fields = len(named[best])
+    records = [
+        index
+        for index, (number, cells) in enumerate(rows)
+        if number and is_record(cells, importer) and _width(cells) >= min(fields, 2)
+    ]
+    if fields and not any(index < best for index in records):
+        return rows[best]
+    above = rows[: records[0]] if records else rows
+    several = [row for row in above if _width(row[1]) > 1]
+    if records:
+        return several[-1] if several else None
+    widest = max(_width(cells) for _, cells in rows)
+    return next(row for row in rows if _width(row[1]) > widest / 2)
+
+
+def _width(cells: list[Cell]) -> int:
+    return sum(1 for cell in cells if as_text(cell).strip())
+
+
+def names_known(importer: type[Importer]) -> Fields:
+    """What the importer's fields are called in headers, as the reader asks for it."""
+    names = unshared_names(importer)
+    return [
+        (sorted(set().union(*names[column.field])), column.required) for column in importer.columns
+    ]
 
 
 def match(cells: list[Cell], importer: type[Importer]) -> dict[str, int]:
@@ -65,20 +119,28 @@ def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[st
     return own, {folded(alias) for alias in column.aliases}
 
 
-def folded(name: str) -> str:
-    """Without case, accents, spaces and punctuation: "E-Mail " and "e_mail" are one name."""
-    name = name[:LONGEST_HEADER]  # Ten thousand accents on one letter take this a second.
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
-    return "".join(character for character in plain if character.isalnum())
-
-
 def as_text(cell: Cell) -> str:
-    return "" if cell is None else str(cell)
+    return "" if cell is None or cell == FORMULA_WITHOUT_VALUE else str(cell)
 
 
-def missing(positions: dict[str, int], importer: type[Importer]) -> list[str]:
+def header_of(column: Column, importer: type[Importer]) -> str:
+    """A header that is recognised as this column, whatever the reader's language."""
+    with override("en"):
+        verbose = str(importer.model._meta.get_field(column.field).verbose_name)
+        names = [verbose, column.field, *column.aliases]
+        own, aliases = unshared_names(importer)[column.field]
+    found = next((name for name in names if folded(name) in own | aliases), column.field)
+    return capfirst(found)
+
+
+def reason_positions(headers: Iterable[str]) -> list[int]:
+    """Where a report of ours, uploaded again, says why its rows were refused."""
+    return [index for index, name in enumerate(headers) if name.startswith(REASON_MARK)]
+
+
+def missing(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:
     required = [column.field for column in importer.columns if column.required]
-    return [field for field in required if field not in positions]
+    return [field for field in required if positions.get(field) is None]
 
 
 def is_record(cells: list[Cell], importer: type[Importer]) -> bool:

@@ -7,7 +7,7 @@ is spared by the heartbeat, and refused by the cursor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,11 +19,14 @@ from django.db.models.functions import Greatest, Now
 
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
-from imports.pipeline.checking import Checker, storable
-from imports.pipeline.columns import LONGEST_HEADER, Layout, recognise
+from imports.pipeline.checking import Checker
+from imports.pipeline.columns import Layout, names_known, reason_positions, recognise
+from imports.pipeline.formulas import restored
+from imports.pipeline.mapping import as_told
 from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
 from imports.pipeline.settling import settle
 from imports.pipeline.staging import stage
+from imports.pipeline.suggesting import with_suggestions
 from imports.pipeline.target import target_of
 from imports.pipeline.transactions import (
     Interrupted,
@@ -42,6 +45,11 @@ Tell = Callable[[ImportJob], None]
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
+UNCHECKED = {
+    **dict.fromkeys(("rows_read", "attempts", "checked", "processed", "created", "updated"), 0),
+    **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
+    **dict.fromkeys(("total", "settled_at"), None),
+}
 
 
 def check_file(
@@ -110,12 +118,7 @@ def start_anew(job: ImportJob) -> None:
     """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
-    nothing = dict.fromkeys(
-        ("rows_read", "attempts", "checked", "processed", "created", "updated", "unchanged"), 0
-    )
-    ImportJob.objects.filter(pk=job.pk).update(
-        **nothing, skipped=0, failed=0, total=None, check_round=F("check_round") + 1
-    )
+    ImportJob.objects.filter(pk=job.pk).update(**UNCHECKED, check_round=F("check_round") + 1)
     ImportJob.objects.move(job.pk, Status.CHECKING)
 
 
@@ -129,16 +132,22 @@ def _check(
     still_here = partial(_still_here, job)
     with (
         job.file.storage.open(job.file.name) as file,
-        open_rows(file, after=job.rows_read, limits=limits, while_waiting=still_here) as reader,
+        open_rows(
+            file,
+            after=job.rows_read,
+            limits=limits,
+            options=_options(job),
+            fields=names_known(importer),
+            while_waiting=still_here,
+        ) as reader,
     ):
         layout = Layout(**job.layout) if job.layout and job.rows_read else None
         for chunk in _growing(reader):
             if layout is None and chunk.rows:
-                header = (0, reader.headers) if reader.headers else chunk.rows[0]
-                layout = _recognise(job, importer, reader, header)
+                layout = _recognise(job, importer, reader, chunk.rows)
                 if layout.missing:
                     return _ask_for_columns(job, layout)
-            rows = [row for row in chunk.rows if row[0] > layout.header_row] if layout else []
+            rows = _records(chunk, layout) if layout else []
             checked = Checker(importer, layout.positions).check(rows) if rows else []
             job = stage(job, target, checked, upto=chunk.last_row, fraction=chunk.fraction)
             tell(job)
@@ -146,6 +155,14 @@ def _check(
                 hand_over(job)
                 return None
     return settle(job)
+
+
+def _records(chunk: Chunk, layout: Layout) -> list[Row]:
+    """The rows below the header, each cell as it was before a report of ours made it harmless."""
+    rows = [row for row in chunk.rows if row[0] > layout.header_row]
+    if reason_positions(layout.headers):
+        return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
+    return rows
 
 
 def _growing(reader: Reader) -> Iterator[Chunk]:
@@ -166,10 +183,19 @@ def _growing(reader: Reader) -> Iterator[Chunk]:
             rows, size = [], 0
 
 
-def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, row: Row) -> Layout:
+def _options(job: ImportJob) -> dict[str, str]:
+    """How to read the file: as someone said, or as whoever began found it out to be."""
+    found = job.opened if job.opened and job.rows_read else {}
+    return {n: found[n] for n in ("sheet", "encoding", "delimiter") if found.get(n)} | (
+        job.read_options
+    )
+
+
+def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]) -> Layout:
     """Find out which column is which, and keep that for whoever goes on after us."""
-    layout = recognise(row, importer)
-    layout = replace(layout, headers=[storable(name)[:LONGEST_HEADER] for name in layout.headers])
+    named = [(0, reader.headers)] if reader.headers else []
+    layout = with_suggestions(recognise([*named, *rows], importer), rows, importer)
+    layout = as_told(job, layout, importer)
     found = {"layout": asdict(layout), "opened": asdict(reader.opened)}
     if not _mine(job).filter(rows_read=0).update(**found):
         raise Stopped

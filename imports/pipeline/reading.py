@@ -11,37 +11,32 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.util import find_spec
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from operator import lt
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
 
 from imports.importer import Cell
+from imports.pipeline.reader.headers import Fields
+from imports.pipeline.starting import start_child
 
+NO_OPTIONS: Mapping[str, str] = {}
 Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and its cells.
 
-READER = Path(__file__).with_name("reader")
-PACKAGES = ("python_calamine", "openpyxl", "et_xmlfile", "defusedxml")
 LONGEST_LINE_BYTES = 16 << 20  # A line of the child holds at most 1.3 million characters.
-PIPE_BYTES = 1 << 20  # Room to read ahead while we are busy with the rows before.
 PIECE_BYTES = 1 << 17
 PATIENCE_SECONDS = 1
 PLAIN = frozenset({str, int, float, bool, type(None)})
 NAME = frozenset("abcdefghijklmnopqrstuvwxyz_")  # Of a code.
-LONGEST_NAME = 50
+LONGEST_NAME = 100
+MOST_SHEETS = 100
 # By which signal the child ended, and what that says about the file.
 CODES_OF_SIGNALS = {
     signal.SIGXCPU: "too_slow_to_read",
@@ -91,6 +86,7 @@ class Opened:
     sheet: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    sheets: list[str] = field(default_factory=list)  # The visible ones.
 
 
 @dataclass(frozen=True)
@@ -111,14 +107,20 @@ def open_rows(
     *,
     after: int = 0,
     limits: Limits,
+    options: Mapping[str, str] = NO_OPTIONS,
+    fields: Fields = (),
     while_waiting: Callable[[], None] = nothing,
 ) -> Iterator[Reader]:
     """Open a file of rows; iterate what this yields for its chunks, from row `after` + 1 on.
 
     Leave the block by whatever way, and the child is gone. Stay in the thread that entered
-    it: the child dies with that thread. `while_waiting` is called every second without news.
+    it: the child dies with that thread. `options` name the sheet, encoding or delimiter where
+    they are not to be found out, `fields` tell the sheet with the rows by its header.
+    `while_waiting` is called every second without news.
     """
-    child = _start_child(file, after, limits)
+    how = {name: options.get(name, "") for name in ("sheet", "encoding", "delimiter")}
+    order = {"after": after, "limits": asdict(limits), "fields": fields, **how}
+    child = start_child(file, order)
     try:
         yield Reader(child, limits, while_waiting)
     finally:
@@ -170,15 +172,10 @@ class Reader:
             raise ValueError
         return Unreadable(code, params)
 
-    def _opened(self, **how: str | None) -> Opened:
-        """What was opened; the name of a sheet is the file's, so it is cut and cleaned."""
-        return Opened(
-            **{
-                key: value
-                and "".join(c for c in value if c.isprintable() or c == "\t")[:LONGEST_NAME]
-                for key, value in how.items()
-            }
-        )
+    def _opened(self, sheets: Sequence[str] = (), **how: str | None) -> Opened:
+        """What was opened; names of sheets are the file's, so they are cut and cleaned again."""
+        known = {key: value if value is None else _clean(value) for key, value in how.items()}
+        return Opened(**known, sheets=[_clean(name) for name in sheets[:MOST_SHEETS]])
 
     def _headers(self, names: list[str], limits: Limits) -> list[Cell]:
         """The names of the columns, where the format has them beside the rows."""
@@ -260,38 +257,9 @@ def _bad_answers_mean_death() -> Iterator[None]:
         raise ReaderDied(f"it answered nonsense ({type(error).__name__})") from None
 
 
+def _clean(name: str) -> str:
+    return "".join(c for c in name[:LONGEST_NAME] if c.isprintable() or c == "\t")
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
-
-
-def _start_child(file: BinaryIO, after: int, limits: Limits) -> subprocess.Popen[bytes]:
-    """Start the child on a copy of the file that has no name and goes when it goes."""
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, PIPE_BYTES)
-        copy.flush()
-        order = {
-            "file": copy.fileno(),
-            "parent": os.getpid(),
-            "packages": _package_folders(),
-            "after": after,
-            "limits": asdict(limits),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-X", "utf8", str(READER), json.dumps(order)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            # A traceback may quote the file, so nobody hears it: the way it ends says enough.
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            pipesize=PIPE_BYTES,
-            pass_fds=[copy.fileno()],
-            env={},
-            start_new_session=True,
-        )
-
-
-@cache
-def _package_folders() -> list[str]:
-    """Where the parsers are installed, found without loading them here."""
-    specs = [find_spec(name) for name in PACKAGES]
-    return sorted({str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin})

@@ -20,6 +20,7 @@ from django.db import connection
 
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
+from imports.pipeline.mapping import remember
 from imports.pipeline.target import Cell, Target, key_match, key_value, target_of
 from imports.pipeline.transactions import Stopped, short_transaction
 from imports.statuses import OnDuplicate, Outcome, Status
@@ -140,6 +141,7 @@ def settle(job: ImportJob) -> ImportJob:
         cursor.execute(PLAN, {"job": job.pk, "size": batch_rows(job.checked)})
         if not _did(cursor, TOTALS, these | _totals(job, clashes, refused)):
             raise Stopped
+        remember(job)
         return _go_on(job)
 
 

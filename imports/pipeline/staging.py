@@ -11,11 +11,14 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 
 from django.db import connection
 
+from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.checking import CheckedRow
+from imports.pipeline.checking import CheckedRow, storable
+from imports.pipeline.columns import reason_positions
 from imports.pipeline.target import Target
 from imports.pipeline.transactions import Stopped, short_transaction
 from imports.statuses import Outcome
@@ -64,7 +67,7 @@ def stage(
         if moved is None:
             raise Stopped
         keys = iter(target.draw_keys(len(rows) - refused))
-        copy(_lines(job, rows, keys))
+        copy(_lines(moved, rows, keys))
     return moved
 
 
@@ -78,14 +81,36 @@ def copy(lines: Iterable[str]) -> None:
 
 
 def _lines(job: ImportJob, rows: Sequence[CheckedRow], keys: Iterator[str]) -> Iterator[str]:
-    quote = _quoter(rows)
+    quote, is_lost = _quoter(rows), _lost_without_cells(job)
     for row in rows:
         if row.cleaned is not None:
             values = ",".join(["NULL" if v is None else quote(v) for v in row.cleaned])
-            yield f"{job.pk}\t{row.number}\t\\N\t{next(keys)}\t{{{values}}}\t\\N\t\\N\n"
+            cells = _json([storable(c) for c in row.cells]) if is_lost(row.cells) else "\\N"
+            yield f"{job.pk}\t{row.number}\t\\N\t{next(keys)}\t{{{values}}}\t\\N\t{cells}\n"
         else:
             errors, cells = _json(row.errors), _json(row.cells)
             yield f"{job.pk}\t{row.number}\t{Outcome.FAILED}\t\\N\t\\N\t{errors}\t{cells}\n"
+
+
+def _lost_without_cells(job: ImportJob) -> Callable[[list[Cell] | None], bool]:
+    """Whether a good row has a filled cell that no field takes, so that its values are not all.
+
+    A row that is refused later goes back as it came. Most files have no such column, and their
+    rows are only asked for their length.
+    """
+    layout = job.layout or {"positions": {}, "headers": []}
+    taken = {*layout["positions"].values(), *reason_positions(layout["headers"])}
+    first_free = next(index for index in count() if index not in taken)
+
+    def is_lost(cells: list[Cell] | None) -> bool:
+        if cells is None or len(cells) <= first_free:
+            return False
+        return any(
+            cell is not None and index not in taken
+            for index, cell in enumerate(cells[first_free:], first_free)
+        )
+
+    return is_lost
 
 
 def _quoter(rows: Sequence[CheckedRow]) -> Callable[[str], str]:

@@ -12,10 +12,12 @@ from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import Field, UniqueConstraint
+from django.db.models import CharField, Field, TextField, UniqueConstraint
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Importer
+from imports.models import ImportJob
+from imports.statuses import EmptyCells
 
 LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
 OF_THESE_ROWS = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
@@ -32,10 +34,12 @@ SELECT string_agg(nextval(s.name)::text, ' ')
 class Cell:
     """One importer column: where it stands in the table and in `cleaned`."""
 
+    field: str
     column: str  # Quoted.
     type: str
     position: int  # Of `cleaned`, counted from 1 as PostgreSQL does.
-    default: str  # SQL for an empty cell.
+    default: str  # SQL for an empty cell of a new record.
+    cleared: str | None  # SQL for no value in an existing one, where the model allows that.
 
     @property
     def value(self) -> str:
@@ -77,6 +81,20 @@ class Target:
               FROM imports_importrow r
              WHERE {OF_THESE_ROWS} AND r.outcome IS NULL AND NOT r.matched
              ORDER BY r.number"""
+
+    def updated_values(self, job: ImportJob) -> list[str]:
+        """SQL of each cell's value in a record that a row updates.
+
+        An empty cell leaves the old value. Under `clear` it removes it, but not where the
+        file has no such column.
+        """
+        told = job.layout["positions"] if job.empty_cells == EmptyCells.CLEAR else {}
+        return [
+            f"coalesce({cell.value}, {cell.cleared})"
+            if cell.field in told and cell.cleared is not None
+            else f"coalesce({cell.value}, c.{cell.column})"
+            for cell in self.cells
+        ]
 
     def defaults(self) -> dict[str, Any]:
         """The parameters of `insert`, made anew each time: a default may be a function."""
@@ -151,7 +169,13 @@ def unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
 
 def _cell(field: Field, position: int) -> Cell:
     default = f"%({_parameter(field)})s::{_type(field)}" if _needs_default(field) else "NULL"
-    return Cell(_quote(field.column), _type(field), position, default)
+    return Cell(field.name, _quote(field.column), _type(field), position, default, _cleared(field))
+
+
+def _cleared(field: Field) -> str | None:
+    if field.null:
+        return "NULL"
+    return "''" if field.blank and isinstance(field, CharField | TextField) else None
 
 
 def _fill(field: Field) -> str | None:

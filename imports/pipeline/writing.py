@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Q, UniqueConstraint
 
 from imports.importer import get_importer
-from imports.models import ImportBatch, ImportRow
+from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.settling import decided, match_existing
 from imports.pipeline.target import OF_THESE_ROWS, Target
 from imports.pipeline.transactions import blames_a_row, constraint, sqlstate
@@ -47,7 +47,6 @@ UPDATE imports_importrow r
    AND NOT EXISTS (SELECT FROM {{table}} c WHERE c.{{pk}} = {{id}})
 """
 # Locks the matched records in one order, keeps what was there, writes only what differs.
-# An empty cell leaves the old value.
 UPDATE = f"""
 WITH m AS MATERIALIZED (
     SELECT r.number, c.{{pk}} AS id, ARRAY[{{was}}] AS was, {{new}},
@@ -129,14 +128,14 @@ def _update(batch: ImportBatch, target: Target, first: int, last: int) -> Counts
         return Counts()
     these = _these(batch, first, last)
     with connection.cursor() as cursor:
-        cursor.execute(_update_statement(target), these)
+        cursor.execute(_update_statement(target, batch.job), these)
         counts = Counts(outcome for (outcome,) in cursor.fetchall())
     return counts + _close(target, these, outcome=Outcome.FAILED, code="gone", matched=True)
 
 
-def _update_statement(target: Target) -> str:
+def _update_statement(target: Target, job: ImportJob) -> str:
     cells = list(enumerate(target.cells))
-    new = [f"coalesce({cell.value}, c.{cell.column})" for _, cell in cells]
+    new = target.updated_values(job)
     assignments = [f"{cell.column} = m.n{index}" for index, cell in cells]
     return UPDATE.format(
         table=target.table,

@@ -1,144 +1,123 @@
-// Sends the file with a bar of its own, and again if the connection breaks.
-//
-// Without it the form is an ordinary one. The file stays chosen whatever goes wrong, and all
-// attempts carry one key, so that together they make one import.
+// Sends the chosen files one after another, each with a bar of its own, and again if the
+// connection breaks. They stay chosen whatever goes wrong.
 
-const REPEAT_AFTER_MS = [1000, 3000, 6000];
+import { words } from "./show.js";
+
+const REPEAT_AFTER_MS = [1000, 3000, 6000, null];
 const WORTH_REPEATING = [0, 502, 503, 504]; // 0: no answer at all.
 
-const form = document.getElementById("upload");
-if (form) improve(form);
+const ids = ["upload", "upload-state", "upload-error", "upload-lines"];
+const [form, state, problem, lines] = ids.map((id) => document.getElementById(id));
+const input = form?.elements.file;
+const button = form?.querySelector("button");
+let sent = new Map(); // Of each file its key, then its import's address too.
 
-function improve(form) {
-  const words = JSON.parse(document.getElementById("words").textContent);
-  const zone = form.querySelector(".drop");
-  const input = form.elements.file;
-  const bar = document.getElementById("upload-bar");
-  const state = document.getElementById("upload-state");
-  const problem = document.getElementById("upload-error");
-  let key = newKey();
+async function submit(event) {
+  event.preventDefault();
+  if (button.disabled) return;
+  const files = [...input.files];
+  const wrong = files.length ? sizeProblem() : words.none;
+  complain(wrong);
+  if (wrong) return input.focus();
+  lines.replaceChildren();
+  button.disabled = true;
+  const failures = [];
+  for (const file of files)
+    await upload(file).catch(({ message }) =>
+      failures.push(files.length > 1 ? `${file.name}: ${message}` : message),
+    );
+  button.disabled = false;
+  state.textContent = "";
+  if (failures.length) complain(failures.join(" "));
+  else if (files.length === 1) location.assign(sent.get(files[0]).address);
+  else form.reset();
+}
 
-  acceptDrops(zone, input);
-  form.noValidate = true; // We say it beside the file, in the page's own words.
+function complain(text) {
+  problem.textContent = text;
+  input.ariaInvalid = Boolean(text);
+}
+
+function sizeProblem() {
+  const sizes = [...input.files].map((file) => file.size);
+  if (sizes.includes(0)) return words.empty;
+  return Math.max(...sizes) > Number(form.dataset.mostBytes) ? words.tooLarge : "";
+}
+
+async function upload(file) {
+  const line = form.querySelector("template").content.firstElementChild.cloneNode(true);
+  const [link, bar] = line.children;
+  lines.append(line);
+  link.textContent = file.name;
+  // All attempts carry one key, so that together they make one import.
+  if (!sent.has(file)) sent.set(file, { key: newKey() });
+  const its = sent.get(file);
+  const body = new FormData(form);
+  body.set("file", file);
+  its.address ??= form.dataset.importUrl.replace(/[-0-9a-f]{36}/, await sendUntilHeard(body, its.key, bar));
+  bar.value = 100;
+  link.href = its.address;
+}
+
+async function sendUntilHeard(body, key, bar) {
+  for (const pause of REPEAT_AFTER_MS) {
+    state.textContent = words.uploading;
+    const answer = await send(body, key, bar);
+    if (answer.status < 300 && answer.status) return JSON.parse(answer.responseText).id;
+    if (pause === null || !WORTH_REPEATING.includes(answer.status)) throw new Error(refusal(answer));
+    state.textContent = words.again;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+function send(body, key, bar) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest(); // fetch() tells no progress.
+    request.open("POST", form.dataset.uploadUrl);
+    request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
+    request.setRequestHeader("Idempotency-Key", key);
+    request.upload.onprogress = ({ loaded, total }) => {
+      bar.value = Math.max(bar.value, (100 * loaded) / total);
+    };
+    request.upload.onload = () => (state.textContent = words.storing);
+    request.onloadend = () => resolve(request);
+    request.send(body);
+  });
+}
+
+function refusal({ status, responseText }) {
+  if (!status) return words.broken;
+  if (status === 401 || status === 403) return words.signedOut;
+  if (status === 413) return words.tooLarge;
+  try {
+    const { message, errors = [] } = JSON.parse(responseText);
+    return errors.length ? errors.map((error) => error.message).join(" ") : message;
+  } catch {
+    return words.refused.replace("{n}", status); // Not from us: a proxy's page.
+  }
+}
+
+// Anywhere: beside the field, files would replace the page.
+function acceptDrop(event) {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  form.toggleAttribute("data-over", event.type === "dragover");
+  if (event.target === input) return; // It takes a drop by itself.
+  event.preventDefault();
+  if (event.type !== "drop") return;
+  input.files = event.dataTransfer.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+// Plain HTTP on another machine's address has no randomUUID().
+const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+if (form) {
+  form.noValidate = true; // We say it, beside the file.
+  form.addEventListener("submit", submit);
   form.addEventListener("change", () => {
-    key = newKey(); // Another file or another wish is another import.
+    sent = new Map(); // Another wish is another import.
     complain(sizeProblem());
   });
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if ("busy" in form.dataset) return;
-    const wrong = input.files.length ? sizeProblem() : words.none;
-    complain(wrong);
-    if (wrong) return input.focus();
-    begin();
-    try {
-      const job = await sendUntilHeard();
-      location.assign(form.dataset.importUrl.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, job.id));
-    } catch (refusal) {
-      end();
-      complain(refusal.message);
-    }
-  });
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
-    end(); // Back from the import's page: ready for the next file.
-    form.reset();
-    key = newKey();
-  });
-
-  const sizeProblem = () =>
-    (input.files[0]?.size ?? 0) > Number(form.dataset.mostBytes) ? words.tooLarge : "";
-
-  function begin() {
-    form.dataset.busy = "";
-    form.querySelector("button").disabled = true;
-    bar.value = 0;
-    bar.hidden = false;
-  }
-
-  function end() {
-    delete form.dataset.busy;
-    form.querySelector("button").disabled = false;
-    bar.hidden = true;
-    state.textContent = "";
-  }
-
-  function complain(text) {
-    problem.textContent = text;
-    if (text) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
-  }
-
-  async function sendUntilHeard() {
-    const body = new FormData(form);
-    for (const pause of [...REPEAT_AFTER_MS, null]) {
-      const answer = await send(body);
-      if (answer.status === 200 || answer.status === 202) return JSON.parse(answer.responseText);
-      if (!WORTH_REPEATING.includes(answer.status)) throw new Error(refusal(answer));
-      if (pause === null) throw new Error(answer.status ? refusal(answer) : words.broken);
-      state.textContent = words.again;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-
-  function send(body) {
-    return new Promise((resolve) => {
-      const request = new XMLHttpRequest(); // fetch() tells nothing of an upload's progress.
-      request.open("POST", form.dataset.uploadUrl);
-      request.setRequestHeader("Accept", "application/json");
-      request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
-      request.setRequestHeader("Idempotency-Key", key);
-      request.upload.addEventListener("progress", (event) => showSent(event.loaded / event.total));
-      request.addEventListener("loadend", () => resolve(request));
-      request.send(body);
-    });
-  }
-
-  function showSent(part) {
-    const percent = Math.floor(100 * part);
-    bar.value = Math.max(bar.value, percent);
-    state.textContent = percent < 100 ? words.uploading.replace("{n}", percent) : words.storing;
-  }
-
-  // Errors have one shape: {"code", "message", "errors"}.
-  function refusal(answer) {
-    if (answer.status === 401 || answer.status === 403) return words.signedOut;
-    if (answer.status === 413) return words.tooLarge;
-    try {
-      const { message, errors = [] } = JSON.parse(answer.responseText);
-      return errors.length ? errors.map((error) => error.message).join(" ") : message;
-    } catch {
-      return words.refused.replace("{n}", answer.status); // Not from us: a proxy's page.
-    }
-  }
-}
-
-// The file field takes a drop by itself; this widens it to its whole zone, and keeps a file
-// that misses it from replacing the page.
-function acceptDrops(zone, input) {
-  const hasFile = (event) => event.dataTransfer?.types.includes("Files");
-  for (const name of ["dragenter", "dragover"]) {
-    addEventListener(name, (event) => {
-      if (!hasFile(event)) return;
-      event.preventDefault();
-      zone.toggleAttribute("data-over", zone.contains(event.target));
-    });
-  }
-  addEventListener("dragleave", (event) => event.relatedTarget ?? zone.removeAttribute("data-over"));
-  addEventListener("drop", (event) => {
-    if (!hasFile(event)) return;
-    event.preventDefault();
-    zone.removeAttribute("data-over");
-    if (!zone.contains(event.target)) return;
-    const chosen = new DataTransfer();
-    chosen.items.add(event.dataTransfer.files[0]);
-    input.files = chosen.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  });
-}
-
-function newKey() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  // Plain HTTP on another machine's address has no randomUUID.
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+  for (const name of ["dragover", "dragleave", "drop"]) addEventListener(name, acceptDrop);
+  addEventListener("beforeunload", (event) => button.disabled && event.preventDefault());
 }

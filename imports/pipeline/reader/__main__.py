@@ -2,47 +2,65 @@
 
 Started as `python -I -S <this folder> '<order>'`, never imported: it stands alone, without
 Django and without the rest of the project, because the file it reads may be hostile. It
-confines itself before calamine or openpyxl is loaded and speaks JSON lines on standard output:
+confines itself before any parser is loaded and speaks JSON lines on standard output:
 what was opened, then chunks of rows, then the end or the one reason why not.
 """
 
 import json
 import os
 import sys
+from functools import partial
+from io import BufferedReader
 
-from answers import Answers, Refused
+from answers import Answers, Order, Refused
+from archives import inspect
 from confinement import confine
 from formats import recognise
 from lines import read_lines
 from texts import read_text
-from workbooks import read_workbook
+from workbooks import answer, read_workbook
 
 
 def main() -> None:
     order = json.loads(sys.argv[1])
     confine(order["limits"], parent=order["parent"])
     sys.path.extend(order["packages"])  # Last, so that no package can stand in for the library.
-    answers = Answers(order["limits"], after=order["after"])
+    order, file = Order(*[order[name] for name in Order._fields]), order["file"]
+    answers = Answers(order.limits, after=order.after)
     try:
-        read(order["file"], answers, order["limits"])
+        read(file, answers, order)
     except Refused as refused:
         answers.refuse(refused.code, refused.params)
     except MemoryError:
         answers.refuse("too_much_memory", {})
 
 
-def read(descriptor: int, answers: Answers, limits: dict) -> None:
+def read(descriptor: int, answers: Answers, order: Order) -> None:
     """Answer with the file's rows, or raise Refused when the file is to blame."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb") as file:
         kind = recognise(file)
-        if kind == "xlsx":
-            read_workbook(file, answers, limits)
+        if kind == "zip":
+            read_archive(file, answers, order)
+        elif kind == "xls":
+            from old_workbooks import sheets
+
+            answer("xls", partial(sheets, file), answers, order)
         elif kind == "jsonl":
             read_lines(file, answers)
         else:
-            read_text(file, answers)
+            read_text(file, answers, order)
     answers.end()
+
+
+def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
+    archive = inspect(file, order.limits)
+    if archive.kind == "ods":
+        from opendocument import sheets
+
+        answer("ods", partial(sheets, file, order.limits), answers, order)
+    else:
+        read_workbook(file, answers, order, archive)
 
 
 main()

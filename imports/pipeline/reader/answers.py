@@ -6,6 +6,7 @@ alike; so are the limits that a row can break.
 
 import json
 import os
+from typing import NamedTuple
 
 ROWS_A_LINE = 1_000
 ROWS_IN_THE_FIRST_LINE = 500  # So that progress starts early.
@@ -23,11 +24,23 @@ class Refused(Exception):
         self.params = params
 
 
+class Order(NamedTuple):
+    """What is to be read, and how."""
+
+    limits: dict
+    after: int  # The row behind which reading begins.
+    sheet: str  # These three are empty where it is to be found out.
+    encoding: str
+    delimiter: str
+    fields: list  # See `headers`.
+
+
 class Answers:
     def __init__(self, limits: dict, *, after: int = 0) -> None:
         self.limits = limits
         self.after = after
         self.is_open = False
+        self.position: int | None = None  # Of the sheet that is read.
         self.last_row = 0
         self.fraction = 0.0
         self.room = ROWS_IN_THE_FIRST_LINE

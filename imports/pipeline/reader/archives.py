@@ -2,6 +2,7 @@
 
 import zipfile
 from io import BufferedReader
+from typing import NamedTuple
 
 from answers import Refused
 
@@ -11,23 +12,43 @@ RATIO = 200
 RATIO_MATTERS_BYTES = 1 << 20
 IS_ENCRYPTED = 0x1
 PIECE_BYTES = 1 << 18
-# Cells that calamine leaves out, or reads otherwise than openpyxl: errors, which `errors` looks
-# up, and CDATA and dates written as text, which are rare.
-ERROR_CELLS = frozenset({b't="e"', b"t='e'"})
-ODD_CELLS = frozenset({b't="d"', b"t='d'", b"<![CDATA["})
-NEEDED = "[Content_Types].xml"
-WORKBOOK_TYPES = (b"sheet.main+xml", b"template.main+xml", b"sheet.macroEnabled.main+xml")
+# Cells that calamine gives otherwise than they show: errors and formulas, which `marked` looks
+# up; and what it reads otherwise than openpyxl: dates written as text, CDATA, prefixed names.
+LOOKED_UP = frozenset({b't="e"', b"t='e'", b"</f>"})
+PREFIXED = b":worksheet"
+ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED})
+HEAD_BYTES = 4_096
+DECLARATION = b"<!DOCTYPE"  # No workbook needs one, and entities begin there.
+MARKS = LOOKED_UP | ODD - {PREFIXED} | {DECLARATION}
+LONGEST_MARK = max(map(len, MARKS))
+TYPES = "[Content_Types].xml"
+WORKBOOK_TYPES = (
+    *(b"sheet.main+xml", b"template.main+xml"),
+    *(b"sheet.macroEnabled.main+xml", b"template.macroEnabled.main+xml"),
+)
+# What else is a zip, by the type of its main part.
+OTHER_TYPES = {
+    b"sheet.binary.macroEnabled.main": "binary_workbook",
+    b"wordprocessingml": "text_document",
+    b"presentationml": "not_a_spreadsheet",
+}
+OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
+CONTENT = "content.xml"
 
 
-def inspect(file: BufferedReader, limits: dict) -> tuple[int, set[bytes]]:
-    """How many bytes the archive really inflates to, and the marks it has of ODD_CELLS and
-    ERROR_CELLS; or Refused.
-    """
+class Archive(NamedTuple):
+    kind: str  # "xlsx" or "ods".
+    inflated_bytes: int
+    marks: set[bytes]
+
+
+def inspect(file: BufferedReader, limits: dict) -> Archive:
+    """What the archive holds, what it really inflates to and which marks it has; or Refused."""
     try:
         with zipfile.ZipFile(file) as archive:
             _check_declared(archive.infolist(), limits)
-            _check_workbook(archive)
-            return _inflate(archive)
+            kind = _kind(archive)
+            return Archive(kind, *_inflate(archive, kind))
     except (Refused, MemoryError):
         raise
     except Exception:  # zipfile, zlib, bz2 and lzma have a dozen ways of saying so.
@@ -47,29 +68,61 @@ def _check_declared(entries: list[zipfile.ZipInfo], limits: dict) -> None:
             raise Refused("too_large_inflated", bytes=entry.file_size, limit=RATIO_MATTERS_BYTES)
 
 
-def _check_workbook(archive: zipfile.ZipFile) -> None:
-    """A .docx, an .ods and a plain .zip are archives too."""
-    if NEEDED not in archive.namelist():
-        raise Refused("not_a_spreadsheet")
-    types = archive.read(NEEDED)
-    if not any(name in types for name in WORKBOOK_TYPES):
-        raise Refused("not_a_spreadsheet")
+def _kind(archive: zipfile.ZipFile) -> str:
+    names = archive.namelist()
+    if TYPES in names:
+        return _office_kind(archive.read(TYPES))
+    if "mimetype" in names:
+        return _open_document_kind(archive)
+    if any(name.startswith("Index/") or name == "Index.zip" for name in names):
+        raise Refused("numbers_file")
+    raise Refused("compressed_file" if names else "not_a_spreadsheet")
 
 
-def _inflate(archive: zipfile.ZipFile) -> tuple[int, set[bytes]]:
+def _office_kind(types: bytes) -> str:
+    if any(name in types for name in WORKBOOK_TYPES):
+        return "xlsx"
+    for name, code in OTHER_TYPES.items():
+        if name in types:
+            raise Refused(code)
+    raise Refused("not_a_spreadsheet")
+
+
+def _open_document_kind(archive: zipfile.ZipFile) -> str:
+    kind = archive.read("mimetype").decode(errors="replace").strip().removeprefix(OPEN_DOCUMENT)
+    if kind.startswith("text"):
+        raise Refused("text_document")
+    if not kind.startswith("spreadsheet") or CONTENT not in archive.namelist():
+        raise Refused("not_a_spreadsheet")
+    manifest = "META-INF/manifest.xml"
+    if manifest in archive.namelist() and b"encryption-data" in archive.read(manifest):
+        raise Refused("encrypted_file")
+    return "ods"
+
+
+def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
     """Read every entry to its end: zipfile goes no further than the declared size, and where
     that lies the checksum is wrong.
     """
     size, marks = 0, set()
     for entry in archive.infolist():
-        tail = b""
         with archive.open(entry) as part:
+            found = {PREFIXED} if PREFIXED in part.peek(HEAD_BYTES)[:HEAD_BYTES] else set()
+            tail = b""
             while piece := part.read(PIECE_BYTES):
                 size += len(piece)
-                marks |= _marks(piece) | _marks(tail + piece[:8])
-                tail = piece[-8:]
+                found |= _marks(piece) | _marks(tail + piece[:LONGEST_MARK])
+                tail = piece[-LONGEST_MARK:]
+        if DECLARATION in found and _is_parsed(entry.filename, kind):
+            raise Refused("damaged_file")
+        marks |= found
     return size, marks
 
 
+def _is_parsed(name: str, kind: str) -> bool:
+    """Pictures among the parts may declare what they like: nobody opens them."""
+    return name == CONTENT if kind == "ods" else name.lower().endswith((".xml", ".rels"))
+
+
 def _marks(xml: bytes) -> set[bytes]:
-    return {mark for mark in ERROR_CELLS | ODD_CELLS if mark in xml}
+    return {mark for mark in MARKS if mark in xml}

@@ -8,6 +8,8 @@ import math
 
 # Beyond this a float has no digits left to tell, and a line of digits no bound.
 LARGEST_INTEGER = 10**22
+# Stands for a formula that was saved without its result. No rule lets it through: it holds a NUL.
+FORMULA_WITHOUT_VALUE = "\0="
 MILLISECOND = datetime.timedelta(milliseconds=1)
 
 

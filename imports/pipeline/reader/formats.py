@@ -1,17 +1,31 @@
 """What kind of file this is, by its content: its name and type are only claims."""
 
+import re
 from io import BufferedReader
 
 from answers import Refused
 from lines import LONGEST_LINE_BYTES, is_object
+from text_encodings import BYTE_ORDER_MARKS, unmarked_utf_16
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-ZIP = b"PK\x03\x04"
-EMPTY_ZIP = b"PK\x05\x06"
-# What people upload by mistake and what could pass for text.
-OTHERS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")
-MARKUP = (b"<!doctype", b"<html", b"<?xml", b"{\\rtf")
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+# What people upload by mistake, and what could pass for text.
+OTHERS = {
+    "compressed_file": rb"\x1f\x8b|BZh\d1AY|\xfd7zXZ|7z\xbc\xaf\x27\x1c|Rar!\x1a|\x28\xb5\x2f\xfd",
+    "pdf_file": rb"%PDF-",
+    "image_file": (
+        rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|BM.{4}\0{4}|\0{3}.ftyp|RIFF.{4}WEBP"
+    ),
+    "text_document": rb"\{\\rtf",
+}
+MARKUP = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*|<!--.{0,2000}?-->\s*)*"
+    rb"<(?:!doctype|(?:html|head|body|table|meta|style|div)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+SPREADSHEET_ML = b"urn:schemas-microsoft-com:office:spreadsheet"
+UTF_8_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = b"\xff\xfe"
 # The name of a stream that an encrypted workbook has and an old one has not.
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 SAMPLE_BYTES = 64 * 1024
@@ -19,20 +33,36 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 
 
 def recognise(file: BufferedReader) -> str:
-    """Return "xlsx", "jsonl" or "csv", or raise Refused with what it is instead."""
+    """Return "zip", "xls", "jsonl" or "csv", or raise Refused with what it is instead."""
     head = file.read(SAMPLE_BYTES)
-    if not head.strip():
+    if not head.removeprefix(UTF_8_MARK).strip():
         raise Refused("empty_file")
     if head.startswith(OLE2):
-        raise Refused("encrypted_file" if _contains(file, ENCRYPTED) else "old_excel_file")
-    file.seek(0)
-    if head.startswith((ZIP, EMPTY_ZIP)):
-        return "xlsx"  # Whether it holds a workbook is seen when it is opened.
-    if head.startswith(OTHERS) or head.lstrip().lower().startswith(MARKUP) or _is_binary(head):
-        raise Refused("not_a_spreadsheet")
+        if _contains(file, ENCRYPTED):
+            raise Refused("encrypted_file")
+        return "xls"
+    if head.startswith(ZIP):
+        return "zip"  # What it holds is seen when it is opened.
+    _refuse_others(head)
     if head.lstrip().startswith(b"{") and is_object(_first_line(file)):
         return "jsonl"
     return "csv"
+
+
+def _refuse_others(head: bytes) -> None:
+    for code, beginning in OTHERS.items():
+        if re.match(beginning, head, re.DOTALL):
+            raise Refused(code)
+    markup = head.removeprefix(UTF_8_MARK).lstrip(UTF_16_MARKS).replace(b"\0", b"")
+    if markup.lstrip().startswith(b"<"):
+        if SPREADSHEET_ML in markup:
+            raise Refused("xml_spreadsheet")
+        if MARKUP.match(markup):
+            raise Refused("html_file")
+        if markup.lstrip().startswith(b"<?xml"):
+            raise Refused("not_a_spreadsheet")
+    if _is_binary(head):
+        raise Refused("not_a_spreadsheet")
 
 
 def _first_line(file: BufferedReader) -> bytes:
@@ -45,7 +75,7 @@ def _first_line(file: BufferedReader) -> bytes:
 
 def _is_binary(head: bytes) -> bool:
     """A stray NUL is one bad cell; a tenth of control characters is no text."""
-    if head.startswith(UTF_16):
+    if head.startswith(tuple(BYTE_ORDER_MARKS)) or unmarked_utf_16(head):
         return False
     return len(head) - len(head.translate(None, CONTROLS)) > len(head) / 10
 

@@ -4,68 +4,64 @@ openpyxl knows the workbook, its sheets and its number formats. The cells are re
 by the rules of calamine, so that a file reads the same whichever of the two takes it.
 """
 
-import datetime
-import math
 import re
 import warnings
 from collections.abc import Iterator
+from functools import cached_property, partial
 from io import BufferedReader
-from typing import IO
 from xml.etree.ElementTree import Element
 
 import openpyxl
 from answers import Refused
-from cells import CELL, duration, moment
-from defusedxml.ElementTree import iterparse
+from cells import FORMULA_WITHOUT_VALUE
+from merged import filled, spans_of
 from openpyxl.reader.excel import ExcelReader
-from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
-from openpyxl.utils.cell import coordinate_to_tuple
-from openpyxl.utils.datetime import from_excel
+from openpyxl.styles.numbers import BUILTIN_FORMATS
+from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
+from sheets import Row, Sheet
+from shown import Numbers
+from xml_pieces import PIECE_BYTES, elements, local_name
 
 if not openpyxl.DEFUSEDXML:
     raise RuntimeError("openpyxl reads XML without defusedxml: install it")
 
-Row = tuple[int, list, float]
 TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml."
 SHARED_STRINGS, STYLES = TYPE + "sharedStrings+xml", TYPE + "styles+xml"
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 SPACE = " \t\r\n"
-DAY_AFTER_THE_LAST = 2_958_466  # 1 January 10000: beyond it a date is a number.
-PIECE_BYTES = 1 << 20
-MIDNIGHT = datetime.datetime(1, 1, 1)  # noqa: DTZ001  Spreadsheets know no time zones.
-DAY_MILLISECONDS = 86_400_000
+MERGED = b"mergeCell"  # Twice at least, so that one is not cut in two.
 ROWS, COLUMNS = 1_048_576, 16_384
 
 
-def sheets(file: BufferedReader) -> Iterator[tuple[str, Iterator[Row]]]:
-    """The visible worksheets."""
+def sheets(file: BufferedReader) -> list[Sheet]:
+    """The worksheets."""
     warnings.simplefilter("ignore")  # They quote the file.
     file.seek(0)
     book = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
     book.read_manifest()
     book.read_workbook()
-    formats = _number_formats(book)
-    strings = None
-    for sheet, relation in book.parser.find_sheets():
-        if sheet.state == "visible" and relation.Type.endswith("/worksheet"):
-            strings = strings or _shared_strings(book)
-            yield sheet.name, _Sheet(book, strings, formats).rows(relation.target)
+    parts = _Parts(book)
+    return [
+        Sheet(sheet.name, sheet.state == "visible", partial(parts.rows, relation.target))
+        for sheet, relation in book.parser.find_sheets()
+        if relation.Type.endswith("/worksheet")
+    ]
 
 
-def _number_formats(book: ExcelReader) -> list[str]:
+def _number_formats(book: ExcelReader) -> dict[int, str]:
     """The number format of each cell style.
 
     openpyxl's own stylesheet minds colours and borders too, and refuses what Excel accepts.
     """
     part = book.package.find(STYLES)
     if part is None:
-        return []
+        return {}
     formats = dict(BUILTIN_FORMATS)
     for element in _part(book, part, "numFmts"):
         formats |= {int(own.get("numFmtId")): own.get("formatCode") for own in element}
     uses = [use.get("numFmtId") for uses in _part(book, part, "cellXfs") for use in uses]
-    return [formats.get(int(number or 0), "General") for number in uses]
+    return {n: formats.get(int(number or 0), "General") for n, number in enumerate(uses)}
 
 
 def _shared_strings(book: ExcelReader) -> list[str]:
@@ -77,54 +73,15 @@ def _shared_strings(book: ExcelReader) -> list[str]:
 
 def _part(book: ExcelReader, part, name: str) -> Iterator[Element]:
     with book.archive.open(part.PartName.lstrip("/")) as source:
-        yield from _elements(source, name)
-
-
-def _elements(source: IO[bytes], name: str) -> Iterator[Element]:
-    """The elements of that name, one by one; nothing of the document is kept behind them."""
-    ancestors: list[Element] = []
-    within = 0  # How deep in one that will be given out.
-    events = ("start", "end")
-    for event, element in iterparse(_LargePieces(source), events=events, forbid_dtd=True):
-        if event == "start":
-            ancestors.append(element)
-            within += bool(within) or _name(element) == name
-            continue
-        ancestors.pop()
-        within -= bool(within)
-        if within:
-            continue
-        if _name(element) == name:
-            yield element
-        if ancestors:
-            ancestors[-1].clear()
-
-
-class _LargePieces:
-    """A file that is read by the megabyte, however little is asked for.
-
-    At each piece expat begins an unfinished tag or comment anew: in pieces of 16 KB, as
-    ElementTree asks for, a comment of 70 MB keeps it busy for minutes.
-    """
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self.source = source
-
-    def read(self, _size: int) -> bytes:
-        return self.source.read(PIECE_BYTES)
-
-
-def _name(element: Element) -> str:
-    """Without its namespace: workbooks saved as "strict" have another one."""
-    return element.tag.rpartition("}")[2]
+        yield from elements(source, name)
 
 
 def _text(element: Element) -> str:
     """The text of a string and its runs, without the reading aids of Asian text."""
-    if _name(element) == "t":
+    if local_name(element) == "t":
         text = element.text or ""
         return _unescape(text if element.get(PRESERVE) == "preserve" else text.strip(SPACE))
-    return "".join([_text(child) for child in element if _name(child) in {"t", "r"}])
+    return "".join([_text(child) for child in element if local_name(child) in {"t", "r"}])
 
 
 def _unescape(text: str) -> str:
@@ -136,22 +93,38 @@ def _character(match: re.Match) -> str:
     return match[0] if 0xD800 <= code < 0xE000 else chr(code)
 
 
-class _Sheet:
-    """One worksheet, its strings and its number formats."""
+class _Parts:
+    """The parts of one workbook: its worksheets, their strings and their number formats."""
 
-    def __init__(self, book: ExcelReader, strings: list[str], formats: list[str]) -> None:
+    def __init__(self, book: ExcelReader) -> None:
         self.archive = book.archive
-        self.strings = strings
-        self.epoch = book.wb.epoch
-        self.dates = {n for n, code in enumerate(formats) if is_date_format(code)}
-        self.durations = {n for n, code in enumerate(formats) if is_timedelta_format(code)}
+        self.book = book
+        self.numbers = Numbers(_number_formats(book), book.wb.epoch)
+
+    @cached_property
+    def strings(self) -> list[str]:
+        return _shared_strings(self.book)
 
     def rows(self, path: str) -> Iterator[Row]:
+        spans = spans_of(self._merged(path))
+        return filled(self._rows(path), spans) if spans else self._rows(path)
+
+    def _merged(self, path: str) -> Iterator[tuple[int, int, int]]:
+        """What is merged is said behind the rows, so it is looked for before they are read."""
+        with self.archive.open(path) as source:
+            if not any(MERGED in piece for piece in iter(partial(source.read, PIECE_BYTES), b"")):
+                return
+        with self.archive.open(path) as source:
+            for element in elements(source, "mergeCell"):
+                left, top, _, bottom = range_boundaries(element.get("ref"))
+                yield top, bottom, left - 1
+
+    def _rows(self, path: str) -> Iterator[Row]:
         """What the sheet says about its own size is not asked: rows outside it are rows too."""
         last = 0
         size = self.archive.getinfo(path).file_size
         with self.archive.open(path) as source:
-            for element in _elements(source, "row"):
+            for element in elements(source, "row"):
                 number, cells = self._row(element, after=last)
                 if cells:
                     yield number, cells, source.tell() / size
@@ -172,15 +145,20 @@ class _Sheet:
         return number, [values.get(column) for column in range(1, max(values, default=0) + 1)]
 
     def _value(self, cell: Element) -> object:
-        raw, strings = "", None
+        raw, strings, formula = "", None, False
         for child in cell:
-            if _name(child) == "v":
+            if local_name(child) == "v":
                 raw = child.text or ""
-            elif _name(child) == "is":
+            elif local_name(child) == "f":
+                formula = True
+            elif local_name(child) == "is":
                 strings = child
         if strings is not None:
             return _text(strings) or None
-        return self._typed(cell.get("t", "n"), raw, int(cell.get("s", 0))) if raw else None
+        kind = cell.get("t", "n")
+        if formula and not raw and kind != "str":  # Text may well be empty.
+            return FORMULA_WITHOUT_VALUE
+        return self._typed(kind, raw, int(cell.get("s", 0))) if raw else None
 
     def _typed(self, kind: str, raw: str, style: int) -> object:
         if kind == "n":
@@ -202,26 +180,7 @@ class _Sheet:
             return raw
         if not raw.isascii() or "_" in raw or raw != raw.strip():
             return raw  # A number to Python alone.
-        if not math.isfinite(value):
-            return CELL[float](value)
-        if style in self.durations:
-            return self._duration(value)
-        if style in self.dates and value < DAY_AFTER_THE_LAST:
-            return self._moment(value)
-        return CELL[float](value)
-
-    def _duration(self, value: float) -> str:
-        try:
-            return duration(from_excel(value, timedelta=True))
-        except (OverflowError, ValueError):
-            return "#VALUE!"
-
-    def _moment(self, value: float) -> str:
-        if value >= 1:
-            return moment(from_excel(value, self.epoch))
-        # The time alone; before 1900 there are no days either.
-        time = MIDNIGHT + datetime.timedelta(milliseconds=round(value % 1 * DAY_MILLISECONDS))
-        return time.time().isoformat()
+        return self.numbers.shown(value, style)
 
 
 def _place(cell: Element, row: int, column: int) -> tuple[int, int]:

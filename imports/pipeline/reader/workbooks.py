@@ -4,47 +4,40 @@ calamine opens a whole sheet before it gives the first row, many times as fast; 
 streams. What calamine cannot tell us (see `archives`), openpyxl reads whatever its size.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import BufferedReader
-from itertools import chain, islice
 from xml.etree.ElementTree import ParseError
 
-from answers import Answers, Refused, is_blank
-from archives import ERROR_CELLS, ODD_CELLS, inspect
+from answers import Answers, Order, Refused
+from archives import LOOKED_UP, ODD, Archive
 from cells import CELL
-from errors import error_cells
+from marked import Paddings, marked_cells, paddings
+from merged import filled, spans_of
+from sheets import Row, Sheet, choose, visible
 
-# Number of the row, its cells, how much of the sheet it ends.
-Row = tuple[int, list, float]
-Sheet = tuple[str, Iterator[Row]]
-MOST_SHEETS = 100  # Are looked into, in search of one that is not blank.
 OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
 
 
-def read_workbook(file: BufferedReader, answers: Answers, limits: dict) -> None:
-    inflated_bytes, marks = inspect(file, limits)
-    fits = inflated_bytes <= limits["calamine_bytes"] and not marks & ODD_CELLS
-    if fits and _calamine_manages(file, answers, has_errors=bool(marks & ERROR_CELLS)):
+def read_workbook(file: BufferedReader, answers: Answers, order: Order, archive: Archive) -> None:
+    fits = archive.inflated_bytes <= order.limits["calamine_bytes"]
+    if fits and not archive.marks & ODD and _calamine_manages(file, answers, order, archive):
         return
     from streaming import sheets
 
-    try:
-        _answer(sheets(file), answers)
-    except (Refused, MemoryError):
-        raise
-    except Exception as error:  # Whatever a part that is not as it should be leads openpyxl into.
-        if isinstance(error, ParseError) and error.code == OUT_OF_MEMORY:
-            raise MemoryError from None
-        raise Refused("damaged_file") from None
+    answer("xlsx", partial(sheets, file), answers, order)
 
 
-def _calamine_manages(file: BufferedReader, answers: Answers, *, has_errors: bool) -> bool:
+def _calamine_manages(
+    file: BufferedReader, answers: Answers, order: Order, archive: Archive
+) -> bool:
     """Whether calamine read all; if not, openpyxl goes on where it stopped.
 
     A duration of a million years is enough to make it panic, and a panic is no Exception.
     """
     try:
-        _answer(calamine_sheets(file, has_errors=has_errors), answers)
+        has_marks = bool(archive.marks & LOOKED_UP)
+        _answer("xlsx", calamine_sheets(file, has_marks=has_marks), answers, order)
     except (Refused, MemoryError):
         raise
     except BaseException:
@@ -52,40 +45,57 @@ def _calamine_manages(file: BufferedReader, answers: Answers, *, has_errors: boo
     return True
 
 
-def _answer(sheets: Iterable[Sheet], answers: Answers) -> None:
-    name, rows = first_filled(sheets)
-    answers.opened("xlsx", sheet=name)
-    for number, cells, fraction in rows:
+def answer(kind: str, sheets: Callable[[], list[Sheet]], answers: Answers, order: Order) -> None:
+    """Answer with the rows of one sheet; whatever a parser stumbles over, the file is to blame."""
+    try:
+        _answer(kind, sheets(), answers, order)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, ParseError) and error.code == OUT_OF_MEMORY:
+            raise MemoryError from None
+        raise Refused("damaged_file") from None
+
+
+def _answer(kind: str, sheets: list[Sheet], answers: Answers, order: Order) -> None:
+    chosen = choose(sheets, order, answers.position)
+    answers.position = chosen.position
+    answers.opened(kind, sheet=chosen.name, sheets=visible(sheets))
+    for number, cells, fraction in chosen.rows:
         if number > answers.last_row:
             answers.row(number, cells, fraction)
 
 
-def first_filled(sheets: Iterable[Sheet]) -> Sheet:
-    """The first sheet with a cell that is not blank; if all are blank, the first."""
-    first = None
-    for name, rows in islice(sheets, MOST_SHEETS):
-        first = first or (name, iter(()))
-        for row in rows:
-            if not is_blank(row[1]):
-                return name, chain([row], rows)
-    if first is None:
-        raise Refused("no_sheet")
-    return first
-
-
-def calamine_sheets(file: BufferedReader, *, has_errors: bool) -> Iterator[Sheet]:
-    """The visible worksheets."""
+def calamine_sheets(file: BufferedReader, *, has_marks: bool) -> list[Sheet]:
+    """The worksheets."""
     from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
+    padded = paddings(file)
     file.seek(0)
     book = CalamineWorkbook.from_filelike(file)
-    for position, sheet in enumerate(book.sheets_metadata):
-        if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet:
-            rows = _calamine_rows(book.get_sheet_by_index(position))
-            yield sheet.name, _with_errors(rows, file, position) if has_errors else rows
+    look_up = partial(_with_marked, file, paddings=padded) if has_marks or padded else None
+    return [
+        Sheet(
+            sheet.name,
+            sheet.visible == SheetVisibleEnum.Visible,
+            partial(_calamine_rows, book, position, look_up),
+        )
+        for position, sheet in enumerate(book.sheets_metadata)
+        if sheet.typ == SheetTypeEnum.WorkSheet
+    ]
 
 
-def _calamine_rows(sheet) -> Iterator[Row]:
+def _calamine_rows(book, position: int, look_up: Callable | None) -> Iterator[Row]:
+    sheet = book.get_sheet_by_index(position)
+    rows = _plain_rows(sheet)
+    if look_up:
+        rows = look_up(rows, position)
+    merged = sheet.merged_cell_ranges or ()
+    spans = spans_of((top + 1, bottom + 1, left) for (top, left), (bottom, _) in merged)
+    return filled(rows, spans) if spans else rows
+
+
+def _plain_rows(sheet) -> Iterator[Row]:
     """Every row from the sheet's first on; calamine leaves out empty columns on the left."""
     if sheet.start is None:
         return
@@ -97,13 +107,15 @@ def _calamine_rows(sheet) -> Iterator[Row]:
         yield number, left + cells, number / height
 
 
-def _with_errors(rows: Iterable[Row], file: BufferedReader, sheet: int) -> Iterator[Row]:
-    """The rows, with the error cells that calamine leaves empty."""
-    errors = error_cells(file, sheet)
-    if errors is None:
+def _with_marked(
+    file: BufferedReader, rows: Iterable[Row], sheet: int, *, paddings: Paddings
+) -> Iterator[Row]:
+    """The rows, with the cells that calamine gives otherwise than they show."""
+    marked = marked_cells(file, sheet, paddings)
+    if marked is None:
         raise ValueError("not certain")  # openpyxl reads the workbook then.
     for number, cells, fraction in rows:
-        for column, text in errors.get(number, {}).items():
+        for column, text in marked.get(number, {}).items():
             cells += [None] * (column + 1 - len(cells))
             cells[column] = text
         yield number, cells, fraction

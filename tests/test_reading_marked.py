@@ -1,11 +1,16 @@
 """Error cells, which calamine gives as empty, are looked up; what is not certain is not told."""
 
 import io
+import sys
 
 import pytest
 
-from imports.pipeline.reader.errors import PIECE_BYTES, error_cells
+from imports.pipeline.starting import READER
 from tests.spreadsheets import BOTH, row, rows_of, text, workbook
+
+sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
+
+from marked import PIECE_BYTES, marked_cells
 
 
 def error(place, value="#REF!", quote='"'):
@@ -13,7 +18,7 @@ def error(place, value="#REF!", quote='"'):
 
 
 def errors(*rows, **parts):
-    return error_cells(io.BytesIO(workbook(*rows, **parts)), 0)
+    return marked_cells(io.BytesIO(workbook(*rows, **parts)), 0, {})
 
 
 def test_errors_are_found_by_their_place():

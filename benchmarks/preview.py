@@ -1,0 +1,89 @@
+"""What GET …/preview/ takes and costs where a million rows are READY, half of them updates.
+
+python -m benchmarks.preview [rows]        on servers of its own, files aside: rows made by SQL
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+
+from benchmarks.viewers import django_on
+from config.embedded.servers import throwaway_servers
+
+RUNS = 5
+CUSTOMERS = """
+INSERT INTO customers_customer
+       (shipping_mark, first_name, last_name, email, phone, created_at, updated_at)
+SELECT 'MARK ' || n, 'Ama', 'Mensah', 'ama' || n || '@example.com',
+       '+2332' || lpad(n::text, 8, '0'), now(), now()
+  FROM generate_series(1, %(rows)s / 2) AS n
+"""
+STAGED = """
+INSERT INTO imports_importrow (job_id, number, target_id, cleaned)
+SELECT %(job)s, n + 1, 10000000 + n, ARRAY['MARK ' || n, CASE WHEN n %% 3 > 0 THEN 'Kofi' END,
+       'Mensah', NULL, '+2332' || lpad(n::text, 8, '0')]
+  FROM generate_series(1, %(rows)s) AS n
+"""
+
+
+def main() -> int:
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with throwaway_servers() as urls, django_on(urls):
+        measure(rows)
+    return 0
+
+
+def measure(rows: int) -> None:
+    from imports import lifecycle, preview
+    from imports.pipeline import intake
+
+    job, seconds = timed(lambda: staged_and_settled(rows))
+    print(f"{rows:,} rows made and settled in {seconds:.1f} s, {job.to_update:,} match")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = [timed(lambda: preview.preview_of(job)) for _ in range(RUNS)]
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    times = [seconds for _, seconds in found]
+    print(f"preview: median {statistics.median(times):.3f} s, worst {max(times):.3f} s")
+    print(f"memory grew by {grown:.1f} MB; {len(str(found[0][0])):,} characters")
+    _, seconds = timed(lambda: lifecycle.check_again(job.pk, {"on_duplicate": "skip"}))
+    print(f"PATCH: {seconds:.3f} s")
+    _, seconds = timed(lambda: intake.begin(job.pk))
+    print(f"its old rows are forgotten in {seconds:.1f} s")
+
+
+def staged_and_settled(rows: int) -> object:
+    from django.contrib.auth.models import User
+    from django.db import connection
+
+    from imports.models import ImportJob
+    from imports.pipeline.settling import settle
+    from imports.statuses import Status
+
+    job = ImportJob.objects.create(
+        owner=User.objects.create_user("preview"),
+        importer="customers",
+        on_duplicate="update",
+        check_first=True,
+        file_name="million.csv",
+        file_size=1,
+        layout={"header_row": 1, "headers": [], "positions": {}, "missing": []},
+    )
+    ImportJob.objects.move(job.pk, Status.CHECKING)
+    with connection.cursor() as cursor:
+        cursor.execute(CUSTOMERS, {"rows": rows})
+        cursor.execute(STAGED, {"rows": rows, "job": job.pk})
+        cursor.execute("ANALYZE customers_customer, imports_importrow")
+    ImportJob.objects.filter(pk=job.pk).update(checked=rows, rows_read=rows + 1)
+    return settle(ImportJob.objects.get(pk=job.pk))
+
+
+def timed(call):
+    began = time.perf_counter()
+    return call(), time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())

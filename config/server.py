@@ -1,0 +1,110 @@
+"""The web process: Daphne, with care for what is sent to it. `python -m config.server`, as Daphne.
+
+Twisted, on which Daphne stands, would read every form itself, though Django does it again: in
+the one thread that serves all streams, at ten times the body's size in memory, and for
+minutes where a form is made of line ends. And Daphne would put a whole body into memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import daphne.server  # First: it chooses Twisted's event loop.
+from daphne import http_protocol
+from daphne.cli import CommandLineInterface
+from django.conf import settings
+
+# What a multipart frame and the fields beside a file may add to it.
+ROOM_BESIDE_FILE_BYTES = 1024 * 1024
+PIECE_BYTES = 256 * 1024
+
+Message = dict[str, Any]
+
+
+class Request(http_protocol.WebRequest):
+    """A request whose body is stored unread, up to a limit, and handed on piece by piece."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args, parsePOSTFormSubmission=False)
+        self.taken = 0
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length > most_bytes():
+            self.content = BytesIO()  # Nothing of it will be stored.
+        else:
+            super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.taken += len(data)
+        if self.taken <= most_bytes():
+            super().handleContentChunk(data)
+
+    def process(self) -> Any:
+        return self.refuse_too_large() if self.taken > most_bytes() else super().process()
+
+    def refuse_too_large(self) -> None:
+        """Once all has been sent: who still sends does not read an answer."""
+        problem = "What was sent is larger than this site takes. Split it into several files."
+        if not self.path.startswith(b"/api/"):
+            return self.basic_error(413, b"Content Too Large", problem)
+        body = {"code": "too_large", "message": problem, "errors": []}
+        headers = [(b"Content-Type", b"application/json")]
+        self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": json.dumps(body).encode()})
+        return None
+
+
+class Inbox(asyncio.Queue):
+    """What the application receives: the body as it asks for it, then news of the connection."""
+
+    def __init__(self, body: BinaryIO) -> None:
+        super().__init__()
+        self.body = body
+        self.position = 0
+        self.more_body = True
+
+    def put_nowait(self, message: Message) -> None:
+        if message["type"] != "http.request":  # Pieces of the body are read again when asked for.
+            super().put_nowait(message)
+
+    async def get(self) -> Message:
+        await asyncio.sleep(0)  # A large body must not keep the streams waiting.
+        if not self.more_body or self.body.closed:
+            return await super().get()
+        self.body.seek(self.position)
+        piece = self.body.read(PIECE_BYTES)
+        self.position += len(piece)
+        self.more_body = len(piece) == PIECE_BYTES
+        return {"type": "http.request", "body": piece, "more_body": self.more_body}
+
+
+class WebServer(daphne.server.Server):
+    def create_application(self, protocol: Any, scope: Message) -> asyncio.Queue:
+        if scope["type"] != "http":
+            return super().create_application(protocol, scope)
+        inbox = Inbox(protocol.content)
+        answering = self.application(
+            scope=scope | {"asgi": {"version": "3.0"}},
+            receive=inbox.get,
+            send=partial(self.handle_reply, protocol),
+        )
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(answering)
+        return inbox
+
+
+class Web(CommandLineInterface):
+    server_class = WebServer
+
+
+def most_bytes() -> int:
+    return settings.IMPORT_MAX_UPLOAD_BYTES + ROOM_BESIDE_FILE_BYTES
+
+
+http_protocol.WebRequest = Request  # What Daphne makes of each request; it has no option for it.
+
+if __name__ == "__main__":
+    Web.entrypoint()

@@ -1,0 +1,102 @@
+"""Files that go back to programs; their words are English."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
+from rest_framework import status
+from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from imports import access, at_once, downloads
+from imports.api import file_schema
+from imports.api.errors import Unavailable
+from imports.api.serializers import ImporterChoice
+from imports.api.views import asked, in_english
+from imports.importer import get_importer
+from imports.models import ImportJob
+from imports.pipeline.rejected import NothingRejected
+from imports.storage import FileGone
+
+TOO_MANY = "Too many reports are being built just now. Ask again in a few seconds."
+
+
+class FileMissing(APIException):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_code = "file_gone"
+    default_detail = "The uploaded file is no longer kept."
+
+
+class NoRejectedRows(APIException):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_code = "nothing_rejected"
+    default_detail = "This import has no such rows: none was refused, or they are no longer kept."
+
+
+class AnyAccepted(DefaultContentNegotiation):
+    """Only errors are rendered, and they are JSON, whatever kind of file was asked for."""
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        return renderers[0], renderers[0].media_type
+
+
+@method_decorator([in_english, cache_control(private=True, no_store=True)], name="dispatch")
+class FileView(APIView):
+    content_negotiation_class = AnyAccepted
+
+    def visible(self, pk: UUID) -> ImportJob:
+        return get_object_or_404(access.visible_imports(self.request.user), pk=pk)
+
+
+@file_schema.ORIGINAL
+class OriginalView(FileView):
+    """The file as it was uploaded."""
+
+    def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
+        try:
+            return downloads.original(self.visible(pk))
+        except FileGone:
+            raise FileMissing from None
+
+
+class RejectedView(FileView):
+    def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
+        try:
+            return self.report(self.visible(pk))
+        except NothingRejected:
+            raise NoRejectedRows from None
+        except at_once.Busy:
+            raise Unavailable(TOO_MANY) from None
+
+
+@file_schema.REJECTED_WORKBOOK
+class RejectedWorkbookView(RejectedView):
+    """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
+
+    report = staticmethod(downloads.rejected_workbook)
+
+
+@file_schema.REJECTED_TEXT
+class RejectedTextView(RejectedView):
+    """Refused rows as CSV."""
+
+    report = staticmethod(downloads.rejected_text)
+
+
+@file_schema.TEMPLATE
+class TemplateView(FileView):
+    """An empty workbook to fill in."""
+
+    importer = ""  # Of a view for one; else the client says which.
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        if not access.may_import(request.user):
+            raise PermissionDenied("You may not import.")
+        name = self.importer or asked(ImporterChoice, request)["importer"]
+        return downloads.template(get_importer(name))

@@ -1,0 +1,159 @@
+"""Answers as they are sent, for the description. A test holds them against the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+IMPORT = "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"
+OWN = f"/api/imports/{IMPORT}/"
+
+SNAPSHOT: dict[str, Any] = {
+    "id": IMPORT,
+    "version": 41,
+    "run": 1,
+    "status": "RUNNING",
+    "error_code": None,
+    "message": "Importing",
+    "total": 7000,
+    "checked": 7000,
+    "processed": 4200,
+    "progress_percent": 73,
+    "created": 4150,
+    "updated": 0,
+    "unchanged": 0,
+    "skipped": 20,
+    "failed": 30,
+    "created_at": "2026-11-02T09:15:00.120000+00:00",
+    "started_at": "2026-11-02T09:15:00.410000+00:00",
+    "finished_at": None,
+    "updated_at": "2026-11-02T09:15:01.020000+00:00",
+    "live": {
+        "queue_position": None,
+        "workers": 1,
+        "stalled": False,
+        "rows_per_second": 9100,
+        "eta_seconds": 1,
+    },
+}
+COLUMNS = {
+    "header_row": 1,
+    "headers": ["Mark", "First name", "Surname", "Mobile"],
+    "samples": [["GH 204"], ["Ama"], ["Mensah"], ["+233241234567"]],
+    "missing": [],
+    "remembered": False,
+    "fields": [
+        {"field": field, "required": required, "index": index, "suggested": None}
+        for field, required, index in (
+            ("shipping_mark", True, 0),
+            ("first_name", True, 1),
+            ("last_name", True, 2),
+            ("email", False, None),
+            ("phone", True, 3),
+        )
+    ],
+}
+READ_AS = {
+    "format": "xlsx",
+    "sheet": "Customers",
+    "encoding": None,
+    "delimiter": None,
+    "sheets": ["Customers", "Notes"],
+}
+ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
+ASKED_FOR = {
+    "importer": "customers",
+    "on_duplicate": "skip",
+    "empty_cells": "keep",
+    "check_first": False,
+    "read_options": {"sheet": "Customers"},
+    "has_header_row": True,
+    "file_name": "customers.xlsx",
+    "file_size": 412160,
+    "owner": "ama",
+    "poll_after_seconds": 1,
+    "urls": {
+        "self": OWN,
+        **{name: f"{OWN}{name}/" for name in ACTIONS},
+        "rejected_xlsx": f"{OWN}rejected.xlsx",
+        "rejected_csv": f"{OWN}rejected.csv",
+        "stream": f"{OWN}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
+        "websocket": f"/ws/imports/{IMPORT}/",
+    },
+}
+LISTED = SNAPSHOT | ASKED_FOR
+RUNNING = LISTED | {"same_file_as": None, "read_as": READ_AS, "columns": COLUMNS}
+NOTHING_YET = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
+WAITING = (
+    RUNNING
+    | dict.fromkeys(NOTHING_YET, 0)
+    | dict.fromkeys(("total", "started_at", "read_as", "columns"))
+    | {
+        "version": 1,
+        "status": "QUEUED",
+        "message": "Waiting for a worker",
+        "updated_at": SNAPSHOT["created_at"],
+        "poll_after_seconds": 2,
+        "urls": ASKED_FOR["urls"] | dict.fromkeys(("rejected_xlsx", "rejected_csv")),
+        "live": SNAPSHOT["live"]
+        | {"queue_position": 1}
+        | dict.fromkeys(("rows_per_second", "eta_seconds")),
+    }
+)
+ROW_ERROR = {
+    "row": 17,
+    "column": "phone",
+    "code": "invalid_phone",
+    "params": {},
+    "value": "12",
+    "message": "This is not a phone number. Write it with its country code, as +233241234567.",
+}
+ROWS = {
+    "next": f"http://localhost:8000{OWN}rows/?outcome=failed&after=17&limit=1",
+    "results": [{"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR]}],
+}
+PROBLEMS = {
+    "complete": True,
+    "results": [
+        {
+            "outcome": "failed",
+            "column": "phone",
+            "code": "invalid_phone",
+            "count": 28,
+            "rows": [17, 203, 204, 911, 1002],
+            "example": ROW_ERROR,
+        }
+    ],
+}
+PREVIEW = {
+    "judged_at": SNAPSHOT["started_at"],
+    "total": 3,
+    "created": 1,
+    "updated": 1,
+    "unchanged": 0,
+    "skipped": 0,
+    "failed": 1,
+    "updates": [
+        {"row": 2, "record": "57", "changes": {"first_name": {"old": "Amma", "new": "Ama"}}}
+    ],
+    "creates": [
+        {
+            "row": 3,
+            "values": {
+                "shipping_mark": "GH 205",
+                "first_name": "Kofi",
+                "last_name": "Owusu",
+                "email": None,
+                "phone": "+233241234568",
+            },
+        }
+    ],
+}
+MAPPING = {"column_mapping": {"shipping_mark": "Mark", "phone": 3, "email": None}}
+TOKENS = {"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6…", "refresh": "eyJhbGciOiJIUzI1NiIsInR5cCI6…"}
+
+
+def event(name: str, snapshot: dict[str, Any] | None = None) -> str:
+    """One event, its snapshot cut short."""
+    shown = snapshot or SNAPSHOT
+    short = f'{{"id": "{shown["id"]}", "version": {shown["version"]}, …}}'
+    return f"id: {shown['version']}\nevent: {name}\ndata: {short}\n\n"

@@ -1,0 +1,72 @@
+"""Files that go back to a reader of the pages, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.contrib import messages as notes
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from imports import access, at_once, downloads
+from imports.importer import get_importer, registered
+from imports.models import ImportJob
+from imports.pipeline.rejected import NothingRejected
+from imports.storage import FileGone
+
+
+@never_cache
+@login_required
+@require_safe
+def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return answer(request, pk, downloads.original)
+
+
+@never_cache
+@login_required
+@require_safe
+def rejected_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return answer(request, pk, downloads.rejected_workbook)
+
+
+@never_cache
+@login_required
+@require_safe
+def rejected_text(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return answer(request, pk, downloads.rejected_text)
+
+
+@never_cache
+@login_required
+@require_safe
+def template(request: HttpRequest) -> HttpResponseBase:
+    """An empty workbook for `?importer=`; where there is one importer, for that."""
+    if not access.may_import(request.user):
+        raise PermissionDenied
+    names = [importer.name for importer in registered()]
+    name = request.GET.get("importer", names[0] if len(names) == 1 else "")
+    if name not in names:
+        raise Http404
+    return downloads.template(get_importer(name))
+
+
+def answer(
+    request: HttpRequest, pk: UUID, download: Callable[[ImportJob], HttpResponseBase]
+) -> HttpResponseBase:
+    """The file; or the import's page, which says why there is none."""
+    job = get_object_or_404(access.visible_imports(request.user), pk=pk)
+    try:
+        return download(job)
+    except FileGone:
+        notes.warning(request, _("The uploaded file is no longer kept."))
+    except NothingRejected:
+        notes.warning(request, _("There are no such rows, or they are no longer kept."))
+    except at_once.Busy:
+        notes.warning(request, _("Too many reports are being built just now. Try again soon."))
+    return redirect("import", job.pk)

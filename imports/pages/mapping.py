@@ -1,0 +1,79 @@
+"""Which column of the file is which of ours: the form, and what was chosen in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import QueryDict
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+
+from imports import messages
+from imports.importer import shown_importer
+from imports.models import ImportJob
+from imports.pages.shown import name_of
+from imports.pipeline.columns import Layout
+from imports.pipeline.mapping import WrongMapping
+
+Context = dict[str, Any]
+
+
+class ChosenTwice(Exception):
+    """Two columns of the file were said to be the same one of ours."""
+
+
+def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
+    """Each column of the file with its samples, and what it is known, guessed or said to be."""
+    if not job.layout:
+        return {}
+    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    known = {index: field for field, index in layout.positions.items()}
+    fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
+    return {
+        "mapping_fields": fields,
+        "mapping_columns": [
+            {
+                "name": f"column-{index}",
+                "header": header_of(layout, index),
+                "samples": layout.samples[index],
+                "field": sent.get(f"column-{index}", "") if sent else guess(layout, known, index),
+                "is_guess": not sent and index not in known and str(index) in layout.suggestions,
+            }
+            for index in range(layout.width)
+        ],
+    }
+
+
+def header_of(layout: Layout, index: int) -> str:
+    headers = layout.headers[index : index + 1]
+    return headers[0] if headers and headers[0] else _("Column %(n)s") % {"n": index + 1}
+
+
+def guess(layout: Layout, known: dict[int, str], index: int) -> str:
+    return known.get(index) or layout.suggestions.get(str(index), "")
+
+
+def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
+    """Of every field the column that was chosen for it. Raises ChosenTwice."""
+    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    told: dict[str, int | None] = {column.field: None for column in importer.columns}
+    for index in range(layout.width):
+        field = sent.get(f"column-{index}")
+        if field not in told:
+            continue
+        if told[field] is not None:
+            said = {"name": name_of(importer, field)}
+            raise ChosenTwice(_("%(name)s is chosen for two columns. Leave one out.") % said)
+        told[field] = index
+    return told
+
+
+def problem_with(job: ImportJob, error: ChosenTwice | WrongMapping) -> str:
+    if isinstance(error, ChosenTwice):
+        return str(error)
+    importer = shown_importer(job.importer)
+    needed = [field for field, (code, _) in error.problems.items() if code == "column_needed"]
+    if not needed:
+        return " ".join(messages.of_mapping(*problem) for problem in error.problems.values())
+    names = get_text_list([name_of(importer, field) for field in needed], _("and"))
+    return _("Say which column holds: %(names)s.") % {"names": names}

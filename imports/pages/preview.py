@@ -1,0 +1,40 @@
+"""What starting a checked import would do, with examples: new rows, and old values to new."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imports import preview
+from imports.importer import shown_importer
+from imports.models import ImportJob, NotAllowed
+from imports.pages.shown import name_of
+
+MOST_EXAMPLES = 5
+
+Context = dict[str, Any]
+
+
+def preview_shown(job: ImportJob) -> Context:
+    try:
+        found = preview.preview_of(job)
+    except NotAllowed:  # Started or checked anew just now; the script asks for the page anew.
+        return {}
+    importer = shown_importer(job.importer)
+    return {
+        "preview": found,
+        "update_examples": [
+            {
+                "row": update["row"],
+                "changes": [
+                    {"name": name_of(importer, field), **change}
+                    for field, change in update["changes"].items()
+                ],
+            }
+            for update in found["updates"][:MOST_EXAMPLES]
+        ],
+        "create_names": [name_of(importer, column.field) for column in importer.columns],
+        "create_examples": [
+            (create["row"], list(create["values"].values()))
+            for create in found["creates"][:MOST_EXAMPLES]
+        ],
+    }

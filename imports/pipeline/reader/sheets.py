@@ -1,0 +1,81 @@
+"""Which sheet of a workbook is read: the one asked for, or the one that names the columns."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import NamedTuple
+
+from answers import Order, Refused, is_blank
+from headers import LOOKED_AT, named_fields
+
+# Number of the row, its cells, how much of the sheet it ends.
+Row = tuple[int, list, float]
+MOST_SHEETS = 100  # Are looked into, and told of.
+LONGEST_NAME = 100
+
+
+class Sheet(NamedTuple):
+    name: str
+    is_visible: bool
+    rows: Callable[[], Iterator[Row]]
+
+
+class Chosen(NamedTuple):
+    position: int
+    name: str
+    rows: Iterator[Row]
+
+
+def shown(name: str) -> str:
+    """The name of a sheet is the file's: cut, and without what cannot be printed."""
+    return "".join(c for c in name[:LONGEST_NAME] if c.isprintable())
+
+
+def choose(sheets: list[Sheet], order: Order, position: int | None = None) -> Chosen:
+    """The sheet at this position, or of the name asked for, or with the best header."""
+    if position is None and order.sheet:
+        position = _named(sheets, order.sheet)
+    if position is not None:
+        return Chosen(position, shown(sheets[position].name), sheets[position].rows())
+    candidates = [(n, sheet) for n, sheet in enumerate(sheets) if sheet.is_visible]
+    if not candidates:
+        raise Refused("no_sheet")
+    return _best(candidates[:MOST_SHEETS], order)
+
+
+def visible(sheets: list[Sheet]) -> list[str]:
+    return [shown(sheet.name) for sheet in sheets if sheet.is_visible][:MOST_SHEETS]
+
+
+def _named(sheets: list[Sheet], wanted: str) -> int:
+    """Also a hidden one, for who names it means it; case does not matter, as in Excel."""
+    names = [shown(sheet.name) for sheet in sheets]
+    for spelled in (str, lambda name: name.strip().casefold()):
+        same = [n for n, name in enumerate(names) if spelled(name) == spelled(wanted)]
+        if same:
+            return same[0]
+    raise Refused("no_such_sheet")
+
+
+def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
+    """The first whose header names most fields; one that names all that are required will do.
+
+    Where none names any, it is the first that is not blank.
+    """
+    best, most = None, -1
+    for position, sheet in candidates:
+        rows = _from_first_filled(sheet.rows())
+        first = list(islice(rows, LOOKED_AT))
+        scores = [named_fields(cells, order.fields) for _, cells, _ in first] or [(-1, False)]
+        score, is_complete = max(scores, key=lambda score: score[::-1])
+        if best is None or is_complete or score > most:
+            best, most = Chosen(position, shown(sheet.name), chain(first, rows)), score
+        if is_complete:
+            break
+    return best
+
+
+def _from_first_filled(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        if not is_blank(row[1]):
+            yield row
+            yield from rows

@@ -1,0 +1,93 @@
+"""What the columns might be that were not recognised: for whom is asked, never taken as said.
+
+A name that is close counts, and so do values that a column's rule accepts, where that rule is
+not one that accepts everything. The values shown are somebody's data: they stay in the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+from imports.importer import Cell, Column, Importer
+from imports.pipeline.checking import storable
+from imports.pipeline.columns import Layout, as_text, passes, unshared_names
+from imports.pipeline.reader.headers import LONGEST_HEADER, folded
+from imports.pipeline.reading import Row
+
+ROWS_LOOKED_AT = 20
+SAMPLES = 3
+LONGEST_SAMPLE = 60
+MOST_COLUMNS = 50  # Are compared with the names we know.
+CLOSE = 0.7
+SHORTEST_PART = 4  # "phone" within "customer phone no."
+VALUES_TELL = 0.6
+
+
+def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importer]) -> Layout:
+    """The layout with samples of its columns, and a guess at those that are not recognised."""
+    below = [cells for number, cells in rows if number > layout.header_row][:ROWS_LOOKED_AT]
+    width = max([len(layout.headers), *map(len, below)], default=0)
+    values = [[c[i] for c in below if i < len(c) and as_text(c[i]).strip()] for i in range(width)]
+    return replace(
+        layout,
+        headers=[storable(name)[:LONGEST_HEADER] for name in layout.headers],
+        samples=[_samples(column) for column in values],
+        suggestions=_suggestions(layout, values, importer),
+    )
+
+
+def _samples(values: list[Cell]) -> list[str]:
+    different = dict.fromkeys(storable(as_text(value))[:LONGEST_SAMPLE] for value in values)
+    return list(different)[:SAMPLES]
+
+
+def _suggestions(
+    layout: Layout, values: list[list[Cell]], importer: type[Importer]
+) -> dict[str, str]:
+    wanted = [column for column in importer.columns if column.field not in layout.positions]
+    free = [i for i in range(len(values)) if i not in layout.positions.values()][:MOST_COLUMNS]
+    scores = []
+    for column in wanted:
+        accepted = [_accepted(column, cells, importer) for cells in values]
+        for index in free:
+            header = layout.headers[index] if index < len(layout.headers) else ""
+            names = set().union(*unshared_names(importer)[column.field])
+            score = _score(folded(header), names, index, accepted)
+            if score >= VALUES_TELL:
+                scores.append((-score, index, column.field))
+    return _one_each(sorted(scores))
+
+
+def _accepted(column: Column, cells: list[Cell], importer: type[Importer]) -> float | None:
+    """Which share of the values the column's rule accepts; None if there are none."""
+    passed = [passes(importer, column, cell) for cell in cells]
+    return sum(passed) / len(passed) if passed else None
+
+
+def _score(header: str, names: set[str], index: int, accepted: list[float | None]) -> float:
+    closeness = max((_closeness(header, name) for name in names), default=0.0)
+    share = accepted[index]
+    if share == 0:
+        return 0.0  # Whatever it is called, its values are something else.
+    tells = any(other is not None and other < 1 / 2 for other in accepted)
+    by_values = VALUES_TELL if share == 1 and tells else 0.0
+    return (closeness if closeness >= CLOSE else 0.0) + by_values
+
+
+def _closeness(header: str, name: str) -> float:
+    if not header or not name:
+        return 0.0
+    if min(len(header), len(name)) >= SHORTEST_PART and (name in header or header in name):
+        return 0.9
+    return SequenceMatcher(None, header, name, autojunk=False).ratio()
+
+
+def _one_each(scores: list[tuple[float, int, str]]) -> dict[str, str]:
+    """The best first; no column twice, no field twice."""
+    suggestions: dict[str, str] = {}
+    for _, index, field in scores:
+        if str(index) not in suggestions and field not in suggestions.values():
+            suggestions[str(index)] = field
+    return suggestions

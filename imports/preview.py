@@ -1,0 +1,130 @@
+"""What starting an import would do, as its rows were judged: counts, and samples to look at.
+
+Asks little of a large import. Holds personal data: only for whoever may read its rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from imports.importer import get_importer, is_registered
+from imports.models import ImportJob, NotAllowed
+from imports.pipeline.target import Target, target_of
+from imports.statuses import Status
+
+SAMPLE_ROWS = 20
+COMPARED_ROWS = 10_000  # So many rows are held against the records that they would update.
+SHOWN_LENGTH = 200  # Of a value, which may be a megabyte.
+
+COMPARE = """
+WITH looked_at AS MATERIALIZED (
+    SELECT number FROM imports_importrow
+     WHERE job_id = %(job)s AND outcome IS NULL AND matched
+     ORDER BY number LIMIT %(compared)s),
+compared AS MATERIALIZED (
+    SELECT r.number, ROW({old}) IS DISTINCT FROM ROW({new}) AS differs
+      FROM looked_at JOIN imports_importrow r
+        ON r.job_id = %(job)s AND r.number = looked_at.number
+      JOIN {table} c ON c.{pk} = {id})
+SELECT number, differs, count(*) FILTER (WHERE NOT differs) OVER ()
+  FROM compared ORDER BY differs DESC, number LIMIT %(sample)s
+"""
+UPDATES = """
+SELECT r.number, r.target_id, ARRAY[{differ}], ARRAY[{shown_old}], ARRAY[{shown_new}]
+  FROM imports_importrow r JOIN {table} c ON c.{pk} = {id}
+ WHERE r.job_id = %(job)s AND r.number = ANY(%(numbers)s)
+ ORDER BY r.number
+"""
+CREATES = """
+SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
+ WHERE r.job_id = %(job)s AND r.outcome IS NULL AND NOT r.matched
+ ORDER BY r.number LIMIT %(sample)s
+"""
+
+
+def preview_of(job: ImportJob) -> dict[str, Any]:
+    """What starting this import would do. Raises NotAllowed unless it is READY.
+
+    Where `unchanged` is None, more rows match records than were compared, and `updated`
+    counts all of them.
+    """
+    _ready(job)
+    target = target_of(get_importer(job.importer))
+    unchanged, updates = _updates(job, target) if job.to_update else (0, [])
+    to_create = job.total - job.processed - job.to_update
+    creates = _creates(job, target) if to_create else []
+    # Started, or checked anew, meanwhile: then the samples are of something else.
+    if _ready(ImportJob.objects.get(pk=job.pk)).check_round != job.check_round:
+        raise NotAllowed("This import has been checked again just now: ask again.")
+    return {
+        "judged_at": job.settled_at,
+        "total": job.total,
+        "created": to_create,
+        "updated": job.to_update - (unchanged or 0),
+        "unchanged": unchanged,
+        "skipped": job.skipped,
+        "failed": job.failed,
+        "updates": updates,
+        "creates": creates,
+    }
+
+
+def _ready(job: ImportJob) -> ImportJob:
+    if job.status != Status.READY:
+        raise NotAllowed(f"An import that is {job.status} has no preview; it has one while READY.")
+    if not is_registered(job.importer):
+        raise NotAllowed("What this file is imported by is no longer installed.")
+    return job
+
+
+def _updates(job: ImportJob, target: Target) -> tuple[int | None, list[dict[str, Any]]]:
+    """How many rows would change nothing, if that is known, and the first that would."""
+    compared = _asked(job, target, COMPARE)
+    unchanged = compared[0][2] if compared else 0
+    numbers = [number for number, differs, _ in compared if differs]
+    updates = [
+        {"row": number, "record": key, "changes": _changes(target, *values)}
+        for number, key, *values in _asked(job, target, UPDATES, numbers=numbers)
+    ]
+    return unchanged if job.to_update <= COMPARED_ROWS else None, updates
+
+
+def _changes(
+    target: Target, differ: list[bool], old: list[str | None], new: list[str | None]
+) -> dict[str, dict[str, str | None]]:
+    """What becomes of the fields that change."""
+    cells = zip(target.cells, differ, old, new, strict=True)
+    return {cell.field: {"old": was, "new": now} for cell, differs, was, now in cells if differs}
+
+
+def _creates(job: ImportJob, target: Target) -> list[dict[str, Any]]:
+    fields = [cell.field for cell in target.cells]
+    found = _asked(job, target, CREATES)
+    return [{"row": number, "values": dict(zip(fields, v, strict=True))} for number, v in found]
+
+
+def _asked(job: ImportJob, target: Target, statement: str, **these: Any) -> list[tuple[Any, ...]]:
+    old = [f"c.{cell.column}" for cell in target.cells]
+    new = target.updated_values(job)
+    pairs = zip(old, new, strict=True)
+    sql = statement.format(
+        table=target.table,
+        pk=target.pk,
+        id=target.id_of_row,
+        old=", ".join(old),
+        new=", ".join(new),
+        differ=", ".join(f"{was} IS DISTINCT FROM {now}" for was, now in pairs),
+        shown_old=_shown(old),
+        shown_new=_shown(new),
+        shown=_shown([f"r.cleaned[{cell.position}]" for cell in target.cells]),
+    )
+    limits = {"job": job.pk, "compared": COMPARED_ROWS, "sample": SAMPLE_ROWS}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, limits | these)
+        return cursor.fetchall()
+
+
+def _shown(values: list[str]) -> str:
+    return ", ".join(f"left(({value})::text, {SHOWN_LENGTH})" for value in values)

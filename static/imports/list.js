@@ -1,0 +1,32 @@
+// Keeps the list of imports up to date, all of them by one stream.
+
+import { follow } from "./live.js";
+import { fetchPart, show, speak, words } from "./show.js";
+
+let list = document.getElementById("imports");
+
+function take(snapshot) {
+  const item = list.querySelector(`[data-import="${snapshot.id}"]`);
+  if (!item) return isNew(snapshot) && renew();
+  const before = item.dataset.status;
+  if (show(item, snapshot) && snapshot.finished_at && snapshot.status !== before)
+    speak(`${item.querySelector("a").textContent}: ${words.statuses[snapshot.status]}`);
+}
+
+// Older ones than those shown stand on later pages.
+function isNew(snapshot) {
+  const newest = list.querySelector("time")?.dateTime ?? 0;
+  return "takesNew" in list.dataset && new Date(snapshot.created_at) > new Date(newest);
+}
+
+async function renew() {
+  const fresh = await fetchPart("imports");
+  if (!fresh) return;
+  const focused = list.querySelector("a:focus")?.getAttribute("href");
+  list.replaceWith(fresh);
+  list = fresh;
+  if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
+}
+
+const isMoving = () => "anyMoving" in list.dataset;
+follow({ url: list.dataset.feedUrl, take, ask: renew, isOver: () => false, isMoving });

@@ -1,0 +1,74 @@
+"""Schemathesis, let loose on a site: whatever the description allows, and what it forbids."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import httpx
+from rest_framework_simplejwt.tokens import AccessToken
+
+from customers.models import Customer
+from tests.making import check, csv_file, make_job, person, run_import
+from tests.processes import PATIENCE_SECONDS
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+# What such a site is started with: nobody is told to come back later, streams are short.
+ENVIRONMENT = {
+    "IMPORT_STREAM_SECONDS": "0.1",
+    **{f"THROTTLE_{kind}": "100000/s" for kind in ("READS", "WRITES", "LOGINS")},
+}
+
+
+class Findings(NamedTuple):
+    is_clean: bool
+    examples: int
+    report: str
+
+
+def fuzz(address, user, *, examples, seed=1, options=()):
+    """Ask with generated requests; `examples` is the most for each call and phase."""
+    # A first answer takes its time: the site is only just starting.
+    httpx.get(f"{address}/api/schema/", timeout=PATIENCE_SECONDS, trust_env=False)
+    with TemporaryDirectory() as folder:  # It leaves its notes where it runs.
+        configuration = Path(folder) / "schemathesis.toml"
+        configuration.write_text(CONFIGURATION.read_text() + dictionaries(user))
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli"),
+            *("--config-file", str(configuration), "run", f"{address}/api/schema/"),
+            *("--header", f"Authorization: Bearer {AccessToken.for_user(user)}"),
+            *("--request-timeout", str(PATIENCE_SECONDS)),
+            *("--max-examples", str(examples), "--seed", str(seed), "--no-color", *options),
+        ]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    counted = re.search(r"([\d,]+) generated", ended.stdout)
+    number = int(counted[1].replace(",", "")) if counted else 0
+    return Findings(ended.returncode == 0, number, ended.stdout + ended.stderr)
+
+
+def dictionaries(user):
+    """The ids of imports and customers made for it, as its configuration has them."""
+    rows = [person(1), person(2, phone="12"), person(3)]
+    done = run_import(csv_file(rows), owner=user)
+    first = {"owner": user, "check_first": True, "on_duplicate": "update"}
+    ready = check(make_job(csv_file([person(1, first="Kofi"), person(4)]), **first))
+    asking = check(make_job(csv_file(rows, ["Code", "First", "Last", "E-mail", "No"]), **first))
+    moved, changed = ([waiting(n, **first).pk for n in range(10)] for _ in "ab")
+    ids = {
+        "read": [done.pk, ready.pk, asking.pk],
+        "moved": moved,
+        "changed": [*changed, asking.pk],
+    }
+    quoted = {name: [str(one) for one in ones] for name, ones in ids.items()}
+    quoted["customers"] = list(Customer.objects.values_list("pk", flat=True))
+    return "".join(
+        f"\n[dictionaries.{name}]\nvalues = {json.dumps(v)}\n" for name, v in quoted.items()
+    )
+
+
+def waiting(number, **options):
+    """One that may be started, cancelled or changed."""
+    return check(make_job(csv_file([person(100 + number)]), **options))

@@ -1,0 +1,752 @@
+"""What is expected of each file of this folder: clause, file, outcome."""
+
+from typing import Any, NamedTuple
+
+from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE as FORMULA
+
+HEAD = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
+PEOPLE = [
+    HEAD,
+    ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+    ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+]
+ACCENTS = [HEAD, ["K 1", "Zoë", "Müller", None, "0244123451"],
+           ["K 2", "José", "Größmann", None, "0244123452"]]  # fmt: skip
+CZECH = [HEAD, ["C 1", "Jiří", "Dvořák", None, "0244123451"],
+         ["C 2", "Běla", "Nováková", None, "0244123452"],
+         ["C 3", "Łukasz", "Świątek", None, "0244123453"]]  # fmt: skip
+RUSSIAN = [HEAD, ["R 1", "Иван", "Смирнов", None, "0244123451"],
+           ["R 2", "Пётр", "Щукин", None, "0244123452"]]  # fmt: skip
+
+
+class Read(NamedTuple):
+    """A file that is read: which format, how it was opened, its rows, where its header is."""
+
+    clause: str
+    file: str
+    format: str
+    opened: dict[str, Any]
+    rows: dict[int, list]
+    header_row: int | None = 1
+    missing: list[str] = []
+    options: dict[str, str] = {}
+
+
+class Refused(NamedTuple):
+    """A file that is not, and why."""
+
+    clause: str
+    file: str
+    code: str
+    params: dict[str, int] = {}
+    options: dict[str, str] = {}
+
+
+def numbered(rows: list[list], first: int = 1) -> dict[int, list]:
+    return dict(enumerate(rows, start=first))
+
+
+CASES = [
+    # --- formats
+    Read(
+        "formats",
+        "openpyxl.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "xlsxwriter.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "libreoffice.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "macros.xlsm",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "template.xltx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "xlwt.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Cover", "Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "libreoffice.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "odfpy.ods",
+        "ods",
+        {"sheet": "Customers", "sheets": ["Cover", "Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "formats",
+        "libreoffice.ods",
+        "ods",
+        {"sheet": "Data", "sheets": ["Cover", "Notes", "Data"]},
+        numbered(PEOPLE),
+    ),
+    Read("formats", "comma.csv", "csv", {"encoding": "utf-8", "delimiter": ","}, numbered(PEOPLE)),
+    Read("formats", "crlf.csv", "csv", {"encoding": "utf-8", "delimiter": ","}, numbered(PEOPLE)),
+    Read("formats", "tab.tsv", "csv", {"encoding": "utf-8", "delimiter": "\t"}, numbered(PEOPLE)),
+    Read("formats", "bar.txt", "csv", {"encoding": "utf-8", "delimiter": "|"}, numbered(PEOPLE)),
+    Read(
+        "formats",
+        "sep.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": "|"},
+        numbered(PEOPLE, 2),
+        header_row=2,
+        missing=[],
+    ),
+    # --- told apart by content
+    Read(
+        "told apart by content",
+        "named.csv",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "told apart by content",
+        "named.xlsx",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered(PEOPLE),
+    ),
+    # --- encodings
+    Read(
+        "encodings",
+        "bom.csv",
+        "csv",
+        {"encoding": "utf-8-sig", "delimiter": ";"},
+        numbered(ACCENTS),
+    ),
+    Read(
+        "encodings",
+        "utf-16.csv",
+        "csv",
+        {"encoding": "utf-16", "delimiter": "\t"},
+        numbered(ACCENTS),
+    ),
+    Read(
+        "encodings",
+        "utf-16-le.csv",
+        "csv",
+        {"encoding": "utf-16-le", "delimiter": ";"},
+        numbered(ACCENTS),
+    ),
+    Read(
+        "encodings",
+        "utf-16-be.csv",
+        "csv",
+        {"encoding": "utf-16-be", "delimiter": ","},
+        numbered(ACCENTS),
+    ),
+    Read(
+        "encodings",
+        "windows-1252.csv",
+        "csv",
+        {"encoding": "windows-1252", "delimiter": ";"},
+        numbered(ACCENTS),
+    ),
+    Read(
+        "encodings",
+        "windows-1250.csv",
+        "csv",
+        {"encoding": "windows-1250", "delimiter": ";"},
+        numbered(CZECH),
+    ),
+    Read(
+        "encodings",
+        "windows-1251.csv",
+        "csv",
+        {"encoding": "windows-1251", "delimiter": ";"},
+        numbered(RUSSIAN),
+    ),
+    # --- delimiters and quotes
+    Read(
+        "delimiters and quotes",
+        "decimal-comma.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ";"},
+        {1: ["mark", "weight"], 2: ["A1", "1,5"], 3: ["A2", "2,25"]},
+        header_row=1,
+        missing=["first_name", "last_name", "phone"],
+    ),
+    Read(
+        "delimiters and quotes",
+        "single-quotes.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        {1: ["a", "b,c"], 2: ["d", "it is"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "delimiters and quotes",
+        "escaped-quotes.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        {1: ["a", "b"], 2: ['say "hi" now', "x, y"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "delimiters and quotes",
+        "doubled-quotes.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        {1: ["a", "b"], 2: ['say "hi" now', "two\nlines"], 3: ["c", "d"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Refused("delimiters and quotes", "unclosed-quote.csv", "unclosed_quote", {"row": 3}),
+    Read(
+        "delimiters and quotes",
+        "titles.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        {
+            1: ["Customers"],
+            3: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            4: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            5: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+        header_row=3,
+        missing=[],
+    ),
+    # --- a wrong guess is overridden
+    Read(
+        "a wrong guess is overridden",
+        "mac.csv",
+        "csv",
+        {"encoding": "mac-roman", "delimiter": ";"},
+        numbered(ACCENTS),
+        options={"encoding": "mac_roman"},
+    ),
+    Read(
+        "a wrong guess is overridden",
+        "caret.txt",
+        "csv",
+        {"encoding": "utf-8", "delimiter": "^"},
+        numbered(PEOPLE),
+        options={"delimiter": "^"},
+    ),
+    Refused(
+        "a wrong guess is overridden",
+        "windows-1252.csv",
+        "wrong_encoding",
+        {},
+        options={"encoding": "utf-8"},
+    ),
+    Refused(
+        "a wrong guess is overridden",
+        "comma.csv",
+        "wrong_encoding",
+        {},
+        options={"encoding": "klingon"},
+    ),
+    Refused(
+        "a wrong guess is overridden",
+        "comma.csv",
+        "wrong_delimiter",
+        {},
+        options={"delimiter": ";;"},
+    ),
+    Read(
+        "a wrong guess is overridden",
+        "tab.tsv",
+        "csv",
+        {"encoding": "ascii", "delimiter": "\t"},
+        numbered(PEOPLE),
+        options={"delimiter": "\t", "encoding": "ASCII"},
+    ),
+    Read(
+        "a wrong guess is overridden",
+        "openpyxl.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        numbered(PEOPLE),
+        options={"encoding": "utf-8", "delimiter": ","},
+    ),
+    # --- no spreadsheet
+    Refused("no spreadsheet", "compressed.csv.gz", "compressed_file", {}),
+    Refused("no spreadsheet", "compressed.zip", "compressed_file", {}),
+    Refused("no spreadsheet", "web-page.xls", "html_file", {}),
+    Refused("no spreadsheet", "excel-2003.xls", "xml_spreadsheet", {}),
+    Refused("no spreadsheet", "document.xlsx", "pdf_file", {}),
+    Refused("no spreadsheet", "picture.xlsx", "image_file", {}),
+    Refused("no spreadsheet", "sheet.numbers", "numbers_file", {}),
+    Refused("no spreadsheet", "document.docx", "text_document", {}),
+    Refused("no spreadsheet", "document.odt", "text_document", {}),
+    Refused("no spreadsheet", "document.rtf", "text_document", {}),
+    Refused("no spreadsheet", "data.xml", "not_a_spreadsheet", {}),
+    Refused("no spreadsheet", "noise.csv", "not_a_spreadsheet", {}),
+    Refused("no spreadsheet", "binary.xlsb", "binary_workbook", {}),
+    Refused("no spreadsheet", "empty.csv", "empty_file", {}),
+    # --- protected
+    Refused("protected", "password.xlsx", "encrypted_file", {}),
+    Refused("protected", "password.xls", "encrypted_file", {}),
+    Refused("protected", "password.ods", "encrypted_file", {}),
+    # --- damaged
+    Refused("damaged", "truncated.xlsx", "damaged_file", {}),
+    Refused("damaged", "truncated.xls", "damaged_file", {}),
+    Refused("damaged", "truncated.ods", "damaged_file", {}),
+    # --- hostile
+    Refused("hostile", "declared-entity.xlsx", "damaged_file", {}),
+    Refused("hostile", "bomb.xlsx", "too_large_inflated", {"bytes": 20971714, "limit": 1048576}),
+    # --- the sheet with the rows
+    Read(
+        "the sheet with the rows",
+        "cover.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Cover", "Notes", "Data"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "the sheet with the rows",
+        "hidden.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "the sheet with the rows",
+        "empty-first.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Empty", "Data"]},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "the sheet with the rows",
+        "blank.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        {},
+        header_row=None,
+        missing=[],
+    ),
+    # --- the sheet that is named
+    Read(
+        "the sheet that is named",
+        "cover.xlsx",
+        "xlsx",
+        {"sheet": "Notes", "sheets": ["Cover", "Notes", "Data"]},
+        {1: ["Phone"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name"],
+        options={"sheet": "Notes"},
+    ),
+    Read(
+        "the sheet that is named",
+        "cover.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Cover", "Notes", "Data"]},
+        numbered(PEOPLE),
+        options={"sheet": " data"},
+    ),
+    Read(
+        "the sheet that is named",
+        "hidden.xlsx",
+        "xlsx",
+        {"sheet": "Older", "sheets": ["Data"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+        },
+        options={"sheet": "Older"},
+    ),
+    Read(
+        "the sheet that is named",
+        "xlwt.xls",
+        "xls",
+        {"sheet": "Old", "sheets": ["Cover", "Customers"]},
+        numbered(PEOPLE),
+        options={"sheet": "Old"},
+    ),
+    Read(
+        "the sheet that is named",
+        "odfpy.ods",
+        "ods",
+        {"sheet": "Old", "sheets": ["Cover", "Customers"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+        },
+        options={"sheet": "Old"},
+    ),
+    Refused(
+        "the sheet that is named", "cover.xlsx", "no_such_sheet", {}, options={"sheet": "Kunden"}
+    ),
+    Refused(
+        "the sheet that is named", "xlwt.xls", "no_such_sheet", {}, options={"sheet": "Kunden"}
+    ),
+    Refused(
+        "the sheet that is named", "odfpy.ods", "no_such_sheet", {}, options={"sheet": "Kunden"}
+    ),
+    Read(
+        "the sheet that is named",
+        "comma.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered(PEOPLE),
+        options={"sheet": "Kunden"},
+    ),
+    # --- the header row
+    Read(
+        "the header row",
+        "titles.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Customers of branch Accra"],
+            3: [None, "as of", "2026-01-31"],
+            6: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            7: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            8: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+        header_row=6,
+        missing=[],
+    ),
+    Read(
+        "the header row",
+        "two-levels.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Mark", "Name", None, "E-mail", "Phone"],
+            2: ["Mark", "First name", "Last name", "E-mail", "Phone"],
+            3: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            4: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+        header_row=2,
+        missing=[],
+    ),
+    Read(
+        "the header row",
+        "no-header.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        numbered(PEOPLE[1:]),
+        header_row=0,
+        missing=[],
+    ),
+    Read(
+        "the header row",
+        "no-header.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered(PEOPLE[1:]),
+        header_row=0,
+        missing=[],
+    ),
+    Read(
+        "the header row",
+        "only-headers.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        {1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]},
+    ),
+    # --- headers
+    Read(
+        "headers",
+        "folded-headers.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["SHIPPING-MARK:", " prénoms ", "Nom de famille*", "E_MAIL", "Téléphone."],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+    ),
+    Read(
+        "headers",
+        "ambiguous.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Mobile", "Telephone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451", "0201234567"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452", "0201234567"],
+        },
+        header_row=1,
+        missing=["phone"],
+    ),
+    Read(
+        "headers",
+        "close-headers.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Shiping mark", "First nam", "Last name", "E-mail", "Customer phone no."],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "phone"],
+    ),
+    Read(
+        "headers",
+        "unknown-headers.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Kundennr", "Vorname", "Zuname", "Elektropost", "Rufnummer"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    # --- cells
+    Read(
+        "cells",
+        "numbers.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["m1", 12, 233244123451, 244123452, 0.1],
+            2: [True, "2026-01-31", "2026-01-31T12:30:00", "12:30:00", -7],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "cells.xlsx",
+        "xlsx",
+        {"sheet": "Cells", "sheets": ["Cells"]},
+        {
+            1: ["00412", "244123451", "(024) 412-3451"],
+            2: ["Ama Mensah"],
+            3: ["ab", "#DIV/0!", FORMULA, 2],
+            4: ["two\nlines", "\xa0Ama\xa0", "A\u200bma", "\u202bعمر\u202c", "😀"],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "libreoffice-cells.ods",
+        "ods",
+        {"sheet": "Cells", "sheets": ["Cells"]},
+        {
+            1: ["00412", 244123451, "(024) 412-3451"],
+            2: ["Ama Mensah"],
+            3: ["ab", "#DIV/0!", FORMULA, 2],
+            4: ["two\nlines", "\xa0Ama\xa0", "A\u200bma", "\u202bعمر\u202c", "😀"],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "libreoffice-cells.xls",
+        "xls",
+        {"sheet": "Cells", "sheets": ["Cells"]},
+        {
+            1: ["00412", "244123451", "(024) 412-3451"],
+            2: ["Ama Mensah"],
+            3: [0, "#DIV/0!", None, 2],
+            4: ["two\nlines", "\xa0Ama\xa0", "A\u200bma", "\u202bعمر\u202c", "😀"],
+        },
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "cells.xls",
+        "xls",
+        {"sheet": "Cells", "sheets": ["Cells"]},
+        {
+            2: ["2026-01-31", "2026-01-31T12:30:00", "12:30:00", "36:00:00", "00412"],
+            4: [233244123451, 12, 0.1, True, "\xa0Ama\n😀"],
+            6: ["Mensah", "Ama"],
+            7: ["Mensah", "Kofi"],
+        },
+        header_row=2,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "cells.ods",
+        "ods",
+        {"sheet": "Cells", "sheets": ["Cells"]},
+        {
+            2: ["00412", 233244123451, "2026-01-31", "12:30:00", "36:00:00", True],
+            3: ["Ama", "two  spaces\nbroken\nagain"],
+            4: [FORMULA],
+            8: ["x", "x"],
+            9: ["x", "x"],
+            10: ["Mensah", "Ama"],
+            11: ["Mensah", "Kofi"],
+        },
+        header_row=2,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "odd-cells.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        {1: ["nul \x00", "half _xD800_", "\rend"], 4: [None, "#REF!", True], 9: [FORMULA]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "formula-without-value.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: [FORMULA, "Kofi", "Boateng", None, "0244123452"],
+        },
+    ),
+    Read(
+        "cells",
+        "long-cell.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {1: ["a" * 32_767, "b"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+    Read(
+        "cells",
+        "nul.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        {1: ["name", "phone"], 2: ["A\x00ma", "024"], 3: ["Kofi", "025"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name"],
+    ),
+    # --- merged cells
+    Read(
+        "merged cells",
+        "merged.xlsx",
+        "xlsx",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+            4: ["ACC 3", "Esi", "Boateng", None, "0244123453"],
+            5: ["ACC 4", "Ama", "Mensah", None, "0244123454"],
+        },
+    ),
+    Read(
+        "merged cells",
+        "merged.ods",
+        "ods",
+        {"sheet": "Data", "sheets": ["Data"]},
+        {
+            1: ["Shipping mark", "First name", "Last name", "E-mail", "Phone"],
+            2: ["ACC 1", "Ama", "Mensah", "ama@example.com", "0244123451"],
+            3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
+            4: ["ACC 3", "Esi", "Boateng", None, "0244123453"],
+            5: ["ACC 4", "Ama", "Mensah", None, "0244123454"],
+        },
+    ),
+    # --- row numbers, and no row dropped
+    Read(
+        "row numbers, and no row dropped",
+        "lying-dimension.xlsx",
+        "xlsx",
+        {"sheet": "Customers", "sheets": ["Customers"]},
+        {1: ["a1", "b"], 2: ["a2", "b"], 7: ["a7", "b"]},
+        header_row=1,
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
+    ),
+]
+
+
+class Imported(NamedTuple):
+    """What becomes of a file: status, error code, customers, (row, column, code), suggestions."""
+
+    file: str
+    customers: list[tuple[str, str]] = []
+    status: str = "COMPLETE"
+    code: str | None = None
+    refused: set[tuple[int, str, str]] = set()
+    suggested: dict[str, str] = {}
+    options: dict[str, str] = {}
+
+
+ONE = ("ACC 1", "+233244123451")
+BOTH = [ONE, ("ACC 2", "+233244123452")]
+
+IMPORTS = [
+    *[
+        Imported(file, BOTH)
+        for file in (
+            *("openpyxl.xlsx", "macros.xlsm", "xlwt.xls", "odfpy.ods", "tab.tsv", "sep.csv"),
+            *("cover.xlsx", "hidden.xlsx", "libreoffice.ods", "titles.xlsx", "titles.csv"),
+            *("two-levels.xlsx", "no-header.xlsx", "folded-headers.xlsx"),
+        )
+    ],
+    Imported("caret.txt", BOTH, options={"delimiter": "^"}),
+    Imported("hidden.xlsx", [ONE], options={"sheet": "old"}),
+    Imported("windows-1251.csv", [("R 1", ONE[1]), ("R 2", BOTH[1][1])]),
+    Imported(
+        "formula-without-value.xlsx",
+        [ONE],
+        refused={(3, "shipping_mark", "formula_without_value")},
+    ),
+    Imported("merged.xlsx", [*BOTH, ("ACC 3", "+233244123453"), ("ACC 4", "+233244123454")]),
+    Imported(
+        "close-headers.xlsx",
+        status="MAPPING",
+        code="missing_columns",
+        suggested={
+            "Shiping mark": "shipping_mark",
+            "First nam": "first_name",
+            "Customer phone no.": "phone",
+        },
+    ),
+    Imported(
+        "ambiguous.xlsx", status="MAPPING", code="missing_columns", suggested={"Mobile": "phone"}
+    ),
+    Imported(
+        "unknown-headers.xlsx",
+        status="MAPPING",
+        code="missing_columns",
+        suggested={
+            "Vorname": "first_name",
+            "Zuname": "last_name",
+            "Elektropost": "email",
+            "Rufnummer": "phone",
+        },
+    ),
+    Imported("only-headers.xlsx", status="FAILED", code="no_rows"),
+    Imported("blank.xlsx", status="FAILED", code="no_rows"),
+    Imported("password.xls", status="FAILED", code="encrypted_file"),
+    Imported("cover.xlsx", status="FAILED", code="no_such_sheet", options={"sheet": "Kunden"}),
+]

@@ -1,0 +1,139 @@
+"""One import of every kind that a page may have to show, and the addresses of their pages."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+from django.utils import timezone
+
+from imports.models import ImportBatch, ImportJob, ImportRow, Worker
+from imports.statuses import FINAL, Outcome, Status
+from tests.making import check, csv_file, make_job, person, run_import
+
+LONG_NAME = "customers_of_all_offices_north_and_south_" * 5 + "final_v2.xlsx"
+ERRORS = {
+    Status.MAPPING: ("missing_columns", {"columns": ["shipping_mark", "phone"]}),
+    Status.FAILED: ("too_much_memory", None),
+}
+COUNTS = {"total": 7000, "checked": 7000, "processed": 7000, "created": 6970, "failed": 30}
+BEFORE = {"total": None, "checked": 0, "processed": 0, "created": 0, "failed": 0}
+HALF = COUNTS | {"processed": 3530, "created": 3500}
+OF_A_STATUS = {
+    Status.QUEUED: BEFORE,
+    Status.CHECKING: BEFORE | {"checked": 2500, "processed": 20, "failed": 20},
+    Status.MAPPING: BEFORE,
+    Status.READY: COUNTS | {"processed": 30, "created": 0, "to_update": 1200, "check_first": True},
+    Status.RUNNING: HALF,
+    Status.PAUSED: HALF,
+    Status.CANCELLED: HALF,
+    Status.FAILED: BEFORE,
+}
+PERCENTS = {
+    Status.CHECKING: 12,
+    Status.READY: 33,
+    **dict.fromkeys((Status.RUNNING, Status.PAUSED, Status.CANCELLED), 66),
+    **dict.fromkeys((Status.COMPLETE, Status.UNDOING, Status.UNDONE), 100),
+}
+PROBLEMS = {
+    "phone": ("invalid_phone", "call me after six"),
+    "email": ("invalid_email", "ama at example dot com, or else her sister's address " * 6),
+    "shipping_mark": ("repeats_row", "ACC-AM 0412"),
+    "last_name": ("required", None),
+}
+SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
+
+
+def pages_of_everything():
+    """The owner of it all, and for each page its name and address."""
+    owner = get_user_model().objects.create_superuser("ama.mensah", password="sesame")
+    Worker.objects.create(name="web-1:42")
+    pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
+    jobs = {status.lower(): import_in(status, owner) for status in Status}
+    jobs |= unusual(owner) | carried_through(owner)
+    pages |= {name: reverse("import", args=[job.pk]) for name, job in jobs.items()}
+    pages["rows"] = reverse("import-rows", args=[jobs["complete"].pk])
+    pages |= {
+        "customers": reverse("customers"),
+        "imports": reverse("imports"),
+        "password": reverse("password"),
+        "404": "/nowhere/",
+    }
+    return owner, pages
+
+
+def unusual(owner):
+    million = {"total": 1_000_000, "checked": 1_000_000}
+    all_refused = {"processed": 1_000_000, "created": 0, "failed": 1_000_000}
+    nothing = {"created": 0, "unchanged": 0, "failed": 0, "skipped": 7000}
+    clean = {"created": 7000, "failed": 0}
+    return {
+        "long-name": import_in(Status.COMPLETE, owner, file_name=LONG_NAME),
+        "million": import_in(Status.COMPLETE, owner, **million | all_refused),
+        "no-rows": import_in(Status.FAILED, owner, error_code="no_rows"),
+        "all-skipped": import_in(Status.COMPLETE, owner, **nothing),
+        "all-in": import_in(Status.COMPLETE, owner, **clean),
+    }
+
+
+def carried_through(owner):
+    """What only real files have: samples of columns, and a preview."""
+    run_import(csv_file(map(person, range(1, 60))), owner=owner)
+    rows = [person(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
+    rows += [person(n) for n in range(50, 90)] + [person(100, phone="12")]
+    preview = make_job(csv_file(rows), owner=owner, check_first=True, on_duplicate="update")
+    headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
+    asked = make_job(csv_file(map(person, range(5)), headers), owner=owner)
+    return {"ready-preview": check(preview), "mapping-asked": check(asked)}
+
+
+def import_in(status, owner, **fields):
+    """An import in any status, as its rows alone tell it."""
+    code, params = ERRORS.get(status, (None, None))
+    now = timezone.now()
+    known = {
+        "file_name": "customers_march.xlsx",
+        "error_code": code,
+        "error_params": params,
+        "started_at": None if status == Status.QUEUED else now - timedelta(seconds=75),
+        "finished_at": now if status in FINAL else None,
+        "progress_percent": PERCENTS.get(status, 0),
+    }
+    known["phase_started_at"] = known["started_at"] or now
+    fields = known | OF_A_STATUS.get(status, COUNTS) | fields
+    job = ImportJob.objects.create(
+        owner=owner, importer="customers", file_size=1_834_221, status=status, **fields
+    )
+    write_batches(job)
+    refuse_rows(job)
+    return job
+
+
+def write_batches(job):
+    if not job.created:
+        return
+    at, number = job.started_at, 0
+    for number, seconds in enumerate(SECONDS_EACH):
+        began, at = at, at + timedelta(seconds=seconds)
+        ImportBatch.objects.create(
+            job=job,
+            number=number,
+            first_row=number * 700 + 2,
+            last_row=number * 700 + 701,
+            rows=700,
+            started_at=began,
+            applied_at=at,
+        )
+
+
+def refuse_rows(job, count=80):
+    if not job.failed and not job.skipped:
+        return
+    outcome = Outcome.FAILED if job.failed else Outcome.SKIPPED
+    for number in range(2, count + 2):
+        column, (code, value) = list(PROBLEMS.items())[number % 7 % 4]
+        error = {"column": column, "code": code, "params": {"row": 17}, "value": value}
+        if outcome == Outcome.SKIPPED:
+            error["code"] = "exists"
+        ImportRow.objects.create(job=job, number=number, outcome=outcome, errors=[error])

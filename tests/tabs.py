@@ -1,0 +1,142 @@
+"""Tabs of a real browser on a real Daphne, and what is done in them.
+
+The pipeline is carried on step by step from here, so that "half way" is a place and not a
+moment.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import expect
+
+from imports import progress
+from imports.models import ImportJob
+from imports.pipeline import applying
+from tests import browser as browsers
+from tests.making import check, csv_file, person
+from tests.streams import PROJECT, daphne, django_environment, log_in
+
+ROWS = 400
+BAD_ROWS = {7: "12", 70: "call me"}
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browsers.launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(django_db_setup):
+    with daphne() as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def open_tab(chromium, address, alice):
+    """Tabs of Alice's, at the page that takes files."""
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_tab(signed_in=True, **options):
+        context = chromium.new_context(base_url=address, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        if signed_in:
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
+            context.add_cookies([session | {"url": address}])
+        tab = context.new_page()
+        tab.goto("/")
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+
+
+@contextmanager
+def worker():
+    command = ["manage.py", "rundramatiq", "--processes", "1", "--threads", "2"]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env=os.environ | django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def customers(rows=ROWS):
+    """A file whose rows bear their own numbers, all but two of them valid."""
+    return csv_file(person(n, phone=BAD_ROWS.get(n, f"+23324{n:07d}")) for n in range(2, rows + 2))
+
+
+def choose(tab, content=None, name="customers.csv"):
+    file = {"name": name, "mimeType": "text/csv", "buffer": content or customers()}
+    tab.get_by_label("Spreadsheet").set_input_files(file)
+
+
+def press_import(tab):
+    tab.get_by_role("button", name="Import", exact=True).click()
+
+
+def status(tab):
+    return tab.locator("#import .stamp")
+
+
+def progress_of(tab):
+    return tab.locator("#import progress")
+
+
+def is_live(tab):
+    """Wait until the stream has been heard: only then the title counts."""
+    expect(tab).to_have_title(re.compile("%"))
+
+
+def the_job():
+    return ImportJob.objects.get()
+
+
+def step(job, batches=1):
+    """Write so many batches, and tell, as a worker would."""
+    for number in job.batches.filter(applied_at=None).values_list("number", flat=True)[:batches]:
+        job = applying.apply_batch(job.pk, number)
+        progress.publish(job)
+    return job
+
+
+def half_way(tab):
+    """An import half of whose batches are written, and its page."""
+    choose(tab)
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    job = check(the_job())
+    return step(job, job.batches.count() // 2)
+
+
+def expect_the_end(tab, rows=ROWS):
+    expect(status(tab)).to_have_text("Complete")
+    expect(progress_of(tab)).to_have_js_property("value", 100)
+    sentence = f"{rows - len(BAD_ROWS):,} of {rows:,} rows are in. {len(BAD_ROWS)} were refused."
+    expect(tab.locator("#import")).to_contain_text(sentence)
+    cause = tab.locator(".cause", has_text="This is not a phone number we can call.")
+    expect(cause).to_contain_text(f"{len(BAD_ROWS)} refused")
+
+
+def expect_the_refused_rows(tab):
+    rows = tab.locator(".ledger tbody")
+    expect(rows).to_have_count(len(BAD_ROWS))
+    for row, (number, value) in zip(rows.all(), BAD_ROWS.items(), strict=True):
+        expect(row.get_by_role("rowheader")).to_have_text(str(number))
+        expect(row).to_contain_text(value)

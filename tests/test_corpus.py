@@ -1,0 +1,127 @@
+"""Files as people hand them in: what is read of each, exactly, and what becomes of it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from customers.importer import Customers
+from customers.models import Customer
+from imports.models import ImportJob
+from imports.pipeline.columns import names_known, recognise
+from imports.pipeline.reading import Unreadable, open_rows
+from tests.corpus.table import CASES, IMPORTS, Read, Refused
+from tests.making import run_import
+from tests.spreadsheets import LIMITS, STREAMED
+
+FOLDER = Path(__file__).parent / "corpus"
+READ = [case for case in CASES if isinstance(case, Read)]
+REFUSED = [case for case in CASES if isinstance(case, Refused)]
+WORKBOOKS = [case for case in READ if case.format == "xlsx"]
+ROW = re.compile(r'<row\b[^>]*\br="(\d+)"[^>]*>(.*?)</row>', re.DOTALL)
+CONTENT = re.compile(r"<v\b[^>]*>[^<]+</v>|<t\b[^>]*>[^<]+</t>|<f\b")
+
+
+def by_file(case) -> str:
+    return " ".join([case.clause, case.file, *case.options.values()])
+
+
+def opened(case, limits=LIMITS):
+    with (
+        open(FOLDER / case.file, "rb") as file,
+        open_rows(
+            file, limits=limits, options=case.options, fields=names_known(Customers)
+        ) as reader,
+    ):
+        return reader.opened, [row for chunk in reader for row in chunk.rows]
+
+
+@pytest.mark.parametrize("case", READ, ids=by_file)
+def test_a_file_is_read_as_people_see_it(case):
+    how, rows = opened(case)
+
+    assert how.format == case.format
+    assert {name: said for name, said in vars(how).items() if said} == {
+        "format": case.format,
+        **case.opened,
+    }
+    assert repr(dict(rows)) == repr(case.rows)  # True is not 1 here.
+    if rows:
+        layout = recognise(rows, Customers)
+        assert (layout.header_row, layout.missing) == (case.header_row, case.missing)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=by_file)
+def test_a_file_that_cannot_be_read_gets_its_code(case):
+    with pytest.raises(Unreadable) as caught:
+        opened(case)
+
+    assert (caught.value.code, caught.value.params) == (case.code, case.params)
+
+
+@pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
+def test_both_parsers_give_the_same_rows(case):
+    assert repr(opened(case, STREAMED)) == repr(opened(case))
+
+
+@pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
+def test_no_row_of_the_xml_is_dropped(case):
+    """Counted without any parser: rows that hold a value, a text or a formula."""
+    how, rows = opened(case)
+
+    assert [number for number, _ in rows] == rows_in_xml(FOLDER / case.file, how.sheet)
+
+
+def rows_in_xml(path: Path, sheet: str) -> list[int]:
+    with zipfile.ZipFile(path) as archive:
+        names = re.findall(
+            r'<sheet [^>]*\bname="([^"]*)"', archive.read("xl/workbook.xml").decode()
+        )
+        part = f"xl/worksheets/sheet{names.index(sheet) + 1}.xml"
+        xml = archive.read(part).decode()
+    return [int(number) for number, cells in ROW.findall(xml) if CONTENT.search(cells)]
+
+
+def test_every_file_is_in_the_table():
+    files = {file.name for file in FOLDER.iterdir() if file.is_file() and file.suffix != ".py"}
+
+    assert {case.file for case in CASES} == files
+    assert len(CASES) >= 60
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("expected", IMPORTS, ids=lambda expected: expected.file)
+def test_a_file_ends_where_it_should(expected):
+    content = (FOLDER / expected.file).read_bytes()
+
+    job = run_import(content, read_options=expected.options)
+
+    refused = {
+        (number, error["column"], error["code"])
+        for number, errors in job.rows.exclude(errors=None).values_list("number", "errors")
+        for error in errors
+    }
+    assert (job.status, job.error_code) == (expected.status, expected.code)
+    assert [*Customer.objects.order_by("shipping_mark").values_list("shipping_mark", "phone")] == (
+        expected.customers
+    )
+    assert refused == expected.refused
+    assert suggested(job) == expected.suggested
+
+
+def suggested(job: ImportJob) -> dict[str, str]:
+    """Header to the field it might be."""
+    layout = job.layout or {"headers": [], "suggestions": {}}
+    return {layout["headers"][int(n)]: field for n, field in layout["suggestions"].items()}
+
+
+@pytest.mark.django_db
+def test_who_is_asked_sees_what_stands_below_each_header():
+    job = run_import((FOLDER / "close-headers.xlsx").read_bytes())
+
+    assert job.layout["samples"][1] == ["Ama", "Kofi"]
+    assert job.layout["samples"][3] == ["ama@example.com"]
+    assert job.opened["sheets"] == ["Data"]

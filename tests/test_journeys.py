@@ -1,0 +1,193 @@
+"""Whole journeys through the pages: from a file to the obvious next step, whatever happens."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from playwright.sync_api import expect
+
+from customers.models import Customer
+from imports.models import ImportJob
+from tests.making import apply_all, check, csv_file, person, run_import
+from tests.showcase import pages_of_everything
+from tests.streams import daphne, log_in
+from tests.tabs import (  # noqa: F401
+    address,
+    choose,
+    chromium,
+    expect_the_end,
+    expect_the_refused_rows,
+    half_way,
+    is_live,
+    open_tab,
+    press_import,
+    progress_of,
+    status,
+    the_job,
+    worker,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_columns_are_mapped_and_what_would_happen_is_shown_before_the_start(open_tab, alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    ImportJob.objects.all().delete()
+    tab = open_tab()
+    rows = [person(1, first="Efua"), person(2)]
+    choose(tab, csv_file(rows, ["Thing", "Prénom", "Nom", "Courriel", "Other thing"]))
+    tab.get_by_label("Update what exists").check()
+    tab.get_by_label("Check first").check()
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    check(the_job())
+
+    expect(status(tab)).to_have_text("Columns needed")
+    expect(tab.get_by_role("row", name="Thing", exact=False).first).to_contain_text("MARK 1")
+    tab.get_by_label("Thing", exact=True).select_option(label="Phone *")
+    tab.get_by_label("Other thing", exact=True).select_option(label="Phone *")
+    tab.get_by_role("button", name="Check with these columns").click()
+    expect(tab.get_by_role("alert")).to_contain_text("Phone is chosen for two columns.")
+    tab.get_by_label("Thing", exact=True).select_option(label="Shipping mark *")
+    tab.get_by_role("button", name="Check with these columns").click()
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    check(the_job())
+
+    expect(tab.locator("#import")).to_contain_text("1 row will be created")
+    expect(tab.locator("#import")).to_contain_text("1 row exists and will be brought up to date")
+    expect(tab.locator("del")).to_have_text("Ama")
+    expect(tab.locator("ins")).to_have_text("Efua")
+    tab.get_by_role("button", name="Start the import").click()
+    expect(status(tab)).to_have_text("Importing")
+    apply_all(the_job().pk)
+    expect(tab.locator("#import")).to_contain_text("All 2 rows are in.")
+    tab.get_by_role("link", name="See what was written").click()
+    expect(tab.get_by_role("row", name="MARK 1")).to_contain_text("Efua")
+    assert Customer.objects.count() == 2
+
+
+def test_several_files_become_several_imports_one_after_another(open_tab):
+    tab = open_tab()
+    files = [
+        {"name": f"{n}.csv", "mimeType": "text/csv", "buffer": csv_file([person(n)])}
+        for n in range(3)
+    ]
+    tab.get_by_label("Spreadsheet").set_input_files(files)
+    press_import(tab)
+
+    expect(tab.locator("#upload-lines a[href]")).to_have_text(["0.csv", "1.csv", "2.csv"])
+    expect(tab.locator(".list > li > a")).to_have_text(["2.csv", "1.csv", "0.csv"])
+    assert (
+        tab.locator("#upload-lines a")
+        .first.get_attribute("href")
+        .endswith(f"/imports/{ImportJob.objects.get(file_name='0.csv').pk}/")
+    )
+
+
+def test_of_several_files_the_refused_one_is_named_and_only_it_is_sent_again(open_tab):
+    tab = open_tab()
+    refuse = {"status": 422, "body": '{"code": "x", "message": "No good.", "errors": []}'}
+    seen = []
+
+    def second_is_refused(route):
+        seen.append(route)
+        if len(seen) == 2:
+            route.fulfill(**refuse)
+        else:
+            route.continue_()
+
+    tab.route("**/api/imports/", second_is_refused)
+    files = [
+        {"name": f"{n}.csv", "mimeType": "text/csv", "buffer": csv_file([person(n)])}
+        for n in range(2)
+    ]
+    tab.get_by_label("Spreadsheet").set_input_files(files)
+    press_import(tab)
+    expect(tab.get_by_role("alert")).to_have_text("1.csv: No good.")
+    press_import(tab)
+
+    expect(tab.locator("#upload-lines a[href]")).to_have_text(["0.csv", "1.csv"])
+    assert len(seen) == 3
+    assert ImportJob.objects.count() == 2
+
+
+def test_a_cut_stream_is_polled_for_and_comes_back(open_tab):
+    tab = open_tab()
+    cut = True
+    tab.route("**/*-*/events/", lambda route: route.abort() if cut else route.continue_())
+    job = half_way(tab)
+    expect(progress_of(tab)).to_have_js_property("value", job.progress_percent)  # Polled for.
+
+    cut = False
+    with tab.expect_response(lambda response: response.url.endswith("/events/")) as back:
+        pass
+    assert back.value.ok
+    tab.route("**/api/imports/*-*/", lambda route: route.abort())  # No polling any more.
+    apply_all(job.pk)
+    expect_the_end(tab)
+
+
+def test_a_page_outlives_a_restart_of_the_server(open_tab, alice):
+    tab = open_tab()
+    with daphne() as first:
+        port = first.port
+        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
+        tab.context.add_cookies([session | {"url": f"http://127.0.0.1:{port}"}])
+        tab.goto(f"http://127.0.0.1:{port}/")
+        job = half_way(tab)
+        is_live(tab)
+    with daphne(port=port):
+        apply_all(job.pk)
+        expect_the_end(tab)
+
+
+def test_with_the_keyboard_alone(open_tab):
+    tab = open_tab()
+    choose(tab)
+    tab.get_by_label("Spreadsheet").focus()
+    for _ in range(3):  # The policy's radio buttons, then check first, then the button.
+        tab.keyboard.press("Tab")
+    expect(tab.get_by_role("button", name="Import", exact=True)).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    is_live(tab)
+    job = check(the_job())
+    summary = tab.get_by_text("Cancel…")
+    summary.focus()
+    tab.keyboard.press("Enter")
+    apply_all(job.pk)
+
+    expect_the_end(tab)
+    expect(tab.get_by_role("heading", level=1)).to_be_focused()  # Its button is gone.
+    tab.locator(".cause summary").first.focus()
+    tab.keyboard.press("Enter")
+    expect_the_refused_rows(tab)
+
+
+def test_a_hidden_page_closes_its_stream(open_tab):
+    tab = open_tab()
+    half_way(tab)
+    is_live(tab)
+    hide = """() => {
+        Object.defineProperty(document, "hidden", { value: true, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with tab.expect_event("requestfailed", lambda request: request.url.endswith("/events/")):
+        tab.evaluate(hide)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page_or_status(chromium, address, db, scheme):
+    owner, pages = pages_of_everything()
+    context = chromium.new_context(base_url=address, color_scheme=scheme, reduced_motion="reduce")
+    tab = context.new_page()
+    found = {}
+    for path in ("/accounts/login/", *pages.values()):
+        tab.goto(path)
+        result = Axe().run(tab)
+        if result.violations_count:
+            found[path] = result.generate_report()
+        if "login" in path:
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
+            context.add_cookies([session | {"url": address}])
+    context.close()
+    assert found == {}

@@ -1,0 +1,121 @@
+"""What starting an import would do, told before it is started."""
+
+import pytest
+from django.db.models import F
+
+from customers.models import Customer
+from imports import lifecycle, preview
+from imports.models import ImportJob, NotAllowed
+from imports.statuses import Status
+from tests.conftest import signed_in
+from tests.making import apply_all, check, counts, csv_file, make_job, person
+from tests.streams import make_job as make_moved_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# As they are, with another name, without an e-mail.
+EXISTING = [person(1), person(2, first="Kofi"), person(3)]
+ROWS = [
+    *(person(1), person(2), person(3, email="")),
+    *(person(4), person(5, email=""), person(6, phone="none"), person(4)),
+]
+FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
+
+
+def ready(rows=ROWS, **fields):
+    for values in EXISTING:
+        Customer.objects.create(**dict(zip(FIELDS, values, strict=True)))
+    return check(make_job(csv_file(rows), check_first=True, **fields))
+
+
+def counted(found):
+    names = ("created", "updated", "unchanged", "skipped", "failed")
+    return {name: found[name] for name in names}
+
+
+@pytest.mark.parametrize("empty_cells", ["keep", "clear"])
+@pytest.mark.parametrize("on_duplicate", ["skip", "update", "fail"])
+def test_what_is_told_is_what_happens(on_duplicate, empty_cells):
+    job = ready(on_duplicate=on_duplicate, empty_cells=empty_cells)
+
+    found = preview.preview_of(job)
+    lifecycle.start(job.pk)
+    apply_all(job.pk)
+
+    assert counted(found) == {name: counts(job)[name] for name in counted(found)}
+    assert (found["judged_at"], found["total"]) == (job.settled_at, 7)
+
+
+def test_updates_are_shown_with_old_and_new_values_of_what_changes(alice):
+    job = ready(owner=alice, on_duplicate="update", empty_cells="clear")
+    ids = dict(Customer.objects.values_list("shipping_mark", "pk"))
+
+    found = signed_in(alice).get(f"/api/imports/{job.pk}/preview/").json()
+
+    assert found["updates"] == [
+        {
+            "row": 3,
+            "record": str(ids["MARK 2"]),
+            "changes": {"first_name": {"old": "Kofi", "new": "Ama"}},
+        },
+        {
+            "row": 4,
+            "record": str(ids["MARK 3"]),
+            "changes": {"email": {"old": "ama3@example.com", "new": None}},
+        },
+    ]
+    assert [(row["row"], row["values"]["phone"]) for row in found["creates"]] == [
+        (5, person(4)[4]),
+        (6, person(5)[4]),
+    ]
+    assert found["judged_at"] == job.settled_at.isoformat()
+
+
+def test_samples_are_small_and_so_are_their_values(monkeypatch):
+    monkeypatch.setattr(preview, "SAMPLE_ROWS", 1)
+    monkeypatch.setattr(preview, "SHOWN_LENGTH", 3)
+
+    found = preview.preview_of(ready(on_duplicate="update"))
+
+    assert [row["changes"] for row in found["updates"]] == [
+        {"first_name": {"old": "Kof", "new": "Ama"}}
+    ]
+    assert [row["values"]["phone"] for row in found["creates"]] == ["+23"]
+
+
+def test_where_not_all_are_compared_nobody_claims_to_know(monkeypatch):
+    job = ready(on_duplicate="update")
+    monkeypatch.setattr(preview, "COMPARED_ROWS", 2)
+
+    found = preview.preview_of(job)
+
+    assert (found["updated"], found["unchanged"], len(found["updates"])) == (3, None, 1)
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "CHECKING", "MAPPING", "RUNNING", "PAUSED"])
+def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alice, status):
+    job = make_moved_job(alice, Status(status))
+
+    response = signed_in(alice).get(f"/api/imports/{job.pk}/preview/")
+
+    assert response.status_code == 409
+    assert response.json()["message"].startswith(f"An import that is {status} has no preview")
+
+
+def test_what_begins_meanwhile_gets_no_preview():
+    job = ready()
+    ImportJob.objects.filter(pk=job.pk).update(check_round=F("check_round") + 1)
+    with pytest.raises(NotAllowed, match="checked again"):
+        preview.preview_of(job)
+
+    lifecycle.start(job.pk)
+
+    with pytest.raises(NotAllowed, match="RUNNING has no preview"):
+        preview.preview_of(job)
+
+
+def test_an_import_whose_importer_is_gone_says_so():
+    job = ready()
+    job.importer = "gone"
+    with pytest.raises(NotAllowed, match="no longer installed"):
+        preview.preview_of(job)

@@ -1,0 +1,245 @@
+"""Every address of the site, and what each kind of caller gets there. No address is missing."""
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import HttpCommunicator, WebsocketCommunicator
+from django.core.files.base import ContentFile
+from django.db import connections
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+from rest_framework_simplejwt.tokens import AccessToken
+
+from config.asgi import application, django_application
+from customers.models import Customer
+from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
+from imports.models import ImportJob, ImportRow
+from imports.statuses import Status
+from tests.conftest import signed_in, user
+from tests.making import csv_file, person, run_import
+from tests.streams import make_job as make_moved_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Nobody, a forged and an expired token of the owner's, someone else who imports, who may only
+# see every import, who may control every import, who may see customers, the superuser, and
+# the owner of `{job}`, which is READY, and of `{customer}`, whom an earlier import has created.
+CALLERS = ("nobody", "forged", "expired", "other", "sees", "controls", "customers", "root", "owner")
+
+ROOT = "api/auth/customers/excel"
+ROUTES = {
+    ("POST", "api/auth/token/"): "400 400 400 400 400 400 400 400 400",
+    ("POST", "api/auth/token/refresh/"): "400 400 400 400 400 400 400 400 400",
+    ("GET", "api/schema/"): "200 200 200 200 200 200 200 200 200",
+    ("GET", "api/docs/"): "200 200 200 200 200 200 200 200 200",
+    ("GET", "api/imports/"): "401 401 401 200 200 200 200 200 200",
+    ("POST", "api/imports/"): "401 401 401 400 403 403 403 400 400",
+    ("GET", "api/imports/{job}/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/rows/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/problems/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/file/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/rejected.xlsx"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/rejected.csv"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/template.xlsx"): "401 401 401 400 403 403 403 400 400",
+    ("GET", "api/imports/{job}/preview/"): "401 401 401 404 200 200 404 200 200",
+    ("PATCH", "api/imports/{job}/"): "401 401 401 404 403 400 404 400 400",
+    ("POST", "api/imports/{job}/start/"): "401 401 401 404 403 202 404 202 202",
+    ("POST", "api/imports/{job}/cancel/"): "401 401 401 404 403 202 404 202 202",
+    ("GET", "api/customers/"): "401 401 401 200 200 200 200 200 200",
+    ("GET", "api/customers/{customer}/"): "401 401 401 404 404 404 200 200 200",
+    ("POST", f"{ROOT}/upload/"): "401 401 401 400 403 403 403 400 400",
+    ("POST", f"{ROOT}/bulk-create-async/"): "401 401 401 400 403 403 403 400 400",
+    ("POST", f"{ROOT}/bulk-create/"): "401 401 401 400 403 403 403 400 400",
+    ("GET", f"{ROOT}/bulk-create/status/{{job}}/"): "401 401 401 404 200 200 404 200 200",
+    ("GET", f"{ROOT}/template/"): "401 401 401 200 403 403 403 200 200",
+    ("GET", "api/anything/else/"): "404 404 404 404 404 404 404 404 404",
+}
+# Pages know sessions only, so no token makes a difference; 302 leads to the login.
+PAGES = {
+    ("GET", ""): "302 302 302 200 200 200 200 200 200",
+    ("GET", "imports/{job}/"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/file/"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/rejected.xlsx"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/rejected.csv"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/template.xlsx"): "302 302 302 404 403 403 403 404 404",
+    ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
+    ("POST", "imports/{job}/cancel/"): "302 302 302 404 404 302 404 302 302",
+    ("GET", "accounts/login/"): "200 200 200 302 302 302 302 302 302",
+    ("POST", "accounts/logout/"): "302 302 302 302 302 302 302 302 302",
+    ("GET", "admin/"): "302 302 302 302 302 302 302 200 302",
+    ("GET", "admin/imports/importjob/"): "302 302 302 302 302 302 302 200 302",
+    ("GET", "admin/imports/importjob/{job}/change/"): "302 302 302 302 302 302 302 200 302",
+    ("GET", "admin/customers/customer/"): "302 302 302 302 302 302 302 200 302",
+}
+STREAMS = {
+    EVENTS: "401 401 401 404 200 200 404 200 200",
+    FEED: "401 401 401 200 200 200 403 200 200",
+}
+SOCKETS = {SOCKET: "4401 4401 4401 4404 open open 4404 open open"}
+
+
+@pytest.fixture
+def cast(alice, bob, root):
+    """Who asks, each as the headers of a token."""
+    token, gone = str(AccessToken.for_user(alice)), AccessToken.for_user(alice)
+    gone.set_exp(lifetime=timedelta(seconds=-1))
+    rights = {"sees": "view_all", "controls": "control_all", "customers": "view_customer"}
+    people = {name: user(name, right) for name, right in rights.items()}
+    people |= {"other": bob, "root": root, "owner": alice}
+    tokens = {name: AccessToken.for_user(one) for name, one in people.items()}
+    tokens |= {"forged": f"{token}x", "expired": gone}
+    return people, {name: f"Bearer {tokens[name]}" for name in CALLERS if name in tokens}
+
+
+@pytest.fixture
+def filled_in(alice):
+    """An address with its ids; each time with another import, for one may start it."""
+    run_import(csv_file([person(1)]), owner=alice)
+    customer = Customer.objects.get()
+
+    def filled(address):
+        job = make_moved_job(alice, Status.READY)
+        job.file.save("customers.csv", ContentFile(b"a file"), save=True)
+        one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
+        ImportJob.objects.filter(pk=job.pk).update(**one)
+        ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
+        return f"/{address.format(job=job.pk, customer=customer.pk)}"
+
+    return filled
+
+
+@pytest.mark.parametrize(("route", "expected"), ROUTES.items(), ids=map(" ".join, ROUTES))
+def test_who_gets_what_from_the_api(cast, filled_in, route, expected):
+    method, address = route
+    kind = "multipart/form-data; boundary=x" if "upload" in address else "application/json"
+    headers = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
+
+    got = [
+        Client(headers=those).generic(method, filled_in(address), content_type=kind)
+        for those in headers
+    ]
+
+    assert [response.status_code for response in got] == numbers(expected)
+    for response in got:
+        response.close()
+        if response.status_code >= 400:
+            assert response.json().keys() == {"code", "message", "errors"}
+
+
+@pytest.mark.parametrize(("route", "expected"), PAGES.items(), ids=map(" ".join, PAGES))
+def test_who_gets_what_from_the_pages(cast, filled_in, route, expected):
+    method, address = route
+    people, tokens = cast
+    callers = [
+        signed_in(people[name])
+        if name in people
+        else Client(headers={"Authorization": tokens.get(name, "")})
+        for name in CALLERS
+    ]
+
+    got = [caller.generic(method, filled_in(address)) for caller in callers]
+    for response in got:
+        response.close()
+
+    assert [response.status_code for response in got] == numbers(expected)
+
+
+# --- Streams and sockets -----------------------------------------------------
+
+
+@pytest.fixture
+async def watching(cast, alice):
+    """Each caller's headers, and a running import of the owner's."""
+    tokens = cast[1]
+    headers = [[(b"authorization", tokens[n].encode())] if n in tokens else [] for n in CALLERS]
+    yield headers, await sync_to_async(make_moved_job)(alice)
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.parametrize(("address", "expected"), STREAMS.items(), ids=STREAMS)
+async def test_who_gets_what_from_the_streams(watching, address, expected):
+    callers, job = watching
+    path = f"/{address.replace('<uuid:job_id>', str(job.pk))}"
+
+    got = [await stream_status(path, headers) for headers in callers]
+
+    assert got == numbers(expected)
+
+
+async def stream_status(path, headers):
+    headers = [(b"host", b"localhost"), *headers]
+    stream = HttpCommunicator(application, "GET", path, headers=headers)
+    await stream.send_input({"type": "http.request"})
+    began = await stream.receive_output(timeout=10)
+    await stream.send_input({"type": "http.disconnect"})
+    await stream.wait(timeout=10)
+    return began["status"]
+
+
+@pytest.mark.parametrize(("address", "expected"), SOCKETS.items(), ids=SOCKETS)
+async def test_who_gets_what_from_the_sockets(watching, address, expected):
+    callers, job = watching
+    path = f"/{address.replace('<uuid:job_id>', str(job.pk))}"
+
+    got = [await socket_answer(path, headers) for headers in callers]
+
+    assert got == expected.split()
+
+
+async def socket_answer(path, headers):
+    headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), *headers]
+    socket = WebsocketCommunicator(application, path, headers=headers)
+    assert (await socket.connect(timeout=10))[0]
+    first = await socket.receive_output(timeout=10)
+    await socket.disconnect()
+    return "open" if first["type"] == "websocket.send" else str(first["code"])
+
+
+# --- Nothing is missing ------------------------------------------------------
+
+
+def test_the_whole_admin_is_for_staff(alice):
+    addresses = {a for a in django_addresses() if a.startswith("admin/")} - {"admin/login/"}
+    assert "admin/customers/customer/add/" in addresses
+    for address in addresses:
+        for client in (Client(), signed_in(alice)):
+            assert client.get(f"/{address}").status_code == 302, address
+
+
+def test_every_django_address_is_in_a_table():
+    known = {address.format(job="x", customer="x") for _, address in {**ROUTES, **PAGES}}
+    others = {address for address in django_addresses() if not address.startswith("admin/")}
+    assert others - {"api/"} <= known  # That one is for all other addresses under it.
+
+
+def test_every_stream_and_socket_is_in_a_table():
+    routers = with_streams(django_application).application_mapping
+    for protocol, table in (("http", STREAMS), ("websocket", SOCKETS)):
+        routes = {str(route.pattern) for route in routers[protocol].routes} - {""}
+        assert {f"{route.removesuffix('/')}/" for route in routes} == table.keys()
+
+
+def django_addresses():
+    return addresses(get_resolver().url_patterns)
+
+
+def addresses(patterns, before=""):
+    for one in patterns:
+        route = before + plain(one.pattern)
+        if isinstance(one, URLPattern):
+            yield route
+        else:
+            yield from addresses(one.url_patterns, route)
+
+
+def plain(pattern):
+    text = str(pattern)
+    for placeholder in ("<uuid:pk>", "<int:pk>", "<task_id>"):
+        text = text.replace(placeholder, "x")
+    return urlsplit(text).path
+
+
+def numbers(text):
+    return [int(number) for number in text.split()]
