@@ -18,7 +18,7 @@ from tests.spreadsheets import STREAMED, rows_of, table
 
 RULES = (rules.shipping_mark, rules.name, rules.name, rules.email, rules.phone)
 # A child process and a file for each example; they cost fifty milliseconds.
-costly = settings(max_examples=max(10, settings().max_examples // 5))
+costly = settings(max_examples=max(10, settings().max_examples // 10))
 
 # What XML may hold. A carriage return is a line feed to its parser, and "_x" an escape.
 LETTERS = st.characters(
@@ -48,10 +48,16 @@ def by_xlsxwriter(rows):
 
 def seen(cells):
     """The cells as they are to be read: an empty text is an empty cell."""
-    read = [None if cell == "" else cell for cell in cells]
-    while read and read[-1] is None:
-        read.pop()
-    return read
+    # Both programs write a number with sixteen digits.
+    rounded = [float(f"{cell:.16g}") if isinstance(cell, float) else cell for cell in cells]
+    return trimmed([None if cell == "" else cell for cell in rounded])
+
+
+def trimmed(cells):
+    """Without the empty cells at a row's end, which one parser gives and another does not."""
+    while cells and cells[-1] is None:
+        cells = cells[:-1]
+    return cells
 
 
 def is_blank(cells):
@@ -64,7 +70,7 @@ def expected(rows):
 
 def same(found, rows):
     """Equal, and of one type: 1 is not TRUE."""
-    assert [(n, list(map(typed, seen(cells)))) for n, cells in found] == [
+    assert [(n, list(map(typed, trimmed(cells)))) for n, cells in found] == [
         (n, list(map(typed, cells))) for n, cells in expected(rows)
     ]
 
