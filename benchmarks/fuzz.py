@@ -25,6 +25,7 @@ from typing import NamedTuple
 import django
 import httpx
 
+from benchmarks.crowd import FOR_A_PERSON
 from benchmarks.mutations import mutated
 
 MEGABYTES = 1024 * 1024
@@ -202,7 +203,7 @@ def finished(client: httpx.Client, address: str) -> tuple[str, bool]:
         if answer.status_code != httpx.codes.OK:
             return refused(answer)[0], True
         job = answer.json()
-        if job["poll_after_seconds"] is None:
+        if job["poll_after_seconds"] is None or job["status"] in FOR_A_PERSON:
             no_code = job["status"] == "FAILED" and not job["error_code"]
             return f"{job['status']} {job['error_code'] or ''}".strip(), no_code
         time.sleep(LOOK_SECONDS)
