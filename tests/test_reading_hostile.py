@@ -291,3 +291,17 @@ def test_more_merged_cells_than_anybody_merges_are_refused(limits):
     )
 
     assert refusal(zipped(content), limits) == ("too_many_merged", {"limit": 100_000})
+
+
+# --- Strings that cells share ------------------------------------------------
+
+
+def test_shared_strings_are_bounded():
+    small = replace(STREAMED, memory_bytes=150 * MB)
+
+    def with_strings(count: int) -> bytes:
+        strings = [f"<si><t>{os.urandom(200).hex() * 50}</t></si>" for _ in range(count)]
+        return workbook(row(1, '<c t="s"><v>0</v></c>'), strings="".join(strings))
+
+    assert rows_of(with_strings(1_000), small)
+    assert refusal(with_strings(3_200), small) == ("too_much_memory", {})

@@ -18,6 +18,7 @@ from merged import filled, spans_of
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.styles.numbers import BUILTIN_FORMATS
 from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
+from shared_strings import SharedStrings
 from sheets import Row, Sheet
 from shown import Numbers
 from xml_pieces import PIECE_BYTES, elements, local_name
@@ -34,14 +35,14 @@ MERGED = b"mergeCell"  # Twice at least, so that one is not cut in two.
 ROWS, COLUMNS = 1_048_576, 16_384
 
 
-def sheets(file: BufferedReader) -> list[Sheet]:
+def sheets(file: BufferedReader, limits: dict) -> list[Sheet]:
     """The worksheets."""
     warnings.simplefilter("ignore")  # They quote the file.
     file.seek(0)
     book = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
     book.read_manifest()
     book.read_workbook()
-    parts = _Parts(book)
+    parts = _Parts(book, limits)
     return [
         Sheet(sheet.name, sheet.state == "visible", partial(parts.rows, relation.target))
         for sheet, relation in book.parser.find_sheets()
@@ -64,11 +65,12 @@ def _number_formats(book: ExcelReader) -> dict[int, str]:
     return {n: formats.get(int(number or 0), "General") for n, number in enumerate(uses)}
 
 
-def _shared_strings(book: ExcelReader) -> list[str]:
+def _shared_strings(book: ExcelReader, limits: dict) -> SharedStrings:
+    strings = SharedStrings(limits)
     part = book.package.find(SHARED_STRINGS)
-    if part is None:
-        return []
-    return [_text(element) for element in _part(book, part, "si")]
+    for element in () if part is None else _part(book, part, "si"):
+        strings.append(_text(element))
+    return strings
 
 
 def _part(book: ExcelReader, part, name: str) -> Iterator[Element]:
@@ -96,14 +98,15 @@ def _character(match: re.Match) -> str:
 class _Parts:
     """The parts of one workbook: its worksheets, their strings and their number formats."""
 
-    def __init__(self, book: ExcelReader) -> None:
+    def __init__(self, book: ExcelReader, limits: dict) -> None:
         self.archive = book.archive
         self.book = book
+        self.limits = limits
         self.numbers = Numbers(_number_formats(book), book.wb.epoch)
 
     @cached_property
-    def strings(self) -> list[str]:
-        return _shared_strings(self.book)
+    def strings(self) -> SharedStrings:
+        return _shared_strings(self.book, self.limits)
 
     def rows(self, path: str) -> Iterator[Row]:
         spans = spans_of(self._merged(path))
@@ -164,7 +167,7 @@ class _Parts:
         if kind == "n":
             return self._number(raw, style)
         if kind == "s":
-            return self.strings[_index(raw)] or None
+            return self.strings[int(raw)] or None
         if kind in {"str", "e"}:
             return _unescape(raw)
         if kind == "b":
@@ -187,10 +190,3 @@ def _place(cell: Element, row: int, column: int) -> tuple[int, int]:
     """Row and column of a cell; where it does not say, it follows the one before."""
     coordinate = cell.get("r")
     return coordinate_to_tuple(coordinate) if coordinate else (row, column + 1)
-
-
-def _index(raw: str) -> int:
-    index = int(raw)
-    if index < 0:
-        raise Refused("damaged_file")
-    return index

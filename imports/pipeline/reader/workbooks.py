@@ -25,7 +25,7 @@ def read_workbook(file: BufferedReader, answers: Answers, order: Order, archive:
         return
     from streaming import sheets
 
-    answer("xlsx", partial(sheets, file), answers, order)
+    answer("xlsx", partial(sheets, file, order.limits), answers, order)
 
 
 def _calamine_manages(

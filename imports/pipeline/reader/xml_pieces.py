@@ -21,7 +21,7 @@ def events(source: IO[bytes], whole: str) -> Iterator[tuple[str, Element]]:
         else:
             ancestors.pop()
             within -= bool(within)
-        if not within or event == "start":
+        if not within:
             yield event, element
         if event == "end" and not within and ancestors:
             ancestors[-1].clear()
