@@ -113,6 +113,14 @@ def test_every_call_has_a_name_a_summary_and_a_tag_that_is_explained(described):
     assert {"imports_list", "imports_create", "imports_start", "excel_upload"} <= set(names)
 
 
+def test_a_template_for_one_importer_asks_for_none(described):
+    asked = [
+        {one["name"] for one in described["paths"][path]["get"].get("parameters", ())}
+        for path in ("/api/imports/template.xlsx", f"{ROOT}template/")
+    ]
+    assert asked == [{"importer"}, set()]
+
+
 def test_every_call_that_asks_who_you_are_says_how_to_and_what_if_not(described):
     for *_, operation in operations(described):
         ways = {name for way in operation.get("security", ()) for name in way}

@@ -173,7 +173,11 @@ def answer(shape: Any, value: dict[str, Any], meaning: str = "") -> OpenApiRespo
     return OpenApiResponse(shape, meaning, [example("answer", value)])
 
 
-TEMPLATE = template("excel_template", tags=["earlier contract"])
+TEMPLATE = template(
+    "excel_template",
+    tags=["earlier contract"],
+    parameters=[OpenApiParameter("importer", exclude=True)],  # The view's it is made of.
+)
 UPLOAD = call(
     "upload",
     "Check a file while you wait",

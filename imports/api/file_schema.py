@@ -12,7 +12,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from imports.api.describing import ALWAYS, FILES, LENGTH, NAMED, refusal, refusals
+from imports.api.describing import ALWAYS, FILES, LENGTH, NAMED, NOTHING, refusal, refusals
 from imports.api.schema import importer_field, importer_names
 from imports.downloads import ANY, TEXT, WORKBOOK
 
@@ -43,7 +43,8 @@ def template(name: str, **more: Any) -> Any:
 def importer() -> OpenApiParameter:
     """What the file will hold; where there is one importer, nobody has to say so."""
     required = len(importer_names()) > 1
-    return OpenApiParameter("importer", importer_field(), required=required)
+    kind = importer_field() if required else {"anyOf": [importer_field(), NOTHING]}
+    return OpenApiParameter("importer", kind, required=required)
 
 
 ORIGINAL = of_import(
