@@ -99,7 +99,7 @@ def test_an_imports_page_tells_why_rows_were_refused_and_when_batches_were_writt
 def test_a_failed_import_says_why(admin):
     job = check(make_job(b"%PDF-1.7"))
 
-    assert "Failed: This is not a spreadsheet we can read." in text_of(admin.get(page_of(job)))
+    assert "Failed: This is a PDF" in text_of(admin.get(page_of(job)))
 
 
 def test_an_owner_who_was_deleted_is_no_obstacle(admin, alice):

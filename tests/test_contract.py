@@ -55,7 +55,7 @@ def test_a_client_generated_from_it_logs_in_uploads_polls_and_reads_what_was_ref
             )
 
     assert (job.status, job.created, job.failed) == (ours.models.ImportStatus.COMPLETE, 2, 1)
-    assert [(row.row, row.errors[0].code) for row in rows.results] == [(3, "invalid_phone")]
+    assert [(row.row, row.errors[0].code) for row in rows.results] == [(3, "phone_too_short")]
     assert Customer.objects.count() == 2
 
 
