@@ -23,8 +23,8 @@ from imports.importer import Invalid
 from imports.pipeline.cleaning import _rule_of_field
 
 ADVICE = re.compile(
-    r"\b(Write|Type|Fill|Put|Keep|Delete|Check|Correct|Compare|Shorten|Remove|Format|Look|Import"
-    r"|Tell|It must)\b"
+    r"\b(Write|Type|Fill|Put|Keep|Delete|Check|Correct|Compare|Shorten|Remove|Format|Look|Open"
+    r"|Import|Tell|It must)\b"
 )
 
 
