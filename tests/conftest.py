@@ -7,6 +7,7 @@ import os
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils.translation import override
 from hypothesis import HealthCheck, settings
 
 # Of each property so many examples, the same in every run; with EXAMPLES=5000 so many new ones.
@@ -61,3 +62,10 @@ def signed_in(person: User, **options: bool) -> Client:
     client = Client(**options)
     client.force_login(person)
     return client
+
+
+@pytest.fixture(autouse=True)
+def in_english():
+    """Whatever language the test before has asked a page for, in this very thread."""
+    with override("en"):
+        yield

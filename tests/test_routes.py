@@ -14,6 +14,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from config.asgi import application, django_application
 from customers.models import Customer
+from imports.live.hub import hub
 from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Status
@@ -64,6 +65,12 @@ PAGES = {
     ("GET", "imports/{job}/rejected.xlsx"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/{job}/rejected.csv"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/template.xlsx"): "302 302 302 404 403 403 403 404 404",
+    ("GET", "imports/{job}/chart/"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/rows/"): "302 302 302 404 200 200 404 200 200",
+    ("POST", "imports/{job}/mapping/"): "302 302 302 404 404 302 404 302 302",
+    ("POST", "imports/{job}/options/"): "302 302 302 404 404 404 404 404 404",
+    ("GET", "customers/"): "302 302 302 200 200 200 200 200 200",
+    ("GET", "accounts/password/"): "302 302 302 200 200 200 200 200 200",
     ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
     ("POST", "imports/{job}/cancel/"): "302 302 302 404 404 302 404 302 302",
     ("GET", "accounts/login/"): "200 200 200 302 302 302 302 302 302",
@@ -155,6 +162,7 @@ async def watching(cast, alice):
     tokens = cast[1]
     headers = [[(b"authorization", tokens[n].encode())] if n in tokens else [] for n in CALLERS]
     yield headers, await sync_to_async(make_moved_job)(alice)
+    await hub.stop()
     await sync_to_async(connections.close_all)()
 
 
