@@ -1,7 +1,6 @@
 """The strings that cells share: all of them in one piece of memory, which is bounded.
 
-A list of millions of strings would take four times as much, and most of a workbook's strings
-are short.
+In a list each string would have a header of its own, often longer than the string.
 """
 
 from array import array
