@@ -1,4 +1,4 @@
-"""The web process: Daphne, with care for what is sent to it. `python -m config.server`, as Daphne.
+"""The web process: Daphne, with care for bodies and for its end. `python -m config.server`.
 
 Twisted, on which Daphne stands, would read every form itself, though Django does it again: in
 the one thread that serves all streams, at ten times the body's size in memory, and for
@@ -17,6 +17,7 @@ import daphne.server  # First: it chooses Twisted's event loop.
 from daphne import http_protocol
 from daphne.cli import CommandLineInterface
 from django.conf import settings
+from twisted.internet.defer import Deferred
 
 # What a multipart frame and the fields beside a file may add to it.
 ROOM_BESIDE_FILE_BYTES = 1024 * 1024
@@ -94,6 +95,20 @@ class WebServer(daphne.server.Server):
         )
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(answering)
         return inbox
+
+    def kill_all_applications(self) -> Deferred:
+        """Cancel what is being answered and wait until all of it has ended.
+
+        Daphne's own waits for the first that ends, and not at all where a connection is idle.
+        A view's thread that then asks the loop, which has gone, would keep the process for ever.
+        """
+        applications = [
+            details.get("application_instance") for details in self.connections.values()
+        ]
+        answering = [each for each in applications if each is not None]
+        for each in answering:
+            each.cancel()
+        return Deferred.fromFuture(asyncio.gather(*answering, return_exceptions=True))
 
 
 class Web(CommandLineInterface):

@@ -23,6 +23,7 @@ from imports.statuses import Status
 
 PROJECT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 10
+STOP_SECONDS = 30
 WAYS = {
     Status.QUEUED: (),
     Status.CHECKING: (Status.CHECKING,),
@@ -102,7 +103,12 @@ def daphne(port=0, **environment):
             yield Server(listening.getsockname()[1], process, Path(errors.name))
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
 
 
 def django_environment():
@@ -190,6 +196,14 @@ def wait_until(happened, seconds=PATIENCE_SECONDS):
         assert took < seconds, f"not within {seconds} s"
         time.sleep(0.01)
     return time.monotonic() - began
+
+
+def somebody_waits_for_a_lock(cursor, table):
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = %s::regclass)",
+        [table],
+    )
+    return cursor.fetchone()[0]
 
 
 @contextmanager

@@ -26,7 +26,16 @@ from imports.live.questions import Questions
 from imports.live.routing import with_streams
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.streams import PING, advance, daphne, log_in, make_job, refused, wait_until
+from tests.streams import (
+    PING,
+    advance,
+    daphne,
+    log_in,
+    make_job,
+    refused,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -226,20 +235,12 @@ async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, setti
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")
         async with tab(job, cookie) as browser:
-            await until(lambda: somebody_waits_for_a_lock(cursor))
+            await until(lambda: somebody_waits_for_a_lock(cursor, "imports_worker"))
             hub.dispatch(None, ahead)
             other.rollback()
             await browser.receive_output(5)
             await next_body(browser)
             assert f"id: {ahead['version']}\n" in await next_body(browser)
-
-
-def somebody_waits_for_a_lock(cursor):
-    cursor.execute(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
-        " AND relation = 'imports_worker'::regclass)"
-    )
-    return cursor.fetchone()[0]
 
 
 async def test_a_question_about_the_headers_only_is_answered_and_over(alice):

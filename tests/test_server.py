@@ -8,14 +8,27 @@ import http.client
 import io
 import json
 import os
+import subprocess
+from contextlib import closing
 
+import psycopg2
 import pytest
+from django.conf import settings
+from django.db import connection
 from rest_framework_simplejwt.tokens import AccessToken
 
 from config.server import PIECE_BYTES, Inbox, Request
 from imports.models import ImportJob
 from tests.making import csv_file, person
-from tests.streams import PATIENCE_SECONDS, daphne, make_job
+from tests.streams import (
+    PATIENCE_SECONDS,
+    STOP_SECONDS,
+    daphne,
+    log_in,
+    make_job,
+    somebody_waits_for_a_lock,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,3 +156,34 @@ async def test_a_body_that_is_gone_is_not_asked_for():
 
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await inbox.get() == {"type": "http.disconnect"}
+
+
+# --- Its end -----------------------------------------------------------------
+
+
+def test_it_ends_in_the_middle_of_an_answer(server, alice):
+    """With a stream to let go, an idle connection, and a view whose thread wants the loop again."""
+    cookie = log_in(alice)
+    idle, asking = (http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(2))
+    with (
+        server.stream(make_job(alice), cookie) as stream,
+        closing(idle),
+        closing(asking),
+        closing(psycopg2.connect(**connection.get_connection_params())) as other,
+        other.cursor() as cursor,
+    ):
+        assert stream.next()
+        idle.request("GET", "/no-such-page/")
+        assert idle.getresponse().read()
+        cursor.execute("LOCK TABLE customers_customer IN ACCESS EXCLUSIVE MODE")
+        headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={cookie}"}
+        asking.request("GET", "/api/customers/", headers=headers)
+        wait_until(lambda: somebody_waits_for_a_lock(cursor, "customers_customer"))
+
+        server.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):  # It waits for the view, however long.
+            server.process.wait(0.5)
+        other.rollback()
+
+        assert server.process.wait(STOP_SECONDS) == 0
+        assert stream.next() is None

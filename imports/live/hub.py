@@ -139,12 +139,14 @@ class Hub:
                 await asyncio.wait([work], timeout=CANCEL_AGAIN_SECONDS)
 
     async def run(self) -> None:
-        # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends.
+        # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends. And
+        # `return_exceptions`, or this ended with the first loop, whatever the others still do.
         await asyncio.gather(
             again_and_again(self.listen, pause=RECONNECT_SECONDS),
             again_and_again(self.poll, pause=settings.IMPORT_POLL_SECONDS),
             # A logout ends the stream within a minute.
             again_and_again(self.recheck, pause=2 * settings.IMPORT_PING_SECONDS),
+            return_exceptions=True,
         )
 
     async def listen(self) -> None:
