@@ -22,7 +22,7 @@ from imports.models import ImportJob
 from imports.statuses import Status
 
 PROJECT = Path(__file__).resolve().parents[1]
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60  # The machine may be busy, and a server may just be starting.
 STOP_SECONDS = 30
 WAYS = {
     Status.QUEUED: (),

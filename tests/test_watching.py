@@ -14,7 +14,7 @@ from imports.models import ImportJob
 from imports.statuses import FINAL
 from tests.making import csv_file, person
 from tests.processes import upload, worker
-from tests.streams import Stream, daphne
+from tests.streams import PATIENCE_SECONDS, Stream, daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,13 +34,16 @@ def by_events(port, path, headers, job_id):
 
 def by_socket(port, headers, job_id):
     address = f"ws://127.0.0.1:{port}/ws/imports/{job_id}/"
-    with connect(address, additional_headers=headers) as socket:
+    with connect(address, additional_headers=headers, open_timeout=PATIENCE_SECONDS) as socket:
         return [json.loads(message) for message in socket]
 
 
 def by_polling(port, headers, job_id):
     seen = []
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+    address = f"http://127.0.0.1:{port}"
+    with httpx.Client(
+        base_url=address, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False
+    ) as client:
         while not seen or seen[-1]["status"] not in FINAL:
             seen.append(client.get(f"/api/imports/{job_id}/").raise_for_status().json())
     return seen

@@ -33,7 +33,7 @@ ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
 RECONNECT_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 VIEWERS_ASKED_AT_ONCE = 20
-CANCEL_AGAIN_SECONDS = 0.1
+CANCEL_AGAIN_SECONDS = 0.02
 MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
