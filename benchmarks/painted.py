@@ -58,7 +58,7 @@ def main(rows=100_000):
                 chromium, f"http://127.0.0.1:{server.port}", log_in(owner), "light", 1280
             )
             tab.add_init_script(WATCH)
-            tab.goto("/imports/")  # The server and the browser have begun.
+            tab.goto("/")  # The server and the browser have begun.
             job = upload(owner, workbook.read_bytes(), workbook.name)
             with commits(job) as seen:
                 tab.goto(f"/imports/{job.pk}/")

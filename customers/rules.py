@@ -55,16 +55,16 @@ MESSAGES = {
         "like %(national)s or %(international)s."
     ),
     "phone_too_short": _(
-        "This is not a phone number we can call. It has too few digits for one of %(region)s: "
+        "This is not a phone number we can call. It has too few digits for a number in %(region)s: "
         "some are missing, or the area code. Write it like %(national)s or %(international)s."
     ),
     "phone_too_long": _(
-        "This is not a phone number we can call. It has too many digits for one of %(region)s. "
-        "Write it like %(national)s or %(international)s, and one from abroad with + and the "
-        "code of its country."
+        "This is not a phone number we can call. It has too many digits for a number in "
+        "%(region)s. Write it like %(national)s or %(international)s, and one from abroad with + "
+        "and the code of its country."
     ),
     "phone_of_wrong_length": _(
-        "This is not a phone number we can call. None of %(region)s has this many digits. "
+        "This is not a phone number we can call. No number in %(region)s has this many digits. "
         "Write it like %(national)s or %(international)s."
     ),
     "no_such_phone": _(

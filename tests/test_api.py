@@ -568,8 +568,8 @@ def test_errors_say_what_is_wrong_in_english(alice):
                 "international": "+233 23 123 4567",
             },
             "value": "12",
-            "message": "This is not a phone number we can call. It has too few digits for one of "
-            "GH (+233): some are missing, or the area code. "
+            "message": "This is not a phone number we can call. It has too few digits for a number "
+            "in GH (+233): some are missing, or the area code. "
             "Write it like 023 123 4567 or +233 23 123 4567.",
         }
     ]
