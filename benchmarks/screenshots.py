@@ -2,6 +2,8 @@
 
     python -m benchmarks.screenshots [folder] [part of a name]
 
+A part of a name that begins with "admin" photographs the admin's pages in their stead.
+
 PostgreSQL, Redis and Daphne are its own. The imports are what their rows tell: long names,
 no rows, a million of them, and files whose every row is wrong.
 """
@@ -21,10 +23,11 @@ SCHEMES = ("light", "dark")
 def main(folder="screenshots", wanted=""):
     with throwaway_servers() as urls, django_on(urls):
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
-        from tests.showcase import pages_of_everything
+        from tests.showcase import pages_of_everything, pages_of_the_admin
         from tests.streams import daphne, log_in
 
-        owner, pages = pages_of_everything()
+        is_admin = wanted.startswith("admin")
+        owner, pages = pages_of_the_admin() if is_admin else pages_of_everything()
         with daphne() as server, browser() as chromium:
             site = f"http://127.0.0.1:{server.port}"
             for scheme in SCHEMES:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from imports.importer import shown_importer
@@ -148,6 +149,15 @@ def of_mapping(code: str, params: Mapping[str, Any]) -> str:
 
 def of_job(code: str, params: Mapping[str, Any] | None) -> str:
     return _fill(OF_A_JOB.get(code, code), params)
+
+
+def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> str:
+    """The sentence for a job's error, with columns as a reader knows them."""
+    shown = dict(params or {})
+    if "columns" in shown:
+        known = shown_importer(importer)
+        shown["columns"] = [capfirst(known.label(field)) for field in shown["columns"]]
+    return of_job(code, shown)
 
 
 def of_row(error: Mapping[str, Any], importer: str) -> str:

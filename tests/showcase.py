@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.auth import get_user_model
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
-from imports.models import ImportBatch, ImportJob, ImportRow, Worker
+from customers.models import Customer
+from imports.models import ImportAttempt, ImportBatch, ImportJob, ImportRow, Worker
 from imports.statuses import FINAL, Outcome, Status
 from tests.making import check, csv_file, make_job, person, run_import
 
@@ -48,11 +50,8 @@ SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 
 def pages_of_everything():
     """The owner of it all, and for each page its name and address."""
-    owner = get_user_model().objects.create_superuser("ama.mensah", password="sesame")
-    Worker.objects.create(name="web-1:42")
+    owner, jobs = imports_of_every_kind()
     pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
-    jobs = {status.lower(): import_in(status, owner) for status in Status}
-    jobs |= unusual(owner) | carried_through(owner)
     pages |= {name: reverse("import", args=[job.pk]) for name, job in jobs.items()}
     pages["rows"] = reverse("import-rows", args=[jobs["complete"].pk])
     pages |= {
@@ -62,6 +61,45 @@ def pages_of_everything():
         "404": "/nowhere/",
     }
     return owner, pages
+
+
+def pages_of_the_admin():
+    """The same of the admin's pages."""
+    owner, jobs = imports_of_every_kind()
+    pages = {
+        f"admin-{name}": reverse("admin:imports_importjob_change", args=[job.pk])
+        for name, job in jobs.items()
+    }
+    for name in (
+        "imports_importjob",
+        "imports_importbatch",
+        "imports_worker",
+        "customers_customer",
+    ):
+        pages[f"admin-list-{name}"] = reverse(f"admin:{name}_changelist")
+    ImportJob.objects.filter(started_at__isnull=False, total__isnull=False).update(
+        created_at=F("started_at") - timedelta(seconds=9),
+        started_at=F("started_at") - timedelta(seconds=6),
+        settled_at=F("started_at") - timedelta(seconds=1),
+    )
+    rows = reverse("admin:imports_importjob_rows", args=[jobs["complete"].pk])
+    batch = jobs["running"].batches.first()
+    return owner, pages | {
+        "admin-rows": rows,
+        "admin-rows-of-a-cause": f"{rows}?outcome=failed&column=phone&code=invalid_phone",
+        "admin-rows-all-in": reverse("admin:imports_importjob_rows", args=[jobs["real"].pk]),
+        "admin-batch": reverse("admin:imports_importbatch_change", args=[batch.pk]),
+        "admin-customer": reverse(
+            "admin:customers_customer_change", args=[Customer.objects.first().pk]
+        ),
+    }
+
+
+def imports_of_every_kind():
+    owner = get_user_model().objects.create_superuser("ama.mensah", password="sesame")
+    Worker.objects.create(name="web-1:42", doing=[{"what": "batch 6", "seconds": 1}])
+    jobs = {status.lower(): import_in(status, owner) for status in Status}
+    return owner, jobs | unusual(owner) | carried_through(owner)
 
 
 def unusual(owner):
@@ -80,13 +118,13 @@ def unusual(owner):
 
 def carried_through(owner):
     """What only real files have: samples of columns, and a preview."""
-    run_import(csv_file(map(person, range(1, 60))), owner=owner)
+    real = run_import(csv_file(map(person, range(1, 60))), owner=owner)
     rows = [person(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
     rows += [person(n) for n in range(50, 90)] + [person(100, phone="12")]
     preview = make_job(csv_file(rows), owner=owner, check_first=True, on_duplicate="update")
     headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
     asked = make_job(csv_file(map(person, range(5)), headers), owner=owner)
-    return {"ready-preview": check(preview), "mapping-asked": check(asked)}
+    return {"real": real, "ready-preview": check(preview), "mapping-asked": check(asked)}
 
 
 def import_in(status, owner, **fields):
@@ -114,10 +152,10 @@ def import_in(status, owner, **fields):
 def write_batches(job):
     if not job.created:
         return
-    at, number = job.started_at, 0
+    at = job.started_at
     for number, seconds in enumerate(SECONDS_EACH):
         began, at = at, at + timedelta(seconds=seconds)
-        ImportBatch.objects.create(
+        batch = ImportBatch.objects.create(
             job=job,
             number=number,
             first_row=number * 700 + 2,
@@ -125,7 +163,10 @@ def write_batches(job):
             rows=700,
             started_at=began,
             applied_at=at,
+            worker="web-1:42",
         )
+    began = {"worker": "web-1:17", "started_at": at}
+    ImportAttempt.objects.create(batch=batch, session="17 2026-01-01 12:00:00+00", **began)
 
 
 def refuse_rows(job, count=80):

@@ -1,15 +1,19 @@
 """Django's admin: what happened can be read by those who may, changed by nobody, and stays fast."""
 
+from contextlib import closing
 from datetime import timedelta
 from html import unescape
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.models import Customer
+from imports import lifecycle
+from imports.admin import moving, timeline
 from imports.models import ImportBatch, ImportJob, ImportRow, Worker
 from imports.pipeline import applying
 from imports.statuses import Status
@@ -58,8 +62,23 @@ def test_the_list_shows_how_each_import_stands(admin, alice):
 
     for words in ("customers.csv", "alice", "Complete", "2 created, 2 refused", "2.0 s"):
         assert words in shown
-    assert '<progress max="100" value="100">' in shown
+    assert '<progress max="100" value="100" aria-label="progress">' in shown
     assert '<td class="field-speed">2</td>' in shown
+
+
+def test_the_time_an_import_waited_to_be_started_is_none_of_its_work(admin):
+    job = check(make_job(MIXED, check_first=True))
+    long_ago = timezone.now() - timedelta(days=3)
+    settled = long_ago + timedelta(seconds=2)
+    ImportJob.objects.filter(pk=job.pk).update(started_at=long_ago, settled_at=settled)
+    lifecycle.start(job.pk)
+    done = apply_all(job.pk)
+    job.batches.update(started_at=done.finished_at - timedelta(seconds=2))
+
+    shown = text_of(admin.get(JOBS))
+
+    assert '<td class="field-duration">4.0 s</td>' in shown
+    assert '<td class="field-speed">1</td>' in shown
 
 
 @pytest.mark.parametrize(
@@ -67,39 +86,166 @@ def test_the_list_shows_how_each_import_stands(admin, alice):
     [
         ("q=ALICE", {"a.csv", "b.csv"}),
         ("q=c.csv", {"c.csv"}),
+        ("q=%(pk)s", {"c.csv"}),
+        ("q=00000000-0000-0000-0000-000000000000", set()),
+        ("q=%%00", {"a.csv", "b.csv", "c.csv"}),
         ("status__exact=CANCELLED", {"b.csv"}),
+        ("refused=some", {"a.csv"}),
+        ("refused=none", {"b.csv", "c.csv"}),
         ("importer=customers", {"a.csv", "b.csv", "c.csv"}),
         ("created_at__year=1999", set()),
     ],
 )
 def test_imports_are_found(admin, alice, bob, query, names):
     for name, owner in (("a.csv", alice), ("b.csv", alice), ("c.csv", bob)):
-        job = make_job(b"x", owner=owner)
+        job = run_import(MIXED, owner=owner) if name == "a.csv" else make_job(b"x", owner=owner)
         ImportJob.objects.filter(pk=job.pk).update(file_name=name)
         if name == "b.csv":
             ImportJob.objects.move(job.pk, Status.CANCELLED)
 
-    shown = text_of(admin.get(f"{JOBS}?{query}"))
+    shown = text_of(admin.get(f"{JOBS}?{query % {'pk': job.pk}}"))
 
     assert {name for name in ("a.csv", "b.csv", "c.csv") if f">{name}<" in shown} == names
 
 
-def test_an_imports_page_tells_why_rows_were_refused_and_when_batches_were_written(admin):
+def test_an_imports_page_tells_why_rows_were_refused_and_leads_to_them(admin):
     job = run_import(MIXED)
 
     shown = text_of(admin.get(page_of(job)))
 
     assert "This is not a phone number we can call." in shown
-    assert f'href="{page_of(job, "rows/")}?outcome=failed&after=2">3, 5</a>' in shown
-    assert "2\u20134" in shown
+    cause = f"{page_of(job, 'rows/')}?outcome=failed&column=phone&code=phone_too_short"
+    assert f'<a href="{cause}&after=2">3</a>, <a href="{cause}&after=4">5</a>' in shown
+    assert f'<a href="{cause}">2</a>' in shown
+    assert [row["number"] for row in admin.get(f"{cause}&after=4").context["rows"]] == [5]
     assert 'name="_save"' not in shown
 
 
 @real_commits
-def test_a_failed_import_says_why(admin):
-    job = check(make_job(b"%PDF-1.7"))
+def test_an_imports_page_leads_to_its_files_and_to_what_it_wrote(admin):
+    job = run_import(MIXED)
+    clean, waiting = run_import(csv_file([person(9)])), make_job(MIXED)
 
-    assert "Failed: This is a PDF" in text_of(admin.get(page_of(job)))
+    shown = text_of(admin.get(page_of(job)))
+
+    for path in ("file/", "rejected.xlsx", "rejected.csv", ""):
+        assert f'href="/imports/{job.pk}/{path}"' in shown
+        with closing(admin.get(f"/imports/{job.pk}/{path}")) as answer:
+            assert answer.status_code == 200
+    assert f'href="/customers/?import={job.pk}"' in shown
+    assert "rejected" not in text_of(admin.get(page_of(clean)))
+    assert "/customers/?import" not in text_of(admin.get(page_of(waiting)))
+
+
+@real_commits
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"%PDF-1.7", '<b>Failed</b> <span class="reason">This is a PDF.'),
+        (csv_file([person(1)], ["a", "b", "c", "d", "e"]), "recognised: Shipping mark, First"),
+    ],
+)
+def test_an_import_that_stopped_says_why(admin, content, words):
+    job = check(make_job(content))
+
+    assert words in text_of(admin.get(page_of(job)))
+    assert words in text_of(admin.get(JOBS))
+
+
+# --- Its timeline ------------------------------------------------------------
+
+
+def phases_of(client, job):
+    return [phase.what for phase in client.get(page_of(job)).context["phases"]]
+
+
+@real_commits
+def test_the_timeline_tells_each_phase(admin):
+    through = run_import(MIXED)
+    waiting = make_job(MIXED)
+    ready = check(make_job(csv_file([person(n) for n in range(5, 9)]), check_first=True))
+    mapping = check(make_job(csv_file([person(1)], ["a", "b", "c", "d", "e"])))
+    failed = check(make_job(b"%PDF-1.7"))
+    checked = ["Uploaded", "Waited for a worker", "Rows checked"]
+
+    assert phases_of(admin, through) == [*checked, "Rows written", "Complete"]
+    assert phases_of(admin, waiting) == ["Uploaded", "Waiting for a worker"]
+    assert phases_of(admin, ready) == [*checked, "Ready to start"]
+    assert phases_of(admin, mapping) == [*checked, "Columns needed"]
+    assert phases_of(admin, failed) == [*checked, "Failed"]
+    lifecycle.start(ready.pk)
+    assert phases_of(admin, ready) == [*checked, "Importing"]
+    apply_all(ready.pk)
+    waited = [*checked, "Waited to be started", "Rows written", "Complete"]
+    assert phases_of(admin, ready) == waited
+
+
+@real_commits
+def test_time_in_which_a_person_was_asked_is_not_said_to_be_checking(admin):
+    mapping = check(make_job(csv_file([person(1)], ["a", "b", "c", "d", "e"])))
+    ready = check(make_job(MIXED, check_first=True))
+
+    lifecycle.cancel(mapping.pk)
+    lifecycle.check_again(ready.pk, {"on_duplicate": "update"})
+    check(ready)
+
+    for job in (mapping, ready):
+        assert "Checked, and waited for someone" in phases_of(admin, job)
+        assert '<td class="field-speed">-</td>' in text_of(admin.get(f"{JOBS}?q={job.pk}"))
+
+
+def test_the_timeline_adds_up(admin):
+    job = check(make_job(MIXED))
+    applying.apply_batch(job.pk, 1, worker="host:7")
+
+    context = admin.get(page_of(job)).context
+
+    began, ended = job.batches.values_list("started_at", "applied_at").get()
+    written = context["phases"][3]
+    assert (written.began, written.ended, written.rows) == (began, ended, 2)
+    assert context["phases"][2].rows == 4
+    assert [(w["worker"], w["batches"], w["summed_rows"]) for w in context["workers"]] == [
+        ("host:7", 1, 2)
+    ]
+    assert context["batches"][0].took == ended - began
+
+
+def test_attempts_that_did_not_end_in_order_come_first_and_say_how(admin, settings):
+    settings.IMPORT_BATCHES_A_FILE = 4
+    job = check(make_job(csv_file([person(n) for n in range(200)])))
+    applying.apply_batch(job.pk, 1, worker="host:1")
+    third, fourth = job.batches.filter(number__in=(3, 4))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+        (alive,) = cursor.fetchone()
+    for batch, session in ((third, "7 2026-01-01"), (fourth, alive), (fourth, "")):
+        batch.attempts.create(session=session, worker="host:2", started_at=timezone.now())
+
+    page = admin.get(page_of(job))
+
+    assert [batch.number for batch in page.context["batches"]] == [3, 4, 1, 2]
+    assert "host:2: killed" in text_of(page)
+    assert "host:2: under way" in text_of(page)
+    assert "host:2: ended in an error" in text_of(page)
+    attempts = {b.number: timeline.attempts_at(b) for b in page.context["batches"]}
+    assert attempts == {1: 1, 2: 0, 3: 1, 4: 2}
+    assert "killed" in text_of(admin.get(f"{BATCHES}{third.pk}/change/"))
+    assert "2 batches" in text_of(admin.get(f"{BATCHES}?attempts=some"))
+    assert "2 batches" in text_of(admin.get(f"{BATCHES}?attempts=none"))
+
+
+def test_of_many_batches_a_few_are_listed_and_all_are_linked(admin, settings, monkeypatch):
+    monkeypatch.setattr(timeline, "MOST_BATCHES", 1)
+    settings.IMPORT_BATCHES_A_FILE = 2
+    job = apply_all(check(make_job(csv_file([person(n) for n in range(100)]))).pk)
+
+    page = admin.get(page_of(job))
+
+    assert [batch.number for batch in page.context["batches"]] == [1]
+    assert "2 of 2 batches are written." in text_of(page)
+    assert "2 batches" in text_of(admin.get(page.context["batches_address"]))
 
 
 def test_an_owner_who_was_deleted_is_no_obstacle(admin, alice):
@@ -204,17 +350,109 @@ def test_what_the_status_forbids_is_said_and_the_rest_done(admin):
 
     shown = act(admin, "cancel", done, waiting)
 
-    assert "An import that is COMPLETE cannot become CANCELLED." in shown
+    assert "Not cancelled, because its status is “Complete”: customers.csv." in shown
     assert (status_of(done), status_of(waiting)) == (Status.COMPLETE, Status.CANCELLED)
+
+
+@real_commits
+def test_of_many_each_is_named_under_what_became_of_it(admin):
+    def named(job, name):
+        ImportJob.objects.filter(pk=job.pk).update(file_name=name)
+        return job
+
+    waiting = [named(make_job(MIXED), f"w{n}.csv") for n in range(2)]
+    done = [named(run_import(MIXED), f"d{n}.csv") for n in range(2)]
+
+    shown = act(admin, "cancel", *waiting, *done)
+    again = act(admin, "cancel", *waiting)
+
+    assert "Cancelled: w1.csv, w0.csv." in shown
+    assert "Not cancelled, because its status is “Complete”: d1.csv, d0.csv." in shown
+    assert "Not cancelled, because its status is “Cancelled”: w1.csv, w0.csv." in again
+
+
+def test_what_is_not_ready_is_not_started(admin):
+    waiting, done = make_job(MIXED), run_import(MIXED)
+
+    shown = act(admin, "start", waiting, done)
+
+    assert "Not started, because its status is “Waiting for a worker”: customers.csv." in shown
+    assert "Not started, because its status is “Complete”: customers.csv." in shown
+    assert (status_of(waiting), status_of(done)) == (Status.QUEUED, Status.COMPLETE)
+
+
+def test_too_many_at_once_are_refused_before_anything_is_done(admin, monkeypatch):
+    monkeypatch.setattr(moving, "MOST_AT_ONCE", 1)
+    first, second = make_job(MIXED), make_job(MIXED)
+
+    shown = act(admin, "cancel", first, second)
+
+    assert "Nothing was done: choose at most 1 imports at a time." in shown
+    assert status_of(first) == status_of(second) == Status.QUEUED
+
+
+def test_who_did_it_is_in_the_history(admin, root):
+    job = make_job(MIXED)
+
+    act(admin, "cancel", job, run_import(MIXED))
+
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (root, str(job.pk))
+    assert "Cancelled: customers.csv." in text_of(admin.get(page_of(job, "history/")))
+
+
+@real_commits
+def test_an_imports_own_page_offers_what_its_status_allows(admin):
+    ready, waiting = check(make_job(MIXED, check_first=True)), make_job(MIXED)
+
+    def buttons(job):
+        shown = text_of(admin.get(page_of(job)))
+        return [move for move in ("start", "cancel") if f'="{page_of(job, move)}/"' in shown]
+
+    assert buttons(ready) == ["start", "cancel"]
+    assert buttons(waiting) == ["cancel"]
+    started = admin.post(page_of(ready, "start/"), follow=True)
+    assert "Started: customers.csv." in text_of(started)
+    assert status_of(ready) == Status.RUNNING
+    assert buttons(ready) == ["cancel"]
+    assert buttons(run_import(MIXED)) == []
+
+
+def test_a_page_that_is_out_of_date_says_how_the_import_stands(admin):
+    job = make_job(MIXED)
+    lifecycle.cancel(job.pk)
+
+    shown = text_of(admin.post(page_of(job, "cancel/"), follow=True))
+
+    assert "Not cancelled, because its status is “Cancelled”" in shown
+
+
+def test_nothing_is_moved_by_a_link_or_without_a_token(admin, root):
+    job = make_job(MIXED)
+
+    assert admin.get(page_of(job, "cancel/")).status_code == 405
+    wary = signed_in(root, enforce_csrf_checks=True)
+    assert wary.post(page_of(job, "cancel/")).status_code == 403
+    assert status_of(job) == Status.QUEUED
 
 
 def test_who_may_only_look_cannot_cancel(alice, eve):
     job, client = make_job(MIXED, owner=alice), signed_in(eve)
 
     act(client, "cancel", job)
+    client.post(page_of(job, "cancel/"))
 
     assert status_of(job) == Status.QUEUED
     assert 'value="cancel"' not in text_of(client.get(JOBS))
+    assert "formaction" not in text_of(client.get(page_of(job)))
+
+
+def test_who_may_not_see_an_import_cannot_cancel_it(alice):
+    job = make_job(MIXED, owner=alice)
+    fay = user("fay", "add_importjob", "view_importjob", is_staff=True)
+
+    assert signed_in(fay).post(page_of(job, "cancel/")).status_code == 404
+    assert status_of(job) == Status.QUEUED
 
 
 def test_who_sees_all_and_imports_cancels_only_ones_own(alice):
@@ -223,7 +461,7 @@ def test_who_sees_all_and_imports_cancels_only_ones_own(alice):
 
     shown = act(signed_in(gus), "cancel", hers, own)
 
-    assert "You may look at this import, but not start or stop it." in shown
+    assert "You may look at these imports, but not start or stop them: customers.csv." in shown
     assert (status_of(hers), status_of(own)) == (Status.QUEUED, Status.CANCELLED)
 
 
@@ -277,7 +515,47 @@ def test_a_hostile_cell_is_shown_as_text(admin):
     assert "&lt;script&gt;alert(1)" in shown
 
 
-@pytest.mark.parametrize("query", ["outcome=lost", "after=-1", "after=x", "after=99999999999"])
+def test_rows_stand_under_the_names_of_their_columns(admin):
+    headers = ["Phone", "Last name", "First name", "Mark", "Note"]
+    rows = [["+233240000001", "Mensah", "Ama", "M 1", "x"], ["12", "Mensah", "Efua", "M 2", "y"]]
+    job = run_import(csv_file(rows, headers))
+
+    context = admin.get(page_of(job, "rows/")).context
+
+    assert context["headers"] == ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
+    created, refused = (row["values"] for row in context["rows"])
+    assert created == ["M 1", "Ama", "Mensah", None, "+233240000001"]
+    assert refused == ["M 2", "Efua", "Mensah", None, "12"]
+
+
+def test_a_row_leads_to_its_customer_for_who_may_see_customers(admin, eve):
+    job = run_import(MIXED)
+    address = f"{CUSTOMERS}{Customer.objects.earliest('pk').pk}/change/"
+
+    assert f'<a href="{address}">' in text_of(admin.get(page_of(job, "rows/")))
+    assert CUSTOMERS not in text_of(signed_in(eve).get(page_of(job, "rows/")))
+
+
+def test_the_rows_of_one_cause_go_on_to_its_next_page(admin, monkeypatch):
+    monkeypatch.setattr("imports.admin.rows.ROWS_A_PAGE", 1)
+    job = run_import(csv_file([person(1, phone="1"), person(2, last=""), person(3, phone="3")]))
+    cause = "outcome=failed&column=phone&code=phone_too_short"
+
+    first = admin.get(page_of(job, f"rows/?{cause}"))
+
+    assert f'href="?{cause}&after=2"' in text_of(first)
+    second = admin.get(page_of(job, f"rows/?{cause}&after=2"))
+    assert [row["number"] for row in second.context["rows"]] == [4]
+    assert second.context["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("outcome=lost", "after=-1", "after=x", "after=99999999999", "column=phone"),
+        *("code=%00", "column=%00phone"),
+    ],
+)
 def test_a_senseless_question_about_rows_shows_the_first(admin, query):
     job = run_import(MIXED)
 
@@ -321,6 +599,39 @@ def test_a_worker_is_alive_for_as_long_as_it_says_so(admin, settings):
 
 
 # --- Customers ---------------------------------------------------------------
+
+
+def test_a_customer_names_the_import_and_row_it_came_from(admin, alice):
+    job = run_import(csv_file([person(7), person(8)]), owner=alice)
+    customer = Customer.objects.get(shipping_mark="MARK 8")
+    origin = f'<a href="{page_of(job, "rows/")}?after=2">customers.csv, row 3</a>'
+
+    assert origin in text_of(admin.get(CUSTOMERS))
+    assert origin in text_of(admin.get(f"{CUSTOMERS}{customer.pk}/change/"))
+    assert admin.get(f"{page_of(job, 'rows/')}?after=2").context["rows"][0]["number"] == 3
+
+
+def test_an_origin_is_shown_to_who_may_see_the_import(alice, bob):
+    own, hers = ["view_customer", "add_importjob"], ["view_customer", "view_all"]
+    job = run_import(csv_file([person(7)]), owner=alice)
+    alice.user_permissions.add(*user("x", *own).user_permissions.all())
+    for person_, words in (
+        (alice, f'href="/imports/{job.pk}/">customers.csv, row 2'),
+        (user("ian", *hers), 'rows/?after=1">customers.csv, row 2'),
+    ):
+        person_.is_staff = True
+        person_.save()
+        assert words in text_of(signed_in(person_).get(CUSTOMERS))
+    stranger = signed_in(user("jan", *own, is_staff=True))
+    assert "customers.csv" not in text_of(stranger.get(CUSTOMERS))
+    assert "MARK 7" in text_of(stranger.get(CUSTOMERS))
+
+
+def test_a_customer_typed_by_hand_came_from_no_import(admin):
+    Customer.objects.create(shipping_mark="M", last_name="L", first_name="F", phone="+2332")
+
+    assert '<td class="field-came_from">-</td>' in text_of(admin.get(CUSTOMERS))
+    assert text_of(admin.get(f"{CUSTOMERS}add/"))
 
 
 @pytest.mark.parametrize("sought", ["MARK 7", "+233240000007", "Mensah7", "ama7@example"])
@@ -387,6 +698,8 @@ def test_a_larger_import_asks_no_more_of_the_database(admin, rest, settings):
             for n in range(size)
         ]
         job = apply_all(check(make_job(csv_file(rows))).pk)
+        for batch in job.batches.all():
+            batch.attempts.create(session="", worker=f"w{batch}", started_at=timezone.now())
         admin.get(page_of(job, rest))
         return queries_for(admin, page_of(job, rest))
 

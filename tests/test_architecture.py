@@ -68,7 +68,10 @@ LAYERS = """
     imports.pages.mapping  imports.pages.options
     imports.pages.views  imports.pages.downloads
     imports.pages.urls
-    imports.checks  imports.admin
+    imports.checks
+    imports.admin.reviewing  imports.admin.timeline  imports.admin.rows  imports.admin.moving
+    imports.admin.jobs  imports.admin.batches  imports.admin.workers
+    imports.templatetags.review
     imports.apps
     customers.models
     customers.cells  customers.samples

@@ -44,7 +44,7 @@ def facts_of(job: ImportJob) -> Context:
         "is_final": job.is_final,
         "shows_work": job.status in MOVING or job.checked > 0,
         "importer": described(importer),
-        "error": error_of(job, importer) if job.error_code else "",
+        "error": error_of(job),
         "elapsed": elapsed,
         "took": duration(elapsed),
         "written": job.created + job.updated,
@@ -80,11 +80,9 @@ def duration(seconds: int | None) -> str:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def error_of(job: ImportJob, importer: type[Importer]) -> str:
-    params = dict(job.error_params or {})
-    if "columns" in params:
-        params["columns"] = [name_of(importer, field) for field in params["columns"]]
-    return messages.of_job(job.error_code, params)
+def error_of(job: ImportJob) -> str:
+    code = job.error_code
+    return messages.of_failure(job.importer, code, job.error_params) if code else ""
 
 
 def offered(job: ImportJob, user: AbstractUser) -> Context:

@@ -1,0 +1,234 @@
+"""Imports in the admin: the list of them, and of each what happened, why and when."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from imports import access, messages
+from imports.admin import moving, rows, timeline
+from imports.admin.reviewing import NOTHING, ReadOnly, grouped, lasted, rate
+from imports.importer import is_registered, shown_importer
+from imports.models import ImportBatch, ImportJob
+from imports.statuses import Outcome
+
+
+class RefusedFilter(admin.SimpleListFilter):
+    """Imports that somebody must look at."""
+
+    title = _("rows refused")
+    parameter_name = "refused"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("some", _("Some")), ("none", _("None"))]
+
+    def queryset(self, request: HttpRequest, jobs: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
+        if self.value() == "some":
+            return jobs.filter(failed__gt=0)
+        return jobs.filter(failed=0) if self.value() == "none" else jobs
+
+
+@admin.register(ImportJob)
+class ImportJobAdmin(ReadOnly):
+    list_display = (
+        *("file_name", "state", "progress", "counts", "owner", "duration", "speed", "created_at"),
+    )
+    list_filter = ("status", RefusedFilter, "importer", "on_duplicate", "check_first")
+    list_select_related = ("owner",)
+    list_per_page = 50
+    date_hierarchy = "created_at"
+    search_fields = ("file_name", "owner__username")
+    search_help_text = _("Part of a file's name or of its owner's, or an import's whole id.")
+    actions = ("start", "cancel")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    *("state", "owner", "file_shown", "progress", "counts", "duration", "speed"),
+                    *("importer", "on_duplicate"),
+                )
+            },
+        ),
+        (
+            _("Details"),
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    *("id", "file_digest", "empty_cells", "check_first", "read_options"),
+                    *("opened", "headers", "column_mapping", "error_code", "error_params"),
+                    *("total", "checked", "processed", "version", "run", "attempts"),
+                ),
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
+        begun = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
+        began = Subquery(begun.order_by("number").values("started_at")[:1])
+        visible = access.visible_imports(request.user).annotate(writing_began=began)
+        return visible.order_by("-created_at", "-pk")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ImportJob], search_term: str
+    ) -> tuple[QuerySet[ImportJob], bool]:
+        try:
+            return queryset.filter(pk=UUID(search_term.strip())), False
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+
+    # --- Columns -------------------------------------------------------------
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, job: ImportJob) -> str:
+        if not job.error_code:
+            return job.get_status_display()
+        reason = messages.of_failure(job.importer, job.error_code, job.error_params)
+        label = job.get_status_display()
+        return format_html('<b>{}</b> <span class="reason">{}</span>', label, reason)
+
+    @admin.display(description=_("progress"), ordering="progress_percent")
+    def progress(self, job: ImportJob) -> str:
+        bar = '<progress max="100" value="{0}" aria-label="{1}"></progress> <span>{0} %</span>'
+        return format_html(bar, job.progress_percent, _("progress"))
+
+    @admin.display(description=_("rows"), ordering="total")
+    def counts(self, job: ImportJob) -> str:
+        shown = [
+            f"{grouped(count)} {outcome.label.lower()}"
+            for outcome in Outcome
+            if (count := getattr(job, outcome.value))
+        ]
+        if job.total is not None and (left := job.total - job.processed):
+            words = _("%(count)s not written") if job.is_final else _("%(count)s to come")
+            shown.append(words % {"count": grouped(left)})
+        return ", ".join(shown) or NOTHING
+
+    @admin.display(description=_("duration"))
+    def duration(self, job: ImportJob) -> str:
+        return lasted(timeline.worked(job))
+
+    @admin.display(description=_("rows/s"))
+    def speed(self, job: ImportJob) -> str:
+        # Checked anew, it waited for a person in between.
+        return NOTHING if job.run > 1 else rate(job.processed, timeline.worked(job))
+
+    @admin.display(description=_("file"))
+    def file_shown(self, job: ImportJob) -> str:
+        opened = job.opened or {}
+        how = [opened.get(name) for name in ("format", "sheet", "encoding")]
+        told = [filesizeformat(job.file_size), *(str(one) for one in how if one)]
+        return f"{job.file_name} ({', '.join(told)})"
+
+    @admin.display(description=_("columns"))
+    def headers(self, job: ImportJob) -> str:
+        """Which column of the file is which. Without samples of its values."""
+        layout, importer = job.layout or {}, shown_importer(job.importer)
+        headers = dict(enumerate(layout.get("headers", [])))
+        return ", ".join(
+            f"{rows.name_of(importer, field)} ← {headers.get(index) or index + 1}"
+            for field, index in layout.get("positions", {}).items()
+        )
+
+    # --- Pages ---------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        view, name = self.admin_site.admin_view, "imports_importjob"
+        moves = [
+            path(
+                f"<uuid:pk>/{move}/",
+                view(require_POST(partial(self.move_view, move=move))),
+                name=f"{name}_{move}",
+            )
+            for move in moving.MOVES
+        ]
+        own = path("<uuid:pk>/rows/", view(self.rows_view), name=f"{name}_rows")
+        return [own, *moves, *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        job = self.get_object(request, object_id)
+        shown = {} if job is None else self.what_happened(request, job)
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+
+    def what_happened(self, request: HttpRequest, job: ImportJob) -> dict[str, Any]:
+        batches = reverse("admin:imports_importbatch_changelist")
+        return {
+            "job": job,
+            "offered": moving.offered(job, request.user),
+            "rows_address": rows.address(job),
+            "batches_address": f"{batches}?job__id__exact={job.pk}",
+            "records_address": records_address(job),
+            **timeline.timeline_of(job),
+            **rows.problems_shown(job),
+        }
+
+    def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        job = self.visible_or_404(request, pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Rows"),
+            "subtitle": job.file_name,
+            "opts": self.opts,
+            "media": self.media,
+            "job": job,
+            **rows.rows_shown(job, request.GET, self.link_to_records(request, job)),
+        }
+        return TemplateResponse(request, "admin/imports/importjob/rows.html", context)
+
+    def move_view(self, request: HttpRequest, pk: UUID, move: str) -> HttpResponse:
+        job = self.visible_or_404(request, pk)
+        moving.move_each(self, request, ImportJob.objects.filter(pk=job.pk), move)
+        return redirect("admin:imports_importjob_change", job.pk)
+
+    def visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
+        job = self.get_object(request, str(pk))
+        if job is None or not self.has_view_permission(request, job):
+            raise Http404
+        return job
+
+    def link_to_records(self, request: HttpRequest, job: ImportJob) -> rows.LinkTo:
+        """The way to a record's own page here, for who may see records."""
+        model = shown_importer(job.importer).model if is_registered(job.importer) else None
+        if model is None or not self.admin_site.is_registered(model):
+            return lambda key: ""
+        if not self.admin_site.get_model_admin(model).has_view_permission(request):
+            return lambda key: ""
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+        return lambda key: reverse(name, args=[key])
+
+    # --- Actions -------------------------------------------------------------
+
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        return access.controllable_imports(request.user).exists()
+
+    @admin.action(description=_("Start selected imports"), permissions=["control"])
+    def start(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
+        moving.move_each(self, request, chosen, "start")
+
+    @admin.action(description=_("Cancel selected imports"), permissions=["control"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
+        moving.move_each(self, request, chosen, "cancel")
+
+
+def records_address(job: ImportJob) -> str:
+    """The page that lists what the import has written, if there is one."""
+    page = shown_importer(job.importer).page
+    return f"{reverse(page)}?import={job.pk}" if page and job.created + job.updated else ""

@@ -1,0 +1,74 @@
+"""The admin in a real browser: what is ours there can be read by everyone, on any screen."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from playwright.sync_api import expect
+
+from imports.statuses import Status
+from tests.making import check, csv_file, make_job, person
+from tests.showcase import pages_of_the_admin
+from tests.streams import log_in
+from tests.tabs import PATIENCE_MS, address, chromium  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OURS = [[".import-tools"], [".import-part"], [".field-state"], [".field-progress"]]
+
+
+@pytest.fixture
+def open_admin(chromium, address):  # noqa: F811
+    """A tab of someone's, and what its pages were not allowed to load or do."""
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_admin(owner, **options):
+        context = chromium.new_context(base_url=address, reduced_motion="reduce", **options)
+        contexts.append(context)
+        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
+        context.add_cookies([session | {"url": address}])
+        tab, complaints = context.new_page(), []
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.route("**/favicon.ico", lambda route: route.fulfill())  # Django's admin names none.
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        return tab, complaints
+
+    yield open_admin
+    for context in contexts:
+        context.close()
+
+
+# Comes first: the site keeps the ids of content types, which are others after each test.
+def test_an_import_is_started_and_cancelled_from_its_page(open_admin, root):
+    job = check(make_job(csv_file([person(1)]), check_first=True))
+    tab, complaints = open_admin(root)
+    tab.goto(f"/admin/imports/importjob/{job.pk}/change/")
+
+    tab.get_by_role("button", name="Start the import").click()
+    expect(tab.locator(".messagelist")).to_have_text("Started: customers.csv.")
+    expect(tab.get_by_role("button", name="Start the import")).to_have_count(0)
+    tab.get_by_text("Cancel…").click()
+    tab.get_by_role("button", name="Cancel this import").click()
+    expect(tab.locator(".messagelist")).to_have_text("Cancelled: customers.csv.")
+
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+    assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_ours_is_accessible_and_fits_a_phone(open_admin, scheme):
+    owner, pages = pages_of_the_admin()
+    tab, complaints = open_admin(owner, color_scheme=scheme, viewport={"width": 360, "height": 800})
+    found = {}
+    for name, path in pages.items():
+        tab.goto(path)
+        width = tab.evaluate("document.scrollingElement.scrollWidth")
+        assert width <= 360, f"{name} is {width} wide"
+        assert complaints == [], name
+        if tab.locator(", ".join(one for [one] in OURS)).count():
+            result = Axe().run(tab, context={"include": OURS})
+            if result.violations_count:
+                found[name] = result.generate_report()
+            complaints.clear()  # The policy forbids axe some styles of its own.
+    assert found == {}
