@@ -163,7 +163,7 @@ def phases_of(client, job):
 def test_the_timeline_tells_each_phase(admin):
     through = run_import(MIXED)
     waiting = make_job(MIXED)
-    ready = check(make_job(csv_file([person(n) for n in range(5, 9)]), check_first=True))
+    ready = check(make_job(csv_file([person(n) for n in range(5, 99)]), check_first=True))
     mapping = check(make_job(csv_file([person(1)], ["a", "b", "c", "d", "e"])))
     failed = check(make_job(b"%PDF-1.7"))
     checked = ["Uploaded", "Waited for a worker", "Rows checked"]
@@ -174,7 +174,8 @@ def test_the_timeline_tells_each_phase(admin):
     assert phases_of(admin, mapping) == [*checked, "Columns needed"]
     assert phases_of(admin, failed) == [*checked, "Failed"]
     lifecycle.start(ready.pk)
-    assert phases_of(admin, ready) == [*checked, "Importing"]
+    applying.apply_batch(ready.pk, 1)
+    assert phases_of(admin, ready) == [*checked, "Waited to be started", "Importing"]
     apply_all(ready.pk)
     waited = [*checked, "Waited to be started", "Rows written", "Complete"]
     assert phases_of(admin, ready) == waited
@@ -203,6 +204,7 @@ def test_the_timeline_adds_up(admin):
     began, ended = job.batches.values_list("started_at", "applied_at").get()
     written = context["phases"][3]
     assert (written.began, written.ended, written.rows) == (began, ended, 2)
+    assert (context["written"]["batches"], context["written"]["applied"]) == (1, 1)
     assert context["phases"][2].rows == 4
     assert [(w["worker"], w["batches"], w["summed_rows"]) for w in context["workers"]] == [
         ("host:7", 1, 2)

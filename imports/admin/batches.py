@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from imports import access
@@ -57,7 +58,7 @@ class ImportBatchAdmin(ReadOnly):
     @admin.display(description=_("import"), ordering="job__file_name")
     def file(self, batch: ImportBatch) -> SafeString:
         address = reverse("admin:imports_importjob_change", args=[batch.job_id])
-        return format_html('<a href="{}">{}</a>', address, batch.job.file_name)
+        return format_html('<a href="{}">{}</a>', address, Truncator(batch.job.file_name).chars(60))
 
     @admin.display(description=_("duration"), ordering="took")
     def took(self, batch: ImportBatch) -> str:

@@ -22,7 +22,7 @@ from imports.admin import moving, rows, timeline
 from imports.admin.reviewing import NOTHING, ReadOnly, grouped, lasted, rate
 from imports.importer import is_registered, shown_importer
 from imports.models import ImportBatch, ImportJob
-from imports.statuses import Outcome
+from imports.statuses import Outcome, Status
 
 
 class RefusedFilter(admin.SimpleListFilter):
@@ -122,8 +122,10 @@ class ImportJobAdmin(ReadOnly):
 
     @admin.display(description=_("rows/s"))
     def speed(self, job: ImportJob) -> str:
-        # Checked anew, it waited for a person in between.
-        return NOTHING if job.run > 1 else rate(job.processed, timeline.worked(job))
+        if job.run > 1:
+            return NOTHING  # Checked anew, it waited for a person in between.
+        is_written = job.writing_began or job.status == Status.COMPLETE
+        return rate(job.processed if is_written else job.checked, timeline.worked(job))
 
     @admin.display(description=_("file"))
     def file_shown(self, job: ImportJob) -> str:

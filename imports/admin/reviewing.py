@@ -57,7 +57,8 @@ def lasted(time: timedelta | None) -> str:
 def rate(rows: int | None, time: timedelta | None) -> str:
     if not rows or not time or time.total_seconds() <= 0:
         return NOTHING
-    return intcomma(round(rows / time.total_seconds()))
+    each_second = rows / time.total_seconds()
+    return intcomma(round(each_second)) if each_second >= 10 else floatformat(each_second, -1)
 
 
 def at(moment: datetime | None) -> str:

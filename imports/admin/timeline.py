@@ -73,7 +73,7 @@ def timeline_of(job: ImportJob) -> Context:
     )
     batches = batches_of(job) if written["batches"] else []
     return {
-        "phases": [*_past(job, written), _present(job)],
+        "phases": [*_past(job, written), _present(job, written)],
         "written": written,
         "workers": list(workers_of(job)) if written["applied"] else [],
         "batches": batches,
@@ -91,7 +91,7 @@ def _past(job: ImportJob, written: Context) -> Iterator[Phase]:
         yield _checked(job)
     if job.check_first and job.settled_at and (begun := written["began"] or job.finished_at):
         yield Phase(_("Waited to be started"), job.settled_at, begun)
-    if written["began"]:
+    if written["began"] and job.status != Status.RUNNING:
         yield Phase(_("Rows written"), written["began"], written["ended"], written["rows"])
 
 
@@ -104,11 +104,12 @@ def _checked(job: ImportJob) -> Phase:
     return Phase(what, job.started_at, ended, None if waited else job.checked)
 
 
-def _present(job: ImportJob) -> Phase:
+def _present(job: ImportJob, written: Context) -> Phase:
     label = job.get_status_display()
     if job.is_final:
         return Phase(label, job.finished_at)
-    return Phase(label, job.phase_started_at, is_now=True)
+    rows = {Status.CHECKING: job.checked, Status.RUNNING: written["rows"]}.get(job.status)
+    return Phase(label, job.phase_started_at, rows=rows, is_now=True)
 
 
 def worked(job: ImportJob) -> timedelta | None:
