@@ -101,6 +101,16 @@ def test_the_child_is_confined():
         assert not [name for name in loaded if "psycopg" in name or "django" in name]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Looks into /proc.")
+def test_what_reads_a_whole_workbook_makes_do_with_a_part_of_the_memory():
+    content = workbook(*[row(n, text(f"A{n}", "x" * 400)) for n in range(1, 20_000)])
+
+    for limits, part in ((LIMITS, 0.45), (STREAMED, 1)):
+        with open_rows(io.BytesIO(content), limits=limits) as reader:
+            granted = psutil.Process(reader.child.pid).rlimit(psutil.RLIMIT_AS)
+            assert granted == (int(512 * MB * part), 512 * MB)
+
+
 # --- Death -------------------------------------------------------------------
 
 

@@ -173,11 +173,14 @@ def test_archives_that_are_mostly_promise_are_refused():
     assert "bytes" in refusal(table(["a"]), replace(LIMITS, inflated_bytes=999))[1]
 
 
-def test_a_cell_in_the_far_corner_ends_in_a_code():
+@BOTH
+def test_a_cell_in_the_far_corner_ends_in_a_code(limits):
     content = workbook(row(1, text("A1", "a")), row(1_048_576, text("XFD1048576", "z")))
 
-    assert refusal(content) == ("too_much_memory", {})
-    assert [number for number, _ in rows_of(content, STREAMED)] == [1, 1_048_576]
+    assert refusal(content, replace(limits, columns=200)) == (
+        "too_many_columns",
+        {"row": 1_048_576, "limit": 200},
+    )
 
 
 def test_a_row_out_of_order_is_never_dropped():
@@ -305,3 +308,26 @@ def test_shared_strings_are_bounded():
 
     assert rows_of(with_strings(1_000), small)
     assert refusal(with_strings(3_200), small) == ("too_much_memory", {})
+
+
+def of_one_string(count: int, length: int = 32_000) -> bytes:
+    """A workbook whose every row shows the same string."""
+    rows = [row(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(1, count + 1)]
+    return workbook(*rows, strings=f"<si><t>{os.urandom(length // 2).hex()}</t></si>")
+
+
+def test_what_is_too_much_to_hold_is_streamed():
+    small = replace(LIMITS, memory_bytes=80 * MB)  # Of which calamine may take 36.
+
+    rows = rows_of(of_one_string(1_000), small, after=2)
+
+    assert [number for number, _ in rows] == list(range(3, 1_001))
+    assert {len(cells[0]) for _, cells in rows} == {32_000}
+
+
+@BOTH
+def test_what_all_cells_hold_is_bounded_however_often_one_string_is_shown(limits):
+    code, why = refusal(of_one_string(3_000), limits)
+
+    assert (code, why["limit"]) == ("too_large_inflated", 32 * MB)
+    assert why["bytes"] < 33 * MB
