@@ -221,6 +221,17 @@ def test_without_a_header_row_columns_are_told_by_number(alice):
     assert not RememberedMapping.objects.exists()  # There is nothing to know such a file by.
 
 
+def test_rows_that_name_their_columns_themselves_go_on_doing_so():
+    rows = [dict(zip(ODD, values, strict=True)) for values in PEOPLE]
+    job = check(make_job("\n".join(map(json.dumps, rows)).encode()))
+    assert (job.status, job.opened["format"]) == (Status.MAPPING, "jsonl")
+
+    lifecycle.check_again(job.pk, {"has_header_row": False, "column_mapping": ANSWER})
+
+    assert check(job).status == Status.RUNNING
+    assert job.layout["headers"] == ODD
+
+
 # --- When, and who -----------------------------------------------------------
 
 
@@ -304,6 +315,22 @@ def test_a_change_that_makes_no_sense_is_400(alice, body, code):
 
     assert (response.status_code, response.json()["code"]) == (400, code)
     assert ImportJob.objects.get(pk=job.pk).version == job.version
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"colour": 1}, ("colour", "unknown_field")),
+        ({"file_name": "a.csv", "sheet": "A"}, ("file_name", "unknown_field")),
+        ({}, ("non_field_errors", "nothing_to_change")),
+        ({"sheet": "A", "column_mapping": ANSWER}, ("column_mapping", "read_first")),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_told_why(alice, changes, problem):
+    (error,) = ask(signed_in(alice), odd_job(owner=alice), **changes).json()["errors"]
+
+    assert (error["field"], error["code"]) == problem
+    assert error["message"].endswith(".")
 
 
 def test_a_change_larger_than_any_is_refused_unread(alice):
