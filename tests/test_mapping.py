@@ -379,6 +379,28 @@ def test_a_file_that_was_read_wrongly_is_read_anew(alice):
     assert (check(job).status, job.opened["delimiter"]) == (Status.RUNNING, ";")
 
 
+def test_a_wrong_word_on_how_to_read_a_file_can_be_taken_back(alice):
+    job = check(make_job(csv_file(PEOPLE), owner=alice, read_options={"encoding": "utf-16"}))
+    assert (job.status, job.error_code) == (Status.FAILED, "wrong_encoding")
+    client = signed_in(alice)
+
+    refused = ask(client, job, column_mapping={"phone": 4})
+    answer = ask(client, job, encoding="")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_allowed")
+    assert "say first how it is to be read" in refused.json()["message"]
+    assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
+    assert apply_all(check(job).pk).status == Status.COMPLETE
+
+
+def test_a_file_that_failed_of_something_else_stays_so(alice):
+    job = check(make_job(b"%PDF-1.7", owner=alice, read_options={"encoding": "utf-8"}))
+
+    response = ask(signed_in(alice), job, encoding="")
+
+    assert (job.error_code, response.status_code) == ("pdf_file", 409)
+
+
 # --- Remembered --------------------------------------------------------------
 
 

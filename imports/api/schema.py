@@ -141,7 +141,8 @@ IMPORTS = extend_schema_view(
     partial_update=extend_schema(
         operation_id="imports_change",
         summary="Say how its file is to be read, and check it again",
-        description="While it is MAPPING or READY. `column_mapping` names for each field a "
+        description="While it is MAPPING or READY, or FAILED of how it was to be read (as "
+        "`wrong_encoding`, `no_such_sheet` and `no_rows`). `column_mapping` names for each field a "
         "header of `columns`, or an index, or null to leave it out; what is not said stays as "
         "it is. Say how to read the file first, and which column is which once it is read.",
         tags=TAG,
