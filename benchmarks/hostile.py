@@ -162,11 +162,8 @@ def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
         "shared strings within the ratio": lambda: workbook(
             header, strings="".join(f"<si><t>{noise(300)}</t></si>" for _ in range(700_000))
         ),
-        "one long string in every cell": lambda: workbook(
-            header,
-            *(row(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(2, 300_000)),
-            strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>",
-        ),
+        "one long string in every cell": lambda: of_one_string(header),
+        "the same, under known columns": lambda: of_one_string(known_columns()),
         "entities": lambda: zipped(
             workbook_parts(f'<!DOCTYPE x [<!ENTITY a "lol">{laughs}<!ENTITY e "&i;">]>{reference}')
         ),
@@ -176,6 +173,21 @@ def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
         "text of line ends": lambda: b"\n" * (90 * MEGABYTES),
         "text of quotes": lambda: b'"' * (90 * MEGABYTES),
     }
+
+
+def of_one_string(header: str) -> bytes:
+    from tests.spreadsheets import row, workbook
+
+    rows = (row(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(2, 300_000))
+    return workbook(header, *rows, strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>")
+
+
+def known_columns() -> str:
+    """A header that asks nobody, so that the rows are read and staged to their end."""
+    from tests.spreadsheets import row, text
+
+    names = ("Shipping mark", "First name", "Last name", "Phone")
+    return row(1, *(text(f"{place}1", name) for place, name in zip("ABCD", names, strict=True)))
 
 
 def commented(comment: str) -> bytes:

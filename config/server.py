@@ -8,15 +8,17 @@ minutes where a form is made of line ends. And Daphne would put a whole body int
 from __future__ import annotations
 
 import asyncio
-import json
 from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
 import daphne.server  # First: it chooses Twisted's event loop.
+from corsheaders.middleware import CorsMiddleware
 from daphne import http_protocol
 from daphne.cli import CommandLineInterface
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import JsonResponse
 from twisted.internet.defer import Deferred
 
 # What a multipart frame and the fields beside a file may add to it.
@@ -53,10 +55,17 @@ class Request(http_protocol.WebRequest):
         if not self.path.startswith(b"/api/"):
             return self.basic_error(413, b"Content Too Large", problem)
         body = {"code": "too_large", "message": problem, "errors": []}
-        headers = [(b"Content-Type", b"application/json")]
+        answer = CorsMiddleware(lambda _: JsonResponse(body))(self.as_django_has_it())
+        headers = [(name.encode(), value.encode()) for name, value in answer.items()]
         self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
-        self.handle_reply({"type": "http.response.body", "body": json.dumps(body).encode()})
+        self.handle_reply({"type": "http.response.body", "body": answer.content})
         return None
+
+    def as_django_has_it(self) -> ASGIRequest:
+        """As much as tells whether a page of another site may read the answer."""
+        origin = self.requestHeaders.getRawHeaders(b"origin", [])
+        headers = [(b"origin", one) for one in origin]
+        return ASGIRequest({"method": "POST", "path": "/api/", "headers": headers}, BytesIO())
 
 
 class Inbox(asyncio.Queue):

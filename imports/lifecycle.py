@@ -30,6 +30,10 @@ from imports.statuses import EmptyCells, OnDuplicate, Status
 LONGEST_NAME = 255
 KEY_HOURS = 24  # As long as a client may take to ask again.
 CHANGEABLE = {Status.MAPPING, Status.READY}
+# Why a file could not be read that may well be readable otherwise.
+READABLE_OTHERWISE = frozenset({
+    *("wrong_encoding", "wrong_delimiter", "unknown_encoding", "no_such_sheet", "no_rows")
+})  # fmt: skip
 
 
 class KeyReused(Exception):
@@ -115,19 +119,28 @@ def start(pk: UUID) -> ImportJob:
     return job
 
 
+def may_change(job: ImportJob) -> bool:
+    """Whether it waits for someone's word, or failed of what someone can say otherwise."""
+    if job.status == Status.FAILED:
+        return job.error_code in READABLE_OTHERWISE
+    return job.status in CHANGEABLE
+
+
 def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
     """Check an import anew with other options; `column_mapping` is told as `mapping` has it.
 
-    Raises NotAllowed unless it is MAPPING or READY, and WrongMapping; then nothing changes.
+    Raises NotAllowed unless it may be changed, and WrongMapping; then nothing changes.
     """
     options = dict(changed)
     with transaction.atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
-        if job.status not in CHANGEABLE:
+        if not may_change(job):
             raise NotAllowed(f"An import that is {job.status} can no longer be changed.")
         if "read_options" in options:
             options |= _read_anew(job, options["read_options"])
         elif "column_mapping" in options:
+            if job.layout is None:
+                raise NotAllowed("This file has not been read: say first how it is to be read.")
             told, importer = options["column_mapping"], shown_importer(job.importer)
             options["column_mapping"] = mapping.resolve(told, Layout(**job.layout), importer)
         mine = ImportJob.objects.filter(pk=pk)

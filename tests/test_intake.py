@@ -74,6 +74,19 @@ def test_a_late_reader_of_an_earlier_round_adds_nothing():
     assert not late.rows.exists()
 
 
+def test_a_late_reader_of_an_earlier_round_ends_nothing():
+    late = stage(reading(make_job(PEOPLE)), 2, 3)
+    ImportJob.objects.move(late.pk, Status.MAPPING)
+    ImportJob.objects.move(late.pk, Status.QUEUED)
+    job = stage(reading(late), 2, 3)
+
+    assert intake.fail(late, "damaged_file", {}) is None
+    with pytest.raises(Stopped):
+        settling.settle(late)
+
+    assert settling.settle(job).status == Status.RUNNING
+
+
 def test_a_new_round_begins_from_nothing():
     job = check(make_job(csv_file([person(1), person(2, phone="no phone")]), check_first=True))
     ImportJob.objects.move(job.pk, Status.QUEUED)

@@ -221,6 +221,17 @@ def test_without_a_header_row_columns_are_told_by_number(alice):
     assert not RememberedMapping.objects.exists()  # There is nothing to know such a file by.
 
 
+def test_rows_that_name_their_columns_themselves_go_on_doing_so():
+    rows = [dict(zip(ODD, values, strict=True)) for values in PEOPLE]
+    job = check(make_job("\n".join(map(json.dumps, rows)).encode()))
+    assert (job.status, job.opened["format"]) == (Status.MAPPING, "jsonl")
+
+    lifecycle.check_again(job.pk, {"has_header_row": False, "column_mapping": ANSWER})
+
+    assert check(job).status == Status.RUNNING
+    assert job.layout["headers"] == ODD
+
+
 # --- When, and who -----------------------------------------------------------
 
 
@@ -306,6 +317,22 @@ def test_a_change_that_makes_no_sense_is_400(alice, body, code):
     assert ImportJob.objects.get(pk=job.pk).version == job.version
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"colour": 1}, ("colour", "unknown_field")),
+        ({"file_name": "a.csv", "sheet": "A"}, ("file_name", "unknown_field")),
+        ({}, ("non_field_errors", "nothing_to_change")),
+        ({"sheet": "A", "column_mapping": ANSWER}, ("column_mapping", "read_first")),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_told_why(alice, changes, problem):
+    (error,) = ask(signed_in(alice), odd_job(owner=alice), **changes).json()["errors"]
+
+    assert (error["field"], error["code"]) == problem
+    assert error["message"].endswith(".")
+
+
 def test_a_change_larger_than_any_is_refused_unread(alice):
     job = odd_job(owner=alice)
     assert ask(signed_in(alice), job, sheet="s" * 70_000).status_code == 413
@@ -350,6 +377,28 @@ def test_a_file_that_was_read_wrongly_is_read_anew(alice):
     ask(signed_in(alice), job, delimiter="")
 
     assert (check(job).status, job.opened["delimiter"]) == (Status.RUNNING, ";")
+
+
+def test_a_wrong_word_on_how_to_read_a_file_can_be_taken_back(alice):
+    job = check(make_job(csv_file(PEOPLE), owner=alice, read_options={"encoding": "utf-16"}))
+    assert (job.status, job.error_code) == (Status.FAILED, "wrong_encoding")
+    client = signed_in(alice)
+
+    refused = ask(client, job, column_mapping={"phone": 4})
+    answer = ask(client, job, encoding="")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_allowed")
+    assert "say first how it is to be read" in refused.json()["message"]
+    assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
+    assert apply_all(check(job).pk).status == Status.COMPLETE
+
+
+def test_a_file_that_failed_of_something_else_stays_so(alice):
+    job = check(make_job(b"%PDF-1.7", owner=alice, read_options={"encoding": "utf-8"}))
+
+    response = ask(signed_in(alice), job, encoding="")
+
+    assert (job.error_code, response.status_code) == ("pdf_file", 409)
 
 
 # --- Remembered --------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What the pages let someone change before anything is written, and the files they give."""
 
 import io
+import json
 
 import openpyxl
 import pytest
@@ -80,6 +81,23 @@ def test_a_first_row_that_names_no_columns_is_a_row_and_shown_before_it_is_writt
     assert (check(job).status, job.total, job.failed) == (Status.READY, 3, 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "offered"),
+    [
+        (workbook(A=[HEADERS, person(1)]), {"has_header_row"}),
+        (workbook(A=[HEADERS, person(1)], B=[]), {"has_header_row", "sheet"}),
+        (csv_file([person(1)]), {"has_header_row", "encoding", "delimiter"}),
+        (json.dumps(dict(zip(HEADERS, person(1), strict=True))).encode(), set()),
+    ],
+    ids=["one sheet", "two sheets", "text", "lines that name their columns"],
+)
+def test_only_what_the_file_leaves_open_is_asked(alice, content, offered):
+    html = page(signed_in(alice), ready(content, alice))
+
+    names = {"has_header_row", "sheet", "encoding", "delimiter"}
+    assert {name for name in names if f'name="{name}"' in html} == offered
+
+
 def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(alice):
     run_import(csv_file([person(1)]), owner=alice)
     job = ready(csv_file([person(1, first="Efua")]), alice, column_mapping=None)
@@ -92,6 +110,66 @@ def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(al
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
     assert (job.layout, job.read_options) == (kept, {})
     assert (check(job).to_update, job.skipped) == (1, 0)
+    html = page(signed_in(alice), job)
+    assert '<option value="update" selected>' in html
+    assert '<option value="clear" selected>' in html
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "code", "instead"),
+    [
+        (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
+        (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
+        (workbook(A=[HEADERS, person(1)]), {"sheet": "B"}, "no_such_sheet", ""),
+        (workbook(A=[HEADERS, person(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
+    ],
+)
+def test_what_was_wrongly_told_of_a_file_is_told_otherwise(alice, content, told, code, instead):
+    job, client = check(make_job(content, owner=alice, read_options=told)), signed_in(alice)
+    ((name, said),) = told.items()
+    assert (job.status, job.error_code) == (Status.FAILED, code)
+    assert f'<option value="{said}" selected>' in page(client, job)
+    assert "Is our" not in page(client, job)
+
+    change(client, job, **KEPT | {name: instead})
+
+    assert (job.status, job.finished_at) == (Status.QUEUED, None)
+    assert job.read_options == ({name: instead} if instead else {})
+    assert (check(job).status, job.total) == (Status.READY, 1)
+
+
+def test_of_a_sheet_with_only_headers_another_can_be_chosen(alice):
+    sheets = workbook(A=[HEADERS, person(1)], B=[HEADERS])
+    job = check(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
+    assert (job.status, job.error_code) == (Status.FAILED, "no_rows")
+
+    change(signed_in(alice), job, sheet="A", **KEPT)
+
+    assert (check(job).status, job.total) == (Status.READY, 1)
+
+
+def test_a_text_that_nobody_could_decode_is_read_as_someone_says(alice):
+    job = check(make_job(csv_file([person(1)]) + b"Zo\x81\x8d\n", owner=alice))
+    assert (job.status, job.error_code) == (Status.FAILED, "unknown_encoding")
+
+    change(signed_in(alice), job, encoding="mac-roman", **KEPT)
+
+    assert job.read_options == {"encoding": "mac-roman"}
+    assert check(job).status == Status.READY
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "code"),
+    [
+        (b"%PDF-1.7", {"encoding": "utf-8"}, "pdf_file"),
+        (workbook(A=[]), {}, "no_rows"),
+    ],
+)
+def test_where_another_word_changes_nothing_none_is_asked_for(alice, content, told, code):
+    job = check(make_job(content, owner=alice, read_options=told))
+    assert (job.status, job.error_code) == (Status.FAILED, code)
+
+    assert "Check again" not in page(signed_in(alice), job)
 
 
 @pytest.mark.parametrize("wrong", [{"delimiter": "x"}, {"on_duplicate": "maybe"}, {"encoding": ""}])

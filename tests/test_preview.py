@@ -114,6 +114,15 @@ def test_what_begins_meanwhile_gets_no_preview():
         preview.preview_of(job)
 
 
+def test_where_the_records_are_gone_nothing_is_compared():
+    job = ready(on_duplicate="update")
+    Customer.objects.all().delete()
+
+    found = preview.preview_of(job)
+
+    assert (found["updated"], found["unchanged"], found["updates"]) == (3, 0, [])
+
+
 def test_an_import_whose_importer_is_gone_says_so():
     job = ready()
     job.importer = "gone"

@@ -27,8 +27,11 @@ from tests.spreadsheets import (
     read,
     refusal,
     row,
+    sheet,
     text,
     workbook,
+    workbook_parts,
+    zipped,
 )  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +102,22 @@ def test_the_child_is_confined():
         assert child.cmdline()[1:3] == ["-I", "-S"]  # No hook of an installed package runs.
         assert child.num_fds() <= 4  # Input, output, errors and the file.
         assert not [name for name in loaded if "psycopg" in name or "django" in name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Looks into /proc.")
+def test_what_reads_a_whole_workbook_makes_do_with_a_part_of_the_memory():
+    rows = [row(n, text(f"A{n}", "x" * 400)) for n in range(2, 20_000)]
+    endless = row(1, '<c r="A1" s="0"><v>1e15</v></c>')  # As a duration: calamine gives up.
+    given_up = workbook_parts(sheet(endless, *rows), formats=["[h]:mm:ss"])
+
+    for content, limits, part in (
+        (workbook(*rows), LIMITS, 0.45),
+        (workbook(*rows), STREAMED, 1),
+        (zipped(given_up), LIMITS, 1),
+    ):
+        with open_rows(io.BytesIO(content), limits=limits) as reader:
+            granted = psutil.Process(reader.child.pid).rlimit(psutil.RLIMIT_AS)
+            assert granted == (int(512 * MB * part), 512 * MB)
 
 
 # --- Death -------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from tests.spreadsheets import (
     BOTH,
     LIMITS,
+    MAIN,
     MB,
     OLE2,
     STREAMED,
@@ -173,11 +174,14 @@ def test_archives_that_are_mostly_promise_are_refused():
     assert "bytes" in refusal(table(["a"]), replace(LIMITS, inflated_bytes=999))[1]
 
 
-def test_a_cell_in_the_far_corner_ends_in_a_code():
+@BOTH
+def test_a_cell_in_the_far_corner_ends_in_a_code(limits):
     content = workbook(row(1, text("A1", "a")), row(1_048_576, text("XFD1048576", "z")))
 
-    assert refusal(content) == ("too_much_memory", {})
-    assert [number for number, _ in rows_of(content, STREAMED)] == [1, 1_048_576]
+    assert refusal(content, replace(limits, columns=200)) == (
+        "too_many_columns",
+        {"row": 1_048_576, "limit": 200},
+    )
 
 
 def test_a_row_out_of_order_is_never_dropped():
@@ -305,3 +309,48 @@ def test_shared_strings_are_bounded():
 
     assert rows_of(with_strings(1_000), small)
     assert refusal(with_strings(3_200), small) == ("too_much_memory", {})
+
+
+def of_one_string(count: int, **parts: bytes) -> bytes:
+    """A workbook whose every row shows the same string of 32,000 characters."""
+    rows = [row(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(1, count + 1)]
+    return workbook(*rows, strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>", **parts)
+
+
+def test_what_is_too_much_to_hold_is_streamed():
+    small = replace(LIMITS, memory_bytes=80 * MB)  # Of which calamine may take 36.
+
+    rows = rows_of(of_one_string(1_000), small, after=2)
+
+    assert [number for number, _ in rows] == list(range(3, 1_001))
+    assert {len(cells[0]) for _, cells in rows} == {32_000}
+
+
+def test_what_leaves_no_memory_for_our_own_part_is_streamed_too():
+    noise = "".join(f'<x a="{os.urandom(500).hex()}"/>' for _ in range(30_000))
+    styles = f'<styleSheet xmlns="{MAIN}">{noise}</styleSheet>'
+    content = workbook(row(1, text("A1", "x")), **{"xl/styles.xml": styles})
+
+    assert rows_of(content, replace(LIMITS, memory_bytes=100 * MB)) == [(1, ["x"])]
+
+
+@BOTH
+def test_what_all_cells_hold_is_bounded_however_often_one_string_is_shown(limits):
+    code, why = refusal(of_one_string(3_000), limits)
+
+    assert (code, why["limit"]) == ("too_large_inflated", 32 * MB)
+    assert why["bytes"] < 33 * MB
+
+
+def test_what_all_cells_hold_is_bounded_by_the_files_size_and_by_what_it_may_unpack_to():
+    of_a_megabyte = of_one_string(1_200, **{"xl/media/logo.png": os.urandom(MB)})
+
+    assert len(rows_of(of_a_megabyte)) == 1_200
+    assert refusal(of_one_string(300), replace(LIMITS, inflated_bytes=MB))[1]["limit"] == MB
+
+
+@BOTH
+def test_columns_without_a_value_are_not_counted_as_if_they_had_one(limits):
+    wide = [row(n, text(f"A{n}", "x"), text(f"NTP{n}", "z")) for n in range(1, 201)]
+
+    assert len(rows_of(workbook(*wide), limits)) == 200

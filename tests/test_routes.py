@@ -68,7 +68,7 @@ PAGES = {
     ("GET", "imports/{job}/chart/"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/{job}/rows/"): "302 302 302 404 200 200 404 200 200",
     ("POST", "imports/{job}/mapping/"): "302 302 302 404 404 302 404 302 302",
-    ("POST", "imports/{job}/options/"): "302 302 302 404 404 404 404 404 404",
+    ("POST", "imports/{job}/options/"): "302 302 302 404 404 302 404 302 302",
     ("GET", "customers/"): "302 302 302 200 200 200 200 200 200",
     ("GET", "accounts/password/"): "302 302 302 200 200 200 200 200 200",
     ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
@@ -110,7 +110,8 @@ def filled_in(alice):
         job = make_moved_job(alice, Status.READY)
         job.file.save("customers.csv", ContentFile(b"a file"), save=True)
         one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
-        ImportJob.objects.filter(pk=job.pk).update(**one)
+        read = {"format": "csv", "sheet": None, "sheets": [], "encoding": "utf-8", "delimiter": ","}
+        ImportJob.objects.filter(pk=job.pk).update(**one, opened=read)
         ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
         return f"/{address.format(job=job.pk, customer=customer.pk)}"
 

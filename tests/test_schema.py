@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from copy import deepcopy
 from uuid import uuid4
 
 import pytest
@@ -35,11 +36,16 @@ PAGES = {"api/docs/"}  # For people.
 
 
 @pytest.fixture(scope="module")
-def described():
+def published():
+    return json.loads(json.dumps(SchemaGenerator().get_schema(public=True)))
+
+
+@pytest.fixture(scope="module")
+def described(published):
     """The description, read as strictly as can be: what it does not name is not allowed."""
-    made = json.loads(json.dumps(SchemaGenerator().get_schema(public=True)))
-    close(made["components"]["schemas"])
-    return made
+    strict = deepcopy(published)
+    close(strict["components"]["schemas"])
+    return strict
 
 
 def close(part):
@@ -54,6 +60,13 @@ def operations(described):
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
+
+
+def sent(described, operation_id, media_type):
+    """The schema of what a call takes."""
+    operation = next(o for *_, o in operations(described) if o["operationId"] == operation_id)
+    name = operation["requestBody"]["content"][media_type]["schema"]["$ref"].rpartition("/")[2]
+    return described["components"]["schemas"][name]
 
 
 def hold(value, schema, described):
@@ -150,6 +163,61 @@ def test_a_delimiter_is_described_as_it_is_taken():
     texts = ["", "tab", "TAB", "\\t", ",,", "x,", "\ufeff", *map(chr, range(0x3000))]
     taken = [ReadOptionsSerializer(data={"delimiter": text}).is_valid() for text in texts]
     assert taken == [bool(re.fullmatch(DELIMITER, text)) for text in texts]
+
+
+CHANGES = [
+    ({"column_mapping": {"phone": 4, "email": None, "last_name": "Last name"}}, True),
+    ({"column_mapping": {"phone": "Phone"}, "has_header_row": True}, True),
+    ({"sheet": 2024, "encoding": "", "delimiter": "tab"}, True),
+    ({"sheet": "2024", "on_duplicate": "update", "empty_cells": "clear"}, True),
+    ({"has_header_row": "false"}, True),
+    ({}, False),
+    ({"colour": "red"}, False),
+    ({"delimiter": "ab"}, False),
+    ({"on_duplicate": "maybe"}, False),
+    ({"has_header_row": "perhaps"}, False),
+    ({"sheet": ["A"]}, False),
+    ({"column_mapping": {"phone": ["Number"]}}, False),
+    ({"column_mapping": {"phone": 4}, "sheet": "A"}, False),
+    ({"column_mapping": {"phone": 4}, "encoding": "cp1252"}, False),
+    ({"column_mapping": {"phone": 4}, "delimiter": ","}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "is_taken"), CHANGES)
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_described_as_it_is_taken(alice, published, changes, is_taken):
+    schema = sent(published, "imports_change", "application/json")
+    job = check(make_job(csv_file([person(1)]), owner=alice, check_first=True))
+    address = f"/api/imports/{job.pk}/"
+
+    response = signed_in(alice).patch(address, changes, content_type="application/json")
+
+    whole = schema | {"components": published["components"]}
+    assert Draft202012Validator(whole).is_valid(changes) == is_taken
+    assert response.status_code == (202 if is_taken else 400)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_taken"),
+    [
+        ({}, True),
+        ({"delimiter": "tab", "encoding": "", "check_first": "on"}, True),
+        ({"file": ""}, False),
+        ({"file": None}, False),
+        ({"importer": None}, False),  # There are two of them here.
+        ({"importer": "nobodys"}, False),
+        ({"delimiter": "ab"}, False),
+        ({"idempotency_key": "mine"}, False),  # It is a header.
+    ],
+)
+def test_an_upload_is_described_with_its_file(described, changed, is_taken):
+    schema = sent(described, "imports_create", "multipart/form-data")
+    form = {"file": "x", "importer": "customers"} | changed
+
+    whole = schema | {"components": described["components"]}
+    given = {name: value for name, value in form.items() if value is not None}
+    assert Draft202012Validator(whole).is_valid(given) == is_taken
 
 
 # --- True --------------------------------------------------------------------

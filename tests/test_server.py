@@ -33,12 +33,13 @@ from tests.streams import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FORM = "multipart/form-data; boundary=x"
+FRIEND = "https://app.example.com"
 ROOM = 1024 * 1024  # Beside the file, as the server has it.
 
 
 @pytest.fixture
 def server():
-    with daphne(IMPORT_MAX_UPLOAD_BYTES="1000000") as server:
+    with daphne(IMPORT_MAX_UPLOAD_BYTES="1000000", CORS_ALLOWED_ORIGINS=FRIEND) as server:
         yield server
 
 
@@ -98,6 +99,16 @@ def test_a_body_over_the_limit_is_refused_and_the_connection_lives(server, alice
     assert answer.status == 413
     assert json.loads(said).keys() == {"code", "message", "errors"}
     assert not ImportJob.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("origin", "named"), [(FRIEND, FRIEND), ("https://evil.example.com", None)]
+)
+def test_a_page_of_a_friendly_site_may_read_that_it_was_too_much(server, origin, named):
+    answer, _ = ask(server, "/api/imports/", b"x" * (1_000_000 + ROOM + 1), Origin=origin)
+
+    assert (answer.status, answer.getheader("Content-Type")) == (413, "application/json")
+    assert answer.getheader("Access-Control-Allow-Origin") == named
 
 
 def test_a_page_says_so_in_html(server):

@@ -57,7 +57,6 @@ IDEMPOTENCY_KEY = sent_header(
 )
 # A form sends what is not chosen as nothing.
 WHEN = {"type": "string", "anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
-NOTHING_TO_CHANGE = {"nothing_to_change": "nothing is named"}
 FILE_REFUSALS = {
     "no_file": "no field named file",
     "several_files": "more than one",
@@ -141,7 +140,8 @@ IMPORTS = extend_schema_view(
     partial_update=extend_schema(
         operation_id="imports_change",
         summary="Say how its file is to be read, and check it again",
-        description="While it is MAPPING or READY. `column_mapping` names for each field a "
+        description="While it is MAPPING or READY, or FAILED of how it was to be read (as "
+        "`wrong_encoding`, `no_such_sheet` and `no_rows`). `column_mapping` names for each field a "
         "header of `columns`, or an index, or null to leave it out; what is not said stays as "
         "it is. Say how to read the file first, and which column is which once it is read.",
         tags=TAG,
@@ -150,7 +150,7 @@ IMPORTS = extend_schema_view(
         parameters=[LOCATION, *ALWAYS],
         responses={
             **accepted("checked_again", examples.WAITING),
-            **refusals(*SIGNED_IN, 403, 404, 409, 411, 413, 415, **NOTHING_TO_CHANGE),
+            **refusals(*SIGNED_IN, 403, 404, 409, 411, 413, 415),
         },
     ),
     start=action("start", "Write what was checked: READY becomes RUNNING"),
@@ -237,7 +237,6 @@ class Changes(OpenApiSerializerExtension):
         for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
             body["properties"][name]["type"] = ["string", "number"]
         reading_too = {"anyOf": [{"required": [name]} for name in READ_OPTIONS]}
-        body.pop("required", None)
         return body | {
             "minProperties": 1,
             "additionalProperties": False,

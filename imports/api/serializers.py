@@ -194,8 +194,6 @@ class ImportJobSerializer(serializers.ModelSerializer):
 class ListedJobSerializer(ImportJobSerializer):
     """An import among others: without what is large, or would ask the database for each."""
 
-    same_file_as = read_as = columns = None
-
     class Meta(ImportJobSerializer.Meta):
         fields = tuple(f for f in ImportJobSerializer.Meta.fields if f not in ASKED_OF_ONE)
         read_only_fields = fields

@@ -14,6 +14,7 @@ from imports.models import ImportJob
 from imports.pages.shown import name_of
 from imports.pipeline.columns import Layout
 from imports.pipeline.mapping import WrongMapping
+from imports.statuses import Status
 
 Context = dict[str, Any]
 
@@ -24,7 +25,7 @@ class ChosenTwice(Exception):
 
 def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     """Each column of the file with its samples, and what it is known, guessed or said to be."""
-    if not job.layout:
+    if not job.layout or job.status == Status.FAILED:  # Its columns are of no use then.
         return {}
     layout, importer = Layout(**job.layout), shown_importer(job.importer)
     known = {index: field for field, index in layout.positions.items()}

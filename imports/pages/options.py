@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from imports.models import ImportJob
-from imports.statuses import EmptyCells, OnDuplicate
+from imports.statuses import EmptyCells, OnDuplicate, Status
 
 HOW_READ = ("sheet", "encoding", "delimiter")
 ENCODINGS = {
@@ -25,6 +25,12 @@ ENCODINGS = {
     "gb18030": _("Chinese (GB 18030)"),
 }
 DELIMITERS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Bar")}
+
+
+def options_offered(job: ImportJob) -> OptionsForm | None:
+    """The form; of a file that could not be read only where it can be read otherwise."""
+    form = OptionsForm(job)
+    return form if job.status != Status.FAILED or form.fields.keys() & set(HOW_READ) else None
 
 
 class OptionsForm(forms.Form):
@@ -44,7 +50,8 @@ class OptionsForm(forms.Form):
     empty_cells = forms.ChoiceField(label=_("If one of its cells is empty"), choices=EmptyCells)
 
     def __init__(self, job: ImportJob, sent: Any = None) -> None:
-        self.opened = job.opened
+        self.is_read = bool(job.opened)
+        self.opened = job.opened or _told(job)
         kept = ("has_header_row", "on_duplicate", "empty_cells")
         initial = self.opened | {name: getattr(job, name) for name in kept}
         super().__init__(sent, initial=initial, auto_id="option-%s", label_suffix="")
@@ -57,11 +64,14 @@ class OptionsForm(forms.Form):
     def _offer(self, name: str, known: dict[str, Any]) -> None:
         """The choices, and what was found among them; nothing where there is one."""
         found = self.opened[name]
+        if not self.is_read:
+            known = {"": _("Let it be found out")} | known
         choices = known if found in known else {found: found} | known
         if found is None or len(choices) < 2:
             del self.fields[name]
         else:
             self.fields[name].choices = list(choices.items())
+            self.fields[name].required = self.is_read
 
     def changed(self) -> dict[str, Any]:
         """What to check anew with. Read otherwise, a file is shown before it is written."""
@@ -69,3 +79,10 @@ class OptionsForm(forms.Form):
         read = {name: told.pop(name) for name in HOW_READ if name in told}
         read = {name: value for name, value in read.items() if value != self.opened[name]}
         return told | {"check_first": True} | ({"read_options": read} if read else {})
+
+
+def _told(job: ImportJob) -> dict[str, Any]:
+    """Of a file that could not be read, how it was to be read."""
+    unknown = "" if job.error_code == "unknown_encoding" else None
+    told = {"sheet": None, "encoding": unknown, "delimiter": None} | job.read_options
+    return told | {"format": None, "sheets": []}

@@ -91,7 +91,7 @@ def offered(job: ImportJob, user: AbstractUser) -> Context:
     return {
         "may_start": mine and job.status == Status.READY,
         "may_cancel": mine and Status.CANCELLED in MAY_BECOME[Status(job.status)],
-        "may_change": mine and job.status in lifecycle.CHANGEABLE,
+        "may_change": mine and lifecycle.may_change(job),
         "may_import": access.may_import(user),
     }
 

@@ -32,7 +32,7 @@ from imports.models import ImportJob, NotAllowed
 from imports.pages.chart import chart_of
 from imports.pages.forms import FilterForm, UploadForm
 from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_with
-from imports.pages.options import OptionsForm
+from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
 from imports.pages.shown import MOVING, described, import_shown, list_words
@@ -107,7 +107,7 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
         context |= preview_shown(job)
     if context["may_change"]:
         context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
-        context["options"] = OptionsForm(job) if job.opened else None
+        context["options"] = options_offered(job)
     return render(request, "imports/import.html", context, status=422 if problem else 200)
 
 
@@ -164,7 +164,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, read or taken otherwise."""
-    job = get_object_or_404(access.controllable_imports(request.user), pk=pk, opened__isnull=False)
+    job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
         return ask(request, pk, partial(lifecycle.check_again, changed=form.changed()))

@@ -15,8 +15,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from operator import lt
 from typing import Any, BinaryIO
@@ -40,7 +40,6 @@ MOST_SHEETS = 100
 # By which signal the child ended, and what that says about the file.
 CODES_OF_SIGNALS = {
     signal.SIGXCPU: "too_slow_to_read",
-    signal.SIGABRT: "too_much_memory",  # How Rust answers when an allocation fails.
     signal.SIGSEGV: "unreadable_file",
     signal.SIGBUS: "unreadable_file",
     signal.SIGILL: "unreadable_file",
@@ -59,7 +58,7 @@ class Limits:
     rows: int
     columns: int
     cell_length: int
-    calamine_bytes: int  # Workbooks that inflate to more than this are streamed.
+    calamine_bytes: int  # Workbooks that inflate to more than this are streamed: all of them at 0.
     file_bytes: int = 0  # What the child may write to any file.
 
     @classmethod
@@ -74,6 +73,13 @@ class Unreadable(Exception):
         super().__init__(code)
         self.code = code
         self.params = params or {}
+
+
+class TooMuchToHold(Unreadable):
+    """The child wanted more memory than it may take, and was ended for it."""
+
+    def __init__(self) -> None:
+        super().__init__("too_much_memory")
 
 
 class ReaderDied(Exception):
@@ -113,16 +119,33 @@ def open_rows(
 ) -> Iterator[Reader]:
     """Open a file of rows; iterate what this yields for its chunks, from row `after` + 1 on.
 
-    Leave the block by whatever way, and the child is gone. Stay in the thread that entered
-    it: the child dies with that thread. `options` name the sheet, encoding or delimiter where
-    they are not to be found out, `fields` tell the sheet with the rows by its header.
-    `while_waiting` is called every second without news.
+    What cannot be held in memory is streamed by a second child. Leave the block by whatever
+    way, and the child is gone. Stay in the thread that entered it: the child dies with that
+    thread. `options` name the sheet, encoding or delimiter where they are not to be found out,
+    `fields` tell the sheet with the rows by its header. `while_waiting` is called every second
+    without news.
     """
     how = {name: options.get(name, "") for name in ("sheet", "encoding", "delimiter")}
-    order = {"after": after, "limits": asdict(limits), "fields": fields, **how}
+    order = {"after": after, "fields": fields, **how}
+    with ExitStack() as children:
+
+        def begin(limits: Limits) -> Reader:
+            child = children.enter_context(_child(file, order | {"limits": asdict(limits)}))
+            return Reader(child, limits, while_waiting)
+
+        try:
+            reader = begin(limits)
+        except TooMuchToHold:
+            file.seek(0)
+            reader = begin(replace(limits, calamine_bytes=0))
+        yield reader
+
+
+@contextmanager
+def _child(file: BinaryIO, order: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     child = start_child(file, order)
     try:
-        yield Reader(child, limits, while_waiting)
+        yield child
     finally:
         child.kill()
         child.stdout.close()
@@ -205,6 +228,8 @@ class Reader:
             status = self.child.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             return ReaderDied("it closed its output and lives on")
+        if status == -signal.SIGABRT:  # How Rust answers when an allocation fails.
+            return TooMuchToHold()
         if code := CODES_OF_SIGNALS.get(-status):
             return Unreadable(code)
         return ReaderDied(f"exit status {status}")

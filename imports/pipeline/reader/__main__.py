@@ -26,7 +26,7 @@ def main() -> None:
     confine(order["limits"], parent=order["parent"])
     sys.path.extend(order["packages"])  # Last, so that no package can stand in for the library.
     order, file = Order(*[order[name] for name in Order._fields]), order["file"]
-    answers = Answers(order.limits, after=order.after)
+    answers = Answers(order.limits, file_size=os.fstat(file).st_size, after=order.after)
     try:
         read(file, answers, order)
     except Refused as refused:

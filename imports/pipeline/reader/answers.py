@@ -13,6 +13,11 @@ ROWS_IN_THE_FIRST_LINE = 500  # So that progress starts early.
 CHARACTERS_A_LINE = 256_000
 CHARACTERS_A_ROW = 1_000_000  # A line holds one such row at most: the parent refuses longer ones.
 CHARACTERS_A_NUMBER = 24
+CHARACTERS_OF_NOTHING = 5  # A null and its comma.
+# What all cells hold, at most: a string that every cell shows and a row that is said to be
+# repeated are long once, and read a million times.
+CHARACTERS_A_BYTE = 50
+CHARACTERS_OF_ANY_FILE = 32 << 20
 
 
 class Refused(Exception):
@@ -36,14 +41,17 @@ class Order(NamedTuple):
 
 
 class Answers:
-    def __init__(self, limits: dict, *, after: int = 0) -> None:
+    def __init__(self, limits: dict, *, file_size: int, after: int = 0) -> None:
         self.limits = limits
+        much = max(CHARACTERS_OF_ANY_FILE, CHARACTERS_A_BYTE * file_size)
+        self.most_characters = min(much, limits["inflated_bytes"])
         self.after = after
         self.is_open = False
         self.position: int | None = None  # Of the sheet that is read.
         self.last_row = 0
         self.fraction = 0.0
         self.room = ROWS_IN_THE_FIRST_LINE
+        self.characters = 0
         self._start_line()
 
     def opened(self, kind: str, **how: str | list[str]) -> None:
@@ -70,6 +78,10 @@ class Answers:
             self.flush()
 
     def flush(self) -> None:
+        self.characters += self.size
+        if self.characters > self.most_characters:
+            limit = self.most_characters
+            raise Refused("too_large_inflated", bytes=self.characters, limit=limit)
         if self.rows:
             fraction = round(min(self.fraction, 1.0), 4)
             _write([fraction, self.last_row, self.numbers, self.rows])
@@ -93,7 +105,10 @@ class Answers:
         """How many characters the row takes, if that and everything else is within limits."""
         if len(cells) > self.limits["columns"]:
             raise Refused("too_many_columns", row=number, limit=self.limits["columns"])
-        size = sum([len(cell) if type(cell) is str else CHARACTERS_A_NUMBER for cell in cells])
+        width, nothing = CHARACTERS_A_NUMBER, CHARACTERS_OF_NOTHING
+        size = sum([
+            len(cell) if type(cell) is str else nothing if cell is None else width for cell in cells
+        ])  # fmt: skip
         if size > self.limits["cell_length"]:
             self._look_for_a_long_cell(number, cells)
         if size > CHARACTERS_A_ROW:

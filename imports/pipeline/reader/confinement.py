@@ -1,9 +1,11 @@
-"""What the child may use, set before it looks at the file. None of it can be raised again."""
+"""What the child may use, set before it looks at the file. None of it can be raised beyond that."""
 
 import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1
 DESCRIPTORS = 32
@@ -18,6 +20,17 @@ def confine(limits: dict, *, parent: int) -> None:
     # The soft limit ends us with SIGXCPU, which says why; the hard one is for whoever ignores it.
     seconds = limits["cpu_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+@contextmanager
+def part_of_the_memory(part: float) -> Iterator[None]:
+    """Make do with less for a while."""
+    whole = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (int(whole * part), whole))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
 
 
 def _limit(what: int, value: int) -> None:

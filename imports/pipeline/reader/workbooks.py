@@ -1,7 +1,10 @@
 """Rows of a workbook: calamine reads what fits in memory, openpyxl the giants.
 
 calamine opens a whole sheet before it gives the first row, many times as fast; openpyxl
-streams. What calamine cannot tell us (see `archives`), openpyxl reads whatever its size.
+streams. What calamine cannot tell us (see `archives`), openpyxl reads whatever its size. A small
+file can hold a giant, too: a long string that every cell shows, a cell in the far corner. So
+calamine's memory is bounded; where it wants more, this process ends, and our parent starts
+another, for openpyxl.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +15,12 @@ from xml.etree.ElementTree import ParseError
 from answers import Answers, Order, Refused
 from archives import LOOKED_UP, ODD, Archive
 from cells import CELL
+from confinement import part_of_the_memory
 from marked import Paddings, marked_cells, paddings
 from merged import filled, spans_of
 from sheets import Row, Sheet, choose, visible
 
+PART = 0.45  # Of the memory: what calamine needs for a workbook just within `calamine_bytes`.
 OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
 
 
@@ -37,8 +42,9 @@ def _calamine_manages(
     """
     try:
         has_marks = bool(archive.marks & LOOKED_UP)
-        _answer("xlsx", calamine_sheets(file, has_marks=has_marks), answers, order)
-    except (Refused, MemoryError):
+        with part_of_the_memory(PART):
+            _answer("xlsx", calamine_sheets(file, has_marks=has_marks), answers, order)
+    except Refused:
         raise
     except BaseException:
         return False
