@@ -182,6 +182,41 @@ def test_accents_that_many_encodings_share_are_western():
     assert read(content.encode("cp1252"))[0].encoding == "windows-1252"
 
 
+NAMES = {  # By the code page that Excel there saves them in.
+    "windows-1252": [
+        *("Éloïse Lefèvre, François Dubé, Hélène Côté", "Íñigo Muñoz Peña, José García"),
+        *("João Gonçalves, Conceição Simões", "Jürgen Müller, Björn Größ, Käthe Schäfer"),
+        *("Nicolò Forlì, Niccolò Cantù", "Søren Sørensen, Åse Kjær", "Åsa Öberg, Märta Sjöström"),
+        *("Þórður Jónsson, Guðrún Ægisdóttir", "Éloïse Lefèvre", "Íñigo Muñoz Peña"),
+        "Éloïse Lefèvre, Íñigo Muñoz Peña, João Gonçalves, Jürgen Groß, Søren Kjær, Nicolò Cantù",
+    ],
+    "windows-1250": [
+        *("Łukasz Wójcik, Małgorzata Dąbrowska", "Jiří Dvořák, Tomáš Němec, Božena Černá"),
+        *("Győző Erdős, Gergő Szűcs, László Kovács", "Željko Šarić, Đorđe Čović, Ivana Matić"),
+        *("Ştefan Popa, Mădălina Ţurcanu", "Ľubomír Ďuriš, Mária Kováčová, Štefan Hruška"),
+        "Jiří Dvořák, Běla Nováková, Łukasz Świątek",
+    ],
+    "windows-1254": ["Ayşe Güneş, Çağlar Öztürk, İbrahim Yılmaz"],  # noqa: RUF001
+    "windows-1257": ["Rūta Žukauskaitė, Jūratė Kazlauskienė"],
+    "windows-1251": ["Иван Петров, Ольга Смирнова, Дмитрий Соколов"],
+    "windows-1253": ["Γιώργος Παπαδόπουλος, Ελένη Νικολάου"],
+    "mac_roman": ["Éloïse Lefèvre, François Dubé", "João Gonçalves, Conceição Simões"],
+}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"), [(page, names) for page, all_of in NAMES.items() for names in all_of]
+)
+@pytest.mark.parametrize("times", [1, 20])
+def test_names_are_read_in_the_code_page_they_were_written_in(encoding, names, times):
+    people = [name.split(" ", 1) for name in names.split(", ")] * times
+    lines = ["Mark;First name;Surname", *(f"MS {n};{a};{b}" for n, (a, b) in enumerate(people))]
+
+    opened, rows, _ = read("\r\n".join(lines).encode(encoding))
+
+    assert (opened.encoding, [cells[1:] for _, cells in rows[1:]]) == (encoding, people)
+
+
 def test_a_quoted_line_break_starts_no_row():
     content = b'a,b\n"one\ntwo\r\nthree",x\n\n , \r"last",y'
 

@@ -4,6 +4,7 @@ import codecs
 from io import BufferedReader
 
 from answers import Refused
+from latin import ALPHABETS, code_page
 from options import is_encoding
 
 PIECE_BYTES = 1 << 20
@@ -22,7 +23,6 @@ CANDIDATES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("shift_jis", "gb18030", "euc_kr", "big5", "euc_jp", "mac_roman", "koi8_r", "cp874"),
 ]
-WESTERN = "cp1252"
 ASCII_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -55,16 +55,20 @@ def unmarked_utf_16(head: bytes) -> list[str]:
 
 
 def _guesses(file: BufferedReader) -> list[str]:
-    """What charset-normalizer takes the lines to be that are not plain ASCII."""
+    """What the lines may be that are not plain ASCII, likeliest first.
+
+    charset-normalizer knows one script from another. A few accents tell it no language.
+    """
     from charset_normalizer import from_bytes
 
     sample = _telling_lines(file)
     best = from_bytes(sample, cp_isolation=CANDIDATES, threshold=0.5).best()
-    if best is None or (not best.coherence and _is_mostly_latin(sample)):
-        return [WESTERN]  # A few accents tell it no language.
-    if str(best) == sample.decode(WESTERN, errors="replace"):
-        return [WESTERN]  # Neighbours share most of their letters.
-    return [best.encoding, WESTERN]
+    latin = [code_page(sample), "cp1252"]
+    if best is None or best.encoding in ALPHABETS:
+        return latin
+    if not best.coherence and _is_mostly_latin(sample):
+        return latin
+    return [best.encoding, *latin]
 
 
 def _telling_lines(file: BufferedReader) -> bytes:
