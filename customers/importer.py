@@ -25,6 +25,7 @@ class Customers(Importer):
                 "ship mark",
                 "shipping code",
                 "customer code",
+                "client code",
                 "marque",
                 "code client",
             ),
@@ -52,7 +53,10 @@ class Customers(Importer):
         ),
         Column(
             "email",
-            aliases=("e-mail", "mail", "email address", "e-mail address", "courriel"),
+            aliases=(
+                *("e-mail", "mail", "email address", "e-mail address", "email id", "courriel"),
+                *("adresse e-mail", "adresse mail", "adresse électronique", "mél"),
+            ),
             unique=True,
             clean=rules.email,
             example="ama.mensah@example.com",
@@ -61,22 +65,11 @@ class Customers(Importer):
         Column(
             "phone",
             aliases=(
-                *(
-                    "telephone",
-                    "tel",
-                    "mobile",
-                    "phone number",
-                    "mobile number",
-                    "telephone number",
-                ),
-                *(
-                    "contact",
-                    "contact number",
-                    "cell",
-                    "msisdn",
-                    "téléphone",
-                    "numéro de téléphone",
-                ),
+                *("telephone", "tel", "tel no", "telephone no", "telephone number"),
+                *("mobile", "mobile no", "mobile number", "mobile phone", "cell", "cell phone"),
+                *("phone no", "phone number", "contact", "contact no", "contact number"),
+                *("msisdn", "whatsapp", "whatsapp number", "téléphone", "numéro de téléphone"),
+                *("téléphone portable", "portable", "gsm"),
             ),
             required=True,
             unique=True,

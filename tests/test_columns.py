@@ -6,12 +6,14 @@ import unicodedata
 
 import pytest
 from django.db.models import CharField
+from django.utils.translation import override
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from customers.importer import Customers as OurCustomers
 from imports.importer import Column, Importer, Invalid
 from imports.pipeline.columns import Layout, folded, match, names_of, recognise, unshared_names
+from imports.pipeline.suggesting import with_suggestions
 
 
 def phone(cell):
@@ -201,3 +203,54 @@ def test_two_different_aliases_of_a_field_are_not_guessed_between(drawn):
     assert match(cells, OurCustomers) == {}
     named = [*cells, drawn.draw(respelled(column.field))]
     assert match(named, OurCustomers) == {column.field: 2}
+
+
+# --- What is guessed ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "rows", "guessed"),
+    [
+        pytest.param(
+            ["Ref", "Remarks", "Marketing consent"],
+            [["MS 001", "vip", "yes"], ["MS 002", None, "yes"], ["MS 003", None, "yes"]],
+            {},
+            id="no word is a part of another",
+        ),
+        pytest.param(
+            ["Our mark today", "Second"],
+            [["MS 001", "x"], ["MS 002", "x"], ["MS 003", "x"]],
+            {"0": "shipping_mark"},
+            id="a whole word among others",
+        ),
+        pytest.param(
+            ["Our mark today"],
+            [["MS 001"], ["MS 001"], ["MS 001"], ["MS 001"]],
+            {},
+            id="what is unique does not repeat itself",
+        ),
+        pytest.param(
+            ["Our mark today", "First name"],
+            [["MS 001", "Ama"], [None, "Efua"], [None, "Esi"], [None, "Abena"]],
+            {},
+            id="what is required is seldom empty",
+        ),
+    ],
+)
+def test_a_guess_looks_at_whole_words_and_at_the_values(headers, rows, guessed):
+    numbered = list(enumerate([headers, *rows], start=1))
+    layout = with_suggestions(recognise(numbered, OurCustomers), numbered, OurCustomers)
+
+    assert {i: f for i, f in layout.suggestions.items() if f == "shipping_mark"} == guessed
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_a_page_calls_a_column_is_recognised(language):
+    columns, meta = OurCustomers.columns, OurCustomers.model._meta
+    with override(language):
+        names = [str(meta.get_field(column.field).verbose_name) for column in columns]
+    record = ["MS 1", "Ama", "Mensah", None, "0244123456"]
+
+    layout = recognise([(1, names), (2, record)], OurCustomers)
+
+    assert layout.positions == {column.field: n for n, column in enumerate(columns)}

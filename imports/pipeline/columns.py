@@ -9,7 +9,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.conf import settings
 from django.utils.text import capfirst
 from django.utils.translation import override
 
@@ -114,9 +116,16 @@ def unshared_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[st
 
 
 def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[str]]:
-    verbose = importer.model._meta.get_field(column.field).verbose_name
-    own = {folded(column.field), folded(str(verbose))}
-    return own, {folded(alias) for alias in column.aliases}
+    """The field's own names and its aliases, folded; what it is in other languages is one."""
+    languages = dict.fromkeys([settings.LANGUAGE_CODE, *dict(settings.LANGUAGES)])
+    name, *translated = map(partial(verbose_name, column, importer), languages)
+    own = {folded(column.field), folded(name)}
+    return own, {folded(alias) for alias in (*column.aliases, *translated)} - own
+
+
+def verbose_name(column: Column, importer: type[Importer], language: str) -> str:
+    with override(language):
+        return str(importer.model._meta.get_field(column.field).verbose_name)
 
 
 def as_text(cell: Cell) -> str:
@@ -125,10 +134,8 @@ def as_text(cell: Cell) -> str:
 
 def header_of(column: Column, importer: type[Importer]) -> str:
     """A header that is recognised as this column, whatever the reader's language."""
-    with override("en"):
-        verbose = str(importer.model._meta.get_field(column.field).verbose_name)
-        names = [verbose, column.field, *column.aliases]
-        own, aliases = unshared_names(importer)[column.field]
+    names = [verbose_name(column, importer, "en"), column.field, *column.aliases]
+    own, aliases = unshared_names(importer)[column.field]
     found = next((name for name in names if folded(name) in own | aliases), column.field)
     return capfirst(found)
 

@@ -6,9 +6,11 @@ not one that accepts everything. The values shown are somebody's data: they stay
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from itertools import combinations
 
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.checking import storable
@@ -20,7 +22,8 @@ ROWS_LOOKED_AT = 20
 SAMPLES = 3
 LONGEST_SAMPLE = 60
 MOST_COLUMNS = 50  # Are compared with the names we know.
-CLOSE = 0.7
+CLOSE = 0.75
+MOST_WORDS = 10
 SHORTEST_PART = 4  # "phone" within "customer phone no."
 VALUES_TELL = 0.6
 
@@ -34,7 +37,7 @@ def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importe
         layout,
         headers=[storable(name)[:LONGEST_HEADER] for name in layout.headers],
         samples=[_samples(column) for column in values],
-        suggestions=_suggestions(layout, values, importer),
+        suggestions=_suggestions(layout, values, len(below), importer),
     )
 
 
@@ -44,7 +47,7 @@ def _samples(values: list[Cell]) -> list[str]:
 
 
 def _suggestions(
-    layout: Layout, values: list[list[Cell]], importer: type[Importer]
+    layout: Layout, values: list[list[Cell]], rows: int, importer: type[Importer]
 ) -> dict[str, str]:
     wanted = [column for column in importer.columns if column.field not in layout.positions]
     free = [i for i in range(len(values)) if i not in layout.positions.values()][:MOST_COLUMNS]
@@ -54,10 +57,17 @@ def _suggestions(
         for index in free:
             header = layout.headers[index] if index < len(layout.headers) else ""
             names = set().union(*unshared_names(importer)[column.field])
-            score = _score(folded(header), names, index, accepted)
-            if score >= VALUES_TELL:
+            score = _score(header, names, index, accepted)
+            if score >= VALUES_TELL and _may_be(column, values[index], rows):
                 scores.append((-score, index, column.field))
     return _one_each(sorted(scores))
+
+
+def _may_be(column: Column, values: list[Cell], rows: int) -> bool:
+    """Most rows have what is required, and what is unique does not repeat itself: no remark."""
+    if column.required and rows and len(values) <= rows / 2:
+        return False
+    return not column.unique or len(set(map(as_text, values))) > len(values) / 2 or not values
 
 
 def _accepted(column: Column, cells: list[Cell], importer: type[Importer]) -> float | None:
@@ -67,7 +77,8 @@ def _accepted(column: Column, cells: list[Cell], importer: type[Importer]) -> fl
 
 
 def _score(header: str, names: set[str], index: int, accepted: list[float | None]) -> float:
-    closeness = max((_closeness(header, name) for name in names), default=0.0)
+    words = [folded(word) for word in re.split(r"[\W_]+", header[:LONGEST_HEADER])]
+    closeness = max((_closeness(words, name) for name in names), default=0.0)
     share = accepted[index]
     if share == 0:
         return 0.0  # Whatever it is called, its values are something else.
@@ -76,11 +87,17 @@ def _score(header: str, names: set[str], index: int, accepted: list[float | None
     return (closeness if closeness >= CLOSE else 0.0) + by_values
 
 
-def _closeness(header: str, name: str) -> float:
+def _closeness(words: Sequence[str], name: str) -> float:
+    """Whole words count: "mark" is none of those in "Marketing consent" and "Remarks"."""
+    header = "".join(words)
     if not header or not name:
         return 0.0
-    if min(len(header), len(name)) >= SHORTEST_PART and (name in header or header in name):
-        return 0.9
+    if min(len(header), len(name)) >= SHORTEST_PART:
+        spans = (
+            "".join(words[i:j]) for i, j in combinations(range(len(words[:MOST_WORDS]) + 1), 2)
+        )
+        if name in spans or name.startswith(header) or name.endswith(header):
+            return 0.9
     return SequenceMatcher(None, header, name, autojunk=False).ratio()
 
 
