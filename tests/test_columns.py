@@ -213,7 +213,7 @@ def test_two_different_aliases_of_a_field_are_not_guessed_between(drawn):
     [
         pytest.param(
             ["Ref", "Remarks", "Marketing consent"],
-            [["MS 001", "vip", "yes"], ["MS 002", None, "yes"], ["MS 003", None, "yes"]],
+            [["MS 001", "vip", "yes, all"], ["MS 002", "gone", "no"], ["MS 003", "new", "yes"]],
             {},
             id="no word is a part of another",
         ),
