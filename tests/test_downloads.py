@@ -140,15 +140,15 @@ def test_refused_rows_come_back_as_a_file(alice, kind, root):
     assert (header[1][:5], row[1][:5]) == (HEADERS, person(2, phone="none"))
 
 
-def test_programs_get_english_and_readers_their_language(alice, monkeypatch):
-    monkeypatch.setattr("imports.pipeline.rejected._", str.upper)
-    monkeypatch.setattr("imports.api.views.activate", lambda code: spoken.append(code))
-    spoken = []
+@pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 2."), ("/imports", "Ligne 2.")])
+def test_programs_get_english_and_readers_their_language(alice, root, said):
     job = run_import(REFUSED, owner=alice)
-    chunks_of(get(alice, job, "rejected.csv"))
-    assert spoken == ["en"]
-    chunks_of(get(alice, job, "rejected.csv", "/imports"))
-    assert spoken == ["en"]
+    address = f"{root}/{job.pk}/rejected.csv"
+
+    response = signed_in(alice).get(address, headers={"Accept-Language": "fr"})
+
+    _, (_, cells) = rows_of(content_of(response))
+    assert cells[5].startswith(said)
 
 
 @pytest.mark.parametrize("accept", ["application/pdf", "text/csv", "*/*"])

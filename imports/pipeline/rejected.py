@@ -81,7 +81,7 @@ class Rejected:
             lookups = self._natural_keys(page)
             for row in page:
                 cells = row.cells or self._cells_of(row.cleaned or [], lookups)
-                yield self._line(cells, row.errors)
+                yield self._line(row.number, cells, row.errors)
 
     def _recognisable(self, headers: list[str | None]) -> list[str | None]:
         """The file's own headers, unless its columns were not recognised by them."""
@@ -97,9 +97,9 @@ class Rejected:
     def _columns(self) -> list[Column]:
         return [column for column in self.importer.columns if column.field in self.positions]
 
-    def _line(self, cells: list[Cell], errors: list[dict[str, Any]]) -> Line:
+    def _line(self, number: int, cells: list[Cell], errors: list[dict[str, Any]]) -> Line:
         reasons: dict[int, list[str]] = {}
-        sentences = []
+        sentences = [_("Row %(row)s.") % {"row": number}]  # Of the file that was uploaded.
         for error in errors:
             sentence = self._sentence(error)
             position = self.positions.get(error["column"], -1)
