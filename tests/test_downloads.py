@@ -140,7 +140,7 @@ def test_refused_rows_come_back_as_a_file(alice, kind, root):
     assert (header[1][:5], row[1][:5]) == (HEADERS, person(2, phone="none"))
 
 
-@pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 2."), ("/imports", "Ligne 2.")])
+@pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 3."), ("/imports", "Ligne 3.")])
 def test_programs_get_english_and_readers_their_language(alice, root, said):
     job = run_import(REFUSED, owner=alice)
     address = f"{root}/{job.pk}/rejected.csv"

@@ -201,6 +201,10 @@ NAMES = {  # By the code page that Excel there saves them in.
     "windows-1251": ["Иван Петров, Ольга Смирнова, Дмитрий Соколов"],
     "windows-1253": ["Γιώργος Παπαδόπουλος, Ελένη Νικολάου"],
     "mac_roman": ["Éloïse Lefèvre, François Dubé", "João Gonçalves, Conceição Simões"],
+    "cp850": [
+        *("Éloïse Lefèvre, François Dubé", "Jürgen Müller, Björn Größ, Käthe Schäfer"),
+        "Jürgen Müller",
+    ],
 }
 
 

@@ -7,6 +7,7 @@ the accents of one language stand together, and read in a neighbour's page they 
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 # The letters beyond a to z that each language writes, as the Unicode CLDR lists them ("main
 # exemplar characters"), by the code page that has them. The first page wins where all is equal.
@@ -22,7 +23,8 @@ ALPHABETS = {
     "cp1254": ("çğıöşüâî",),  # tr
     "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äöõüšž"),  # lt lv et
 }
-ALPHABETS["mac_roman"] = ALPHABETS["cp1252"]
+# Excel's "CSV (Macintosh)" and "CSV (MS-DOS)".
+ALPHABETS |= dict.fromkeys(("mac_roman", "cp850"), ALPHABETS["cp1252"])
 # Of both Macs and Windows: no-break space, quotation marks, dashes, ellipsis, bullet.
 PUNCTUATION = "\u00a0\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2013\u2014\u2026\u2022"
 # A sign inside a word was meant to be a letter: "wi¹tek". One beside a number was not.
@@ -34,17 +36,26 @@ MARGIN = 2
 def code_page(text: bytes) -> str:
     """The code page in which the fewest characters are strange to the likeliest language."""
     first, *others = ALPHABETS
-    best = min(others, key=lambda page: strangers(text, page))
-    return best if MARGIN * strangers(text, best) < strangers(text, first) else first
+    counts = {page: strangers(text, page) for page in ALPHABETS}
+    likely = [page for page in others if 2 * counts[page][0] < counts[page][1]]
+    best = min(likely, key=lambda page: counts[page][0], default=first)
+    return best if MARGIN * counts[best][0] < counts[first][0] else first
 
 
-def strangers(text: bytes, page: str) -> int:
-    """How many are no letters of the language that has the most, and again how many of none."""
-    words = WORD.findall(text.decode(page, errors="replace").lower().replace("i\u0307", "i"))
-    found = Counter("".join(word for word in words if any(map(str.isalpha, word))))
-    beyond = {one: count for one, count in found.items() if not one.isascii()}
+def strangers(text: bytes, page: str) -> tuple[int, int]:
+    """How many letters are strange to the language that fits best, of how many with accents.
+
+    One of no language of the page counts twice, and so does a capital behind a small letter:
+    "MÅller" is "Müller" in another page.
+    """
+    shown = text.decode(page, errors="replace")
+    words = WORD.findall(shown.lower().replace("i\u0307", "i"))
+    letters = "".join(word for word in words if any(map(str.isalpha, word)))
+    found = Counter(one for one in letters if not one.isascii())
     every = "".join(ALPHABETS[page])
-    return min(
-        sum(count * ((one not in alphabet) + (one not in every)) for one, count in beyond.items())
+    strange = min(
+        sum(count * ((one not in alphabet) + (one not in every)) for one, count in found.items())
         for alphabet in ALPHABETS[page]
     )
+    misplaced = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(shown))
+    return strange + 2 * misplaced, found.total()

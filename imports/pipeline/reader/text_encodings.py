@@ -21,7 +21,8 @@ BYTE_ORDER_MARKS = {
 # What spreadsheets are saved in where UTF-8 is not.
 CANDIDATES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
-    *("shift_jis", "gb18030", "euc_kr", "big5", "euc_jp", "mac_roman", "koi8_r", "cp874"),
+    *("shift_jis", "gb18030", "euc_kr", "big5", "euc_jp", "koi8_r", "cp874"),
+    *("mac_roman", "cp850"),
 ]
 ASCII_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
