@@ -7,7 +7,6 @@ the accents of one language stand together, and read in a neighbour's page they 
 
 import re
 from collections import Counter
-from itertools import pairwise
 
 # The letters beyond a to z that each language writes, as the Unicode CLDR lists them ("main
 # exemplar characters"), by the code page that has them. The first page wins where all is equal.
@@ -45,17 +44,18 @@ def code_page(text: bytes) -> str:
 def strangers(text: bytes, page: str) -> tuple[int, int]:
     """How many letters are strange to the language that fits best, of how many with accents.
 
-    One of no language of the page counts twice, and so does a capital behind a small letter:
+    One of no language of the page counts twice, and so does a capital in a word of small letters:
     "MÅller" is "Müller" in another page.
     """
-    shown = text.decode(page, errors="replace")
-    words = WORD.findall(shown.lower().replace("i\u0307", "i"))
-    letters = "".join(word for word in words if any(map(str.isalpha, word)))
+    words = WORD.findall(text.decode(page, errors="replace"))
+    words = [word for word in words if any(map(str.isalpha, word))]
+    letters = "".join(words).lower().replace("i\u0307", "i")
     found = Counter(one for one in letters if not one.isascii())
     every = "".join(ALPHABETS[page])
     strange = min(
         sum(count * ((one not in alphabet) + (one not in every)) for one, count in found.items())
         for alphabet in ALPHABETS[page]
     )
-    misplaced = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(shown))
-    return strange + 2 * misplaced, found.total()
+    inside = "".join(word[1:] for word in words if not word.isupper())
+    capitals = sum(one.isupper() and not one.isascii() for one in inside)
+    return strange + 2 * capitals, found.total()
