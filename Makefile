@@ -6,6 +6,8 @@ ARGS ?=
 export PORT
 
 PYTHON := .venv/bin/python
+# Whole files to each, each with servers of its own (ARGS="-n 0 -k name": one).
+PROCESSES := --numprocesses auto --maxprocesses 4 --dist loadfile
 # In this order, because a Redis for the first two comes as a wheel.
 CANDIDATES := python3.12 python3.11 python3.13 python3.14 python3
 
@@ -31,7 +33,7 @@ run: .venv/runtime ## Start everything and serve (PORT=8000)
 test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own (ARGS="-k name")
 	@$(PYTHON) -m tests.browser
 	@$(PYTHON) -m tests.curl
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
 lint: .venv/development ## Style and format
 	@$(PYTHON) -m ruff check .

@@ -3,8 +3,9 @@
 The servers are children of a guardian process that stops them when its standard input
 ends. Pytest holds the other end: however it ends, kill -9 included, nothing is left.
 Loaded with `-p tests.services`, because pytest-django reads the settings before any
-conftest.py. TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead; they are set
-for processes that the run starts in turn, so a parallel run has one pair as well.
+conftest.py. TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead, for processes
+that the run starts in turn, too. In a parallel run each of pytest's processes has a pair of
+its own: tests empty a Redis, and listen to all of it.
 """
 
 import json
@@ -19,27 +20,35 @@ from config.embedded.servers import throwaway_servers
 
 PROJECT = Path(__file__).resolve().parents[1]
 URLS = ("DATABASE_URL", "REDIS_URL")
-GUARDIAN = pytest.StashKey[subprocess.Popen]()
+GUARDIANS = pytest.StashKey[list[subprocess.Popen]]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config):
     """As a wrapper it runs before pytest-django's own, which reads the settings."""
     urls = {name: os.environ.get(f"TEST_{name}") for name in URLS}
+    early_config.stash[GUARDIANS] = []
     if not all(urls.values()):
-        early_config.stash[GUARDIAN], urls = start_guardian()
+        urls = start_guardian(early_config)
     point_settings_at(urls)
     return (yield)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config, specs):
+    """The first process of a parallel run uses the servers that are there."""
+    for spec in specs[1:] if config.stash[GUARDIANS] else []:
+        spec.env |= addresses(start_guardian(config))
+
+
 def pytest_unconfigure(config):
-    if guardian := config.stash.get(GUARDIAN, None):
+    for guardian in config.stash.get(GUARDIANS, []):
         guardian.stdin.close()
         guardian.wait()
 
 
-def start_guardian():
-    """Start the servers; return their guardian and their addresses."""
+def start_guardian(config):
+    """Start a pair of servers; return their addresses."""
     guardian = subprocess.Popen(
         [sys.executable, "-m", "tests.services"],
         cwd=PROJECT,
@@ -51,13 +60,18 @@ def start_guardian():
         answer = guardian.stdout.readline()
     if not answer:
         raise pytest.UsageError("The servers of the tests did not start; see above why.")
-    return guardian, json.loads(answer)
+    config.stash[GUARDIANS].append(guardian)
+    return json.loads(answer)
+
+
+def addresses(urls):
+    return urls | {f"TEST_{name}": url for name, url in urls.items()}
 
 
 def point_settings_at(urls):
     """Whatever the shell had exported."""
     os.environ.pop("DEBUG", None)
-    os.environ |= urls | {f"TEST_{name}": url for name, url in urls.items()}
+    os.environ |= addresses(urls)
     os.environ |= {"SECRET_KEY": "only-for-tests", "HTTPS_ONLY": "0"}
 
 
