@@ -29,7 +29,7 @@ def pytest_load_initial_conftests(early_config):
     urls = {name: os.environ.get(f"TEST_{name}") for name in URLS}
     early_config.stash[GUARDIANS] = []
     if not all(urls.values()):
-        urls = start_guardian(early_config)
+        urls = start_servers(early_config)
     point_settings_at(urls)
     return (yield)
 
@@ -38,7 +38,7 @@ def pytest_load_initial_conftests(early_config):
 def pytest_xdist_setupnodes(config, specs):
     """The first process of a parallel run uses the servers that are there."""
     for spec in specs[1:] if config.stash[GUARDIANS] else []:
-        spec.env |= addresses(start_guardian(config))
+        spec.env |= addresses(start_servers(config))
 
 
 def pytest_unconfigure(config):
@@ -47,8 +47,15 @@ def pytest_unconfigure(config):
         guardian.wait()
 
 
-def start_guardian(config):
-    """Start a pair of servers; return their addresses."""
+def start_servers(config):
+    """Start a pair that ends with pytest; return its addresses."""
+    guardian, urls = start_guardian()
+    config.stash[GUARDIANS].append(guardian)
+    return urls
+
+
+def start_guardian():
+    """Start the servers; return their guardian and their addresses."""
     guardian = subprocess.Popen(
         [sys.executable, "-m", "tests.services"],
         cwd=PROJECT,
@@ -60,8 +67,7 @@ def start_guardian(config):
         answer = guardian.stdout.readline()
     if not answer:
         raise pytest.UsageError("The servers of the tests did not start; see above why.")
-    config.stash[GUARDIANS].append(guardian)
-    return json.loads(answer)
+    return guardian, json.loads(answer)
 
 
 def addresses(urls):
