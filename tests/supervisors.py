@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import closing, suppress
+from pathlib import Path
 
 import psutil
 import psycopg2
@@ -59,8 +61,7 @@ class Running:
     def __init__(self, var):
         self.var = var
         self.port = free_port()
-        self.notes = var.parent / f"notes{self.port}"
-        self.notes.mkdir()
+        self.notes = Path(tempfile.mkdtemp(prefix="notes", dir=var.parent))
         self.process = None
 
     def start(self, *words, worker="willing", **commands):
