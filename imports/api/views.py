@@ -161,7 +161,6 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         return Response(sent, status.HTTP_202_ACCEPTED, headers={"Location": sent["urls"]["self"]})
 
 
-@method_decorator(in_english, name="dispatch")
 class NothingHere(APIView):
     """Any other address under /api/."""
 
