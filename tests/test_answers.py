@@ -154,8 +154,8 @@ def test_a_field_that_is_none_of_the_choices_is_told_them(alice):
 def test_an_upload_without_a_file_is_told_the_field(alice, address):
     client = signed_in(alice)
     assert "field named file" in said(client.post(address, {}), 400, "no_file")
-    other = said(client.post(address, {"upload\x07": a_file()}), 400, "no_file")
-    assert "came in a field named upload" in other
+    other = said(client.post(address, {"upload" * 99: a_file()}), 400, "no_file")
+    assert other.startswith(f"The file came in a field named {('upload' * 99)[:50]}. ")
     assert "one named file" in other
     text = said(client.post(address, {"file": "customers.xlsx"}), 400, "no_file")
     assert "holds text" in text
@@ -163,6 +163,13 @@ def test_an_upload_without_a_file_is_told_the_field(alice, address):
 
 
 # --- Who asks ----------------------------------------------------------------
+
+
+def test_who_may_not_import_is_told_which_permission_it_takes(eve):
+    client = signed_in(eve)
+    template = client.get("/api/imports/template.xlsx?importer=customers")
+    for answer in (upload(client, file=a_file()), post(client, f"{EXCEL}upload/", b""), template):
+        assert "permission imports.add_importjob" in said(answer, 403, "permission_denied")
 
 
 def test_who_has_no_token_is_told_where_to_get_one(alice):
@@ -325,9 +332,10 @@ async def test_streams_and_sockets_speak_english_too(watching):  # noqa: F811
     callers, job = watching
     for headers in callers:
         in_french = [(b"accept-language", b"fr"), *headers]
-        refusal = await stream_answer(job, headers)
-        assert await stream_answer(job, in_french) == refusal
-        assert await close_of(job, in_french) == await close_of(job, headers)
+        answer, last = await stream_answer(job, headers), await close_of(job, headers)
+        assert await stream_answer(job, in_french) == answer
+        assert await close_of(job, in_french) == last
+    assert (answer, last) == ((200, "Importing"), "Importing")
 
 
 async def stream_answer(job, headers):

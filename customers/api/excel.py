@@ -25,7 +25,7 @@ from customers.api import schema
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
-from imports.api import downloads, views
+from imports.api import advice, downloads, views
 from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
@@ -61,7 +61,7 @@ class ExcelView(APIView):
             refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
         if request.method == "POST" and not access.may_import(request.user):
-            raise PermissionDenied("You may not import.")
+            raise PermissionDenied(advice.MAY_NOT_IMPORT)
 
 
 class UploadView(ExcelView):

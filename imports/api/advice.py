@@ -18,6 +18,10 @@ from imports.statuses import Status
 
 NOTHING_HERE = "There is nothing at this address that you may see."
 
+MAY_NOT_IMPORT = (
+    "You may not import. Ask whoever runs this site for the permission imports.add_importjob."
+)
+
 
 def of_unreadable(error: Exception) -> str:
     """Where a body stops being what it should be; of its text nothing is told."""

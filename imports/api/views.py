@@ -106,7 +106,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     def create(self, request: Request) -> Response:
         if not access.may_import(request.user):
-            raise PermissionDenied("You may not import.")
+            raise PermissionDenied(advice.MAY_NOT_IMPORT)
         file, fields = sent_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = UploadSerializer(data=fields)
