@@ -40,8 +40,9 @@ def said(response, status, code):
 
 def said_of(response, field):
     """What is said of one field."""
-    said(response, 400, "invalid")
+    whole = said(response, 400, "invalid")
     (message,) = [e["message"] for e in response.json()["errors"] if e["field"] == field]
+    assert f"{field}: {message}" in whole
     return message
 
 
@@ -146,8 +147,15 @@ def test_a_field_that_is_none_of_the_choices_is_told_them(alice):
     assert said_of(other, "has_header_row").endswith("Send true or false.")
     answer = upload(client, file=a_file(), check_first="maybe")
     assert said_of(answer, "check_first").endswith("Send true or false.")
-    answer = client.post("/api/imports/", {"importer": "x", "file": a_file()})
-    assert "customers" in said_of(answer, "importer")
+    for importer in ({"importer": "x"}, {}):
+        answer = client.post("/api/imports/", importer | {"file": a_file()})
+        assert said_of(answer, "importer") == "Say what the file holds: customers or parcels."
+
+
+def test_what_is_wrong_with_no_field_alone_is_said_without_one(alice):
+    address = f"/api/imports/{check(make_job(ODD, owner=alice)).pk}/"
+    answer = signed_in(alice).patch(address, "{}", content_type="application/json")
+    assert said(answer, 400, "invalid").startswith("Say what to change: ")
 
 
 @pytest.mark.parametrize("address", ["/api/imports/", f"{EXCEL}upload/"])

@@ -36,6 +36,7 @@ from rest_framework.exceptions import (
     ValidationError,
 )
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from imports import messages
@@ -171,11 +172,8 @@ def reason(error: Exception) -> str:
 
 def shape(error: APIException) -> dict[str, Any]:
     if isinstance(error, ValidationError) and isinstance(error.detail, dict):
-        return {
-            "code": "invalid",
-            "message": "Some of what was sent cannot be used: see errors.",
-            "errors": list(by_field(error.detail)),
-        }
+        errors = list(by_field(error.detail))
+        return {"code": "invalid", "message": " ".join(map(sentence_of, errors)), "errors": errors}
     detail = error.detail[0] if isinstance(error.detail, list) else error.detail
     return {"code": detail.code, "message": str(detail), "errors": []}
 
@@ -184,3 +182,8 @@ def by_field(detail: dict[str, Any]) -> Iterator[dict[str, str]]:
     for field, problems in detail.items():
         for problem in problems:
             yield {"field": field, "code": problem.code, "message": str(problem)}
+
+
+def sentence_of(error: dict[str, str]) -> str:
+    of_all = error["field"] == api_settings.NON_FIELD_ERRORS_KEY
+    return error["message"] if of_all else f"{error['field']}: {error['message']}"
