@@ -239,8 +239,18 @@ def test_a_start_before_the_columns_are_mapped_says_where_to_map_them(alice):
     own = reverse("api:import-detail", args=[job.pk])
     for answer in (start(alice, job), start_upload(alice, job.pk)):
         message = said(answer, 409, "not_allowed")
-        assert f"must be mapped first: PATCH {own} with column_mapping" in message
+        assert message.startswith("Its columns must be mapped first. ")
+        assert f"PATCH {own} with column_mapping." in message
         assert "shipping_mark" in message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_whose_columns_are_not_known_says_where_to_map_them(alice):
+    answer = signed_in(alice).post(f"{EXCEL}upload/", {"file": a_file(ODD)})
+    own = reverse("api:import-detail", args=[ImportJob.objects.get().pk])
+    assert said(answer, 400, "missing_columns").endswith(f"PATCH {own} with column_mapping.")
+    answer = signed_in(alice).post(f"{EXCEL}upload/", {"file": a_file(csv_file([]))})
+    assert "PATCH" not in said(answer, 400, "no_rows")
 
 
 @pytest.mark.parametrize(

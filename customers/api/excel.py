@@ -30,7 +30,6 @@ from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
 from imports.models import ImportJob
-from imports.progress import message
 from imports.statuses import Status
 
 OTHER_WAY = (
@@ -212,7 +211,7 @@ def ready(job: ImportJob) -> ImportJob:
         raise TooLarge(OTHER_WAY)
     if job.error_code is None:
         raise Unavailable(NOT_NOW)
-    raise ValidationError(message(job), job.error_code)
+    raise ValidationError(advice.of_check(job), job.error_code)
 
 
 def queued(job: ImportJob, total: int) -> Response:

@@ -77,12 +77,21 @@ def of_sheets(job: ImportJob) -> str:
     return f" It has: {', '.join(names)}." if names else ""
 
 
+def of_check(job: ImportJob) -> str:
+    """Why its file could not be checked, and where that can be put right."""
+    if job.status != Status.MAPPING:
+        return message(job)
+    return f"{message(job)} To say so, PATCH {own_address(job)} with column_mapping."
+
+
+def own_address(job: ImportJob) -> str:
+    return reverse("api:import-detail", args=[job.pk])
+
+
 def of_start(job: ImportJob) -> str:
     """Why this import cannot be started, and what comes first."""
     if job.status == Status.MAPPING:
-        own = reverse("api:import-detail", args=[job.pk])
-        first = f"Its columns must be mapped first: PATCH {own} with column_mapping."
-        return f"{first} {message(job)}"
+        return f"Its columns must be mapped first. {of_check(job)}"
     if job.status in {Status.QUEUED, Status.CHECKING}:
         then = "Start it once it is READY." if job.check_first else "It starts by itself."
         return f"It is still being checked. {then}"
