@@ -8,7 +8,7 @@ from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.urls import Resolver404, resolve, reverse
 from django.utils.text import get_text_list
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.request import Request
 
 from imports.models import ImportJob
@@ -17,7 +17,6 @@ from imports.progress import message
 from imports.statuses import Status
 
 NOTHING_HERE = "There is nothing at this address that you may see."
-
 MAY_NOT_IMPORT = (
     "You may not import. Ask whoever runs this site for the permission imports.add_importjob."
 )
@@ -25,7 +24,7 @@ MAY_NOT_IMPORT = (
 
 def of_unreadable(error: Exception) -> str:
     """Where a body stops being what it should be; of its text nothing is told."""
-    reason = _why_unreadable(error) or _why_unreadable(error.__context__)
+    reason = _why_unreadable(error.__context__ if isinstance(error, ParseError) else error)
     return f"This request cannot be read: {reason}." if reason else "This request cannot be read."
 
 
