@@ -17,6 +17,9 @@ MANAGE := SECRET_KEY=none DATABASE_URL=postgres:///none $(PYTHON) manage.py
 # npm's own note of what it has installed.
 TYPESCRIPT := docs/examples/node_modules/.package-lock.json
 
+# Said before each silence.
+SAY = echo "Installing what $< names, once: a minute or two, longer on a slow network."
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo run test lint sample migrations check clean
@@ -54,23 +57,24 @@ clean: ## Remove the embedded servers' data, logs and caches
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .venv/runtime: requirements.txt | $(PYTHON)
-	@echo "Installing what $< names."
+	@$(SAY)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/development: requirements-dev.txt | $(PYTHON)
-	@echo "Installing what $< names."
+	@$(SAY)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Node itself is a wheel among the requirements, so that npm is there on any machine.
 $(TYPESCRIPT): docs/examples/package-lock.json | .venv/development
-	@echo "Installing what $< names."
+	@$(SAY)
 	@$(PYTHON) -m tests.typescript
 	@touch $@
 
 # A name on PATH proves nothing: shims fail when run, and some pythons cannot make a venv.
 $(PYTHON):
+	@echo "Making a Python environment in .venv: some seconds."
 	@for python in $(CANDIDATES); do \
 	    $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
 	        && $$python -m venv --clear .venv && $(PYTHON) -m pip --version \

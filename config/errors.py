@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import override
 from django.views import csrf, defaults
 
 from imports.api.errors import as_answer, shape
@@ -18,7 +19,8 @@ Page = Callable[..., HttpResponse]
 def answer(request: HttpRequest, error: BaseException | None, page: Page) -> HttpResponse:
     if not request.path_info.startswith("/api/"):
         return page()
-    refusal = as_answer(error)
+    with override("en"):
+        refusal = as_answer(error)
     headers = {"Retry-After": str(refusal.wait)} if hasattr(refusal, "wait") else None
     return JsonResponse(shape(refusal), status=refusal.status_code, headers=headers)
 

@@ -22,8 +22,9 @@ that is READY was uploaded with `check_first`: `GET /api/imports/{id}/preview/` 
 it would do.
 
 Every error is `{"code", "message", "errors"}`: the code is for programs, the message says what to
-do. A method that an address does not list is 405, and what you may not see is 404. New fields and
-new codes may come; none will go or change its meaning.
+do, in English whatever `Accept-Language` says. A method that an address does not list is 405, and
+what you may not see is 404. Addresses end in a slash; one that lacks it is 404, and its message
+names the one with it. New fields and new codes may come; none will go or change its meaning.
 """
 
 TAGS = [

@@ -16,6 +16,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import AuthenticationFailed
@@ -31,7 +32,20 @@ STAMP_LENGTH = 16  # Of a user's password, as a token or a ticket remembers it.
 
 class NoTicket(AuthenticationFailed):
     default_code = "invalid_ticket"
-    default_detail = "This stream's address is not valid (any more). Ask for the import again."
+    default_detail = (
+        "This stream's address is not valid (any more). GET the import: urls.stream is a new one."
+    )
+
+
+def how_to_log_in() -> str:
+    """Short, as the next is: the reason a WebSocket closes with has 123 bytes."""
+    token = reverse("api:token")
+    return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
+
+
+def how_to_renew() -> str:
+    token, refresh = reverse("api:token"), reverse("api:token-refresh")
+    return f"This token is not valid (any more). POST refresh to {refresh}, or log in at {token}."
 
 
 class BearerAuthentication(JWTAuthentication):
@@ -41,8 +55,7 @@ class BearerAuthentication(JWTAuthentication):
         try:
             return super().authenticate(request)
         except (AuthenticationFailed, ValueError, OverflowError):  # Also of claims no key holds.
-            message = "This token is not valid (any more). Refresh it, or log in again."
-            raise AuthenticationFailed(message, "token_not_valid") from None
+            raise AuthenticationFailed(how_to_renew(), "token_not_valid") from None
 
 
 # --- Streams -----------------------------------------------------------------

@@ -80,6 +80,16 @@ class Importer:
     def label(cls, field: str) -> str:
         return str(cls.model._meta.get_field(field).verbose_name)
 
+    @classmethod
+    def looked_up(cls, field: str | None) -> dict[str, str]:
+        """What the column's cells name: a record of which model, and by what; else nothing."""
+        column = next((c for c in cls.columns if c.field == field and c.lookup), None)
+        if column is None:
+            return {}
+        related = cls.model._meta.get_field(column.field).related_model._meta
+        key = related.get_field(column.lookup).verbose_name
+        return {"record": str(related.verbose_name), "key": str(key)}
+
 
 class Gone(Importer):
     """Stands in for the importer of an old import whose app is no longer installed."""

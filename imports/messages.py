@@ -120,6 +120,10 @@ OF_A_ROW = {
         "Writing this row failed again and again. Check its values, then import it alone."
     ),
 }
+OF_A_LOOKUP = _(
+    "There is no %(record)s with this %(key)s. Check how it is written, or create the "
+    "%(record)s first."
+)
 # Where one row's sentence names what is true of that row alone.
 OF_A_CAUSE = {
     "repeats_row": _("It repeats an earlier row of the same file."),
@@ -162,7 +166,10 @@ def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> st
 
 def of_row(error: Mapping[str, Any], importer: str) -> str:
     """The sentence for one error of a row."""
-    words = {**OF_A_ROW, **shown_importer(importer).messages}
+    known = shown_importer(importer)
+    if error["code"] == "not_found" and (key := known.looked_up(error["column"])):
+        return _fill(OF_A_LOOKUP, key)
+    words = {**OF_A_ROW, **known.messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
 
 

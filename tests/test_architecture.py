@@ -53,14 +53,14 @@ LAYERS = """
     imports.live.asking  imports.live.following
     imports.live.events  imports.live.sockets
     imports.live.routing
+    imports.api.advice
     imports.api.errors  imports.api.serializers
     imports.api.pagination  imports.api.throttles
     imports.api.shapes  imports.api.examples  imports.api.describing
     imports.api.schema  imports.api.streams
     imports.api.file_schema
-    imports.api.tokens
     imports.api.views
-    imports.api.downloads  imports.api.docs
+    imports.api.downloads  imports.api.docs  imports.api.tokens
     imports.api.urls
     imports.pages.forms
     imports.pages.shown

@@ -73,6 +73,12 @@ def test_an_error_outside_the_framework(kind, expected):
         assert_is_page(ask(f"/fail/{kind}/"), expected[0])
 
 
+def test_it_is_in_english_for_programs():
+    with override_settings(ROOT_URLCONF=__name__):
+        french = ask("/api/fail/forbidden/", headers={"Accept-Language": "fr"})
+        assert french.json()["message"].startswith("You do not have permission")
+
+
 def test_an_address_the_resolver_does_not_know():
     with override_settings(ROOT_URLCONF=__name__):
         assert answer(ask("/api/nothing/")) == (404, "not_found")

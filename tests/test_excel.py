@@ -19,6 +19,7 @@ from tests.making import apply_all, check, csv_file, person
 from tests.making import make_job as make_file_job
 from tests.processes import worker
 from tests.streams import make_job, move, wait_until
+from tests.test_downloads import content_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,8 @@ def test_upload_then_post_the_candidates_back_then_poll(alice, client):
     ]
     assert [row["row"] for row in checked["refused"]] == [5]
     assert checked["refused"][0]["errors"][0]["column"] == "phone"
-    assert checked["refused"][0]["reason"]
+    assert checked["refused"][0]["reason"].startswith("Phone: ")
+    assert checked["clashes"][0]["reason"].startswith("Shipping mark: ")
     assert [(row["row"], row["errors"][0]["code"]) for row in checked["clashes"]] == [(6, "exists")]
     assert checked["counts"] == {"total": 5, "valid": 2, "refused": 1, "repeats": 1, "clashes": 1}
     assert ImportJob.objects.get(pk=checked["upload_id"]).status == Status.READY
@@ -89,6 +91,19 @@ def test_upload_then_post_the_candidates_back_then_poll(alice, client):
     assert (done["created"], done["failed"], done["errors"], done["progress"]) == (2, 0, [], 100)
     assert done["finished_at"] > done["created_at"]
     assert marks() == {"MARK 1", "MARK 2", "MARK 9"}
+
+
+def test_a_reason_names_each_column_as_the_file_and_the_report_do(alice):
+    headers = ["Marque", "Prénom", "Surname", "E-mail", "Tel."]
+    client, rows = signed_in(alice), [person(1, last="", phone="12"), person(2)]
+
+    checked = upload(client, csv_file(rows, headers)).json()
+
+    (refused,) = checked["refused"]
+    last, phone = (error["message"] for error in refused["errors"])
+    assert refused["reason"] == f"Surname: {last} Tel.: {phone}"
+    report = client.get(f"/api/imports/{checked['upload_id']}/rejected.csv")
+    assert refused["reason"] in content_of(report).decode()
 
 
 def test_a_checked_upload_is_started_by_its_id_and_asked_for_twice_it_starts_once(alice):

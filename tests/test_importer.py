@@ -4,12 +4,15 @@ import datetime
 from decimal import Decimal
 
 import pytest
+from django.utils.translation import override
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.messages import of_row
 from imports.pipeline import applying
+from imports.pipeline.rejected import Rejected
 from imports.pipeline.target import _cleared
-from imports.statuses import Status
+from imports.statuses import Outcome, Status
 from tests.making import apply_all, check, csv_file, make_job, outcomes, run_import
 from tests.parcels import importer
 from tests.parcels.models import Parcel
@@ -68,6 +71,22 @@ def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
 
     assert outcomes(job) == {2: "created", 3: "failed"}
     assert errors(job) == {3: [("customer", "not_found")]}
+    (error,) = job.rows.get(number=3).errors
+    assert of_row(error, "parcels").startswith("There is no customer with this shipping mark.")
+    assert of_row(error, "gone").startswith("There is no record of this name.")
+    with override("fr"):
+        assert "« client »" in of_row(error, "parcels")
+
+
+def test_a_report_says_of_each_column_what_is_true_of_it(ann):
+    job = parcels(["NOBODY", "2", "1"])
+    (error,) = job.rows.get(number=2).errors
+    job.rows.update(errors=[error, error | {"column": "note"}])
+
+    ((cells, _),) = Rejected(job).lines(Outcome.FAILED)
+
+    assert "Mark: There is no customer with this shipping mark." in cells[-1]
+    assert "Note: There is no record of this name." in cells[-1]
 
 
 def test_a_key_of_two_columns_repeats_only_as_a_whole(ann, bea):

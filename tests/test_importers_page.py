@@ -17,21 +17,19 @@ PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 
 # Carries a file through the pipeline as workers do, and prints what became of it.
 IMPORT = """
-from sys import stdin
-from customers.models import Customer
+import sys
 from imports.messages import of_row
 from imports.pipeline import applying
 from parcels.models import Parcel
 from tests.making import outcomes, run_import
 
-mark = "ACC-1"
-Customer.objects.get_or_create(shipping_mark=mark, first_name="A", last_name="M", phone="+1")
-job = run_import(stdin.read().encode(), importer="parcels", on_duplicate="update")
+importer = {importer!r}
+job = run_import(sys.stdin.read().encode(), importer=importer, on_duplicate="update")
 for batch in job.batches.all():
     applying.announce(job.pk, batch.number)
 print(job.status, sorted(outcomes(job).items()))
 for row in job.rows.exclude(errors=None).order_by("number"):
-    print(row.number, *(of_row(error, "parcels") for error in row.errors))
+    print(row.number, *(of_row(error, importer) for error in row.errors))
 for parcel in Parcel.objects.order_by("number"):
     print(parcel.customer.shipping_mark, parcel.number, parcel.weight, parcel.sent_on,
           "labelled" if parcel.labelled_at else "not labelled")
@@ -88,8 +86,9 @@ class Copy:
         assert status == 0, complaints
         return said
 
-    def import_file(self, text):
-        return self.run("shell", "--no-imports", "-c", IMPORT, input=text).splitlines()
+    def import_file(self, text, importer="parcels"):
+        program = IMPORT.format(importer=importer)
+        return self.run("shell", "--no-imports", "-c", program, input=text).splitlines()
 
 
 @pytest.fixture
@@ -112,12 +111,15 @@ def test_the_page_followed_to_the_letter_imports_parcels(copy):
     copy.run("makemigrations", "parcels")
     copy.run("migrate")
     assert "no issues" in copy.run("check")
-    (file,) = blocks("csv")
+    uploads = re.findall(r"-F file=@(\w+)\.csv -F importer=(\w+)", "".join(blocks("sh")))
+    assert re.findall(r"`(\w+)\.csv`", PAGE) == [name for name, _ in uploads]
+    (people, customers), (file, parcels) = zip(blocks("csv"), dict(uploads).values(), strict=True)
+    assert copy.import_file(people, customers) == ["COMPLETE [(2, 'created')]"]
 
-    said = copy.import_file(file)
+    said = copy.import_file(file, parcels)
 
     assert said[0] == "COMPLETE [(2, 'created'), (3, 'created'), (4, 'failed')]"
-    assert said[1].startswith("4 There is no record of this name.")
+    assert said[1].startswith("4 There is no customer with this shipping mark.")
     assert said[2:] == [
         "ACC-1 1 2.50 2026-01-31 not labelled",
         "ACC-1 2 0.75 None not labelled",

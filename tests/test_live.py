@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from imports import progress
+from imports.authentication import how_to_log_in
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.streams import (
@@ -204,8 +205,10 @@ def test_errors_have_the_one_shape(server, alice):
     with server.stream(make_job(alice)) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        body = {"code": "not_authenticated", "message": "Log in to follow imports.", "errors": []}
+        message = how_to_log_in()
+        body = {"code": "not_authenticated", "message": message, "errors": []}
         assert answer.body() == body
+        assert "POST username and password to /api/auth/token/" in message
 
 
 def test_a_stream_can_only_be_read(server, alice):

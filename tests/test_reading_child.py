@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -226,6 +227,8 @@ def gone(pid: int) -> bool:
         "OPENED\n[0.1, 2, [1, 2], [[1]]]",
         "OPENED\n[0.1, 2, [1, 2], [[1], [NaN]]]",
         "OPENED\n[0.1, 2, [1.5], [[1]]]",
+        '{"error": {"code": "no_such_sheet", "params": {"sheets": [1]}}}',
+        '{"error": {"code": "damaged_file", "params": {"row": "Ama"}}}',
         "OPENED\n" + "[" * 100_000,
         "OPENED\n" + "1" * 100_000,
     ],
@@ -235,6 +238,16 @@ def test_a_reader_that_talks_nonsense_counts_as_dead(monkeypatch, tmp_path, said
 
     with pytest.raises(ReaderDied):
         read(b"a")
+
+
+def test_names_of_sheets_are_cut_and_cleaned(monkeypatch, tmp_path):
+    error = {"code": "no_such_sheet", "params": {"sheets": ["a\x00\ud800b" + "c" * 999] * 999}}
+    pretend(monkeypatch, tmp_path, f"print({json.dumps({'error': error})!r})")
+
+    with pytest.raises(Unreadable) as caught:
+        read(b"a")
+
+    assert caught.value.params == {"sheets": ["ab" + "c" * 96] * 100}
 
 
 def test_only_the_last_word_ends_a_file(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.decorators import method_decorator
 from rest_framework import status
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,12 +25,11 @@ from customers.api import schema
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
 from imports import access, at_once, estimates, lifecycle
-from imports.api import downloads
-from imports.api.errors import Conflict, TooLarge, Unavailable
+from imports.api import advice, downloads, views
+from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import in_english, refuse_too_large, sent_file
-from imports.models import ImportJob, NotAllowed
-from imports.progress import message
+from imports.models import ImportJob
 from imports.statuses import Status
 
 OTHER_WAY = (
@@ -43,6 +42,14 @@ TOO_MUCH_FOR_A_REQUEST = {
 NOT_NOW = (
     "Too much is being checked just now. Ask again in a few seconds, or use POST /api/imports/."
 )
+NO_UPLOAD = (
+    "There is no upload of this upload_id that you may start. Send the file to "
+    "POST /api/auth/customers/excel/upload/ and use the upload_id of its answer."
+)
+NO_TASK = (
+    "There is no task of this id that you may see. Use the task_id that bulk-create-async/ or "
+    "bulk-create/ has answered."
+)
 UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 
@@ -53,7 +60,7 @@ class ExcelView(APIView):
             refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
         if request.method == "POST" and not access.may_import(request.user):
-            raise PermissionDenied("You may not import.")
+            raise PermissionDenied(advice.MAY_NOT_IMPORT)
 
 
 class UploadView(ExcelView):
@@ -126,7 +133,7 @@ class StatusView(ExcelView):
         tasks = access.visible_imports(request.user).filter(importer=IMPORTER)
         job = tasks.filter(pk=as_uuid(task_id)).first()
         if job is None:
-            raise NotFound
+            raise NotHere(NO_TASK)
         return Response(status_of(job))
 
 
@@ -168,23 +175,21 @@ def started(upload_id: str, request: Request) -> ImportJob:
     uploads = access.controllable_imports(request.user).filter(importer=IMPORTER)
     job = uploads.filter(pk=as_uuid(upload_id)).first()
     if job is None:
-        raise NotFound
+        raise NotHere(NO_UPLOAD)
     try:
-        return lifecycle.start(job.pk)
-    except NotAllowed:
-        job.refresh_from_db()
-        if job.status not in UNDER_WAY:
-            raise Conflict(
-                f"An upload that is {job.status} cannot be started. Send it again."
-            ) from None
-        return job
+        return views.started(job)
+    except Conflict:
+        if job.status in UNDER_WAY:
+            return job
+        raise
 
 
-def as_uuid(text: str) -> UUID:
+def as_uuid(text: str) -> UUID | None:
+    """None, which is no import's, for what is none."""
     try:
         return UUID(text)
     except ValueError:
-        raise NotFound from None
+        return None
 
 
 @contextmanager
@@ -206,7 +211,7 @@ def ready(job: ImportJob) -> ImportJob:
         raise TooLarge(OTHER_WAY)
     if job.error_code is None:
         raise Unavailable(NOT_NOW)
-    raise ValidationError(message(job), job.error_code)
+    raise ValidationError(advice.of_check(job), job.error_code)
 
 
 def queued(job: ImportJob, total: int) -> Response:

@@ -14,10 +14,11 @@ from typing import Any, BinaryIO
 import ijson
 from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser
 
-from imports.api.errors import TooLarge
+from imports.api import advice
+from imports.api.errors import Malformed, TooLarge
 
 Events = Iterator[tuple[str, Any]]
 SCALARS = {"null", "boolean", "number", "integer", "double", "string"}
@@ -38,19 +39,43 @@ class Posted:
             self.file.close()
 
 
+class Body:
+    """What is read, piece by piece; in the last piece it breaks."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.begins = 0  # Of the piece, in the body.
+        self.piece = b""
+
+    def read(self, size: int = -1) -> bytes:
+        if piece := self.stream.read(size):
+            self.begins += len(self.piece)
+            self.piece = piece
+        return piece
+
+    def where_it_breaks(self) -> str:
+        if self.begins:
+            return advice.of_broken_piece(self.begins, self.begins + len(self.piece))
+        try:
+            json.loads(self.piece)
+        except (ValueError, RecursionError) as error:
+            return advice.of_unreadable(error)
+        return advice.of_unreadable(ValueError())  # NaN, which only Python's own parser takes.
+
+
 class CustomersParser(BaseParser):
     media_type = "application/json"
 
     def parse(
         self, stream: BinaryIO, media_type: str | None = None, parser_context: Any = None
     ) -> Posted:
-        posted = Posted()
+        posted, body = Posted(), Body(stream)
         try:
             # With floats of its own it refuses integers of more than 64 bits.
-            read_body(ijson.basic_parse(stream), posted)
+            read_body(ijson.basic_parse(body), posted)
         except (ijson.JSONError, ValueError, StopIteration):
             posted.close()
-            raise ParseError from None
+            raise Malformed(body.where_it_breaks()) from None
         except BaseException:
             posted.close()
             raise

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from imports import messages, outcomes
+from imports import outcomes
 from imports.api.serializers import error_as_sent
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
+from imports.pipeline.rejected import Rejected
 from imports.progress import message, plain
 from imports.statuses import Outcome, Status
 
@@ -54,11 +55,12 @@ def judgement_of(job: ImportJob) -> dict[str, Any]:
     fields = [column.field for column in get_importer(IMPORTER).columns]
     found: dict[str, list] = {"valid_candidates": [], "refused": [], "repeats": [], "clashes": []}
     rows = ImportRow.objects.filter(job=job).only("number", "outcome", "errors", "cleaned")
+    columns = Rejected(job)
     for row in rows.order_by("number"):
         if row.outcome is None:
             found["valid_candidates"].append(dict(zip(fields, row.cleaned, strict=True)))
         else:
-            found[kind_of(row)].append(refusal_of(row))
+            found[kind_of(row)].append(refusal_of(row, columns))
     counts = {name: len(those) for name, those in found.items()}
     counts["valid"] = counts.pop("valid_candidates")
     return {"upload_id": str(job.pk), **found, "counts": {"total": job.total, **counts}}
@@ -71,7 +73,9 @@ def kind_of(row: ImportRow) -> str:
     return "clashes" if codes & CLASHES or row.outcome == Outcome.SKIPPED else "refused"
 
 
-def refusal_of(row: ImportRow) -> dict[str, Any]:
+def refusal_of(row: ImportRow, columns: Rejected) -> dict[str, Any]:
+    """Why, column by column, in the words of the report of refused rows."""
     errors = errors_of(row)
-    reason = " ".join(messages.of_row(error, IMPORTER) for error in row.errors or [])
+    named = ((columns.name_of(error["column"]), error["message"]) for error in errors)
+    reason = " ".join(f"{name}: {sentence}" if name else sentence for name, sentence in named)
     return {"row": row.number, "reason": reason, "errors": errors}

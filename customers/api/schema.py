@@ -42,7 +42,7 @@ class CandidateSerializer(serializers.ModelSerializer):
 
 class RefusedRowSerializer(serializers.Serializer):
     row = serializers.IntegerField(help_text="The spreadsheet's own number.")
-    reason = serializers.CharField(help_text="All that is wrong, in sentences.")
+    reason = serializers.CharField(help_text="All that is wrong, each with its column.")
     errors = RowErrorSerializer(many=True)
 
 
@@ -95,7 +95,7 @@ class TaskSerializer(serializers.Serializer):
 
 VALUES = ("GH 204", "Ama", "Mensah", "ama@example.com", "+233241234567")
 AMA = dict(zip(FIELDS, VALUES, strict=True))
-REFUSED = {"row": 17, "reason": ROW_ERROR["message"], "errors": [ROW_ERROR]}
+REFUSED = {"row": 17, "reason": f"Phone: {ROW_ERROR['message']}", "errors": [ROW_ERROR]}
 COUNTS = {"total": 2, "valid": 1, "refused": 1, "repeats": 0, "clashes": 0}
 CHECKED = {
     "upload_id": IMPORT,

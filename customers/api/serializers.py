@@ -8,8 +8,10 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from customers.models import Customer
+from imports.api.serializers import none_of
 from imports.statuses import Outcome
 
+WRITTEN = (Outcome.CREATED, Outcome.UPDATED)
 LONGEST_SEARCH = 254  # An e-mail address.
 
 
@@ -17,7 +19,7 @@ class CustomersQuery(serializers.Serializer):
     """Which customers a list shows."""
 
     search = serializers.CharField(required=False, max_length=LONGEST_SEARCH)
-    outcome = serializers.ChoiceField([Outcome.CREATED, Outcome.UPDATED], required=False)
+    outcome = serializers.ChoiceField(WRITTEN, required=False, error_messages=none_of(WRITTEN))
 
     def get_fields(self) -> dict[str, serializers.Field]:
         # "import" is no name that Python lets a class have.

@@ -9,15 +9,22 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.fields import BooleanField
 
+from imports.api import advice
+
 # Each refusal, its codes, and one of them as it is sent.
 REFUSALS = {
-    400: ("What was sent cannot be used", "invalid malformed", "This request cannot be read."),
+    400: (
+        "What was sent cannot be used",
+        "invalid malformed",
+        "This request cannot be read: JSON is expected, and there is none at line 1, column 12.",
+    ),
     401: (
         "Nobody is logged in, or the token is not valid (any more)",
         "not_authenticated token_not_valid",
-        "This token is not valid (any more). Refresh it, or log in again.",
+        "This token is not valid (any more). POST refresh to /api/auth/token/refresh/, or log in "
+        "at /api/auth/token/.",
     ),
-    403: ("You may not do this", "permission_denied", "You may not import."),
+    403: ("You may not do this", "permission_denied", advice.MAY_NOT_IMPORT),
     404: (
         "Not there, or not yours",
         "not_found",
@@ -31,7 +38,7 @@ REFUSALS = {
     409: (
         "The import's status does not allow it",
         "not_allowed",
-        "An import that is COMPLETE cannot become CANCELLED.",
+        "It has been started already, and is RUNNING.",
     ),
     411: (
         "The body comes without a length",
@@ -46,7 +53,8 @@ REFUSALS = {
     415: (
         "The body is of another type than this call takes",
         "unsupported_media_type",
-        'Unsupported media type "text/plain" in request.',
+        'Unsupported media type "text/plain" in request. Send application/json, and say so in '
+        "Content-Type.",
     ),
     422: (
         "The key was used for another body",

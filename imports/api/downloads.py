@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from imports import access, at_once, downloads
-from imports.api import file_schema
+from imports.api import advice, file_schema
 from imports.api.errors import Unavailable
 from imports.api.serializers import ImporterChoice
 from imports.api.views import asked, in_english
@@ -97,6 +97,6 @@ class TemplateView(FileView):
 
     def get(self, request: Request) -> StreamingHttpResponse:
         if not access.may_import(request.user):
-            raise PermissionDenied("You may not import.")
+            raise PermissionDenied(advice.MAY_NOT_IMPORT)
         name = self.importer or asked(ImporterChoice, request)["importer"]
         return downloads.template(get_importer(name))

@@ -32,18 +32,28 @@ from rest_framework.exceptions import (
     NotFound,
     ParseError,
     PermissionDenied,
+    UnsupportedMediaType,
     ValidationError,
 )
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from imports import messages
+from imports.api import advice
+from imports.authentication import how_to_log_in
 from imports.lifecycle import KeyReused
 from imports.models import NotAllowed
 from imports.pipeline.mapping import WrongMapping
 from imports.pipeline.transactions import Interrupted, sqlstate
 
 log = logging.getLogger(__name__)
+
+
+class NotHere(APIException):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_code = "not_found"
+    default_detail = advice.NOTHING_HERE
 
 
 class Conflict(APIException):
@@ -82,7 +92,6 @@ class LengthRequired(APIException):
 class Malformed(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "malformed"
-    default_detail = "This request cannot be read."
 
 
 class Unavailable(APIException):
@@ -106,6 +115,9 @@ NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
 
 
 def error_response(error: Exception, context: dict[str, Any]) -> Response:
+    if isinstance(error, UnsupportedMediaType):
+        sentence = advice.of_media_type(error, context["request"])
+        error.detail = ErrorDetail(sentence, error.detail.code)
     error = as_answer(error)
     response = exception_handler(error, context)
     response.data = shape(error)
@@ -121,7 +133,7 @@ def as_answer(error: Exception) -> APIException:
     if isinstance(error, WrongMapping):
         return ValidationError(dict(mapping_problems(error)))
     if isinstance(error, (Http404, NotFound)):
-        return NotFound("There is nothing at this address that you may see.")
+        return NotHere()
     if isinstance(error, Forbidden):
         return PermissionDenied()
     if isinstance(error, DisallowedHost):
@@ -131,10 +143,12 @@ def as_answer(error: Exception) -> APIException:
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
         return TooManyFields()
     if isinstance(error, UNREADABLE):
-        return Malformed()
+        return Malformed(advice.of_unreadable(error))
     if isinstance(error, NO_DATABASE):
         log.warning("the database did not answer: %s", reason(error))
         return Unavailable()
+    if isinstance(error, NotAuthenticated):
+        error.detail = ErrorDetail(how_to_log_in(), error.detail.code)
     if isinstance(error, (NotAuthenticated, AuthenticationFailed)):
         # Django REST framework answers 403 where sessions are the first way to sign in.
         error.status_code = status.HTTP_401_UNAUTHORIZED
@@ -158,11 +172,8 @@ def reason(error: Exception) -> str:
 
 def shape(error: APIException) -> dict[str, Any]:
     if isinstance(error, ValidationError) and isinstance(error.detail, dict):
-        return {
-            "code": "invalid",
-            "message": "Some of what was sent cannot be used: see errors.",
-            "errors": list(by_field(error.detail)),
-        }
+        errors = list(by_field(error.detail))
+        return {"code": "invalid", "message": " ".join(map(sentence_of, errors)), "errors": errors}
     detail = error.detail[0] if isinstance(error.detail, list) else error.detail
     return {"code": detail.code, "message": str(detail), "errors": []}
 
@@ -171,3 +182,8 @@ def by_field(detail: dict[str, Any]) -> Iterator[dict[str, str]]:
     for field, problems in detail.items():
         for problem in problems:
             yield {"field": field, "code": problem.code, "message": str(problem)}
+
+
+def sentence_of(error: dict[str, str]) -> str:
+    of_all = error["field"] == api_settings.NON_FIELD_ERRORS_KEY
+    return error["message"] if of_all else f"{error['field']}: {error['message']}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
+from django.db.models import TextChoices
 from django.urls import reverse
 from django.utils.text import get_text_list
 from rest_framework import serializers
 
 from imports import access, messages, outcomes
+from imports.api import advice
 from imports.authentication import with_ticket
 from imports.importer import registered, shown_importer
 from imports.models import ImportJob, ImportRow
@@ -28,6 +30,7 @@ READ_FIRST = (
     "Say how the file is to be read first, and which column is which once it is: it may have "
     "other columns then."
 )
+YES_OR_NO = {"invalid": "This is neither yes nor no. Send true or false."}
 KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
 MOST_ROWS = 1_000
 POLL_SECONDS = {
@@ -36,6 +39,15 @@ POLL_SECONDS = {
     Status.UNDOING: 1,
     Status.QUEUED: 2,
 }
+
+
+def choice(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
+    """One of these values; whoever sends another is told them."""
+    return serializers.ChoiceField(values.choices, error_messages=none_of(values), **options)
+
+
+def none_of(values: Iterable[str]) -> dict[str, str]:
+    return {"invalid_choice": f"This is none of the values allowed here: {', '.join(values)}."}
 
 
 class ImporterChoice(serializers.Serializer):
@@ -94,9 +106,9 @@ class ReadOptionsSerializer(serializers.Serializer):
 class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
     """What comes with an uploaded file."""
 
-    on_duplicate = serializers.ChoiceField(OnDuplicate.choices, default=OnDuplicate.SKIP)
-    empty_cells = serializers.ChoiceField(EmptyCells.choices, default=EmptyCells.KEEP)
-    check_first = serializers.BooleanField(default=False)
+    on_duplicate = choice(OnDuplicate, default=OnDuplicate.SKIP)
+    empty_cells = choice(EmptyCells, default=EmptyCells.KEEP)
+    check_first = serializers.BooleanField(default=False, error_messages=YES_OR_NO)
     idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
 
     def validate_idempotency_key(self, key: str) -> str:
@@ -108,9 +120,9 @@ class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
 class ChangesSerializer(ReadOptionsSerializer):
     """What to check an import anew with; what is not said stays as it is."""
 
-    on_duplicate = serializers.ChoiceField(OnDuplicate.choices)
-    empty_cells = serializers.ChoiceField(EmptyCells.choices)
-    has_header_row = serializers.BooleanField()
+    on_duplicate = choice(OnDuplicate)
+    empty_cells = choice(EmptyCells)
+    has_header_row = serializers.BooleanField(error_messages=YES_OR_NO)
     column_mapping = serializers.DictField()  # Judged by the columns of the file.
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +200,10 @@ class ImportJobSerializer(serializers.ModelSerializer):
         }
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
-        return snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(job)
+        sent = snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(job)
+        if job.error_code == "no_such_sheet":  # Their names are the file's: no snapshot has them.
+            sent["message"] += advice.of_sheets(job)
+        return sent
 
 
 class ListedJobSerializer(ImportJobSerializer):
@@ -202,7 +217,9 @@ class ListedJobSerializer(ImportJobSerializer):
 class JobsQuery(serializers.Serializer):
     """Which imports a list shows."""
 
-    status = serializers.MultipleChoiceField(choices=Status.choices, required=False)
+    status = serializers.MultipleChoiceField(
+        choices=Status.choices, required=False, error_messages=none_of(Status)
+    )
     importer = serializers.CharField(required=False, allow_blank=True)
     owner = serializers.CharField(required=False, allow_blank=True)
     search = serializers.CharField(required=False, allow_blank=True)
@@ -225,7 +242,7 @@ class JobsQuery(serializers.Serializer):
 
 
 class RowsQuery(serializers.Serializer):
-    outcome = serializers.ChoiceField(Outcome.choices, required=False, allow_blank=True)
+    outcome = choice(Outcome, required=False, allow_blank=True)
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
 

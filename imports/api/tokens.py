@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
@@ -18,7 +19,13 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from imports.api import examples
 from imports.api.describing import ALWAYS, OPEN, example, refusals
 from imports.api.throttles import LoginsFromHere
-from imports.authentication import BearerAuthentication
+from imports.api.views import in_english
+from imports.authentication import BearerAuthentication, how_to_log_in
+
+NO_SUCH_ACCOUNT = (
+    "No active account has this username and password. Correct them, or ask whoever runs this "
+    "site for an account."
+)
 
 
 class CredentialsSerializer(serializers.Serializer):
@@ -56,6 +63,7 @@ def described(operation_id: str, summary: str, request: Any, answer: Any, *shown
     )
 
 
+@method_decorator(in_english, name="dispatch")
 class TokenView(APIView):
     """Log in once: an access token for the calls, a refresh token for the next one."""
 
@@ -73,10 +81,11 @@ class TokenView(APIView):
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
-            raise refused("No active account has this name and password.") from None
+            raise refused(NO_SUCH_ACCOUNT) from None
         return Response(login.validated_data)
 
 
+@method_decorator(in_english, name="dispatch")
 class RefreshView(APIView):
     """A new access token, unless the account or its password has changed since the login."""
 
@@ -93,7 +102,8 @@ class RefreshView(APIView):
             token = RefreshToken(sent["refresh"])
             BearerAuthentication().get_user(token)
         except (TokenError, AuthenticationFailed, ValueError, OverflowError):
-            raise refused("This refresh token is not valid (any more). Log in again.") from None
+            message = f"This refresh token is not valid (any more). {how_to_log_in()}"
+            raise refused(message) from None
         return Response({"access": str(token.access_token)})
 
 

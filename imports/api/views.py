@@ -16,7 +16,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
@@ -28,8 +28,8 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from imports import access, lifecycle, outcomes, preview, progress
-from imports.api import schema
-from imports.api.errors import LengthRequired, TooLarge
+from imports.api import advice, schema
+from imports.api.errors import Conflict, LengthRequired, NotHere, TooLarge
 from imports.api.serializers import (
     ChangesSerializer,
     ImportJobSerializer,
@@ -40,7 +40,7 @@ from imports.api.serializers import (
     problem_as_sent,
     row_as_sent,
 )
-from imports.models import ImportJob, ImportRow
+from imports.models import ImportJob, ImportRow, NotAllowed
 
 # Of a reading they ask nothing, and Django would answer them with an empty 412.
 PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
@@ -106,7 +106,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     def create(self, request: Request) -> Response:
         if not access.may_import(request.user):
-            raise PermissionDenied("You may not import.")
+            raise PermissionDenied(advice.MAY_NOT_IMPORT)
         file, fields = sent_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = UploadSerializer(data=fields)
@@ -121,7 +121,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: UUID) -> Response:
-        return self.accepted(lifecycle.start(self.get_controllable().pk))
+        return self.accepted(started(self.get_controllable()))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> Response:
@@ -168,7 +168,16 @@ class NothingHere(APIView):
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound
+        raise NotHere(advice.of_address(request))
+
+
+def started(job: ImportJob) -> ImportJob:
+    """The import, being written from now on; or Conflict, with what comes first."""
+    try:
+        return lifecycle.start(job.pk)
+    except NotAllowed:
+        job.refresh_from_db()
+        raise Conflict(advice.of_start(job)) from None
 
 
 def refuse_too_large(request: Request) -> None:
@@ -192,7 +201,7 @@ def too_large() -> TooLarge:
 def sent_file(request: Request) -> UploadedFile:
     files = request.FILES.getlist("file")
     if not files:
-        raise ValidationError("Send the file in a multipart field named file.", "no_file")
+        raise ValidationError(advice.of_no_file(request), "no_file")
     if len(files) > 1:
         raise ValidationError("Send one file at a time.", "several_files")
     if not files[0].size:

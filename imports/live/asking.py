@@ -25,7 +25,7 @@ from django.http import HttpResponse
 from rest_framework.exceptions import AuthenticationFailed
 
 from imports.access import may_import, sees_all, visible_imports
-from imports.authentication import watcher
+from imports.authentication import how_to_log_in, watcher
 from imports.live.hub import Full, TooMany, Viewer, hub
 from imports.progress import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
 
@@ -68,7 +68,7 @@ class Wish:
         """Who it is, and the import or the owner to watch; or raise Refusal."""
         user = watcher(self.request, self.job_id)
         if user is None:
-            raise Refusal(401, "not_authenticated", "Log in to follow imports.", **CHALLENGE)
+            raise Refusal(401, "not_authenticated", how_to_log_in(), **CHALLENGE)
         if self.job_id is None:
             return user.pk, whose_feed(user)
         if not visible_imports(user).filter(pk=self.job_id).exists():

@@ -69,7 +69,7 @@ class Limits:
 class Unreadable(Exception):
     """The file is to blame, and would be again."""
 
-    def __init__(self, code: str, params: dict[str, int] | None = None) -> None:
+    def __init__(self, code: str, params: dict[str, int | list[str]] | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.params = params or {}
@@ -189,16 +189,17 @@ class Reader:
             raise self._refusal(**answer["error"])
         return answer
 
-    def _refusal(self, code: str, params: dict[str, int]) -> Unreadable:
+    def _refusal(self, code: str, params: dict[str, Any]) -> Unreadable:
+        names = {"sheets": _sheets(params.pop("sheets"))} if "sheets" in params else {}
         numbers = {int}.issuperset(map(type, params.values()))
         if not numbers or not NAME.issuperset(code) or len(code) > LONGEST_NAME:
             raise ValueError
-        return Unreadable(code, params)
+        return Unreadable(code, params | names)
 
     def _opened(self, sheets: Sequence[str] = (), **how: str | None) -> Opened:
         """What was opened; names of sheets are the file's, so they are cut and cleaned again."""
         known = {key: value if value is None else _clean(value) for key, value in how.items()}
-        return Opened(**known, sheets=[_clean(name) for name in sheets[:MOST_SHEETS]])
+        return Opened(**known, sheets=_sheets(sheets))
 
     def _headers(self, names: list[str], limits: Limits) -> list[Cell]:
         """The names of the columns, where the format has them beside the rows."""
@@ -280,6 +281,10 @@ def _bad_answers_mean_death() -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReaderDied(f"it answered nonsense ({type(error).__name__})") from None
+
+
+def _sheets(names: Sequence[str]) -> list[str]:
+    return [_clean(name) for name in names[:MOST_SHEETS]]
 
 
 def _clean(name: str) -> str:

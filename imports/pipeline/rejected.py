@@ -65,7 +65,7 @@ class Rejected:
     def __init__(self, job: ImportJob) -> None:
         self.job = job
         self.importer = shown_importer(job.importer)
-        self._said: dict[str, str] = {}
+        self._said: dict[tuple[str, str | None], str] = {}
         layout = job.layout or {"headers": [], "positions": {}}
         self.positions: dict[str, int] = layout["positions"]
         headers = layout["headers"] or [None] * (max(self.positions.values(), default=-1) + 1)
@@ -105,7 +105,7 @@ class Rejected:
             position = self.positions.get(error["column"], -1)
             if position >= 0:
                 reasons.setdefault(position, []).append(sentence)
-            named = self._name_of(error["column"], position)
+            named = self.name_of(error["column"])
             sentences.append(f"{named}: {sentence}" if named else sentence)
         cells = [*cells, *[None] * (self.width - len(cells))]
         cells[self.reason] = " ".join(sentences)
@@ -115,14 +115,16 @@ class Rejected:
         """The words for an error; half a million rows mostly say the same few things."""
         if error["params"]:
             return messages.of_row(error, self.job.importer)
-        if error["code"] not in self._said:
-            self._said[error["code"]] = messages.of_row(error, self.job.importer)
-        return self._said[error["code"]]
+        kind = error["code"], error["column"]
+        if kind not in self._said:
+            self._said[kind] = messages.of_row(error, self.job.importer)
+        return self._said[kind]
 
-    def _name_of(self, field: str | None, position: int) -> str:
+    def name_of(self, field: str | None) -> str:
         """The column as its reader knows it: by the file's header, else by its own name."""
         if field is None:
             return ""
+        position = self.positions.get(field, -1)
         return (position >= 0 and self.headers[position]) or capfirst(self.importer.label(field))
 
     def _cells_of(self, cleaned: list[str | None], lookups: dict[str, dict[str, Any]]) -> list:

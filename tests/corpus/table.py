@@ -402,13 +402,25 @@ CASES = [
         options={"sheet": "Old"},
     ),
     Refused(
-        "the sheet that is named", "cover.xlsx", "no_such_sheet", {}, options={"sheet": "Kunden"}
+        "the sheet that is named",
+        "cover.xlsx",
+        "no_such_sheet",
+        {"sheets": ["Cover", "Notes", "Data"]},
+        options={"sheet": "Kunden"},
     ),
     Refused(
-        "the sheet that is named", "xlwt.xls", "no_such_sheet", {}, options={"sheet": "Kunden"}
+        "the sheet that is named",
+        "xlwt.xls",
+        "no_such_sheet",
+        {"sheets": ["Cover", "Customers"]},
+        options={"sheet": "Kunden"},
     ),
     Refused(
-        "the sheet that is named", "odfpy.ods", "no_such_sheet", {}, options={"sheet": "Kunden"}
+        "the sheet that is named",
+        "odfpy.ods",
+        "no_such_sheet",
+        {"sheets": ["Cover", "Customers"]},
+        options={"sheet": "Kunden"},
     ),
     Read(
         "the sheet that is named",

@@ -21,9 +21,9 @@ CHARACTERS_OF_ANY_FILE = 32 << 20
 
 
 class Refused(Exception):
-    """The file cannot be read, as a code and numbers; never with a cell's text."""
+    """The file cannot be read, as a code and numbers or names of sheets; never a cell's text."""
 
-    def __init__(self, code: str, **params: int) -> None:
+    def __init__(self, code: str, **params: int | list[str]) -> None:
         super().__init__(code)
         self.code = code
         self.params = params

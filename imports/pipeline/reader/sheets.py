@@ -53,7 +53,7 @@ def _named(sheets: list[Sheet], wanted: str) -> int:
         same = [n for n, name in enumerate(names) if spelled(name) == spelled(wanted)]
         if same:
             return same[0]
-    raise Refused("no_such_sheet")
+    raise Refused("no_such_sheet", sheets=visible(sheets))
 
 
 def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
