@@ -124,6 +124,7 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"on_duplicate": "maybe"}, "on_duplicate", "invalid_choice"),
         ({"empty_cells": "maybe"}, "empty_cells", "invalid_choice"),
         ({"check_first": "perhaps"}, "check_first", "invalid"),
+        ({"check_frist": "true"}, "check_frist", "unknown_field"),
         ({"encoding": "klingon"}, "encoding", "invalid"),
         ({"encoding": "rot13"}, "encoding", "invalid"),
         ({"encoding": "utf-7"}, "encoding", "invalid"),
@@ -143,6 +144,10 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(alice, fields, field, code
     assert error_of(response) == (400, "invalid")
     assert [(e["field"], e["code"]) for e in response.json()["errors"]] == [(field, code)]
     assert stored() == NOTHING
+
+
+def test_a_pages_own_form_brings_its_csrf_token(alice):
+    assert upload(signed_in(alice), csrfmiddlewaretoken="token").status_code == 202
 
 
 def test_without_a_file_nothing_is_stored(alice):

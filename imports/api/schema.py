@@ -207,7 +207,7 @@ class JobWithItsSnapshot(OpenApiSerializerExtension):
 
 
 class UploadOfAFile(OpenApiSerializerExtension):
-    """The fields beside a file, and the file; the key comes as a header."""
+    """The fields beside a file, no others, and the file; the key comes as a header."""
 
     target_class = UploadSerializer
 
@@ -220,7 +220,7 @@ class UploadOfAFile(OpenApiSerializerExtension):
         form["properties"]["delimiter"]["pattern"] = DELIMITER
         form["properties"] = {"file": file, **form["properties"]}
         form["required"] = ["file", *(["importer"] if len(names) > 1 else [])]
-        return form
+        return form | {"additionalProperties": False}
 
 
 class Changes(OpenApiSerializerExtension):

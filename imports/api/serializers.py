@@ -30,6 +30,7 @@ READ_FIRST = (
     "Say how the file is to be read first, and which column is which once it is: it may have "
     "other columns then."
 )
+CSRF_TOKEN = "csrfmiddlewaretoken"  # Of a page's own form.
 YES_OR_NO = {"invalid": "This is neither yes nor no. Send true or false."}
 KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
 MOST_ROWS = 1_000
@@ -116,6 +117,13 @@ class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
             raise serializers.ValidationError("A key has printable ASCII characters.", "invalid")
         return key
 
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        # A misspelled check_first would have the file written at once.
+        options = [name for name in self.fields if name != "idempotency_key"]
+        unknown = self.initial_data.keys() - {*options, "idempotency_key", CSRF_TOKEN}
+        refuse_unknown(unknown, f"There is no such option. These are: {', '.join(options)}.")
+        return super().validate(sent)
+
 
 class ChangesSerializer(ReadOptionsSerializer):
     """What to check an import anew with; what is not said stays as it is."""
@@ -126,9 +134,8 @@ class ChangesSerializer(ReadOptionsSerializer):
     column_mapping = serializers.DictField()  # Judged by the columns of the file.
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        for name in self.initial_data.keys() - self.fields.keys():
-            problem = f"This cannot be changed. These can: {', '.join(self.fields)}."
-            raise serializers.ValidationError({shown(name): problem}, "unknown_field")
+        unknown = self.initial_data.keys() - self.fields.keys()
+        refuse_unknown(unknown, f"This cannot be changed. These can: {', '.join(self.fields)}.")
         if not sent:
             problem = f"Say what to change: {', '.join(self.fields)}."
             raise serializers.ValidationError(problem, "nothing_to_change")
@@ -137,6 +144,11 @@ class ChangesSerializer(ReadOptionsSerializer):
                 raise serializers.ValidationError({"column_mapping": READ_FIRST}, "read_first")
             sent["read_options"] = options
         return sent
+
+
+def refuse_unknown(names: Iterable[str], problem: str) -> None:
+    for name in names:
+        raise serializers.ValidationError({shown(name): problem}, "unknown_field")
 
 
 class SameFile(TypedDict):
