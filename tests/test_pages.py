@@ -325,15 +325,16 @@ def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
     assert job.status == Status.COMPLETE
 
 
-@pytest.mark.parametrize("what", ["start", "cancel"])
-def test_a_link_does_not_start_or_cancel(alice, what):
+@pytest.mark.parametrize("what", ["start", "cancel", "mapping", "options"])
+def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
     job = import_in(Status.READY, alice)
 
     response = signed_in(alice).get(reverse(f"import-{what}", args=[job.pk]))
 
-    assert response.status_code == 405
+    assert response.status_code == 302
+    assert response["Location"] == reverse("import", args=[job.pk])
     job.refresh_from_db()
-    assert job.status == Status.READY
+    assert (job.status, job.version) == (Status.READY, 1)
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,7 +24,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from imports import access, lifecycle
 from imports.importer import registered
@@ -135,21 +135,29 @@ def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
 # --- Start, cancel and change ------------------------------------------------
 
 
-@login_required
-@require_POST
+def by_button(change: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Only a form changes anything. A reload, or a sign-in in between, shows the import."""
+
+    @login_required
+    @wraps(change)
+    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
+        return change(request, pk) if request.method == "POST" else redirect("import", pk)
+
+    return view
+
+
+@by_button
 def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     return ask(request, pk, lifecycle.start)
 
 
-@login_required
-@require_POST
+@by_button
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     return ask(request, pk, lifecycle.cancel)
 
 
 @never_cache
-@login_required
-@require_POST
+@by_button
 def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, with the columns that were chosen."""
     job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
@@ -160,8 +168,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
         return show_import(request, job, problem_with(job, error))
 
 
-@login_required
-@require_POST
+@by_button
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, read or taken otherwise."""
     job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
