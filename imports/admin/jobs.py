@@ -43,7 +43,7 @@ class RefusedFilter(admin.SimpleListFilter):
 @admin.register(ImportJob)
 class ImportJobAdmin(ReadOnly):
     list_display = (
-        *("file_name", "owner", "state", "progress", "counts", "duration", "speed", "created_at"),
+        *("file_name", "created_at", "state", "counts", "owner", "progress", "duration", "speed"),
     )
     list_filter = ("status", RefusedFilter, "importer", "on_duplicate", "check_first")
     list_select_related = ("owner",)
