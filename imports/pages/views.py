@@ -30,7 +30,7 @@ from imports import access, lifecycle
 from imports.importer import registered
 from imports.models import ImportJob, NotAllowed
 from imports.pages.chart import chart_of
-from imports.pages.forms import FilterForm, UploadForm
+from imports.pages.forms import FilterForm, UploadForm, choices_of
 from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_with
 from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
@@ -47,7 +47,8 @@ IMPORTS_A_PAGE = 20
 def imports(request: HttpRequest) -> HttpResponse:
     """The reader's imports, and a form to add some."""
     may_import = access.may_import(request.user)
-    form = UploadForm()
+    corrected = corrected_import(request)
+    form = UploadForm(initial=choices_of(corrected) if corrected else None)
     if request.method == "POST":
         if not may_import:
             raise PermissionDenied
@@ -56,12 +57,23 @@ def imports(request: HttpRequest) -> HttpResponse:
             return redirect(*upload_all(request, **form.cleaned_data))
     context = {
         "form": form if may_import else None,
+        "corrected": corrected,
         "importers": [described(importer) for importer in registered()],
         "most_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
         "words": list_words(),
         **imports_found(request),
     }
     return render(request, "imports/imports.html", context, status=422 if form.errors else 200)
+
+
+def corrected_import(request: HttpRequest) -> ImportJob | None:
+    """The import whose refused rows are to be uploaded again, if the reader may see it."""
+    try:
+        pk = UUID(request.GET.get("corrects", ""))
+    except ValueError:
+        return None
+    known = [importer.name for importer in registered()]
+    return access.visible_imports(request.user).filter(pk=pk, importer__in=known).first()
 
 
 def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tuple[Any, ...]:
