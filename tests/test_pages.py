@@ -30,10 +30,10 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 STATIC = Path(__file__).resolve().parents[1] / "static" / "imports"
 SAYS = {
     Status.QUEUED: "Place in the queue:",
-    Status.CHECKING: "rows checked",
+    Status.CHECKING: "Rows checked",
     Status.MAPPING: "These columns were not recognised: Shipping mark.",
     Status.READY: "nothing is written yet",
-    Status.RUNNING: "rows done",
+    Status.RUNNING: "Rows done",
     Status.PAUSED: "Paused",
     Status.COMPLETE: "rows are in.",
     Status.CANCELLED: "The import was stopped before its end.",
