@@ -181,8 +181,13 @@ def test_of_many_columns_left_alone_the_first_are_named(alice):
     assert "“Note 8” and 2 more" in said(alice, job)
 
 
-def test_nothing_is_said_of_columns_where_all_are_imported(alice):
-    assert "Columns not imported" not in said(alice, run_import(csv_file([person(1)]), owner=alice))
+@pytest.mark.parametrize("reason", [[], ["\u26a0 Reason"]])
+def test_nothing_is_said_of_columns_where_all_are_imported_or_our_own(alice, reason):
+    rows = [[*person(1), *reason]]
+    job = run_import(csv_file(rows, [*HEADERS, *reason]), owner=alice)
+
+    assert job.created == 1
+    assert "Columns not imported" not in said(alice, job)
 
 
 @pytest.mark.parametrize(
