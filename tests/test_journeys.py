@@ -141,6 +141,22 @@ def test_what_was_read_wrong_is_read_otherwise_and_shown_anew(open_tab):
     expect(tab.get_by_role("cell", name="ZoÃ©")).to_be_visible()
 
 
+def test_letters_that_were_guessed_lead_to_where_they_are_read_otherwise(open_tab):
+    tab = open_tab()
+    rows = [person(n, first="Zoé", last="Müller") for n in range(1, 9)]
+    tab.get_by_label("Check first").check()
+    choose(tab, csv_file(rows).decode().encode("windows-1252"))
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    check(the_job())
+    expect(tab.locator("#import")).to_contain_text("Read as Western European (Windows).")
+    expect(tab.get_by_label("Characters are written in")).to_be_hidden()
+
+    tab.get_by_role("link", name="Change how it is read").click()
+
+    expect(tab.get_by_label("Characters are written in")).to_be_visible()
+
+
 def test_several_files_become_several_imports_one_after_another(open_tab):
     tab = open_tab()
     files = [
