@@ -52,7 +52,10 @@ OF_A_JOB = {
         "so that the sheet with the rows is found."
     ),
     "no_sheet": _("The workbook has no sheet with rows."),
-    "no_rows": _("The file has no rows below its headers."),
+    "no_rows": _(
+        "No rows were found: the file is blank, or nothing stands below its headers. Choose the "
+        "file or the sheet that holds your rows."
+    ),
     "too_large_inflated": _("The workbook unpacks to more than we read. Split it, or save as CSV."),
     "too_many_rows": _("The file has too many rows. Split it into several files."),
     "too_many_columns": _("The file has too many columns. Remove the ones you do not need."),
@@ -129,6 +132,13 @@ OF_A_CAUSE = {
     "repeats_row": _("It repeats an earlier row of the same file."),
     "matches_several": _("Its values belong to several existing records."),
 }
+# Of a row that was skipped: what to do about one that was refused would mislead.
+OF_A_SKIPPED_ROW = {
+    "exists": _(
+        "It exists already. What exists stays as it is; there is something to correct only if this "
+        "value is somebody else's."
+    ),
+}
 # What is wrong with a person's word on the columns.
 OF_A_MAPPING = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
@@ -171,6 +181,12 @@ def of_row(error: Mapping[str, Any], importer: str) -> str:
         return _fill(OF_A_LOOKUP, key)
     words = {**OF_A_ROW, **known.messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
+
+
+def of_skipped(error: Mapping[str, Any], importer: str) -> str:
+    """The sentence for why a row was skipped, which asks for no correction."""
+    words = OF_A_SKIPPED_ROW.get(error["code"])
+    return str(words) if words else of_row(error, importer)
 
 
 def of_cause(error: Mapping[str, Any], importer: str) -> str:

@@ -66,6 +66,14 @@ def test_the_list_shows_how_each_import_stands(admin, alice):
     assert '<td class="field-speed">2</td>' in shown
 
 
+def test_only_what_is_ever_filled_has_a_list(admin):
+    shown = text_of(admin.get("/admin/"))
+
+    assert "/admin/django_dramatiq/" not in shown
+    for address in (JOBS, BATCHES, WORKERS, CUSTOMERS):
+        assert f'href="{address}"' in shown
+
+
 def test_the_time_an_import_waited_to_be_started_is_none_of_its_work(admin):
     job = check(make_job(MIXED, check_first=True))
     long_ago = timezone.now() - timedelta(days=3)

@@ -74,3 +74,14 @@ def test_what_is_ours_is_accessible_and_fits_a_phone(open_admin, scheme):
                 found[name] = result.generate_report()
             complaints.clear()  # The policy forbids axe some styles of its own.
     assert found == {}
+
+
+def test_at_a_desk_the_list_shows_when_an_import_was_uploaded_and_how_it_stands(open_admin):
+    owner, pages = pages_of_the_admin()
+    tab, _ = open_admin(owner, viewport={"width": 1280, "height": 800})
+    tab.goto(pages["admin-list-imports_importjob"])
+
+    frame = tab.locator("#changelist-form .results").bounding_box()
+    for cell in tab.locator("td:is(.field-created_at, .field-state, .field-counts)").all():
+        box = cell.bounding_box()
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]

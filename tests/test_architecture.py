@@ -66,6 +66,7 @@ LAYERS = """
     imports.pages.shown
     imports.pages.chart  imports.pages.refused  imports.pages.preview
     imports.pages.mapping  imports.pages.options
+    imports.pages.understood
     imports.pages.views  imports.pages.downloads
     imports.pages.urls
     imports.checks

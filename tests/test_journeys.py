@@ -68,6 +68,7 @@ def test_columns_are_mapped_and_what_would_happen_is_shown_before_the_start(open
 
 def test_refused_rows_are_downloaded_corrected_and_uploaded_again(open_tab, tmp_path):
     tab = open_tab()
+    tab.get_by_label("Update what exists").check()
     choose(tab, csv_file([person(1), person(2, phone="12"), person(3, email="no"), person(4)]))
     press_import(tab)
     expect(status(tab)).to_have_text("Waiting for a worker")
@@ -78,6 +79,7 @@ def test_refused_rows_are_downloaded_corrected_and_uploaded_again(open_tab, tmp_
     assert workbook.name == "rejected-customers.xlsx"
     correct(workbook, {"B2": "Esi", "E2": "0244123452", "D3": "ama3@example.com"})
     tab.get_by_role("link", name="Upload the corrected file").click()
+    expect(tab.get_by_label("Update what exists")).to_be_checked()
     tab.get_by_label("Spreadsheet").set_input_files(workbook)
     press_import(tab)
     expect(status(tab)).to_have_text("Waiting for a worker")
@@ -139,6 +141,22 @@ def test_what_was_read_wrong_is_read_otherwise_and_shown_anew(open_tab):
     expect(tab.get_by_role("cell", name="ZoÃ©")).to_be_visible()
 
 
+def test_letters_that_were_guessed_lead_to_where_they_are_read_otherwise(open_tab):
+    tab = open_tab()
+    rows = [person(n, first="Zoé", last="Müller") for n in range(1, 9)]
+    tab.get_by_label("Check first").check()
+    choose(tab, csv_file(rows).decode().encode("windows-1252"))
+    press_import(tab)
+    expect(status(tab)).to_have_text("Waiting for a worker")
+    check(the_job())
+    expect(tab.locator("#import")).to_contain_text("Read as Western European (Windows).")
+    expect(tab.get_by_label("Characters are written in")).to_be_hidden()
+
+    tab.get_by_role("link", name="Change how it is read").click()
+
+    expect(tab.get_by_label("Characters are written in")).to_be_visible()
+
+
 def test_several_files_become_several_imports_one_after_another(open_tab):
     tab = open_tab()
     files = [
@@ -182,6 +200,25 @@ def test_of_several_files_the_refused_one_is_named_and_only_it_is_sent_again(ope
     expect(tab.locator("#upload-lines a[href]")).to_have_text(["0.csv", "1.csv"])
     assert len(seen) == 3
     assert ImportJob.objects.count() == 2
+
+
+def test_of_several_files_an_empty_one_is_named_and_the_others_are_taken(open_tab):
+    tab = open_tab()
+    contents = {"a.csv": csv_file([person(1)]), "bad.csv": b"", "b.csv": csv_file([person(2)])}
+    files = [
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+        for name, content in contents.items()
+    ]
+    named = "bad.csv: The file is empty. Choose the file that holds your rows."
+    tab.get_by_label("Spreadsheet").set_input_files(files)
+    expect(tab.get_by_role("alert")).to_have_text(named)
+    press_import(tab)
+
+    expect(tab.locator("#upload-lines a[href]")).to_have_text(["a.csv", "b.csv"])
+    expect(tab.get_by_role("alert")).to_have_text(named)
+    expect(tab.get_by_label("Spreadsheet")).to_be_focused()
+    expect(tab.locator(".list > li > a")).to_have_text(["b.csv", "a.csv"])
+    assert set(ImportJob.objects.values_list("file_name", flat=True)) == {"a.csv", "b.csv"}
 
 
 def test_a_cut_stream_is_polled_for_and_comes_back(open_tab):

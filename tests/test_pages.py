@@ -5,6 +5,7 @@ from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -29,10 +30,10 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 STATIC = Path(__file__).resolve().parents[1] / "static" / "imports"
 SAYS = {
     Status.QUEUED: "Place in the queue:",
-    Status.CHECKING: "rows checked",
+    Status.CHECKING: "Rows checked",
     Status.MAPPING: "These columns were not recognised: Shipping mark.",
     Status.READY: "nothing is written yet",
-    Status.RUNNING: "rows done",
+    Status.RUNNING: "Rows done",
     Status.PAUSED: "Paused",
     Status.COMPLETE: "rows are in.",
     Status.CANCELLED: "The import was stopped before its end.",
@@ -52,14 +53,13 @@ def import_in(status, owner, **fields):
     counts = {"total": 3, "checked": 3, "processed": 3, "created": 2, "failed": 1}
     return ImportJob.objects.create(
         owner=owner,
-        importer="customers",
         file_size=1,
         status=status,
         error_code=code,
         error_params=params,
         started_at=timezone.now() - timedelta(seconds=75),
         finished_at=timezone.now() if status in FINAL else None,
-        **{"file_name": "customers.csv"} | counts | fields,
+        **{"file_name": "customers.csv", "importer": "customers"} | counts | fields,
     )
 
 
@@ -182,6 +182,47 @@ def test_the_form_makes_an_import_without_any_script(alice):
     assert job.file.open().read() == csv_file([person(1)])
 
 
+def test_a_corrected_file_is_taken_as_the_first_one_was(alice):
+    told = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
+    job = import_in(Status.COMPLETE, alice, importer="parcels", **told)
+    client = signed_in(alice)
+    link = f"{reverse('imports')}?corrects={job.pk}"
+    assert f'href="{link}"' in page(client, job)[1]
+
+    html = client.get(link).content.decode()
+
+    assert chosen_in(html) == {"parcels", "update", "clear", "check_first"}
+    assert f'Set as it was for <a href="{reverse("import", args=[job.pk])}">' in html
+
+
+@pytest.mark.parametrize("asked", ["theirs", "unknown", "nonsense", "\x00"])
+def test_an_import_that_the_reader_may_not_see_presets_nothing(alice, bob, asked):
+    theirs = import_in(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
+    keys = {"theirs": theirs.pk, "unknown": uuid4()}
+
+    response = signed_in(alice).get(reverse("imports"), {"corrects": keys.get(asked, asked)})
+
+    assert response.status_code == 200
+    assert chosen_in(response.content.decode()) == {"skip"}
+
+
+def test_an_import_whose_importer_is_gone_presets_nothing(alice):
+    job = import_in(Status.COMPLETE, alice, importer="gone", on_duplicate="update")
+
+    html = signed_in(alice).get(f"{reverse('imports')}?corrects={job.pk}").content.decode()
+
+    assert "update" not in chosen_in(html)
+    assert "Set as it was for" not in html
+
+
+def chosen_in(html):
+    """What is ticked or selected in the upload form."""
+    form = html.split('id="upload"')[1].split("</form>")[0]
+    boxes = re.findall(r'<input type="checkbox" name="(\w+)"[^>]* checked', form)
+    radios = re.findall(r'<input type="radio"[^>]* value="(\w+)"[^>]* checked', form)
+    return {*boxes, *radios, *re.findall(r'<option value="(\w+)" selected', form)}
+
+
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
@@ -201,6 +242,14 @@ def test_a_form_that_is_wrong_says_so_and_stores_nothing(alice, settings, sent, 
 
     assert response.status_code == 422
     assert sentence in response.content.decode()
+    assert not ImportJob.objects.exists()
+
+
+def test_of_several_files_the_empty_one_is_named_without_any_script_too(alice):
+    response = send(signed_in(alice), file=[file("a.csv"), file("bad.csv", b""), file("b.csv")])
+
+    assert response.status_code == 422
+    assert "bad.csv: The file is empty." in response.content.decode()
     assert not ImportJob.objects.exists()
 
 
@@ -325,15 +374,16 @@ def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
     assert job.status == Status.COMPLETE
 
 
-@pytest.mark.parametrize("what", ["start", "cancel"])
-def test_a_link_does_not_start_or_cancel(alice, what):
+@pytest.mark.parametrize("what", ["start", "cancel", "mapping", "options"])
+def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
     job = import_in(Status.READY, alice)
 
     response = signed_in(alice).get(reverse(f"import-{what}", args=[job.pk]))
 
-    assert response.status_code == 405
+    assert response.status_code == 302
+    assert response["Location"] == reverse("import", args=[job.pk])
     job.refresh_from_db()
-    assert job.status == Status.READY
+    assert (job.status, job.version) == (Status.READY, 1)
 
 
 @pytest.mark.parametrize("status", list(Status))

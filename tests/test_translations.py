@@ -61,6 +61,12 @@ def test_no_translation_is_half_done():
             assert placeholders(asked) == placeholders(words[-1]), message.id
 
 
+def test_no_line_begins_with_a_sign_that_stands_behind_a_space():
+    for message in catalog():
+        words = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert not message.id or not re.search(r" [:;?!»]|« ", " ".join(words)), message.id
+
+
 def placeholders(text):
     return set(re.findall(r"%\(\w+\)s|\{n\}|<b>", text))
 

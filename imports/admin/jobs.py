@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from imports import access, messages
 from imports.admin import moving, rows, timeline
-from imports.admin.reviewing import NOTHING, ReadOnly, grouped, lasted, rate
+from imports.admin.reviewing import NOTHING, ReadOnly, counted, lasted, rate
 from imports.importer import is_registered, shown_importer
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
@@ -43,7 +43,7 @@ class RefusedFilter(admin.SimpleListFilter):
 @admin.register(ImportJob)
 class ImportJobAdmin(ReadOnly):
     list_display = (
-        *("file_name", "owner", "state", "progress", "counts", "duration", "speed", "created_at"),
+        *("file_name", "created_at", "state", "counts", "owner", "progress", "duration", "speed"),
     )
     list_filter = ("status", RefusedFilter, "importer", "on_duplicate", "check_first")
     list_select_related = ("owner",)
@@ -107,13 +107,10 @@ class ImportJobAdmin(ReadOnly):
     @admin.display(description=_("rows"), ordering="total")
     def counts(self, job: ImportJob) -> str:
         shown = [
-            f"{grouped(count)} {outcome.label.lower()}"
-            for outcome in Outcome
-            if (count := getattr(job, outcome.value))
+            counted(outcome, count) for outcome in Outcome if (count := getattr(job, outcome.value))
         ]
         if job.total is not None and (left := job.total - job.processed):
-            words = _("%(count)s not written") if job.is_final else _("%(count)s to come")
-            shown.append(words % {"count": grouped(left)})
+            shown.append(counted("left" if job.is_final else "coming", left))
         return ", ".join(shown) or NOTHING
 
     @admin.display(description=_("duration"))

@@ -11,6 +11,9 @@ from django.http import HttpRequest
 from django.template.defaultfilters import floatformat
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
+from django.utils.translation import ngettext
+
+from imports.statuses import Outcome
 
 NOTHING = "-"
 
@@ -39,6 +42,20 @@ class ReadOnly(admin.ModelAdmin):
 
 def grouped(number: int | None) -> str:
     return NOTHING if number is None else intcomma(number)
+
+
+def counted(what: str, n: int) -> str:
+    """So many rows and what became of them, as one says it of one row or of several."""
+    words = {
+        Outcome.CREATED: ngettext("%(shown)s created", "%(shown)s created", n),
+        Outcome.UPDATED: ngettext("%(shown)s updated", "%(shown)s updated", n),
+        Outcome.UNCHANGED: ngettext("%(shown)s unchanged", "%(shown)s unchanged", n),
+        Outcome.SKIPPED: ngettext("%(shown)s skipped", "%(shown)s skipped", n),
+        Outcome.FAILED: ngettext("%(shown)s refused", "%(shown)s refused", n),
+        "left": ngettext("%(shown)s not written", "%(shown)s not written", n),
+        "coming": ngettext("%(shown)s to come", "%(shown)s to come", n),
+    }
+    return words[what] % {"shown": grouped(n)}
 
 
 def lasted(time: timedelta | None) -> str:

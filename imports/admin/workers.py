@@ -10,9 +10,13 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django_dramatiq.models import Task
 
 from imports.admin.reviewing import NOTHING, ReadOnly
 from imports.models import Worker
+
+# Its table stays empty: messages carry no work, and what happened is told by imports.
+admin.site.unregister(Task)
 
 
 @admin.register(Worker)

@@ -34,7 +34,17 @@ class FilesField(forms.FileField):
     """One file or several; each becomes an import of its own."""
 
     def clean(self, sent: Any, initial: Any = None) -> list[UploadedFile]:
-        return [self.clean_one(file) for file in sent or [None]]
+        if not sent or len(sent) == 1:
+            return [self.clean_one(sent[0] if sent else None)]
+        return [self.clean_of_several(file) for file in sent]
+
+    def clean_of_several(self, sent: UploadedFile) -> UploadedFile:
+        """The same, where what is wrong must say with which of them."""
+        try:
+            return self.clean_one(sent)
+        except forms.ValidationError as error:
+            text = " ".join(error.messages)
+            raise forms.ValidationError(f"{sent.name}: {text}") from None
 
     def clean_one(self, sent: Any) -> UploadedFile:
         file = super().clean(sent)
@@ -81,6 +91,12 @@ class UploadForm(forms.Form):
         importer.choices = choices
         if len(choices) == 1:  # Nothing to choose.
             importer.widget, importer.initial = forms.HiddenInput(), choices[0][0]
+
+
+def choices_of(job: ImportJob) -> dict[str, Any]:
+    """What was chosen for an import, to begin with for the next."""
+    names = ("importer", "on_duplicate", "empty_cells", "check_first")
+    return {name: getattr(job, name) for name in names}
 
 
 def too_large() -> str:

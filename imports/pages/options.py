@@ -40,8 +40,8 @@ class OptionsForm(forms.Form):
     encoding = forms.ChoiceField(label=_("Characters are written in"))
     delimiter = forms.ChoiceField(label=_("Columns are separated by"))
     has_header_row = forms.BooleanField(
-        label=_("The first row names the columns"),
-        help_text=_("If it does not, columns are taken in our own order, and you see the result."),
+        label=_("The file has a row that names its columns"),
+        help_text=_("Without one, columns are taken in our own order, and you see the result."),
         required=False,
     )
     on_duplicate = forms.ChoiceField(

@@ -25,7 +25,7 @@ def problems_shown(job: ImportJob) -> Context:
         "problems": [
             {
                 "outcome": problem["outcome"],
-                "title": cause_title(job, problem["column"], problem["example"]),
+                "title": cause_title(job, problem, problem["example"]),
                 "value": problem["example"]["value"],
                 "count": problem["count"],
                 "query": query_of(problem["outcome"], problem),
@@ -40,11 +40,13 @@ def query_of(outcome: str, cause: Context) -> str:
     return urlencode({"outcome": outcome, "column": cause["column"] or "", "code": cause["code"]})
 
 
-def cause_title(job: ImportJob, column: str | None, error: Context) -> Context:
-    importer = shown_importer(job.importer)
+def cause_title(job: ImportJob, cause: Context, error: Context) -> Context:
+    importer, column = shown_importer(job.importer), cause["column"]
+    is_skipped = cause["outcome"] == Outcome.SKIPPED
+    in_words = messages.of_skipped if is_skipped else messages.of_cause
     return {
         "column": name_of(importer, column) if column else "",
-        "reason": messages.of_cause(error, job.importer),
+        "reason": in_words(error, job.importer),
     }
 
 
@@ -63,7 +65,7 @@ def rows_shown(job: ImportJob, asked: QueryDict) -> Context:
     rows = found[:most]
     return {
         "outcome": outcome,
-        "cause": cause_title(job, cause["column"], example_of(rows, cause))
+        "cause": cause_title(job, cause | {"outcome": outcome}, example_of(rows, cause))
         if cause and rows
         else None,
         "rows": [(row.number, reasons(row, job)) for row in rows],
@@ -79,11 +81,12 @@ def example_of(rows: list[ImportRow], cause: Context) -> Context:
 
 def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
     importer = shown_importer(job.importer)
+    in_words = messages.of_skipped if row.outcome == Outcome.SKIPPED else messages.of_row
     return [
         {
             "column": name_of(importer, error["column"]) if error["column"] else "",
             "value": error["value"],
-            "reason": messages.of_row(error, job.importer),
+            "reason": in_words(error, job.importer),
         }
         for error in row.errors or []
     ]

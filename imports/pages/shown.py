@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.db.models import Min
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -38,13 +39,15 @@ def import_shown(job: ImportJob, user: AbstractUser) -> Context:
 
 def facts_of(job: ImportJob) -> Context:
     importer = shown_importer(job.importer)
-    elapsed = elapsed_seconds(job)
+    waited = has_waited(job)
+    elapsed = writing_seconds(job) if waited else elapsed_seconds(job)
     return {
         "is_moving": job.status in MOVING,
         "is_final": job.is_final,
         "shows_work": job.status in MOVING or job.checked > 0,
         "importer": described(importer),
         "error": error_of(job),
+        "waited": waited,
         "elapsed": elapsed,
         "took": duration(elapsed),
         "written": job.created + job.updated,
@@ -62,6 +65,17 @@ def live_notices(snapshot: progress.Snapshot) -> Context:
         "stalled": moves and live["stalled"] and live["workers"] > 0,
         "left": duration(live["eta_seconds"]),
     }
+
+
+def has_waited(job: ImportJob) -> bool:
+    """Whether a person's time lies between the import's beginning and now, or its end."""
+    is_before = job.status in (Status.QUEUED, Status.CHECKING)
+    return job.run > 1 or (job.check_first and not is_before)
+
+
+def writing_seconds(job: ImportJob) -> int | None:
+    began = job.batches.aggregate(began=Min("started_at"))["began"] if job.is_final else None
+    return round((job.finished_at - began).total_seconds()) if began else None
 
 
 def elapsed_seconds(job: ImportJob) -> int | None:

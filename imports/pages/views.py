@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,18 +24,19 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from imports import access, lifecycle
 from imports.importer import registered
 from imports.models import ImportJob, NotAllowed
 from imports.pages.chart import chart_of
-from imports.pages.forms import FilterForm, UploadForm
+from imports.pages.forms import FilterForm, UploadForm, choices_of
 from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_with
 from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
 from imports.pages.shown import MOVING, described, import_shown, list_words
+from imports.pages.understood import understood
 from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
 
@@ -47,7 +48,8 @@ IMPORTS_A_PAGE = 20
 def imports(request: HttpRequest) -> HttpResponse:
     """The reader's imports, and a form to add some."""
     may_import = access.may_import(request.user)
-    form = UploadForm()
+    corrected = corrected_import(request)
+    form = UploadForm(initial=choices_of(corrected) if corrected else None)
     if request.method == "POST":
         if not may_import:
             raise PermissionDenied
@@ -56,12 +58,23 @@ def imports(request: HttpRequest) -> HttpResponse:
             return redirect(*upload_all(request, **form.cleaned_data))
     context = {
         "form": form if may_import else None,
+        "corrected": corrected,
         "importers": [described(importer) for importer in registered()],
         "most_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
         "words": list_words(),
         **imports_found(request),
     }
     return render(request, "imports/imports.html", context, status=422 if form.errors else 200)
+
+
+def corrected_import(request: HttpRequest) -> ImportJob | None:
+    """The import whose refused rows are to be uploaded again, if the reader may see it."""
+    try:
+        pk = UUID(request.GET.get("corrects", ""))
+    except ValueError:
+        return None
+    known = [importer.name for importer in registered()]
+    return access.visible_imports(request.user).filter(pk=pk, importer__in=known).first()
 
 
 def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tuple[Any, ...]:
@@ -105,6 +118,8 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
         context |= problems_shown(job)
     if job.status == Status.READY:
         context |= preview_shown(job)
+    if job.status in (Status.READY, Status.COMPLETE):
+        context |= understood(job)
     if context["may_change"]:
         context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
         context["options"] = options_offered(job)
@@ -135,21 +150,29 @@ def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
 # --- Start, cancel and change ------------------------------------------------
 
 
-@login_required
-@require_POST
+def by_button(change: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Only a form changes anything. A reload, or a sign-in in between, shows the import."""
+
+    @login_required
+    @wraps(change)
+    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
+        return change(request, pk) if request.method == "POST" else redirect("import", pk)
+
+    return view
+
+
+@by_button
 def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     return ask(request, pk, lifecycle.start)
 
 
-@login_required
-@require_POST
+@by_button
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     return ask(request, pk, lifecycle.cancel)
 
 
 @never_cache
-@login_required
-@require_POST
+@by_button
 def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, with the columns that were chosen."""
     job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
@@ -160,8 +183,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
         return show_import(request, job, problem_with(job, error))
 
 
-@login_required
-@require_POST
+@by_button
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, read or taken otherwise."""
     job = get_object_or_404(access.controllable_imports(request.user), pk=pk)

@@ -28,5 +28,10 @@ async function renew() {
   if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
 }
 
-const isMoving = () => "anyMoving" in list.dataset;
-follow({ url: list.dataset.feedUrl, take, ask: renew, isOver: () => false, isMoving });
+follow({
+  url: list.dataset.feedUrl,
+  take,
+  ask: renew,
+  isOver: () => false,
+  isMoving: () => "anyMoving" in list.dataset,
+});

@@ -45,7 +45,7 @@ export function follow({ url, take, ask, isOver, isMoving }) {
   async function poll() {
     const following = stream;
     await ask().catch(() => {}); // No network for now: the next round asks again.
-    if (!stream || stream !== following) return; // Closed meanwhile.
+    if (stream !== following) return; // Closed meanwhile.
     const { readyState } = stream;
     if (isOver()) close();
     else if (readyState === EventSource.CLOSED && performance.now() - openedAt > SILENCE_MS) open();

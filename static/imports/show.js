@@ -1,7 +1,7 @@
 // Puts snapshots onto the page, and times into the reader's own zone. The server renders every
 // page whole: script only keeps it right.
 
-const language = document.documentElement.lang || undefined;
+const language = document.documentElement.lang;
 const grouped = new Intl.NumberFormat(language);
 const local = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 const asking = new Set();

@@ -1,9 +1,9 @@
 // Sends the chosen files one after another, each with a bar of its own, and again if the
-// connection breaks. They stay chosen whatever goes wrong.
+// connection breaks. One that cannot be sent is named, and all stay chosen.
 
 import { words } from "./show.js";
 
-const REPEAT_AFTER_MS = [1000, 3000, 6000, null];
+const REPEAT_AFTER_MS = [1000, 3000, 6000, 0]; // 0: no more.
 const WORTH_REPEATING = [0, 502, 503, 504]; // 0: no answer at all.
 
 const ids = ["upload", "upload-state", "upload-error", "upload-lines"];
@@ -16,41 +16,42 @@ async function submit(event) {
   event.preventDefault();
   if (button.disabled) return;
   const files = [...input.files];
-  const wrong = files.length ? sizeProblem() : words.none;
-  complain(wrong);
-  if (wrong) return input.focus();
+  const failures = files.length ? [] : [words.none];
+  complain([]);
   lines.replaceChildren();
   button.disabled = true;
-  const failures = [];
   for (const file of files)
-    await upload(file).catch(({ message }) =>
-      failures.push(files.length > 1 ? `${file.name}: ${message}` : message),
-    );
+    await upload(file).catch(({ message }) => failures.push(told(file, message)));
   button.disabled = false;
   state.textContent = "";
-  if (failures.length) complain(failures.join(" "));
-  else if (files.length === 1) location.assign(sent.get(files[0]).address);
-  else form.reset();
+  complain(failures);
+  if (failures.length) input.focus();
+  else if (files.length > 1) form.reset();
+  else location.assign(sent.get(files[0]).address);
 }
 
-function complain(text) {
-  problem.textContent = text;
-  input.ariaInvalid = Boolean(text);
+function complain(problems) {
+  problem.textContent = problems.join(" ");
+  input.ariaInvalid = problems.length > 0;
 }
 
-function sizeProblem() {
-  const sizes = [...input.files].map((file) => file.size);
-  if (sizes.includes(0)) return words.empty;
-  return Math.max(...sizes) > Number(form.dataset.mostBytes) ? words.tooLarge : "";
-}
+// Of several files, which.
+const told = ({ name }, text) => (input.files.length > 1 ? `${name}: ${text}` : text);
+
+const wrongSize = ({ size }) =>
+  size ? size > form.dataset.mostBytes && words.tooLarge : words.empty;
 
 async function upload(file) {
+  const wrong = wrongSize(file);
+  if (wrong) throw new Error(wrong);
   const line = form.querySelector("template").content.firstElementChild.cloneNode(true);
   const [link, bar] = line.children;
   lines.append(line);
   link.textContent = file.name;
-  // All attempts carry one key, so that together they make one import.
-  if (!sent.has(file)) sent.set(file, { key: newKey() });
+  // All attempts carry one key, so that together they make one import. Plain HTTP
+  // has no randomUUID().
+  const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  if (!sent.has(file)) sent.set(file, { key });
   const its = sent.get(file);
   const body = new FormData(form);
   body.set("file", file);
@@ -64,7 +65,7 @@ async function sendUntilHeard(body, key, bar) {
     state.textContent = words.uploading;
     const answer = await send(body, key, bar);
     if (answer.status < 300 && answer.status) return JSON.parse(answer.responseText).id;
-    if (pause === null || !WORTH_REPEATING.includes(answer.status)) throw new Error(refusal(answer));
+    if (!pause || !WORTH_REPEATING.includes(answer.status)) throw new Error(refusal(answer));
     state.textContent = words.again;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
@@ -87,14 +88,19 @@ function send(body, key, bar) {
 
 function refusal({ status, responseText }) {
   if (!status) return words.broken;
-  if (status === 401 || status === 403) return words.signedOut;
+  if ([401, 403].includes(status)) return words.signedOut;
   if (status === 413) return words.tooLarge;
   try {
     const { message, errors = [] } = JSON.parse(responseText);
-    return errors.length ? errors.map((error) => error.message).join(" ") : message;
+    return errors.map((error) => error.message).join(" ") || message;
   } catch {
     return words.refused.replace("{n}", status); // Not from us: a proxy's page.
   }
+}
+
+function change() {
+  sent = new Map(); // Another wish is another import.
+  complain([...input.files].filter(wrongSize).map((file) => told(file, wrongSize(file))));
 }
 
 // Anywhere: beside the field, files would replace the page.
@@ -105,19 +111,13 @@ function acceptDrop(event) {
   event.preventDefault();
   if (event.type !== "drop") return;
   input.files = event.dataTransfer.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+  change();
 }
-
-// Plain HTTP on another machine's address has no randomUUID().
-const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 if (form) {
   form.noValidate = true; // We say it, beside the file.
   form.addEventListener("submit", submit);
-  form.addEventListener("change", () => {
-    sent = new Map(); // Another wish is another import.
-    complain(sizeProblem());
-  });
+  form.addEventListener("change", change);
   for (const name of ["dragover", "dragleave", "drop"]) addEventListener(name, acceptDrop);
   addEventListener("beforeunload", (event) => button.disabled && event.preventDefault());
 }

@@ -1,0 +1,98 @@
+"""What stands on the pages can be read: words are whole, colours differ, nothing is off screen."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from playwright.sync_api import expect
+
+from tests.making import csv_file, person, run_import
+from tests.showcase import pages_of_everything
+from tests.streams import log_in
+from tests.tabs import PATIENCE_MS, address, chromium  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Words in tables and beside fields that stand on two lines; what is endless may.
+BROKEN_WORDS = """
+() => [...document.querySelectorAll("main :is(th, td, dt, label, legend)")].flatMap((cell) => {
+    const found = [];
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const { currentNode: node } = walker;
+        for (const { index, 0: word } of node.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(node, index);
+            range.setEnd(node, index + word.length);
+            const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+            if (lines.size > 1 && word.length <= 30) found.push(word);
+        }
+    }
+    return found;
+})
+"""
+ENDLESS = "W" * 90
+
+
+@pytest.fixture
+def open_tab(chromium, address):  # noqa: F811
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_tab(owner, **options):
+        context = chromium.new_context(base_url=address, reduced_motion="reduce", **options)
+        contexts.append(context)
+        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
+        context.add_cookies([session | {"url": address}])
+        return context.new_page()
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+
+
+def open_causes(tab):
+    """Every list of rows that a page can show within itself."""
+    for cause in tab.locator("details.cause[data-outcome] > summary").all():
+        cause.click()
+    expect(tab.locator("details[open] [data-rows]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_at_a_desk_no_word_is_broken(open_tab, language):
+    owner, pages = pages_of_everything()
+    tab = open_tab(owner, viewport={"width": 1280, "height": 900}, locale=language)
+    broken = {}
+    for name, path in pages.items():
+        tab.goto(path)
+        open_causes(tab)
+        if found := tab.evaluate(BROKEN_WORDS):
+            broken[name] = found
+    assert broken == {}
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_no_page_scrolls_sideways_whatever_is_in_it(open_tab, width):
+    owner, pages = pages_of_everything()
+    hostile = person(700, mark=ENDLESS[:50], first=ENDLESS, last=ENDLESS)
+    done = run_import(csv_file([hostile, person(701, phone=ENDLESS)]), owner=owner)
+    assert done.created == 1
+    pages |= {"hostile": f"/imports/{done.pk}/", "hostile-rows": f"/imports/{done.pk}/rows/"}
+    tab = open_tab(owner, viewport={"width": width, "height": 900})
+    wide = {}
+    for name, path in pages.items():
+        tab.goto(path)
+        open_causes(tab)
+        if (found := tab.evaluate("document.documentElement.scrollWidth")) > width:
+            wide[name] = found
+    assert wide == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_name_in_the_header_can_be_read_under_the_pointer(open_tab, scheme, alice):
+    tab = open_tab(alice, color_scheme=scheme)
+    tab.goto("/")
+
+    tab.locator(".who summary").hover()
+    result = Axe().run(tab, context={"include": [[".top"]]})
+
+    assert result.violations_count == 0, result.generate_report()
