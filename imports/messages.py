@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from imports.importer import shown_importer
+from imports.statuses import Outcome
 
 OF_A_JOB = {
     "empty_file": _("The file is empty. Choose the file that holds your rows."),
@@ -174,8 +175,10 @@ def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> st
     return of_job(code, shown)
 
 
-def of_row(error: Mapping[str, Any], importer: str) -> str:
-    """The sentence for one error of a row."""
+def of_row(error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED) -> str:
+    """The sentence for one error of a row with this outcome."""
+    if outcome == Outcome.SKIPPED and (words := OF_A_SKIPPED_ROW.get(error["code"])):
+        return str(words)
     known = shown_importer(importer)
     if error["code"] == "not_found" and (key := known.looked_up(error["column"])):
         return _fill(OF_A_LOOKUP, key)
@@ -183,16 +186,10 @@ def of_row(error: Mapping[str, Any], importer: str) -> str:
     return _fill(words.get(error["code"], error["code"]), error["params"])
 
 
-def of_skipped(error: Mapping[str, Any], importer: str) -> str:
-    """The sentence for why a row was skipped, which asks for no correction."""
-    words = OF_A_SKIPPED_ROW.get(error["code"])
-    return str(words) if words else of_row(error, importer)
-
-
-def of_cause(error: Mapping[str, Any], importer: str) -> str:
-    """The sentence for all rows refused for what refused this one."""
+def of_cause(error: Mapping[str, Any], importer: str, outcome: str) -> str:
+    """The sentence for all rows with this outcome for the reason of this one."""
     words = OF_A_CAUSE.get(error["code"])
-    return str(words) if words else of_row(error, importer)
+    return str(words) if words else of_row(error, importer, outcome)
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -279,6 +279,7 @@ def test_a_list_that_is_too_long_is_refused_before_its_end(alice, settings):
         ('{"customers": []}', "empty"),
         ('{"customers": {}}', "one list"),
         ('{"customers": [1]}', "customers[0]"),
+        ('{"customers": [{"a": 1}], "upload_id": [1]}', "upload_id"),
         ('{"customers": [{}, []]}', "customers[1]"),
         ('{"customers": [{"phone": ["1"]}]}', "customers[0].phone"),
         ('{"customers": [{"a": 1}], "customers": [{"a": 1}]}', "one list"),

@@ -75,7 +75,7 @@ def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
     assert of_row(error, "parcels").startswith("There is no customer with this shipping mark.")
     assert of_row(error, "gone").startswith("There is no record of this name.")
     with override("fr"):
-        assert "« client »" in of_row(error, "parcels")
+        assert "«\u00a0client\u00a0»" in of_row(error, "parcels")
 
 
 def test_a_report_says_of_each_column_what_is_true_of_it(ann):

@@ -14,6 +14,7 @@ from imports.statuses import OnDuplicate, Status
 from tests.conftest import signed_in
 from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
 from tests.test_pages import import_in, page, rows_page, text_of
+from tests.test_rejected import lines_of_skipped
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,6 +101,29 @@ def test_a_skipped_row_is_no_row_to_correct(alice):
         assert "It exists already. What exists stays as it is" in shown
         assert "Delete the row" not in shown
     assert "to be corrected and uploaded again" not in text
+
+
+def test_programs_reports_and_admins_are_told_the_same_of_a_skipped_row(alice, root):
+    run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(csv_file([person(1)]), owner=alice)
+    own, admins = f"/api/imports/{job.pk}/", reverse("admin:imports_importjob_rows", args=[job.pk])
+
+    told = [
+        signed_in(alice).get(f"{own}rows/?outcome=skipped").json()["results"][0]["errors"][0],
+        signed_in(alice).get(f"{own}problems/").json()["results"][0]["example"],
+    ]
+    shown = [
+        *(error["message"] for error in told),
+        " ".join(cell for cell in lines_of_skipped(job)[1] if isinstance(cell, str)),
+        text_of(signed_in(root).get(admins).content.decode()),
+        text_of(
+            signed_in(root).get(f"{admins}?code=exists&column={told[0]['column']}").content.decode()
+        ),
+    ]
+
+    for text in shown:
+        assert "It exists already. What exists stays as it is" in text
+        assert "Delete the row" not in text
 
 
 def test_a_refused_row_that_exists_is_one_to_correct(alice):

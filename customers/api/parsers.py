@@ -93,7 +93,9 @@ def read_body(events: Events, posted: Posted) -> None:
             if event != "start_array" or posted.file:
                 raise wrong("customers must be one list.")
             read_customers(events, posted)
-        elif name == "upload_id" and event in SCALARS:
+        elif name == "upload_id":
+            if event not in SCALARS:
+                raise wrong("upload_id must be the text that upload/ has answered.")
             posted.upload_id = None if value is None else str(value)
         else:
             skip(event, events)

@@ -47,7 +47,7 @@ def first_errors(job: ImportJob) -> list[dict[str, Any]]:
 
 
 def errors_of(row: ImportRow) -> list[dict[str, Any]]:
-    return [error_as_sent(error, row.number, IMPORTER) for error in row.errors or []]
+    return [error_as_sent(error, row, IMPORTER) for error in row.errors or []]
 
 
 def judgement_of(job: ImportJob) -> dict[str, Any]:

@@ -281,14 +281,15 @@ def row_as_sent(row: ImportRow, importer: str) -> dict[str, Any]:
         "row": row.number,
         "outcome": row.result,
         "record": outcomes.record_of(row),
-        "errors": [error_as_sent(error, row.number, importer) for error in row.errors or []],
+        "errors": [error_as_sent(error, row, importer) for error in row.errors or []],
     }
 
 
 def problem_as_sent(problem: Mapping[str, Any], importer: str) -> dict[str, Any]:
-    example = error_as_sent(problem["example"], problem["rows"][0], importer)
-    return {**problem, "example": example}
+    row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
+    return {**problem, "example": error_as_sent(problem["example"], row, importer)}
 
 
-def error_as_sent(error: Mapping[str, Any], row: int, importer: str) -> dict[str, Any]:
-    return {"row": row, **error, "message": messages.of_row(error, importer)}
+def error_as_sent(error: Mapping[str, Any], row: ImportRow, importer: str) -> dict[str, Any]:
+    said = messages.of_row(error, importer, row.outcome)
+    return {"row": row.number, **error, "message": said}

@@ -42,11 +42,9 @@ def query_of(outcome: str, cause: Context) -> str:
 
 def cause_title(job: ImportJob, cause: Context, error: Context) -> Context:
     importer, column = shown_importer(job.importer), cause["column"]
-    is_skipped = cause["outcome"] == Outcome.SKIPPED
-    in_words = messages.of_skipped if is_skipped else messages.of_cause
     return {
         "column": name_of(importer, column) if column else "",
-        "reason": in_words(error, job.importer),
+        "reason": messages.of_cause(error, job.importer, cause["outcome"]),
     }
 
 
@@ -81,12 +79,11 @@ def example_of(rows: list[ImportRow], cause: Context) -> Context:
 
 def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
     importer = shown_importer(job.importer)
-    in_words = messages.of_skipped if row.outcome == Outcome.SKIPPED else messages.of_row
     return [
         {
             "column": name_of(importer, error["column"]) if error["column"] else "",
             "value": error["value"],
-            "reason": in_words(error, job.importer),
+            "reason": messages.of_row(error, job.importer, row.outcome),
         }
         for error in row.errors or []
     ]

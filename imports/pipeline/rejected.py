@@ -65,7 +65,7 @@ class Rejected:
     def __init__(self, job: ImportJob) -> None:
         self.job = job
         self.importer = shown_importer(job.importer)
-        self._said: dict[tuple[str, str | None], str] = {}
+        self._said: dict[tuple[str, ...], str] = {}
         layout = job.layout or {"headers": [], "positions": {}}
         self.positions: dict[str, int] = layout["positions"]
         headers = layout["headers"] or [None] * (max(self.positions.values(), default=-1) + 1)
@@ -81,7 +81,7 @@ class Rejected:
             lookups = self._natural_keys(page)
             for row in page:
                 cells = row.cells or self._cells_of(row.cleaned or [], lookups)
-                yield self._line(row.number, cells, row.errors)
+                yield self._line(row, cells, outcome)
 
     def _recognisable(self, headers: list[str | None]) -> list[str | None]:
         """The file's own headers, unless its columns were not recognised by them."""
@@ -97,11 +97,11 @@ class Rejected:
     def _columns(self) -> list[Column]:
         return [column for column in self.importer.columns if column.field in self.positions]
 
-    def _line(self, number: int, cells: list[Cell], errors: list[dict[str, Any]]) -> Line:
+    def _line(self, row: Row, cells: list[Cell], outcome: str) -> Line:
         reasons: dict[int, list[str]] = {}
-        sentences = [_("Row %(row)s.") % {"row": number}]  # Of the file that was uploaded.
-        for error in errors:
-            sentence = self._sentence(error)
+        sentences = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
+        for error in row.errors:
+            sentence = self._sentence(error, outcome)
             position = self.positions.get(error["column"], -1)
             if position >= 0:
                 reasons.setdefault(position, []).append(sentence)
@@ -111,13 +111,13 @@ class Rejected:
         cells[self.reason] = " ".join(sentences)
         return Line(cells, {position: " ".join(said) for position, said in reasons.items()})
 
-    def _sentence(self, error: dict[str, Any]) -> str:
+    def _sentence(self, error: dict[str, Any], outcome: str) -> str:
         """The words for an error; half a million rows mostly say the same few things."""
         if error["params"]:
-            return messages.of_row(error, self.job.importer)
-        kind = error["code"], error["column"]
+            return messages.of_row(error, self.job.importer, outcome)
+        kind = error["code"], error["column"], outcome
         if kind not in self._said:
-            self._said[kind] = messages.of_row(error, self.job.importer)
+            self._said[kind] = messages.of_row(error, self.job.importer, outcome)
         return self._said[kind]
 
     def name_of(self, field: str | None) -> str:
