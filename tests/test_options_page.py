@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import openpyxl
 import pytest
@@ -121,6 +122,7 @@ def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(al
         (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
         (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
         (workbook(A=[HEADERS, person(1)]), {"sheet": "B"}, "no_such_sheet", ""),
+        (workbook(A=[HEADERS, person(1)]), {"sheet": "B"}, "no_such_sheet", "A"),
         (workbook(A=[HEADERS, person(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
     ],
 )
@@ -136,6 +138,15 @@ def test_what_was_wrongly_told_of_a_file_is_told_otherwise(alice, content, told,
     assert (job.status, job.finished_at) == (Status.QUEUED, None)
     assert job.read_options == ({name: instead} if instead else {})
     assert (check(job).status, job.total) == (Status.READY, 1)
+
+
+def test_where_a_sheet_is_not_there_those_that_are_can_be_chosen(alice):
+    sheets = workbook(A=[HEADERS, person(1)], C=[HEADERS])
+    job = check(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
+
+    html = page(signed_in(alice), job)
+
+    assert re.findall('<option value="([ABC]?)"', html)[:4] == ["B", "", "A", "C"]
 
 
 def test_of_a_sheet_with_only_headers_another_can_be_chosen(alice):

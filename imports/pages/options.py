@@ -85,4 +85,4 @@ def _told(job: ImportJob) -> dict[str, Any]:
     """Of a file that could not be read, how it was to be read."""
     unknown = "" if job.error_code == "unknown_encoding" else None
     told = {"sheet": None, "encoding": unknown, "delimiter": None} | job.read_options
-    return told | {"format": None, "sheets": []}
+    return told | {"format": None, "sheets": (job.error_params or {}).get("sheets", [])}
