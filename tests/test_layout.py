@@ -57,10 +57,10 @@ def open_causes(tab):
     expect(tab.locator("details[open] [data-rows]")).to_have_count(0)
 
 
-@pytest.mark.parametrize("language", ["en", "fr"])
-def test_at_a_desk_no_word_is_broken(open_tab, language):
+@pytest.mark.parametrize(("width", "language"), [(1280, "en"), (1280, "fr"), (768, "en")])
+def test_beyond_a_phone_no_word_is_broken(open_tab, width, language):
     owner, pages = pages_of_everything()
-    tab = open_tab(owner, viewport={"width": 1280, "height": 900}, locale=language)
+    tab = open_tab(owner, viewport={"width": width, "height": 900}, locale=language)
     broken = {}
     for name, path in pages.items():
         tab.goto(path)
