@@ -80,7 +80,8 @@ LAYERS = """
     customers.rules
     customers.importer  customers.admin  customers.finding
     customers.management.commands.sample_workbook
-    customers.api.parsers  customers.api.results  customers.api.serializers
+    customers.api.body  customers.api.results  customers.api.serializers
+    customers.api.parsers
     customers.api.schema  customers.api.customer_schema
     customers.api.excel  customers.api.views
     customers.api.urls

@@ -155,6 +155,51 @@ def test_names_are_matched_as_headers_are_and_the_first_customer_may_lack_some(a
     assert "email" in job.layout["positions"]
 
 
+LONG = "\\ud83d\\ude00" * 32_767  # One cell, as long as can be.
+
+
+@pytest.mark.parametrize("call", ["bulk-create", "bulk-create-async"])
+@pytest.mark.parametrize(
+    ("customers", "problem"),
+    [
+        # The parser would end the whole process.
+        ('{"a": %s, "b": 1e400}' % ("9" * 5_000), "more than 1,000 digits"),
+        ('{"a": %s}' % ("9" * 4_301), "more than 1,000 digits"),
+        ("{" + " " * 65_000 + '"a": %s}' % ("9" * 1_001), "more than 1,000 digits"),
+        ('{"a": -1e99999999999999999999, "b": 1e400}', "larger or smaller than"),
+        ('{"a": 1e-99999999999999999999}', "larger or smaller than"),
+        # It would take minutes.
+        ('{"a": "%s"}' % ("\\u0041" * 70_000), "without a quotation mark"),
+        ('{"a": "%s"}' % ('\\"' * 300_000), "without a quotation mark"),
+        ('{"ab": "%s"}' % ('\\"' * 300_000), "without a quotation mark"),
+        ('{"a": "%s"}' % ("\\\\" * 65_536 + "a" * 400_000), "without a quotation mark"),
+        ("{" + " " * 500_000 + '"a": 1}', "without a quotation mark"),
+    ],
+)
+def test_what_would_hold_up_everyone_is_not_parsed(alice, call, customers, problem):
+    response = post(signed_in(alice), call, '{"customers": [' + customers + "]}")
+
+    assert refused(response) == (400, "malformed")
+    assert problem in response.json()["message"]
+    assert not ImportJob.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "customers",
+    ['{"a": %s}' % ("9" * 1_000), f'{{"a": "{LONG}", "b": "{LONG}"}}', '{"a": "\\\\", "b": 1}'],
+)
+def test_what_a_cell_can_hold_is_taken(alice, customers):
+    response = create_async(signed_in(alice), '{"customers": [' + customers + "]}")
+    assert response.status_code == 202
+
+
+def test_a_list_of_too_many_bytes_is_refused_unread(alice, settings):
+    settings.EXCEL_MAX_LIST_BYTES = 100
+    body = {"customers": [customer(n) for n in range(9)]}
+    for call in ("bulk-create", "bulk-create-async"):
+        assert refused(post(signed_in(alice), call, body)) == (413, "too_large")
+
+
 # --- The synchronous call ----------------------------------------------------
 
 

@@ -28,13 +28,16 @@ from imports import access, at_once, estimates, lifecycle
 from imports.api import advice, downloads, views
 from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
-from imports.api.views import in_english, refuse_too_large, sent_file
+from imports.api.views import in_english, refuse_longer, refuse_too_large, sent_file
 from imports.models import ImportJob
 from imports.statuses import Status
 
 OTHER_WAY = (
     "This file is too large to be checked while you wait. Send it to POST /api/imports/ with "
     "check_first=true and follow it there."
+)
+LIST_TOO_LARGE = (
+    "This list is larger than %(most)s bytes. Send several, or a file to POST /api/imports/."
 )
 TOO_MUCH_FOR_A_REQUEST = {
     *("too_many_rows", "too_large_inflated", "too_much_memory", "too_slow_to_read")
@@ -55,9 +58,12 @@ UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 @method_decorator(in_english, name="dispatch")
 class ExcelView(APIView):
+    def refuse_too_large(self, request: Request) -> None:
+        refuse_too_large(request)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method == "POST":
-            refuse_too_large(request)  # First of all: the CSRF check parses the body.
+            self.refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
         if request.method == "POST" and not access.may_import(request.user):
             raise PermissionDenied(advice.MAY_NOT_IMPORT)
@@ -80,10 +86,16 @@ class UploadView(ExcelView):
             return Response(judgement_of(ready(at_once.check(job.pk))))
 
 
-class BulkCreateAsyncView(ExcelView):
-    """Queue a list of customers, or start an upload that was checked."""
-
+class ListView(ExcelView):
     parser_classes = (CustomersParser,)
+
+    def refuse_too_large(self, request: Request) -> None:
+        most = settings.EXCEL_MAX_LIST_BYTES
+        refuse_longer(request, most, TooLarge(LIST_TOO_LARGE % {"most": most}))
+
+
+class BulkCreateAsyncView(ListView):
+    """Queue a list of customers, or start an upload that was checked."""
 
     @schema.BULK_CREATE_ASYNC
     def post(self, request: Request) -> Response:
@@ -94,10 +106,8 @@ class BulkCreateAsyncView(ExcelView):
             posted.close()
 
 
-class BulkCreateView(ExcelView):
+class BulkCreateView(ListView):
     """Import a short list while the client waits; queue a longer one."""
-
-    parser_classes = (CustomersParser,)
 
     @schema.BULK_CREATE
     def post(self, request: Request) -> Response:

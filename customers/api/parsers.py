@@ -17,7 +17,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser
 
-from imports.api import advice
+from customers.api.body import Body
 from imports.api.errors import Malformed, TooLarge
 
 Events = Iterator[tuple[str, Any]]
@@ -39,30 +39,6 @@ class Posted:
             self.file.close()
 
 
-class Body:
-    """What is read, piece by piece; in the last piece it breaks."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.begins = 0  # Of the piece, in the body.
-        self.piece = b""
-
-    def read(self, size: int = -1) -> bytes:
-        if piece := self.stream.read(size):
-            self.begins += len(self.piece)
-            self.piece = piece
-        return piece
-
-    def where_it_breaks(self) -> str:
-        if self.begins:
-            return advice.of_broken_piece(self.begins, self.begins + len(self.piece))
-        try:
-            json.loads(self.piece)
-        except (ValueError, RecursionError) as error:
-            return advice.of_unreadable(error)
-        return advice.of_unreadable(ValueError())  # NaN, which only Python's own parser takes.
-
-
 class CustomersParser(BaseParser):
     media_type = "application/json"
 
@@ -76,6 +52,9 @@ class CustomersParser(BaseParser):
         except (ijson.JSONError, ValueError, StopIteration):
             posted.close()
             raise Malformed(body.where_it_breaks()) from None
+        except ArithmeticError:  # An exponent that no Decimal has.
+            posted.close()
+            raise Malformed("A number is larger or smaller than can be imported.") from None
         except BaseException:
             posted.close()
             raise

@@ -41,7 +41,7 @@ def _why_unreadable(error: BaseException | None) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"JSON in UTF-8 is expected, and byte {error.start} is none of that"
     if isinstance(error, ValueError):
-        return "JSON is expected"
+        return "JSON in UTF-8 is expected, without NaN, Infinity or half a pair of surrogates"
     if isinstance(error, MultiPartParserError):
         return "a multipart form is expected, with the boundary that its Content-Type names"
     if isinstance(error, UnreadablePostError):

@@ -9,12 +9,13 @@ from answers import CHARACTERS_A_ROW, Answers, Refused
 from cells import LARGEST_INTEGER, number
 
 LONGEST_LINE_BYTES = 4 * CHARACTERS_A_ROW
+MOST_DIGITS = 1_000  # Of what is read as a number; Python itself refuses more than 4,300.
 PLAIN = (str, bool, type(None))
 
 
 def is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(_parsed(line), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -52,12 +53,20 @@ def _objects(file: BufferedReader) -> Iterator[tuple[int, dict]]:
 
 def _object(line: bytes, row: int) -> dict:
     try:
-        one = json.loads(line)
+        one = _parsed(line)
     except (ValueError, RecursionError):
         raise Refused("damaged_file", row=row) from None
     if not isinstance(one, dict):
         raise Refused("damaged_file", row=row)
     return one
+
+
+def _parsed(line: bytes) -> object:
+    return json.loads(line, parse_int=_integer)
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= MOST_DIGITS else text
 
 
 def _cell(value: object) -> object:
