@@ -37,13 +37,16 @@ def main() -> int:
 
 
 def measure(rows: int) -> None:
+    from django.contrib.auth.models import User
+
     from imports import lifecycle, preview
     from imports.pipeline import intake
 
     job, seconds = timed(lambda: staged_and_settled(rows))
     print(f"{rows:,} rows made and settled in {seconds:.1f} s, {job.to_update:,} match")
+    reader = User.objects.create_superuser("reader")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = [timed(lambda: preview.preview_of(job)) for _ in range(RUNS)]
+    found = [timed(lambda: preview.preview_of(job, reader)) for _ in range(RUNS)]
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     times = [seconds for _, seconds in found]
     print(f"preview: median {statistics.median(times):.3f} s, worst {max(times):.3f} s")

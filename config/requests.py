@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from io import BytesIO
+from urllib.parse import parse_qsl
 
 from django.core.handlers.asgi import ASGIRequest
 
+ADMIN = "/admin/"
 UNREADABLE = {"code": "malformed", "message": "This request cannot be read.", "errors": []}
 
 
@@ -31,7 +33,10 @@ def refuse_unreadable(application):
 def is_readable(scope) -> bool:
     try:
         request = ASGIRequest(scope, BytesIO())
-        # No text with a NUL can be asked for in the database, not even a session.
-        return not any("\x00" in value for value in request.COOKIES.values())
+        # No text with a NUL can be asked for in the database, not even a session. What Django's
+        # admin filters by it does not look at itself.
+        asked = parse_qsl(scope["query_string"]) if request.path.startswith(ADMIN) else []
+        values = [*request.COOKIES.values(), *(value.decode("latin-1") for _, value in asked)]
+        return not any("\x00" in value for value in values)
     except Exception:  # Whatever a header leads its parser into.
         return False

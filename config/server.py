@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import daphne.server  # First: it chooses Twisted's event loop.
 from corsheaders.middleware import CorsMiddleware
-from daphne import http_protocol
+from daphne import http_protocol, ws_protocol
 from daphne.cli import CommandLineInterface
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -49,6 +49,12 @@ class Request(http_protocol.WebRequest):
     def process(self) -> Any:
         return self.refuse_too_large() if self.taken > most_bytes() else super().process()
 
+    def handle_reply(self, message: Message) -> None:
+        """To HEAD only the headers: Daphne sends the body, which the next answer would follow."""
+        if self.method == b"HEAD" and message["type"] == "http.response.body":
+            message = message | {"body": b""}
+        super().handle_reply(message)
+
     def refuse_too_large(self) -> None:
         """Once all has been sent: who still sends does not read an answer."""
         problem = "What was sent is larger than this site takes. Split it into several files."
@@ -66,6 +72,15 @@ class Request(http_protocol.WebRequest):
         origin = self.requestHeaders.getRawHeaders(b"origin", [])
         headers = [(b"origin", one) for one in origin]
         return ASGIRequest({"method": "POST", "path": "/api/", "headers": headers}, BytesIO())
+
+
+class Socket(ws_protocol.WebSocketProtocol):
+    def handle_reply(self, message: Message) -> None:
+        """A close with its reason, which Daphne keeps to itself."""
+        if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
+            self.sendClose(code=message.get("code"), reason=message.get("reason") or None)
+        else:
+            super().handle_reply(message)
 
 
 class Inbox(asyncio.Queue):
@@ -128,7 +143,9 @@ def most_bytes() -> int:
     return settings.IMPORT_MAX_UPLOAD_BYTES + ROOM_BESIDE_FILE_BYTES
 
 
-http_protocol.WebRequest = Request  # What Daphne makes of each request; it has no option for it.
+# What Daphne makes of each request and socket; it has no option for either.
+http_protocol.WebRequest = Request
+ws_protocol.WebSocketFactory.protocol = Socket
 
 if __name__ == "__main__":
     Web.entrypoint()

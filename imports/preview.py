@@ -1,6 +1,7 @@
 """What starting an import would do, as its rows were judged: counts, and samples to look at.
 
-Asks little of a large import. Holds personal data: only for whoever may read its rows.
+Asks little of a large import. Holds personal data: only for whoever may read its rows, and of
+what exists only the records that its reader may see.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
+from imports import access
+from imports.access import User
 from imports.importer import get_importer, is_registered
 from imports.models import ImportJob, NotAllowed
 from imports.pipeline.target import Target, target_of
@@ -44,15 +48,17 @@ SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
 """
 
 
-def preview_of(job: ImportJob) -> dict[str, Any]:
+def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     """What starting this import would do. Raises NotAllowed unless it is READY.
 
     Where `unchanged` is None, more rows match records than were compared, and `updated`
     counts all of them.
     """
     _ready(job)
-    target = target_of(get_importer(job.importer))
-    unchanged, updates = _updates(job, target) if job.to_update else (0, [])
+    importer = get_importer(job.importer)
+    target = target_of(importer)
+    records = access.visible_records(reader, importer.model)
+    unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
     to_create = job.total - job.processed - job.to_update
     creates = _creates(job, target) if to_create else []
     # Started, or checked anew, meanwhile: then the samples are of something else.
@@ -79,14 +85,22 @@ def _ready(job: ImportJob) -> ImportJob:
     return job
 
 
-def _updates(job: ImportJob, target: Target) -> tuple[int | None, list[dict[str, Any]]]:
+def _updates(
+    job: ImportJob, target: Target, records: QuerySet[Any]
+) -> tuple[int | None, list[dict[str, Any]]]:
     """How many rows would change nothing, if that is known, and the first that would."""
     compared = _asked(job, target, COMPARE)
     unchanged = compared[0][2] if compared else 0
     numbers = [number for number, differs, _ in compared if differs]
+    found = _asked(job, target, UPDATES, numbers=numbers)
+    visible = records.filter(pk__in=[key for _, key, *_ in found]).values_list("pk", flat=True)
+    known = set(map(str, visible))
+    # What an update leaves alone stands among its new values, too.
     updates = [
         {"row": number, "record": key, "changes": _changes(target, *values)}
-        for number, key, *values in _asked(job, target, UPDATES, numbers=numbers)
+        if key in known
+        else {"row": number, "record": None, "changes": {}}
+        for number, key, *values in found
     ]
     return unchanged if job.to_update <= COMPARED_ROWS else None, updates
 

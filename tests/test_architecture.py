@@ -37,8 +37,9 @@ LAYERS = """
     imports.pipeline.intake  imports.pipeline.attempts
     imports.pipeline.suspects  imports.pipeline.writing
     imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.origins  imports.preview
+    imports.messages  imports.workers  imports.outcomes  imports.origins
     imports.access
+    imports.preview
     imports.authentication
     imports.progress
     imports.actors

@@ -4,6 +4,7 @@ import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.contrib.auth.models import Permission
 from playwright.sync_api import expect
 
 from customers.models import Customer
@@ -32,7 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_columns_are_mapped_and_what_would_happen_is_shown_before_the_start(open_tab, alice):
     run_import(csv_file([person(1)]), owner=alice)
-    ImportJob.objects.all().delete()
+    ImportJob.objects.all().delete()  # And with it what says that she may see this customer.
+    alice.user_permissions.add(Permission.objects.get(codename="view_customer"))
     tab = open_tab()
     rows = [person(1, first="Efua"), person(2)]
     choose(tab, csv_file(rows, ["Thing", "Prénom", "Nom", "Courriel", "Other thing"]))

@@ -210,6 +210,7 @@ async def test_nothing_is_to_be_sent(server, alice, job):
     async with connect(socket_address(server, job), additional_headers=bearer(alice)) as socket:
         await socket.send("hello")
         assert await close_code(socket) == 4400
+        assert socket.close_reason == "Nothing is to be sent here."
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example.com", FRIEND])

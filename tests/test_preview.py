@@ -8,7 +8,7 @@ from imports import lifecycle, preview
 from imports.models import ImportJob, NotAllowed
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import apply_all, check, counts, csv_file, make_job, person
+from tests.making import apply_all, check, counts, csv_file, make_job, person, run_import
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,10 +35,10 @@ def counted(found):
 
 @pytest.mark.parametrize("empty_cells", ["keep", "clear"])
 @pytest.mark.parametrize("on_duplicate", ["skip", "update", "fail"])
-def test_what_is_told_is_what_happens(on_duplicate, empty_cells):
+def test_what_is_told_is_what_happens(root, on_duplicate, empty_cells):
     job = ready(on_duplicate=on_duplicate, empty_cells=empty_cells)
 
-    found = preview.preview_of(job)
+    found = preview.preview_of(job, root)
     lifecycle.start(job.pk)
     apply_all(job.pk)
 
@@ -46,11 +46,11 @@ def test_what_is_told_is_what_happens(on_duplicate, empty_cells):
     assert (found["judged_at"], found["total"]) == (job.settled_at, 7)
 
 
-def test_updates_are_shown_with_old_and_new_values_of_what_changes(alice):
-    job = ready(owner=alice, on_duplicate="update", empty_cells="clear")
+def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
+    job = ready(owner=root, on_duplicate="update", empty_cells="clear")
     ids = dict(Customer.objects.values_list("shipping_mark", "pk"))
 
-    found = signed_in(alice).get(f"/api/imports/{job.pk}/preview/").json()
+    found = signed_in(root).get(f"/api/imports/{job.pk}/preview/").json()
 
     assert found["updates"] == [
         {
@@ -71,11 +71,32 @@ def test_updates_are_shown_with_old_and_new_values_of_what_changes(alice):
     assert found["judged_at"] == job.settled_at.isoformat()
 
 
-def test_samples_are_small_and_so_are_their_values(monkeypatch):
+def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
+    run_import(csv_file([person(9)]), owner=alice)
+    rows = [person(2, first="Guessed"), person(9, first="Own")]
+    job = ready(rows, owner=alice, on_duplicate="update")
+    own = Customer.objects.get(shipping_mark="MARK 9").pk
+
+    found = signed_in(alice).get(f"/api/imports/{job.pk}/preview/").json()
+    page = signed_in(alice).get(f"/imports/{job.pk}/").content.decode()
+
+    assert found["updates"] == [
+        {"row": 2, "record": None, "changes": {}},
+        {
+            "row": 3,
+            "record": str(own),
+            "changes": {"first_name": {"old": "Ama", "new": "Own"}},
+        },
+    ]
+    assert "something that exists and that you may not see" in page
+    assert "Kofi" not in page
+
+
+def test_samples_are_small_and_so_are_their_values(root, monkeypatch):
     monkeypatch.setattr(preview, "SAMPLE_ROWS", 1)
     monkeypatch.setattr(preview, "SHOWN_LENGTH", 3)
 
-    found = preview.preview_of(ready(on_duplicate="update"))
+    found = preview.preview_of(ready(on_duplicate="update"), root)
 
     assert [row["changes"] for row in found["updates"]] == [
         {"first_name": {"old": "Kof", "new": "Ama"}}
@@ -83,11 +104,11 @@ def test_samples_are_small_and_so_are_their_values(monkeypatch):
     assert [row["values"]["phone"] for row in found["creates"]] == ["+23"]
 
 
-def test_where_not_all_are_compared_nobody_claims_to_know(monkeypatch):
+def test_where_not_all_are_compared_nobody_claims_to_know(root, monkeypatch):
     job = ready(on_duplicate="update")
     monkeypatch.setattr(preview, "COMPARED_ROWS", 2)
 
-    found = preview.preview_of(job)
+    found = preview.preview_of(job, root)
 
     assert (found["updated"], found["unchanged"], len(found["updates"])) == (3, None, 1)
 
@@ -102,29 +123,29 @@ def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alic
     assert response.json()["message"].startswith(f"An import that is {status} has no preview")
 
 
-def test_what_begins_meanwhile_gets_no_preview():
+def test_what_begins_meanwhile_gets_no_preview(root):
     job = ready()
     ImportJob.objects.filter(pk=job.pk).update(check_round=F("check_round") + 1)
     with pytest.raises(NotAllowed, match="checked again"):
-        preview.preview_of(job)
+        preview.preview_of(job, root)
 
     lifecycle.start(job.pk)
 
     with pytest.raises(NotAllowed, match="RUNNING has no preview"):
-        preview.preview_of(job)
+        preview.preview_of(job, root)
 
 
-def test_where_the_records_are_gone_nothing_is_compared():
+def test_where_the_records_are_gone_nothing_is_compared(root):
     job = ready(on_duplicate="update")
     Customer.objects.all().delete()
 
-    found = preview.preview_of(job)
+    found = preview.preview_of(job, root)
 
     assert (found["updated"], found["unchanged"], found["updates"]) == (3, 0, [])
 
 
-def test_an_import_whose_importer_is_gone_says_so():
+def test_an_import_whose_importer_is_gone_says_so(root):
     job = ready()
     job.importer = "gone"
     with pytest.raises(NotAllowed, match="no longer installed"):
-        preview.preview_of(job)
+        preview.preview_of(job, root)

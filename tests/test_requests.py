@@ -34,6 +34,12 @@ async def test_what_cannot_be_read_is_refused_in_the_one_shape(path, header):
     assert json.loads(response["body"])["code"] == "malformed"
 
 
+async def test_no_admin_list_is_asked_for_what_no_text_can_hold():
+    for path in ("customers/customer/?shipping_mark=%00", "imports/importjob/?file_name=%00"):
+        response = await ask(f"/admin/{path}")
+        assert response["status"] == 400
+
+
 async def test_what_can_be_read_goes_through():
     response = await ask("/accounts/login/", (b"cookie", b"sessionid=abcdefgh"))
 

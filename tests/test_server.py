@@ -8,6 +8,7 @@ import http.client
 import io
 import json
 import os
+import socket
 import subprocess
 from contextlib import closing
 
@@ -50,6 +51,20 @@ def ask(server, path, body, **headers):
     content = answer.read()
     connection.close()
     return answer, content
+
+
+def test_to_head_no_body_is_sent_however_long_it_is(server):
+    with closing(socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)) as caller:
+        for method, path in (("HEAD", "/api/schema/"), ("GET", "/healthz-that-is-not-there")):
+            asked = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
+            caller.sendall(asked.encode())
+            answer = http.client.HTTPResponse(caller, method=method)
+            answer.begin()
+            content = answer.read()
+            assert (method, answer.status, bool(content)) in {
+                ("HEAD", 200, False),
+                ("GET", 404, True),
+            }
 
 
 def form(content, name="customers.csv"):

@@ -13,6 +13,8 @@ from imports.models import ImportBatch
 from imports.statuses import OnDuplicate, Status
 from tests.conftest import signed_in
 from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.spreadsheets import table
+from tests.test_options_page import workbook
 from tests.test_pages import import_in, page, rows_page, text_of
 from tests.test_rejected import lines_of_skipped
 
@@ -218,12 +220,12 @@ def test_nothing_is_said_of_columns_where_all_are_imported_or_our_own(alice, rea
     ("encoding", "told", "sentence"),
     [
         ("windows-1252", {}, "Read as Western European (Windows). Accents look wrong?"),
-        ("windows-1252", {"encoding": "windows-1252"}, None),
+        ("cp850", {"encoding": "cp850"}, "Read as Western European (DOS). Accents look wrong?"),
         ("utf-8", {}, None),
         ("utf-16", {}, None),
     ],
 )
-def test_letters_that_were_guessed_are_said_to_be(alice, encoding, told, sentence):
+def test_letters_that_could_be_others_are_said_to_be(alice, encoding, told, sentence):
     rows = [person(n, first="Zoé", last="Müller") for n in range(1, 9)]
     content = csv_file(rows).decode().encode(encoding)
     job = check(make_job(content, owner=alice, check_first=True, read_options=told))
@@ -234,5 +236,37 @@ def test_letters_that_were_guessed_are_said_to_be(alice, encoding, told, sentenc
     assert sentence is None or sentence in text_of(html)
     lifecycle.start(job.pk)
     done = said(alice, apply_all(job.pk))
-    assert ("Read as Western European (Windows)." in done) == bool(sentence)
+    assert sentence is None or sentence.partition(" Accents")[0] in done
     assert "Accents look wrong?" not in done
+
+
+# --- Its sheet and its header ------------------------------------------------
+
+
+def test_a_workbook_of_several_sheets_says_which_was_read(alice):
+    sheets = workbook(Oct=[HEADERS, person(1)], Nov=[HEADERS, person(2)])
+    job = run_import(sheets, owner=alice)
+
+    assert "Read from the sheet “Oct”. Not read: “Nov”" in said(alice, job)
+    assert "Read from the sheet" not in said(alice, run_import(table(HEADERS), owner=alice))
+
+
+def test_columns_that_no_header_names_are_said_to_be_in_our_order(alice):
+    rows = csv_file([person(1), person(2)]).partition(b"\n")[2]
+    sentence = "They were taken in our own order: Shipping mark, First name, Last name, E-mail"
+
+    assert sentence in said(alice, run_import(rows, owner=alice))
+    told = run_import(rows, owner=alice, has_header_row=False)
+    assert "in our own order:" not in said(alice, told)
+    assert "in our own order:" not in said(alice, run_import(csv_file([person(3)]), owner=alice))
+
+
+@pytest.mark.parametrize("check_first", [True, False])
+def test_where_columns_are_asked_for_it_is_said_what_is_taken_for_their_names(alice, check_first):
+    odd = csv_file([person(1)], ["Odd", *HEADERS[1:]])
+    job = check(make_job(odd, owner=alice, check_first=check_first))
+
+    assert job.status == Status.MAPPING
+    shown = said(alice, job)
+    assert "Row 1 of the file is taken for the names of its columns, and not imported." in shown
+    assert ("Check" if check_first else "Import") + " with these columns" in shown

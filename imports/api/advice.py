@@ -59,7 +59,7 @@ def of_no_file(request: Request) -> str:
         return "The field named file holds text. Send the file itself in it, with curl: -F file=@…."
     if name := next(iter(request.FILES), None):
         return f"The file came in a field named {shown(name)}. Send it in one named file."
-    return "Send the file in a multipart field named file."
+    return "Send the file in a multipart field named file, with a file name in UTF-8."
 
 
 def of_address(request: HttpRequest) -> str:

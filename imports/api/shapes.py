@@ -129,8 +129,12 @@ class UpdateSerializer(serializers.Serializer):
     """A row that would change a record."""
 
     row = serializers.IntegerField()
-    record = serializers.CharField(help_text="The record's key.")
-    changes = serializers.DictField(child=ChangeSerializer(), help_text="By field.")
+    record = serializers.CharField(
+        allow_null=True, help_text="The record's key; null: it is none that you may see."
+    )
+    changes = serializers.DictField(
+        child=ChangeSerializer(), help_text="By field; none of a record you may not see."
+    )
 
 
 class CreateSerializer(serializers.Serializer):

@@ -146,7 +146,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
-        found = preview.preview_of(self.get_object())
+        found = preview.preview_of(self.get_object(), request.user)
         return Response(found | {"judged_at": progress.plain(found["judged_at"])})
 
     def get_controllable(self) -> ImportJob:

@@ -31,6 +31,7 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     known = {index: field for field, index in layout.positions.items()}
     fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
     return {
+        "header_row": layout.header_row,
         "mapping_fields": fields,
         "mapping_columns": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imports import preview
+from imports.access import User
 from imports.importer import shown_importer
 from imports.models import ImportJob, NotAllowed
 from imports.pages.shown import name_of
@@ -14,9 +15,9 @@ MOST_EXAMPLES = 5
 Context = dict[str, Any]
 
 
-def preview_shown(job: ImportJob) -> Context:
+def preview_shown(job: ImportJob, reader: User) -> Context:
     try:
-        found = preview.preview_of(job)
+        found = preview.preview_of(job, reader)
     except NotAllowed:  # Started or checked anew just now; the script asks for the page anew.
         return {}
     importer = shown_importer(job.importer)

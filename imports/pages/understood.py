@@ -1,4 +1,4 @@
-"""How a file was understood: columns that were left alone, and an encoding that was guessed."""
+"""How a file was understood: its sheet, what no header says, columns left alone, its letters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from imports.pages.shown import name_of
 from imports.pipeline.columns import Layout, reason_positions
 
 MOST_COLUMNS = 10
-# What says by itself what it is; the rest is a guess, however good.
+MOST_SHEETS = 10
+# What says by itself what it is; the rest is somebody's guess, however good.
 UNICODE = ("utf", "ascii")
 
 Context = dict[str, Any]
@@ -22,10 +23,28 @@ Context = dict[str, Any]
 def understood(job: ImportJob) -> Context:
     columns = left_alone(job)
     return {
+        "sheet": sheet_among_others(job),
+        "in_order": columns_in_order(job),
         "left_alone": columns[:MOST_COLUMNS],
         "more_left_alone": max(len(columns) - MOST_COLUMNS, 0),
-        "guessed_encoding": guessed_encoding(job),
+        "read_encoding": read_encoding(job),
     }
+
+
+def sheet_among_others(job: ImportJob) -> Context | None:
+    """Which sheet was read, where the workbook has more than one."""
+    opened = job.opened or {}
+    others = [name for name in opened.get("sheets", []) if name != opened["sheet"]]
+    return {"name": opened["sheet"], "others": others[:MOST_SHEETS]} if others else None
+
+
+def columns_in_order(job: ImportJob) -> list[str]:
+    """What the columns were taken for where no row names them and nobody has said so."""
+    told = not job.has_header_row or job.column_mapping is not None
+    if told or not job.layout or job.layout["headers"]:
+        return []
+    importer, positions = shown_importer(job.importer), job.layout["positions"]
+    return [name_of(importer, field) for field in sorted(positions, key=positions.get)]
 
 
 def left_alone(job: ImportJob) -> list[Context]:
@@ -45,9 +64,9 @@ def left_alone(job: ImportJob) -> list[Context]:
     return found
 
 
-def guessed_encoding(job: ImportJob) -> Any:
+def read_encoding(job: ImportJob) -> Any:
     encoding = (job.opened or {}).get("encoding")
-    if not encoding or job.read_options.get("encoding") or encoding.startswith(UNICODE):
+    if not encoding or encoding.startswith(UNICODE):
         return ""
     names = {codecs.lookup(name).name: label for name, label in ENCODINGS.items()}
     return names.get(codecs.lookup(encoding).name, encoding)

@@ -117,7 +117,7 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
     if job.status not in MOVING:
         context |= problems_shown(job)
     if job.status == Status.READY:
-        context |= preview_shown(job)
+        context |= preview_shown(job, request.user)
     if job.status in (Status.READY, Status.COMPLETE):
         context |= understood(job)
     if context["may_change"]:
