@@ -33,10 +33,11 @@ def refuse_unreadable(application):
 def is_readable(scope) -> bool:
     try:
         request = ASGIRequest(scope, BytesIO())
-        # No text with a NUL can be asked for in the database, not even a session. What Django's
-        # admin filters by it does not look at itself.
-        asked = parse_qsl(scope["query_string"]) if request.path.startswith(ADMIN) else []
-        values = [*request.COOKIES.values(), *(value.decode("latin-1") for _, value in asked)]
-        return not any("\x00" in value for value in values)
+        # No text with a NUL can be asked for in the database: not a session, and not what the
+        # lists of Django's admin are filtered by, which it does not look at itself.
+        texts = [*request.COOKIES.values()]
+        if request.path.startswith(ADMIN):
+            texts += [text for _, text in parse_qsl(request.META["QUERY_STRING"])]
+        return not any("\x00" in text for text in texts)
     except Exception:  # Whatever a header leads its parser into.
         return False

@@ -38,26 +38,37 @@ def address(django_db_setup):
         yield f"http://127.0.0.1:{server.port}"
 
 
-@pytest.fixture
-def open_tab(chromium, address, alice):
-    """Tabs of Alice's, at the page that takes files."""
+@contextmanager
+def tabs(chromium, address, **every):
+    """Opens blank tabs of anyone's, or of nobody's, and closes them in the end."""
     expect.set_options(timeout=PATIENCE_MS)
     contexts = []
 
-    def open_tab(signed_in=True, **options):
-        context = chromium.new_context(base_url=address, **options)
+    def open_for(owner=None, **options):
+        context = chromium.new_context(base_url=address, **every, **options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
-        if signed_in:
-            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
+        if owner:
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
             context.add_cookies([session | {"url": address}])
-        tab = context.new_page()
-        tab.goto("/")
-        return tab
+        return context.new_page()
 
-    yield open_tab
+    yield open_for
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_tab(chromium, address, alice):
+    """Tabs of Alice's, at the page that takes files."""
+    with tabs(chromium, address) as open_for:
+
+        def open_tab(signed_in=True, **options):
+            tab = open_for(alice if signed_in else None, **options)
+            tab.goto("/")
+            return tab
+
+        yield open_tab
 
 
 @contextmanager

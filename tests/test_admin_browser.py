@@ -2,14 +2,12 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from playwright.sync_api import expect
 
 from imports.statuses import Status
 from tests.making import check, csv_file, make_job, person
 from tests.showcase import pages_of_the_admin
-from tests.streams import log_in
-from tests.tabs import PATIENCE_MS, address, chromium  # noqa: F401
+from tests.tabs import address, chromium, tabs  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,23 +19,16 @@ LIKE_OTHERS = {"checking", "paused", "cancelled", "undoing", "undone", "no-rows"
 @pytest.fixture
 def open_admin(chromium, address):  # noqa: F811
     """A tab of someone's, and what its pages were not allowed to load or do."""
-    expect.set_options(timeout=PATIENCE_MS)
-    contexts = []
+    with tabs(chromium, address, reduced_motion="reduce") as open_for:
 
-    def open_admin(owner, **options):
-        context = chromium.new_context(base_url=address, reduced_motion="reduce", **options)
-        contexts.append(context)
-        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
-        context.add_cookies([session | {"url": address}])
-        tab, complaints = context.new_page(), []
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.route("**/favicon.ico", lambda route: route.fulfill())  # Django's admin names none.
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        return tab, complaints
+        def open_admin(owner, **options):
+            tab, complaints = open_for(owner, **options), []
+            tab.on("console", lambda message: complaints.append(message.text))
+            tab.route("**/favicon.ico", lambda route: route.fulfill())  # Django's admin names none.
+            tab.on("pageerror", lambda error: complaints.append(str(error)))
+            return tab, complaints
 
-    yield open_admin
-    for context in contexts:
-        context.close()
+        yield open_admin
 
 
 # Comes first: the site keeps the ids of content types, which are others after each test.

@@ -159,6 +159,16 @@ def test_what_is_wrong_with_no_field_alone_is_said_without_one(alice):
 
 
 @pytest.mark.parametrize("address", ["/api/imports/", f"{EXCEL}upload/"])
+def test_a_file_whose_name_is_no_utf_8_is_told_what_is_wrong_with_it(alice, address):
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="Kund\xe9n.csv"\r\n\r\n'
+    form = head + b"a,b\r\n--x--\r\n"
+
+    answer = signed_in(alice).post(address, form, content_type="multipart/form-data; boundary=x")
+
+    assert said(answer, 400, "no_file").endswith("with a file name in UTF-8.")
+
+
+@pytest.mark.parametrize("address", ["/api/imports/", f"{EXCEL}upload/"])
 def test_an_upload_without_a_file_is_told_the_field(alice, address):
     client = signed_in(alice)
     assert "field named file" in said(client.post(address, {}), 400, "no_file")

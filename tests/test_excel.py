@@ -197,7 +197,9 @@ def test_a_list_of_too_many_bytes_is_refused_unread(alice, settings):
     settings.EXCEL_MAX_LIST_BYTES = 100
     body = {"customers": [customer(n) for n in range(9)]}
     for call in ("bulk-create", "bulk-create-async"):
-        assert refused(post(signed_in(alice), call, body)) == (413, "too_large")
+        answer = post(signed_in(alice), call, body)
+        assert refused(answer) == (413, "too_large")
+        assert "larger than 100 bytes" in answer.json()["message"]
 
 
 # --- The synchronous call ----------------------------------------------------

@@ -2,13 +2,11 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from playwright.sync_api import expect
 
 from tests.making import csv_file, person, run_import
 from tests.showcase import pages_of_everything
-from tests.streams import log_in
-from tests.tabs import PATIENCE_MS, address, chromium  # noqa: F401
+from tests.tabs import address, chromium, tabs  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,19 +33,8 @@ ENDLESS = "W" * 90
 
 @pytest.fixture
 def open_tab(chromium, address):  # noqa: F811
-    expect.set_options(timeout=PATIENCE_MS)
-    contexts = []
-
-    def open_tab(owner, **options):
-        context = chromium.new_context(base_url=address, reduced_motion="reduce", **options)
-        contexts.append(context)
-        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
-        context.add_cookies([session | {"url": address}])
-        return context.new_page()
-
-    yield open_tab
-    for context in contexts:
-        context.close()
+    with tabs(chromium, address, reduced_motion="reduce") as open_for:
+        yield open_for
 
 
 def open_causes(tab):

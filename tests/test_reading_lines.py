@@ -39,6 +39,14 @@ def test_what_is_nested_or_too_large_for_a_number_becomes_text():
     assert got.rows == [(1, ['[1, {"b": 2}]', str(10**30), 10**20])]
 
 
+@pytest.mark.parametrize("row", [1, 2])
+def test_a_number_longer_than_python_takes_becomes_text(row):
+    long = "9" * 5_000
+    content = [b'{"a": 1}', b'{"a": 1}']
+    content[row - 1] = b'{"a": %s}' % long.encode()
+    assert dict(read(b"\n".join(content)).rows)[row] == [long]
+
+
 def test_blank_lines_are_no_rows_but_count():
     got = read(b'\n{"a": 1}\n\n{"a": 2}')
     assert [number for number, _ in got.rows] == [2, 4]

@@ -105,6 +105,15 @@ def test_a_skipped_row_is_no_row_to_correct(alice):
     assert "to be corrected and uploaded again" not in text
 
 
+def test_a_list_without_the_skipped_rows_says_so(alice):
+    run_import(csv_file([person(1)]), owner=alice)
+    refused = run_import(csv_file([person(2, phone="1")]), owner=alice)
+    mixed = run_import(csv_file([person(1), person(3, phone="1")]), owner=alice)
+
+    assert "Excel workbook, CSV, without the skipped ones" in said(alice, mixed)
+    assert "without the skipped ones" not in said(alice, refused)
+
+
 def test_programs_reports_and_admins_are_told_the_same_of_a_skipped_row(alice, root):
     run_import(csv_file([person(1)]), owner=alice)
     job = run_import(csv_file([person(1)]), owner=alice)

@@ -28,7 +28,13 @@ from imports import access, at_once, estimates, lifecycle
 from imports.api import advice, downloads, views
 from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
-from imports.api.views import in_english, refuse_longer, refuse_too_large, sent_file
+from imports.api.views import (
+    in_english,
+    refuse_longer,
+    refuse_too_large,
+    sent_file,
+    size_told,
+)
 from imports.models import ImportJob
 from imports.statuses import Status
 
@@ -36,9 +42,7 @@ OTHER_WAY = (
     "This file is too large to be checked while you wait. Send it to POST /api/imports/ with "
     "check_first=true and follow it there."
 )
-LIST_TOO_LARGE = (
-    "This list is larger than %(most)s bytes. Send several, or a file to POST /api/imports/."
-)
+LIST_TOO_LARGE = "This list is larger than %(most)s. Send several, or a file to POST /api/imports/."
 TOO_MUCH_FOR_A_REQUEST = {
     *("too_many_rows", "too_large_inflated", "too_much_memory", "too_slow_to_read")
 }
@@ -91,7 +95,7 @@ class ListView(ExcelView):
 
     def refuse_too_large(self, request: Request) -> None:
         most = settings.EXCEL_MAX_LIST_BYTES
-        refuse_longer(request, most, TooLarge(LIST_TOO_LARGE % {"most": most}))
+        refuse_longer(request, most, TooLarge(LIST_TOO_LARGE % {"most": size_told(most)}))
 
 
 class BulkCreateAsyncView(ListView):

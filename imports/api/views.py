@@ -194,8 +194,12 @@ def refuse_longer(request: Request, most: int, refusal: TooLarge) -> None:
 
 
 def too_large() -> TooLarge:
-    most = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES).replace("\xa0", " ")
+    most = size_told(settings.IMPORT_MAX_UPLOAD_BYTES)
     return TooLarge(f"The file is larger than {most}. Split it into several files.")
+
+
+def size_told(size: int) -> str:
+    return filesizeformat(size).replace("\xa0", " ")
 
 
 def sent_file(request: Request) -> UploadedFile:
