@@ -33,7 +33,7 @@ ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
 RECONNECT_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 VIEWERS_ASKED_AT_ONCE = 20
-CANCEL_AGAIN_SECONDS = 0.02
+CANCEL_AGAIN_SECONDS = 2.0  # Sooner, it would hit a connection that is just being closed.
 MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
@@ -134,7 +134,7 @@ class Hub:
     async def stop(self) -> None:
         if work := self.work:
             self.work = None
-            while not work.done():  # Redis' client can take being cancelled for a time-out.
+            while not work.done():
                 work.cancel()
                 await asyncio.wait([work], timeout=CANCEL_AGAIN_SECONDS)
 
@@ -159,7 +159,8 @@ class Hub:
         async with connect() as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.psubscribe(CHANNELS)
             heard_at, called_at = monotonic(), 0.0
-            while monotonic() - heard_at < 2 * ECHO_SECONDS:
+            # Redis' client can take being cancelled for a time-out.
+            while monotonic() - heard_at < 2 * ECHO_SECONDS and not is_cancelled():
                 if monotonic() - called_at >= ECHO_SECONDS:
                     await client.publish(own, "")
                     called_at = monotonic()
@@ -170,7 +171,8 @@ class Hub:
                     heard_at = monotonic()
                 else:
                     self.take(message["channel"], message["data"])
-        raise ConnectionError("The hub did not hear itself.")
+        if not is_cancelled():
+            raise ConnectionError("The hub did not hear itself.")
 
     def take(self, channel: str, published: str) -> None:
         _, owner, job_id = (*channel.split(":"), "", "")[:3]
@@ -219,6 +221,10 @@ def connect() -> Redis:
     return Redis.from_url(settings.REDIS_URL, decode_responses=True, retry=once, **patience)
 
 
+def is_cancelled() -> bool:
+    return bool(asyncio.current_task().cancelling())
+
+
 async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) -> None:
     """Repeat `step` for the life of the process; where it fails, say so and go on.
 
@@ -226,7 +232,7 @@ async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) 
     failure, and speaks up at the first only: being away is Redis's news, not ours.
     """
     failures = 0
-    while not asyncio.current_task().cancelling():
+    while not is_cancelled():
         began = monotonic()
         try:
             await step()
@@ -236,7 +242,8 @@ async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) 
             if failures == 1:
                 log.warning("%s failed: %s", step.__name__, type(error).__name__)
         longer = min(pause * 2 ** min(max(failures - 1, 0), 10), LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(max(pause, longer))
+        if not is_cancelled():
+            await asyncio.sleep(max(pause, longer))
 
 
 hub = Hub()
