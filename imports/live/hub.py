@@ -33,7 +33,7 @@ ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
 RECONNECT_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 VIEWERS_ASKED_AT_ONCE = 20
-CANCEL_AGAIN_SECONDS = 2.0  # Sooner, it would hit a connection that is just being closed.
+CANCEL_AGAIN_SECONDS = 6.0  # Sooner, it would hit a connection that is just being closed.
 MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
