@@ -7,6 +7,7 @@ import dramatiq
 import pytest
 from django.conf import settings
 from django.db.models.functions import Now
+from dramatiq import Message
 from redis import Redis
 
 from config.embedded.processes import wait_for as wait_for_server
@@ -62,7 +63,10 @@ def test_imports_whose_messages_are_lost_while_they_run_go_on_by_themselves(alic
         gate.wait_for_someone(2)  # Both threads of the worker are busy.
         lifecycle.start(waiting.pk)
         with Redis.from_url(settings.REDIS_URL) as client:
-            assert client.llen("imports:batches") == settings.IMPORT_BATCHES_IN_FLIGHT
+            bodies = client.hvals("imports:batches.msgs")
+        sent = {tuple(Message.decode(body).args) for body in bodies}  # Maybe more than once.
+        in_flight = range(1, settings.IMPORT_BATCHES_IN_FLIGHT + 1)
+        assert {n for pk, n in sent if pk == str(waiting.pk)} == set(in_flight)
         forget_everything()
         gate.open()
         wait_until_final(job, waiting, seconds=BY_ITSELF_SECONDS)
