@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -49,6 +50,12 @@ def database(name: str) -> dict[str, object]:
     """The settings of a PostgreSQL database, from its address."""
     kind = "an address such as postgres://user:password@host:5432/name"
     return _read(name, None, lambda url: _postgresql(env.db_url_config(url)), kind)
+
+
+def with_timeouts(url: str, seconds: float) -> str:
+    """An address of Redis, with an end to waiting for it."""
+    options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
+    return f"{url}{'&' if '?' in url else '?'}{options}"
 
 
 def _read(name: str, default: T, read: Callable[[str], T], kind: str) -> T:

@@ -7,13 +7,12 @@ be used stops the process with a sentence.
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.environment import database, duration, env, rate, seconds, switch, whole
+from config.environment import database, duration, env, rate, seconds, switch, whole, with_timeouts
 from config.logs import to_console
 from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from config.policy import CONTENT_SECURITY_POLICY  # noqa: F401
@@ -69,6 +68,15 @@ IMPORT_READER = {
     "rows": whole("IMPORT_READER_ROWS", 2_000_000),  # Blank ones too: they take their time.
     "columns": whole("IMPORT_READER_COLUMNS", 200),
     "cell_length": whole("IMPORT_READER_CELL_LENGTH", 32_767),  # Excel's own limit.
+}
+# Beside a file that takes its time a worker opens another one, if it is no larger than this;
+# what proves to cost more than the second reader may waits for its turn.
+IMPORT_SMALL_FILE_BYTES = whole("IMPORT_SMALL_FILE_BYTES", MEGABYTES)
+IMPORT_SMALL_READER = IMPORT_READER | {
+    "memory_bytes": 128 * MEGABYTES,
+    "cpu_seconds": 4,
+    "wall_seconds": 8,
+    "inflated_bytes": 32 * MEGABYTES,
 }
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
 IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)
@@ -261,13 +269,6 @@ CORS_ALLOW_HEADERS = [
 ]
 
 # --- Background jobs ---------------------------------------------------------
-
-
-def with_timeouts(url: str, seconds: float) -> str:
-    """The address of Redis, with an end to waiting for it."""
-    options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
-    return f"{url}{'&' if '?' in url else '?'}{options}"
-
 
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",

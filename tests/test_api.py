@@ -21,7 +21,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from config.settings import with_timeouts
+from config.environment import with_timeouts
 from imports import importer as importers
 from imports import lifecycle, progress
 from imports.models import IdempotencyKey, ImportJob, StoredChunk, StoredFile
