@@ -31,26 +31,32 @@ log = logging.getLogger(__name__)
 SECONDS = 1_000  # Dramatiq counts in milliseconds.
 WITHOUT_QUEUE_SECONDS = 60  # How long one call goes on by itself while Redis is away.
 
-# A worker process reads one file at a time, so that a thread is always left for batches.
+# A worker process reads one file at a time, and beside it a small one, so that nobody waits for
+# somebody else's million rows. A thread is always left for batches.
 _reading = threading.Lock()
+_reading_beside = threading.Lock()
 
 
 @dramatiq.actor(queue_name="checks", time_limit=3_600 * SECONDS)
 def check_next() -> None:
-    """A file waits: check the one whose turn it is, if this process reads none."""
-    if not _reading.acquire(blocking=False):
-        return  # Whoever ends the check asks for the next.
+    """A file waits: check the one whose turn it is, if this process may read one more."""
+    for place in (_reading, _reading_beside):
+        if place.acquire(blocking=False):
+            break
+    else:
+        return  # Whoever ends a check asks for the next.
     try:
-        has_checked = check_first_due()
+        has_checked = check_first_due(small=place is _reading_beside)
     finally:
-        _reading.release()
+        place.release()
     if has_checked:  # Where a check came to nothing, recovery asks again, in its own time.
         ask_for_due_check()
 
 
-def check_first_due() -> bool:
+def check_first_due(*, small: bool) -> bool:
     """Bring the first file that can be had out of CHECKING; False if there was none."""
-    return any(not workers.stopping.is_set() and check(job_id) for job_id in _due())
+    due = _due(small=small)
+    return any(not workers.stopping.is_set() and check(one, is_small=small) for one in due)
 
 
 def ask_for_due_check() -> None:
@@ -58,20 +64,23 @@ def ask_for_due_check() -> None:
         ask_for_check()
 
 
-def _due() -> list[UUID]:
+def _due(*, small: bool = False) -> list[UUID]:
     try:
-        return intake.due()
+        return intake.due(small=small)
     except Error as error:  # Logged without its text, which may quote a row.
         log.error("the queue cannot be read: SQLSTATE %s", sqlstate(error))
         return []
 
 
-def check(job_id: UUID) -> bool:
+def check(job_id: UUID, *, is_small: bool = False) -> bool:
     """Check one file; False if that did not bring it to an end."""
     try:
         with workers.busy_with(f"checking {job_id}"):
             job = intake.check_file(
-                job_id, tell=progress.publish, should_stop=workers.stopping.is_set
+                job_id,
+                tell=progress.publish,
+                should_stop=workers.stopping.is_set,
+                is_small=is_small,
             )
     except Interrupted as error:
         log.warning("check of %s interrupted (%s), recovery repeats it", job_id, error)
@@ -81,7 +90,7 @@ def check(job_id: UUID) -> bool:
     progress.publish(job)
     if job.status == Status.RUNNING:
         send_due_batches(job)
-    return True
+    return job.status != Status.QUEUED
 
 
 @dramatiq.actor(queue_name="batches", time_limit=300 * SECONDS)

@@ -20,16 +20,12 @@ from redis import Redis
 from config.embedded import redis as embedded_redis
 from config.embedded.home import throwaway_home
 from config.embedded.processes import running
-from config.embedded.supervisor import WORKER_ENVIRONMENT
+from config.embedded.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
 from imports import lifecycle
 from imports.models import ImportJob, Worker
 from tests.streams import PROJECT, Server, daphne, django_environment, log_in, wait_until
 
 PATIENCE_SECONDS = 60  # The machine may be busy; nothing here is expected to take so long.
-COMMAND = [
-    *(sys.executable, "manage.py", "rundramatiq", "--processes", "1", "--threads", "2"),
-    *("--worker-shutdown-timeout", "20000"),
-]
 SMALL_WAITS = {
     "IMPORT_RECOVERY_SECONDS": "0.2",
     "IMPORT_RESEND_SECONDS": "1",
@@ -45,7 +41,7 @@ class WorkerProcess:
 
     def __init__(self, log, environment):
         self.process = subprocess.Popen(
-            COMMAND,
+            [sys.executable, *WORKER_COMMAND],
             cwd=PROJECT,
             env=os.environ
             | django_environment()

@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
+from config.embedded.supervisor import WORKER_COMMAND
 from imports import progress
 from imports.models import ImportJob
 from imports.pipeline import applying
@@ -73,9 +74,8 @@ def open_tab(chromium, address, alice):
 
 @contextmanager
 def worker():
-    command = ["manage.py", "rundramatiq", "--processes", "1", "--threads", "2"]
     process = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, *WORKER_COMMAND],
         cwd=PROJECT,
         env=os.environ | django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
         stdout=subprocess.DEVNULL,

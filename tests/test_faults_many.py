@@ -57,6 +57,25 @@ def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
     assert longest_lead(jobs) <= 4
 
 
+def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice):
+    many, few = sample(30_000), sample(400, seed=2)
+    with worker() as busy:
+        large = upload(alice, many.content)
+        wait_for(busy.reader)
+        reader = busy.reader()
+        reader.suspend()
+        small = upload(alice, few.content)
+        wait_until_final(small)
+        large.refresh_from_db()
+        stood_at = large.status
+        reader.resume()
+        wait_until_final(large)
+
+    assert stood_at == Status.CHECKING
+    assert large.attempts == 0
+    assert_exact({large: many, small: few})
+
+
 def longest_lead(jobs):
     """By how many batches any import was ever ahead of another that had work left."""
     of = {job.pk: job.batches.count() for job in jobs}

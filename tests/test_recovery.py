@@ -14,9 +14,10 @@ from imports.models import ImportJob, Worker
 from imports.pipeline import transactions
 from imports.pipeline.transactions import Interrupted, short_transaction, sooner_or_later
 from imports.statuses import Status
-from tests.making import check, counts, csv_file, make_job, person
+from tests.making import HEADERS, check, counts, csv_file, make_job, person
 from tests.parcels import importer as parcels
 from tests.rivals import in_thread, rival_transaction
+from tests.spreadsheets import table
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,6 +42,10 @@ def messages(queue, name):
     """The arguments of all messages that wait in a queue."""
     raw = queue.client.hgetall(f"{queue.namespace}:{name}.msgs").values()
     return sorted(dramatiq.Message.decode(data).args for data in raw)
+
+
+def status_of(job):
+    return ImportJob.objects.get(pk=job.pk).status
 
 
 def asked_for(queue):
@@ -146,13 +151,65 @@ def test_a_waiting_file_is_asked_for(queue):
     assert messages(queue, "checks") == [()]
 
 
-def test_a_process_reads_one_file_at_a_time(queue):
+def test_beside_a_file_a_process_reads_a_small_one(queue, settings):
+    small, large = (make_job(csv_file(map(person, range(count)))) for count in (1, 100))
+    settings.IMPORT_SMALL_FILE_BYTES = 1_000
+
+    with actors._reading:
+        for _ in range(3):
+            actors.check_next.fn()
+
+    assert status_of(small) == Status.RUNNING
+    assert status_of(large) == Status.QUEUED
+
+
+def test_a_process_reads_no_third_file(queue):
     job = make_job(csv_file([person(1)]))
+
+    with actors._reading, actors._reading_beside:
+        actors.check_next.fn()
+
+    assert status_of(job) == Status.QUEUED
+
+
+def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue, settings):
+    costly = make_job(table(HEADERS, person(1)))
+    after_it = make_job(csv_file(map(person, range(120))))
+    # More than the cells of the second, less than the workbook unpacks to.
+    settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
+    with actors._reading:
+        actors.check_next.fn()
+        put_back = ImportJob.objects.get(pk=costly.pk)
+
+    actors.check_next.fn()
+
+    assert (put_back.status, put_back.is_large, put_back.attempts) == (Status.QUEUED, True, 0)
+    assert put_back.error_code is None
+    assert status_of(after_it) == Status.RUNNING
+    assert status_of(costly) == Status.RUNNING
+    assert counts(costly)["failed"] == 0
+
+
+def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
+    job = make_job(table(HEADERS, person(1))[:-50])
 
     with actors._reading:
         actors.check_next.fn()
 
-    assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
+    assert status_of(job) == Status.FAILED
+
+
+def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
+    job = make_job(csv_file([person(1)]))
+    ImportJob.objects.move(job.pk, Status.CHECKING)
+    ImportJob.objects.filter(pk=job.pk).update(attempts=2)
+
+    with actors._reading:
+        actors.check_next.fn()
+        stood_at = status_of(job)
+    actors.check_next.fn()
+
+    assert (stood_at, status_of(job)) == (Status.CHECKING, Status.RUNNING)
 
 
 def test_who_ends_a_check_asks_for_the_next(queue):

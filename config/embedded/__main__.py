@@ -9,7 +9,7 @@ import sys
 from config.embedded.home import CannotRun, only_one, remove_all
 from config.embedded.leftovers import stop_leftovers
 from config.embedded.servers import own_database
-from config.embedded.supervisor import PROJECT, Application, address, say, serve
+from config.embedded.supervisor import PROJECT, WORKER_COMMAND, Application, address, say, serve
 
 VAR = PROJECT / "var"
 PYTHON = sys.executable
@@ -58,10 +58,7 @@ def application(port: int, *, demo: bool) -> Application:
             *(PYTHON, "-m", "config.server", "-v", "0", "--no-server-name"),
             *("-b", "127.0.0.1", "-p", str(port), "config.asgi:application"),
         ],
-        worker=[
-            *(PYTHON, "manage.py", "rundramatiq", "--processes", "1", "--threads", "2"),
-            *("--worker-shutdown-timeout", "20000"),
-        ],
+        worker=[PYTHON, *WORKER_COMMAND],
         demo=[PYTHON, "-m", "config.embedded.demo", address(port)] if demo else None,
     )
 

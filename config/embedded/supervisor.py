@@ -25,8 +25,13 @@ from config.embedded.servers import own_database, running_servers, urls
 PROJECT = Path(__file__).resolve().parents[2]
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 HEALTHY_SECONDS = 30.0  # Who lived this long did not die of what killed it before.
-# A worker may keep connections, which the web process must not, takes no more messages than it
-# has threads, and looks for new ones every 50 ms instead of every second. As in the Procfile.
+# As in the Procfile. Of three threads two may read files and two may write batches. A worker may
+# keep connections, which the web process must not, takes no more messages of a queue than it
+# works on at once, and looks for new ones every 50 ms instead of every second.
+WORKER_COMMAND = [
+    *("manage.py", "rundramatiq", "--processes", "1", "--threads", "3"),
+    *("--worker-shutdown-timeout", "20000"),
+]
 WORKER_ENVIRONMENT = {
     "CONN_MAX_AGE": "600",
     "dramatiq_queue_prefetch": "2",

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from imports.importer import Importer, get_importer, is_registered
@@ -42,6 +42,8 @@ from imports.storage import FileGone
 
 Tell = Callable[[ImportJob], None]
 
+# What a reader says that could have taken more, had it been given more.
+OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
@@ -58,9 +60,11 @@ def check_file(
     tell: Tell,
     should_stop: Callable[[], bool] = lambda: False,
     limits: Limits | None = None,
+    is_small: bool = False,
 ) -> ImportJob | None:
     """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
 
+    Taken for a small file, it is given little, and is QUEUED again if that was too little.
     `tell` is called after each commit. When `should_stop` says so, it ends between two
     chunks and leaves the rest to whoever asks next. Raises Interrupted when nobody is to
     blame and it should be asked for again.
@@ -70,8 +74,10 @@ def check_file(
         return job
     tell(job)
     try:
-        return _check(job, tell, should_stop, limits or Limits.from_settings())
+        return _check(job, tell, should_stop, limits or Limits.from_settings(is_small))
     except Unreadable as error:
+        if is_small and error.code in OF_COST:
+            return put_back(job)
         return fail(job, error.code, error.params)
     except FileGone:
         return fail(job, "file_gone", {})
@@ -229,6 +235,14 @@ def hand_over(job: ImportJob, *, died: bool = False) -> None:
     sooner_or_later(let_go)
 
 
+def put_back(job: ImportJob) -> ImportJob | None:
+    """Let it wait for a reader that may take more."""
+    with short_transaction():
+        if not _mine(job).update(reader_seen_at=None, attempts=0, is_large=True):
+            return None
+        return ImportJob.objects.move(job.pk, Status.QUEUED, only_from=Status.CHECKING)
+
+
 def _still_here(job: ImportJob) -> None:
     if not _mine(job).update(reader_seen_at=Now()):
         raise Stopped  # Cancelled, or begun anew: there is no need to read on.
@@ -238,8 +252,14 @@ def _mine(job: ImportJob) -> Any:
     return ImportJob.objects.filter(pk=job.pk, status=Status.CHECKING, check_round=job.check_round)
 
 
-def due() -> list[UUID]:
-    """Imports that could be checked now, in order: what was abandoned, then what waits."""
-    abandoned = ImportJob.objects.abandoned().values_list("pk", flat=True)
-    waiting = ImportJob.objects.waiting().values_list("pk", flat=True)
-    return [*abandoned, *waiting[:10]]
+def due(*, small: bool = False) -> list[UUID]:
+    """Imports that could be checked now, in order: what was abandoned, then what waits.
+
+    With `small` only those that may be read beside another one.
+    """
+    abandoned, waiting = ImportJob.objects.abandoned(), ImportJob.objects.waiting()
+    if small:
+        # What has killed more than one reader may have died of what it was not given.
+        may_be = Q(file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, is_large=False, attempts__lt=2)
+        abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
+    return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]
