@@ -20,7 +20,7 @@ REFUSALS = {
     ),
     401: (
         "Nobody is logged in, or the token is not valid (any more)",
-        "not_authenticated token_not_valid",
+        "not_authenticated token_not_valid no_active_account",
         "This token is not valid (any more). POST refresh to /api/auth/token/refresh/, or log in "
         "at /api/auth/token/.",
     ),

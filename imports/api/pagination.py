@@ -101,9 +101,12 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
-            return super().decode_cursor(request)
+            cursor = super().decode_cursor(request)
         except NotFound:
             raise no_cursor() from None
+        if cursor and cursor.position is None:  # Ours all have one.
+            raise no_cursor()
+        return cursor
 
 
 def no_cursor() -> ValidationError:

@@ -23,6 +23,10 @@ from imports.statuses import EmptyCells, OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
 LONGEST_SHEET_NAME = 255
+NO_SUCH_ENCODING = (
+    "There is no such encoding. Name another one, as utf-8 or windows-1252, or leave it out, so "
+    "that it is found."
+)
 READ_OPTIONS = ("sheet", "encoding", "delimiter")
 TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
 ASKED_OF_ONE = frozenset({"same_file_as", "read_as", "columns"})
@@ -90,7 +94,7 @@ class ReadOptionsSerializer(serializers.Serializer):
 
     def validate_encoding(self, encoding: str) -> str:
         if encoding and not is_encoding(encoding):
-            raise serializers.ValidationError(messages.of_job("wrong_encoding", {}), "invalid")
+            raise serializers.ValidationError(NO_SUCH_ENCODING, "invalid")
         return encoding
 
     def validate_delimiter(self, delimiter: str) -> str:

@@ -81,7 +81,7 @@ class TokenView(APIView):
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
-            raise refused(NO_SUCH_ACCOUNT) from None
+            raise AuthenticationFailed(NO_SUCH_ACCOUNT, "no_active_account") from None
         return Response(login.validated_data)
 
 
@@ -103,7 +103,7 @@ class RefreshView(APIView):
             BearerAuthentication().get_user(token)
         except (TokenError, AuthenticationFailed, ValueError, OverflowError):
             message = f"This refresh token is not valid (any more). {how_to_log_in()}"
-            raise refused(message) from None
+            raise AuthenticationFailed(message, "token_not_valid") from None
         return Response({"access": str(token.access_token)})
 
 
@@ -111,7 +111,3 @@ def sent_as(serializer: type[serializers.Serializer], request: Request) -> dict[
     sent = serializer(data=request.data)
     sent.is_valid(raise_exception=True)
     return sent.validated_data
-
-
-def refused(message: str) -> AuthenticationFailed:
-    return AuthenticationFailed(message, "token_not_valid")
