@@ -96,6 +96,23 @@ def act(client, job, what):
     return client.post(reverse(f"import-{what}", args=[job.pk]), follow=True)
 
 
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.READY, Status.COMPLETE])
+def test_counts_of_what_was_done_are_shown_once_something_was(alice, status):
+    _, html = page(signed_in(alice), import_in(status, alice))
+
+    assert ("Unchanged0" in text_of(html)) == (status != Status.READY)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
+def test_an_import_says_how_long_it_took(alice, seconds, said):
+    job = import_in(Status.COMPLETE, alice)
+    ImportJob.objects.update(started_at=job.finished_at - timedelta(seconds=seconds))
+
+    _, html = page(signed_in(alice), job)
+
+    assert said in unescape(text_of(html))
+
+
 # --- Who sees what -----------------------------------------------------------
 
 

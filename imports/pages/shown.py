@@ -44,12 +44,13 @@ def facts_of(job: ImportJob) -> Context:
     return {
         "is_moving": job.status in MOVING,
         "is_final": job.is_final,
-        "shows_work": job.status in MOVING or job.checked > 0,
+        # What is READY says what would be, not what was done.
+        "shows_work": job.status in MOVING or (job.checked > 0 and job.status != Status.READY),
         "importer": described(importer),
         "error": error_of(job),
         "waited": waited,
         "elapsed": elapsed,
-        "took": duration(elapsed),
+        "took": "< 1 s" if job.is_final and elapsed == 0 else duration(elapsed),
         "written": job.created + job.updated,
         "arrived": job.created + job.updated + job.unchanged,
         "to_create": job.checked - job.processed - job.to_update,
