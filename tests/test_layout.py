@@ -74,6 +74,32 @@ def test_no_page_scrolls_sideways_whatever_is_in_it(open_tab, width):
     assert wide == {}
 
 
+@pytest.mark.parametrize("width", [360, 641, 768, 1280])
+def test_a_million_fits_the_place_of_its_count(open_tab, width):
+    owner, pages = pages_of_everything()
+    tab = open_tab(owner, viewport={"width": width, "height": 900})
+    tab.goto(pages["million"])
+
+    text, card = tab.locator(".counts").evaluate(
+        """(counts) => {
+            const text = document.createRange();
+            text.selectNodeContents(counts.querySelector(".refused dd"));
+            return [text, counts].map((one) => one.getBoundingClientRect().right);
+        }"""
+    )
+    assert text <= card
+
+
+def test_paper_is_white_and_its_ink_dark_whatever_the_theme(open_tab, alice):
+    tab = open_tab(alice, color_scheme="dark")
+    tab.goto("/customers/")
+    tab.emulate_media(media="print")
+
+    looks = "({ color, colorScheme }) => [color, colorScheme]"
+    ink, scheme = tab.evaluate(f"({looks})(getComputedStyle(document.body))")
+    assert (ink, scheme) == ("rgb(22, 33, 43)", "light")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_name_in_the_header_can_be_read_under_the_pointer(open_tab, scheme, alice):
     tab = open_tab(alice, color_scheme=scheme)
