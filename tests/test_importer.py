@@ -117,6 +117,19 @@ def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
     }
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("TRUE", True), ("true", True), ("1", True), ("Yes", True), ("y", True), ("OUI", True)),
+        *(("false", False), ("0", False), ("no", False), ("N", False), ("non", False)),
+    ],
+)
+def test_yes_and_no_are_what_people_write_for_them(ann, typed, meant):
+    parcels(["ANN", "1", "1", "", typed])
+
+    assert Parcel.objects.get().fragile == meant
+
+
 def test_what_only_the_database_refuses_costs_that_row_alone(ann):
     rows = [["ANN", str(n), "0" if n == 5 else "1"] for n in range(10)]
 

@@ -44,7 +44,7 @@ def test_every_error_of_a_row_is_advice(code, words):
         (DateField(), "31st", "This is not a date. Write it like 2026-01-31."),
         (DateTimeField(), "noon", "Write it like 2026-01-31 14:30."),
         (TimeField(), "noon", "Write it like 14:30."),
-        (BooleanField(), "perhaps", "Write TRUE or FALSE."),
+        (BooleanField(), "perhaps", "Write yes or no."),
         (CharField(max_length=3), "abcd", "Shorten it to at most 3 characters."),
         (CharField(choices=[("a", "A"), ("b", "B")]), "c", "Write one of: a, b."),
     ],

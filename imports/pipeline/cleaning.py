@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import (
     BooleanField,
@@ -17,6 +18,8 @@ from django.db.models import (
     IntegerField,
     TimeField,
 )
+from django.template.defaultfilters import yesno
+from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer, Invalid
 
@@ -57,7 +60,8 @@ def _rule_of_field(field: Field) -> Clean:
         if isinstance(text, str) and UNSTORABLE.search(text):
             raise Invalid("forbidden_character")
         if isinstance(field, BooleanField) and isinstance(text, str):
-            text = text.capitalize()  # Django knows "True", spreadsheets write TRUE and true.
+            # Django knows "True" and "1"; spreadsheets write TRUE and true, people yes and no.
+            text = yes_and_no().get(text.casefold(), text.capitalize())
         try:
             value = field.to_python(text)
             field.run_validators(value)
@@ -70,6 +74,17 @@ def _rule_of_field(field: Field) -> Clean:
         return str(value)
 
     return clean
+
+
+@cache
+def yes_and_no() -> dict[str, bool]:
+    """What people write for yes and for no, in full or by its initial, in the site's languages."""
+    words = {}
+    for language in dict(settings.LANGUAGES):
+        with override(language):
+            said = {yesno(value).casefold(): value for value in (True, False)}
+        words |= said | {word[0]: value for word, value in said.items()}
+    return words
 
 
 def _refusal(field: Field, error: ValidationError) -> Invalid:
