@@ -151,7 +151,7 @@ def through_a_site(seeds: Iterable[int]) -> Iterator[Ended]:
         threads = stack.enter_context(ThreadPoolExecutor(PROCESSES))
         for end in threads.map(lambda seed: imported(clients[seed % USERS], seed), seeds):
             now = working(costs)
-            if workers <= now:  # A child between fork and exec still bears the worker's name.
+            if workers <= now:  # A child between fork and exec bears its name, too.
                 yield end
             else:
                 yield end._replace(how=f"a worker died; {end.how}", is_violation=True)

@@ -73,10 +73,10 @@ IMPORT_READER = {
 # what proves to cost more than the second reader may waits for its turn.
 IMPORT_SMALL_FILE_BYTES = whole("IMPORT_SMALL_FILE_BYTES", MEGABYTES)
 IMPORT_SMALL_READER = IMPORT_READER | {
-    "memory_bytes": 128 * MEGABYTES,
-    "cpu_seconds": 4,
-    "wall_seconds": 8,
-    "inflated_bytes": 32 * MEGABYTES,
+    "memory_bytes": min(128 * MEGABYTES, IMPORT_READER["memory_bytes"]),
+    "cpu_seconds": min(4, IMPORT_READER["cpu_seconds"]),
+    "wall_seconds": min(8, IMPORT_READER["wall_seconds"]),
+    "inflated_bytes": min(32 * MEGABYTES, IMPORT_READER["inflated_bytes"]),
 }
 # A reader silent for longer than this is taken for dead, and another begins where it stood.
 IMPORT_READER_SILENT_SECONDS = whole("IMPORT_READER_SILENT_SECONDS", 8)
@@ -131,7 +131,7 @@ EXCEL_SYNC_MAX_CUSTOMERS = whole("EXCEL_SYNC_MAX_CUSTOMERS", 500)
 EXCEL_AT_ONCE = whole("EXCEL_AT_ONCE", 2)  # Such requests that a process works on.
 EXCEL_READER = IMPORT_READER | {
     "memory_bytes": 200 * MEGABYTES,
-    "cpu_seconds": 4,
+    "cpu_seconds": min(4, IMPORT_READER["cpu_seconds"]),
     "wall_seconds": 4,
     "inflated_bytes": 64 * MEGABYTES,
     "rows": EXCEL_UPLOAD_MAX_ROWS + 100,  # Titles and blank rows among them.

@@ -32,7 +32,7 @@ SECONDS = 1_000  # Dramatiq counts in milliseconds.
 WITHOUT_QUEUE_SECONDS = 60  # How long one call goes on by itself while Redis is away.
 
 # A worker process reads one file at a time, and beside it a small one, so that nobody waits for
-# somebody else's million rows. A thread is always left for batches.
+# somebody else's million rows. Of its three threads (see the Procfile) one is left for batches.
 _reading = threading.Lock()
 _reading_beside = threading.Lock()
 
@@ -46,17 +46,17 @@ def check_next() -> None:
     else:
         return  # Whoever ends a check asks for the next.
     try:
-        has_checked = check_first_due(small=place is _reading_beside)
+        has_checked = check_first_due(is_small=place is _reading_beside)
     finally:
         place.release()
     if has_checked:  # Where a check came to nothing, recovery asks again, in its own time.
         ask_for_due_check()
 
 
-def check_first_due(*, small: bool) -> bool:
+def check_first_due(*, is_small: bool) -> bool:
     """Bring the first file that can be had out of CHECKING; False if there was none."""
-    due = _due(small=small)
-    return any(not workers.stopping.is_set() and check(one, is_small=small) for one in due)
+    due = _due(is_small=is_small)
+    return any(not workers.stopping.is_set() and check(one, is_small=is_small) for one in due)
 
 
 def ask_for_due_check() -> None:
@@ -64,9 +64,9 @@ def ask_for_due_check() -> None:
         ask_for_check()
 
 
-def _due(*, small: bool = False) -> list[UUID]:
+def _due(*, is_small: bool = False) -> list[UUID]:
     try:
-        return intake.due(small=small)
+        return intake.due(is_small=is_small)
     except Error as error:  # Logged without its text, which may quote a row.
         log.error("the queue cannot be read: SQLSTATE %s", sqlstate(error))
         return []
@@ -90,7 +90,7 @@ def check(job_id: UUID, *, is_small: bool = False) -> bool:
     progress.publish(job)
     if job.status == Status.RUNNING:
         send_due_batches(job)
-    return job.status != Status.QUEUED
+    return True
 
 
 @dramatiq.actor(queue_name="batches", time_limit=300 * SECONDS)

@@ -83,7 +83,7 @@ class ImportJob(models.Model):
     rows_read = models.IntegerField(default=0)  # The last of the file's rows that is staged.
     reader_seen_at = models.DateTimeField(null=True)  # Spares a second reader; decides nothing.
     attempts = models.IntegerField(default=0)  # Of reading, not ended in order: violent deaths.
-    is_large = models.BooleanField(db_default=False)  # To read, whatever its size.
+    is_costly = models.BooleanField(db_default=False)  # Too much so to be read beside another.
 
     total = models.PositiveIntegerField(_("rows"), null=True)
     checked = models.PositiveIntegerField(_("checked"), default=0)

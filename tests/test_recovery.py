@@ -179,15 +179,34 @@ def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue,
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
     with actors._reading:
         actors.check_next.fn()
-        put_back = ImportJob.objects.get(pk=costly.pk)
+        put_back, asked = ImportJob.objects.get(pk=costly.pk), messages(queue, "checks")
+        actors.check_next.fn()
+        stood_at = status_of(after_it)
 
     actors.check_next.fn()
 
-    assert (put_back.status, put_back.is_large, put_back.attempts) == (Status.QUEUED, True, 0)
+    assert (put_back.status, put_back.is_costly, put_back.attempts) == (Status.QUEUED, True, 0)
     assert put_back.error_code is None
-    assert status_of(after_it) == Status.RUNNING
-    assert status_of(costly) == Status.RUNNING
+    assert asked == [()]  # Whoever may read it, or another, is told.
+    assert (stood_at, status_of(costly)) == (Status.RUNNING, Status.RUNNING)
     assert counts(costly)["failed"] == 0
+
+
+def test_what_is_put_back_in_the_middle_waits_as_if_nobody_had_opened_it(queue, settings):
+    rows = [person(n, phone="bad") if n % 3 == 0 else person(n) for n in range(3_000)]
+    job = make_job(csv_file(rows))
+    settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 60_000}
+    with actors._reading:
+        actors.check_next.fn()
+        put_back, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
+
+    actors.check_next.fn()
+
+    assert staged > 0
+    assert (put_back.status, put_back.checked, put_back.failed) == (Status.QUEUED, 0, 0)
+    assert put_back.started_at is None  # To wait is no work.
+    assert (status_of(job), counts(job)["failed"]) == (Status.RUNNING, 1_000)
+    assert job.rows.count() == 3_000
 
 
 def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):

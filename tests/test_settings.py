@@ -12,9 +12,9 @@ from config.logs import Discreet
 GOOD = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://a@localhost:1/b", "HTTPS_ONLY": "0"}
 
 
-def start(**environment):
+def start(code="import config.settings", **environment):
     return subprocess.run(
-        [sys.executable, "-c", "import config.settings"],
+        [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], **{k: v for k, v in environment.items() if v}},
         capture_output=True,
         text=True,
@@ -47,6 +47,20 @@ def test_a_wrong_value_stops_with_a_sentence(name, value, sentence):
 
     assert process.returncode == 1
     assert f"ImproperlyConfigured: {sentence}" in process.stderr.splitlines()[-1]
+
+
+def test_what_reads_a_small_file_beside_another_never_gets_more_than_that():
+    less = {
+        f"IMPORT_READER_{name}": "2"
+        for name in ("MEMORY_BYTES", "CPU_SECONDS", "WALL_SECONDS", "INFLATED_BYTES")
+    }
+    code = """
+from config.settings import IMPORT_READER, IMPORT_SMALL_READER
+print(all(IMPORT_SMALL_READER[name] <= most for name, most in IMPORT_READER.items()))
+"""
+
+    assert start(code, **GOOD, **less).stdout == "True\n"
+    assert start(code, **GOOD).stdout == "True\n"
 
 
 def test_log_lines_say_what_failed_and_not_for_whom():

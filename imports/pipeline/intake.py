@@ -42,7 +42,7 @@ from imports.storage import FileGone
 
 Tell = Callable[[ImportJob], None]
 
-# What a reader says that could have taken more, had it been given more.
+# What may be read all the same by a reader that is given more.
 OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
@@ -74,7 +74,7 @@ def check_file(
         return job
     tell(job)
     try:
-        return _check(job, tell, should_stop, limits or Limits.from_settings(is_small))
+        return _check(job, tell, should_stop, limits or Limits.from_settings(is_small=is_small))
     except Unreadable as error:
         if is_small and error.code in OF_COST:
             return put_back(job)
@@ -217,9 +217,20 @@ def fail(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
     return _leave(job, Status.FAILED, code, params)
 
 
-def _leave(job: ImportJob, target: Status, code: str, params: dict[str, Any]) -> ImportJob | None:
+def put_back(job: ImportJob) -> ImportJob | None:
+    """Let it wait, as if nobody had opened it, for a reader that may take more."""
+    return _leave(job, Status.QUEUED, **UNCHECKED, started_at=None, is_costly=True)
+
+
+def _leave(
+    job: ImportJob,
+    target: Status,
+    code: str | None = None,
+    params: dict[str, Any] | None = None,
+    **changed: Any,
+) -> ImportJob | None:
     with short_transaction():
-        if not _mine(job).update(reader_seen_at=None, attempts=0):
+        if not _mine(job).update(**{"reader_seen_at": None, "attempts": 0} | changed):
             return None  # The row is ours until the commit, so nobody comes in between.
         return ImportJob.objects.move(job.pk, target, error_code=code, error_params=params)
 
@@ -235,14 +246,6 @@ def hand_over(job: ImportJob, *, died: bool = False) -> None:
     sooner_or_later(let_go)
 
 
-def put_back(job: ImportJob) -> ImportJob | None:
-    """Let it wait for a reader that may take more."""
-    with short_transaction():
-        if not _mine(job).update(reader_seen_at=None, attempts=0, is_large=True):
-            return None
-        return ImportJob.objects.move(job.pk, Status.QUEUED, only_from=Status.CHECKING)
-
-
 def _still_here(job: ImportJob) -> None:
     if not _mine(job).update(reader_seen_at=Now()):
         raise Stopped  # Cancelled, or begun anew: there is no need to read on.
@@ -252,14 +255,14 @@ def _mine(job: ImportJob) -> Any:
     return ImportJob.objects.filter(pk=job.pk, status=Status.CHECKING, check_round=job.check_round)
 
 
-def due(*, small: bool = False) -> list[UUID]:
+def due(*, is_small: bool = False) -> list[UUID]:
     """Imports that could be checked now, in order: what was abandoned, then what waits.
 
-    With `small` only those that may be read beside another one.
+    With `is_small` only those that may be read beside another one.
     """
     abandoned, waiting = ImportJob.objects.abandoned(), ImportJob.objects.waiting()
-    if small:
+    if is_small:
         # What has killed more than one reader may have died of what it was not given.
-        may_be = Q(file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, is_large=False, attempts__lt=2)
+        may_be = Q(file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, is_costly=False, attempts__lt=2)
         abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
     return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]

@@ -62,7 +62,7 @@ class Limits:
     file_bytes: int = 0  # What the child may write to any file.
 
     @classmethod
-    def from_settings(cls, is_small: bool = False) -> Limits:
+    def from_settings(cls, *, is_small: bool = False) -> Limits:
         return cls(**settings.IMPORT_SMALL_READER if is_small else settings.IMPORT_READER)
 
 

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="importjob",
-            name="is_large",
+            name="is_costly",
             field=models.BooleanField(db_default=False),
         ),
     ]
