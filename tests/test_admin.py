@@ -203,6 +203,21 @@ def test_time_in_which_a_person_was_asked_is_not_said_to_be_checking(admin):
         assert '<td class="field-speed">-</td>' in text_of(admin.get(f"{JOBS}?q={job.pk}"))
 
 
+@pytest.mark.parametrize(
+    ("status", "attempts", "is_read", "deaths"),
+    [
+        *((Status.CHECKING, 1, True, 0), (Status.CHECKING, 2, True, 1)),
+        *((Status.CHECKING, 1, False, 1), (Status.CANCELLED, 1, True, 0)),
+        *((Status.FAILED, 3, True, 3), (Status.COMPLETE, 0, False, 0)),
+    ],
+)
+def test_an_attempt_in_hand_is_no_death(status, attempts, is_read, deaths):
+    job = ImportJob(status=status, attempts=attempts)
+    job.reader_seen_at = timezone.now() if is_read else None
+
+    assert timeline.reader_deaths(job) == deaths
+
+
 def test_the_timeline_adds_up(admin):
     job = check(make_job(MIXED))
     applying.apply_batch(job.pk, 1, worker="host:7")

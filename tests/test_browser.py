@@ -190,7 +190,7 @@ def test_a_cancel_is_asked_back_once_and_seen_in_every_tab(open_tab):
     is_live(other)
 
     tab.get_by_text("Cancel…").click()
-    tab.get_by_role("button", name="Cancel this import").click()
+    tab.get_by_role("button", name="Yes, cancel it").click()
 
     for page in (tab, other):
         expect(status(page)).to_have_text("Cancelled")

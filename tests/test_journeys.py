@@ -49,7 +49,7 @@ def test_columns_are_mapped_and_what_would_happen_is_shown_before_the_start(open
     tab.get_by_label("Thing", exact=True).select_option(label="Phone *")
     tab.get_by_label("Other thing", exact=True).select_option(label="Phone *")
     tab.get_by_role("button", name="Check with these columns").click()
-    expect(tab.get_by_role("alert")).to_contain_text("Phone is chosen for two columns.")
+    expect(tab.get_by_role("alert")).to_contain_text("Phone is chosen for more than one column.")
     tab.get_by_label("Thing", exact=True).select_option(label="Shipping mark *")
     tab.get_by_role("button", name="Check with these columns").click()
     expect(status(tab)).to_have_text("Waiting for a worker")

@@ -2,6 +2,7 @@
 
 import re
 
+import openpyxl
 import pytest
 from django.urls import reverse
 
@@ -12,7 +13,9 @@ from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
 from tests.conftest import signed_in
 from tests.making import apply_all, check, csv_file, make_job, person
+from tests.spreadsheets import saved
 from tests.streams import make_job as make_moved_job
+from tests.test_pages import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,10 +71,38 @@ def test_an_answer_is_checked_and_remembered(alice, asked):
     assert RememberedMapping.objects.count() == 1
 
 
+@pytest.mark.parametrize("check_first", [True, False])
+def test_an_answer_that_is_used_again_is_told_again(alice, asked, check_first):
+    said = "Columns as they were chosen for an earlier file with these headers:"
+    say(signed_in(alice), asked, **ANSWER)
+    assert said not in page_of(alice, check(asked))
+
+    job = check(make_job(csv_file([person(9)], ODD), owner=alice, check_first=check_first))
+    apply_all(job.pk)
+
+    assert f"{said} Shipping mark from “Code”" in page_of(alice, job)
+
+
+def page_of(user, job):
+    return text_of(signed_in(user).get(reverse("import", args=[job.pk])).content.decode())
+
+
+def test_the_sheet_is_named_where_columns_are_asked_for(alice):
+    book = openpyxl.Workbook()
+    book.active.title = "Cover"
+    sheet = book.create_sheet("Data")
+    for row in (ODD, person(1), person(2)):
+        sheet.append(row)
+    job = check(make_job(saved(book), owner=alice))
+
+    assert job.status == Status.MAPPING
+    assert "Read from the sheet “Data”. Not read: “Cover”" in page_of(alice, job)
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"column-3": "phone"}, "Phone is chosen for two columns. Leave one out."),
+        ({"column-3": "phone"}, "Phone is chosen for more than one column. Keep one."),
         ({"column-4": "", "column-0": ""}, "Say which column holds: Shipping mark and Phone."),
         ({"column-4": "colour"}, "Say which column holds: Phone."),
     ],

@@ -96,11 +96,28 @@ def act(client, job, what):
     return client.post(reverse(f"import-{what}", args=[job.pk]), follow=True)
 
 
-@pytest.mark.parametrize("status", [Status.RUNNING, Status.READY, Status.COMPLETE])
-def test_counts_of_what_was_done_are_shown_once_something_was(alice, status):
-    _, html = page(signed_in(alice), import_in(status, alice))
+@pytest.mark.parametrize(
+    ("status", "created", "is_shown"),
+    [
+        *((Status.RUNNING, 2, True), (Status.COMPLETE, 2, True), (Status.READY, 2, False)),
+        *((Status.CANCELLED, 2, True), (Status.CANCELLED, 0, False)),
+    ],
+)
+def test_counts_of_what_was_done_are_shown_once_something_was(alice, status, created, is_shown):
+    job = import_in(status, alice, created=created, failed=3 - created)
 
-    assert ("Unchanged0" in text_of(html)) == (status != Status.READY)
+    _, html = page(signed_in(alice), job)
+
+    assert ("Unchanged0" in text_of(html)) == is_shown
+
+
+@pytest.mark.parametrize(("policy", "is_told"), [("update", True), ("skip", False)])
+def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, is_told):
+    job = import_in(Status.READY, alice, on_duplicate=policy, empty_cells="clear")
+
+    _, html = page(signed_in(alice), job)
+
+    assert ("If one of its cells is empty: Remove the old value" in text_of(html)) == is_told
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])

@@ -48,8 +48,8 @@ def complete(owner, **counts):
         ({"unchanged": 5}, "All 5 rows were in the system already, with the same values."),
         ({"skipped": 7000}, "All 7,000 rows existed already and were skipped. Nothing was"),
         ({"skipped": 1}, "The file's only row existed already and was skipped. Nothing was"),
-        ({"failed": 3}, "All 3 rows were refused."),
-        ({"failed": 1}, "The file's only row was refused."),
+        ({"failed": 3}, "All 3 rows were refused. Nothing was written."),
+        ({"failed": 1}, "The file's only row was refused. Nothing was written."),
         (
             {"skipped": 2, "failed": 1},
             "Of 3 rows: 2 existed already and were skipped. 1 was refused.",
@@ -156,7 +156,9 @@ def test_a_file_without_rows_is_not_said_to_have_headers(alice, content):
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.MAPPING, Status.READY])
 def test_to_cancel_before_anything_is_written_is_told_so(alice, status):
-    assert "Nothing is written yet, and nothing will be." in said(alice, import_in(status, alice))
+    assert "Nothing is written yet, and once it is cancelled nothing will be." in said(
+        alice, import_in(status, alice)
+    )
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.PAUSED])

@@ -74,6 +74,7 @@ def timeline_of(job: ImportJob) -> Context:
     batches = batches_of(job) if written["batches"] else []
     return {
         "phases": [*_past(job, written), _present(job, written)],
+        "reader_deaths": reader_deaths(job),
         "written": written,
         "workers": list(workers_of(job)) if written["applied"] else [],
         "batches": batches,
@@ -125,6 +126,12 @@ def worked(job: ImportJob) -> timedelta | None:
     if job.check_first and job.settled_at and ended > job.settled_at:
         time -= max((job.writing_began or ended) - job.settled_at, timedelta())
     return time
+
+
+def reader_deaths(job: ImportJob) -> int:
+    """How many attempts to read the file did not end in order, the one in hand not among them."""
+    is_in_hand = job.reader_seen_at and job.status in (Status.CHECKING, Status.CANCELLED)
+    return max(job.attempts - (1 if is_in_hand else 0), 0)
 
 
 def workers_of(job: ImportJob) -> QuerySet[ImportBatch, Context]:

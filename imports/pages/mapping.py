@@ -65,7 +65,7 @@ def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
             continue
         if told[field] is not None:
             said = {"name": name_of(importer, field)}
-            raise ChosenTwice(_("%(name)s is chosen for two columns. Leave one out.") % said)
+            raise ChosenTwice(_("%(name)s is chosen for more than one column. Keep one.") % said)
         told[field] = index
     return told
 

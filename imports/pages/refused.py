@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import QueryDict
 
 from imports import messages, outcomes
@@ -21,6 +22,7 @@ Context = dict[str, Any]
 
 def problems_shown(job: ImportJob) -> Context:
     problems = outcomes.problems_of(job) if job.failed or job.skipped else []
+    all_looked_at = outcomes.all_looked_at(job)
     return {
         "problems": [
             {
@@ -28,11 +30,12 @@ def problems_shown(job: ImportJob) -> Context:
                 "title": cause_title(job, problem, problem["example"]),
                 "value": problem["example"]["value"],
                 "count": problem["count"],
+                "shown": f"{intcomma(problem['count'])}{'' if all_looked_at else '+'}",
                 "query": query_of(problem["outcome"], problem),
             }
             for problem in problems
         ],
-        "all_looked_at": outcomes.all_looked_at(job),
+        "all_looked_at": all_looked_at,
     }
 
 

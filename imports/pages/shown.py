@@ -44,8 +44,7 @@ def facts_of(job: ImportJob) -> Context:
     return {
         "is_moving": job.status in MOVING,
         "is_final": job.is_final,
-        # What is READY says what would be, not what was done.
-        "shows_work": job.status in MOVING or (job.checked > 0 and job.status != Status.READY),
+        "shows_work": shows_work(job),
         "importer": described(importer),
         "error": error_of(job),
         "waited": waited,
@@ -66,6 +65,13 @@ def live_notices(snapshot: progress.Snapshot) -> Context:
         "stalled": moves and live["stalled"] and live["workers"] > 0,
         "left": duration(live["eta_seconds"]),
     }
+
+
+def shows_work(job: ImportJob) -> bool:
+    """Whether there is anything done to count: what was only checked says what would be."""
+    if job.status == Status.CANCELLED:
+        return job.created + job.updated > 0
+    return job.status in MOVING or (job.checked > 0 and job.status != Status.READY)
 
 
 def has_waited(job: ImportJob) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from operator import itemgetter
 from typing import Any
 
 from imports.importer import shown_importer
@@ -25,6 +26,7 @@ def understood(job: ImportJob) -> Context:
     return {
         "sheet": sheet_among_others(job),
         "in_order": columns_in_order(job),
+        "as_earlier": columns_as_earlier(job),
         "left_alone": columns[:MOST_COLUMNS],
         "more_left_alone": max(len(columns) - MOST_COLUMNS, 0),
         "read_encoding": read_encoding(job),
@@ -45,6 +47,19 @@ def columns_in_order(job: ImportJob) -> list[str]:
         return []
     importer, positions = shown_importer(job.importer), job.layout["positions"]
     return [name_of(importer, field) for field in sorted(positions, key=positions.get)]
+
+
+def columns_as_earlier(job: ImportJob) -> list[Context]:
+    """Which column fills which field, where that was said of an earlier file and not of this."""
+    if not job.layout or job.column_mapping is not None:
+        return []
+    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    if not layout.remembered:
+        return []
+    return [
+        {"name": name_of(importer, field), "header": header_of(layout, index)}
+        for field, index in sorted(layout.positions.items(), key=itemgetter(1))
+    ]
 
 
 def left_alone(job: ImportJob) -> list[Context]:

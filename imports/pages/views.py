@@ -36,7 +36,7 @@ from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
 from imports.pages.shown import MOVING, described, import_shown, list_words
-from imports.pages.understood import understood
+from imports.pages.understood import sheet_among_others, understood
 from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
 
@@ -120,6 +120,8 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
         context |= preview_shown(job, request.user)
     if job.status in (Status.READY, Status.COMPLETE):
         context |= understood(job)
+    if job.status == Status.MAPPING:
+        context["sheet"] = sheet_among_others(job)
     if context["may_change"]:
         context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
         context["options"] = options_offered(job)
