@@ -289,6 +289,19 @@ def test_of_two_who_settle_at_once_one_does():
         settling.settle(job)
 
 
+def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
+    job = reading(make_job(PEOPLE))
+    ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=Now() - timedelta(minutes=1))
+    with rival_transaction() as settler:
+        settler.execute(settling.HOLD, {"job": job.pk})
+
+        assert check_file(job.pk, tell=print) is None
+        job.refresh_from_db()
+        assert job.attempts == 1
+
+    assert check_file(job.pk, tell=print).status == Status.RUNNING
+
+
 def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
     job = stage(reading(make_job(PEOPLE)), 2, 3)
 

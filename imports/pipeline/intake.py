@@ -24,7 +24,7 @@ from imports.pipeline.columns import Layout, names_known, reason_positions, reco
 from imports.pipeline.formulas import restored
 from imports.pipeline.mapping import as_told
 from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
-from imports.pipeline.settling import settle
+from imports.pipeline.settling import hold, settle
 from imports.pipeline.staging import stage
 from imports.pipeline.suggesting import with_suggestions
 from imports.pipeline.target import target_of
@@ -109,7 +109,7 @@ def begin(job_id: UUID) -> ImportJob | None:
     with short_transaction():
         free = ImportJob.objects.waiting() | ImportJob.objects.abandoned()
         job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
-        if job is None:
+        if job is None or not hold(job.pk):  # Somebody settles it, and has been silent for long.
             return None
         if job.status == Status.QUEUED:
             start_anew(job)

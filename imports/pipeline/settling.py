@@ -130,8 +130,7 @@ def settle(job: ImportJob) -> ImportJob:
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")
         these = {"job": job.pk, "round": job.check_round, "at": job.rows_read}
-        cursor.execute(HOLD, these)
-        if not cursor.fetchone()[0] or not _did(cursor, LOOK, these):
+        if not hold(job.pk) or not _did(cursor, LOOK, these):
             raise Stopped
         if job.checked == 0:
             return ImportJob.objects.move(job.pk, Status.FAILED, error_code="no_rows")
@@ -143,6 +142,16 @@ def settle(job: ImportJob) -> ImportJob:
             raise Stopped
         remember(job)
         return _go_on(job)
+
+
+def hold(pk: UUID) -> bool:
+    """Until this transaction ends, keep others from settling the import; False if one does.
+
+    A million rows take over a minute, in which nothing else says that somebody is at it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, {"job": pk})
+        return cursor.fetchone()[0]
 
 
 def _did(cursor: Any, statement: str, these: dict[str, Any]) -> bool:
