@@ -217,6 +217,25 @@ def opendocument(rows: str, before: str = "") -> bytes:
     })  # fmt: skip
 
 
+def test_blank_rows_without_end_are_too_many():
+    content = opendocument(line(of_text('<text:s text:c="1"/>'), repeated=9 * 10**11))
+
+    assert refusal(content) == ("too_many_rows", {"limit": LIMITS.rows})
+
+
+def test_text_that_looks_like_comments_is_told_at_once():
+    content = b"<!---->" * 2_000 + b"x"
+
+    assert len(rows_of(content)) == 1
+
+
+def test_a_small_file_that_takes_long_is_given_little_time():
+    spaces = of_text('<text:s text:c="60000000"/>').replace('"string"', '"float" office:value="1"')
+    content = opendocument(line(spaces) * 300)
+
+    assert refusal(content, replace(LIMITS, cpu_seconds=240)) == ("too_slow_to_read", {})
+
+
 def line(cells: str, **repeated: int) -> str:
     return f"<table:table-row{times('rows', **repeated)}>{cells}</table:table-row>"
 

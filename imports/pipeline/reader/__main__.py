@@ -14,7 +14,7 @@ from io import BufferedReader
 
 from answers import Answers, Order, Refused
 from archives import inspect
-from confinement import confine
+from confinement import confine, limit_time
 from formats import recognise
 from lines import read_lines
 from texts import read_text
@@ -26,7 +26,9 @@ def main() -> None:
     confine(order["limits"], parent=order["parent"])
     sys.path.extend(order["packages"])  # Last, so that no package can stand in for the library.
     order, file = Order(*[order[name] for name in Order._fields]), order["file"]
-    answers = Answers(order.limits, file_size=os.fstat(file).st_size, after=order.after)
+    size = os.fstat(file).st_size
+    answers = Answers(order.limits, file_size=size, after=order.after)
+    limit_time(size)
     try:
         read(file, answers, order)
     except Refused as refused:
@@ -55,6 +57,7 @@ def read(descriptor: int, answers: Answers, order: Order) -> None:
 
 def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
     archive = inspect(file, order.limits)
+    limit_time(archive.inflated_bytes)
     if archive.kind == "ods":
         from opendocument import sheets
 

@@ -63,7 +63,7 @@ def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
     """
     best, most = None, -1
     for position, sheet in candidates:
-        rows = _from_first_filled(sheet.rows())
+        rows = _from_first_filled(sheet.rows(), order.limits["rows"])
         first = list(islice(rows, LOOKED_AT))
         scores = [named_fields(cells, order.fields) for _, cells, _ in first] or [(-1, False)]
         score, is_complete = max(scores, key=lambda score: score[::-1])
@@ -74,8 +74,10 @@ def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
     return best
 
 
-def _from_first_filled(rows: Iterator[Row]) -> Iterator[Row]:
+def _from_first_filled(rows: Iterator[Row], most: int) -> Iterator[Row]:
     for row in rows:
+        if row[0] > most:  # Blank ones too: they take their time.
+            raise Refused("too_many_rows", limit=most)
         if not is_blank(row[1]):
             yield row
             yield from rows
