@@ -93,6 +93,8 @@ IMPORT_BATCHES_A_FILE = 20
 # Batches of one import that may be in flight at once. Two keep a worker busy while one
 # commits; more would only let a large import crowd out a small one.
 IMPORT_BATCHES_IN_FLIGHT = whole("IMPORT_BATCHES_IN_FLIGHT", 2)
+# For so long small batches follow each other; then it is another import's turn.
+IMPORT_TURN_SECONDS = seconds("IMPORT_TURN_SECONDS", 0.2)
 # A message older than this is taken for lost and sent again.
 IMPORT_RESEND_SECONDS = whole("IMPORT_RESEND_SECONDS", 10)
 # How often each worker looks for what a lost message left behind, and says it is alive.

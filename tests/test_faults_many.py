@@ -41,8 +41,8 @@ def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
     # Nobody writes before all may, so that only the order of the turns counts.
     with (
         closed_gate(applying()) as gate,
-        worker(IMPORT_RESEND_SECONDS="60"),
-        worker(IMPORT_RESEND_SECONDS="60"),
+        worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
+        worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
     ):
         jobs = [upload(alice, one.content, check_first=True) for one in samples]
         wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOBS)

@@ -88,7 +88,7 @@ def test_messages_delivered_five_times_in_any_order_collapse_into_the_chains(ali
     with Redis.from_url(settings.REDIS_URL) as client:
         broker = dramatiq.get_broker()
         ours = {broker.enqueue(message).options["redis_message_id"].encode() for message in again}
-        with worker(IMPORT_RECOVERY_SECONDS="60"):
+        with worker(IMPORT_RECOVERY_SECONDS="60", IMPORT_TURN_SECONDS="0"):
             wait_for(lambda: ours.isdisjoint(messages(client)))
             # What was sent while the copies were consumed is consumed next.
             late = messages(client)

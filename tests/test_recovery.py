@@ -31,6 +31,11 @@ def queue():
     broker.flush_all()
 
 
+@pytest.fixture(autouse=True)
+def _turns_of_one_batch(settings):
+    settings.IMPORT_TURN_SECONDS = 0
+
+
 @pytest.fixture
 def running(settings):
     """A RUNNING import of six batches, none of which has been asked for."""
@@ -132,6 +137,20 @@ def test_a_message_for_an_applied_batch_asks_for_nothing(running, queue):
 
     assert asked_for(queue) == []
     assert counts(running)["created"] == 50
+
+
+def test_a_turn_is_as_many_small_batches_as_go_into_its_time(running, queue, settings):
+    settings.IMPORT_TURN_SECONDS = 60
+    deliver(running, 1)
+
+    assert asked_for(queue) == []
+    assert set(running.batches.filter(applied_at=None).values_list("number", flat=True)) == {
+        2,
+        4,
+        6,
+    }
+    deliver(running, 2)
+    assert status_of(running) == Status.COMPLETE
 
 
 def test_the_last_batches_ask_for_nothing(running, queue):
