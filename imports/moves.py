@@ -11,8 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce, Now
 
 from imports.statuses import FINAL, Status, may_become
 
@@ -30,6 +30,8 @@ UPDATE imports_importjob
  WHERE id = %(pk)s AND status = ANY(%(sources)s)
 RETURNING *
 """
+
+LATELY = timedelta(days=1)  # What was uploaded before is not looked at for whose turn it is.
 
 
 class NotAllowed(Exception):
@@ -71,12 +73,20 @@ class ImportJobManager(models.Manager):
     def waiting(self) -> models.QuerySet:
         """Files that wait for a worker, the next one first.
 
-        The smaller file goes first, unless one has waited for a minute.
+        Owners take turns: who was served longest ago goes first. Of one owner's files it is
+        the smaller, unless one has waited for a minute.
         """
         overdue = Q(phase_started_at__lt=Now() - timedelta(minutes=1))
         since = Case(When(overdue, then=F("phase_started_at")))
+        of_the_owner = self.filter(owner=OuterRef("owner"), created_at__gt=Now() - LATELY)
+        served = of_the_owner.filter(Q(started_at__isnull=False) | Q(is_costly=True))
+        at = Coalesce("started_at", "phase_started_at")  # What was put back has no start.
+        latest = served.annotate(at=at).order_by("-at").values("at")[:1]
         return self.filter(status=Status.QUEUED).order_by(
-            since.asc(nulls_last=True), "file_size", "created_at"
+            Subquery(latest).asc(nulls_first=True),
+            since.asc(nulls_last=True),
+            "file_size",
+            "created_at",
         )
 
     def abandoned(self) -> models.QuerySet:

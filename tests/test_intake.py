@@ -203,6 +203,22 @@ def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
     assert intake.due() == [old.pk, small.pk, large.pk]
 
 
+@pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"is_costly": True}])
+def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
+    first, second, third = (make_job(PEOPLE, owner=bob) for _ in range(3))
+    one = make_job(PEOPLE, owner=alice)
+    ImportJob.objects.filter(owner=bob).update(file_size=1)
+    assert intake.due() == [first.pk, second.pk, third.pk, one.pk]
+
+    begin(first.pk)
+    ImportJob.objects.filter(pk=first.pk).update(**{"status": Status.QUEUED} | served)
+    if "is_costly" in served:
+        ImportJob.objects.filter(pk=first.pk).update(started_at=None)
+
+    assert [pk for pk in intake.due() if pk != first.pk] == [one.pk, second.pk, third.pk]
+    assert intake.due()[0] == one.pk
+
+
 # --- What a file can turn out to be ------------------------------------------
 
 
