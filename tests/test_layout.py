@@ -90,6 +90,18 @@ def test_a_million_fits_the_place_of_its_count(open_tab, width):
     assert text <= card
 
 
+def test_in_a_narrow_window_each_value_of_a_new_row_has_its_name(open_tab):
+    owner, pages = pages_of_everything()
+    tab = open_tab(owner, viewport={"width": 360, "height": 900})
+    tab.goto(pages["ready-preview"])
+
+    cell = tab.locator("td", has_text="Mensah60")
+    label = "(cell) => getComputedStyle(cell, '::before').content"
+    assert cell.evaluate(label) == '"Last name: "'
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    assert cell.evaluate(label) == "none"
+
+
 def test_paper_is_white_and_its_ink_dark_whatever_the_theme(open_tab, alice):
     tab = open_tab(alice, color_scheme="dark")
     tab.goto("/customers/")

@@ -21,6 +21,7 @@ def preview_shown(job: ImportJob, reader: User) -> Context:
     except NotAllowed:  # Started or checked anew just now; the script asks for the page anew.
         return {}
     importer = shown_importer(job.importer)
+    names = [name_of(importer, column.field) for column in importer.columns]
     return {
         "preview": found,
         "update_examples": [
@@ -33,9 +34,9 @@ def preview_shown(job: ImportJob, reader: User) -> Context:
             }
             for update in found["updates"][:MOST_EXAMPLES]
         ],
-        "create_names": [name_of(importer, column.field) for column in importer.columns],
+        "create_names": names,
         "create_examples": [
-            (create["row"], list(create["values"].values()))
+            (create["row"], list(zip(names, create["values"].values(), strict=True)))
             for create in found["creates"][:MOST_EXAMPLES]
         ],
     }
