@@ -234,6 +234,14 @@ def test_decimal_commas_do_not_hide_the_semicolon():
     assert read(content)[0].delimiter == ";"
 
 
+@pytest.mark.parametrize("said", ['"', "'", "a", "\0", "\ufeff"])
+def test_a_file_that_names_what_can_be_no_delimiter_is_not_believed(said):
+    opened, rows, _ = read(f"sep={said}\nname;phone\nAma;1\n".encode())
+
+    assert opened.delimiter == ";"
+    assert [cells for _, cells in rows] == [["name", "phone"], ["Ama", "1"]]
+
+
 def test_one_column_needs_no_delimiter():
     assert rows_of(b"phone\n0241234567\n") == [(1, ["phone"]), (2, ["0241234567"])]
 

@@ -51,7 +51,8 @@ def read_text(file: BufferedReader, answers: Answers, order: Order) -> None:
 def find_dialect(sample: str, delimiter: str = "") -> Dialect:
     if said := SAID.match(sample):
         delimiter, sample = delimiter or said[1], sample[said.end() :]
-    delimiter = delimiter or find_delimiter(sample)
+    if not is_delimiter(delimiter):  # Nobody said one, or the file one that cannot be.
+        delimiter = find_delimiter(sample)
     quote = _find_quote(sample, delimiter)
     escapes = ESCAPED_QUOTE.search(sample) and not DOUBLED_QUOTE.search(sample)
     return Dialect(delimiter, quote, "\\" if escapes else None)
