@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from imports import progress
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.making import apply_all, check
+from tests.making import apply_all, check, make_job
 from tests.tabs import (  # noqa: F401
     address,
     choose,
@@ -48,6 +48,26 @@ let lost = null;
 Object.defineProperty(XMLHttpRequest.prototype, "status", {
     get() { lost ??= this; return lost === this ? 0 : real.call(this); },
 });
+"""
+HOLD_THE_FIRST_ANSWER = """
+const real = window.fetch;
+window.fetch = async (...all) => {
+    const answer = await real(...all);
+    if (!window.release) {
+        document.documentElement.dataset.held = "";
+        await new Promise((resolve) => (window.release = resolve));
+    }
+    return answer;
+};
+const heard = new Set();
+const add = EventSource.prototype.addEventListener;
+EventSource.prototype.addEventListener = function (name, listener) {
+    add.call(this, name, (event) => {
+        listener(event);
+        if (event.data) heard.add(JSON.parse(event.data).id);
+        document.documentElement.dataset.heard = heard.size;
+    });
+};
 """
 DROP = """
 (zone, [name, text]) => {
@@ -297,6 +317,27 @@ def test_the_list_moves_by_itself(open_tab):
 
     expect(entry).to_contain_text("Complete")
     expect(entry).to_contain_text("Created 398")
+
+
+def test_what_comes_while_the_list_is_asked_for_is_shown_too(open_tab, alice):
+    tab = open_tab()
+    tab.add_init_script(HOLD_THE_FIRST_ANSWER)
+    tab.reload()
+    announce("a.csv", alice)
+    page = tab.locator("html")
+    expect(page).to_have_attribute("data-held", "")  # The list with the first alone is on its way.
+
+    announce("b.csv", alice)
+    expect(page).to_have_attribute("data-heard", "2")
+    tab.evaluate("release()")
+
+    expect(tab.locator(".list > li > a")).to_have_text(["b.csv", "a.csv"])
+
+
+def announce(name, owner):
+    job = make_job(customers(2), owner=owner)
+    ImportJob.objects.filter(pk=job.pk).update(file_name=name)
+    progress.publish(job)
 
 
 def test_someone_signed_out_meanwhile_is_asked_to_sign_in(open_tab):

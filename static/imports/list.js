@@ -1,9 +1,10 @@
-// Keeps the list of imports up to date, all of them by one stream.
+// Keeps the list of imports right, by one stream.
 
 import { follow } from "./live.js";
 import { fetchPart, show, speak, words } from "./show.js";
 
 let list = document.getElementById("imports");
+let asked = 0;
 
 function take(snapshot) {
   const item = list.querySelector(`[data-import="${snapshot.id}"]`);
@@ -20,12 +21,14 @@ function isNew(snapshot) {
 }
 
 async function renew() {
+  const mine = ++asked;
   const fresh = await fetchPart("imports");
   if (!fresh) return;
   const focused = list.querySelector("a:focus")?.getAttribute("href");
   list.replaceWith(fresh);
   list = fresh;
   if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
+  if (mine < asked) await renew(); // More came meanwhile.
 }
 
 follow({

@@ -48,8 +48,7 @@ async function upload(file) {
   const [link, bar] = line.children;
   lines.append(line);
   link.textContent = file.name;
-  // All attempts carry one key, so that together they make one import. Plain HTTP
-  // has no randomUUID().
+  // One key, so that all attempts make one import. Plain HTTP has no randomUUID().
   const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
   if (!sent.has(file)) sent.set(file, { key });
   const its = sent.get(file);
