@@ -60,7 +60,7 @@ def test_imports_whose_messages_are_lost_while_they_run_go_on_by_themselves(alic
         waiting = upload(alice, second.content, check_first=True)
         wait_for(lambda: waiting.refresh_from_db() or waiting.status == Status.READY)
         job = upload(alice, first.content)
-        gate.wait_for_someone(2)  # Both threads of the worker are busy.
+        gate.wait_for_someone(2)  # It takes no third batch meanwhile.
         lifecycle.start(waiting.pk)
         with Redis.from_url(settings.REDIS_URL) as client:
             bodies = client.hvals("imports:batches.msgs")

@@ -55,7 +55,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost_or_doubled(alice, statu
             wait_for_version_after(job)
             resumed_after = time.monotonic() - killed_at
             wait_until_final(job)
-            # Of the first's two threads one stood at the gate, in a batch, or both.
+            # One of the first's threads stood at the gate, in a batch, or two.
             left = {1, 2} if status == Status.RUNNING else {0}
             wait_for(lambda: ImportAttempt.objects.count() in left)
 

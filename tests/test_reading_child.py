@@ -87,6 +87,7 @@ def test_time_that_we_take_ourselves_does_not_count():
         assert sum(len(chunk.rows) for chunk in chunks) == 199_500
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Looks into /proc.")
 def test_a_workbook_may_take_the_time_of_what_it_unpacks_to():
     content = workbook(*[row(n, text(f"A{n}", "x" * 60)) for n in range(1, 60_000)])
     assert len(content) < MB

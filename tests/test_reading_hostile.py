@@ -63,6 +63,12 @@ def test_what_is_no_spreadsheet_is_refused_by_its_content(code, content):
     assert refusal(content)[0] == code
 
 
+def test_text_that_looks_like_comments_is_told_at_once():
+    content = b"<!---->" * 2_000 + b"x"
+
+    assert len(rows_of(content)) == 1
+
+
 def test_an_encrypted_archive_is_refused():
     content = bytearray(table(["a"]))
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
@@ -217,25 +223,6 @@ def opendocument(rows: str, before: str = "") -> bytes:
     })  # fmt: skip
 
 
-def test_blank_rows_without_end_are_too_many():
-    content = opendocument(line(of_text('<text:s text:c="1"/>'), repeated=9 * 10**11))
-
-    assert refusal(content) == ("too_many_rows", {"limit": LIMITS.rows})
-
-
-def test_text_that_looks_like_comments_is_told_at_once():
-    content = b"<!---->" * 2_000 + b"x"
-
-    assert len(rows_of(content)) == 1
-
-
-def test_a_small_file_that_takes_long_is_given_little_time():
-    spaces = of_text('<text:s text:c="60000000"/>').replace('"string"', '"float" office:value="1"')
-    content = opendocument(line(spaces) * 300)
-
-    assert refusal(content, replace(LIMITS, cpu_seconds=240)) == ("too_slow_to_read", {})
-
-
 def line(cells: str, **repeated: int) -> str:
     return f"<table:table-row{times('rows', **repeated)}>{cells}</table:table-row>"
 
@@ -247,6 +234,19 @@ def times(what: str, repeated: int = 1) -> str:
 def of_text(text: str, **repeated: int) -> str:
     start = f'<table:table-cell{times("columns", **repeated)} office:value-type="string">'
     return f"{start}<text:p>{text}</text:p></table:table-cell>"
+
+
+def test_blank_rows_without_end_are_too_many():
+    content = opendocument(line(of_text('<text:s text:c="1"/>'), repeated=9 * 10**11))
+
+    assert refusal(content) == ("too_many_rows", {"limit": LIMITS.rows})
+
+
+def test_a_small_file_that_takes_long_is_given_little_time():
+    spaces = of_text('<text:s text:c="60000000"/>').replace('"string"', '"float" office:value="1"')
+    content = opendocument(line(spaces) * 300)
+
+    assert refusal(content, replace(LIMITS, cpu_seconds=240)) == ("too_slow_to_read", {})
 
 
 def test_what_an_opendocument_repeats_is_read_as_often():
