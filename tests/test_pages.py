@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from imports import outcomes
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
 from imports.statuses import FINAL, MAY_BECOME, OnDuplicate, Outcome, Status
@@ -118,6 +119,34 @@ def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, i
     _, html = page(signed_in(alice), job)
 
     assert ("If one of its cells is empty: Remove the old value" in text_of(html)) == is_told
+
+
+@pytest.mark.parametrize(("most", "badge"), [(1, "1+ refused"), (2, "2 refused")])
+def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
+    rows = [person(n, phone="no") for n in (1, 2)]
+    job = run_import(csv_file(rows), owner=alice)
+    monkeypatch.setattr(outcomes, "ROWS_LOOKED_AT", most)
+
+    _, html = page(signed_in(alice), job)
+
+    assert badge in text_of(html)
+
+
+def test_a_file_uploaded_before_is_named_with_what_became_of_it(alice):
+    import_in(Status.FAILED, alice, file_digest="x", file_name="first.csv")
+
+    _, html = page(signed_in(alice), import_in(Status.READY, alice, file_digest="x"))
+
+    told = r"This very file was uploaded before: first.csv, .*? \(Failed\)"
+    assert re.search(told, text_of(html))
+
+
+@pytest.mark.parametrize(("check_first", "then"), [(True, "checked."), (False, "imported.")])
+def test_who_is_asked_for_columns_knows_what_comes_then(alice, check_first, then):
+    _, html = page(signed_in(alice), import_in(Status.MAPPING, alice, check_first=check_first))
+
+    told = re.search("which; then the rows are ([a-z ]+[.])", text_of(html))
+    assert told[1].split()[-1] == then
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
