@@ -10,7 +10,7 @@ import pytest
 
 from config.embedded.home import known_folders, remove_all
 from config.embedded.processes import Child
-from config.embedded.supervisor import Watched
+from config.embedded.supervisor import PROJECT, WORKER_COMMAND, WORKER_ENVIRONMENT, Watched
 from tests.supervisors import (
     POSTGRES,
     PYTHON,
@@ -81,6 +81,13 @@ def test_a_second_start_says_who_is_running_and_disturbs_nobody(running, word):
     who = f"http://localhost:{running.port}, process {running.process.pid}"
     assert second.said() == f"It is running already: {who}.\n"
     assert everything_answers(running)
+
+
+def test_a_worker_is_started_as_in_production():
+    settings = [f"{name}={value}" for name, value in WORKER_ENVIRONMENT.items()]
+    expected = ["worker: exec env", *settings, "python", *WORKER_COMMAND]
+
+    assert " ".join(expected) in (PROJECT / "Procfile").read_text().splitlines()
 
 
 def test_a_program_that_dies_young_waits_longer_each_time():
