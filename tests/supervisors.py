@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import psycopg2
+import pytest
 import redis
 
 from config.embedded.home import known_folders
@@ -34,22 +35,22 @@ sys.exit(entry.main())
 STAND_IN = """
 import json, os, signal, socket, subprocess, sys, time
 from pathlib import Path
-def end(*_):
+def end():
     if "slow" in sys.argv:
         time.sleep(1)
     if "worker" in sys.argv:
         grandchild.kill()
     Path(sys.argv[1] + ".ended").write_text(str(time.time()))
-    os._exit(0)
-signal.signal(signal.SIGTERM, end if "deaf" not in sys.argv else signal.SIG_IGN)
 if "web" in sys.argv:
     listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
 if "worker" in sys.argv:
     grandchild = subprocess.Popen(["sleep", "1000"])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # None is lost before the wait.
 Path(sys.argv[1] + ".new").write_text(json.dumps(dict(os.environ)))
 Path(sys.argv[1] + ".new").rename(sys.argv[1])
-while True:
-    signal.pause()
+while signal.sigwait([signal.SIGTERM]) and "deaf" in sys.argv:
+    pass
+end()
 """
 PYTHON = [sys.executable, "-c"]
 POSTGRES, REDIS, WEB, WORKER, SAID = "postgres", "redis-server", "web", "worker", "said"
@@ -90,10 +91,17 @@ class Running:
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        return self.process.wait(40)
+        return self.ends()
 
     def ends(self):
-        return self.process.wait(40)
+        """Return its exit status, after what its programs may take together to end."""
+        try:
+            return self.process.wait(90)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"It does not end. {self.said()}\n{self.family()}")
+
+    def family(self):
+        return [str(each) for each in psutil.Process(self.process.pid).children(recursive=True)]
 
     def said(self):
         return self.note(SAID).read_text()
@@ -113,9 +121,14 @@ class Running:
         return None
 
     def clear_away(self):
-        if self.process and self.process.poll() is None:
-            self.stop()
-        stop_leftovers(self.var)
+        try:
+            if self.process and self.process.poll() is None:
+                self.stop()
+        finally:
+            if self.process:
+                self.process.kill()
+                self.process.wait()
+            stop_leftovers(self.var)
 
     def left(self):
         folders = known_folders(self.var)

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.embedded import signals
 from config.embedded.home import forget_sockets, home_in, noted_sockets, remove_all
-from config.embedded.processes import MARK
+from config.embedded.processes import MARK, hearing, wait_for
 from tests.services import PROJECT
 from tests.supervisors import POSTGRES, REDIS, WEB, WORKER, Running, environment, soon
 
@@ -61,6 +62,26 @@ def test_a_signal_stops_worker_web_redis_postgres_in_this_order(make, how):
     assert ended == sorted(ended)
     assert "received fast shutdown request" in logs[1].read_text()
     assert running.left() == []
+
+
+def test_a_signal_is_heard_where_we_wait_whatever_it_comes_into(monkeypatch):
+    """Python throws away what is raised in a finalizer."""
+
+    class Finalized:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(signals, "came", set())
+    before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
+    signals.listen()
+    try:
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            hearing(lambda: False, seconds=5)
+        assert wait_for(lambda: True)  # As what stops does.
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_impatience_does_not_disturb_the_stopping(make):

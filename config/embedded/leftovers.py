@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from config.embedded.home import known_folders
-from config.embedded.processes import MARK
+from config.embedded.processes import MARK, hearing
 
 SERVERS = {"postgres", "redis-server", "valkey-server"}
 PATIENCE_SECONDS = 25
@@ -26,12 +26,17 @@ def stop_leftovers(var: Path) -> list[str]:
     folders = known_folders(var)
     found = [process for process in psutil.process_iter() if is_ours(process, var, folders)]
     names = [stop(process) for process in found]
-    _, deaf = psutil.wait_procs(found, PATIENCE_SECONDS)
-    for process in deaf:
+    for process in left_of(found):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(deaf, PATIENCE_SECONDS)
+    left_of(found)
     return sorted(set(names))
+
+
+def left_of(found: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended in time."""
+    hearing(lambda: not psutil.wait_procs(found, 0)[1], PATIENCE_SECONDS)
+    return psutil.wait_procs(found, 0)[1]
 
 
 def is_ours(process: psutil.Process, var: Path, folders: list[Path]) -> bool:

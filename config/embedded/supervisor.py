@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.embedded import signals
 from config.embedded.home import CannotRun, Home, home_in, only_one
 from config.embedded.leftovers import stop_leftovers
 from config.embedded.processes import MARK, TICK_SECONDS, Child, run_to_end, running
@@ -37,7 +38,6 @@ WORKER_ENVIRONMENT = {
     "dramatiq_queue_prefetch": "2",
     "dramatiq_worker_timeout": "50",
 }
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Application:
 
 def serve(var: Path, port: int, application: Application, *, stop_after_demo: bool = False) -> int:
     """Run until a signal says stop, or until the demo is over; return the exit status."""
-    stop_on_signals()
+    signals.listen()
     try:
         with (
             only_one(var, address(port)),
@@ -68,18 +68,6 @@ def serve(var: Path, port: int, application: Application, *, stop_after_demo: bo
     except KeyboardInterrupt:
         pass
     return 1 if stop_after_demo else 0
-
-
-def stop_on_signals() -> None:
-    """Turn the first signal into KeyboardInterrupt; later ones must not disturb the stopping."""
-
-    def stop(*_: object) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, stop)
 
 
 @contextmanager
@@ -167,6 +155,7 @@ def run_demo(command: list[str], home: Home, children: list[Child]) -> int:
 def keep_alive(children: list[Child], until: Callable[[], bool] = lambda: False) -> None:
     watched = [Watched(child) for child in children]
     while not until():
+        signals.hear()
         for one in watched:
             one.look()
         time.sleep(TICK_SECONDS)

@@ -1,0 +1,24 @@
+"""Signals that ask for the stop: noted when they come, heard where the supervisor waits.
+
+Raised wherever Python happens to be, an exception could be lost in a finalizer, and the stop
+with it, or leave a child to nobody that was started just then. What stops hears nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+came: set[int] = set()
+
+
+def listen() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda number, _frame: came.add(number))
+
+
+def hear() -> None:
+    """Raise KeyboardInterrupt if a signal came."""
+    if came:
+        raise KeyboardInterrupt
