@@ -15,6 +15,7 @@ LAYERS = """
     config.environment  config.logs  config.openapi  config.policy
     config.settings
     config.embedded.home
+    config.embedded.signals
     config.embedded.processes
     config.embedded.leftovers
     config.embedded.programs
