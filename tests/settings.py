@@ -8,3 +8,4 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.parcels"]
 REST_FRAMEWORK = REST_FRAMEWORK | {
     "DEFAULT_THROTTLE_RATES": dict.fromkeys(REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "100000/s")
 }
+WHITENOISE_AUTOREFRESH = True  # Files are looked for when asked for, not for every client anew.

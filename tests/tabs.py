@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from axe_playwright_python.sync_playwright import DEFAULT_OPTIONS, Axe
 from django.conf import settings
 from playwright.sync_api import expect
 
@@ -91,6 +92,18 @@ def worker():
 def customers(rows=ROWS):
     """A file whose rows bear their own numbers, all but two of them valid."""
     return csv_file(person(n, phone=BAD_ROWS.get(n, f"+23324{n:07d}")) for n in range(2, rows + 2))
+
+
+def what_axe_finds(tab, **where):
+    """Its reports, in the light and in the dark, which differ in their colours alone."""
+    found = []
+    for scheme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        tab.emulate_media(color_scheme=scheme)
+        tab.evaluate("document.getAnimations().forEach((one) => one.finish())")
+        result = Axe().run(tab, options=DEFAULT_OPTIONS | options, **where)
+        if result.violations_count:
+            found.append(f"{scheme}: {result.generate_report()}")
+    return found
 
 
 def choose(tab, content=None, name="customers.csv"):

@@ -1,0 +1,26 @@
+"""A pytest plugin: a database that a test has written to is emptied by deletes.
+
+Django's flush truncates every table, which makes all their files anew, and then writes all
+permissions again: 0.2 s after each of a thousand tests, where this takes a few milliseconds.
+"""
+
+import pytest
+from django.db import connection, transaction
+from django.test import TransactionTestCase
+
+MADE_BY_MIGRATIONS = {"auth_permission", "django_content_type"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def emptied_by_deletes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty())
+        yield
+
+
+def empty():
+    """In one transaction, whose foreign keys are looked at in its end: no order matters."""
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in sorted(set(tables) - MADE_BY_MIGRATIONS):
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
