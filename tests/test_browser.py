@@ -1,14 +1,16 @@
 """The page of an import in a real browser, the first journey with a real worker too."""
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from imports import progress
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.making import apply_all, check, make_job
+from tests.making import apply_all, check, csv_file, make_job
 from tests.tabs import (  # noqa: F401
     address,
     choose,
@@ -317,6 +319,19 @@ def test_the_list_moves_by_itself(open_tab):
 
     expect(entry).to_contain_text("Complete")
     expect(entry).to_contain_text("Created 398")
+
+
+def test_the_list_says_by_itself_why_an_import_failed(open_tab, alice):
+    tab = open_tab()
+    job = make_job(csv_file([]), owner=alice)
+    progress.publish(job)
+    entry = tab.get_by_role("listitem")
+    expect(entry).to_contain_text("Waiting for a worker")
+    tab.clock.pause_at(timezone.now() + timedelta(days=1))  # After a silence it would ask anyway.
+
+    check(job)
+
+    expect(entry).to_contain_text("No rows were found")
 
 
 def test_what_comes_while_the_list_is_asked_for_is_shown_too(open_tab, alice):

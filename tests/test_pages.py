@@ -577,6 +577,14 @@ def test_the_number_of_queries_does_not_grow(alice):
     assert queries(lambda: page(client, small)) == queries(lambda: page(client, large))
 
 
+def test_the_list_says_why_an_import_failed(alice):
+    ImportJob.objects.filter(pk=import_in(Status.FAILED, alice).pk).update(error_code="no_rows")
+    import_in(Status.COMPLETE, alice)
+
+    html = signed_in(alice).get(reverse("imports")).content.decode()
+    assert text_of(html).count("No rows were found") == 1
+
+
 def test_the_list_asks_no_more_for_more_imports(alice, root):
     import_in(Status.QUEUED, alice)
     client = signed_in(root)

@@ -108,6 +108,7 @@ def test_the_child_is_confined():
         assert (soft, hard) == (18, 21)  # 6 s, and 4 more for each of its 3 MB.
         assert granted == {"FSIZE": (0, 0), "NOFILE": (32, 32), "CORE": (0, 0)}
         assert Path(f"/proc/{child.pid}/environ").read_bytes() == b""
+        assert Path(f"/proc/{child.pid}/oom_score_adj").read_text() == "1000\n"
         assert os.getsid(child.pid) == child.pid
         assert child.cmdline()[1:3] == ["-I", "-S"]  # No hook of an installed package runs.
         assert child.num_fds() <= 4  # Input, output, errors and the file.

@@ -106,6 +106,11 @@ def error_of(job: ImportJob) -> str:
     return messages.of_failure(job.importer, code, job.error_params) if code else ""
 
 
+def failure_of(job: ImportJob) -> str:
+    """Why it failed; "" where it did not."""
+    return error_of(job) if job.status == Status.FAILED else ""
+
+
 def offered(job: ImportJob, user: AbstractUser) -> Context:
     """What this reader may do to the import now."""
     mine = access.controllable_imports(user).filter(pk=job.pk).exists()

@@ -35,7 +35,7 @@ from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_wi
 from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
-from imports.pages.shown import MOVING, described, import_shown, list_words
+from imports.pages.shown import MOVING, described, failure_of, import_shown, list_words
 from imports.pages.understood import sheet_among_others, understood
 from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
@@ -98,6 +98,7 @@ def imports_found(request: HttpRequest) -> dict[str, Any]:
         "sees_all": access.sees_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
+        "listed": [(job, failure_of(job)) for job in page],
         "any_moving": any(job.status in MOVING for job in page),
     }
 

@@ -1,4 +1,4 @@
-// Keeps the list of imports right, by one stream.
+// Keeps the list right, by one stream.
 
 import { follow } from "./live.js";
 import { fetchPart, show, speak, words } from "./show.js";
@@ -10,11 +10,12 @@ function take(snapshot) {
   const item = list.querySelector(`[data-import="${snapshot.id}"]`);
   if (!item) return isNew(snapshot) && renew();
   const before = item.dataset.status;
-  if (show(item, snapshot) && snapshot.finished_at && snapshot.status !== before)
-    speak(`${item.querySelector("a").textContent}: ${words.statuses[snapshot.status]}`);
+  if (!show(item, snapshot) || !snapshot.finished_at || snapshot.status === before) return;
+  speak(`${item.querySelector("a").textContent}: ${words.statuses[snapshot.status]}`);
+  if (snapshot.error_code) renew(); // To say why.
 }
 
-// Older ones than those shown stand on later pages.
+// Older ones stand on later pages.
 function isNew(snapshot) {
   const newest = list.querySelector("time")?.dateTime ?? 0;
   return "takesNew" in list.dataset && new Date(snapshot.created_at) > new Date(newest);

@@ -5,7 +5,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1
 DESCRIPTORS = 32
@@ -14,6 +14,7 @@ SECONDS, SECONDS_A_MEGABYTE = 6, 4
 
 def confine(limits: dict, *, parent: int) -> None:
     _die_with(parent)
+    _be_the_first_to_go()
     _limit(resource.RLIMIT_CORE, 0)  # A core would hold the customers.
     _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
     _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
@@ -43,6 +44,12 @@ def part_of_the_memory(part: float) -> Iterator[None]:
 
 def _limit(what: int, value: int) -> None:
     resource.setrlimit(what, (value, value))
+
+
+def _be_the_first_to_go() -> None:
+    """Where the service's memory runs out, let the kernel end us and not the worker."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # Linux alone has it.
+        score.write("1000")
 
 
 def _die_with(parent: int) -> None:
