@@ -25,7 +25,7 @@ from tests.streams import PROJECT, daphne, django_environment, log_in
 
 ROWS = 400
 BAD_ROWS = {7: "12", 70: "12345"}  # Of one cause.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")

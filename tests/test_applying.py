@@ -340,12 +340,12 @@ def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
     with ThreadPoolExecutor(2) as threads:
         with suspects.room(0), suspects.room(0):  # Ordinary ones share the room.
             alone = threads.submit(suspect)
-            began.wait(5)
+            began.wait(30)
             poll_until(lambda: suspects._room._suspects == 1)
             after = threads.submit(ordinary)
             log.append("first")
-        alone.result(timeout=5)
-        after.result(timeout=5)
+        alone.result(timeout=30)
+        after.result(timeout=30)
 
     assert log == ["first", "suspect", "ordinary"]
 

@@ -11,6 +11,7 @@ from tests.streams import daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PATIENCE_MS = 60_000
 # Before any other script: what the policy forbids is written down.
 WATCH = """
 window.violations = [];
@@ -27,7 +28,7 @@ def page():
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in this thread.
         browser = playwright.chromium.launch(executable_path=browsers.find(), args=options)
         page = browser.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.add_init_script(WATCH)
         yield page
         browser.close()
@@ -41,14 +42,16 @@ def test_it_shows_every_call_and_tries_one_under_a_strict_policy(page):
     with daphne() as server:
         address = f"http://127.0.0.1:{server.port}"
         policy = page.goto(f"{address}/api/docs/").headers["content-security-policy"]
-        expect(page.get_by_role("heading", name="Customer import")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("heading", name="Customer import")).to_be_visible(
+            timeout=PATIENCE_MS
+        )
         expect(page.locator(".opblock")).not_to_have_count(0)
         call = page.locator("#operations-description-schema_retrieve")
         call.locator(".opblock-summary-control").click()
         call.get_by_role("button", name="Try it out").click()
         call.get_by_role("button", name="Execute").click()
         expect(call.locator(".live-responses-table .response-col_status").last).to_contain_text(
-            "200", timeout=20_000
+            "200", timeout=PATIENCE_MS
         )
         page.locator("#operations-imports-imports_create .opblock-summary-control").click()
         expect(page.locator("#operations-imports-imports_create .opblock-body")).to_be_visible()

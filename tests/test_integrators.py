@@ -25,6 +25,13 @@ ROWS, GOOD = 300, 294
 FOLLOW, POLL = "Follow it by a stream", "Or poll"
 
 
+@pytest.fixture(scope="module")
+def port(django_db_setup, django_db_blocker):
+    """Of a site with a worker, for all that is tried here."""
+    with django_db_blocker.unblock(), worker(), daphne(THROTTLE_LOGINS="1000/min") as server:
+        yield server.port
+
+
 @pytest.fixture(autouse=True)
 def demo(tmp_path, monkeypatch):
     """What the page begins with: an account, and a sample in the folder one is in."""
@@ -72,11 +79,9 @@ LANGUAGES = {"sh": in_shell, "python": in_python, "typescript": in_typescript}
 
 @pytest.mark.parametrize("without", [FOLLOW, POLL])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_page_is_a_program_in_each_language(language, without):
-    with worker(), daphne() as server:
-        text = program(language, without=without, port=server.port)
-        said = output_of(LANGUAGES[language](text))
-        wait_until_final(ImportJob.objects.get(file_name="odd.csv"))
+def test_the_page_is_a_program_in_each_language(port, language, without):
+    said = output_of(LANGUAGES[language](program(language, without=without, port=port)))
+    wait_until_final(ImportJob.objects.get(file_name="odd.csv"))
 
     assert f"COMPLETE: {GOOD} created" in said
     assert "COMPLETE: 2 created" in said  # By the earlier flow.
@@ -90,29 +95,27 @@ def test_every_section_with_a_program_has_it_in_each_language():
         assert len({f"```{language}\n" in section for language in LANGUAGES}) == 1, section
 
 
-def test_the_three_lines_of_the_readme(demo):
+def test_the_three_lines_of_the_readme(port, demo):
     lines = snippets("sh", (PROJECT / "README.md").read_text()).splitlines()
     known = {}
-    with worker(), daphne() as server:
-        for line in lines:
-            line = line.replace("localhost:8000", f"localhost:{server.port}")
-            for name, value in known.items():
-                line = line.replace(f"<{name}>", value)
-            said = output_of(in_shell(line))
-            known |= re.findall(r'"(access|id)": ?"([^"]+)"', said)
-        job = ImportJob.objects.get(owner=demo)
-        wait_until_final(job)
+    for line in lines:
+        line = line.replace("localhost:8000", f"localhost:{port}")
+        for name, value in known.items():
+            line = line.replace(f"<{name}>", value)
+        said = output_of(in_shell(line))
+        known |= re.findall(r'"(access|id)": ?"([^"]+)"', said)
+    job = ImportJob.objects.get(owner=demo)
+    wait_until_final(job)
 
     assert (job.status, job.created) == ("COMPLETE", GOOD)
     assert "event: complete" in said
 
 
-def test_the_demo_counts_the_imports_that_the_site_has_seen(demo):
+def test_the_demo_counts_the_imports_that_the_site_has_seen(port, demo):
     """So that each of its runs imports new customers."""
     for _ in range(201):
         make_job(demo)
 
-    with daphne() as server:
-        client = Client(f"http://127.0.0.1:{server.port}")
-        client.log_in("demo", "demo")
-        assert client.imports_so_far() == 201
+    client = Client(f"http://127.0.0.1:{port}")
+    client.log_in("demo", "demo")
+    assert client.imports_so_far() == 201

@@ -177,13 +177,13 @@ async def tab(job, cookie, method="GET"):
         await sync_to_async(connections.close_all)()
 
 
-async def next_body(browser, timeout=5):
+async def next_body(browser, timeout=30):
     return (await browser.receive_output(timeout)).get("body", b"").decode()
 
 
 async def opened(browser):
     """The tab after its first event."""
-    assert (await browser.receive_output(5))["status"] == 200
+    assert (await browser.receive_output(30))["status"] == 200
     assert await next_body(browser) == "retry: 3000\n\n"
     assert (await next_body(browser)).startswith("id: ")
 
@@ -201,7 +201,7 @@ async def test_a_stream_that_fails_ends_so_that_the_browser_asks_again(alice):
     async with tab(job, cookie) as browser:
         await opened(browser)
         hub.dispatch(None, {"id": str(job.pk), "version": 10**6, "status": {}})
-        last = await browser.receive_output(5)
+        last = await browser.receive_output(30)
         assert (last["body"], last["more_body"]) == (b"", False)
 
 
@@ -238,7 +238,7 @@ async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, setti
             await until(lambda: somebody_waits_for_a_lock(cursor, "imports_worker"))
             hub.dispatch(None, ahead)
             other.rollback()
-            await browser.receive_output(5)
+            await browser.receive_output(30)
             await next_body(browser)
             assert f"id: {ahead['version']}\n" in await next_body(browser)
 

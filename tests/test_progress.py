@@ -39,12 +39,12 @@ def nothing_known():
 def subscriber():
     with Redis.from_url(configured.REDIS_URL) as client, client.pubsub() as pubsub:
         pubsub.psubscribe("imports:*")
-        pubsub.get_message(timeout=5)  # Says that the subscription stands.
+        pubsub.get_message(timeout=30)  # Says that the subscription stands.
         yield pubsub
 
 
 def heard(subscriber):
-    message = subscriber.get_message(timeout=5)
+    message = subscriber.get_message(timeout=30)
     return message["channel"].decode(), json.loads(message["data"])
 
 
