@@ -90,6 +90,7 @@ OF_A_ROW = {
     "invalid_time": _("This is not a time of day. Write it like 14:30."),
     "invalid_moment": _("This is not a date with its time. Write it like 2026-01-31 14:30."),
     "invalid_yes_or_no": _("This is neither yes nor no. Write yes or no."),
+    "ambiguous": _("This may mean %(first)s or %(second)s. Write the one that is meant."),
     "invalid_choice": _("This is none of the values allowed here. Write one of: %(choices)s."),
     "too_long": _("This is too long. Shorten it to at most %(limit)s characters."),
     "too_small": _("This is too small. It must be at least %(limit)s."),

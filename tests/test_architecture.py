@@ -29,7 +29,8 @@ LAYERS = """
     imports.pipeline.transactions
     imports.pipeline.target
     imports.pipeline.starting
-    imports.pipeline.reading  imports.pipeline.cleaning
+    imports.pipeline.reading  imports.pipeline.spellings
+    imports.pipeline.cleaning
     imports.pipeline.columns  imports.pipeline.formulas
     imports.pipeline.checking
     imports.pipeline.suggesting  imports.pipeline.mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import (
     BooleanField,
@@ -18,26 +18,33 @@ from django.db.models import (
     IntegerField,
     TimeField,
 )
-from django.template.defaultfilters import yesno
-from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer, Invalid
+from imports.pipeline import spellings
 
 Clean = Callable[[Cell], str | None]
 
 # PostgreSQL's text holds neither; JSON from a hostile file may.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-# What a value of this type is called where it is refused; a DateTimeField is a DateField too.
-CODES: dict[type[Field], str] = {
-    BooleanField: "invalid_yes_or_no",
-    DateTimeField: "invalid_moment",
-    DateField: "invalid_date",
-    TimeField: "invalid_time",
-    IntegerField: "invalid_whole_number",
-    DecimalField: "invalid_number",
-    FloatField: "invalid_number",
+
+class Kind(NamedTuple):
+    """Of a field: what is said of a value it refuses, and how people spell one it takes."""
+
+    code: str
+    respell: Callable[[str], Any]
+
+
+KINDS: dict[type[Field], Kind] = {  # A DateTimeField is a DateField too.
+    BooleanField: Kind("invalid_yes_or_no", spellings.yes_or_no),
+    DateTimeField: Kind("invalid_moment", spellings.moment),
+    DateField: Kind("invalid_date", spellings.date),
+    TimeField: Kind("invalid_time", str),
+    IntegerField: Kind("invalid_whole_number", spellings.whole_number),
+    DecimalField: Kind("invalid_number", spellings.number),
+    FloatField: Kind("invalid_number", spellings.number),
 }
+OTHER = Kind("invalid", str)
 LIMITS = {"max_length": "too_long", "min_value": "too_small", "max_value": "too_large"}
 
 
@@ -49,26 +56,25 @@ def clean_of(importer: type[Importer], column: Column) -> Clean:
     field = importer.model._meta.get_field(column.field)
     if column.lookup:
         field = field.related_model._meta.get_field(column.lookup)
-    return _rule_of_field(field)
+    return rule_of_field(field)
 
 
-def _rule_of_field(field: Field) -> Clean:
+def rule_of_field(field: Field) -> Clean:
+    kind = next((kind for type_, kind in KINDS.items() if isinstance(field, type_)), OTHER)
+
     def clean(cell: Cell) -> str | None:
         text = cell.strip() if isinstance(cell, str) else cell
         if text is None or text == "":
             return None
         if isinstance(text, str) and UNSTORABLE.search(text):
             raise Invalid("forbidden_character")
-        if isinstance(field, BooleanField) and isinstance(text, str):
-            # Django knows "True" and "1"; spreadsheets write TRUE and true, people yes and no.
-            text = yes_and_no().get(text.casefold(), text.capitalize())
         try:
-            value = field.to_python(text)
+            value = field.to_python(kind.respell(text) if isinstance(text, str) else text)
             field.run_validators(value)
         except OverflowError:
-            raise Invalid(_code_of(field)) from None
+            raise Invalid(kind.code) from None
         except ValidationError as error:
-            raise _refusal(field, error) from None  # Its words quote the value.
+            raise _refusal(error, kind.code) from None  # Its words quote the value.
         if field.choices and value not in dict(field.flatchoices):
             raise Invalid("invalid_choice", choices=", ".join(map(str, dict(field.flatchoices))))
         return str(value)
@@ -76,24 +82,9 @@ def _rule_of_field(field: Field) -> Clean:
     return clean
 
 
-@cache
-def yes_and_no() -> dict[str, bool]:
-    """What people write for yes and for no, in full or by its initial, in the site's languages."""
-    words = {}
-    for language in dict(settings.LANGUAGES):
-        with override(language):
-            said = {yesno(value).casefold(): value for value in (True, False)}
-        words |= said | {word[0]: value for word, value in said.items()}
-    return words
-
-
-def _refusal(field: Field, error: ValidationError) -> Invalid:
+def _refusal(error: ValidationError, code: str) -> Invalid:
     """A validator's limit where it is one, else what the field's type asks for."""
     first = error.error_list[0]
     if first.code in LIMITS:
         return Invalid(LIMITS[first.code], limit=first.params["limit_value"])
-    return Invalid(_code_of(field))
-
-
-def _code_of(field: Field) -> str:
-    return next((code for kind, code in CODES.items() if isinstance(field, kind)), "invalid")
+    return Invalid(code)
