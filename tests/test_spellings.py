@@ -12,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imports.importer import Invalid
-from imports.messages import of_row
+from imports.messages import of_cause, of_row
 from imports.pipeline import spellings
 from imports.pipeline.cleaning import rule_of_field
+from imports.statuses import Outcome
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "importers.md"
 FIELDS = {
@@ -128,5 +129,6 @@ def test_both_that_it_may_mean_are_named(field, cell, named):
 
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
     assert of_row(error, "customers") == f"This may mean {named}. Write the one that is meant."
+    assert of_cause(error, "customers", Outcome.FAILED).startswith("It may mean two values")
     with override("fr"):
         assert named.replace(" or ", " ou ") in of_row(error, "customers")
