@@ -133,7 +133,7 @@ OF_A_LOOKUP = _(
 OF_A_CAUSE = {
     "repeats_row": _("It repeats an earlier row of the same file."),
     "matches_several": _("Its values belong to several existing records."),
-    "ambiguous": _("It may mean two values, as 5/1/2026 may. Write the one that is meant."),
+    "ambiguous": _("It may mean two different values. Write the one that is meant."),
 }
 # Of a row that was skipped: what to do about one that was refused would mislead.
 OF_A_SKIPPED_ROW = {

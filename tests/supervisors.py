@@ -41,11 +41,11 @@ def end():
     if "worker" in sys.argv:
         grandchild.kill()
     Path(sys.argv[1] + ".ended").write_text(str(time.time()))
-if "web" in sys.argv:
-    listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
 if "worker" in sys.argv:
     grandchild = subprocess.Popen(["sleep", "1000"])
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # None is lost before the wait.
+if "web" in sys.argv:
+    listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
 Path(sys.argv[1] + ".new").write_text(json.dumps(dict(os.environ)))
 Path(sys.argv[1] + ".new").rename(sys.argv[1])
 while signal.sigwait([signal.SIGTERM]) and "deaf" in sys.argv:

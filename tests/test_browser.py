@@ -327,11 +327,16 @@ def test_the_list_says_by_itself_why_an_import_failed(open_tab, alice):
     progress.publish(job)
     entry = tab.get_by_role("listitem")
     expect(entry).to_contain_text("Waiting for a worker")
-    tab.clock.pause_at(timezone.now() + timedelta(days=1))  # After a silence it would ask anyway.
+    no_longer_by_time(tab)
 
     check(job)
 
     expect(entry).to_contain_text("No rows were found")
+
+
+def no_longer_by_time(tab):
+    """After a silence a page would ask anyway."""
+    tab.clock.pause_at(timezone.now() + timedelta(days=1))
 
 
 def test_what_comes_while_the_list_is_asked_for_is_shown_too(open_tab, alice):
@@ -349,10 +354,30 @@ def test_what_comes_while_the_list_is_asked_for_is_shown_too(open_tab, alice):
     expect(tab.locator(".list > li > a")).to_have_text(["b.csv", "a.csv"])
 
 
+def test_what_happens_while_the_list_is_asked_for_is_shown_too(open_tab, alice):
+    tab = open_tab()
+    tab.add_init_script(HOLD_THE_FIRST_ANSWER)
+    job = announce("a.csv", alice)
+    tab.reload()
+    no_longer_by_time(tab)
+    announce("b.csv", alice)
+    page = tab.locator("html")
+    expect(page).to_have_attribute("data-held", "")  # The list with both of them waiting.
+
+    apply_all(check(job).pk)
+    entry = tab.locator(f'[data-import="{job.pk}"]')
+    expect(entry).to_contain_text("Complete")
+    tab.evaluate("release()")
+
+    expect(tab.locator(".list > li > a")).to_have_text(["b.csv", "a.csv"])
+    expect(entry).to_contain_text("Complete")
+
+
 def announce(name, owner):
     job = make_job(customers(2), owner=owner)
     ImportJob.objects.filter(pk=job.pk).update(file_name=name)
     progress.publish(job)
+    return job
 
 
 def test_someone_signed_out_meanwhile_is_asked_to_sign_in(open_tab):

@@ -13,7 +13,7 @@ import pytest
 
 from config.embedded import signals
 from config.embedded.home import forget_sockets, home_in, noted_sockets, remove_all
-from config.embedded.processes import MARK, hearing, wait_for
+from config.embedded.processes import MARK, wait_for, wait_or_hear
 from tests.services import PROJECT
 from tests.supervisors import POSTGRES, REDIS, WEB, WORKER, Running, environment, soon
 
@@ -71,17 +71,25 @@ def test_a_signal_is_heard_where_we_wait_whatever_it_comes_into(monkeypatch):
         def __del__(self):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(signals, "came", set())
+    monkeypatch.setattr(signals, "_came", False)
     before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
     signals.listen()
     try:
         Finalized()
         with pytest.raises(KeyboardInterrupt):
-            hearing(lambda: False, seconds=5)
-        assert wait_for(lambda: True)  # As what stops does.
+            wait_or_hear(lambda: False, seconds=5)
+        assert not wait_for(lambda: False, seconds=0.1)  # As what stops does.
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_it_hears_a_signal_while_it_starts(make):
+    running = make().start(prepare=["sleep", "1000"])
+    soon(lambda: running.pid("sleep"))
+
+    assert running.stop() == 0
+    assert running.left() == []
 
 
 def test_impatience_does_not_disturb_the_stopping(make):

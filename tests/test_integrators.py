@@ -11,7 +11,7 @@ import pytest
 from config.embedded.demo import Client
 from customers import samples
 from customers.models import Customer
-from imports.models import ImportJob
+from imports.models import ImportJob, Worker
 from tests import typescript
 from tests.conftest import user
 from tests.processes import wait_until_final, worker
@@ -28,8 +28,10 @@ FOLLOW, POLL = "Follow it by a stream", "Or poll"
 @pytest.fixture(scope="module")
 def port(django_db_setup, django_db_blocker):
     """Of a site with a worker, for all that is tried here."""
-    with django_db_blocker.unblock(), worker(), daphne(THROTTLE_LOGINS="1000/min") as server:
-        yield server.port
+    with django_db_blocker.unblock():
+        with worker(), daphne(THROTTLE_LOGINS="1000/min") as server:
+            yield server.port
+        Worker.objects.all().delete()  # It has said that it lives after the last test, too.
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ BROKEN_WORDS = """
 })
 """
 ENDLESS = "W" * 90
-PHONE = 360
+PHONE_WIDTH = 360
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def test_no_page_scrolls_sideways_and_beyond_a_phone_no_word_is_broken(open_tab,
     for name, path in (pages | endless_pages(owner)).items():
         tab.goto(path)
         open_causes(tab)
-        for width in (PHONE, 768, 1280):
+        for width in (PHONE_WIDTH, 768, 1280):
             tab.set_viewport_size({"width": width, "height": 900})
             if (found := tab.evaluate("document.documentElement.scrollWidth")) > width:
                 wide[name, width] = found
-            if width > PHONE and (words := tab.evaluate(BROKEN_WORDS)):
+            if width > PHONE_WIDTH and (words := tab.evaluate(BROKEN_WORDS)):
                 broken[name, width] = words
     assert (wide, broken) == ({}, {})
 
@@ -74,7 +74,7 @@ def test_a_million_fits_the_place_of_its_count(open_tab):
     tab = open_tab(owner)
     tab.goto(pages["million"])
 
-    for width in (PHONE, 641, 768, 1280):
+    for width in (PHONE_WIDTH, 641, 768, 1280):
         tab.set_viewport_size({"width": width, "height": 900})
         text, card = tab.locator(".counts").evaluate(
             """(counts) => {
@@ -88,7 +88,7 @@ def test_a_million_fits_the_place_of_its_count(open_tab):
 
 def test_in_a_narrow_window_each_value_of_a_new_row_has_its_name(open_tab):
     owner, pages = pages_of_everything()
-    tab = open_tab(owner, viewport={"width": PHONE, "height": 900})
+    tab = open_tab(owner, viewport={"width": PHONE_WIDTH, "height": 900})
     tab.goto(pages["ready-preview"])
 
     cell = tab.locator("td", has_text="Mensah60")

@@ -20,7 +20,7 @@ from django.db.models import (
 from customers.rules import MESSAGES
 from imports import messages
 from imports.importer import Invalid
-from imports.pipeline.cleaning import _rule_of_field
+from imports.pipeline.cleaning import rule_of_field
 
 ADVICE = re.compile(
     r"\b(Write|Type|Fill|Put|Keep|Delete|Check|Correct|Compare|Shorten|Remove|Format|Look|Open"
@@ -52,7 +52,7 @@ def test_every_error_of_a_row_is_advice(code, words):
 def test_a_value_its_field_refuses_is_told_what_the_field_takes(field, cell, message):
     field.set_attributes_from_name("value")
     with pytest.raises(Invalid) as refused:
-        _rule_of_field(field)(cell)
+        rule_of_field(field)(cell)
 
     error = {"code": refused.value.code, "params": refused.value.params}
     assert message in messages.of_row(error, "customers")

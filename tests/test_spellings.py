@@ -129,6 +129,6 @@ def test_both_that_it_may_mean_are_named(field, cell, named):
 
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
     assert of_row(error, "customers") == f"This may mean {named}. Write the one that is meant."
-    assert of_cause(error, "customers", Outcome.FAILED).startswith("It may mean two values")
+    assert of_cause(error, "customers", Outcome.FAILED).startswith("It may mean two different values")
     with override("fr"):
         assert named.replace(" or ", " ou ") in of_row(error, "customers")

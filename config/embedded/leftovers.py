@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from config.embedded.home import known_folders
-from config.embedded.processes import MARK, hearing
+from config.embedded.processes import MARK, wait_or_hear
 
 SERVERS = {"postgres", "redis-server", "valkey-server"}
 PATIENCE_SECONDS = 25
@@ -26,16 +26,16 @@ def stop_leftovers(var: Path) -> list[str]:
     folders = known_folders(var)
     found = [process for process in psutil.process_iter() if is_ours(process, var, folders)]
     names = [stop(process) for process in found]
-    for process in left_of(found):
+    for process in wait_for_ends(found):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    left_of(found)
+    wait_for_ends(found)
     return sorted(set(names))
 
 
-def left_of(found: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that have not ended in time."""
-    hearing(lambda: not psutil.wait_procs(found, 0)[1], PATIENCE_SECONDS)
+def wait_for_ends(found: list[psutil.Process]) -> list[psutil.Process]:
+    """Wait as long as we may, and return those that have not ended."""
+    wait_or_hear(lambda: not psutil.wait_procs(found, 0)[1], PATIENCE_SECONDS)
     return psutil.wait_procs(found, 0)[1]
 
 

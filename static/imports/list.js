@@ -1,12 +1,13 @@
-// Keeps the list right, by one stream.
+// Keeps the list of imports right, by one stream.
 
 import { follow } from "./live.js";
 import { fetchPart, show, speak, words } from "./show.js";
 
 let list = document.getElementById("imports");
-let asked = 0;
+const news = new Map();
 
 function take(snapshot) {
+  news.set(snapshot.id, snapshot);
   const item = list.querySelector(`[data-import="${snapshot.id}"]`);
   if (!item) return isNew(snapshot) && renew();
   const before = item.dataset.status;
@@ -22,20 +23,19 @@ function isNew(snapshot) {
 }
 
 async function renew() {
-  const mine = ++asked;
   const fresh = await fetchPart("imports");
   if (!fresh) return;
   const focused = list.querySelector("a:focus")?.getAttribute("href");
   list.replaceWith(fresh);
   list = fresh;
   if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
-  if (mine < asked) await renew(); // More came meanwhile.
+  news.forEach(take);
+  news.clear();
 }
 
 follow({
   url: list.dataset.feedUrl,
   take,
   ask: renew,
-  isOver: () => false,
   isMoving: () => "anyMoving" in list.dataset,
 });

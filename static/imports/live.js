@@ -6,7 +6,7 @@ const SILENCE_MS = 10_000; // One silent while work goes on may be dead.
 const QUIET_MS = 60_000; // The same where nothing moves.
 const EVENTS = ["progress", "complete", "failed", "cancelled", "undone"];
 
-export function follow({ url, take, ask, isOver, isMoving }) {
+export function follow({ url, take, ask, isOver = () => false, isMoving }) {
   let stream = null;
   let openedAt = 0;
   let timer = 0;
@@ -44,7 +44,7 @@ export function follow({ url, take, ask, isOver, isMoving }) {
 
   async function poll() {
     const following = stream;
-    await ask().catch(() => {}); // No network for now: the next round asks again.
+    await ask().catch(() => {}); // No network: the next round asks again.
     if (stream !== following) return; // Closed meanwhile.
     const { readyState } = stream;
     if (isOver()) close();

@@ -1,5 +1,5 @@
-// Puts snapshots onto the page, and times into the reader's own zone. The server
-// renders pages whole: script keeps them right.
+// Puts snapshots onto the page, and times into the reader's own zone. The server renders every
+// page whole: script only keeps it right.
 
 const language = document.documentElement.lang;
 const grouped = new Intl.NumberFormat(language);
@@ -40,7 +40,7 @@ export function speak(text) {
   write(document.getElementById("milestones"), text.replace(/\s+/g, " ").trim());
 }
 
-// A part of a page as it is now; null without network or while asked for.
+// A part of a page as it is now; null without network, or while it is asked for already.
 export async function fetchPart(id, address = location.href) {
   const what = address + id;
   if (asking.has(what)) return null;

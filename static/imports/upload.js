@@ -4,7 +4,7 @@
 import { words } from "./show.js";
 
 const REPEAT_AFTER_MS = [1000, 3000, 6000, 0]; // 0: no more.
-const WORTH_REPEATING = [0, 502, 503, 504]; // 0: no answer at all.
+const WORTH_REPEATING = [0, 502, 503, 504]; // 0: no answer.
 
 const ids = ["upload", "upload-state", "upload-error", "upload-lines"];
 const [form, state, problem, lines] = ids.map((id) => document.getElementById(id));
