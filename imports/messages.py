@@ -93,6 +93,8 @@ OF_A_ROW = {
     "ambiguous": _("This may mean %(first)s or %(second)s. Write the one that is meant."),
     "invalid_choice": _("This is none of the values allowed here. Write one of: %(choices)s."),
     "too_long": _("This is too long. Shorten it to at most %(limit)s characters."),
+    "too_many_decimals": _("This has too many decimals. Write it with at most %(limit)s."),
+    "too_many_digits": _("This has too many digits. It must have at most %(limit)s."),
     "too_small": _("This is too small. It must be at least %(limit)s."),
     "too_large": _("This is too large. It must be at most %(limit)s."),
     "not_found": _(

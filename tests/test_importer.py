@@ -110,7 +110,7 @@ def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
     assert errors(job) == {
         2: [
             ("number", "invalid_whole_number"),
-            ("weight", "invalid_number"),
+            ("weight", "too_many_decimals"),
             ("sent_on", "invalid_date"),
             ("fragile", "invalid_yes_or_no"),
         ]

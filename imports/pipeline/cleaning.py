@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import (
     BooleanField,
@@ -18,6 +20,7 @@ from django.db.models import (
     IntegerField,
     TimeField,
 )
+from django.utils import timezone
 
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline import spellings
@@ -29,23 +32,31 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Kind(NamedTuple):
-    """Of a field: what is said of a value it refuses, and how people spell one it takes."""
+    """Of a field: what is said of a cell it refuses, and all that a cell may mean to it."""
 
     code: str
-    respell: Callable[[str], Any]
+    meanings: Callable[[Cell], list[Any]]
 
 
 KINDS: dict[type[Field], Kind] = {  # A DateTimeField is a DateField too.
     BooleanField: Kind("invalid_yes_or_no", spellings.yes_or_no),
-    DateTimeField: Kind("invalid_moment", spellings.moment),
-    DateField: Kind("invalid_date", spellings.date),
-    TimeField: Kind("invalid_time", str),
-    IntegerField: Kind("invalid_whole_number", spellings.whole_number),
-    DecimalField: Kind("invalid_number", spellings.number),
-    FloatField: Kind("invalid_number", spellings.number),
+    DateTimeField: Kind("invalid_moment", spellings.moments),
+    DateField: Kind("invalid_date", spellings.dates),
+    TimeField: Kind("invalid_time", spellings.times),
+    IntegerField: Kind("invalid_whole_number", spellings.whole_numbers),
+    DecimalField: Kind("invalid_number", spellings.numbers),
+    FloatField: Kind("invalid_number", spellings.finite_numbers),
 }
-OTHER = Kind("invalid", str)
-LIMITS = {"max_length": "too_long", "min_value": "too_small", "max_value": "too_large"}
+OTHER = Kind("invalid", lambda cell: [cell])
+# Of a validator's limits, the code and the name of the limit.
+LIMITS = {
+    "max_length": ("too_long", "limit_value"),
+    "min_value": ("too_small", "limit_value"),
+    "max_value": ("too_large", "limit_value"),
+    "max_digits": ("too_many_digits", "max"),
+    "max_whole_digits": ("too_many_digits", "max"),
+    "max_decimal_places": ("too_many_decimals", "max"),
+}
 
 
 @cache
@@ -64,28 +75,52 @@ def rule_of_field(field: Field) -> Clean:
     kind = next((kind for type_, kind in KINDS.items() if isinstance(field, type_)), OTHER)
 
     def clean(cell: Cell) -> str | None:
-        text = cell.strip() if isinstance(cell, str) else cell
-        if text is None or text == "":
+        cell = cell.strip() if isinstance(cell, str) else cell
+        if cell is None or cell == "":
             return None
-        if isinstance(text, str) and UNSTORABLE.search(text):
+        if isinstance(cell, str) and UNSTORABLE.search(cell):
             raise Invalid("forbidden_character")
-        try:
-            value = field.to_python(kind.respell(text) if isinstance(text, str) else text)
-            field.run_validators(value)
-        except OverflowError:
-            raise Invalid(kind.code) from None
-        except ValidationError as error:
-            raise _refusal(error, kind.code) from None  # Its words quote the value.
+        value = _only_meaning(field, kind, cell)
         if field.choices and value not in dict(field.flatchoices):
             raise Invalid("invalid_choice", choices=", ".join(map(str, dict(field.flatchoices))))
-        return str(value)
+        return str(_in_its_zone(value))
 
     return clean
+
+
+def _only_meaning(field: Field, kind: Kind, cell: Cell) -> Any:
+    """What the cell means to this field; raises Invalid where that is nothing, or two things."""
+    taken, refused = {}, []
+    for meaning in kind.meanings(cell):
+        try:
+            value = field.to_python(meaning)
+            field.run_validators(value)
+        except ValidationError as error:
+            refused.append(_refusal(error, kind.code))
+        except (OverflowError, TypeError):
+            refused.append(Invalid(kind.code))
+        else:
+            taken[value] = meaning
+    if len(taken) > 1:
+        first, second = taken.values()
+        raise Invalid("ambiguous", first=first, second=second)
+    if not taken:
+        raise next(iter(refused), Invalid(kind.code))
+    return next(iter(taken))
 
 
 def _refusal(error: ValidationError, code: str) -> Invalid:
     """A validator's limit where it is one, else what the field's type asks for."""
     first = error.error_list[0]
     if first.code in LIMITS:
-        return Invalid(LIMITS[first.code], limit=first.params["limit_value"])
+        code, name = LIMITS[first.code]
+        return Invalid(code, limit=first.params[name])
     return Invalid(code)
+
+
+def _in_its_zone(value: Any) -> Any:
+    """A moment of nowhere is one where the site is, as in Django's forms."""
+    is_of_nowhere = isinstance(value, datetime) and timezone.is_naive(value)
+    if is_of_nowhere and settings.USE_TZ:
+        return timezone.make_aware(value, timezone.get_default_timezone())
+    return value

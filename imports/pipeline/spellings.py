@@ -1,20 +1,28 @@
-"""How people write numbers, dates, yes and no: what can mean one thing only is put right.
+"""What a cell may mean that people fill with a number, a date, a time, yes or no.
 
-What can mean two is refused with both, for no file says which country it is from.
+Each function returns every meaning, as text that a model's field takes: none of what is nothing of
+the kind, two where countries differ. Which of them is right, the field says; no file says where it
+is from. One point alone always stands before decimals.
 """
 
 from __future__ import annotations
 
+import datetime
+import math
 import re
+from contextlib import suppress
+from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.template.defaultfilters import yesno
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 
-from imports.importer import Invalid
+from imports.importer import Cell
 
 SPACES = " \u00a0\u2009\u202f'\u2019"  # What stands between thousands in no country's decimals.
+MOST_DIGITS = 100  # More are no whole number that a field takes, and cost time.
 
 
 def groups(marks: str, fewest: int = 1) -> str:
@@ -22,93 +30,115 @@ def groups(marks: str, fewest: int = 1) -> str:
     return rf"[1-9][0-9]{{0,2}}(?=(?P<mark>[{marks}]))(?:(?P=mark)[0-9]{{3}}){{{fewest},}}"
 
 
-WITH_A_COMMA = re.compile(
-    rf"(?P<whole>[+-]?(?:{groups(SPACES + '.')}|[0-9]+)),(?P<decimals>[0-9]+)"
-)
-GROUPED = [
-    re.compile(rf"(?P<whole>[+-]?{groups(SPACES + ',')})(?P<decimals>\.[0-9]+)?"),
-    re.compile(rf"(?P<whole>[+-]?{groups('.', fewest=2)})(?P<decimals>)"),
+POINT, COMMA = r"\.(?P<decimals>[0-9]+)", ",(?P<decimals>[0-9]+)"
+POWER = "(?P<power>[eE][+-]?[0-9]+)?"
+NUMBERS = [
+    re.compile(f"(?P<whole>[+-]?{whole}){rest}")
+    for whole, rest in (
+        ("[0-9]+", rf"(?:\.(?P<decimals>[0-9]*))?{POWER}"),
+        ("", POINT + POWER),
+        (groups(SPACES + ","), f"(?:{POINT})?"),
+        ("[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}", f"(?:{POINT})?"),  # As India counts.
+        (groups(".", fewest=2), ""),
+        ("[0-9]*", COMMA + POWER),
+        (groups(SPACES + "."), COMMA),
+    )
 ]
-TWO_NUMBERS = re.compile(r"([+-]?[1-9][0-9]{0,2}),([0-9]{3})")
-
-YEAR_FIRST = re.compile(r"([0-9]{4})[./]([0-9]{1,2})[./]([0-9]{1,2})")
-YEAR_LAST = re.compile(r"(0?[1-9]|[1-3][0-9])([./-])(0?[1-9]|[1-3][0-9])\2([1-9][0-9]{3})")
-DAY_AND_TIME = re.compile("([^ ,]*)[ ,]*(.*)", re.DOTALL)
-
-
-def number(text: str) -> str:
-    """3,50 as 3.50, and 1 234.50 and 1.234,50 as 1234.50.
-
-    Raises Invalid for 1,234, which may be 1234 or 1.234. One point alone stands before decimals.
-    """
-    if two := TWO_NUMBERS.fullmatch(text):
-        raise Invalid("ambiguous", first="".join(two.groups()), second=".".join(two.groups()))
-    if comma := WITH_A_COMMA.fullmatch(text):
-        return f"{_digits(comma['whole'])}.{comma['decimals']}"
-    return _without_groups(text)
+MIDNIGHT = r"(?:[ T]00:00(?::00(?:\.0+)?)?)?"
+YEAR_FIRST = re.compile(r"([1-9][0-9]{3})([./-])([0-9]{1,2})\2([0-9]{1,2})" + MIDNIGHT)
+YEAR_LAST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([1-9][0-9]{3})" + MIDNIGHT)
+TIME = re.compile(
+    r"([0-9]{1,2})[:.h]([0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,6})?))?(?:\s?([ap])\.?m\.?)?",
+    re.IGNORECASE,
+)
+MOMENT = re.compile(r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?", re.DOTALL)
 
 
-def whole_number(text: str) -> str:
-    """1 234, 1'234, 1,234 and 1.234.567 without what stands between their thousands.
-
-    Raises Invalid for 2,000, which may be 2000 or 2.
-    """
-    if (two := TWO_NUMBERS.fullmatch(text)) and two[2] == "000":
-        raise Invalid("ambiguous", first="".join(two.groups()), second=two[1])
-    return _without_groups(text)
-
-
-def _without_groups(text: str) -> str:
-    for one in GROUPED:
-        if found := one.fullmatch(text):
-            return _digits(found["whole"]) + (found["decimals"] or "")
-    return text
+def numbers(cell: Cell) -> list[str]:
+    """1234.5 of 1,234.5, of 1 234,5 and of 1.234,5; both 1234 and 1.234 of 1,234."""
+    if isinstance(cell, bool):
+        return []
+    text = str(cell).replace("\u2212", "-")  # Of 19.99 what one sees, not what is next to it.
+    found = (pattern.fullmatch(text) for pattern in NUMBERS)
+    return list(dict.fromkeys(_plain(one) for one in found if one))
 
 
-def _digits(text: str) -> str:
-    return re.sub("[^0-9+-]", "", text)
+def _plain(number: re.Match[str]) -> str:
+    """As Python writes it, without zeros that say nothing."""
+    part = {"decimals": "", "power": ""} | number.groupdict("")
+    whole, decimals = re.sub("[^0-9+-]", "", part["whole"]), part["decimals"].rstrip("0")
+    if not whole[-1:].isdigit():
+        whole += "0"
+    return f"{whole}.{decimals}{part['power']}" if decimals else f"{whole}{part['power']}"
 
 
-def date(text: str) -> str:
-    """31.1.2026, 31/1/2026, 1/31/2026 and 2026/1/31 as 2026-1-31.
+def finite_numbers(cell: Cell) -> list[str]:
+    return [one for one in numbers(cell) if math.isfinite(float(one))]
 
-    Raises Invalid for 5/1/2026, which may be in January or in May. With points it is the fifth.
-    """
+
+def whole_numbers(cell: Cell) -> list[str]:
+    """Those of `numbers` that have no decimals: 12 of 12.00, 1234 of 1,234, none of 1.5."""
+    found = [Decimal(one) for one in numbers(cell)]
+    small = (one for one in found if one.adjusted() < MOST_DIGITS)
+    return [str(int(one)) for one in small if one == one.to_integral_value()]
+
+
+def dates(cell: Cell) -> list[str]:
+    """2026-01-31 of 31.1.2026, 31/1/2026, 1/31/2026 and 2026/1/31; two of 5/1/2026."""
+    text = cell if isinstance(cell, str) else ""
+    found = []
     if first := YEAR_FIRST.fullmatch(text):
-        return "-".join(first.groups())
-    if not (last := YEAR_LAST.fullmatch(text)):
-        return text
-    one, point, other, year = last.groups()
-    if point == "." or int(one) > 12 or int(one) == int(other):
-        return f"{year}-{other}-{one}"
-    if int(other) > 12:
-        return f"{year}-{one}-{other}"
-    one, other = one.zfill(2), other.zfill(2)
-    raise Invalid("ambiguous", first=f"{year}-{other}-{one}", second=f"{year}-{one}-{other}")
+        year, _, month, day = first.groups()
+        found = [(year, month, day)]
+    elif last := YEAR_LAST.fullmatch(text):
+        one, mark, other, year = last.groups()
+        found = [(year, other, one)] + ([(year, one, other)] if mark != "." else [])
+    return list(dict.fromkeys(date for numbers in found if (date := _date(*map(int, numbers)))))
 
 
-def moment(text: str) -> str:
-    """The same before a time of day."""
-    day, time = DAY_AND_TIME.fullmatch(text).groups()
-    time = f" {time}" if time else ""
-    try:
-        return date(day) + time
-    except Invalid as error:
-        both = {name: value + time for name, value in error.params.items()}
-        raise Invalid(error.code, **both) from None
+def _date(year: int, month: int, day: int) -> str | None:
+    with suppress(ValueError):  # The 31st of a month that has none.
+        return datetime.date(year, month, day).isoformat()
+    return None
 
 
-def yes_or_no(text: str) -> bool | str:
-    """Django knows "True" and "1"; spreadsheets write TRUE and true, people yes and no."""
-    return _yes_and_no().get(text.casefold(), text.capitalize())
+def times(cell: Cell) -> list[str]:
+    """14:30:00 of 14:30, 14.30, 14h30 and 2:30 PM."""
+    found = TIME.fullmatch(cell) if isinstance(cell, str) else None
+    if found is None:
+        return []
+    hour, minute, second, half = found.groups()
+    if half and not 1 <= int(hour) <= 12:
+        return []
+    hours = int(hour) % 12 + 12 * (half in "pP") if half else int(hour)
+    return [f"{hours:02}:{minute}:{second or '00'}"]
+
+
+def moments(cell: Cell) -> list[str]:
+    """A date, and a time where there is one, with the offset from UTC where that is told."""
+    found = MOMENT.fullmatch(cell) if isinstance(cell, str) else None
+    if found is None:
+        return []
+    day, time, offset = found.groups()
+    return [
+        f"{date} {clock}{offset or ''}" for date in dates(day) for clock in times(time or "00:00")
+    ]
+
+
+def yes_or_no(cell: Cell) -> list[Any]:
+    """Django knows "True" and "1"; spreadsheets write TRUE and VRAI, people yes and no."""
+    if not isinstance(cell, str):
+        return [cell]
+    return [_yes_and_no().get(cell.casefold(), cell.capitalize())]
 
 
 @cache
 def _yes_and_no() -> dict[str, bool]:
-    """What people write for yes and for no, in full or by its initial, in the site's languages."""
+    """What means yes and no in the site's languages; of people's words the initials, too."""
     words = {}
     for language in dict(settings.LANGUAGES):
         with override(language):
             said = {yesno(value).casefold(): value for value in (True, False)}
+            words |= {gettext("true"): True, gettext("false"): False}
         words |= said | {word[0]: value for word, value in said.items()}
     return words
