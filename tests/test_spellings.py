@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import override
 from hypothesis import example, given
@@ -108,7 +109,9 @@ def test_a_whole_number_is_what_stands_between_its_marks(meant, convention):
         assert (len(found) == 2) == bool(re.fullmatch(r"-?\d+,000", text))
 
 
-@pytest.mark.parametrize("cell", [1.5, -0.9, 0.99, 2147483647.5, "1.5", "3,5", "1.234", True])
+@pytest.mark.parametrize(
+    "cell", [1.5, -0.9, 0.99, 2147483647.5, "1.5", "3,5", "1.234", True, "1e200"]
+)
 def test_nothing_is_cut_off_a_number_to_make_it_whole(cell):
     assert outcome(models.IntegerField(), cell) == "invalid_whole_number"
 
@@ -219,6 +222,13 @@ def test_a_limit_is_named(cell, sentence):
         rule_of_field(MONEY)(cell)
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
     assert of_row(error, "customers") == sentence
+
+
+def test_what_no_kind_knows_is_left_to_its_field():
+    assert outcome(ArrayField(models.IntegerField()), "[1, 2]") == "[1, 2]"
+    assert outcome(models.DurationField(), "14:30") == "0:14:30"
+    for cell in (5, "9999999999999 00:00:00"):
+        assert outcome(models.DurationField(), cell) == "invalid"
 
 
 @pytest.mark.parametrize(("cell", "meant"), [("VRAI", "True"), ("faux", "False"), ("Non", "False")])

@@ -90,7 +90,7 @@ def rule_of_field(field: Field) -> Clean:
 
 def _only_meaning(field: Field, kind: Kind, cell: Cell) -> Any:
     """What the cell means to this field; raises Invalid where that is nothing, or two things."""
-    taken, refused = {}, []
+    taken, refused = [], []
     for meaning in kind.meanings(cell):
         try:
             value = field.to_python(meaning)
@@ -100,13 +100,12 @@ def _only_meaning(field: Field, kind: Kind, cell: Cell) -> Any:
         except (OverflowError, TypeError):
             refused.append(Invalid(kind.code))
         else:
-            taken[value] = meaning
-    if len(taken) > 1:
-        first, second = taken.values()
-        raise Invalid("ambiguous", first=first, second=second)
+            taken.append((value, meaning))
     if not taken:
         raise next(iter(refused), Invalid(kind.code))
-    return next(iter(taken))
+    if len(taken) > 1:
+        raise Invalid("ambiguous", first=taken[0][1], second=taken[1][1])
+    return taken[0][0]
 
 
 def _refusal(error: ValidationError, code: str) -> Invalid:

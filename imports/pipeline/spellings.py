@@ -30,6 +30,7 @@ def groups(marks: str, fewest: int = 1) -> str:
     return rf"[1-9][0-9]{{0,2}}(?=(?P<mark>[{marks}]))(?:(?P=mark)[0-9]{{3}}){{{fewest},}}"
 
 
+PLAIN = re.compile(r"[+-]?[0-9]{1,99}(?:\.[0-9]*[1-9])?")  # Most are, and no other pattern fits.
 POINT, COMMA = r"\.(?P<decimals>[0-9]+)", ",(?P<decimals>[0-9]+)"
 POWER = "(?P<power>[eE][+-]?[0-9]+)?"
 NUMBERS = [
@@ -56,9 +57,10 @@ MOMENT = re.compile(r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 
 def numbers(cell: Cell) -> list[str]:
     """1234.5 of 1,234.5, of 1 234,5 and of 1.234,5; both 1234 and 1.234 of 1,234."""
-    if isinstance(cell, bool):
-        return []
-    text = str(cell).replace("\u2212", "-")  # Of 19.99 what one sees, not what is next to it.
+    text = str(cell)  # Of 19.99 what one sees, not the binary fraction next to it.
+    if PLAIN.fullmatch(text):
+        return [text]
+    text = text.replace("\u2212", "-")
     found = (pattern.fullmatch(text) for pattern in NUMBERS)
     return list(dict.fromkeys(_plain(one) for one in found if one))
 
