@@ -97,7 +97,8 @@ def customers(rows=ROWS):
 def what_axe_finds(tab, **where):
     """Its reports, in the light and in the dark, where it then stays; only colours differ."""
     found = []
-    for scheme, options in (("light", {}), ("dark", {"runOnly": ["cat.color"]})):
+    of_colours = {"runOnly": ["color-contrast", "link-in-text-block"]}
+    for scheme, options in (("light", {}), ("dark", of_colours)):
         tab.emulate_media(color_scheme=scheme)
         tab.evaluate("document.getAnimations().forEach((one) => one.finish())")
         result = Axe().run(tab, options=DEFAULT_OPTIONS | options, **where)
