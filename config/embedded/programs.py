@@ -58,9 +58,10 @@ def redis_from_package(home: Home) -> Path | None:
     """Install it if we may, and give it the name under which it serves."""
     if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which(REDIS_CHECKER):
         print("Installing Redis…", flush=True)
-        with suppress(CannotRun):  # It has said why, and there is more to say.
-            run("apt-get", "-qq", "update")
-            run("apt-get", "-qq", "install", "-y", "--no-install-recommends", REDIS_PACKAGE)
+        log = home.logs / "apt-get.log"
+        for words in (["update"], ["install", "-y", "--no-install-recommends", REDIS_PACKAGE]):
+            with suppress(CannotRun):  # One of many sources may be away: the program counts.
+                run("apt-get", "-qq", *words, log=log)
     checker = shutil.which(REDIS_CHECKER)
     if checker is None:
         return None
@@ -102,5 +103,6 @@ def copy(source: Path, target: Path, home: Home) -> None:
     stamp.write_text(version)
 
 
-def run(program: str, *arguments: str | Path) -> None:
-    run_to_end(Child(program, [program, *map(str, arguments)], dict(os.environ)))
+def run(program: str, *arguments: str | Path, log: Path | None = None) -> None:
+    """Run it to its end, or to a signal's coming; raises CannotRun if it fails."""
+    run_to_end(Child(program, [program, *map(str, arguments)], dict(os.environ), log=log))

@@ -31,6 +31,8 @@ def groups(marks: str, fewest: int = 1) -> str:
 
 
 PLAIN = re.compile(r"[+-]?[0-9]{1,99}(?:\.[0-9]*[1-9])?")  # Most are, and no other pattern fits.
+# With zeros or without: where a point stands between thousands this is a thousand times as much.
+ONE_POINT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 POINT, COMMA = r"\.(?P<decimals>[0-9]+)", ",(?P<decimals>[0-9]+)"
 POWER = "(?P<power>[eE][+-]?[0-9]+)?"
 NUMBERS = [
@@ -58,7 +60,7 @@ MOMENT = re.compile(r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 def numbers(cell: Cell) -> list[str]:
     """1234.5 of 1,234.5, of 1 234,5 and of 1.234,5; both 1234 and 1.234 of 1,234."""
     text = str(cell)  # Of 19.99 what one sees, not the binary fraction next to it.
-    if PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text) or ONE_POINT.fullmatch(text):
         return [text]
     text = text.replace("\u2212", "-")
     found = (pattern.fullmatch(text) for pattern in NUMBERS)
@@ -79,8 +81,8 @@ def finite_numbers(cell: Cell) -> list[str]:
 
 
 def whole_numbers(cell: Cell) -> list[str]:
-    """Those of `numbers` that have no decimals: 12 of 12.00, 1234 of 1,234, none of 1.5."""
-    found = [Decimal(one) for one in numbers(cell)]
+    """Those of `numbers` without decimals: 12 of 12.00, 1234 of 1,234, none of 1.5 and 1.000."""
+    found = [] if ONE_POINT.fullmatch(str(cell)) else [Decimal(one) for one in numbers(cell)]
     small = (one for one in found if one.adjusted() < MOST_DIGITS)
     return [str(int(one)) for one in small if one == one.to_integral_value()]
 
@@ -95,7 +97,7 @@ def dates(cell: Cell) -> list[str]:
     elif last := YEAR_LAST.fullmatch(text):
         one, mark, other, year = last.groups()
         found = [(year, other, one)] + ([(year, one, other)] if mark != "." else [])
-    return list(dict.fromkeys(date for numbers in found if (date := _date(*map(int, numbers)))))
+    return list(dict.fromkeys(date for parts in found if (date := _date(*map(int, parts)))))
 
 
 def _date(year: int, month: int, day: int) -> str | None:
