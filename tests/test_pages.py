@@ -580,9 +580,11 @@ def test_the_number_of_queries_does_not_grow(alice):
 def test_the_list_says_why_an_import_failed(alice):
     ImportJob.objects.filter(pk=import_in(Status.FAILED, alice).pk).update(error_code="no_rows")
     import_in(Status.COMPLETE, alice)
+    import_in(Status.MAPPING, alice)
 
     html = signed_in(alice).get(reverse("imports")).content.decode()
     assert text_of(html).count("No rows were found") == 1
+    assert "not recognised" not in html  # Its status says what it waits for.
 
 
 def test_the_list_asks_no_more_for_more_imports(alice, root):
