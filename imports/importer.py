@@ -19,8 +19,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-# A spreadsheet cell as the reader hands it over. Dates and times arrive as ISO 8601 text.
-Cell = str | int | float | bool | None
+from imports.cells import Cell
 
 
 class Invalid(ValueError):
@@ -39,10 +38,19 @@ class Column:
     `clean` turns a cell into the text PostgreSQL casts to the field's type, or None for an
     empty cell, and raises Invalid; without it the model field's own rules are used. `lookup`
     names the field of a related model that the cell holds, for a foreign key.
+
+    A column headed with one of `fallback_aliases` fills the field only in rows where the column
+    headed with its name or one of `aliases` is empty, or where the file has no such column.
+
+    `placeholders` are the texts that mean "no value" in an optional column, such as "n/a". None
+    takes those of the setting IMPORT_PLACEHOLDERS for every field that is not free text (numbers,
+    dates, choices, e-mail and web addresses, lookups), and none for free text: "Null" is a surname.
     """
 
     field: str
     aliases: tuple[str, ...] = ()
+    fallback_aliases: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] | None = None
     required: bool = False
     clean: Callable[[Cell], str | None] | None = None
     unique: bool = False

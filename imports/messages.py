@@ -34,6 +34,28 @@ OF_A_JOB = {
     "numbers_file": _("This is a file of Apple Numbers. Export it to Excel, and upload that."),
     "pdf_file": _("This is a PDF. Export the table it was made of as .xlsx or CSV."),
     "image_file": _("This is a picture. Upload the spreadsheet itself, as .xlsx or CSV."),
+    "vcard_file": _(
+        "This is a file of contacts (vCard). Import it into your address book or spreadsheet "
+        "program, and export it from there as CSV."
+    ),
+    "calendar_file": _(
+        "This is a calendar. Upload the spreadsheet that holds your rows, as .xlsx or CSV."
+    ),
+    "email_file": _(
+        "This is an e-mail message. Save the spreadsheet attached to it, and upload that."
+    ),
+    "web_archive": _(
+        "This is a web page saved with its pictures, whatever its name says. Open it in your "
+        "spreadsheet program and save it as .xlsx."
+    ),
+    "sql_file": _(
+        "These are commands for a database. Export the table itself as CSV, and upload that."
+    ),
+    "xml_file": _("This is an XML file. Open it in your spreadsheet program and save it as .xlsx."),
+    "yaml_file": _("This is a YAML file. Save the same rows as CSV, and upload that."),
+    "log_file": _(
+        "This is a log file. Upload the spreadsheet that holds your rows, as .xlsx or CSV."
+    ),
     "text_document": _(
         "This is a text document. Copy its table into a spreadsheet, and save that as .xlsx."
     ),
@@ -105,6 +127,46 @@ OF_A_ROW = {
         "This cell holds a formula without its result. Open the file in your spreadsheet program "
         "and save it, or type the value itself."
     ),
+    "date_in_text": _(
+        "This cell holds a date, shown as %(shown)s. The spreadsheet program has probably made it "
+        "of a code that looks like a date. Format the column as text, then type the code again."
+    ),
+    "time_in_text": _(
+        "This cell holds a time, shown as %(shown)s. The spreadsheet program has probably made it "
+        "of a code that looks like a time. Format the column as text, then type the code again."
+    ),
+    "percentage_in_text": _(
+        "This cell holds a percentage, shown as %(shown)s. Format the column as text, then type "
+        "the value again."
+    ),
+    "fraction_in_text": _(
+        "This cell holds a fraction, shown as %(shown)s. Format the column as text, then type the "
+        "value again."
+    ),
+    "exponent_in_text": _(
+        "This cell holds a number with an exponent, shown as %(shown)s: the spreadsheet program "
+        "has changed what was typed. Format the column as text, then type the value again."
+    ),
+    "digits_lost": _(
+        "The last digits of this number are lost, because a spreadsheet keeps fifteen: it shows "
+        "%(shown)s. Format the column as text, then type the whole value again."
+    ),
+    "yes_or_no_in_text": _(
+        "This cell holds the value %(shown)s, not text. Format the column as text, then type the "
+        "value again."
+    ),
+    "garbled_text": _(
+        "This text was saved in the wrong encoding: it is probably %(probably)s. Type it again, "
+        "or export the file anew as CSV in UTF-8."
+    ),
+    "damaged_characters": _(
+        "Some characters of this text cannot be read. Type it again, or export the file anew as "
+        "CSV in UTF-8."
+    ),
+    "several_values": _(
+        "Several columns of the file fill this field, and they hold different values: %(values)s. "
+        "Keep one of them in this row."
+    ),
     "rule_failed": _(
         "This value could not be checked (%(error)s). Tell whoever looks after this site."
     ),
@@ -144,6 +206,45 @@ OF_A_SKIPPED_ROW = {
         "value is somebody else's."
     ),
 }
+# What the user should know of how a file was read; `count` and `rows` are the rows it is said of.
+OF_A_READ_SUMMARY = {
+    "columns_ignored": _("No field takes these columns, so they were ignored: %(columns)s."),
+    "hidden_columns_ignored": _(
+        "These columns are hidden and were ignored, because another column holds the same field: "
+        "%(columns)s."
+    ),
+    "columns_joined": _(
+        "%(column)s is taken from the first of these columns that is filled: %(columns)s."
+    ),
+    "header_in_two_rows": _("The names of the columns were read from rows %(first)s and %(last)s."),
+    "second_reader": _(
+        "Another program than the usual one had to open this workbook. It reads cells that show "
+        "an error as empty. Check those columns, or save the workbook as .xlsx and upload it again."
+    ),
+    "binary_workbook": _(
+        "Of a binary workbook (.xlsb) only values can be read: cells that show an error count as "
+        "empty, and hidden rows as visible."
+    ),
+    "other_encoding": _(
+        "These rows are not written in the encoding of the file (%(encoding)s) and were read as "
+        "%(second_encoding)s. Check their accents."
+    ),
+    "hidden_row": _("These rows are hidden in the workbook. They are imported like the others."),
+    "hidden_row_skipped": _("These rows are hidden in the workbook and were left out."),
+    "repeated_header": _("These rows repeat the names of the columns and were left out."),
+    "total_row": _("These rows hold totals, not records, and were left out."),
+    "signature_row": _("These rows hold a signature or a remark, not records, and were left out."),
+    "cell_shortened": _(
+        "These rows have a cell that is too long for a spreadsheet. Only its beginning is kept."
+    ),
+    "placeholder_as_empty": _(
+        "%(column)s: a text that stands for no value, such as n/a, was taken as empty."
+    ),
+    "first_of_several_values": _(
+        "%(column)s: the cell holds several values, and the first was taken."
+    ),
+    "link_taken": _("%(column)s: the address behind the link was taken instead of its text."),
+}
 # What is wrong with a person's word on the columns.
 OF_A_MAPPING = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
@@ -177,6 +278,14 @@ def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> st
         known = shown_importer(importer)
         shown["columns"] = [capfirst(known.label(field)) for field in shown["columns"]]
     return of_job(code, shown)
+
+
+def of_read_summary(entry: Mapping[str, Any], importer: str) -> str:
+    """The sentence for one entry of a read summary, with its column as a reader knows it."""
+    params = dict(entry["params"])
+    if "column" in params:
+        params["column"] = capfirst(shown_importer(importer).label(params["column"]))
+    return _fill(OF_A_READ_SUMMARY.get(entry["code"], entry["code"]), params)
 
 
 def of_row(error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED) -> str:

@@ -77,6 +77,8 @@ class ImportJob(models.Model):
     # columns is which: see pipeline.columns.Layout.
     opened = models.JSONField(_("read as"), null=True)
     layout = models.JSONField(_("columns"), null=True)
+    # What the user should know of how it was read: see pipeline.read_summary.
+    read_summary = models.JSONField(_("read summary"), default=list)
 
     # Rises whenever checking starts anew, so that a late reader can never add a row.
     check_round = models.IntegerField(default=0)

@@ -6,6 +6,7 @@ import pytest
 
 from imports.importer import Column, Importer, Invalid, get_importer
 from imports.pipeline.checking import Checker
+from imports.pipeline.columns import Layout
 from tests.parcels.models import Parcel
 
 
@@ -31,7 +32,7 @@ class Notes(Importer):
 
 def check(*rows, positions=None):
     positions = {"note": 0, "number": 1} if positions is None else positions
-    return Checker(Notes, positions).check(list(enumerate(rows, start=2)))
+    return Checker(Notes, Layout(1, [], positions, [])).check(list(enumerate(rows, start=2)))
 
 
 def codes(row):
@@ -113,7 +114,7 @@ def test_a_column_without_a_rule_takes_what_its_field_takes(cell):
 
 
 def test_customers_keep_their_own_rules():
-    checker = Checker(get_importer("customers"), {"phone": 0})
+    checker = Checker(get_importer("customers"), Layout(1, [], {"phone": 0}, []))
 
     (row,) = checker.check([(2, [244123456])])
 

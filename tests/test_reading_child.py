@@ -261,7 +261,7 @@ def test_names_of_sheets_are_cut_and_cleaned(monkeypatch, tmp_path):
 
 
 def test_only_the_last_word_ends_a_file(monkeypatch, tmp_path):
-    rows = '[0.5, 2, [1, 2], [["a"], ["b"]]]'
+    rows = '[0.5, 2, [1, 2], [["a"], ["b"]], {}]'
     pretend(monkeypatch, tmp_path, f"print(OPENED)\nprint({rows!r})\nprint(END)")
     assert [len(chunk.rows) for chunk in read(b"a")[2]] == [2, 0]
 
@@ -271,7 +271,7 @@ def test_only_the_last_word_ends_a_file(monkeypatch, tmp_path):
 
 
 def test_progress_never_falls_whatever_the_reader_says(monkeypatch, tmp_path):
-    said = '[0.9, 1, [1], [["a"]]]\n[0.2, 2, [2], [["b"]]]\n[7, 3, [3], [["c"]]]'
+    said = '[0.9, 1, [1], [["a"]], {}]\n[0.2, 2, [2], [["b"]], {}]\n[7, 3, [3], [["c"]], {}]'
     pretend(monkeypatch, tmp_path, f"print(OPENED)\nprint({said!r})\nprint(END)")
 
     assert [chunk.fraction for chunk in read(b"a")[2]] == [0.9, 0.9, 1.0, 1.0]

@@ -58,6 +58,9 @@ READ_AS = {
     "encoding": None,
     "delimiter": None,
     "sheets": ["Customers", "Notes"],
+    "second_encoding": None,
+    "hidden_columns": [],
+    "second_reader": False,
 }
 ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
 ASKED_FOR = {

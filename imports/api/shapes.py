@@ -80,6 +80,15 @@ class ReadAsSerializer(serializers.Serializer):
     sheets = serializers.ListField(
         child=serializers.CharField(allow_blank=True), help_text="Those that may be chosen from."
     )
+    second_encoding = serializers.CharField(
+        allow_null=True, help_text="Of the lines that are not text in `encoding`."
+    )
+    hidden_columns = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Columns that the workbook hides, from 0."
+    )
+    second_reader = serializers.BooleanField(
+        help_text="The usual parser could not open the workbook, another one could."
+    )
 
 
 class FieldColumnSerializer(serializers.Serializer):

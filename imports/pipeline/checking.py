@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline.cleaning import UNSTORABLE, clean_of
+from imports.pipeline.columns import Layout
+from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reading import Row
 
@@ -28,11 +30,17 @@ class CheckedRow(NamedTuple):
 
 
 class Checker:
-    """Checks the rows of one file, whose fields stand at `positions`."""
+    """Checks the rows of one file, whose columns are those of `layout`.
 
-    def __init__(self, importer: type[Importer], positions: dict[str, int]) -> None:
+    What was done that the user should know of is added to `summary`.
+    """
+
+    def __init__(
+        self, importer: type[Importer], layout: Layout, summary: ReadSummary | None = None
+    ) -> None:
+        self.summary = summary or ReadSummary()
         self._steps = [
-            (positions.get(column.field, -1), clean_of(importer, column), column)
+            (layout.positions.get(column.field, -1), clean_of(importer, column), column)
             for column in importer.columns
         ]
         self._lookups = [

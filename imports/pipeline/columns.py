@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from django.conf import settings
 from django.utils.text import capfirst
@@ -36,6 +37,11 @@ class Layout:
     samples: list[list[str]] = dataclasses.field(default_factory=list)
     suggestions: dict[str, str] = dataclasses.field(default_factory=dict)
     remembered: bool = False  # The positions are what was told for an earlier file.
+    # Field to further columns that mean it, by index, in the order in which they are asked for a
+    # value: the first that is filled counts. Of `equals` a second, different value is an error;
+    # of `fallbacks` it is not.
+    equals: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    fallbacks: dict[str, list[int]] = dataclasses.field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -143,6 +149,26 @@ def header_of(column: Column, importer: type[Importer]) -> str:
 def reason_positions(headers: Iterable[str]) -> list[int]:
     """Where a report of ours, uploaded again, says why its rows were refused."""
     return [index for index, name in enumerate(headers) if name.startswith(REASON_MARK)]
+
+
+def ignored_columns(layout: Layout) -> list[int]:
+    """The columns that hold something and fill no field, by index."""
+    further = chain(*layout.equals.values(), *layout.fallbacks.values())
+    taken = {*layout.positions.values(), *further, *reason_positions(layout.headers)}
+    return [
+        index
+        for index in range(layout.width)
+        if index not in taken and (layout.samples[index] or _has_header(layout, index))
+    ]
+
+
+def column_name(layout: Layout, index: int) -> str:
+    """The column's header as it stands in the file, or its number, counted from 1."""
+    return layout.headers[index] if _has_header(layout, index) else f"{index + 1}"
+
+
+def _has_header(layout: Layout, index: int) -> bool:
+    return index < len(layout.headers) and bool(layout.headers[index].strip())
 
 
 def missing(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:

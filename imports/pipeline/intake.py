@@ -20,10 +20,27 @@ from django.db.models.functions import Greatest, Now
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.checking import Checker
-from imports.pipeline.columns import Layout, names_known, reason_positions, recognise
+from imports.pipeline.columns import (
+    Layout,
+    column_name,
+    ignored_columns,
+    names_known,
+    reason_positions,
+    recognise,
+)
 from imports.pipeline.formulas import restored
 from imports.pipeline.mapping import as_told
-from imports.pipeline.reading import Chunk, Limits, Reader, ReaderDied, Row, Unreadable, open_rows
+from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.reading import (
+    Chunk,
+    Limits,
+    Opened,
+    Reader,
+    ReaderDied,
+    Row,
+    Unreadable,
+    open_rows,
+)
 from imports.pipeline.settling import hold, settle
 from imports.pipeline.staging import stage
 from imports.pipeline.suggesting import with_suggestions
@@ -47,10 +64,12 @@ OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"
 READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
+MAX_LISTED_COLUMNS = 10
 UNCHECKED = {
     **dict.fromkeys(("rows_read", "attempts", "checked", "processed", "created", "updated"), 0),
     **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
     **dict.fromkeys(("total", "settled_at"), None),
+    "read_summary": [],
 }
 
 
@@ -153,9 +172,17 @@ def _check(
                 layout = _recognise(job, importer, reader, chunk.rows)
                 if layout.missing:
                     return _ask_for_columns(job, layout)
-            rows = _records(chunk, layout) if layout else []
-            checked = Checker(importer, layout.positions).check(rows) if rows else []
-            job = stage(job, target, checked, upto=chunk.last_row, fraction=chunk.fraction)
+            summary = ReadSummary(job.read_summary)
+            rows = _records(chunk, layout, importer, summary) if layout else []
+            checker = Checker(importer, layout, summary) if rows else None
+            job = stage(
+                job,
+                target,
+                checker.check(rows) if checker else [],
+                upto=chunk.last_row,
+                fraction=chunk.fraction,
+                read_summary=summary,
+            )
             tell(job)
             if should_stop():
                 hand_over(job)
@@ -163,9 +190,16 @@ def _check(
     return settle(job)
 
 
-def _records(chunk: Chunk, layout: Layout) -> list[Row]:
-    """The rows below the header, each cell as it was before a report of ours made it harmless."""
+def _records(
+    chunk: Chunk, layout: Layout, importer: type[Importer], summary: ReadSummary
+) -> list[Row]:
+    """The rows below the header that hold records.
+
+    Each cell is as it was before a report of ours made it harmless.
+    """
     rows = [row for row in chunk.rows if row[0] > layout.header_row]
+    for code, numbers in chunk.notes.items():
+        summary.add_rows(code, [number for number in numbers if number > layout.header_row])
     if reason_positions(layout.headers):
         return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
     return rows
@@ -177,24 +211,26 @@ def _growing(reader: Reader) -> Iterator[Chunk]:
     Rows can be a megabyte each, so what is held is bounded in bytes too.
     """
     rows: list[Row] = []
+    notes: dict[str, list[int]] = {}
     staged = size = 0
     for chunk in reader:
         rows += chunk.rows
         size += chunk.size
+        for code, numbers in chunk.notes.items():
+            notes.setdefault(code, []).extend(numbers)
         enough = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
         is_last = chunk.fraction >= 1 and not chunk.rows
         if len(rows) >= enough or size >= LARGEST_CHUNK_BYTES or is_last:
-            yield Chunk(rows, chunk.fraction, chunk.last_row, size)
+            yield Chunk(rows, chunk.fraction, chunk.last_row, size, notes)
             staged += len(rows)
-            rows, size = [], 0
+            rows, notes, size = [], {}, 0
 
 
 def _options(job: ImportJob) -> dict[str, str]:
     """How to read the file: as someone said, or as whoever began found it out to be."""
     found = job.opened if job.opened and job.rows_read else {}
-    return {n: found[n] for n in ("sheet", "encoding", "delimiter") if found.get(n)} | (
-        job.read_options
-    )
+    found_out = ("sheet", "encoding", "delimiter", "second_encoding")
+    return {n: found[n] for n in found_out if found.get(n)} | job.read_options
 
 
 def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]) -> Layout:
@@ -202,10 +238,26 @@ def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: l
     named = [(0, reader.headers)] if reader.headers else []
     layout = with_suggestions(recognise([*named, *rows], importer), rows, importer)
     layout = as_told(job, layout, importer)
-    found = {"layout": asdict(layout), "opened": asdict(reader.opened)}
+    job.read_summary = summarise_layout(layout, reader.opened).entries()
+    found = {
+        "layout": asdict(layout),
+        "opened": asdict(reader.opened),
+        "read_summary": job.read_summary,
+    }
     if not _mine(job).filter(rows_read=0).update(**found):
         raise Stopped
     return layout
+
+
+def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
+    """What is known of the whole file before its rows are checked."""
+    summary = ReadSummary()
+    if ignored := ignored_columns(layout):
+        shown = [column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
+        summary.add("columns_ignored", count=len(ignored), columns=shown)
+    if opened.second_reader:
+        summary.add("second_reader")
+    return summary
 
 
 def _ask_for_columns(job: ImportJob, layout: Layout) -> ImportJob | None:

@@ -23,11 +23,12 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
-from imports.importer import Cell
+from imports.cells import Cell, make_cell
 from imports.pipeline.reader.headers import Fields
 from imports.pipeline.starting import start_child
 
 NO_OPTIONS: Mapping[str, str] = {}
+OPTIONS = ("sheet", "encoding", "delimiter", "second_encoding")
 Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and its cells.
 
 LONGEST_LINE_BYTES = 16 << 20  # A line of the child holds at most 1.3 million characters.
@@ -37,6 +38,8 @@ PLAIN = frozenset({str, int, float, bool, type(None)})
 NAME = frozenset("abcdefghijklmnopqrstuvwxyz_")  # Of a code.
 LONGEST_NAME = 100
 MOST_SHEETS = 100
+MAX_HIDDEN_COLUMNS = 1_000
+MAX_NOTE_CODES = 20
 # By which signal the child ended, and what that says about the file.
 CODES_OF_SIGNALS = {
     signal.SIGXCPU: "too_slow_to_read",
@@ -93,6 +96,9 @@ class Opened:
     encoding: str | None = None
     delimiter: str | None = None
     sheets: list[str] = field(default_factory=list)  # The visible ones.
+    second_encoding: str | None = None  # Of the lines that are not text in `encoding`.
+    hidden_columns: list[int] = field(default_factory=list)  # By index, 0 is the first.
+    second_reader: bool = False  # The usual parser could not read the workbook, another one could.
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Chunk:
     fraction: float  # How much of the file is read, 0 to 1; never falls.
     last_row: int  # The highest row number read so far, blank rows included.
     size: int = 0  # Bytes of the answer it came in.
+    # Code to the numbers of the rows it is said of; see `read_summary`.
+    notes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def nothing() -> None:
@@ -125,7 +133,7 @@ def open_rows(
     `fields` tell the sheet with the rows by its header. `while_waiting` is called every second
     without news.
     """
-    how = {name: options.get(name, "") for name in ("sheet", "encoding", "delimiter")}
+    how = {name: options.get(name, "") for name in OPTIONS}
     order = {"after": after, "fields": fields, **how}
     with ExitStack() as children:
 
@@ -196,10 +204,21 @@ class Reader:
             raise ValueError
         return Unreadable(code, params | names)
 
-    def _opened(self, sheets: Sequence[str] = (), **how: str | None) -> Opened:
+    def _opened(
+        self,
+        sheets: Sequence[str] = (),
+        hidden_columns: Sequence[int] = (),
+        second_reader: bool = False,
+        **how: str | None,
+    ) -> Opened:
         """What was opened; names of sheets are the file's, so they are cut and cleaned again."""
         known = {key: value if value is None else _clean(value) for key, value in how.items()}
-        return Opened(**known, sheets=_sheets(sheets))
+        return Opened(
+            **known,
+            sheets=_sheets(sheets),
+            hidden_columns=[int(index) for index in hidden_columns[:MAX_HIDDEN_COLUMNS]],
+            second_reader=bool(second_reader),
+        )
 
     def _headers(self, names: list[str], limits: Limits) -> list[Cell]:
         """The names of the columns, where the format has them beside the rows."""
@@ -210,18 +229,24 @@ class Reader:
         return names
 
     def _chunk(
-        self, fraction: float, last_row: int, numbers: list[int], rows: list[list[Cell]]
+        self,
+        fraction: float,
+        last_row: int,
+        numbers: list[int],
+        rows: list[list[Any]],
+        notes: dict[str, list[int]],
     ) -> Chunk:
-        plain = {int}.issuperset(map(type, numbers)) and PLAIN.issuperset(
-            map(type, chain.from_iterable(rows))
-        )
+        kinds = set(map(type, chain.from_iterable(rows)))
+        if list in kinds:
+            rows = [[make_cell(*c) if type(c) is list else c for c in row] for row in rows]
+        plain = {int}.issuperset(map(type, numbers)) and kinds <= PLAIN | {list}
         rising = all(map(lt, [self.last_row, *numbers], [*numbers, last_row + 1]))
-        if not plain or not rising:
+        if not plain or not rising or not _are_notes(notes, numbers):
             raise ValueError
         self.fraction = max(self.fraction, min(float(fraction), 1.0))
         self.last_row = last_row
         together = list(zip(numbers, rows, strict=True))
-        return Chunk(together, self.fraction, last_row, self.size)
+        return Chunk(together, self.fraction, last_row, self.size, notes)
 
     def _verdict(self) -> Exception:
         """What the way the child ended says about the file."""
@@ -281,6 +306,17 @@ def _bad_answers_mean_death() -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReaderDied(f"it answered nonsense ({type(error).__name__})") from None
+
+
+def _are_notes(notes: Any, numbers: list[int]) -> bool:
+    """Whether each code is a code, and each row one of these."""
+    if type(notes) is not dict or len(notes) > MAX_NOTE_CODES:
+        return False
+    rows = set(numbers) if notes else set()
+    return all(
+        NAME.issuperset(code) and len(code) <= LONGEST_NAME and rows.issuperset(said)
+        for code, said in notes.items()
+    )
 
 
 def _sheets(names: Sequence[str]) -> list[str]:

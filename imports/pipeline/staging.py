@@ -19,6 +19,7 @@ from imports.importer import Cell
 from imports.models import ImportJob
 from imports.pipeline.checking import CheckedRow, storable
 from imports.pipeline.columns import reason_positions
+from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.target import Target
 from imports.pipeline.transactions import Stopped, short_transaction
 from imports.statuses import Outcome
@@ -30,6 +31,7 @@ UPDATE imports_importjob
    SET rows_read = %(upto)s, checked = checked + %(rows)s, failed = failed + %(refused)s,
        processed = processed + %(refused)s, version = version + 1, updated_at = now(),
        reader_seen_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
+       read_summary = %(read_summary)s::jsonb,
        -- What makes progress is not what kills its readers.
        attempts = CASE WHEN %(upto)s > rows_read THEN 1 ELSE attempts END
  WHERE id = %(job)s AND status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s
@@ -46,11 +48,18 @@ IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def stage(
-    job: ImportJob, target: Target, rows: Sequence[CheckedRow], *, upto: int, fraction: float
+    job: ImportJob,
+    target: Target,
+    rows: Sequence[CheckedRow],
+    *,
+    upto: int,
+    fraction: float,
+    read_summary: ReadSummary | None = None,
 ) -> ImportJob:
     """Add `rows` and move the cursor from where `job` saw it to `upto`, or raise Stopped.
 
-    Returns the job as that left it.
+    `read_summary` replaces the job's own, which stays as it is where None is given. Returns the
+    job as that left it.
     """
     refused = sum(row.errors is not None for row in rows)
     cursor_move = {
@@ -61,6 +70,7 @@ def stage(
         "rows": len(rows),
         "refused": refused,
         "percent": int(CHECKING_PERCENT * fraction),
+        "read_summary": json.dumps(read_summary.entries() if read_summary else job.read_summary),
     }
     with short_transaction():
         moved = next(iter(ImportJob.objects.raw(MOVE_CURSOR, cursor_move)), None)

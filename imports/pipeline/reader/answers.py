@@ -6,6 +6,7 @@ alike; so are the limits that a row can break.
 
 import json
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 ROWS_A_LINE = 1_000
@@ -38,6 +39,8 @@ class Order(NamedTuple):
     encoding: str
     delimiter: str
     fields: list  # See `headers`.
+    # What an earlier reader of this file found out: of lines that are not text in `encoding`.
+    second_encoding: str = ""
 
 
 class Answers:
@@ -60,8 +63,12 @@ class Answers:
             _write({"opened": {"format": kind, **how}})
         self.is_open = True
 
-    def row(self, number: int, cells: list, fraction: float) -> None:
-        """Take the next row of the file; `fraction` is how much of the file it ends."""
+    def row(self, number: int, cells: list, fraction: float, notes: Sequence[str] = ()) -> None:
+        """Take the next row of the file; `fraction` is how much of the file it ends.
+
+        A cell is a plain value or a list `[kind, value, detail]`, see `imports.cells.make_cell`.
+        `notes` are codes of what the user should be told of this row, such as "hidden_row".
+        """
         if number > self.limits["rows"]:  # Blank ones too: they take their time.
             raise Refused("too_many_rows", limit=self.limits["rows"])
         self.last_row = number
@@ -70,10 +77,18 @@ class Answers:
             cells.pop()
         if is_blank(cells):
             return
-        self.size += self._measure(number, cells)
+        size = self._measure(number, cells)
+        if size > self.limits["cell_length"] and self._shorten(cells):
+            notes = [*notes, "cell_shortened"]
+            size = self._measure(number, cells)
+        if size > CHARACTERS_A_ROW:
+            raise Refused("row_too_long", row=number, limit=CHARACTERS_A_ROW)
+        self.size += size
         if number > self.after:
             self.numbers.append(number)
             self.rows.append(cells)
+            for code in notes:
+                self.notes.setdefault(code, []).append(number)
         if len(self.rows) >= self.room or self.size > CHARACTERS_A_LINE:
             self.flush()
 
@@ -84,7 +99,7 @@ class Answers:
             raise Refused("too_large_inflated", bytes=self.characters, limit=limit)
         if self.rows:
             fraction = round(min(self.fraction, 1.0), 4)
-            _write([fraction, self.last_row, self.numbers, self.rows])
+            _write([fraction, self.last_row, self.numbers, self.rows, self.notes])
             self.room = ROWS_A_LINE
         self._start_line()
 
@@ -99,27 +114,34 @@ class Answers:
     def _start_line(self) -> None:
         self.numbers: list[int] = []
         self.rows: list[list] = []
+        self.notes: dict[str, list[int]] = {}  # Code to the rows that it is said of.
         self.size = 0
 
     def _measure(self, number: int, cells: list) -> int:
-        """How many characters the row takes, if that and everything else is within limits."""
+        """How many characters the row takes. Refused if it has too many columns."""
         if len(cells) > self.limits["columns"]:
             raise Refused("too_many_columns", row=number, limit=self.limits["columns"])
         width, nothing = CHARACTERS_A_NUMBER, CHARACTERS_OF_NOTHING
         size = sum([
             len(cell) if type(cell) is str else nothing if cell is None else width for cell in cells
         ])  # fmt: skip
-        if size > self.limits["cell_length"]:
-            self._look_for_a_long_cell(number, cells)
-        if size > CHARACTERS_A_ROW:
-            raise Refused("row_too_long", row=number, limit=CHARACTERS_A_ROW)
-        return size
+        return size + sum([_text_length(cell) for cell in cells if type(cell) is list])
 
-    def _look_for_a_long_cell(self, number: int, cells: list) -> None:
-        longest = self.limits["cell_length"]
-        for position, cell in enumerate(cells, start=1):
-            if type(cell) is str and len(cell) > longest:
-                raise Refused("cell_too_long", row=number, column=position, limit=longest)
+    def _shorten(self, cells: list) -> bool:
+        """Cut every text that is longer than a cell may be; return whether there was one.
+
+        The row fails only if a field takes the cell: nobody is stopped by a long remark.
+        """
+        limit = self.limits["cell_length"]
+        long = [i for i, cell in enumerate(cells) if type(cell) is str and len(cell) > limit]
+        for position in long:
+            text = cells[position]
+            cells[position] = ["shortened", text[:limit], len(text)]
+        return bool(long)
+
+
+def _text_length(cell: list) -> int:
+    return sum(len(part) for part in cell if type(part) is str)
 
 
 def is_blank(cells: list) -> bool:

@@ -31,7 +31,7 @@ class Dialect(NamedTuple):
 
 
 def read_text(file: BufferedReader, answers: Answers, order: Order) -> None:
-    csv.field_size_limit(answers.limits["cell_length"])
+    csv.field_size_limit(CHARACTERS_A_ROW)
     if order.delimiter and not is_delimiter(order.delimiter):
         raise Refused("wrong_delimiter")
     encoding = find_encoding(file, order.encoding)
@@ -117,9 +117,9 @@ def _records(
             lines.within_a_record = False
             yield record
     except csv.Error as error:
-        row, limit = answers.last_row + 1, answers.limits["cell_length"]
+        row = answers.last_row + 1
         if "field larger" in str(error):
-            raise Refused("cell_too_long", row=row, limit=limit) from None
+            raise Refused("row_too_long", row=row, limit=CHARACTERS_A_ROW) from None
         raise Refused("damaged_file", row=row) from None
 
 
