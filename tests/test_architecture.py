@@ -32,6 +32,7 @@ LAYERS = """
     imports.pipeline.reading  imports.pipeline.spellings
     imports.pipeline.cleaning
     imports.pipeline.columns  imports.pipeline.formulas
+    imports.pipeline.row_filter
     imports.pipeline.checking
     imports.pipeline.suggesting  imports.pipeline.mapping
     imports.pipeline.staging

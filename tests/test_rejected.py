@@ -212,7 +212,7 @@ def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
 
     assert again.created == 1
     assert again.layout["positions"] == positions
-    assert again.layout["headers"][4] == "(Phone)"
+    assert again.layout["headers"][4] == "Phone (not used)"
 
 
 # --- What a row keeps --------------------------------------------------------

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from imports.importer import Cell, Column, Importer, Invalid
-from imports.pipeline.cleaning import UNSTORABLE, clean_of
-from imports.pipeline.columns import Layout
+from imports.pipeline.cleaning import UNSTORABLE, Clean, clean_of
+from imports.pipeline.columns import Layout, column_name
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reading import Row
@@ -43,13 +43,20 @@ class Checker:
             (layout.positions.get(column.field, -1), clean_of(importer, column), column)
             for column in importer.columns
         ]
+        self._layout = layout
+        self._further = layout.equals.keys() | layout.fallbacks.keys()
+        # Code and field to rows, of the rows that are checked together.
+        self._noted: dict[tuple[str, str], list[int]] = {}
         self._lookups = [
             (index, column) for index, column in enumerate(importer.columns) if column.lookup
         ]
         self._model = importer.model
 
     def check(self, rows: Sequence[Row]) -> list[CheckedRow]:
+        self._noted.clear()
         checked = [self._check_row(number, cells) for number, cells in rows]
+        for (code, field), numbers in self._noted.items():
+            self.summary.add_rows(code, numbers, column=field, **self._said_of(code, field))
         for index, column in self._lookups:
             checked = self._look_up(checked, index, column)
         return checked
@@ -57,10 +64,12 @@ class Checker:
     def _check_row(self, number: int, cells: list[Cell]) -> CheckedRow:
         values: list[str | None] = []
         errors: list[RowError] = []
-        width = len(cells)
+        width, further = len(cells), self._further
         for position, clean, column in self._steps:
             cell = cells[position] if 0 <= position < width else None
             try:
+                if column.field in further:
+                    cell = self._join(number, cells, column, clean)
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
                     raise TypeError("a rule returns text or None")
@@ -86,6 +95,30 @@ class Checker:
             return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
         return CheckedRow(number, values, None, cells)
 
+    def _join(self, number: int, cells: list[Cell], column: Column, clean: Clean) -> Cell:
+        """The first filled cell of the columns that fill one field.
+
+        Raises Invalid if a column of the same rank holds another value.
+        """
+        indexes = self._layout.columns_of(column.field)
+        filled = [i for i in indexes if i < len(cells) and not is_empty(cells[i])]
+        if not filled:
+            return None
+        if filled[0] != indexes[0]:
+            self._noted.setdefault(("columns_joined", column.field), []).append(number)
+        equals = {indexes[0], *self._layout.equals.get(column.field, ())}
+        values = [cells[index] for index in filled if index in equals]
+        if len({_comparable(clean, value) for value in values}) > 1:
+            raise Invalid("several_values", values=", ".join(map(str, values)))
+        return cells[filled[0]]
+
+    def _said_of(self, code: str, field: str) -> dict[str, Any]:
+        """What an entry of the read summary names beside the field."""
+        if code != "columns_joined":
+            return {}
+        columns = self._layout.columns_of(field)
+        return {"columns": [column_name(self._layout, index) for index in columns]}
+
     def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
         related = self._model._meta.get_field(column.field).related_model
@@ -93,6 +126,18 @@ class Checker:
         found = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
         keys = {str(natural): str(pk) for natural, pk in found.values_list(column.lookup, "pk")}
         return [_resolve(row, index, column, keys) for row in rows]
+
+
+def is_empty(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _comparable(clean: Clean, cell: Cell) -> Cell:
+    """What a cell means to its column: two ways of writing one value are equal."""
+    try:
+        return clean(cell)
+    except Invalid:
+        return cell
 
 
 def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) -> CheckedRow:

@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 
 from django.conf import settings
@@ -22,12 +22,43 @@ from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
 from imports.pipeline.reading import Row
 
+MAX_GROUPED_COLUMNS = 1_000  # Further columns are named by one row of the header alone.
 # Begins the header of the column that our reports add; folded away, it names no field.
 REASON_MARK = "\u26a0"
 
 
 @dataclass(frozen=True)
-class Layout:
+class Header:
+    """The row that names the columns; with groups in the row above, both rows together."""
+
+    number: int  # Of the lower row; 0: names that the file gives beside its rows.
+    cells: list[Cell]
+    first_number: int = 0  # Of the row with the groups; the same as `number` where there is none.
+
+
+class ColumnsOfFields:
+    """Which columns fill which field; several may fill one.
+
+    The columns of a field are asked for a value in this order: the one of `positions`, those of
+    `equals`, those of `fallbacks`. The first that is filled counts. Of `equals` a second,
+    different value is an error; of `fallbacks` it is not.
+    """
+
+    positions: dict[str, int]
+    equals: dict[str, list[int]]
+    fallbacks: dict[str, list[int]]
+
+    def columns_of(self, field: str) -> list[int]:
+        """The columns that fill the field, by index, in the order they are asked for a value."""
+        first = [self.positions[field]] if field in self.positions else []
+        return [*first, *self.equals.get(field, ()), *self.fallbacks.get(field, ())]
+
+    def columns(self) -> dict[str, list[int]]:
+        return {field: self.columns_of(field) for field in self.positions}
+
+
+@dataclass(frozen=True)
+class Layout(ColumnsOfFields):
     header_row: int  # 0: the file has no header row.
     headers: list[str]  # The header cells as text; none without a header row.
     positions: dict[str, int]  # Field to index in a row's cells.
@@ -37,11 +68,12 @@ class Layout:
     samples: list[list[str]] = dataclasses.field(default_factory=list)
     suggestions: dict[str, str] = dataclasses.field(default_factory=dict)
     remembered: bool = False  # The positions are what was told for an earlier file.
-    # Field to further columns that mean it, by index, in the order in which they are asked for a
-    # value: the first that is filled counts. Of `equals` a second, different value is an error;
-    # of `fallbacks` it is not.
+    # Field to further columns that fill it, by index; see ColumnsOfFields.
     equals: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     fallbacks: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    # Hidden columns that name a field which a visible column fills.
+    hidden_ignored: list[int] = dataclasses.field(default_factory=list)
+    first_header_row: int = 0  # Of a header in two rows; else `header_row`.
 
     @property
     def width(self) -> int:
@@ -49,28 +81,42 @@ class Layout:
         return len(self.samples)
 
 
-def recognise(rows: Sequence[Row], importer: type[Importer]) -> Layout:
+def recognise(rows: Sequence[Row], importer: type[Importer], hidden: Iterable[int] = ()) -> Layout:
     """Find the header among the first rows that are not blank, or that there is none.
 
-    Number 0 is no row of the file: names that it gives beside its rows.
+    Number 0 is no row of the file: names that it gives beside its rows. `hidden` are the indexes
+    of columns that the workbook hides: they fill a field only where no visible column names it.
     """
     header = find_header(rows[:LOOKED_AT], importer)
     if header is None:
         in_order = {column.field: index for index, column in enumerate(importer.columns)}
         return Layout(0, [], in_order, [])
-    number, cells = header
-    positions = match(cells, importer)
+    below = [cells for number, cells in rows if number > header.number]
+    found = match_columns(header.cells, importer, frozenset(hidden), below)
     return Layout(
-        number, [as_text(cell) for cell in cells], positions, missing(positions, importer)
+        header_row=header.number,
+        headers=[as_text(cell) for cell in header.cells],
+        positions=found.positions,
+        missing=missing(found.positions, importer),
+        equals=found.equals,
+        fallbacks=found.fallbacks,
+        hidden_ignored=found.hidden_ignored,
+        first_header_row=header.first_number if header.first_number != header.number else 0,
     )
 
 
-def find_header(rows: Sequence[Row], importer: type[Importer]) -> Row | None:
+def find_header(rows: Sequence[Row], importer: type[Importer]) -> Header | None:
     """The first row that names most fields, if no record stands above it.
 
     Where none does, it is the row above the first record, or below the titles.
     """
+    candidates = [Header(number, cells, number) for number, cells in rows]
     named = [match(cells, importer) for _, cells in rows]
+    for index in range(1, len(rows)):
+        grouped = _with_groups(rows[index - 1], rows[index], importer)
+        found = match(grouped.cells, importer)
+        if len(found) > max(len(named[index - 1]), len(named[index])):
+            candidates[index], named[index] = grouped, found
     scores = [(not missing(found, importer), len(found)) for found in named]
     best = max(range(len(rows)), key=lambda index: (len(named[index]) > 0, *scores[index]))
     fields = len(named[best])
@@ -80,13 +126,36 @@ def find_header(rows: Sequence[Row], importer: type[Importer]) -> Row | None:
         if number and is_record(cells, importer) and _width(cells) >= min(fields, 2)
     ]
     if fields and not any(index < best for index in records):
-        return rows[best]
-    above = rows[: records[0]] if records else rows
-    several = [row for row in above if _width(row[1]) > 1]
+        return candidates[best]
+    above = candidates[: records[0]] if records else candidates
+    several = [row for row in above if _width(row.cells) > 1]
     if records:
         return several[-1] if several else None
-    widest = max(_width(cells) for _, cells in rows)
-    return next(row for row in rows if _width(row[1]) > widest / 2)
+    widest = max(_width(row.cells) for row in candidates)
+    return next(row for row in candidates if _width(row.cells) > widest / 2)
+
+
+def _with_groups(above: Row, below: Row, importer: type[Importer]) -> Header:
+    """The two rows as one header, where a cell of the upper row names a group of columns.
+
+    A group reaches to the right over blank cells. "Name" above "First" is "First Name" where that
+    names a field; "Contact" above "Phone" is "Phone"; what names no field is "Address / Street".
+    """
+    known = _known_names(importer)
+    cells: list[Cell] = []
+    group = ""
+    for index, cell in enumerate(below[1][:MAX_GROUPED_COLUMNS]):
+        own = as_text(above[1][index]).strip() if index < len(above[1]) else ""
+        group, name = own or group, as_text(cell).strip()
+        cells.append(_name_in_group(group, name, known) if group and name else cell or own or None)
+    return Header(below[0], cells + below[1][MAX_GROUPED_COLUMNS:], above[0])
+
+
+def _name_in_group(group: str, name: str, known: frozenset[str]) -> str:
+    for combined in (f"{name} {group}", f"{group} {name}"):
+        if folded(combined) in known:
+            return combined
+    return name if folded(name) in known else f"{group} / {name}"
 
 
 def _width(cells: list[Cell]) -> int:
@@ -95,30 +164,103 @@ def _width(cells: list[Cell]) -> int:
 
 def names_known(importer: type[Importer]) -> Fields:
     """What the importer's fields are called in headers, as the reader asks for it."""
-    names = unshared_names(importer)
+    names, fallbacks = unshared_names(importer), fallback_names(importer)
     return [
-        (sorted(set().union(*names[column.field])), column.required) for column in importer.columns
+        (sorted({*chain(*names[column.field]), *fallbacks[column.field]}), column.required)
+        for column in importer.columns
     ]
 
 
 def match(cells: list[Cell], importer: type[Importer]) -> dict[str, int]:
     """Field to index, for each field that the headers name without doubt."""
+    return match_columns(cells, importer).positions
+
+
+@dataclass(frozen=True)
+class Matched(ColumnsOfFields):
+    """Which columns name which fields."""
+
+    positions: dict[str, int]
+    equals: dict[str, list[int]]
+    fallbacks: dict[str, list[int]]
+    hidden_ignored: list[int]
+
+
+def match_columns(
+    cells: list[Cell],
+    importer: type[Importer],
+    hidden: frozenset[int] = frozenset(),
+    rows: Sequence[list[Cell]] = (),
+) -> Matched:
+    """Find the columns of each field by their headers.
+
+    The field's own name goes before its aliases, and these before its fallback aliases. Two
+    different aliases name one field only if none of `rows`, the cells of the first rows below the
+    header, holds different values in them: else someone has to choose.
+    """
     headers = [folded(as_text(cell)) for cell in cells]
-    positions = {}
+    matched = Matched({}, {}, {}, [])
     for field, (own, aliases) in unshared_names(importer).items():
-        # What the field itself is called beats an alias; of two aliases neither does.
-        named = [h for h in headers if h in own] or [h for h in headers if h in aliases]
-        if len(set(named)) == 1:
-            positions[field] = headers.index(named[0])  # Said twice, the first column counts.
-    return positions
+        last = fallback_names(importer)[field]
+        naming = [i for i, header in enumerate(headers) if header in own | aliases | last.keys()]
+        visible = [i for i in naming if i not in hidden] or naming
+        by_own = [i for i in visible if headers[i] in own]
+        by_alias = [i for i in visible if headers[i] in aliases]
+        by_fallback = sorted(
+            (i for i in visible if headers[i] in last), key=lambda i: last[headers[i]]
+        )
+        equals = by_own or by_alias or by_fallback[:1]
+        if not equals or not _name_one_value(equals, headers, rows):
+            continue
+        matched.positions[field] = equals[0]
+        if equals[1:]:
+            matched.equals[field] = equals[1:]
+        if others := [i for i in by_alias + by_fallback if i not in equals]:
+            matched.fallbacks[field] = others
+        matched.hidden_ignored.extend(i for i in naming if i not in visible)
+    return matched
 
 
+def _name_one_value(indexes: list[int], headers: list[str], rows: Sequence[list[Cell]]) -> bool:
+    """Whether the columns have one header, or never hold different values in a row."""
+    if len({headers[index] for index in indexes}) == 1:
+        return True
+    filled = [
+        {as_text(cells[i]).strip() for i in indexes if i < len(cells)} - {""} for cells in rows
+    ]
+    return any(filled) and all(len(values) <= 1 for values in filled)
+
+
+@cache
 def unshared_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[str]]]:
     """Each field's own names and its aliases, without those that another field claims too."""
     names = {column.field: names_of(column, importer) for column in importer.columns}
     claims = Counter(name for own, aliases in names.values() for name in own | aliases)
     shared = {name for name, count in claims.items() if count > 1} | {""}
     return {field: (own - shared, aliases - shared) for field, (own, aliases) in names.items()}
+
+
+@cache
+def _known_names(importer: type[Importer]) -> frozenset[str]:
+    """All names that the importer's fields have in headers, folded."""
+    names = chain.from_iterable(unshared_names(importer).values())
+    return frozenset(chain(*names, *fallback_names(importer).values()))
+
+
+@cache
+def fallback_names(importer: type[Importer]) -> dict[str, dict[str, int]]:
+    """Each field's fallback aliases, folded, with their rank: 0 is asked for a value first.
+
+    Names that another field, or the field itself, claims too are left out.
+    """
+    names = {c.field: [*dict.fromkeys(map(folded, c.fallback_aliases))] for c in importer.columns}
+    claims = Counter(chain.from_iterable(names.values()))
+    for own, aliases in unshared_names(importer).values():
+        claims.update(own | aliases)
+    return {
+        field: {name: rank for rank, name in enumerate(own) if name and claims[name] == 1}
+        for field, own in names.items()
+    }
 
 
 def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[str]]:
@@ -154,7 +296,8 @@ def reason_positions(headers: Iterable[str]) -> list[int]:
 def ignored_columns(layout: Layout) -> list[int]:
     """The columns that hold something and fill no field, by index."""
     further = chain(*layout.equals.values(), *layout.fallbacks.values())
-    taken = {*layout.positions.values(), *further, *reason_positions(layout.headers)}
+    ours = chain(layout.hidden_ignored, reason_positions(layout.headers))
+    taken = {*layout.positions.values(), *further, *ours}
     return [
         index
         for index in range(layout.width)

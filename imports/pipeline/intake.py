@@ -41,6 +41,7 @@ from imports.pipeline.reading import (
     Unreadable,
     open_rows,
 )
+from imports.pipeline.row_filter import RowFilter
 from imports.pipeline.settling import hold, settle
 from imports.pipeline.staging import stage
 from imports.pipeline.suggesting import with_suggestions
@@ -173,7 +174,12 @@ def _check(
                 if layout.missing:
                     return _ask_for_columns(job, layout)
             summary = ReadSummary(job.read_summary)
-            rows = _records(chunk, layout, importer, summary) if layout else []
+            skip_hidden = job.read_options.get("hidden_rows") == "skip"
+            rows = (
+                _records(chunk, layout, importer, summary, skip_hidden=skip_hidden)
+                if layout
+                else []
+            )
             checker = Checker(importer, layout, summary) if rows else None
             job = stage(
                 job,
@@ -191,14 +197,24 @@ def _check(
 
 
 def _records(
-    chunk: Chunk, layout: Layout, importer: type[Importer], summary: ReadSummary
+    chunk: Chunk,
+    layout: Layout,
+    importer: type[Importer],
+    summary: ReadSummary,
+    *,
+    skip_hidden: bool,
 ) -> list[Row]:
-    """The rows below the header that hold records.
+    """The rows below the header that hold records, without hidden ones if the user wants that.
 
     Each cell is as it was before a report of ours made it harmless.
     """
     rows = [row for row in chunk.rows if row[0] > layout.header_row]
-    for code, numbers in chunk.notes.items():
+    notes = dict(chunk.notes)
+    if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
+        rows = [row for row in rows if row[0] not in hidden]
+        notes["hidden_row_skipped"] = sorted(hidden)
+    rows = RowFilter(importer, layout).keep_records(rows, summary)
+    for code, numbers in notes.items():
         summary.add_rows(code, [number for number in numbers if number > layout.header_row])
     if reason_positions(layout.headers):
         return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
@@ -236,7 +252,9 @@ def _options(job: ImportJob) -> dict[str, str]:
 def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]) -> Layout:
     """Find out which column is which, and keep that for whoever goes on after us."""
     named = [(0, reader.headers)] if reader.headers else []
-    layout = with_suggestions(recognise([*named, *rows], importer), rows, importer)
+    layout = with_suggestions(
+        recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
+    )
     layout = as_told(job, layout, importer)
     job.read_summary = summarise_layout(layout, reader.opened).entries()
     found = {
@@ -255,6 +273,11 @@ def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
     if ignored := ignored_columns(layout):
         shown = [column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
         summary.add("columns_ignored", count=len(ignored), columns=shown)
+    if hidden := layout.hidden_ignored:
+        shown = [column_name(layout, index) for index in hidden[:MAX_LISTED_COLUMNS]]
+        summary.add("hidden_columns_ignored", count=len(hidden), columns=shown)
+    if first := layout.first_header_row:
+        summary.add("header_in_two_rows", first=first, last=layout.header_row)
     if opened.second_reader:
         summary.add("second_reader")
     return summary

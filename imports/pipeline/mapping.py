@@ -123,14 +123,32 @@ def _without_header(layout: Layout, importer: type[Importer]) -> Layout:
         headers=[],
         positions=in_order,
         missing=missing(in_order, importer),
+        equals={},
+        fallbacks={},
+        hidden_ignored=[],
+        first_header_row=0,
     )
 
 
 def _with(told: Positions, layout: Layout, importer: type[Importer]) -> Layout:
     fields = {column.field for column in importer.columns}
     positions = {f: index for f, index in told.items() if f in fields and index is not None}
+    taken = set(positions.values())
+
+    def keep(further: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Those of a field whose first column is the one that was told, too."""
+        same = {f: ns for f, ns in further.items() if positions.get(f) == layout.positions.get(f)}
+        free = {f: [n for n in ns if n not in taken] for f, ns in same.items() if f in positions}
+        return {field: indexes for field, indexes in free.items() if indexes}
+
     return replace(
-        layout, positions=positions, missing=missing(positions, importer), suggestions={}
+        layout,
+        positions=positions,
+        missing=missing(positions, importer),
+        suggestions={},
+        equals=keep(layout.equals),
+        fallbacks=keep(layout.fallbacks),
+        hidden_ignored=[index for index in layout.hidden_ignored if index not in taken],
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -17,7 +18,13 @@ from django.utils.translation import gettext as _
 from imports import messages
 from imports.importer import Cell, Column, shown_importer
 from imports.models import ImportJob
-from imports.pipeline.columns import REASON_MARK, header_of, match, reason_positions
+from imports.pipeline.columns import (
+    REASON_MARK,
+    Layout,
+    header_of,
+    match_columns,
+    reason_positions,
+)
 
 PAGE_ROWS = 1_000
 PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
@@ -66,12 +73,12 @@ class Rejected:
         self.job = job
         self.importer = shown_importer(job.importer)
         self._said: dict[tuple[str, ...], str] = {}
-        layout = job.layout or {"headers": [], "positions": {}}
-        self.positions: dict[str, int] = layout["positions"]
-        headers = layout["headers"] or [None] * (max(self.positions.values(), default=-1) + 1)
+        self.layout = Layout(**job.layout) if job.layout else Layout(0, [], {}, [])
+        self.positions = self.layout.positions
+        headers = self.layout.headers or [None] * (max(self.positions.values(), default=-1) + 1)
         width = max(len(headers), self._widest())
         # Of a report that was corrected and uploaded, the column is there already.
-        self.reason = next(iter(reason_positions(layout["headers"])), width)
+        self.reason = next(iter(reason_positions(self.layout.headers)), width)
         self.width = max(width, self.reason + 1)
         self.headers = self._recognisable([*headers, *[None] * (self.width - len(headers))])
         self.headers[self.reason] = f"{REASON_MARK} {_('Reason')}"
@@ -85,14 +92,18 @@ class Rejected:
 
     def _recognisable(self, headers: list[str | None]) -> list[str | None]:
         """The file's own headers, unless its columns were not recognised by them."""
-        if match(headers, self.importer) == self.positions:
+        found = match_columns(headers, self.importer)
+        if found.columns() == self.layout.columns():
             return headers
         names = {column.field: header_of(column, self.importer) for column in self._columns()}
-        taken = {self.positions[field]: name for field, name in names.items()}
-        # Another column of such a name would be taken in its place.
-        named = {*match(headers, self.importer).values()} - taken.keys()
-        others = [f"({name})" if index in named else name for index, name in enumerate(headers)]
-        return [taken.get(index, name) for index, name in enumerate(others)]
+        first = {self.positions[field]: name for field, name in names.items()}
+        # Another column of such a name would be read as well, or instead.
+        ours = set(chain.from_iterable(self.layout.columns().values()))
+        others = set(chain.from_iterable(found.columns().values())) - ours
+        return [
+            _("%(column)s (not used)") % {"column": name} if index in others else name
+            for index, name in enumerate(first.get(i, name) for i, name in enumerate(headers))
+        ]
 
     def _columns(self) -> list[Column]:
         return [column for column in self.importer.columns if column.field in self.positions]

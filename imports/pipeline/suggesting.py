@@ -50,7 +50,8 @@ def _suggestions(
     layout: Layout, values: list[list[Cell]], rows: int, importer: type[Importer]
 ) -> dict[str, str]:
     wanted = [column for column in importer.columns if column.field not in layout.positions]
-    free = [i for i in range(len(values)) if i not in layout.positions.values()][:MOST_COLUMNS]
+    taken = {i for column in importer.columns for i in layout.columns_of(column.field)}
+    free = [i for i in range(len(values)) if i not in taken][:MOST_COLUMNS]
     scores = []
     for column in wanted:
         accepted = [_accepted(column, cells, importer) for cells in values]

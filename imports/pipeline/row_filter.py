@@ -1,0 +1,140 @@
+"""Which rows below the header hold records, and which are left out.
+
+Spreadsheets made for people hold more than records: the header again where two exports were pasted
+together or a page begins, totals, a signature below the last row. Such a row is left out only if
+it is the header itself, or if it would fail anyway because a required cell is empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+
+from imports.cells import Cell
+from imports.importer import Importer
+from imports.pipeline.columns import Layout, as_text
+from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.reader.headers import folded
+from imports.pipeline.reading import Row
+
+MAX_LABEL_CHARS = 100  # Of the cell that says that a row holds a total or a signature.
+MAX_SIGNATURE_CELLS = 3  # Filled cells of a row with a signature: label, name, date.
+MAX_SIGNATURE_TEXTS = 2  # Of required fields: label and name.
+MAX_SIGNATURE_WORDS = 3
+
+# First word, or first words, of a row with totals; folded.
+TOTAL_WORDS = frozenset({
+    *("total", "totals", "grandtotal", "subtotal", "subtotals", "sum", "sums", "count", "average"),
+    *("gesamt", "gesamtsumme", "summe", "zwischensumme", "anzahl", "mittelwert"),
+    *("totaux", "soustotal", "totalgeneral", "somme", "nombre", "moyenne"),
+    *("totales", "suma", "totalgeneral", "recuento", "promedio"),
+    *("totais", "soma", "contagem", "media", "totale", "totali", "somma", "conteggio"),
+    *("totaal", "subtotaal", "som", "aantal", "razem", "lacznie", "sumaczesciowa"),
+    *("toplam", "geneltoplam", "aratoplam", "итого", "всего", "сумма"),
+    *("合计", "总计", "小计", "合計", "総計", "小計", "المجموع", "الاجمالي", "الإجمالي"),
+})  # fmt: skip
+# First words of a row with a signature or a remark; folded, so without spaces.
+SIGNATURE_PHRASES = frozenset({
+    *("preparedby", "checkedby", "approvedby", "verifiedby", "signedby", "compiledby"),
+    *("createdby",),
+    *("reviewedby", "authorisedby", "authorizedby", "receivedby", "printedby", "exportedby"),
+    *(
+        "printedon",
+        "exportedon",
+        "generatedon",
+        "generatedby",
+        "signature",
+        "signed",
+        "endofreport",
+    ),
+    *("endoflist", "endoffile", "page1of", "confidential"),
+    *("erstelltvon", "erstelltam", "gepruftvon", "genehmigtvon", "unterschrift", "gedrucktam"),
+    *("seite1von", "prepareepar", "preparepar", "etablipar", "verifiepar", "approuvepar"),
+    *("signepar", "imprimele", "exportele", "findufichier", "findelaliste"),
+    *("elaboradopor", "preparadopor", "revisadopor", "aprobadopor", "firma", "firmado"),
+    *("impresoel", "assinatura", "aprovadopor", "verificadopor", "preparatoda", "approvatoda"),
+    *("opgestelddoor", "gecontroleerddoor", "handtekening", "sporzadzil", "zatwierdzil", "podpis"),
+    *("hazirlayan", "onaylayan", "imza", "подпись", "составил", "проверил"),
+    *("制表", "制表人", "审核", "审核人", "签字"),
+})  # fmt: skip
+PAGE_NUMBER = re.compile(
+    r"(?:page|seite|pagina|strona|sayfa)[0-9]+(?:(?:of|von|sur|de|di|van|z)[0-9]+)?"
+)
+NUMBER = re.compile(r"[\d\s.,'%()+-]+|=.*", re.DOTALL)
+
+
+class RowFilter:
+    """Leaves out what is no record, and says so in the read summary."""
+
+    def __init__(self, importer: type[Importer], layout: Layout) -> None:
+        self._header = {
+            index: name for index, header in enumerate(layout.headers) if (name := folded(header))
+        }
+        first = next(iter(self._header), 0)
+        self._first_name = first, _initial(layout.headers[first]) if self._header else ""
+        self._required = [layout.columns_of(c.field) for c in importer.columns if c.required]
+        self._first_columns = [columns[0] for columns in self._required if columns]
+
+    def keep_records(self, rows: Sequence[Row], summary: ReadSummary) -> list[Row]:
+        """Return the rows that hold records, in their order."""
+        left_out: dict[str, list[int]] = {}
+        records = []
+        for row in rows:
+            if code := self._reason(row[1]):
+                left_out.setdefault(code, []).append(row[0])
+            else:
+                records.append(row)
+        for code, numbers in left_out.items():
+            summary.add_rows(code, numbers)
+        return records
+
+    def _reason(self, cells: list[Cell]) -> str | None:
+        """Why the row holds no record, as a code of the read summary; None if it may hold one."""
+        width = len(cells)
+        # Nearly every row ends here, so this costs little: every required column is filled.
+        if all(i < width and cells[i] for i in self._first_columns):
+            return "repeated_header" if self._repeats_header(cells) else None
+        first = next((cell for cell in cells if cell is not None), None)
+        if not isinstance(first, str) or len(first) > MAX_LABEL_CHARS:
+            return None
+        texts = self._required_texts(cells)
+        if is_total_label(first) and len(texts) <= 1:
+            return "total_row"
+        filled = sum(bool(as_text(cell).strip()) for cell in cells)
+        is_short = len(texts) <= MAX_SIGNATURE_TEXTS and filled <= MAX_SIGNATURE_CELLS
+        return "signature_row" if is_short and is_signature(first) else None
+
+    def _repeats_header(self, cells: list[Cell]) -> bool:
+        index, initial = self._first_name
+        cell = cells[index] if self._header and index < len(cells) else None
+        if type(cell) is not str or _initial(cell) != initial:
+            return False
+        named = {i: folded(cell) for i, cell in enumerate(cells) if type(cell) is str}
+        return {index: name for index, name in named.items() if name} == self._header
+
+    def _required_texts(self, cells: list[Cell]) -> list[str]:
+        """The values of required fields that are no numbers; the label is mostly one of them.
+
+        A count, a sum or its formula may stand below any column.
+        """
+        columns = chain.from_iterable(self._required)
+        texts = [as_text(cells[i]).strip() for i in columns if i < len(cells)]
+        return [text for text in texts if text and not NUMBER.fullmatch(text)]
+
+
+def _initial(text: str) -> str:
+    return text.strip()[:1].casefold()
+
+
+def is_signature(text: str) -> bool:
+    """Whether this is "Prepared by: Ama", "Checked by: ____", "Page 2 of 3", "Unterschrift"."""
+    words = [word for part in re.split(r"[\W_]+", text) if (word := folded(part))]
+    phrases = {"".join(words[:count]) for count in range(1, MAX_SIGNATURE_WORDS + 1)}
+    return not phrases.isdisjoint(SIGNATURE_PHRASES) or bool(PAGE_NUMBER.fullmatch("".join(words)))
+
+
+def is_total_label(text: str) -> bool:
+    """Whether this is "Total", "Grand total:", "Total customers", "Summe 2026", "Somme = 12"."""
+    words = [folded(word) for word in re.split(r"[\W\d_]+", text) if word]
+    return bool(words) and not TOTAL_WORDS.isdisjoint((words[0], "".join(words[:2])))
