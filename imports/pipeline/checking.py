@@ -40,11 +40,15 @@ class Checker:
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [
-            (layout.positions.get(column.field, -1), clean_of(importer, column), column)
+            (
+                layout.positions.get(column.field, -1),
+                clean_of(importer, column),
+                column,
+                len(layout.columns_of(column.field)) > 1,
+            )
             for column in importer.columns
         ]
         self._layout = layout
-        self._further = layout.equals.keys() | layout.fallbacks.keys()
         # Code and field to rows, of the rows that are checked together.
         self._noted: dict[tuple[str, str], list[int]] = {}
         self._lookups = [
@@ -64,11 +68,11 @@ class Checker:
     def _check_row(self, number: int, cells: list[Cell]) -> CheckedRow:
         values: list[str | None] = []
         errors: list[RowError] = []
-        width, further = len(cells), self._further
-        for position, clean, column in self._steps:
+        width = len(cells)
+        for position, clean, column, has_further in self._steps:
             cell = cells[position] if 0 <= position < width else None
             try:
-                if column.field in further:
+                if has_further:
                     cell = self._join(number, cells, column, clean)
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
@@ -88,7 +92,7 @@ class Checker:
         if not errors and UNSTORABLE.search("".join(filter(None, values))):
             errors = [
                 _error(column, value, Invalid("forbidden_character"))
-                for value, (_, _, column) in zip(values, self._steps, strict=True)
+                for value, (_, _, column, _) in zip(values, self._steps, strict=True)
                 if value and UNSTORABLE.search(value)
             ]
         if errors:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain
+from operator import itemgetter
 
 from imports.cells import Cell
 from imports.importer import Importer
@@ -71,10 +72,17 @@ class RowFilter:
         self._header = {
             index: name for index, header in enumerate(layout.headers) if (name := folded(header))
         }
-        first = next(iter(self._header), 0)
-        self._first_name = first, _initial(layout.headers[first]) if self._header else ""
+        # Where the header's first name stands, and how a cell with that name may begin.
+        self._first_name = next(iter(self._header), 0)
+        name = layout.headers[self._first_name] if self._header else ""
+        initial = next(filter(str.isalnum, name), "")
+        self._initials = frozenset({initial.upper(), initial.lower()})
         self._required = [layout.columns_of(c.field) for c in importer.columns if c.required]
-        self._first_columns = [columns[0] for columns in self._required if columns]
+        first_columns = [columns[0] for columns in self._required if columns]
+        # The same column twice, because for one column itemgetter returns no tuple.
+        self._required_cells = (
+            itemgetter(*first_columns, first_columns[0]) if first_columns else None
+        )
 
     def keep_records(self, rows: Sequence[Row], summary: ReadSummary) -> list[Row]:
         """Return the rows that hold records, in their order."""
@@ -91,9 +99,7 @@ class RowFilter:
 
     def _reason(self, cells: list[Cell]) -> str | None:
         """Why the row holds no record, as a code of the read summary; None if it may hold one."""
-        width = len(cells)
-        # Nearly every row ends here, so this costs little: every required column is filled.
-        if all(i < width and cells[i] for i in self._first_columns):
+        if self._has_required(cells):  # Nearly every row, so this must cost little.
             return "repeated_header" if self._repeats_header(cells) else None
         first = next((cell for cell in cells if cell is not None), None)
         if not isinstance(first, str) or len(first) > MAX_LABEL_CHARS:
@@ -105,10 +111,18 @@ class RowFilter:
         is_short = len(texts) <= MAX_SIGNATURE_TEXTS and filled <= MAX_SIGNATURE_CELLS
         return "signature_row" if is_short and is_signature(first) else None
 
+    def _has_required(self, cells: list[Cell]) -> bool:
+        try:
+            return self._required_cells is None or all(self._required_cells(cells))
+        except IndexError:
+            return False
+
     def _repeats_header(self, cells: list[Cell]) -> bool:
-        index, initial = self._first_name
-        cell = cells[index] if self._header and index < len(cells) else None
-        if type(cell) is not str or _initial(cell) != initial:
+        cell = cells[self._first_name] if self._first_name < len(cells) else None
+        if type(cell) is not str or not self._header:
+            return False
+        # Spaces and signs may stand before the name.
+        if cell[:1] not in self._initials and cell[:1].isalnum():
             return False
         named = {i: folded(cell) for i, cell in enumerate(cells) if type(cell) is str}
         return {index: name for index, name in named.items() if name} == self._header
@@ -121,10 +135,6 @@ class RowFilter:
         columns = chain.from_iterable(self._required)
         texts = [as_text(cells[i]).strip() for i in columns if i < len(cells)]
         return [text for text in texts if text and not NUMBER.fullmatch(text)]
-
-
-def _initial(text: str) -> str:
-    return text.strip()[:1].casefold()
 
 
 def is_signature(text: str) -> bool:

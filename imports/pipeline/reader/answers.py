@@ -125,7 +125,9 @@ class Answers:
         size = sum([
             len(cell) if type(cell) is str else nothing if cell is None else width for cell in cells
         ])  # fmt: skip
-        return size + sum([_text_length(cell) for cell in cells if type(cell) is list])
+        if list in map(type, cells):
+            size += sum(_text_length(cell) for cell in cells if type(cell) is list)
+        return size
 
     def _shorten(self, cells: list) -> bool:
         """Cut every text that is longer than a cell may be; return whether there was one.
