@@ -229,6 +229,10 @@ OF_A_READ_SUMMARY = {
         "These rows are not written in the encoding of the file (%(encoding)s) and were read as "
         "%(second_encoding)s. Check their accents."
     ),
+    "undecodable_characters": _(
+        "These rows hold characters that could not be read in any encoding. Where a field takes "
+        "them, the row fails."
+    ),
     "hidden_row": _("These rows are hidden in the workbook. They are imported like the others."),
     "hidden_row_skipped": _("These rows are hidden in the workbook and were left out."),
     "repeated_header": _("These rows repeat the names of the columns and were left out."),

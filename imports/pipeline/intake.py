@@ -174,12 +174,7 @@ def _check(
                 if layout.missing:
                     return _ask_for_columns(job, layout)
             summary = ReadSummary(job.read_summary)
-            skip_hidden = job.read_options.get("hidden_rows") == "skip"
-            rows = (
-                _records(chunk, layout, importer, summary, skip_hidden=skip_hidden)
-                if layout
-                else []
-            )
+            rows = _records(chunk, layout, importer, summary, job) if layout else []
             checker = Checker(importer, layout, summary) if rows else None
             job = stage(
                 job,
@@ -201,13 +196,14 @@ def _records(
     layout: Layout,
     importer: type[Importer],
     summary: ReadSummary,
-    *,
-    skip_hidden: bool,
+    job: ImportJob,
 ) -> list[Row]:
     """The rows below the header that hold records, without hidden ones if the user wants that.
 
     Each cell is as it was before a report of ours made it harmless.
     """
+    skip_hidden = job.read_options.get("hidden_rows") == "skip"
+    encodings = {name: job.opened[name] for name in ("encoding", "second_encoding")}
     rows = [row for row in chunk.rows if row[0] > layout.header_row]
     notes = dict(chunk.notes)
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
@@ -215,7 +211,8 @@ def _records(
         notes["hidden_row_skipped"] = sorted(hidden)
     rows = RowFilter(importer, layout).keep_records(rows, summary)
     for code, numbers in notes.items():
-        summary.add_rows(code, [number for number in numbers if number > layout.header_row])
+        below = [number for number in numbers if number > layout.header_row]
+        summary.add_rows(code, below, **(encodings if code == "other_encoding" else {}))
     if reason_positions(layout.headers):
         return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
     return rows
@@ -256,10 +253,11 @@ def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: l
         recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
     )
     layout = as_told(job, layout, importer)
+    job.opened = asdict(reader.opened)
     job.read_summary = summarise_layout(layout, reader.opened).entries()
     found = {
         "layout": asdict(layout),
-        "opened": asdict(reader.opened),
+        "opened": job.opened,
         "read_summary": job.read_summary,
     }
     if not _mine(job).filter(rows_read=0).update(**found):

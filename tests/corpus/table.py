@@ -306,7 +306,7 @@ CASES = [
     Refused("no spreadsheet", "document.docx", "text_document", {}),
     Refused("no spreadsheet", "document.odt", "text_document", {}),
     Refused("no spreadsheet", "document.rtf", "text_document", {}),
-    Refused("no spreadsheet", "data.xml", "not_a_spreadsheet", {}),
+    Refused("no spreadsheet", "data.xml", "xml_file", {}),
     Refused("no spreadsheet", "noise.csv", "not_a_spreadsheet", {}),
     Refused("no spreadsheet", "binary.xlsb", "binary_workbook", {}),
     Refused("no spreadsheet", "empty.csv", "empty_file", {}),

@@ -16,6 +16,7 @@ from answers import Answers, Order, Refused
 from archives import inspect
 from confinement import confine, limit_time
 from formats import recognise
+from json_documents import read_json
 from lines import read_lines
 from texts import read_text
 from workbooks import answer, read_workbook
@@ -41,7 +42,7 @@ def read(descriptor: int, answers: Answers, order: Order) -> None:
     """Answer with the file's rows, or raise Refused when the file is to blame."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb") as file:
-        kind = recognise(file)
+        kind = recognise(file, order.fields)
         if kind == "zip":
             read_archive(file, answers, order)
         elif kind == "xls":
@@ -50,6 +51,8 @@ def read(descriptor: int, answers: Answers, order: Order) -> None:
             answer("xls", partial(sheets, file), answers, order)
         elif kind == "jsonl":
             read_lines(file, answers)
+        elif kind == "json":
+            read_json(file, answers, order)
         else:
             read_text(file, answers, order)
     answers.end()

@@ -4,8 +4,10 @@ import re
 from io import BufferedReader
 
 from answers import Refused
-from lines import LONGEST_LINE_BYTES, is_object
+from headers import Fields
+from lines import LONGEST_LINE_BYTES, is_object, is_wrapper
 from text_encodings import BYTE_ORDER_MARKS, unmarked_utf_16
+from text_kinds import find_other_kind
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -28,12 +30,14 @@ UTF_8_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = b"\xff\xfe"
 # The name of a stream that an encrypted workbook has and an old one has not.
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+# An array of objects or of rows, or an object; see `json_documents`.
+JSON_DOCUMENT = re.compile(r'\s*(?:\[\s*[\[{]|\[\s*\]\s*$|\{\s*"(?:[^"\\]|\\.)*"\s*:)')
 SAMPLE_BYTES = 64 * 1024
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 
 
-def recognise(file: BufferedReader) -> str:
-    """Return "zip", "xls", "jsonl" or "csv", or raise Refused with what it is instead."""
+def recognise(file: BufferedReader, fields: Fields = ()) -> str:
+    """Return "zip", "xls", "jsonl", "json" or "csv", or raise Refused with what it is instead."""
     head = file.read(SAMPLE_BYTES)
     if not head.removeprefix(UTF_8_MARK).strip():
         raise Refused("empty_file")
@@ -44,9 +48,31 @@ def recognise(file: BufferedReader) -> str:
     if head.startswith(ZIP):
         return "zip"  # What it holds is seen when it is opened.
     _refuse_others(head)
+    text = _decode(head)
+    if JSON_DOCUMENT.match(text):
+        line = _first_line(file)
+        return (
+            "jsonl"
+            if is_object(line) and not (is_wrapper(line) and not _has_more(file))
+            else "json"
+        )
     if head.lstrip().startswith(b"{") and is_object(_first_line(file)):
         return "jsonl"
+    if code := find_other_kind(text, fields):
+        raise Refused(code)
     return "csv"
+
+
+def _decode(head: bytes) -> str:
+    """The beginning of a text, well enough to tell what kind of text it is."""
+    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)]
+    encoding = next(iter([*marked, *unmarked_utf_16(head)]), "utf-8")
+    return head.decode(encoding, errors="replace").removeprefix("\ufeff")
+
+
+def _has_more(file: BufferedReader) -> bool:
+    """Whether something follows the line that was read last."""
+    return bool(file.read(SAMPLE_BYTES).strip())
 
 
 def _refuse_others(head: bytes) -> None:
@@ -59,8 +85,6 @@ def _refuse_others(head: bytes) -> None:
             raise Refused("xml_spreadsheet")
         if MARKUP.match(markup):
             raise Refused("html_file")
-        if markup.lstrip().startswith(b"<?xml"):
-            raise Refused("not_a_spreadsheet")
     if _is_binary(head):
         raise Refused("not_a_spreadsheet")
 

@@ -6,7 +6,9 @@ the accents of one language stand together, and read in a neighbour's page they 
 """
 
 import re
+import unicodedata
 from collections import Counter
+from itertools import pairwise
 
 # The letters beyond a to z that each language writes, as the Unicode CLDR lists them ("main
 # exemplar characters"), by the code page that has them. The first page wins where all is equal.
@@ -24,10 +26,17 @@ ALPHABETS = {
 }
 # Excel's "CSV (Macintosh)" and "CSV (MS-DOS)".
 ALPHABETS |= dict.fromkeys(("mac_roman", "cp850"), ALPHABETS["cp1252"])
+CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
+OTHER_SCRIPTS = {
+    "cp1251": (CYRILLIC + "ё", CYRILLIC + "іїєґ", CYRILLIC + "ёіў"),  # ru and bg, uk, be
+    "koi8_r": (CYRILLIC + "ё",),
+    "cp1253": ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",),
+}
 # Of both Macs and Windows: no-break space, quotation marks, dashes, ellipsis, bullet.
 PUNCTUATION = "\u00a0\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2013\u2014\u2026\u2022"
 # A sign inside a word was meant to be a letter: "wi¹tek". One beside a number was not.
 WORD = re.compile(rf"[^\x00-@\[-`{{-\x7f{PUNCTUATION}]+")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 # Names of several languages stand in one file, so that another page must be much better.
 MARGIN = 2
 
@@ -59,3 +68,35 @@ def strangers(text: bytes, page: str) -> tuple[int, int]:
     inside = "".join(word[1:] for word in words if not word.isupper())
     capitals = sum(one.isupper() and not one.isascii() for one in inside)
     return strange + 2 * capitals, found.total()
+
+
+def is_convincing(raw: bytes, page: str) -> bool:
+    """Whether a line read in this code page, which decodes it, looks like words of languages.
+
+    One language must have all letters of a word that are not ASCII. No word has a sign between its
+    letters, a capital beyond ASCII behind a small letter, or letters of two scripts; and the line
+    has no control characters.
+    """
+    page = page.replace("windows-", "cp")
+    text = raw.decode(page)
+    words = [word for word in WORD.findall(text) if any(map(str.isalpha, word))]
+    if CONTROL.search(text) or any(map(_is_odd, words)):
+        return False
+    if page not in ALPHABETS and any(
+        not word.isascii() and any(map(str.isascii, word)) for word in words
+    ):
+        return False
+    return all(_has_language(word, page) for word in words)
+
+
+def _is_odd(word: str) -> bool:
+    has_sign = any(not one.isalnum() and not unicodedata.combining(one) for one in word)
+    return has_sign or any(
+        before.islower() and one.isupper() and not one.isascii() for before, one in pairwise(word)
+    )
+
+
+def _has_language(word: str, page: str) -> bool:
+    accents = {one for one in word.lower().replace("i\u0307", "i") if not one.isascii()}
+    alphabets = ALPHABETS.get(page) or OTHER_SCRIPTS.get(page, ())
+    return not accents or any(accents <= set(alphabet) for alphabet in alphabets)

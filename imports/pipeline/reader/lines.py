@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 
 from answers import CHARACTERS_A_ROW, Answers, Refused
 from cells import LARGEST_INTEGER, number
 
-LONGEST_LINE_BYTES = 4 * CHARACTERS_A_ROW
+LONGEST_LINE_BYTES = 16 * CHARACTERS_A_ROW
 MOST_DIGITS = 1_000  # Of what is read as a number; Python itself refuses more than 4,300.
 PLAIN = (str, bool, type(None))
 
@@ -20,18 +20,28 @@ def is_object(line: bytes) -> bool:
         return False
 
 
+def is_wrapper(line: bytes) -> bool:
+    """Whether an object on one line holds the rows: one of its values is an array of objects."""
+    values = _parsed(line).values()
+    return any(isinstance(v, list) and v and all(isinstance(o, dict) for o in v) for v in values)
+
+
 def read_lines(file: BufferedReader, answers: Answers) -> None:
     names = _names(file, answers.limits)
     answers.opened("jsonl", headers=names)
     size = os.fstat(file.fileno()).st_size
     for row, one in _objects(file):
-        answers.row(row, [_cell(one.get(name)) for name in names], file.tell() / size)
+        answers.row(row, [json_cell(one.get(name)) for name in names], file.tell() / size)
 
 
 def _names(file: BufferedReader, limits: dict) -> list[str]:
+    return names_of(_objects(file), limits)
+
+
+def names_of(objects: Iterable[tuple[int, dict]], limits: dict) -> list[str]:
     """Every name that an object has, in the order they are met: the first may lack some."""
     names: dict[str, None] = {}
-    for row, one in _objects(file):
+    for row, one in objects:
         names |= dict.fromkeys(one)
         if len(names) > limits["columns"]:
             raise Refused("too_many_columns", row=row, limit=limits["columns"])
@@ -46,7 +56,7 @@ def _objects(file: BufferedReader) -> Iterator[tuple[int, dict]]:
     while line := file.readline(LONGEST_LINE_BYTES):
         row += 1
         if len(line) == LONGEST_LINE_BYTES:
-            raise Refused("row_too_long", row=row, limit=CHARACTERS_A_ROW)
+            raise Refused("row_too_long", row=row, limit=LONGEST_LINE_BYTES)
         if line.strip():
             yield row, _object(line, row)
 
@@ -62,14 +72,14 @@ def _object(line: bytes, row: int) -> dict:
 
 
 def _parsed(line: bytes) -> object:
-    return json.loads(line, parse_int=_integer)
+    return json.loads(line, parse_int=parse_integer)
 
 
-def _integer(text: str) -> int | str:
+def parse_integer(text: str) -> int | str:
     return int(text) if len(text) <= MOST_DIGITS else text
 
 
-def _cell(value: object) -> object:
+def json_cell(value: object) -> object:
     if isinstance(value, PLAIN):
         return None if value == "" else value
     if isinstance(value, float):
