@@ -43,7 +43,7 @@ from imports.pipeline.reading import (
 )
 from imports.pipeline.settling import hold, settle
 from imports.pipeline.staging import stage
-from imports.pipeline.suggesting import with_suggestions
+from imports.pipeline.suggesting import with_suggestions, without_needless_samples
 from imports.pipeline.target import target_of
 from imports.pipeline.transactions import (
     Interrupted,
@@ -237,7 +237,7 @@ def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: l
     """Find out which column is which, and keep that for whoever goes on after us."""
     named = [(0, reader.headers)] if reader.headers else []
     layout = with_suggestions(recognise([*named, *rows], importer), rows, importer)
-    layout = as_told(job, layout, importer)
+    layout = without_needless_samples(as_told(job, layout, importer))
     job.read_summary = summarise_layout(layout, reader.opened).entries()
     found = {
         "layout": asdict(layout),
