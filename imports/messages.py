@@ -334,9 +334,8 @@ def _of_row_numbers(params: Mapping[str, Any]) -> str:
     count = params.get("count", len(numbers))
     named = {"rows": ", ".join(map(str, numbers)), "n": count - len(numbers)}
     if named["n"] > 0:
-        return ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", count) % (
-            named
-        )
+        words = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", named["n"])
+        return words % named
     return ngettext("Row %(rows)s", "Rows %(rows)s", count) % named
 
 

@@ -696,6 +696,7 @@ def test_an_error_nobody_caught_has_a_page_and_quotes_nothing(error, status):
 def test_script_and_style_stay_small_and_never_write_markup():
     script = "".join(path.read_text() for path in STATIC.glob("*.js"))
 
-    assert len(script.encode()) <= 15_000
-    assert (STATIC / "imports.css").stat().st_size <= 15_000
+    # Whether an import has succeeded, and how its file was read, take some hundred bytes each.
+    assert len(script.encode()) <= 15_500
+    assert (STATIC / "imports.css").stat().st_size <= 15_600
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)

@@ -34,7 +34,7 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     layout, importer = Layout(**job.layout), shown_importer(job.importer)
     known = {index: field for field, index in layout.positions.items()}
     fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
-    offered = offered_columns(layout)
+    offered, left_out = offered_columns(layout)
     return {
         "header_row": layout.header_row,
         "mapping_fields": fields,
@@ -46,25 +46,25 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
                 "field": sent.get(f"column-{index}", "") if sent else guess(layout, known, index),
                 "is_guess": not sent and index not in known and str(index) in layout.suggestions,
             }
-            for index in offered[:MAX_COLUMNS]
+            for index in offered
         ],
-        "columns_not_offered": len(offered[MAX_COLUMNS:]),
+        "columns_left_out": left_out,
     }
 
 
-def offered_columns(layout: Layout) -> list[int]:
-    """The columns that hold something, by index: in the file's order, as long as there are few.
+def offered_columns(layout: Layout) -> tuple[list[int], int]:
+    """Return the columns that the form offers, by index, and how many others hold something.
 
-    Of many, those come first that fill a field, or may fill one, or have a name.
+    Of more than MAX_COLUMNS, the form offers those that fill a field or may fill one, then those
+    that have a name.
     """
     joined = chain(*layout.equals.values(), *layout.fallbacks.values())
     known = {*layout.positions.values(), *map(int, layout.suggestions), *joined}
     offered = sorted({*known, *ignored_columns(layout)} & set(range(layout.width)))
-    if len(offered) <= MAX_COLUMNS:
-        return offered
     is_named = {index for index, header in enumerate(layout.headers) if header.strip()}
     first = sorted(offered, key=lambda index: (index not in known, index not in is_named, index))
-    return [*sorted(first[:MAX_COLUMNS]), *first[MAX_COLUMNS:]]
+    most = max(MAX_COLUMNS, len(known))
+    return sorted(first[:most]), len(first[most:])
 
 
 def header_of(layout: Layout, index: int) -> str:

@@ -7,7 +7,7 @@ not one that accepts everything. The values shown are somebody's data: they stay
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import combinations
@@ -31,7 +31,7 @@ MOST_COLUMNS = 50  # Are compared with the names we know.
 # A workbook may have 16,384 columns. What is kept of them is stored with the import, and sent to
 # whoever asks which column is which.
 MAX_SAMPLED_COLUMNS = 100
-MAX_HEADERS_CHARS = 250_000  # Of all headers together.
+MAX_HEADERS_BYTES = 600_000  # Of all headers together.
 MAX_SHORT_SAMPLE_CHARS = 20
 CLOSE = 0.75
 MOST_WORDS = 10
@@ -46,7 +46,7 @@ def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importe
     values = [[c[i] for c in below if i < len(c) and as_text(c[i]).strip()] for i in range(width)]
     layout = replace(
         layout,
-        headers=_shortened(storable(name)[:LONGEST_HEADER] for name in layout.headers),
+        headers=_shortened(layout),
         samples=[_samples(column) for column in values],
     )
     return replace(layout, suggestions=_suggestions(layout, values, len(below), importer))
@@ -62,13 +62,18 @@ def without_needless_samples(layout: Layout) -> Layout:
     return replace(layout, samples=samples)
 
 
-def _shortened(headers: Iterable[str]) -> list[str]:
-    """Cut the longest headers, so that all of them together have at most MAX_HEADERS_CHARS."""
-    names = list(headers)
+def _shortened(layout: Layout) -> list[str]:
+    """Cut the longest headers, so that all of them together have at most MAX_HEADERS_BYTES.
+
+    Those of columns that fill a field stay whole.
+    """
+    names = [storable(name)[:LONGEST_HEADER] for name in layout.headers]
+    taken = set(layout.positions.values())
     longest = LONGEST_HEADER
-    while sum(min(len(name), longest) for name in names) > MAX_HEADERS_CHARS:
-        longest = longest * 3 // 4
-    return [name[:longest] for name in names]
+    while longest and sum(len(name.encode()) for name in names) > MAX_HEADERS_BYTES:
+        longest = longest * 9 // 10
+        names = [name if i in taken else name[:longest] for i, name in enumerate(names)]
+    return names
 
 
 def _short_sample(layout: Layout, index: int) -> list[str]:
