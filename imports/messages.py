@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -332,11 +333,11 @@ def _of_row_numbers(params: Mapping[str, Any]) -> str:
     if not numbers:
         return ""
     count = params.get("count", len(numbers))
-    named = {"rows": ", ".join(map(str, numbers)), "n": count - len(numbers)}
-    if named["n"] > 0:
-        words = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", named["n"])
-        return words % named
-    return ngettext("Row %(rows)s", "Rows %(rows)s", count) % named
+    named, more = ", ".join(map(str, numbers)), count - len(numbers)
+    if more > 0:
+        words = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", more)
+        return words % {"rows": named, "n": intcomma(more)}
+    return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": named}
 
 
 def of_row(error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED) -> str:
