@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL, SOME, NONE = Success.ALL, Success.SOME, Success.NONE
 NOTHING_IMPORTED = "Nothing was imported: every row failed."
-EVERY_ROW_FAILS = b"Shipping Mark,First Name,Last Name,Email,Phone Number\n,,,x,1\n,,,y,2\n"
+EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
