@@ -55,6 +55,8 @@ SPECTACULAR_SETTINGS = {
         "RowOutcome": "imports.statuses.Outcome",
         "OnDuplicate": "imports.statuses.OnDuplicate",
         "EmptyCells": "imports.statuses.EmptyCells",
+        "HiddenRows": "imports.statuses.HiddenRows",
+        "Success": "imports.statuses.Success",
         "Importer": "imports.api.schema.importer_names",
         "TaskStatus": "customers.api.schema.TASK_STATUSES",
     },

@@ -29,6 +29,8 @@ from imports.statuses import EmptyCells, OnDuplicate, Status
 
 LONGEST_NAME = 255
 KEY_HOURS = 24  # As long as a client may take to ask again.
+# Read options that may give a file other columns.
+OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
 CHANGEABLE = {Status.MAPPING, Status.READY}
 # Why a file could not be read that may well be readable otherwise.
 READABLE_OTHERWISE = frozenset({
@@ -138,7 +140,7 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
             raise NotAllowed(f"An import that is {job.status} can no longer be changed.")
         if "read_options" in options:
             options |= _read_anew(job, options["read_options"])
-        elif "column_mapping" in options:
+        if options.get("column_mapping") is not None:
             if job.layout is None:
                 raise NotAllowed("This file has not been read: say first how it is to be read.")
             told, importer = options["column_mapping"], shown_importer(job.importer)
@@ -152,8 +154,14 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
 
 
 def _read_anew(job: ImportJob, told: Mapping[str, str]) -> dict[str, Any]:
-    """Read otherwise, a file may have other columns: what is known of them no longer holds."""
+    """Return the fields that change where a file is to be read by these options.
+
+    An option that is empty no longer holds. What is known of the columns is forgotten where the
+    options may give the file other columns.
+    """
     options = {name: value for name, value in {**job.read_options, **told}.items() if value}
+    if not told.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
+        return {"read_options": options}
     return {"read_options": options, "opened": None, "layout": None, "column_mapping": None}
 
 

@@ -7,11 +7,13 @@ and logs get the English.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from imports.importer import shown_importer
 from imports.statuses import Outcome
@@ -249,6 +251,19 @@ OF_A_READ_SUMMARY = {
     ),
     "link_taken": _("%(column)s: the address behind the link was taken instead of its text."),
 }
+# The entries of a read summary that a reader should see first, the most important first.
+NEEDS_ATTENTION = (
+    "other_encoding",
+    "hidden_row",
+    "hidden_row_skipped",
+    "second_reader",
+    "cell_shortened",
+    "total_row",
+    "signature_row",
+    "repeated_header",
+)
+MAX_ROW_NUMBERS = 5  # Of an entry, in its text.
+NOTHING_IMPORTED = _("Nothing was imported: every row failed.")
 # What is wrong with a person's word on the columns.
 OF_A_MAPPING = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
@@ -286,10 +301,47 @@ def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> st
 
 def of_read_summary(entry: Mapping[str, Any], importer: str) -> str:
     """The sentence for one entry of a read summary, with its column as a reader knows it."""
-    params = dict(entry["params"])
-    if "column" in params:
-        params["column"] = capfirst(shown_importer(importer).label(params["column"]))
+    params, known = dict(entry["params"]), shown_importer(importer)
+    if params.get("column") in {column.field for column in known.columns}:
+        params["column"] = capfirst(known.label(params["column"]))
     return _fill(OF_A_READ_SUMMARY.get(entry["code"], entry["code"]), params)
+
+
+class ReadNote(TypedDict):
+    """One entry of a read summary in the reader's language."""
+
+    code: str
+    sentence: str
+    rows: str  # "Rows 2, 57 and 18 more"; "" where the entry is about the whole file.
+    needs_attention: bool
+
+
+def describe_read_summary(entries: Iterable[Mapping[str, Any]], importer: str) -> list[ReadNote]:
+    """Return the entries in words: those that need attention first, the others in their order."""
+    notes = [
+        ReadNote(
+            code=entry["code"],
+            sentence=of_read_summary(entry, importer),
+            rows=_of_row_numbers(entry["params"]),
+            needs_attention=entry["code"] in NEEDS_ATTENTION,
+        )
+        for entry in entries
+    ]
+    places = {code: place for place, code in enumerate(NEEDS_ATTENTION)}
+    return sorted(notes, key=lambda note: places.get(note["code"], len(places)))
+
+
+def _of_row_numbers(params: Mapping[str, Any]) -> str:
+    """Name the first rows of an entry, and say how many more there are."""
+    numbers = params.get("rows", [])[:MAX_ROW_NUMBERS]
+    if not numbers:
+        return ""
+    count = params.get("count", len(numbers))
+    named, more = ", ".join(map(str, numbers)), count - len(numbers)
+    if more > 0:
+        words = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", more)
+        return words % {"rows": named, "n": intcomma(more)}
+    return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": named}
 
 
 def of_row(error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from imports.moves import ImportJobManager, NotAllowed
 from imports.remembered import IdempotencyKey, RememberedMapping
-from imports.statuses import FINAL, EmptyCells, OnDuplicate, Outcome, Status
+from imports.statuses import FINAL, EmptyCells, OnDuplicate, Outcome, Status, Success
 from imports.storage import StoredChunk, StoredFile
 
 __all__ = [
@@ -55,7 +55,7 @@ class ImportJob(models.Model):
     check_first = models.BooleanField(_("check first"), default=False)
 
     # What someone says about the file, over what would be guessed: {"sheet", "encoding",
-    # "delimiter"}, each of which may be missing.
+    # "delimiter", "hidden_rows"}, each of which may be missing.
     read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
 
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
@@ -107,6 +107,9 @@ class ImportJob(models.Model):
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
 
     objects = ImportJobManager()
+
+    # Up to some hundred kilobytes each. No list of imports needs them.
+    LARGE_FIELDS = ("opened", "layout", "read_summary")
 
     class Meta:
         ordering = ("-created_at",)
@@ -173,6 +176,32 @@ class ImportJob(models.Model):
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def success(self) -> Success | None:
+        """Whether all, some or none of the rows were imported; None until the import is final.
+
+        A row counts if it was created, updated or found unchanged, and in a completed import if
+        it was skipped. An undone import counts as "none".
+        """
+        if not self.is_final:
+            return None
+        imported = self.created + self.updated + self.unchanged
+        if self.status == Status.COMPLETE:
+            imported += self.skipped  # In any other import, nothing was decided by skipping.
+        if not imported or self.status == Status.UNDONE:
+            return Success.NONE
+        return Success.ALL if self.processed == self.total and not self.failed else Success.SOME
+
+    @property
+    def has_only_failed_rows(self) -> bool:
+        """Whether it has completed, and every row has failed."""
+        return self.status == Status.COMPLETE and self.success == Success.NONE
+
+    @property
+    def status_label(self) -> str:
+        """The status in the reader's language; "Nothing imported" where every row has failed."""
+        return str(Success.NONE.label) if self.has_only_failed_rows else self.get_status_display()
 
 
 class ImportBatch(models.Model):

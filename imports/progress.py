@@ -37,7 +37,7 @@ Snapshot = dict[str, Any]
 FIELDS_BEFORE = ("version", "run", "status", "error_code")
 FIELDS = (
     *("total", "checked", "processed", "progress_percent"),
-    *("created", "updated", "unchanged", "skipped", "failed"),
+    *("created", "updated", "unchanged", "skipped", "failed", "success"),
     *("created_at", "started_at", "finished_at", "updated_at"),
 )
 MOVING = {Status.CHECKING, Status.RUNNING, Status.UNDOING}
@@ -70,6 +70,8 @@ def message(job: ImportJob) -> str:
     with override("en"):  # For programs and logs; pages put the codes into words.
         if job.error_code:
             return messages.of_job(job.error_code, job.error_params)
+        if job.has_only_failed_rows:
+            return str(messages.NOTHING_IMPORTED)
         return str(Status(job.status).label)
 
 
@@ -129,7 +131,7 @@ def workers_alive() -> int:
 
 
 def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
-    jobs = list(ImportJob.objects.filter(id__in=job_ids))
+    jobs = list(ImportJob.objects.defer(*ImportJob.LARGE_FIELDS).filter(id__in=job_ids))
     waiting = queue(jobs)
     return [snapshot(job, waiting=waiting) for job in jobs]
 
@@ -140,7 +142,8 @@ def read_feed(feeds: Collection[int | str]) -> list[tuple[int | None, Snapshot]]
     All that is unfinished, and what has finished so lately that a message of it may be lost.
     """
     lately = Now() - timedelta(seconds=FEED_SECONDS)
-    jobs = ImportJob.objects.filter(Q(finished_at=None) | Q(finished_at__gt=lately))
+    jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
+    jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=lately))
     if EVERYONE not in feeds:
         jobs = jobs.filter(owner__in=feeds)
     shown = list(jobs.order_by("-created_at")[:MOST_IN_FEED])

@@ -67,3 +67,18 @@ class EmptyCells(models.TextChoices):
 
     KEEP = "keep", _("Leave the old value")
     CLEAR = "clear", _("Remove the old value")
+
+
+class HiddenRows(models.TextChoices):
+    """What to do with rows that a workbook hides, as a filter does."""
+
+    IMPORT = "import", _("Import them like the others")
+    SKIP = "skip", _("Leave them out")
+
+
+class Success(models.TextChoices):
+    """How many rows of an import that has ended were imported."""
+
+    ALL = "all", _("Every row imported")
+    SOME = "some", _("Some rows imported")
+    NONE = "none", _("Nothing imported")

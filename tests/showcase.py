@@ -45,6 +45,35 @@ PROBLEMS = {
     "last_name": ("required", None),
 }
 PARAMS = {"row": 17, "national": "023 123 4567", "international": "+233 23 123 4567"}
+READ_SUMMARY = [
+    {"code": "columns_ignored", "params": {"count": 2, "columns": ["Remarks", "Balance"]}},
+    {
+        "code": "columns_joined",
+        "params": {"column": "phone", "columns": ["Phone", "Mobile", "Phone at home"]},
+    },
+    {"code": "header_in_two_rows", "params": {"first": 3, "last": 4}},
+    {"code": "second_reader", "params": {}},
+    *(
+        {"code": code, "params": {**known, "count": count, "rows": rows}}
+        for code, known, count, rows in (
+            ("placeholder_as_empty", {"column": "email"}, 3, [4, 9, 17]),
+            ("repeated_header", {}, 1, [57]),
+            ("hidden_row", {}, 2345, list(range(100, 120))),
+            ("total_row", {}, 2, [701, 1402]),
+            ("signature_row", {}, 1, [1404]),
+            ("first_of_several_values", {"column": "phone"}, 6, [4, 5, 6, 7, 8, 9]),
+            ("link_taken", {"column": "email"}, 1, [12]),
+            ("cell_shortened", {}, 1, [88]),
+            (
+                "other_encoding",
+                {"encoding": "utf-8", "second_encoding": "windows-1252"},
+                20,
+                list(range(2, 22)),
+            ),
+            ("code_of_a_later_release", {}, 1, [1]),
+        )
+    ),
+]
 SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 
 
@@ -112,6 +141,8 @@ def unusual(owner):
         "million": import_in(Status.COMPLETE, owner, **million | all_refused),
         "no-rows": import_in(Status.FAILED, owner, error_code="no_rows"),
         "all-skipped": import_in(Status.COMPLETE, owner, **nothing),
+        "ready-summary": import_in(Status.READY, owner, read_summary=READ_SUMMARY),
+        "complete-summary": import_in(Status.COMPLETE, owner, read_summary=READ_SUMMARY),
         "all-in": import_in(Status.COMPLETE, owner, **clean),
     }
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from imports import progress
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.making import apply_all, check, csv_file, make_job
+from tests.making import apply_all, check, csv_file, make_job, person
 from tests.tabs import (  # noqa: F401
     address,
     choose,
@@ -28,6 +28,7 @@ from tests.tabs import (  # noqa: F401
     the_job,
     worker,
 )
+from tests.test_success import EVERY_ROW_FAILS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,6 +43,14 @@ const look = () => {
     requestAnimationFrame(look);
 };
 look();
+"""
+# Writes down each status that is shown, together with what decides its colour.
+REMEMBER_THE_COLOURS = """
+window.pairs = [];
+new MutationObserver(() => {
+    const { status, success } = document.querySelector("[data-status]").dataset;
+    pairs.push([status, success]);
+}).observe(document.body, { attributes: true, childList: true, subtree: true });
 """
 # The server takes the first upload and answers, and the answer does not arrive.
 LOSE_THE_FIRST_ANSWER = """
@@ -332,6 +341,55 @@ def test_the_list_says_by_itself_why_an_import_failed(open_tab, alice):
     check(job)
 
     expect(entry).to_contain_text("No rows were found")
+
+
+def test_an_import_of_which_every_row_fails_is_never_shown_as_a_success(open_tab, alice):
+    tab = open_tab()
+    job = make_job(EVERY_ROW_FAILS, owner=alice)
+    progress.publish(job)
+    entry = tab.get_by_role("listitem")
+    expect(entry).to_contain_text("Waiting for a worker")
+    other = tab.context.new_page()
+    other.goto(f"/imports/{job.pk}/")
+    is_live(other)
+    no_longer_by_time(tab)
+    for page in (tab, other):
+        page.evaluate(REMEMBER_THE_COLOURS)
+
+    check(job)
+
+    expect(entry.locator(".badge")).to_have_text("Nothing imported")
+    expect(entry.get_by_text("Nothing was imported: every row failed.")).to_be_visible()
+    expect(status(other)).to_have_text("Nothing imported")
+    expect(other).to_have_title("Nothing imported · customers.csv")
+    expect(other.locator("#milestones")).to_contain_text("Nothing was imported: every row failed.")
+    for page, shown in ((tab, entry.locator(".badge")), (other, status(other))):
+        expect(shown).to_have_css("color", "rgb(179, 38, 30)")
+        assert {pair for pair in map(tuple, page.evaluate("pairs")) if pair[0] == "COMPLETE"} == {
+            ("COMPLETE", "none")
+        }
+
+
+@pytest.mark.parametrize(
+    ("rows", "colour"),
+    [
+        ([person(1)], "rgb(20, 104, 58)"),
+        ([person(1), person(2, phone="12")], "rgb(122, 85, 0)"),
+    ],
+)
+def test_the_list_tells_some_from_all_by_itself(open_tab, alice, rows, colour):
+    tab = open_tab()
+    job = make_job(csv_file(rows), owner=alice)
+    progress.publish(job)
+    entry = tab.get_by_role("listitem")
+    expect(entry).to_contain_text("Waiting for a worker")
+    no_longer_by_time(tab)
+
+    apply_all(check(job).pk)
+
+    expect(entry.locator(".badge")).to_have_text("Complete")
+    expect(entry.locator(".badge")).to_have_css("color", colour)
+    expect(entry.get_by_text("Nothing was imported")).to_be_hidden()
 
 
 def no_longer_by_time(tab):

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 
 from customers.models import Customer
+from imports.messages import OF_A_JOB
 from tests.conftest import signed_in, user
 from tests.making import csv_file, make_job, person
 from tests.test_api import upload
@@ -41,6 +42,17 @@ def test_each_permission_opens_what_the_page_says_and_no_more(alice, codename):
     assert can_see == ("see all imports" in may)
     assert can_cancel == ("and start, cancel" in may)
     assert sees_customers == ("see all customers" in may)
+
+
+def test_each_kind_of_file_that_is_no_spreadsheet_is_named_by_its_code():
+    told = re.findall(
+        r"`(\w+)`", PAGE.partition("Everything else has a code")[2].partition("What was")[0]
+    )
+
+    other_reasons = {"empty_file", "unreadable_file", "binary_workbook"}
+    kinds = {code for code in OF_A_JOB if code.endswith("_file")} - other_reasons
+    assert kinds | {"web_archive", "text_document"} <= set(told) <= set(OF_A_JOB)
+    assert not other_reasons & set(told)
 
 
 def test_the_first_account_is_made_by_the_command_on_the_page(monkeypatch):

@@ -48,8 +48,8 @@ def complete(owner, **counts):
         ({"unchanged": 5}, "All 5 rows were in the system already, with the same values."),
         ({"skipped": 7000}, "All 7,000 rows existed already and were skipped. Nothing was"),
         ({"skipped": 1}, "The file's only row existed already and was skipped. Nothing was"),
-        ({"failed": 3}, "All 3 rows were refused. Nothing was written."),
-        ({"failed": 1}, "The file's only row was refused. Nothing was written."),
+        ({"failed": 3}, "Nothing was imported: every row failed. Look below at the reasons."),
+        ({"failed": 1}, "Nothing was imported: every row failed. Look below at the reasons."),
         (
             {"skipped": 2, "failed": 1},
             "Of 3 rows: 2 existed already and were skipped. 1 was refused.",
@@ -69,6 +69,7 @@ def test_the_end_is_told_as_it_is(alice, counts, sentence):
     ("counts", "sentence"),
     [
         ({"created": 1, "failed": 1}, "1 ligne sur 2 est importée. 1 a été refusée."),
+        ({"failed": 2}, "Rien n'a été importé : toutes les lignes ont échoué."),
         ({"created": 2, "failed": 2}, "2 lignes sur 4 sont importées. 2 ont été refusées."),
         ({"unchanged": 2}, "Les 2 lignes étaient toutes déjà dans le système"),
     ],

@@ -18,11 +18,21 @@ export interface Snapshot {
   unchanged: number;
   skipped: number;
   failed: number;
+  /** Whether all, some or none of the rows were imported; null until the import has ended. */
+  success: "all" | "some" | "none" | null;
+}
+
+/** One thing that the user should know of how the file was read. */
+export interface ReadSummaryEntry {
+  code: string;
+  params: Record<string, unknown>;
+  message: string;
 }
 
 export interface Job extends Snapshot {
   /** How long to wait before asking again; null when nothing more happens. */
   poll_after_seconds: number | null;
+  read_summary: ReadSummaryEntry[];
   urls: {
     self: string;
     stream: string;

@@ -24,6 +24,8 @@ from imports.importer import is_registered, shown_importer
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 
+MAX_LISTED = 10  # Sheets, or hidden columns.
+
 
 class RefusedFilter(admin.SimpleListFilter):
     """Imports that somebody must look at."""
@@ -68,7 +70,7 @@ class ImportJobAdmin(ReadOnly):
                 "classes": ("collapse",),
                 "fields": (
                     *("id", "file_digest", "empty_cells", "check_first", "read_options"),
-                    *("opened", "headers", "column_mapping", "error_code", "error_params"),
+                    *("read_as", "headers", "column_mapping", "error_code", "error_params"),
                     *("total", "checked", "processed", "version", "run", "attempts"),
                 ),
             },
@@ -79,6 +81,7 @@ class ImportJobAdmin(ReadOnly):
         begun = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
         began = Subquery(begun.order_by("number").values("started_at")[:1])
         visible = access.visible_imports(request.user).annotate(writing_began=began)
+        visible = visible.defer(*ImportJob.LARGE_FIELDS)  # A page of one import loads them.
         return visible.order_by("-created_at", "-pk")
 
     def get_search_results(
@@ -93,6 +96,9 @@ class ImportJobAdmin(ReadOnly):
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, job: ImportJob) -> str:
+        if job.has_only_failed_rows:
+            markup = '<b class="nothing">✕ {}</b> <span class="reason">{}</span>'
+            return format_html(markup, job.status_label, messages.NOTHING_IMPORTED)
         if not job.error_code:
             return job.get_status_display()
         reason = messages.of_failure(job.importer, job.error_code, job.error_params)
@@ -130,6 +136,12 @@ class ImportJobAdmin(ReadOnly):
         how = [opened.get(name) for name in ("format", "sheet", "encoding")]
         told = [filesizeformat(job.file_size), *(str(one) for one in how if one)]
         return f"{job.file_name} ({', '.join(told)})"
+
+    @admin.display(description=_("read as"))
+    def read_as(self, job: ImportJob) -> str:
+        """What was found out of the file; of a long list only its beginning."""
+        shown = [f"{name}: {beginning_of(value)}" for name, value in (job.opened or {}).items()]
+        return ", ".join(shown) or NOTHING
 
     @admin.display(description=_("columns"))
     def headers(self, job: ImportJob) -> str:
@@ -175,6 +187,7 @@ class ImportJobAdmin(ReadOnly):
             "rows_address": rows.address(job),
             "batches_address": f"{batches}?job__id__exact={job.pk}",
             "records_address": records_address(job),
+            "read_notes": messages.describe_read_summary(job.read_summary, job.importer),
             **timeline.timeline_of(job),
             **rows.problems_shown(job),
         }
@@ -225,6 +238,13 @@ class ImportJobAdmin(ReadOnly):
     @admin.action(description=_("Cancel selected imports"), permissions=["control"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
         moving.move_each(self, request, chosen, "cancel")
+
+
+def beginning_of(value: Any) -> str:
+    if not isinstance(value, list):
+        return NOTHING if value in (None, "") else str(value)
+    more = f" (+{len(value) - MAX_LISTED})" if len(value) > MAX_LISTED else ""
+    return " / ".join(map(str, value[:MAX_LISTED])) + more if value else NOTHING
 
 
 def records_address(job: ImportJob) -> str:

@@ -23,6 +23,7 @@ SNAPSHOT: dict[str, Any] = {
     "unchanged": 0,
     "skipped": 20,
     "failed": 30,
+    "success": None,
     "created_at": "2026-11-02T09:15:00.120000+00:00",
     "started_at": "2026-11-02T09:15:00.410000+00:00",
     "finished_at": None,
@@ -62,6 +63,18 @@ READ_AS = {
     "hidden_columns": [],
     "second_reader": False,
 }
+READ_SUMMARY = [
+    {
+        "code": "repeated_header",
+        "params": {"count": 1, "rows": [57]},
+        "message": "These rows repeat the names of the columns and were left out.",
+    },
+    {
+        "code": "columns_ignored",
+        "params": {"count": 2, "columns": ["Remarks", "Balance"]},
+        "message": "No field takes these columns, so they were ignored: Remarks, Balance.",
+    },
+]
 ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
 ASKED_FOR = {
     "importer": "customers",
@@ -84,7 +97,12 @@ ASKED_FOR = {
     },
 }
 LISTED = SNAPSHOT | ASKED_FOR
-RUNNING = LISTED | {"same_file_as": None, "read_as": READ_AS, "columns": COLUMNS}
+RUNNING = LISTED | {
+    "same_file_as": None,
+    "read_as": READ_AS,
+    "columns": COLUMNS,
+    "read_summary": READ_SUMMARY,
+}
 NOTHING_YET = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
 WAITING = (
     RUNNING
@@ -92,6 +110,7 @@ WAITING = (
     | dict.fromkeys(("total", "started_at", "read_as", "columns"))
     | {
         "version": 1,
+        "read_summary": [],
         "status": "QUEUED",
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
@@ -135,6 +154,7 @@ PREVIEW = {
     "unchanged": 0,
     "skipped": 0,
     "failed": 1,
+    "read_summary": READ_SUMMARY,
     "updates": [
         {"row": 2, "record": "57", "changes": {"first_name": {"old": "Amma", "new": "Ama"}}}
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
@@ -28,7 +29,6 @@ from imports.api.describing import (
 from imports.api.serializers import (
     KEY_PATTERN,
     LONGEST_KEY,
-    READ_OPTIONS,
     ChangesSerializer,
     ImportJobSerializer,
     JobsQuery,
@@ -42,11 +42,13 @@ from imports.api.shapes import (
     PreviewSerializer,
     ProblemsSerializer,
     ReadAsSerializer,
+    ReadSummaryEntrySerializer,
     RowsSerializer,
     SnapshotSerializer,
     UrlsSerializer,
 )
 from imports.importer import registered
+from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 
 TAG = ["imports"]
 IDEMPOTENCY_KEY = sent_header(
@@ -183,9 +185,11 @@ PARTS = {
     "read_options": OptionsSerializer,
     "read_as": ReadAsSerializer,
     "columns": ColumnsSerializer,
+    "read_summary": ReadSummaryEntrySerializer,
     "urls": UrlsSerializer,
 }
 UNTIL_KNOWN = {"read_as", "columns"}  # It is read first.
+LISTS = {"read_summary"}
 
 
 class JobWithItsSnapshot(OpenApiSerializerExtension):
@@ -199,9 +203,13 @@ class JobWithItsSnapshot(OpenApiSerializerExtension):
         own = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         for name in PARTS.keys() & own["properties"].keys():
             part = auto_schema.resolve_serializer(PARTS[name], direction).ref
-            nullable = {"oneOf": [part, {"type": "null"}]}
-            own["properties"][name] = nullable if name in UNTIL_KNOWN else part
-        own["properties"] = shared["properties"] | own["properties"]
+            if name in UNTIL_KNOWN:
+                part = {"oneOf": [part, {"type": "null"}]}
+            elif name in LISTS:
+                part = {"type": "array", "items": part}
+            own["properties"][name] = part
+        # A copy, because what names the enumerations changes each object once.
+        own["properties"] = deepcopy(shared["properties"]) | own["properties"]
         own["required"] = [*shared["required"], *own["required"]]
         return own
 
@@ -236,7 +244,7 @@ class Changes(OpenApiSerializerExtension):
         body["properties"]["has_header_row"] = {"anyOf": SWITCH}
         for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
             body["properties"][name]["type"] = ["string", "number"]
-        reading_too = {"anyOf": [{"required": [name]} for name in READ_OPTIONS]}
+        reading_too = {"anyOf": [{"required": [name]} for name in OPTIONS_THAT_CHANGE_COLUMNS]}
         return body | {
             "minProperties": 1,
             "additionalProperties": False,

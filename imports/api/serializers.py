@@ -9,17 +9,19 @@ from typing import Any, TypedDict
 from django.db.models import TextChoices
 from django.urls import reverse
 from django.utils.text import get_text_list
+from django.utils.translation import override
 from rest_framework import serializers
 
 from imports import access, messages, outcomes
 from imports.api import advice
 from imports.authentication import with_ticket
 from imports.importer import registered, shown_importer
+from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.mapping import shown
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.progress import plain, snapshot
-from imports.statuses import EmptyCells, OnDuplicate, Outcome, Status
+from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
 LONGEST_SHEET_NAME = 255
@@ -27,9 +29,9 @@ NO_SUCH_ENCODING = (
     "There is no such encoding. Name another one, as utf-8 or windows-1252, or leave it out, so "
     "that it is found."
 )
-READ_OPTIONS = ("sheet", "encoding", "delimiter")
+READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
 TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
-ASKED_OF_ONE = frozenset({"same_file_as", "read_as", "columns"})
+ASKED_OF_ONE = frozenset({"same_file_as", "read_as", "columns", "read_summary"})
 READ_FIRST = (
     "Say how the file is to be read first, and which column is which once it is: it may have "
     "other columns then."
@@ -92,6 +94,12 @@ class ReadOptionsSerializer(serializers.Serializer):
         help_text="One character that is no letter, digit or quote, or the word tab.",
     )
 
+    hidden_rows = choice(
+        HiddenRows,
+        default=HiddenRows.IMPORT,
+        help_text="Whether rows that a workbook hides, as a filter does, are imported.",
+    )
+
     def validate_encoding(self, encoding: str) -> str:
         if encoding and not is_encoding(encoding):
             raise serializers.ValidationError(NO_SUCH_ENCODING, "invalid")
@@ -102,6 +110,9 @@ class ReadOptionsSerializer(serializers.Serializer):
         if delimiter and not is_delimiter(delimiter):
             raise serializers.ValidationError(messages.of_job("wrong_delimiter", {}), "invalid")
         return delimiter
+
+    def validate_hidden_rows(self, hidden_rows: str) -> str:
+        return "" if hidden_rows == HiddenRows.IMPORT else hidden_rows
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
         options = {name: sent.pop(name, "") for name in READ_OPTIONS}
@@ -144,7 +155,7 @@ class ChangesSerializer(ReadOptionsSerializer):
             problem = f"Say what to change: {', '.join(self.fields)}."
             raise serializers.ValidationError(problem, "nothing_to_change")
         if options := {name: sent.pop(name) for name in READ_OPTIONS if name in sent}:
-            if "column_mapping" in sent:
+            if "column_mapping" in sent and options.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
                 raise serializers.ValidationError({"column_mapping": READ_FIRST}, "read_first")
             sent["read_options"] = options
         return sent
@@ -153,6 +164,14 @@ class ChangesSerializer(ReadOptionsSerializer):
 def refuse_unknown(names: Iterable[str], problem: str) -> None:
     for name in names:
         raise serializers.ValidationError({shown(name): problem}, "unknown_field")
+
+
+class ReadSummaryEntry(TypedDict):
+    """One thing that the user should know of how a file was read."""
+
+    code: str
+    params: dict[str, Any]
+    message: str
 
 
 class SameFile(TypedDict):
@@ -175,12 +194,13 @@ class ImportJobSerializer(serializers.ModelSerializer):
     same_file_as = serializers.SerializerMethodField()
     read_as = serializers.JSONField(source="opened", read_only=True)
     columns = serializers.SerializerMethodField()
+    read_summary = serializers.SerializerMethodField()
 
     class Meta:
         model = ImportJob
         fields = (
             *("importer", "on_duplicate", "empty_cells", "check_first"),
-            *("read_options", "read_as", "has_header_row", "columns"),
+            *("read_options", "read_as", "has_header_row", "columns", "read_summary"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
         read_only_fields = fields
@@ -201,6 +221,9 @@ class ImportJobSerializer(serializers.ModelSerializer):
     def get_columns(self, job: ImportJob) -> dict[str, Any] | None:
         """What was found in the file, and where each field is taken from."""
         return job.layout and columns_as_sent(job.layout, job.importer)
+
+    def get_read_summary(self, job: ImportJob) -> list[ReadSummaryEntry]:
+        return read_summary_as_sent(job)
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
         """How long a client that polls does well to wait; null: nothing more happens."""
@@ -278,6 +301,19 @@ def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
         for column in shown_importer(importer).columns
     ]
     return {**{name: layout.get(name) for name in found}, "fields": fields}
+
+
+def read_summary_as_sent(job: ImportJob) -> list[ReadSummaryEntry]:
+    """The read summary of an import, each entry with its sentence in English."""
+    with override("en"):
+        return [
+            {
+                "code": entry["code"],
+                "params": entry["params"],
+                "message": messages.of_read_summary(entry, job.importer),
+            }
+            for entry in job.read_summary
+        ]
 
 
 def row_as_sent(row: ImportRow, importer: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from imports.statuses import Outcome, Status
+from imports.messages import OF_A_READ_SUMMARY
+from imports.statuses import HiddenRows, Outcome, Status, Success
 
 
 class LiveSerializer(serializers.Serializer):
@@ -38,6 +39,11 @@ class SnapshotSerializer(serializers.Serializer):
     unchanged = serializers.IntegerField()
     skipped = serializers.IntegerField(help_text="Existed already, and on_duplicate is skip.")
     failed = serializers.IntegerField(help_text="Refused; see problems and rows.")
+    success = serializers.ChoiceField(
+        Success.choices,
+        allow_null=True,
+        help_text="Whether all, some or none of the rows were imported. Null until it has ended.",
+    )
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -68,6 +74,7 @@ class OptionsSerializer(serializers.Serializer):
     sheet = serializers.CharField(required=False)
     encoding = serializers.CharField(required=False)
     delimiter = serializers.CharField(required=False)
+    hidden_rows = serializers.ChoiceField(HiddenRows.choices, required=False)
 
 
 class ReadAsSerializer(serializers.Serializer):
@@ -89,6 +96,21 @@ class ReadAsSerializer(serializers.Serializer):
     second_reader = serializers.BooleanField(
         help_text="The usual parser could not open the workbook, another one could."
     )
+
+
+class ReadSummaryEntrySerializer(serializers.Serializer):
+    """One thing that the user should know of how the file was read."""
+
+    code = serializers.CharField(
+        help_text="For programs; new ones may come: "
+        + ", ".join(f"`{code}`" for code in OF_A_READ_SUMMARY)
+        + "."
+    )
+    params = serializers.DictField(
+        help_text="What the code is about: `count` and `rows` (the numbers of the first 20) where "
+        "it is about rows; `column` (a field), `columns` (headers), `encoding` and the like."
+    )
+    message = serializers.CharField(help_text="The entry as a sentence in English.")
 
 
 class FieldColumnSerializer(serializers.Serializer):
@@ -167,6 +189,7 @@ class PreviewSerializer(serializers.Serializer):
     )
     skipped = serializers.IntegerField()
     failed = serializers.IntegerField()
+    read_summary = ReadSummaryEntrySerializer(many=True)
     updates = UpdateSerializer(many=True, help_text="The first of them, long values cut.")
     creates = CreateSerializer(many=True, help_text="The first of them, long values cut.")
 

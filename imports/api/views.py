@@ -38,6 +38,7 @@ from imports.api.serializers import (
     RowsQuery,
     UploadSerializer,
     problem_as_sent,
+    read_summary_as_sent,
     row_as_sent,
 )
 from imports.models import ImportJob, ImportRow, NotAllowed
@@ -99,7 +100,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def list(self, request: Request) -> Response:
         query = JobsQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
-        page = self.paginate_queryset(self.get_queryset().filter(**query.lookups()))
+        jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
+        page = self.paginate_queryset(jobs.filter(**query.lookups()))
         context = {"waiting": progress.queue(page), "user": request.user}
         sent = ListedJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(sent)
@@ -146,8 +148,13 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
-        found = preview.preview_of(self.get_object(), request.user)
-        return Response(found | {"judged_at": progress.plain(found["judged_at"])})
+        job = self.get_object()
+        found = preview.preview_of(job, request.user)
+        known = {
+            "judged_at": progress.plain(found["judged_at"]),
+            "read_summary": read_summary_as_sent(job),
+        }
+        return Response(found | known)
 
     def get_controllable(self) -> ImportJob:
         """The import in the address: 404 if the user may not see it, 403 if only that."""

@@ -26,6 +26,9 @@ GROUPS = {
 }
 
 
+ACCEPTED_FILES = ".xlsx,.xlsm,.xlsb,.xls,.ods,.csv,.tsv,.txt,.json,.jsonl"
+
+
 class FilesInput(forms.FileInput):
     allow_multiple_selected = True
 
@@ -59,7 +62,7 @@ class UploadForm(forms.Form):
     file = FilesField(
         label=_("Spreadsheet"),
         max_length=None,
-        widget=FilesInput(attrs={"accept": ".xlsx,.xlsm,.xls,.ods,.csv,.tsv,.txt,.jsonl"}),
+        widget=FilesInput(attrs={"accept": ACCEPTED_FILES}),
         error_messages={
             "required": _("Choose a file first."),
             "empty": _("The file is empty. Choose the file that holds your rows."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from django.http import QueryDict
@@ -12,9 +13,12 @@ from imports import messages
 from imports.importer import shown_importer
 from imports.models import ImportJob
 from imports.pages.shown import name_of
-from imports.pipeline.columns import Layout
+from imports.pipeline.columns import Layout, ignored_columns
 from imports.pipeline.mapping import WrongMapping
+from imports.pipeline.suggesting import MAX_SAMPLED_COLUMNS
 from imports.statuses import Status
+
+MAX_COLUMNS = MAX_SAMPLED_COLUMNS
 
 Context = dict[str, Any]
 
@@ -30,6 +34,7 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     layout, importer = Layout(**job.layout), shown_importer(job.importer)
     known = {index: field for field, index in layout.positions.items()}
     fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
+    offered, left_out = offered_columns(layout)
     return {
         "header_row": layout.header_row,
         "mapping_fields": fields,
@@ -41,9 +46,25 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
                 "field": sent.get(f"column-{index}", "") if sent else guess(layout, known, index),
                 "is_guess": not sent and index not in known and str(index) in layout.suggestions,
             }
-            for index in range(layout.width)
+            for index in offered
         ],
+        "columns_left_out": left_out,
     }
+
+
+def offered_columns(layout: Layout) -> tuple[list[int], int]:
+    """Return the columns that the form offers, by index, and how many others hold something.
+
+    Of more than MAX_COLUMNS, the form offers those that fill a field or may fill one, then those
+    that have a name.
+    """
+    joined = chain(*layout.equals.values(), *layout.fallbacks.values())
+    known = {*layout.positions.values(), *map(int, layout.suggestions), *joined}
+    offered = sorted({*known, *ignored_columns(layout)} & set(range(layout.width)))
+    is_named = {index for index, header in enumerate(layout.headers) if header.strip()}
+    first = sorted(offered, key=lambda index: (index not in known, index not in is_named, index))
+    most = max(MAX_COLUMNS, len(known))
+    return sorted(first[:most]), len(first[most:])
 
 
 def header_of(layout: Layout, index: int) -> str:

@@ -8,9 +8,10 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from imports.models import ImportJob
-from imports.statuses import EmptyCells, OnDuplicate, Status
+from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
 
-HOW_READ = ("sheet", "encoding", "delimiter")
+HOW_READ = ("sheet", "encoding", "delimiter", "hidden_rows")
+OF_HIDDEN_ROWS = {"hidden_row", "hidden_row_skipped"}  # Codes of a read summary.
 ENCODINGS = {
     "utf-8": _("Unicode (UTF-8)"),
     "utf-16": _("Unicode (UTF-16)"),
@@ -39,6 +40,7 @@ class OptionsForm(forms.Form):
     sheet = forms.ChoiceField(label=_("Sheet"))
     encoding = forms.ChoiceField(label=_("Characters are written in"))
     delimiter = forms.ChoiceField(label=_("Columns are separated by"))
+    hidden_rows = forms.ChoiceField(label=_("Rows hidden in the workbook"), choices=HiddenRows)
     has_header_row = forms.BooleanField(
         label=_("The file has a row that names its columns"),
         help_text=_("Without one, columns are taken in our own order, and you see the result."),
@@ -51,14 +53,18 @@ class OptionsForm(forms.Form):
 
     def __init__(self, job: ImportJob, sent: Any = None) -> None:
         self.is_read = bool(job.opened)
-        self.opened = job.opened or _told(job)
+        self.opened = (job.opened or _told(job)) | {
+            "hidden_rows": job.read_options.get("hidden_rows", HiddenRows.IMPORT)
+        }
         kept = ("has_header_row", "on_duplicate", "empty_cells")
         initial = self.opened | {name: getattr(job, name) for name in kept}
         super().__init__(sent, initial=initial, auto_id="option-%s", label_suffix="")
         self._offer("sheet", {name: name for name in self.opened["sheets"]})
         self._offer("encoding", ENCODINGS)
         self._offer("delimiter", DELIMITERS)
-        if self.opened["format"] == "jsonl":  # Each of its rows names its columns.
+        if not has_hidden_rows(job):
+            del self.fields["hidden_rows"]
+        if self.opened["format"] in {"json", "jsonl"}:  # Each of its rows names its columns.
             del self.fields["has_header_row"]
 
     def _offer(self, name: str, known: dict[str, Any]) -> None:
@@ -78,7 +84,14 @@ class OptionsForm(forms.Form):
         told = dict(self.cleaned_data)
         read = {name: told.pop(name) for name in HOW_READ if name in told}
         read = {name: value for name, value in read.items() if value != self.opened[name]}
+        if read.get("hidden_rows") == HiddenRows.IMPORT:  # As without the option.
+            read["hidden_rows"] = ""
         return told | {"check_first": True} | ({"read_options": read} if read else {})
+
+
+def has_hidden_rows(job: ImportJob) -> bool:
+    """Whether the file has rows that its workbook hides, as far as it was read."""
+    return any(entry["code"] in OF_HIDDEN_ROWS for entry in job.read_summary)
 
 
 def _told(job: ImportJob) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from imports import access, lifecycle, messages, progress
 from imports.importer import Importer, shown_importer
 from imports.models import ImportJob
 from imports.pages.forms import too_large
-from imports.statuses import MAY_BECOME, Status
+from imports.statuses import MAY_BECOME, Status, Success
 
 # Work goes on by itself: the page's script follows it without asking for the page anew.
 MOVING = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
@@ -29,7 +29,7 @@ def import_shown(job: ImportJob, user: AbstractUser) -> Context:
         "snapshot": snapshot,
         "moving": MOVING,
         "partial": f"imports/status/{job.status.lower()}.html",
-        "words": {"statuses": dict(Status.choices), "percent": _("{n} percent done")},
+        "words": status_words() | {"percent": _("{n} percent done")},
         "earlier": access.same_file(user, job),
         **facts_of(job),
         **live_notices(snapshot),
@@ -134,10 +134,14 @@ def name_of(importer: type[Importer], field: str) -> str:
     return capfirst(importer.label(field))
 
 
+def status_words() -> Context:
+    """What the scripts say of a status; the server's pages say the same by `status_label`."""
+    return {"statuses": dict(Status.choices), "nothingImported": Success.NONE.label}
+
+
 def list_words() -> Context:
     """What the list's and the upload's scripts say, in the reader's language."""
-    return {
-        "statuses": dict(Status.choices),
+    return status_words() | {
         "none": _("Choose a file first."),
         "empty": _("The file is empty. Choose the file that holds your rows."),
         "tooLarge": too_large(),

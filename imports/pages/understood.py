@@ -1,4 +1,4 @@
-"""How a file was understood: its sheet, what no header says, columns left alone, its letters."""
+"""How a file was read: what needs attention, its sheet, its columns, its letters."""
 
 from __future__ import annotations
 
@@ -7,30 +7,45 @@ from operator import itemgetter
 from typing import Any
 
 from imports.importer import shown_importer
+from imports.messages import ReadNote, describe_read_summary
 from imports.models import ImportJob
 from imports.pages.mapping import header_of
 from imports.pages.options import ENCODINGS
 from imports.pages.shown import name_of
-from imports.pipeline.columns import Layout, reason_positions
+from imports.pipeline.columns import Layout, ignored_columns
+from imports.statuses import Status
 
 MOST_COLUMNS = 10
 MOST_SHEETS = 10
 # What says by itself what it is; the rest is somebody's guess, however good.
 UNICODE = ("utf", "ascii")
+# Entries of a read summary that the page tells in its own way.
+TOLD_OTHERWISE = {"columns_ignored"}
 
 Context = dict[str, Any]
 
 
 def understood(job: ImportJob) -> Context:
-    columns = left_alone(job)
-    return {
+    """What the page tells of how the file was read; nothing where all was as expected."""
+    shown = {
+        "read_notes": read_notes(job),
         "sheet": sheet_among_others(job),
-        "in_order": columns_in_order(job),
-        "as_earlier": columns_as_earlier(job),
-        "left_alone": columns[:MOST_COLUMNS],
-        "more_left_alone": max(len(columns) - MOST_COLUMNS, 0),
         "read_encoding": read_encoding(job),
     }
+    if job.status != Status.MAPPING:  # There, each column is shown with a choice.
+        columns = left_alone(job)
+        shown |= {
+            "in_order": columns_in_order(job),
+            "as_earlier": columns_as_earlier(job),
+            "left_alone": columns[:MOST_COLUMNS],
+            "more_left_alone": max(len(columns) - MOST_COLUMNS, 0),
+        }
+    return shown | {"is_told": any(shown.values())}
+
+
+def read_notes(job: ImportJob) -> list[ReadNote]:
+    entries = [entry for entry in job.read_summary if entry["code"] not in TOLD_OTHERWISE]
+    return describe_read_summary(entries, job.importer)
 
 
 def sheet_among_others(job: ImportJob) -> Context | None:
@@ -63,19 +78,22 @@ def columns_as_earlier(job: ImportJob) -> list[Context]:
 
 
 def left_alone(job: ImportJob) -> list[Context]:
-    """Columns that hold something and fill nothing, each with what it looks like."""
+    """Columns that hold something and fill nothing, each with what it looks like.
+
+    Those of which the read summary gives a reason of their own are not among them.
+    """
     if not job.layout:
         return []
     layout, importer = Layout(**job.layout), shown_importer(job.importer)
-    ours = {*layout.positions.values(), *reason_positions(layout.headers)}
+    hidden = [e["params"] for e in job.read_summary if e["code"] == "hidden_columns_ignored"]
+    told = {header for params in hidden for header in params.get("columns", [])}
     found = []
-    for index in range(layout.width):
-        has_header = index < len(layout.headers) and layout.headers[index].strip()
-        if index in ours or not (has_header or layout.samples[index]):
+    for index in ignored_columns(layout):
+        header = header_of(layout, index)
+        if header in told:
             continue
         field = layout.suggestions.get(str(index))
-        like = name_of(importer, field) if field else ""
-        found.append({"header": header_of(layout, index), "like": like})
+        found.append({"header": header, "like": name_of(importer, field) if field else ""})
     return found
 
 

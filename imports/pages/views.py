@@ -36,7 +36,7 @@ from imports.pages.options import OptionsForm, options_offered
 from imports.pages.preview import preview_shown
 from imports.pages.refused import problems_shown, rows_shown
 from imports.pages.shown import MOVING, described, failure_of, import_shown, list_words
-from imports.pages.understood import sheet_among_others, understood
+from imports.pages.understood import understood
 from imports.pipeline.mapping import WrongMapping
 from imports.statuses import Status
 
@@ -89,6 +89,7 @@ def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tupl
 
 def imports_found(request: HttpRequest) -> dict[str, Any]:
     visible = access.visible_imports(request.user).select_related("owner")
+    visible = visible.defer(*ImportJob.LARGE_FIELDS)
     asked = FilterForm(request.GET)
     page = page_of(request, asked.found_in(visible, request.user.pk), IMPORTS_A_PAGE)
     filters = {name: value for name, value in asked.cleaned_data.items() if value}
@@ -116,13 +117,9 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = chart_of(job)
     if job.status not in MOVING:
-        context |= problems_shown(job)
+        context |= problems_shown(job) | {"understood": understood(job)}
     if job.status == Status.READY:
         context |= preview_shown(job, request.user)
-    if job.status in (Status.READY, Status.COMPLETE):
-        context |= understood(job)
-    if job.status == Status.MAPPING:
-        context["sheet"] = sheet_among_others(job)
     if context["may_change"]:
         context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
         context["options"] = options_offered(job)

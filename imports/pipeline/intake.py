@@ -44,7 +44,7 @@ from imports.pipeline.reading import (
 from imports.pipeline.row_filter import RowFilter
 from imports.pipeline.settling import hold, settle
 from imports.pipeline.staging import stage
-from imports.pipeline.suggesting import with_suggestions
+from imports.pipeline.suggesting import with_suggestions, without_needless_samples
 from imports.pipeline.target import target_of
 from imports.pipeline.transactions import (
     Interrupted,
@@ -252,7 +252,7 @@ def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: l
     layout = with_suggestions(
         recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
     )
-    layout = as_told(job, layout, importer)
+    layout = without_needless_samples(as_told(job, layout, importer))
     job.opened = asdict(reader.opened)
     job.read_summary = summarise_layout(layout, reader.opened).entries()
     found = {

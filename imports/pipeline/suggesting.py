@@ -10,11 +10,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
-from itertools import combinations
+from itertools import chain, combinations
 
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.checking import storable
-from imports.pipeline.columns import Layout, as_text, passes, unshared_names
+from imports.pipeline.columns import (
+    Layout,
+    as_text,
+    ignored_columns,
+    passes,
+    unshared_names,
+)
 from imports.pipeline.reader.headers import LONGEST_HEADER, folded
 from imports.pipeline.reading import Row
 
@@ -22,6 +28,11 @@ ROWS_LOOKED_AT = 20
 SAMPLES = 3
 LONGEST_SAMPLE = 60
 MOST_COLUMNS = 50  # Are compared with the names we know.
+# A workbook may have 16,384 columns. What is kept of them is stored with the import, and sent to
+# whoever asks which column is which.
+MAX_SAMPLED_COLUMNS = 100
+MAX_HEADERS_BYTES = 600_000  # Of all headers together.
+MAX_SHORT_SAMPLE_CHARS = 20
 CLOSE = 0.75
 MOST_WORDS = 10
 SHORTEST_PART = 4  # "phone" within "customer phone no."
@@ -33,12 +44,42 @@ def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importe
     below = [cells for number, cells in rows if number > layout.header_row][:ROWS_LOOKED_AT]
     width = max([len(layout.headers), *map(len, below)], default=0)
     values = [[c[i] for c in below if i < len(c) and as_text(c[i]).strip()] for i in range(width)]
-    return replace(
+    layout = replace(
         layout,
-        headers=[storable(name)[:LONGEST_HEADER] for name in layout.headers],
+        headers=_shortened(layout),
         samples=[_samples(column) for column in values],
-        suggestions=_suggestions(layout, values, len(below), importer),
     )
+    return replace(layout, suggestions=_suggestions(layout, values, len(below), importer))
+
+
+def without_needless_samples(layout: Layout) -> Layout:
+    """The layout with samples of the columns that a page shows, and hardly any of the others."""
+    shown = {*chain.from_iterable(layout.columns().values()), *map(int, layout.suggestions)}
+    samples = [
+        sample if index in shown or index < MAX_SAMPLED_COLUMNS else _short_sample(layout, index)
+        for index, sample in enumerate(layout.samples)
+    ]
+    return replace(layout, samples=samples)
+
+
+def _shortened(layout: Layout) -> list[str]:
+    """Cut the longest headers, so that all of them together have at most MAX_HEADERS_BYTES.
+
+    Those of columns that fill a field stay whole.
+    """
+    names = [storable(name)[:LONGEST_HEADER] for name in layout.headers]
+    taken = set(layout.positions.values())
+    longest = LONGEST_HEADER
+    while longest and sum(len(name.encode()) for name in names) > MAX_HEADERS_BYTES:
+        longest = longest * 9 // 10
+        names = [name if i in taken else name[:longest] for i, name in enumerate(names)]
+    return names
+
+
+def _short_sample(layout: Layout, index: int) -> list[str]:
+    """What is kept of a column that no page shows: enough to tell that it holds something."""
+    has_header = index < len(layout.headers) and layout.headers[index].strip()
+    return [] if has_header else [s[:MAX_SHORT_SAMPLE_CHARS] for s in layout.samples[index][:1]]
 
 
 def _samples(values: list[Cell]) -> list[str]:
@@ -50,11 +91,11 @@ def _suggestions(
     layout: Layout, values: list[list[Cell]], rows: int, importer: type[Importer]
 ) -> dict[str, str]:
     wanted = [column for column in importer.columns if column.field not in layout.positions]
-    taken = {i for column in importer.columns for i in layout.columns_of(column.field)}
-    free = [i for i in range(len(values)) if i not in taken][:MOST_COLUMNS]
+    free = ignored_columns(layout)[:MOST_COLUMNS]
+    compared = {*free, *layout.positions.values(), *range(MOST_COLUMNS)} & set(range(len(values)))
     scores = []
     for column in wanted:
-        accepted = [_accepted(column, cells, importer) for cells in values]
+        accepted = {index: _accepted(column, values[index], importer) for index in compared}
         for index in free:
             header = layout.headers[index] if index < len(layout.headers) else ""
             names = set().union(*unshared_names(importer)[column.field])
@@ -77,13 +118,13 @@ def _accepted(column: Column, cells: list[Cell], importer: type[Importer]) -> fl
     return sum(passed) / len(passed) if passed else None
 
 
-def _score(header: str, names: set[str], index: int, accepted: list[float | None]) -> float:
+def _score(header: str, names: set[str], index: int, accepted: dict[int, float | None]) -> float:
     words = [folded(word) for word in re.split(r"[\W_]+", header[:LONGEST_HEADER])]
     closeness = max((_closeness(words, name) for name in names), default=0.0)
     share = accepted[index]
     if share == 0:
         return 0.0  # Whatever it is called, its values are something else.
-    tells = any(other is not None and other < 1 / 2 for other in accepted)
+    tells = any(other is not None and other < 1 / 2 for other in accepted.values())
     by_values = VALUES_TELL if share == 1 and tells else 0.0
     return (closeness if closeness >= CLOSE else 0.0) + by_values
 

@@ -2,7 +2,7 @@
 // status changes what the page is made of, the server is asked for it.
 
 import { follow } from "./live.js";
-import { fetchPart, show, speak, words } from "./show.js";
+import { fetchPart, labelOf, show, speak, words } from "./show.js";
 
 const AGAIN_MS = 2000;
 
@@ -29,7 +29,7 @@ function take(snapshot) {
   const quarter = 25 * Math.floor(percent / 25);
   if (moves(status)) document.title = `${percent} % · ${section.dataset.fileName}`;
   if (isOtherPage()) renew();
-  else if (status !== before.status) speak(words.statuses[status]);
+  else if (status !== before.status) speak(labelOf(snapshot));
   else if (quarter > before.percent) speak(words.percent.replace("{n}", quarter));
 }
 
@@ -72,7 +72,7 @@ function replace(fresh) {
   section.replaceWith(fresh);
   section = fresh;
   rendered = fresh.dataset.status;
-  const status = words.statuses[rendered];
+  const status = fresh.querySelector(".stamp").textContent;
   document.title = `${status} · ${fresh.dataset.fileName}`;
   if (hadFocus) fresh.querySelector("h1").focus();
   speak(`${status}. ${fresh.querySelector("[data-summary]")?.textContent ?? ""}`);

@@ -1,7 +1,7 @@
 // Keeps the list of imports right, by one stream.
 
 import { follow } from "./live.js";
-import { fetchPart, show, speak, words } from "./show.js";
+import { fetchPart, labelOf, show, speak } from "./show.js";
 
 let list = document.getElementById("imports");
 const news = new Map();
@@ -12,7 +12,7 @@ function take(snapshot) {
   if (!item) return isNew(snapshot) && renew();
   const before = item.dataset.status;
   if (!show(item, snapshot) || !snapshot.finished_at || snapshot.status === before) return;
-  speak(`${item.querySelector("a").textContent}: ${words.statuses[snapshot.status]}`);
+  speak(`${item.querySelector("a").textContent}: ${labelOf(snapshot)}`);
   if (snapshot.error_code) renew(); // To say why.
 }
 

@@ -11,13 +11,20 @@ export const words = JSON.parse(document.getElementById("words")?.textContent ??
 // False for a snapshot that was overtaken; an equal one has newer live fields.
 export function show(root, snapshot, facts = snapshot) {
   if (snapshot.version < Number(root.dataset.version)) return false;
-  const { status, run, version, progress_percent: percent } = snapshot;
+  const { status, success, run, version, progress_percent: percent } = snapshot;
   const bar = root.querySelector("progress");
   bar.value = Number(root.dataset.run) === run ? Math.max(bar.value, percent) : percent;
-  Object.assign(root.dataset, { status, run, version });
-  render(root, facts);
+  Object.assign(root.dataset, { status, success: success ?? "", run, version });
+  const nothing_imported = importedNothing(snapshot);
+  render(root, { ...facts, nothing_imported, label: labelOf(snapshot) });
   return true;
 }
+
+// Every row failed. A failed or cancelled import says by its status that it did not get through.
+const importedNothing = ({ status, success }) => status === "COMPLETE" && success === "none";
+
+export const labelOf = (snapshot) =>
+  importedNothing(snapshot) ? words.nothingImported : words.statuses[snapshot.status];
 
 // data-field="live.rows_per_second" shows a value, data-if="stalled" shows itself or not.
 function render(root, facts) {
@@ -25,7 +32,7 @@ function render(root, facts) {
   for (const part of root.querySelectorAll("[data-field]")) {
     const found = value(part.dataset.field);
     const text = typeof found === "number" ? grouped.format(found) : found;
-    write(part, words.statuses[text] ?? text ?? "–");
+    write(part, text ?? "–");
     part.toggleAttribute("data-zero", found === 0);
   }
   for (const part of root.querySelectorAll("[data-if]")) part.hidden = !value(part.dataset.if);

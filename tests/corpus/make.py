@@ -268,6 +268,9 @@ def lines_of(rows: list, delimiter: str = ",", end: str = "\n") -> str:
 def texts() -> None:
     plain = lines_of(PEOPLE)
     put("comma.csv", plain.encode())
+    header = ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"]
+    nobody = [[None, None, None, "x", "1"], [None, None, None, "y", "2"]]
+    put("every-row-fails.csv", lines_of([header, *nobody]).encode())
     put("named.xlsx", plain.encode())
     put("crlf.csv", lines_of(PEOPLE, end="\r\n").encode())
     put("bom.csv", b"\xef\xbb\xbf" + lines_of(ACCENTS, ";").encode())

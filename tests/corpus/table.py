@@ -47,6 +47,20 @@ def numbered(rows: list[list], first: int = 1) -> dict[int, list]:
 
 
 CASES = [
+    # --- success
+    Read(
+        "success",
+        "every-row-fails.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered(
+            [
+                ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"],
+                [None, None, None, "x", "1"],
+                [None, None, None, "y", "2"],
+            ]
+        ),
+    ),
     # --- formats
     Read(
         "formats",
@@ -755,6 +769,19 @@ IMPORTS = [
             "Zuname": "last_name",
             "Elektropost": "email",
             "Rufnummer": "phone",
+        },
+    ),
+    # --- success
+    Imported(
+        "every-row-fails.csv",
+        refused={
+            (number, column, code)
+            for number in (2, 3)
+            for column, code in (
+                *((name, "required") for name in ("shipping_mark", "first_name", "last_name")),
+                ("email", "email_without_at"),
+                ("phone", "phone_too_short"),
+            )
         },
     ),
     Imported("only-headers.xlsx", status="FAILED", code="no_rows"),

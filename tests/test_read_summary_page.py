@@ -1,0 +1,380 @@
+"""How a file was read: what pages, programs and admins are told, and the choice of hidden rows."""
+
+import pytest
+from django.urls import reverse
+from django.utils.translation import override
+
+from imports import lifecycle, messages
+from imports.models import ImportJob
+from imports.statuses import Status
+from tests.conftest import signed_in
+from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.spreadsheets import table
+from tests.test_api import upload
+from tests.test_options_page import KEPT, change, workbook
+from tests.test_pages import import_in, text_of
+from tests.test_schema import conforms, described, published  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PARAMS = {
+    "count": 3,
+    "rows": [2, 57, 104],
+    "column": "phone",
+    "columns": ["Remarks", "Balance"],
+    "encoding": "utf-8",
+    "second_encoding": "windows-1252",
+    "first": 3,
+    "last": 4,
+}
+ENTRIES = [{"code": code, "params": PARAMS} for code in messages.OF_A_READ_SUMMARY]
+HIDDEN = [{"code": "hidden_row", "params": {"count": 2, "rows": [2, 3]}}]
+
+
+def of_rows(code, count, **params):
+    return {"code": code, "params": {**params, "count": count, "rows": list(range(2, count + 2))}}
+
+
+def page(user, job, language="en"):
+    client = signed_in(user)
+    path = reverse("import", args=[job.pk])
+    return client.get(path, headers={"accept-language": language}).content.decode()
+
+
+def summary_of(html):
+    """The block's entries, in their order."""
+    block = html.partition('class="reading"')[2].partition("</section>")[0]
+    return [text_of(entry.partition(">")[2]) for entry in block.split("<li")[1:]]
+
+
+def ready(content, owner, **options):
+    job = check(make_job(content, owner=owner, check_first=True, **options))
+    assert job.status == Status.READY
+    return job
+
+
+# --- In words ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "words"),
+    [
+        (1, [57], "Row 57"),
+        (2, [57, 1234], "Rows 57, 1234"),
+        (5, [2, 3, 4, 5, 6], "Rows 2, 3, 4, 5, 6"),
+        (6, [2, 3, 4, 5, 6, 7], "Rows 2, 3, 4, 5, 6 and 1 more"),
+        (2345, list(range(2, 22)), "Rows 2, 3, 4, 5, 6 and 2,340 more"),
+    ],
+)
+def test_rows_are_named_shortly(count, rows, words):
+    entry = {"code": "total_row", "params": {"count": count, "rows": rows}}
+
+    (note,) = messages.describe_read_summary([entry], "customers")
+
+    assert note["rows"] == words
+
+
+def test_rows_are_named_in_french():
+    with override("fr"):
+        named = [
+            messages.describe_read_summary([of_rows("total_row", n)], "customers")[0]["rows"]
+            for n in (1, 2, 6, 7)
+        ]
+
+    assert named == [
+        "Ligne 2",
+        "Lignes 2, 3",
+        "Lignes 2, 3, 4, 5, 6 et 1 autre",
+        "Lignes 2, 3, 4, 5, 6 et 2 autres",
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"code": "code_of_a_later_release", "params": {"count": 1, "rows": [1], "so": {"on": 1}}},
+        {"code": "code_of_a_later_release", "params": {}},
+        {"code": "placeholder_as_empty", "params": {"column": "field_that_is_gone"}},
+        {"code": "columns_joined", "params": {}},
+        {"code": "total_row", "params": {"rows": [7]}},
+    ],
+)
+def test_an_entry_that_is_not_known_breaks_no_page(alice, root, entry):
+    job = import_in(Status.READY, alice, read_summary=[entry, *HIDDEN])
+    gone = import_in(Status.COMPLETE, alice, read_summary=[entry], importer="gone")
+
+    for one in (job, gone):
+        admin = reverse("admin:imports_importjob_change", args=[one.pk])
+        assert "How the file was read" in page(alice, one)
+        assert signed_in(root).get(admin).status_code == 200
+        sent = signed_in(alice).get(f"/api/imports/{one.pk}/").json()["read_summary"]
+        assert sent[0] | {"message": ""} == entry | {"message": ""}
+
+
+# --- On the page -------------------------------------------------------------
+
+
+def test_what_needs_attention_comes_first(alice):
+    job = import_in(Status.READY, alice, read_summary=ENTRIES)
+
+    told = [note["code"] for note in messages.describe_read_summary(ENTRIES, "customers")]
+    shown = summary_of(page(alice, job))
+
+    first = messages.NEEDS_ATTENTION
+    assert tuple(told[: len(first)]) == first
+    assert told[len(first) :] == [c for c in messages.OF_A_READ_SUMMARY if c not in first]
+    assert [one.partition(" ")[0] for one in shown][:2] == ["These", "These"]
+    assert "were read as windows-1252. Check their accents. Rows 2, 57, 104" in shown[0]
+    assert "They are imported like the others. Rows 2, 57, 104" in shown[1]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [s for s in Status if s not in {"QUEUED", "CHECKING", "RUNNING", "UNDOING"}],
+)
+def test_it_is_shown_before_and_after_anything_is_written(alice, status):
+    job = import_in(status, alice, read_summary=[of_rows("repeated_header", 1)])
+
+    html = page(alice, job)
+
+    assert summary_of(html) == [
+        "These rows repeat the names of the columns and were left out. Row 2"
+    ]
+    assert html.count("repeat the names") == 1
+
+
+def test_where_all_was_as_expected_nothing_is_said(alice):
+    job = run_import(csv_file([person(1)]), owner=alice)
+
+    assert job.read_summary == []
+    assert "How the file was read" not in page(alice, job)
+
+
+def test_it_is_one_block_that_says_each_thing_once(alice):
+    rows = [[*person(n, first="Zoé"), "x", "y"] for n in range(1, 9)]
+    sheets = workbook(Oct=[[*HEADERS, "Note", "E mail adres"], *rows], Nov=[HEADERS, person(2)])
+    text = csv_file(rows, [*HEADERS, "Note", "Balance"]).decode().encode("windows-1252")
+
+    of_workbook = page(alice, ready(sheets, alice))
+    of_text = page(alice, ready(text, alice))
+
+    assert summary_of(of_workbook) == [
+        "Read from the sheet “Oct”. Not read: “Nov”",
+        "Columns not imported: “Note”, “E mail adres”",
+    ]
+    assert summary_of(of_text) == [
+        "Columns not imported: “Note”, “Balance”",
+        "Read as Western European (Windows). Accents look wrong? Change how it is read",
+    ]
+    for html in (of_workbook, of_text):
+        assert "were ignored" not in html  # What the summary says of columns is there already.
+        assert html.count("How the file was read") == 1
+
+
+def test_hidden_columns_are_named_once(alice):
+    job = ready(csv_file([[*person(1), "x", "y"]], [*HEADERS, "Note", "Old phone"]), alice)
+    hidden = {"count": 1, "columns": ["Old phone"]}
+    job.read_summary = [*job.read_summary, {"code": "hidden_columns_ignored", "params": hidden}]
+    job.save(update_fields=["read_summary"])
+
+    shown = summary_of(page(alice, job))
+
+    assert shown[0] == "Columns not imported: “Note”"
+    assert shown[1].endswith("because another column holds the same field: Old phone.")
+    assert len(shown) == 2
+
+
+def test_where_columns_are_asked_for_they_are_not_called_ignored(alice):
+    content = csv_file([[*person(1), "x"]], ["Code", *HEADERS[1:4], "Number", "Note"])
+    job = check(make_job(content, owner=alice))
+    assert job.status == Status.MAPPING
+    assert [entry["code"] for entry in job.read_summary] == ["columns_ignored"]
+
+    assert "How the file was read" not in page(alice, job)
+    job.read_summary = [*job.read_summary, {"code": "second_reader", "params": {}}]
+    job.save(update_fields=["read_summary"])
+    (shown,) = summary_of(page(alice, job))
+
+    assert shown.startswith("Another program than the usual one")
+
+
+def test_what_the_pipeline_notes_is_shown_with_its_rows(alice, settings):
+    settings.IMPORT_READER = settings.IMPORT_READER | {"cell_length": 100}
+    long = person(3, last="m" * 200)
+
+    job = run_import(csv_file([person(1), person(2), long]), owner=alice)
+
+    (shown,) = summary_of(page(alice, job))
+    assert shown.startswith("These rows have a cell that is too long for a spreadsheet.")
+    assert shown.endswith("Row 4")
+
+
+@pytest.mark.parametrize("code", messages.OF_A_READ_SUMMARY)
+def test_each_entry_is_told_in_french(alice, code):
+    entry = {"code": code, "params": PARAMS}
+    job = import_in(Status.READY, alice, read_summary=[entry])
+    english, french = (sentence_in(language, entry) for language in ("en", "fr"))
+
+    html = page(alice, job, "fr")
+
+    assert english != french
+    if code != "columns_ignored":
+        assert "Comment le fichier a été lu" in html
+        assert text_of(french) in text_of(html).replace("&#x27;", "'")
+
+
+def sentence_in(language, entry):
+    with override(language):
+        return messages.describe_read_summary([entry], "customers")[0]["sentence"]
+
+
+# --- For programs and admins -------------------------------------------------
+
+
+def test_programs_get_codes_and_english_sentences(alice, described):  # noqa: F811
+    job, client = import_in(Status.COMPLETE, alice, read_summary=ENTRIES), signed_in(alice)
+    address = f"/api/imports/{job.pk}/"
+
+    response = client.get(address, headers={"accept-language": "fr"})
+    sent = conforms(described, response, "imports_retrieve")["read_summary"]
+
+    assert [{"code": one["code"], "params": one["params"]} for one in sent] == ENTRIES
+    said = {one["code"]: one["message"] for one in sent}
+    assert said["placeholder_as_empty"].startswith("Phone: a text that stands for no value")
+    assert said["columns_joined"] == (
+        "Phone is taken from the first of these columns that is filled: Remarks, Balance."
+    )
+    assert "read_summary" not in client.get("/api/imports/").json()["results"][0]
+
+
+def test_a_preview_has_it_too(alice, described):  # noqa: F811
+    job = ready(csv_file([[*person(1), "x"]], [*HEADERS, "Note"]), alice)
+
+    response = signed_in(alice).get(f"/api/imports/{job.pk}/preview/")
+    sent = conforms(described, response, "imports_preview")["read_summary"]
+
+    message = "No field takes these columns, so they were ignored: Note."
+    params = {"count": 1, "columns": ["Note"]}
+    assert sent == [{"code": "columns_ignored", "params": params, "message": message}]
+
+
+def test_the_description_lists_every_code(described):  # noqa: F811
+    entry = described["components"]["schemas"]["ReadSummaryEntry"]
+
+    told = entry["properties"]["code"]["description"]
+    assert {code for code in messages.OF_A_READ_SUMMARY if f"`{code}`" not in told} == set()
+    assert "enum" not in entry["properties"]["code"]  # New ones may come.
+
+
+def test_admins_see_all_of_it(alice, root):
+    opened = {"format": "xlsx", "sheets": ["A"], "hidden_columns": list(range(5_000))}
+    job = import_in(Status.COMPLETE, alice, read_summary=ENTRIES, opened=opened)
+
+    html = signed_in(root).get(reverse("admin:imports_importjob_change", args=[job.pk]))
+
+    text = text_of(html.content.decode())
+    for note in messages.describe_read_summary(ENTRIES, "customers"):
+        assert f"{note['sentence']} {note['rows']}" in text
+    assert "hidden_columns: 0 / 1 / 2" in text
+    assert "(+4990)" in text
+
+
+# --- Hidden rows -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [({}, {}), ({"hidden_rows": "import"}, {}), ({"hidden_rows": "skip"}, {"hidden_rows": "skip"})],
+)
+def test_a_program_says_what_becomes_of_them(alice, sent, kept):
+    assert upload(signed_in(alice), **sent).json()["read_options"] == kept
+    assert ImportJob.objects.get().read_options == kept
+
+
+@pytest.mark.parametrize("wrong", ["hide", "true", "SKIP"])
+def test_another_word_is_refused(alice, wrong):
+    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+    told = {"hidden_rows": wrong}
+
+    for response in (
+        upload(client, **told),
+        client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json"),
+    ):
+        (error,) = response.json()["errors"]
+        assert (response.status_code, error["field"]) == (400, "hidden_rows")
+        assert "import, skip" in error["message"]
+
+
+def test_to_leave_them_out_keeps_the_columns_that_were_chosen(alice):
+    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+    address = f"/api/imports/{job.pk}/"
+    mapping = {"column_mapping": {"email": None}}
+    client.patch(address, mapping, content_type="application/json")
+    told = check(job).column_mapping
+    assert told["email"] is None
+
+    response = client.patch(address, {"hidden_rows": "skip"}, content_type="application/json")
+
+    job.refresh_from_db()
+    assert (response.status_code, job.status) == (202, Status.QUEUED)
+    assert (job.column_mapping, job.read_options) == (told, {"hidden_rows": "skip"})
+    assert (check(job).status, job.layout["positions"].get("email")) == (Status.READY, None)
+    client.patch(address, {"hidden_rows": "import"}, content_type="application/json")
+    job.refresh_from_db()
+    assert (job.column_mapping, job.read_options) == (told, {})
+    check(job)
+    client.patch(address, {"delimiter": ","}, content_type="application/json")
+    job.refresh_from_db()
+    assert (job.column_mapping, job.layout) == (None, None)  # It may have other columns.
+
+
+def test_both_can_be_said_at_once(alice, described):  # noqa: F811
+    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+    told = {"hidden_rows": "skip", "column_mapping": {"email": None}}
+
+    response = client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json")
+
+    conforms(described, response, "imports_change")
+    job.refresh_from_db()
+    assert job.read_options == {"hidden_rows": "skip"}
+    assert job.column_mapping["email"] is None
+
+
+@pytest.mark.parametrize(
+    ("summary", "is_offered"),
+    [
+        ([], False),
+        ([of_rows("total_row", 1)], False),
+        (HIDDEN, True),
+        ([of_rows("hidden_row_skipped", 2)], True),
+    ],
+)
+def test_the_page_asks_only_where_there_are_some(alice, summary, is_offered):
+    job = ready(table(HEADERS, person(1)), alice)
+    ImportJob.objects.filter(pk=job.pk).update(read_summary=summary)
+
+    html = page(alice, job)
+
+    assert ('name="hidden_rows"' in html) == is_offered
+    assert ('href="#option-hidden_rows"' in html) == (summary == HIDDEN)
+
+
+def test_they_are_left_out_and_taken_in_again_on_the_page(alice):
+    job, client = ready(table(HEADERS, person(1)), alice), signed_in(alice)
+    kept = job.layout
+
+    for sent, options in (("skip", {"hidden_rows": "skip"}), ("import", {})):
+        ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
+        change(client, job, hidden_rows=sent, **KEPT)
+        assert (job.status, job.read_options, job.layout) == (Status.QUEUED, options, kept)
+        assert check(job).status == Status.READY
+        ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
+        assert f'<option value="{sent}" selected>' in page(alice, job)
+
+
+def test_who_changes_nothing_of_them_keeps_the_choice(alice):
+    job = ready(table(HEADERS, person(1)), alice, read_options={"hidden_rows": "skip"})
+
+    lifecycle.check_again(job.pk, {"on_duplicate": "update"})
+
+    assert apply_all(check(job).pk).read_options == {"hidden_rows": "skip"}

@@ -1,0 +1,184 @@
+"""Whether an import has succeeded: in the snapshot, on pages, in the admin, for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from imports import lifecycle, progress
+from imports.models import ImportJob
+from imports.pages.shown import status_words
+from imports.statuses import FINAL, Status, Success
+from tests.conftest import signed_in
+from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.test_pages import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALL, SOME, NONE = Success.ALL, Success.SOME, Success.NONE
+NOTHING_IMPORTED = "Nothing was imported: every row failed."
+EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("status", "total", "counts", "success"),
+    [
+        (Status.COMPLETE, 5, {"created": 5}, ALL),
+        (Status.COMPLETE, 5, {"updated": 2, "unchanged": 3}, ALL),
+        (Status.COMPLETE, 5, {"skipped": 5}, ALL),
+        (Status.COMPLETE, 5, {"created": 4, "skipped": 1}, ALL),
+        (Status.COMPLETE, 5, {"created": 4, "failed": 1}, SOME),
+        (Status.COMPLETE, 5, {"unchanged": 1, "failed": 4}, SOME),
+        (Status.COMPLETE, 5, {"skipped": 1, "failed": 4}, SOME),
+        (Status.COMPLETE, 5, {"failed": 5}, NONE),
+        (Status.COMPLETE, 1, {"failed": 1}, NONE),
+        (Status.CANCELLED, 5, {"created": 3}, SOME),
+        (Status.CANCELLED, 5, {"unchanged": 1, "failed": 1}, SOME),
+        (Status.CANCELLED, 5, {}, NONE),
+        (Status.CANCELLED, None, {}, NONE),
+        (Status.CANCELLED, 5, {"failed": 2}, NONE),
+        (Status.CANCELLED, 5, {"skipped": 5}, NONE),  # It was never started.
+        (Status.FAILED, None, {}, NONE),
+        (Status.FAILED, 5, {"skipped": 2}, NONE),
+        (Status.FAILED, 5, {"created": 2}, SOME),
+        (Status.UNDONE, 5, {"created": 5}, NONE),
+        *((status, 5, {"created": 5}, None) for status in Status if status not in FINAL),
+    ],
+)
+def test_it_is_told_by_status_and_counts(status, total, counts, success):
+    processed = sum(counts.values())
+    job = ImportJob(status=status, total=total, processed=processed, **counts)
+
+    assert job.success == success
+
+
+@pytest.mark.parametrize(
+    ("rows", "success"),
+    [
+        ([person(1), person(2)], "all"),
+        ([person(1), person(2, phone="12")], "some"),
+        ([person(1, phone="12"), person(2, phone="13")], "none"),
+    ],
+)
+def test_programs_and_streams_are_told(alice, rows, success):
+    client, waiting = signed_in(alice), make_job(csv_file(rows), owner=alice)
+    before = client.get(f"/api/imports/{waiting.pk}/").json()
+
+    job = apply_all(check(waiting).pk)
+
+    told = [
+        client.get(f"/api/imports/{job.pk}/").json(),
+        client.get("/api/imports/").json()["results"][0],
+        json.loads(json.dumps(progress.snapshot(job))),
+    ]
+    assert before["success"] is None
+    assert [one["success"] for one in told] == [success] * 3
+    assert {one["message"] for one in told} == {
+        NOTHING_IMPORTED if success == "none" else "Complete"
+    }
+
+
+def test_one_that_could_not_be_read_or_was_cancelled_has_imported_nothing(alice):
+    unreadable = check(make_job(b"%PDF-1.7", owner=alice))
+    stopped = lifecycle.cancel(make_job(csv_file([person(1)]), owner=alice).pk)
+
+    assert [progress.snapshot(job)["success"] for job in (unreadable, stopped)] == ["none"] * 2
+    assert progress.snapshot(stopped)["message"] == "Cancelled"
+
+
+def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
+    job = run_import(EVERY_ROW_FAILS, owner=alice)
+    assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
+    client, admin = signed_in(alice), signed_in(root)
+
+    shown = {
+        name: user.get(path).content.decode()
+        for name, user, path in (
+            ("page", client, reverse("import", args=[job.pk])),
+            ("list", client, reverse("imports")),
+            ("admin list", admin, reverse("admin:imports_importjob_changelist")),
+            ("admin", admin, reverse("admin:imports_importjob_change", args=[job.pk])),
+        )
+    }
+
+    for name, html in shown.items():
+        assert NOTHING_IMPORTED in text_of(html), name
+        assert "Nothing imported" in text_of(html), name
+    for name in ("page", "list"):
+        assert 'data-status="COMPLETE" data-success="none"' in shown[name]
+    assert "download the refused rows, correct them and upload that file" in text_of(shown["page"])
+    assert "Nothing imported</title>" in shown["page"]
+    earlier = client.get(f"/api/auth/customers/excel/bulk-create/status/{job.pk}/").json()
+    assert (earlier["status"], earlier["message"]) == ("COMPLETE", NOTHING_IMPORTED)
+
+
+def test_it_is_told_in_french(alice):
+    job, client = run_import(EVERY_ROW_FAILS, owner=alice), signed_in(alice)
+
+    for path in (reverse("import", args=[job.pk]), reverse("imports")):
+        text = text_of(client.get(path, headers={"accept-language": "fr"}).content.decode())
+        assert "a été importé : toutes les lignes ont échoué." in text
+
+
+@pytest.mark.parametrize("rows", [[person(1)], [person(1), person(2, phone="12")]])
+def test_of_any_other_it_is_not_said(alice, root, rows):
+    job = run_import(csv_file(rows), owner=alice)
+
+    for user, path in (
+        (alice, reverse("import", args=[job.pk])),
+        (alice, reverse("imports")),
+        (root, reverse("admin:imports_importjob_changelist")),
+    ):
+        text = text_of(signed_in(user).get(path).content.decode())
+        assert NOTHING_IMPORTED not in text
+        assert "Complete" in text
+
+
+def test_before_it_is_started_it_is_said_that_nothing_would_be_imported(alice):
+    said = "Nothing would be imported: every row fails."
+    pages = [
+        signed_in(alice).get(reverse("import", args=[check(job).pk])).content.decode()
+        for job in (
+            make_job(EVERY_ROW_FAILS, owner=alice, check_first=True),
+            make_job(csv_file([person(1)]), owner=alice, check_first=True),
+        )
+    ]
+
+    assert [said in text_of(html) for html in pages] == [True, False]
+
+
+def test_scripts_have_the_servers_words(alice):
+    job = run_import(EVERY_ROW_FAILS, owner=alice)
+
+    assert str(status_words()["nothingImported"]) == job.status_label
+
+
+def test_colours_of_success_have_a_sign_too():
+    """Nobody has to tell green from amber or red."""
+    style = (Path(__file__).resolve().parents[1] / "static/imports/imports.css").read_text()
+    rules = [line for line in style.splitlines() if line.startswith('[data-status="COMPLETE"]')]
+
+    signs = {line.partition("--sign: ")[2].partition(";")[0] for line in rules}
+    assert len(rules) == 3
+    assert len(signs) == 3
+    assert "" not in signs
+
+
+def test_a_file_without_a_usable_row_by_any_header(alice):
+    """Relatives of a file whose every row fails: other headers, one row, repeated rows."""
+    run_import(csv_file([person(1)]), owner=alice)
+    kinds = {
+        "one row": csv_file([person(2, phone="")]),
+        "exists": csv_file([person(1)]),
+        "swapped columns": csv_file([person(3)], [*HEADERS[:3], HEADERS[4], HEADERS[3]]),
+        "words for numbers": csv_file([person(4, phone="none"), person(5, phone="later")]),
+    }
+    jobs = {
+        name: run_import(content, owner=alice, on_duplicate="fail")
+        for name, content in kinds.items()
+    }
+
+    assert {name: (job.status, job.success) for name, job in jobs.items()} == dict.fromkeys(
+        kinds, (Status.COMPLETE, NONE)
+    )

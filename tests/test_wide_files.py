@@ -1,0 +1,168 @@
+"""A workbook of as many columns as its format allows: everything that shows them stays usable."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from django.conf import settings as configured
+from django.urls import reverse
+
+from imports import progress
+from imports.importer import get_importer
+from imports.models import ImportJob
+from imports.pages.mapping import MAX_COLUMNS
+from imports.pipeline.columns import Layout
+from imports.pipeline.suggesting import MAX_HEADERS_BYTES, MOST_COLUMNS, with_suggestions
+from imports.statuses import Status
+from tests.conftest import signed_in
+from tests.making import HEADERS, apply_all, check, csv_file, make_job, person
+from tests.test_mapping_page import chosen_in
+from tests.test_pages import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MAX_COLUMNS_OF_A_WORKBOOK = 16_384
+MAX_LAYOUT_BYTES = 1_000_000
+MAX_PAGE_BYTES = 250_000
+MORE = MAX_COLUMNS_OF_A_WORKBOOK - len(HEADERS)
+
+
+@pytest.fixture(autouse=True)
+def wide(settings):
+    limits = configured.IMPORT_READER | {"columns": MAX_COLUMNS_OF_A_WORKBOOK}
+    settings.IMPORT_READER = limits
+
+
+def wide_file(name="Measured value {}", value="value {}", headers=HEADERS):
+    """The customers' columns in front, and as many others as there may be."""
+    others = [name.format(n) for n in range(MORE)]
+    rows = [[*person(n), *(value.format(n * i) for i in range(MORE))] for n in range(1, 4)]
+    return csv_file(rows, [*headers, *others])
+
+
+def layout_bytes(job):
+    return len(json.dumps(job.layout, ensure_ascii=False).encode())
+
+
+CONTENTS = {
+    "named": wide_file(),
+    "unnamed": wide_file(name=""),
+    "long names": wide_file(name="A rather long name of a column, no. {}"),
+    "Chinese names": wide_file(name="一个相当长的列名称用于调查{}"),
+    "long values": wide_file(value="A remark longer than what is kept, no. {}"),
+    "long values, unnamed": wide_file(name="", value="A remark longer than what is kept, no. {}"),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_an_import_of_it_is_shown_everywhere(alice, root, content):
+    job = check(make_job(content, owner=alice, check_first=True))
+    assert (job.status, job.total, job.failed) == (Status.READY, 3, 0)
+    client, admin = signed_in(alice), signed_in(root)
+    address = f"/api/imports/{job.pk}/"
+
+    html = client.get(reverse("import", args=[job.pk])).content
+    detail = client.get(address).content
+    review = admin.get(reverse("admin:imports_importjob_change", args=[job.pk])).content
+
+    assert layout_bytes(job) < MAX_LAYOUT_BYTES
+    assert len(html) < MAX_PAGE_BYTES
+    assert len(detail) < 1_000_000
+    assert len(review) < MAX_PAGE_BYTES
+    assert f"and {MORE - 10} more" in text_of(html.decode())
+    assert len(chosen_in(html.decode())) == MAX_COLUMNS
+    ignored = json.loads(detail)["read_summary"]
+    assert [(e["code"], e["params"]["count"]) for e in ignored] == [("columns_ignored", MORE)]
+    assert apply_all(client.post(f"{address}start/").json()["id"]).created == 3
+
+
+def test_its_columns_can_be_chosen_on_the_page(alice):
+    odd = ["Code", "First name", "Last name", "", "Number"]
+    job = check(make_job(wide_file(headers=odd), owner=alice))
+    assert job.status == Status.MAPPING
+    client, address = signed_in(alice), reverse("import", args=[job.pk])
+
+    html = client.get(address).content.decode()
+
+    assert [field for field, _ in chosen_in(html)[:5]] == [
+        *("shipping_mark", "first_name", "last_name", "email", "phone")
+    ]
+    left_out = MAX_COLUMNS_OF_A_WORKBOOK - MAX_COLUMNS
+    assert f"{left_out:,} more columns of the file are not shown." in text_of(html)
+    told = {"column-0": "shipping_mark", "column-1": "first_name", "column-2": "last_name"}
+    client.post(reverse("import-mapping", args=[job.pk]), told | {"column-4": "phone"})
+    assert apply_all(check(job).pk).created == 3
+
+
+def test_a_column_far_right_is_offered_where_it_fills_a_field(alice):
+    """Said by a program, it is not lost when a person looks at the form afterwards."""
+    content = wide_file(headers=["Code", *HEADERS[1:]])
+    job = check(make_job(content, owner=alice, check_first=True))
+    client, last = signed_in(alice), MAX_COLUMNS_OF_A_WORKBOOK - 1
+    told = {"column_mapping": {"shipping_mark": last}}
+    client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json")
+
+    job = check(job)
+    html = client.get(reverse("import", args=[job.pk])).content.decode()
+
+    assert f'<select name="column-{last}"' in html
+    assert chosen_in(html)[-1] == ("shipping_mark", False)
+    assert f"<code>value {last - 5}</code>" in html
+
+
+def test_columns_without_header_and_values_are_not_offered(alice):
+    rows = [[*person(n), *[""] * 50, "far right"] for n in range(1, 4)]
+    job = check(make_job(csv_file(rows), owner=alice, check_first=True))
+
+    html = signed_in(alice).get(reverse("import", args=[job.pk])).content.decode()
+
+    assert job.status == Status.READY
+    assert len(chosen_in(html)) == len(HEADERS) + 1
+    assert "Columns not imported: “Column 56”" in text_of(html)
+
+
+def test_headers_are_cut_only_where_they_are_too_long_together(alice):
+    kept = check(make_job(CONTENTS["named"], owner=alice)).layout["headers"]
+    cut = check(make_job(CONTENTS["Chinese names"], owner=alice)).layout["headers"]
+
+    assert kept == [*HEADERS, *(f"Measured value {n}" for n in range(MORE))][: len(kept)]
+    assert cut[:5] == HEADERS
+    assert MAX_HEADERS_BYTES / 2 < len("".join(cut).encode()) <= MAX_HEADERS_BYTES
+
+
+def test_values_of_few_columns_are_judged_to_suggest_some():
+    """A rule takes its time, and there are more columns than anybody looks at."""
+    judged = []
+
+    def counted(rule):
+        return lambda cell: judged.append(cell) or rule(cell)
+
+    class Counted(get_importer("customers")):
+        columns = tuple(
+            replace(column, clean=counted(column.clean))
+            for column in get_importer("customers").columns
+        )
+
+    headers = [f"Number {n}" for n in range(MAX_COLUMNS_OF_A_WORKBOOK)]
+    row = (2, ["x"] * MAX_COLUMNS_OF_A_WORKBOOK)
+
+    with_suggestions(Layout(1, headers, {}, []), [row], Counted)
+
+    assert 0 < len(judged) <= MOST_COLUMNS * len(Counted.columns)
+
+
+def test_lists_and_snapshots_do_not_load_its_columns(alice, root, django_assert_max_num_queries):
+    job = check(make_job(CONTENTS["named"], owner=alice))
+    ImportJob.objects.filter(pk=job.pk).update(layout={"headers": ["canary"]})
+    client, admin = signed_in(alice), signed_in(root)
+
+    for ask in (
+        lambda: client.get("/api/imports/"),
+        lambda: client.get(reverse("imports")),
+        lambda: admin.get(reverse("admin:imports_importjob_changelist")),
+        lambda: progress.read_snapshots([job.pk]),
+        lambda: progress.read_feed([alice.pk]),
+    ):
+        with django_assert_max_num_queries(20) as asked:
+            assert ask()
+        assert not [q for q in asked if '"imports_importjob"."layout"' in q["sql"]]
