@@ -277,6 +277,31 @@ def test_progress_never_falls_whatever_the_reader_says(monkeypatch, tmp_path):
     assert [chunk.fraction for chunk in read(b"a")[2]] == [0.9, 0.9, 1.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    "notes",
+    ['{"hidden_row": [2]}', '{"Bad code": [1]}', '{"a": ["1"]}', "[]", '{"%s": [1]}' % ("a" * 101)],
+)
+def test_notes_that_are_none_are_not_believed(monkeypatch, tmp_path, notes):
+    rows = f'[0.5, 1, [1], [["a"]], {notes}]'
+    pretend(monkeypatch, tmp_path, f"print(OPENED)\nprint({rows!r})\nprint(END)")
+
+    with pytest.raises(ReaderDied):
+        read(b"a")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ['["date", 5, "x"]', '["link", "a"]', '["shortened", "a", "b"]', '["percentage", "1", "x"]',
+     '["date", "2026-01-01", "%s"]' % ("x" * 101), '["link", "a", "%s"]' % ("x" * 501), "[]"],
+)  # fmt: skip
+def test_cells_that_are_none_are_not_believed(monkeypatch, tmp_path, cell):
+    rows = f"[0.5, 1, [1], [[{cell}]], {{}}]"
+    pretend(monkeypatch, tmp_path, f"print(OPENED)\nprint({rows!r})\nprint(END)")
+
+    with pytest.raises(ReaderDied):
+        read(b"a")
+
+
 def test_a_line_without_end_is_not_collected_for_ever(monkeypatch, tmp_path):
     pretend(monkeypatch, tmp_path, "print(OPENED)\nwhile True: print('1' * 100_000, end='')")
 

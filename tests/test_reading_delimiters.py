@@ -74,7 +74,7 @@ def test_the_table_with_the_known_header_wins(delimiter, text):
         (",", "one column\nAma\nKofi\n"),
         (",", "12:30\n14:45\n"),  # No unusual delimiter without a header that it names.
         (",", "a~b\n1~2\n"),
-        (";", "a;b;c;d\n1;2;3;4;\n1;2;3;4;\n"),
+        (";", "a;b;c;d\n1,5;2;3,5;4;\n1,5;2;3,5;4;\n"),
     ],
 )
 def test_without_a_known_header_the_regular_table_wins(delimiter, text):

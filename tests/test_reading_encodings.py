@@ -93,6 +93,9 @@ def test_a_file_of_one_encoding_is_read_as_before(encoding, lines):
         b"B1,M\xc5ller\xaa,x\xd7y\xf7z",
         b"B1,\x81\x8d\x8f,\x90",
         b"B1,\xd5\xc5\xce\xb0,\xb1\xb1\xbe\xa9",  # Chinese in GB 18030.
+        b"B1,r\xc9n\xe9,x",  # A capital inside a word.
+        b"B1,Jos\xe9\x01,x",
+        b"B1,caf\x8e,cr\x8fme",  # Right in Mac Roman, but one line is no evidence for that.
         b"B1,abc\xff\xfe\x00\x01d,e",
     ],
 )

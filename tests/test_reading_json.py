@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,15 @@ def test_a_broken_document_ends_in_a_code(content, code, params):
         assert opened(content) == ("json", [], [])
     else:
         assert refusal(content) == (code, params)
+
+
+@pytest.mark.parametrize("shift", range(24))
+def test_a_number_that_the_window_cuts_is_read_whole(shift):
+    text = "x" * ((1 << 18) - 40 + shift)
+    content = json.dumps({"n": text, "number": 1234567890, "last": 1}, indent=0).encode()
+
+    with open_rows(io.BytesIO(content), limits=replace(LIMITS, cell_length=1_000_000)) as reader:
+        assert next(iter(reader)).rows == [(1, [text, 1234567890, 1])]
 
 
 def test_digits_without_end_are_text():

@@ -4,11 +4,12 @@ import pytest
 
 from customers.importer import Customers
 from customers.models import Customer
+from imports import lifecycle
 from imports.models import ImportJob
 from imports.pipeline.columns import recognise
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.row_filter import RowFilter, is_signature, is_total_label
-from tests.making import HEADERS, csv_file, person, run_import
+from tests.making import HEADERS, check, csv_file, make_job, person, run_import
 
 RECORD = ["A 1", "Ama", "Mensah", None, "0244123451"]
 
@@ -107,6 +108,8 @@ def test_signatures_and_page_numbers_are_left_out(cells):
         ["TOTAL 1", "Ama", "Mensah", None, "0244123451"],  # A record, whatever its mark is.
         ["Total", "Ama", "Mensah", None, None],  # Its phone is missing: the user must hear of it.
         ["Total", None, "Mensah", None, "0244123451"],
+        ["Signature", "Ama", "Mensah", None, None],
+        ["Prepared by", 1, 2, 3, 4],
         ["Totality", None, None, None, 3],
         ["Summer", None, None, None, 3],
         ["Sumatra Shipping"],
@@ -159,6 +162,17 @@ def test_the_summary_counts_all_rows_and_lists_the_first(settings):
     (entry,) = job.read_summary
     assert entry["params"] == {"count": 30, "rows": list(range(3, 43, 2))}
     assert job.created == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_is_checked_again_starts_with_an_empty_summary():
+    content = csv_file([person(1), HEADERS])
+    job = check(make_job(content, check_first=True))
+    assert [entry["code"] for entry in job.read_summary] == ["repeated_header"]
+
+    changed = lifecycle.check_again(job.pk, {"read_options": {"delimiter": ";"}})
+
+    assert changed.read_summary == []
 
 
 @pytest.mark.django_db

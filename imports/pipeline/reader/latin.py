@@ -6,7 +6,6 @@ the accents of one language stand together, and read in a neighbour's page they 
 """
 
 import re
-import unicodedata
 from collections import Counter
 from itertools import pairwise
 
@@ -73,9 +72,8 @@ def strangers(text: bytes, page: str) -> tuple[int, int]:
 def is_convincing(raw: bytes, page: str) -> bool:
     """Whether a line read in this code page, which decodes it, looks like words of languages.
 
-    One language must have all letters of a word that are not ASCII. No word has a sign between its
-    letters, a capital beyond ASCII behind a small letter, or letters of two scripts; and the line
-    has no control characters.
+    One language must have all characters of a word that are not ASCII. No word has a capital beyond
+    ASCII behind a small letter, or letters of two scripts; and the line has no control characters.
     """
     page = page.replace("windows-", "cp")
     text = raw.decode(page)
@@ -90,8 +88,7 @@ def is_convincing(raw: bytes, page: str) -> bool:
 
 
 def _is_odd(word: str) -> bool:
-    has_sign = any(not one.isalnum() and not unicodedata.combining(one) for one in word)
-    return has_sign or any(
+    return any(
         before.islower() and one.isupper() and not one.isascii() for before, one in pairwise(word)
     )
 
