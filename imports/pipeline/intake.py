@@ -257,6 +257,8 @@ def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
         summary.add("columns_ignored", count=len(ignored), columns=shown)
     if opened.second_reader:
         summary.add("second_reader")
+    if opened.format == "xlsb":
+        summary.add("binary_workbook")
     return summary
 
 

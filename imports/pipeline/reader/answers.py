@@ -57,7 +57,7 @@ class Answers:
         self.characters = 0
         self._start_line()
 
-    def opened(self, kind: str, **how: str | list[str]) -> None:
+    def opened(self, kind: str, **how: str | bool | list[str] | list[int]) -> None:
         """Say what was opened, once."""
         if not self.is_open:
             _write({"opened": {"format": kind, **how}})
@@ -125,7 +125,9 @@ class Answers:
         size = sum([
             len(cell) if type(cell) is str else nothing if cell is None else width for cell in cells
         ])  # fmt: skip
-        return size + sum([_text_length(cell) for cell in cells if type(cell) is list])
+        return size + sum([
+            len(part) for cell in cells if type(cell) is list for part in cell if type(part) is str
+        ])  # fmt: skip
 
     def _shorten(self, cells: list) -> bool:
         """Cut every text that is longer than a cell may be; return whether there was one.
@@ -138,10 +140,6 @@ class Answers:
             text = cells[position]
             cells[position] = ["shortened", text[:limit], len(text)]
         return bool(long)
-
-
-def _text_length(cell: list) -> int:
-    return sum(len(part) for part in cell if type(part) is str)
 
 
 def is_blank(cells: list) -> bool:
