@@ -16,7 +16,7 @@ from typing import NamedTuple
 MAX_CODE_CHARS = 255  # Excel's own limit.
 MAX_SHOWN_CHARS = 100
 MAX_DENOMINATOR_DIGITS = 4
-LAST_SECOND_MILLISECONDS = 86_399_000
+DAY_MILLISECONDS = 86_400_000
 GENERAL = "General"
 ENGLISH = 9  # The primary language of a Windows language identifier.
 PRIMARY_LANGUAGE_BITS = 0x3FF
@@ -198,10 +198,11 @@ class Section:
         return text if is_zero else sign + text
 
     def show_moment(self, moment: Moment) -> str:
-        if not self._has_fraction_of_second:
+        unit = self._unit_milliseconds
+        if unit > 1:
             moment = moment._replace(
-                milliseconds=min(_whole_second(moment.milliseconds), LAST_SECOND_MILLISECONDS),
-                elapsed_milliseconds=_whole_second(moment.elapsed_milliseconds),
+                milliseconds=min(_round(moment.milliseconds, unit), DAY_MILLISECONDS - unit),
+                elapsed_milliseconds=_round(moment.elapsed_milliseconds, unit),
             )
         return "".join([show(moment) for show in self._date_parts])
 
@@ -210,11 +211,14 @@ class Section:
         return any(token.kind == "digit" for token in self.tokens)
 
     @cached_property
-    def _has_fraction_of_second(self) -> bool:
-        return any(
-            token == Token("other", ".") and _count_zeros(self.tokens, position + 1)
+    def _unit_milliseconds(self) -> int:
+        """The smallest part of a second that is shown: 1 to 1,000 milliseconds."""
+        digits = [
+            _count_zeros(self.tokens, position + 1)
             for position, token in enumerate(self.tokens)
-        )
+            if token == Token("other", ".")
+        ]
+        return 10 ** max(0, 3 - max(digits, default=0))
 
     @cached_property
     def _numeral(self) -> _Numeral:
@@ -288,8 +292,8 @@ def moment_of(day: datetime.date | None, milliseconds: int, elapsed_milliseconds
     return Moment(day.year, day.month, day.day, weekday, milliseconds, elapsed_milliseconds)
 
 
-def _whole_second(milliseconds: int) -> int:
-    return (milliseconds + 500) // 1_000 * 1_000
+def _round(milliseconds: int, unit: int) -> int:
+    return (milliseconds + unit // 2) // unit * unit
 
 
 def _date_parts(tokens: list[Token]) -> list[Callable[[Moment], str]]:
