@@ -134,7 +134,8 @@ def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
                         found |= {mark for mark in HIDING if mark in xml}
                 tail = piece[-LONGEST_MARK:]
             if may_be_sheet:
-                found |= {mark for mark in LINKING if mark in before + piece}
+                end = (before + piece).lower()
+                found |= {mark for mark in LINKING if mark in end}
         if DECLARATION in found and _is_parsed(entry.filename, kind):
             raise Refused("damaged_file")
         marks |= found

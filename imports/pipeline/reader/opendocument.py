@@ -78,7 +78,7 @@ def _tables(archive: zipfile.ZipFile) -> list[tuple[str, bool, list[int]]]:
     """Name of each table, whether its style shows it, and its hidden columns."""
     tables, hidden, style = [], set(), ""
     columns: list[_Columns] = []
-    groups = 0  # Hidden ones around the element.
+    groups = _Groups()
     with archive.open(CONTENT) as source:
         for event, element in events(source, "table-row"):
             name = local_name(element)
@@ -91,18 +91,31 @@ def _tables(archive: zipfile.ZipFile) -> list[tuple[str, bool, list[int]]]:
                 tables.append((_attribute(element, "name"), _attribute(element, "style-name")))
                 columns.append(_Columns())
             elif event == "start" and name == "table-column" and columns:
-                columns[-1].add(element, is_hidden=groups > 0)
-            groups += _change_of_hidden_groups(event, element)
+                columns[-1].add(element, is_hidden=groups.is_hidden)
+            groups.follow(event, element)
     return [
         (name, style not in hidden, hidden_columns(own.hidden))
         for (name, style), own in zip(tables, columns, strict=True)
     ]
 
 
-def _change_of_hidden_groups(event: str, element: Element) -> int:
-    if local_name(element) not in GROUPS or _attribute(element, "display") != "false":
-        return 0
-    return 1 if event == "start" else -1
+class _Groups:
+    """The groups of rows or columns around an element; one that is closed hides what is in it."""
+
+    def __init__(self) -> None:
+        self._are_closed: list[bool] = []
+
+    @property
+    def is_hidden(self) -> bool:
+        return any(self._are_closed)
+
+    def follow(self, event: str, element: Element) -> None:
+        if local_name(element) not in GROUPS:
+            return
+        if event == "start":
+            self._are_closed.append(_attribute(element, "display") == "false")
+        else:  # Its attributes are gone by now.
+            self._are_closed.pop()
 
 
 def _rows(archive: zipfile.ZipFile, position: int, limits: dict, hidden: set[int]) -> Iterator[Row]:
@@ -130,14 +143,15 @@ def _numbered(
 
 def _row_elements(source: IO[bytes], position: int) -> Iterator[tuple[Element, bool]]:
     """The rows of the table at this position, and whether each is hidden."""
-    table, groups = -1, 0
+    table, groups = -1, _Groups()
     for event, element in events(source, "table-row"):
         name = local_name(element)
         if event == "start":
             table += name == "table"
         elif name == "table-row" and table == position:
-            yield element, groups > 0 or _attribute(element, "visibility") in HIDING
-        groups += _change_of_hidden_groups(event, element)
+            is_hidden = groups.is_hidden or _attribute(element, "visibility") in HIDING
+            yield element, is_hidden
+        groups.follow(event, element)
         if table > position:
             return
 
