@@ -132,7 +132,7 @@ def limits():
         wall_seconds=30,
         inflated_bytes=64 * MEGABYTES,
         rows=2_000_000,
-        columns=200,
+        columns=16_384,
         cell_length=32_767,
         calamine_bytes=32 * MEGABYTES,
     )

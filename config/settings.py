@@ -66,7 +66,7 @@ IMPORT_READER = {
     # in memory; above it openpyxl does, row by row.
     "calamine_bytes": whole("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
     "rows": whole("IMPORT_READER_ROWS", 2_000_000),  # Blank ones too: they take their time.
-    "columns": whole("IMPORT_READER_COLUMNS", 200),
+    "columns": whole("IMPORT_READER_COLUMNS", 16_384),  # Of the format itself.
     "cell_length": whole("IMPORT_READER_CELL_LENGTH", 32_767),  # Excel's own limit.
 }
 # Beside a file that takes its time a worker opens another one, if it is no larger than this;

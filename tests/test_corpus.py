@@ -119,6 +119,21 @@ def suggested(job: ImportJob) -> dict[str, str]:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("file", "code", "params"),
+    [
+        ("binary.xlsb", "binary_workbook", {}),
+        ("unknown-link.xls", "second_reader", {}),
+        ("filtered-rows-hidden-column.xlsx", "hidden_row", {"count": 3, "rows": [3, 4, 6]}),
+    ],
+)
+def test_what_was_odd_about_a_workbook_is_in_the_read_summary(file, code, params):
+    job = run_import((FOLDER / file).read_bytes())
+
+    assert [one["params"] for one in job.read_summary if one["code"] == code] == [params]
+
+
+@pytest.mark.django_db
 def test_who_is_asked_sees_what_stands_below_each_header():
     job = run_import((FOLDER / "close-headers.xlsx").read_bytes())
 

@@ -10,7 +10,7 @@ from tests.spreadsheets import BOTH, row, rows_of, text, workbook
 
 sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
 
-from marked import PIECE_BYTES, marked_cells
+from marked import PIECE_BYTES, SheetXml
 
 
 def error(place, value="#REF!", quote='"'):
@@ -18,7 +18,8 @@ def error(place, value="#REF!", quote='"'):
 
 
 def errors(*rows, **parts):
-    return marked_cells(io.BytesIO(workbook(*rows, **parts)), 0, {})
+    marked = SheetXml(io.BytesIO(workbook(*rows, **parts)), 0).find_cells()
+    return marked and marked.texts
 
 
 def test_errors_are_found_by_their_place():

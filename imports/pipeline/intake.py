@@ -278,6 +278,8 @@ def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
         summary.add("header_in_two_rows", first=first, last=layout.header_row)
     if opened.second_reader:
         summary.add("second_reader")
+    if opened.format == "xlsb":
+        summary.add("binary_workbook")
     return summary
 
 

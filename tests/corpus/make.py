@@ -15,6 +15,7 @@ import struct
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import openpyxl
@@ -27,11 +28,18 @@ from odf.table import CoveredTableCell, Table, TableCell, TableRow
 from odf.text import LineBreak, P, S
 from xlwt.CompoundDoc import XlsDoc
 
-from tests import spreadsheets
+from tests import old_workbooks, spreadsheets
 from tests.corpus.table import ACCENTS, CZECH, HEAD, PEOPLE, RUSSIAN
-from tests.spreadsheets import row, text, workbook, zipped
+from tests.old_workbooks import old_workbook, record
+from tests.spreadsheets import row, strict, text, workbook, workbook_parts, zipped
 
 HERE = Path(__file__).parent
+# Not made here: they are kept as someone handed them in.
+KEPT = (
+    *("mark-turned-into-a-date.xlsx", "marks-the-spreadsheet-changed.xlsx"),
+    *("filtered-rows-hidden-column.xlsx", "address-behind-a-link.xlsx"),
+    *("one-cell-far-right.xlsx", "three-hundred-columns.xlsx"),
+)
 DAY = datetime.date(2026, 1, 31)
 NOON = datetime.datetime(2026, 1, 31, 12, 30)  # noqa: DTZ001  Spreadsheets know no time zones.
 
@@ -39,6 +47,9 @@ NOON = datetime.datetime(2026, 1, 31, 12, 30)  # noqa: DTZ001  Spreadsheets know
 def main() -> None:
     for make in (xlsx, hand_built, xls, ods, texts, no_spreadsheets, by_libreoffice):
         make()
+    for make in (strict_workbooks, old_workbooks_with_damage, binary_workbooks):
+        make()
+    assert all((HERE / name).exists() for name in KEPT)
     size = sum(file.stat().st_size for file in HERE.iterdir() if file.is_file())
     print(f"{len([*HERE.iterdir()])} files, {size / 1024:.0f} KB")
 
@@ -123,7 +134,7 @@ def macros(content: bytes) -> None:
     parts["[Content_Types].xml"] = types.replace(
         main, "application/vnd.ms-excel.sheet.binary.macroEnabled.main"
     )
-    put("binary.xlsb", zipped(parts))
+    put("not-binary.xlsb", zipped(parts))
 
 
 def by_xlsxwriter() -> None:
@@ -158,6 +169,76 @@ def hand_built() -> None:
     declared = '<!DOCTYPE x [<!ENTITY a "b">]>' + spreadsheets.sheet(row(1, text("A1", "x")))
     put("declared-entity.xlsx", zipped(spreadsheets.workbook_parts(declared)))
     put("bomb.xlsx", workbook(row(1, text("A1", " " * (20 << 20)))))
+
+
+def people_in_xml(cell: Callable[[str, str], str]) -> list[str]:
+    return [
+        row(n, *[cell(f"{'ABCDE'[c]}{n}", v) for c, v in enumerate(cells) if v is not None])
+        for n, cells in enumerate(PEOPLE, start=1)
+    ]
+
+
+def strict_workbooks() -> None:
+    """As Excel writes them where one chooses "Strict Open XML Spreadsheet"."""
+    put(
+        "strict-inline-strings.xlsx",
+        zipped(strict(workbook_parts(spreadsheets.sheet(*people_in_xml(text))))),
+    )
+    strings = sorted({cell for cells in PEOPLE for cell in cells if cell})
+    shared = people_in_xml(
+        lambda place, value: f'<c r="{place}" t="s"><v>{strings.index(value)}</v></c>'
+    )
+    items = "".join(f"<si><t>{one}</t></si>" for one in strings)
+    parts = workbook_parts(spreadsheets.sheet(*shared), strings=items)
+    put("strict-shared-strings.xlsx", zipped(strict(parts)))
+    dated = [
+        row(1, text("A1", "Shipping mark"), text("B1", "Phone"), text("C1", "E-mail")),
+        row(2, '<c r="A2" s="1" t="d"><v>2026-05-07</v></c>', text("B2", "0244123451"),
+            text("C2", "Write to Ama")),
+        row(3, '<c r="A3" s="2" t="d"><v>2026-05-07T12:30:00</v></c>',
+            '<c r="B3" s="3" t="d"><v>1899-12-30T12:00:00</v></c>'),
+    ]  # fmt: skip
+    link = f'<hyperlinks><hyperlink xmlns:r="{spreadsheets.RELATIONS}" ref="C2" r:id="rId1"/>'
+    formats = ["General", "mmm\\-yy", "m/d/yyyy\\ h:mm", "h:mm"]
+    parts = workbook_parts(
+        spreadsheets.sheet(*dated, after=link + "</hyperlinks>"), formats=formats
+    )
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = spreadsheets.link_relations(
+        {"rId1": "mailto:ama@example.com"}
+    )
+    put("strict-dates-and-links.xlsx", zipped(strict(parts)))
+    put("strict-no-sheet.xlsx", zipped(strict(parts | {
+        "xl/workbook.xml": f'<workbook xmlns="{spreadsheets.MAIN}"><sheets/></workbook>',
+    })))  # fmt: skip
+
+
+def cells_of_people() -> dict[tuple[int, int], object]:
+    return {
+        (r, c): cell
+        for r, cells in enumerate(PEOPLE)
+        for c, cell in enumerate(cells)
+        if cell is not None
+    }
+
+
+def old_workbooks_with_damage() -> None:
+    """Damage that xlrd minds and other programs do not."""
+    people = cells_of_people()
+    name = record(0x18, struct.pack("<HBBHHHI", 0, 0, 3, 3, 0, 0, 0) + b"\0abc\0\0\0")
+    put("bad-formula-of-a-name.xls", old_workbook(people, globals_more=name))
+    put("unknown-cell-style.xls", old_workbook(people | {(2, 5): (46149, 98)}, ["mmm-yy"]))
+    link = record(0x1B8, bytes(8) + bytes(24))
+    put("unknown-link.xls", old_workbook(people | {(1, 5): b"\x17"}, sheet_more=link))
+    whole = bytearray(old_workbook(people | {(2, 5): (46149, 0)}, ["mmm-yy"]))
+    struct.pack_into("<I", whole, old_workbooks.SECTOR_BYTES + 4 * 5, 3)
+    put("sectors-in-a-loop.xls", bytes(whole))
+
+
+def binary_workbooks() -> None:
+    rows = {n: {c: cell for c, cell in enumerate(cells) if cell is not None}
+            for n, cells in enumerate(PEOPLE, start=1)}  # fmt: skip
+    rows[2] |= {5: (46149, 0), 6: (0.5, 1), 7: (1.5, 2), 8: True, 9: b"\x07", 10: 1.5e19}
+    put("binary.xlsb", spreadsheets.binary_workbook(rows, ["mmm-yy", "h:mm", "[h]:mm"]))
 
 
 def xls() -> None:

@@ -18,6 +18,13 @@ CZECH = [HEAD, ["C 1", "Jiří", "Dvořák", None, "0244123451"],
 RUSSIAN = [HEAD, ["R 1", "Иван", "Смирнов", None, "0244123451"],
            ["R 2", "Пётр", "Щукин", None, "0244123452"]]  # fmt: skip
 
+THREE_HUNDRED_COLUMNS = {
+    1: ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number",
+        *[f"Month {n}" for n in range(300)]],
+    2: ["TC-1", "Yaa", "Owusu", None, "0241000122", *range(300)],
+}  # fmt: skip
+FAR_RIGHT = [*[None] * 895, "moved by accident"]
+
 
 class Read(NamedTuple):
     """A file that is read: which format, how it was opened, its rows, where its header is."""
@@ -322,7 +329,6 @@ CASES = [
     Refused("no spreadsheet", "document.rtf", "text_document", {}),
     Refused("no spreadsheet", "data.xml", "xml_file", {}),
     Refused("no spreadsheet", "noise.csv", "not_a_spreadsheet", {}),
-    Refused("no spreadsheet", "binary.xlsb", "binary_workbook", {}),
     Refused("no spreadsheet", "empty.csv", "empty_file", {}),
     # --- protected
     Refused("protected", "password.xlsx", "encrypted_file", {}),
@@ -711,6 +717,194 @@ CASES = [
         header_row=1,
         missing=["shipping_mark", "first_name", "last_name", "phone"],
     ),
+    # --- what a workbook shows, hides and links to
+    Read(
+        "what a workbook shows, hides and links to",
+        "mark-turned-into-a-date.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"],
+            2: ["2026-05-07", "Yaa", "Owusu", None, "0241000141"],
+            3: ["DM-2", "Kojo", "Osei", None, "0241000142"],
+        },
+    ),
+    Read(
+        "what a workbook shows, hides and links to",
+        "marks-the-spreadsheet-changed.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"],
+            2: ["2026-03-12", "Kofi", "Boateng", "f29r1@example.org", "0247129001"],
+            3: ["2012-03-01", "Esi", "Osei", "f29r2@example.org", "0247129002"],
+            4: [2.19e26, "Yaw", "Asante", "f29r3@example.org", "0247129003"],
+            5: [12345678901234569216, "Akua", "Owusu", "f29r4@example.org", "0247129004"],
+            6: ["12:00:00", "Kojo", "Darko", "f29r5@example.org", "0247129005"],
+        },
+    ),
+    Read(
+        "what a workbook shows, hides and links to",
+        "filtered-rows-hidden-column.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+            "hidden_columns": [4],
+        },
+        {
+            1: [
+                "Shipping Mark",
+                "First Name",
+                "Last Name",
+                "Email",
+                "Phone",
+                "Phone Number",
+                "Active",
+            ],
+            2: ["F30-1", "Kofi", "Boateng", "f30r1@example.org", "0247130091", "0247130001", "yes"],
+            3: ["F30-2", "Esi", "Osei", "f30r2@example.org", "0247130092", "0247130002", "no"],
+            4: ["F30-3", "Yaw", "Asante", "f30r3@example.org", "0247130093", "0247130003", "no"],
+            5: ["F30-4", "Akua", "Owusu", "f30r4@example.org", "0247130094", "0247130004", "yes"],
+            6: ["F30-5", "Kojo", "Darko", "f30r5@example.org", "0247130095", "0247130005", "no"],
+        },
+        header_row=1,
+        missing=[],
+    ),
+    Read(
+        "what a workbook shows, hides and links to",
+        "address-behind-a-link.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"],
+            2: ["HL-1", "Yaa", "Owusu", "Write to Yaa", "0241000196"],
+        },
+    ),
+    # --- wide sheets
+    Read(
+        "wide sheets",
+        "one-cell-far-right.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"],
+            2: ["FR-1", "Yaa", "Owusu", None, "0241000121", *FAR_RIGHT],
+        },
+    ),
+    Read(
+        "wide sheets",
+        "three-hundred-columns.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        THREE_HUNDRED_COLUMNS,
+    ),
+    # --- strict workbooks
+    Read(
+        "strict workbooks",
+        "strict-inline-strings.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        numbered(PEOPLE),
+    ),
+    Read(
+        "strict workbooks",
+        "strict-shared-strings.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        numbered(PEOPLE),
+    ),
+    Read(
+        "strict workbooks",
+        "strict-dates-and-links.xlsx",
+        "xlsx",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: ["Shipping mark", "Phone", "E-mail"],
+            2: ["2026-05-07", "0244123451", "Write to Ama"],
+            3: ["2026-05-07T12:30:00", "12:00:00"],
+        },
+        header_row=1,
+        missing=["first_name", "last_name"],
+    ),
+    Refused("strict workbooks", "strict-no-sheet.xlsx", "no_sheet", {}),
+    # --- old workbooks that xlrd gives up
+    Read(
+        "old workbooks that xlrd gives up",
+        "bad-formula-of-a-name.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Customers"], "second_reader": True},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "old workbooks that xlrd gives up",
+        "unknown-cell-style.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Customers"], "second_reader": True},
+        {
+            1: PEOPLE[0],
+            2: PEOPLE[1],
+            3: [*PEOPLE[2], 46149],
+        },
+    ),
+    Read(
+        "old workbooks that xlrd gives up",
+        "unknown-link.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Customers"], "second_reader": True},
+        numbered(PEOPLE),
+    ),
+    Read(
+        "old workbooks that xlrd gives up",
+        "sectors-in-a-loop.xls",
+        "xls",
+        {"sheet": "Customers", "sheets": ["Customers"], "second_reader": True},
+        {
+            1: PEOPLE[0],
+            2: PEOPLE[1],
+            3: [*PEOPLE[2], "2026-05-07"],
+        },
+    ),
+    # --- binary workbooks
+    Read(
+        "binary workbooks",
+        "binary.xlsb",
+        "xlsb",
+        {
+            "sheet": "Customers",
+            "sheets": ["Customers"],
+        },
+        {
+            1: PEOPLE[0],
+            2: [*PEOPLE[1], "2026-05-07", "12:00:00", "36:00:00", True, None, 15000000000000000000],
+            3: PEOPLE[2],
+        },
+    ),
+    Refused("binary workbooks", "not-binary.xlsb", "damaged_file", {}),
 ]
 
 
@@ -786,6 +980,16 @@ IMPORTS = [
     ),
     Imported("only-headers.xlsx", status="FAILED", code="no_rows"),
     Imported("blank.xlsx", status="FAILED", code="no_rows"),
+    *[
+        Imported(file, BOTH)
+        for file in (
+            *("strict-inline-strings.xlsx", "strict-shared-strings.xlsx", "binary.xlsb"),
+            *("bad-formula-of-a-name.xls", "unknown-cell-style.xls", "unknown-link.xls"),
+            "sectors-in-a-loop.xls",
+        )
+    ],
+    Imported("one-cell-far-right.xlsx", [("FR-1", "+233241000121")]),
+    Imported("three-hundred-columns.xlsx", [("TC-1", "+233241000122")]),
     Imported("password.xls", status="FAILED", code="encrypted_file"),
     Imported("cover.xlsx", status="FAILED", code="no_such_sheet", options={"sheet": "Kunden"}),
 ]

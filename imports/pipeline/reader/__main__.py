@@ -14,12 +14,15 @@ from io import BufferedReader
 
 from answers import Answers, Order, Refused
 from archives import inspect
-from confinement import confine, limit_time
+from confinement import confine, limit_time, part_of_the_memory
 from formats import recognise
 from json_documents import read_json
 from lines import read_lines
 from texts import read_text
-from workbooks import answer, read_workbook
+from workbooks import answer, answer_with_calamine, read_workbook
+
+# Of the memory, what calamine may take for a binary workbook: the rows are sent with the rest.
+BINARY_PART = 0.9
 
 
 def main() -> None:
@@ -46,9 +49,9 @@ def read(descriptor: int, answers: Answers, order: Order) -> None:
         if kind == "zip":
             read_archive(file, answers, order)
         elif kind == "xls":
-            from old_workbooks import sheets
+            from old_workbooks import read_old_workbook
 
-            answer("xls", partial(sheets, file), answers, order)
+            read_old_workbook(file, answers, order)
         elif kind == "jsonl":
             read_lines(file, answers)
         elif kind == "json":
@@ -65,6 +68,9 @@ def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
         from opendocument import sheets
 
         answer("ods", partial(sheets, file, order.limits), answers, order)
+    elif archive.kind == "xlsb":
+        with part_of_the_memory(BINARY_PART):
+            answer_with_calamine("xlsb", file, answers, order)
     else:
         read_workbook(file, answers, order, archive)
 

@@ -57,7 +57,7 @@ class Answers:
         self.characters = 0
         self._start_line()
 
-    def opened(self, kind: str, **how: str | list[str]) -> None:
+    def opened(self, kind: str, **how: str | bool | list[str] | list[int]) -> None:
         """Say what was opened, once."""
         if not self.is_open:
             _write({"opened": {"format": kind, **how}})

@@ -16,11 +16,20 @@ PIECE_BYTES = 1 << 18
 # up; and what it reads otherwise than openpyxl: dates written as text, CDATA, prefixed names.
 LOOKED_UP = frozenset({b't="e"', b"t='e'", b"</f>"})
 PREFIXED = b":worksheet"
-ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED})
+STRICT = b"http://purl.oclc.org/ooxml/"  # Begins the namespaces of strict workbooks.
+IN_HEADS = frozenset({PREFIXED, STRICT})
+ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", *IN_HEADS})
+# What a sheet hides. LibreOffice writes the attribute for each row, so its value is looked at
+# only where it is there at all.
+HIDDEN = b"hidden="
+HIDING = frozenset({b'hidden="1"', b"hidden='1'", b'hidden="true"', b"hidden='true'"})
+# Addresses behind cells stand in the relations of a sheet, or at its end.
+LINKING = frozenset({b"mailto:", b"tel:"})
+NO_SHEETS = ("workbook.xml", "sharedstrings.xml", "styles.xml", "docprops/app.xml")
 HEAD_BYTES = 4_096
 DECLARATION = b"<!DOCTYPE"  # No workbook needs one, and entities begin there.
-MARKS = LOOKED_UP | ODD - {PREFIXED} | {DECLARATION}
-LONGEST_MARK = max(map(len, MARKS))
+MARKS = LOOKED_UP | ODD - IN_HEADS | {DECLARATION}
+LONGEST_MARK = max(map(len, MARKS | HIDING))
 TYPES = "[Content_Types].xml"
 WORKBOOK_TYPES = (
     *(b"sheet.main+xml", b"template.main+xml"),
@@ -28,16 +37,17 @@ WORKBOOK_TYPES = (
 )
 # What else is a zip, by the type of its main part.
 OTHER_TYPES = {
-    b"sheet.binary.macroEnabled.main": "binary_workbook",
     b"wordprocessingml": "text_document",
     b"presentationml": "not_a_spreadsheet",
 }
+BINARY_BOOK = "xl/workbook.bin"
+BINARY_TYPE = b"sheet.binary.macroEnabled.main"
 OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
 CONTENT = "content.xml"
 
 
 class Archive(NamedTuple):
-    kind: str  # "xlsx" or "ods".
+    kind: str  # "xlsx", "xlsb" or "ods".
     inflated_bytes: int
     marks: set[bytes]
 
@@ -71,7 +81,7 @@ def _check_declared(entries: list[zipfile.ZipInfo], limits: dict) -> None:
 def _kind(archive: zipfile.ZipFile) -> str:
     names = archive.namelist()
     if TYPES in names:
-        return _office_kind(archive.read(TYPES))
+        return _office_kind(archive.read(TYPES), names)
     if "mimetype" in names:
         return _open_document_kind(archive)
     if any(name.startswith("Index/") or name == "Index.zip" for name in names):
@@ -79,9 +89,13 @@ def _kind(archive: zipfile.ZipFile) -> str:
     raise Refused("compressed_file" if names else "not_a_spreadsheet")
 
 
-def _office_kind(types: bytes) -> str:
+def _office_kind(types: bytes, names: list[str]) -> str:
     if any(name in types for name in WORKBOOK_TYPES):
         return "xlsx"
+    if BINARY_TYPE in types:
+        if BINARY_BOOK not in names:  # calamine would take it for another kind of workbook.
+            raise Refused("damaged_file")
+        return "xlsb"
     for name, code in OTHER_TYPES.items():
         if name in types:
             raise Refused(code)
@@ -107,12 +121,21 @@ def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
     size, marks = 0, set()
     for entry in archive.infolist():
         with archive.open(entry) as part:
-            found = {PREFIXED} if PREFIXED in part.peek(HEAD_BYTES)[:HEAD_BYTES] else set()
-            tail = b""
-            while piece := part.read(PIECE_BYTES):
+            head = part.peek(HEAD_BYTES)[:HEAD_BYTES]
+            found = {mark for mark in IN_HEADS if mark in head}
+            may_be_sheet = _may_be_sheet(entry.filename, kind)
+            tail = before = piece = b""
+            while next_piece := part.read(PIECE_BYTES):
+                before, piece = piece, next_piece
                 size += len(piece)
-                found |= _marks(piece) | _marks(tail + piece[:LONGEST_MARK])
+                for xml in (piece, tail + piece[:LONGEST_MARK]):
+                    found |= _marks(xml)
+                    if may_be_sheet and HIDDEN in xml:
+                        found |= {mark for mark in HIDING if mark in xml}
                 tail = piece[-LONGEST_MARK:]
+            if may_be_sheet:
+                end = (before + piece).lower()
+                found |= {mark for mark in LINKING if mark in end}
         if DECLARATION in found and _is_parsed(entry.filename, kind):
             raise Refused("damaged_file")
         marks |= found
@@ -122,6 +145,11 @@ def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
 def _is_parsed(name: str, kind: str) -> bool:
     """Pictures among the parts may declare what they like: nobody opens them."""
     return name == CONTENT if kind == "ods" else name.lower().endswith((".xml", ".rels"))
+
+
+def _may_be_sheet(name: str, kind: str) -> bool:
+    """Whether a part of this name may be a sheet of a workbook, or its relations."""
+    return kind == "xlsx" and _is_parsed(name, kind) and not name.lower().endswith(NO_SHEETS)
 
 
 def _marks(xml: bytes) -> set[bytes]:

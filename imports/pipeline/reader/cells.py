@@ -8,17 +8,27 @@ import math
 
 # Beyond this a float has no digits left to tell, and a line of digits no bound.
 LARGEST_INTEGER = 10**22
+# A spreadsheet program keeps fifteen digits of a number: those of a longer one are lost.
+FIRST_ROUNDED_INTEGER = 10**15
 # Stands for a formula that was saved without its result. No rule lets it through: it holds a NUL.
 FORMULA_WITHOUT_VALUE = "\0="
 MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
-def number(value: float) -> int | float | str:
+def number(value: float) -> int | float | str | list:
     if not math.isfinite(value):
         return "#NUM!"
-    if value.is_integer() and abs(value) < LARGEST_INTEGER:
-        return int(value)
+    if value.is_integer():
+        if -FIRST_ROUNDED_INTEGER < value < FIRST_ROUNDED_INTEGER:
+            return int(value)
+        return ["rounded", int(value) if abs(value) < LARGEST_INTEGER else value, ""]
     return value
+
+
+def whole_number(value: int) -> int | list:
+    if -FIRST_ROUNDED_INTEGER < value < FIRST_ROUNDED_INTEGER:
+        return value
+    return ["rounded", value, ""]
 
 
 def moment(value: datetime.datetime) -> str:
@@ -38,13 +48,14 @@ def duration(value: datetime.timedelta) -> str:
     return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds:02}{fraction}"
 
 
+# What a date or a large number shows is not known here.
 CELL = {
     float: number,
-    int: int,
+    int: whole_number,
     bool: bool,
-    datetime.datetime: moment,
-    datetime.date: datetime.date.isoformat,
-    datetime.time: datetime.time.isoformat,
-    datetime.timedelta: duration,
+    datetime.datetime: lambda value: ["date", moment(value), ""],
+    datetime.date: lambda value: ["date", value.isoformat(), ""],
+    datetime.time: lambda value: ["time", value.isoformat(), ""],
+    datetime.timedelta: lambda value: ["duration", duration(value), ""],
     type(None): lambda value: None,
 }

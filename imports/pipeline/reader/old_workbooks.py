@@ -1,6 +1,7 @@
 """Rows of a workbook of Excel 97 to 2003 (.xls), which holds at most 65,536 of them.
 
-xlrd reads it and not calamine, which gives its error cells as empty ones.
+xlrd reads it and not calamine, which gives its error cells as empty ones. What xlrd gives up,
+calamine reads.
 """
 
 import io
@@ -10,28 +11,55 @@ from functools import partial
 from io import BufferedReader
 
 import xlrd
-from answers import Refused
+from answers import Answers, Order, Refused
+from links import Links, is_address
 from merged import filled, spans_of
-from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
-from sheets import Row, Sheet
+from number_formats import BUILTIN_FORMATS
+from sheets import Row, Sheet, hidden_columns
 from shown import Numbers
+from workbooks import answer_sheets, answer_with_calamine
 from xlrd.biffh import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR, XL_CELL_NUMBER, XL_CELL_TEXT
+from xlrd.formatting import std_format_strings
 
-EPOCHS = {0: WINDOWS_EPOCH, 1: MAC_EPOCH}
 VISIBLE = 0
 NOT_A_WORKBOOK = "Can't find workbook"
+
+
+def read_old_workbook(file: BufferedReader, answers: Answers, order: Order) -> None:
+    """Answer with the rows of one sheet.
+
+    Raises Refused.
+    """
+    try:
+        answer_sheets("xls", sheets(file), answers, order)
+    except (Refused, MemoryError):
+        raise
+    except Exception:  # xlrd minds what other programs do not; it has a dozen ways of saying so.
+        answer_with_calamine("xls", file, answers, order, is_second=True)
 
 
 def sheets(file: BufferedReader) -> list[Sheet]:
     """The worksheets."""
     book = _opened(file)
-    numbers = Numbers(_number_formats(book), EPOCHS[book.datemode])
+    numbers = Numbers(_number_formats(book), is_1904=bool(book.datemode))
     return [
-        Sheet(name, visibility == VISIBLE, partial(_rows, book, position, numbers))
+        _sheet(book, position, name, visibility == VISIBLE, numbers)
         for position, (name, visibility) in enumerate(
             zip(book.sheet_names(), book._sheet_visibility, strict=True)
         )
     ]
+
+
+def _sheet(book: xlrd.Book, position: int, name: str, is_visible: bool, numbers: Numbers) -> Sheet:
+    hidden_rows: set[int] = set()
+    rows = partial(_rows, book, position, numbers, hidden_rows)
+    columns = partial(_hidden_columns, book, position)
+    return Sheet(name, is_visible, rows, hidden_rows, columns)
+
+
+def _hidden_columns(book: xlrd.Book, position: int) -> list[int]:
+    columns = book.sheet_by_index(position).colinfo_map
+    return hidden_columns((index, index) for index, info in columns.items() if info.hidden)
 
 
 def _opened(file: BufferedReader) -> xlrd.Book:
@@ -55,23 +83,39 @@ def _opened(file: BufferedReader) -> xlrd.Book:
 def _number_formats(book: xlrd.Book) -> dict[int, str]:
     """The number format of each cell style."""
     formats = book.format_map
+    codes = {number: own.format_str for number, own in formats.items()}
+    for number, code in BUILTIN_FORMATS.items():
+        if codes.get(number) == std_format_strings.get(number):
+            codes[number] = code
     return {
-        n: formats[style.format_key].format_str
+        n: codes[style.format_key]
         for n, style in enumerate(book.xf_list)
-        if style.format_key in formats
+        if style.format_key in codes
     }
 
 
-def _rows(book: xlrd.Book, position: int, numbers: Numbers) -> Iterator[Row]:
+def _rows(book: xlrd.Book, position: int, numbers: Numbers, hidden_rows: set[int]) -> Iterator[Row]:
     sheet = book.sheet_by_index(position)
+    hidden_rows.update(
+        index + 1 for index, info in sheet.rowinfo_map.items() if info.hidden or info.height == 0
+    )
     spans = spans_of((top + 1, bottom, left) for top, bottom, left, _ in sheet.merged_cells)
-    rows = _numbered(sheet, numbers)
+    rows = _numbered(sheet, numbers, _links(sheet))
     return filled(rows, spans) if spans else rows
 
 
-def _numbered(sheet: xlrd.sheet.Sheet, numbers: Numbers) -> Iterator[Row]:
+def _links(sheet: xlrd.sheet.Sheet) -> Links:
+    return Links(
+        ((link.frowx + 1, link.lrowx + 1, link.fcolx, link.lcolx), link.url_or_path)
+        for link in sheet.hyperlink_list
+        if type(link.url_or_path) is str and is_address(link.url_or_path)
+    )
+
+
+def _numbered(sheet: xlrd.sheet.Sheet, numbers: Numbers, links: Links) -> Iterator[Row]:
     for index in range(sheet.nrows):
         cells = [_value(cell, numbers) for cell in sheet.row(index)]
+        links.apply(index + 1, cells)
         yield index + 1, cells, (index + 1) / sheet.nrows
 
 

@@ -1,6 +1,6 @@
 """Which sheet of a workbook is read: the one asked for, or the one that names the columns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -10,13 +10,28 @@ from headers import LOOKED_AT, named_fields
 # Number of the row, its cells, how much of the sheet it ends.
 Row = tuple[int, list, float]
 MOST_SHEETS = 100  # Are looked into, and told of.
+MAX_HIDDEN_COLUMNS = 1_000
 LONGEST_NAME = 100
 
 
+def show_all() -> list[int]:
+    """No column is hidden."""
+    return []
+
+
 class Sheet(NamedTuple):
+    """One sheet of a workbook.
+
+    hidden_rows: the numbers of hidden rows; a row is in it when `rows` gives the row, at the
+        latest.
+    hidden_columns: gives the indices of hidden columns, 0 is the first. May be slow.
+    """
+
     name: str
     is_visible: bool
     rows: Callable[[], Iterator[Row]]
+    hidden_rows: Set[int] = frozenset()
+    hidden_columns: Callable[[], list[int]] = show_all
 
 
 class Chosen(NamedTuple):
@@ -40,6 +55,16 @@ def choose(sheets: list[Sheet], order: Order, position: int | None = None) -> Ch
     if not candidates:
         raise Refused("no_sheet")
     return _best(candidates[:MOST_SHEETS], order)
+
+
+def hidden_columns(ranges: Iterable[tuple[int, int]]) -> list[int]:
+    """The first of the columns that these ranges hide, each of its first and last index."""
+    columns: set[int] = set()
+    for first, last in ranges:
+        columns.update(range(first, min(last + 1, first + MAX_HIDDEN_COLUMNS)))
+        if len(columns) >= MAX_HIDDEN_COLUMNS:
+            break
+    return sorted(columns)[:MAX_HIDDEN_COLUMNS]
 
 
 def visible(sheets: list[Sheet]) -> list[str]:

@@ -4,8 +4,10 @@ openpyxl knows the workbook, its sheets and its number formats. The cells are re
 by the rules of calamine, so that a file reads the same whichever of the two takes it.
 """
 
+import datetime
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from functools import cached_property, partial
 from io import BufferedReader
@@ -14,14 +16,17 @@ from xml.etree.ElementTree import Element
 import openpyxl
 from answers import Refused
 from cells import FORMULA_WITHOUT_VALUE
-from merged import filled, spans_of
+from links import Area, Links, formula_target, is_address, linked
+from marked import area_of, relation_targets
+from merged import Spans, filled, spans_of
+from number_formats import format_codes
 from openpyxl.reader.excel import ExcelReader
-from openpyxl.styles.numbers import BUILTIN_FORMATS
 from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
+from openpyxl.utils.datetime import MAC_EPOCH
 from shared_strings import SharedStrings
-from sheets import Row, Sheet
-from shown import Numbers
-from xml_pieces import PIECE_BYTES, elements, local_name
+from sheets import Row, Sheet, hidden_columns
+from shown import Numbers, as_number
+from xml_pieces import PIECE_BYTES, elements, events, local_name
 
 if not openpyxl.DEFUSEDXML:
     raise RuntimeError("openpyxl reads XML without defusedxml: install it")
@@ -32,6 +37,17 @@ PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 SPACE = " \t\r\n"
 MERGED = b"mergeCell"  # Twice at least, so that one is not cut in two.
+LINKED = b"hyperlink"  # Likewise.
+TRUE = frozenset({"1", "true"})
+# The namespaces of strict workbooks, and those that openpyxl knows.
+STRICT = b"http://purl.oclc.org/ooxml/"
+TRANSITIONAL = (
+    (STRICT + b"spreadsheetml/main", b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"),
+    (
+        STRICT + b"officeDocument/relationships",
+        b"http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    ),
+)
 ROWS, COLUMNS = 1_048_576, 16_384
 
 
@@ -40,14 +56,27 @@ def sheets(file: BufferedReader, limits: dict) -> list[Sheet]:
     warnings.simplefilter("ignore")  # They quote the file.
     file.seek(0)
     book = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+    book.archive = _Archive(file)
     book.read_manifest()
     book.read_workbook()
     parts = _Parts(book, limits)
-    return [
-        Sheet(sheet.name, sheet.state == "visible", partial(parts.rows, relation.target))
+    found = [
+        (sheet.name, sheet.state == "visible", relation.target)
         for sheet, relation in book.parser.find_sheets()
         if relation.Type.endswith("/worksheet")
     ]
+    return [parts.sheet(*one) for one in found]
+
+
+class _Archive(zipfile.ZipFile):
+    """An archive whose strict workbook openpyxl knows: parts that are read whole are translated."""
+
+    def read(self, name, pwd: bytes | None = None) -> bytes:
+        content = super().read(name, pwd)
+        if STRICT in content:
+            for strict, transitional in TRANSITIONAL:
+                content = content.replace(strict, transitional)
+        return content
 
 
 def _number_formats(book: ExcelReader) -> dict[int, str]:
@@ -58,11 +87,9 @@ def _number_formats(book: ExcelReader) -> dict[int, str]:
     part = book.package.find(STYLES)
     if part is None:
         return {}
-    formats = dict(BUILTIN_FORMATS)
-    for element in _part(book, part, "numFmts"):
-        formats |= {int(own.get("numFmtId")): own.get("formatCode") for own in element}
-    uses = [use.get("numFmtId") for uses in _part(book, part, "cellXfs") for use in uses]
-    return {n: formats.get(int(number or 0), "General") for n, number in enumerate(uses)}
+    return format_codes(
+        element for name in ("numFmts", "cellXfs") for element in _part(book, part, name)
+    )
 
 
 def _shared_strings(book: ExcelReader, limits: dict) -> SharedStrings:
@@ -102,27 +129,64 @@ class _Parts:
         self.archive = book.archive
         self.book = book
         self.limits = limits
-        self.numbers = Numbers(_number_formats(book), book.wb.epoch)
+        self.numbers = Numbers(_number_formats(book), is_1904=book.wb.epoch == MAC_EPOCH)
 
     @cached_property
     def strings(self) -> SharedStrings:
         return _shared_strings(self.book, self.limits)
 
-    def rows(self, path: str) -> Iterator[Row]:
-        spans = spans_of(self._merged(path))
-        return filled(self._rows(path), spans) if spans else self._rows(path)
+    def sheet(self, name: str, is_visible: bool, path: str) -> Sheet:
+        hidden: set[int] = set()
+        rows = partial(self._filled, path, hidden)
+        return Sheet(name, is_visible, rows, hidden, partial(self._hidden_columns, path))
+
+    def _filled(self, path: str, hidden: set[int]) -> Iterator[Row]:
+        spans, links = self._behind_the_rows(path)
+        rows = self._rows(path, hidden, links)
+        return filled(rows, spans) if spans else rows
+
+    def _behind_the_rows(self, path: str) -> tuple[Spans, Links]:
+        """What is merged or linked stands behind the rows; it is found before they are read."""
+        has_merged = has_links = False
+        with self.archive.open(path) as source:
+            for piece in iter(partial(source.read, PIECE_BYTES), b""):
+                has_merged = has_merged or MERGED in piece
+                has_links = has_links or LINKED in piece
+        spans = spans_of(self._merged(path)) if has_merged else {}
+        return spans, Links(self._links(path)) if has_links else Links()
 
     def _merged(self, path: str) -> Iterator[tuple[int, int, int]]:
-        """What is merged is said behind the rows, so it is looked for before they are read."""
-        with self.archive.open(path) as source:
-            if not any(MERGED in piece for piece in iter(partial(source.read, PIECE_BYTES), b"")):
-                return
         with self.archive.open(path) as source:
             for element in elements(source, "mergeCell"):
                 left, top, _, bottom = range_boundaries(element.get("ref"))
                 yield top, bottom, left - 1
 
-    def _rows(self, path: str) -> Iterator[Row]:
+    def _links(self, path: str) -> Iterator[tuple[Area, str]]:
+        targets = relation_targets(self.archive, path)
+        with self.archive.open(path) as source:
+            for element in elements(source, "hyperlink"):
+                relation = next((v for n, v in element.items() if n.endswith("}id")), "")
+                target = targets.get(relation, element.get("location"))
+                area = area_of(element.get("ref", ""))
+                if area and target and is_address(target):
+                    yield area, target
+
+    def _hidden_columns(self, path: str) -> list[int]:
+        """The columns are described before the rows."""
+        with self.archive.open(path) as source:
+            for event, element in events(source, "cols"):
+                name = local_name(element)
+                if event == "end" and name == "cols":
+                    return hidden_columns(
+                        (int(column.get("min")) - 1, int(column.get("max")) - 1)
+                        for column in element
+                        if column.get("hidden") in TRUE
+                    )
+                if name == "sheetData":
+                    break
+        return []
+
+    def _rows(self, path: str, hidden: set[int], links: Links) -> Iterator[Row]:
         """What the sheet says about its own size is not asked: rows outside it are rows too."""
         last = 0
         size = self.archive.getinfo(path).file_size
@@ -130,6 +194,10 @@ class _Parts:
             for element in elements(source, "row"):
                 number, cells = self._row(element, after=last)
                 if cells:
+                    if element.get("hidden") in TRUE:
+                        hidden.add(number)
+                    if links:
+                        links.apply(number, cells)
                     yield number, cells, source.tell() / size
                 last = number
 
@@ -148,20 +216,22 @@ class _Parts:
         return number, [values.get(column) for column in range(1, max(values, default=0) + 1)]
 
     def _value(self, cell: Element) -> object:
-        raw, strings, formula = "", None, False
+        raw, strings, formula = "", None, None
         for child in cell:
             if local_name(child) == "v":
                 raw = child.text or ""
             elif local_name(child) == "f":
-                formula = True
+                formula = child.text or ""
             elif local_name(child) == "is":
                 strings = child
         if strings is not None:
             return _text(strings) or None
         kind = cell.get("t", "n")
-        if formula and not raw and kind != "str":  # Text may well be empty.
+        if formula is not None and not raw and kind != "str":  # Text may well be empty.
             return FORMULA_WITHOUT_VALUE
-        return self._typed(kind, raw, int(cell.get("s", 0))) if raw else None
+        value = self._typed(kind, raw, int(cell.get("s", 0))) if raw else None
+        target = formula_target(formula) if formula else None
+        return linked(value, target) if target else value
 
     def _typed(self, kind: str, raw: str, style: int) -> object:
         if kind == "n":
@@ -173,17 +243,23 @@ class _Parts:
         if kind == "b":
             return {"1": True, "true": True, "0": False, "false": False}[raw.strip()]
         if kind == "d":
-            return raw.strip()
+            return self._date(raw.strip(), style)
         raise Refused("damaged_file")
 
     def _number(self, raw: str, style: int) -> object:
+        value = as_number(raw)
+        return raw if value is None else self.numbers.shown(value, style)
+
+    def _date(self, raw: str, style: int) -> object:
+        """A date that is written as text, ISO 8601, as strict workbooks have them."""
         try:
-            value = float(raw)
+            if ":" in raw and "-" not in raw:
+                return self.numbers.shown_time(datetime.time.fromisoformat(raw), style)
+            day = datetime.datetime.fromisoformat(raw)
         except ValueError:
             return raw
-        if not raw.isascii() or "_" in raw or raw != raw.strip():
-            return raw  # A number to Python alone.
-        return self.numbers.shown(value, style)
+        cell = self.numbers.shown_date(day.replace(tzinfo=None), style)
+        return cell if day.tzinfo is None else [cell[0], raw, cell[2]]
 
 
 def _place(cell: Element, row: int, column: int) -> tuple[int, int]:
