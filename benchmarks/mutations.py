@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 CORPUS = Path(__file__).parent.parent / "tests" / "corpus"
-KINDS = frozenset({".xlsx", ".xlsm", ".xltx", ".xls", ".ods", ".csv", ".tsv", ".txt"})
+KINDS = frozenset({".xlsx", ".xlsm", ".xltx", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".txt"})
 ELEMENT = re.compile(rb"<([A-Za-z:]+)(?:\s[^<>]*)?(?:/>|>[^<]*</\1>)")
 TAG = re.compile(rb"<[^<>]*>")
 ATTRIBUTE = re.compile(rb"""(?<==")[^"<>]*(?=")""")
@@ -22,6 +22,14 @@ HUGE = (
     *(b"0.1", b"NaN", b"", b"1_0", b"\xd9\xa1"),
 )
 TYPES = (b"s", b"str", b"n", b"b", b"e", b"d", b"inlineStr", b"x", b"")
+FORMAT = re.compile(rb"""(?<=formatCode=")[^"]*(?=")""")
+FORMATS = (
+    *(b"mmm-yy", b"[h]:mm", b"0%", b"0.00E+00", b"# ?/?", b"# ?/0", b"0000000", b"[$-409]d-mmm"),
+    *(b"[", b"&quot;", b"\\", b";;;", b"[>1e999]0", b"ss.000000", b"0" * 300, b"E+", b"/", b"%"),
+)
+ROW_OR_COLUMN = re.compile(rb"<(?:row|col|table:table-row|table:table-column)(?=\s)")
+HIDING = (b' hidden="1"', b" hidden='true'", b' table:visibility="collapse"')
+TEXT = re.compile(rb"(?<=>)[^<>]+(?=<)")
 VALUES = (*HUGE, b"A1", b"XFD1048576", b"A1:XFD1048576", b"../../etc/passwd", b"rId9", b"&#0;")
 MOST_BYTES = 2_000_000  # Nothing grows beyond, however often it is doubled.
 
@@ -139,6 +147,19 @@ def other_value(xml: bytes, dice: Random) -> bytes:
     return replaced(ATTRIBUTE, xml, dice, lambda _: dice.choice(VALUES))
 
 
+def other_format(xml: bytes, dice: Random) -> bytes:
+    return replaced(FORMAT, xml, dice, lambda _: dice.choice(FORMATS))
+
+
+def hide(xml: bytes, dice: Random) -> bytes:
+    return replaced(ROW_OR_COLUMN, xml, dice, lambda old: old + dice.choice(HIDING))
+
+
+def linked(xml: bytes, dice: Random) -> bytes:
+    """A text, such as the result of a formula, becomes a formula that links to an address."""
+    return replaced(TEXT, xml, dice, lambda old: b'<f>HYPERLINK("mailto:%s","x")</f>' % old[:600])
+
+
 def nested(xml: bytes, dice: Random) -> bytes:
     depth = dice.choice((10, 5_000))
     return replaced(ELEMENT, xml, dice, lambda old: b"<r>" * depth + old + b"</r>" * depth)
@@ -159,5 +180,6 @@ PLAIN: list[Mutation] = [flipped, cut_short, without_a_piece, with_a_piece_twice
 WITHIN: list[Mutation] = [
     *(flipped, cut_short, without_a_piece, with_a_piece_twice),
     *(element_twice, without_element, without_tag, nested),
+    *(other_format, other_format, hide, linked),
     *(huge_number, huge_number, other_type, other_type, other_value, other_value),
 ]

@@ -22,7 +22,9 @@ def old_workbook(
     cells: dict[tuple[int, int], object],
     formats: Iterable[str] = (),
     *,
+    builtin_formats: Iterable[int] = (),
     hidden_rows: Iterable[int] = (),
+    flat_rows: Iterable[int] = (),
     hidden_columns: Iterable[int] = (),
     links: dict[tuple[int, int], str] | None = None,
     globals_more: bytes = b"",
@@ -30,7 +32,8 @@ def old_workbook(
 ) -> bytes:
     """An .xls of one sheet; cells, hidden rows and links by row and column, both from 0.
 
-    A number in a format is a pair of the number and the format's index. `globals_more` and
+    A number in a format is a pair of the number and the format's index, builtin formats behind
+    the others. Flat rows have no height. `globals_more` and
     `sheet_more` are records that are put behind those of the book and of the sheet.
     """
     codes = list(formats)
@@ -39,7 +42,7 @@ def old_workbook(
     head += record(0x31, font + b"\x05\x00Arial") * 5
     for index, code in enumerate(codes):
         head += record(0x41E, struct.pack("<H", 164 + index) + _text(code))
-    for index in (0, *range(164, 164 + len(codes))):
+    for index in (0, *range(164, 164 + len(codes)), *builtin_formats):
         head += record(0xE0, struct.pack("<HHH", 0, index, 1) + bytes(14))
     # The place of the sheet is known when all records before it are.
     bound = record(0x85, struct.pack("<IBB", 0, 0, 0) + b"\x09\x00Customers")
@@ -50,6 +53,8 @@ def old_workbook(
         sheet += record(0x7D, struct.pack("<HHHHHH", column, column, 2_560, 0, 1, 0))
     for row in hidden_rows:
         sheet += record(0x208, struct.pack("<HHHHHHI", row, 0, 9, 255, 0, 0, 0x20))
+    for row in flat_rows:
+        sheet += record(0x208, struct.pack("<HHHHHHI", row, 0, 9, 0, 0, 0, 0x40))
     for (row, column), cell in sorted(cells.items()):
         sheet += _cell(row, column, cell)
     for (row, column), target in (links or {}).items():

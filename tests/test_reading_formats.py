@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import sys
 
 import pytest
@@ -19,8 +20,9 @@ from tests.spreadsheets import BOTH, LIMITS, STREAMED, binary_workbook, row, row
 
 sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
 
+from marked import Marked, NotCertain, SheetXml
 from number_formats import is_date, is_duration
-from shown import MAC_EPOCH, WINDOWS_EPOCH, Numbers
+from shown import MAC_EPOCH, MAX_KEPT_CELLS, WINDOWS_EPOCH, Numbers
 
 MAY_7, MARCH_12 = 46149, 46093
 NINETEEN_DIGITS = 12345678901234567890.0
@@ -45,6 +47,8 @@ SHOWN = [
     ("m/d/yyyy h:mm", MAY_7 + 0.52, "date", "5/7/2026 12:28"),
     ("yyyy-mm-dd hh:mm:ss", MAY_7 + 0.999999, "date", "2026-05-07 23:59:59"),
     ("d mmm", 59, "date", "28 Feb"),
+    ("dddd " * 50, MAY_7, "date", ("Thursday " * 12)[:100]),
+    ("[$-2000401]d/m", MAY_7, "date", ""),  # With other digits.
     # Times.
     ("h:mm", 0.5, "time", "12:00"),
     ("hh:mm:ss", 0.25, "time", "06:00:00"),
@@ -68,6 +72,8 @@ SHOWN = [
     ("0%;[Red]-0%", -0.25, "percentage", "-25%"),
     ("#,##0.0%", 12.3456, "percentage", "1,234.6%"),
     ("0 %", 3, "percentage", "300 %"),
+    ("0%", 1e200, "percentage", "1" + "0" * 99),
+    ("0." + "0" * 200 + "%", 1e300, "percentage", ""),
     # Exponents.
     ("0.00E+00", 2.19e26, "exponent", "2.19E+26"),
     ("0.00E+00", 0.000123, "exponent", "1.23E-04"),
@@ -237,6 +243,27 @@ def test_builtin_formats_are_shown_as_english_shows_them(limits):
     ]
 
 
+def test_builtin_formats_of_old_workbooks_are_shown_likewise():
+    cells = {(0, n): (46149.5, n) for n in range(3)}
+
+    (found,) = rows_of(old_workbook(cells, builtin_formats=[14, 22, 20]))
+
+    assert [cell.shown for cell in found[1]] == ["5/7/2026", "5/7/2026 12:00", "12:00"]
+
+
+def test_a_date_beyond_the_calendar_is_a_number():
+    assert Numbers({0: "yyyy"}, is_1904=True).shown(2_958_000.0, 0) == 2_958_000
+    assert Numbers({0: "yyyy"}).shown(2_958_466.0, 0) == 2_958_466
+
+
+def test_no_more_cells_are_kept_than_are_worth_it():
+    numbers = Numbers({0: "0%"})
+    for value in range(2 * MAX_KEPT_CELLS):
+        numbers.shown(float(value), 0)
+
+    assert len(numbers._cells) <= MAX_KEPT_CELLS
+
+
 @BOTH
 def test_cells_of_a_plain_row_are_no_formatted_cells(limits):
     cells = ['<c r="A1"><v>5</v></c>', '<c r="B1" t="b"><v>1</v></c>', '<c r="C1"><v>0.5</v></c>']
@@ -260,6 +287,34 @@ def test_a_style_of_a_cell_without_a_number_says_nothing(limits):
 
     assert described(read) == [
         (1, ["None", "'x'", "True", ("date", "'2026-05-07'", "May-26"), "'#N/A'"])
+    ]
+
+
+def test_cells_that_are_written_otherwise_are_found_like_the_others():
+    cells = ['<c r="A1" s="1"><v>46149</v></c>', "<c s='1' r='B1'><v>46093</v></c>"]
+    content = spreadsheets.zipped(spreadsheets.workbook_parts(spreadsheets.sheet(row(1, *cells))))
+    found: list = [None, None]
+
+    marked = SheetXml(io.BytesIO(content), 0).find_cells({1})
+
+    assert marked.complete(1, found, Numbers({1: "mmm-yy"})) == 2
+    assert [shown for _, _, shown in found] == ["May-26", "Mar-26"]
+
+
+@pytest.mark.parametrize(("column", "style"), [(1 << 14, 1), (0, 1 << 16)])
+def test_a_number_beyond_the_last_column_or_style_is_not_certain(column, style):
+    with pytest.raises(NotCertain):
+        Marked().add_number(1, column, 0.5, style)
+
+
+def test_where_the_styles_are_not_found_the_other_parser_reads_the_dates():
+    parts = spreadsheets.workbook_parts(
+        spreadsheets.sheet(row(1, '<c r="A1" s="1"><v>46149</v></c>')), formats=["0", "mmm-yy"]
+    )
+    other = {"xl/otherstyles.xml": spreadsheets.styles(["General"])}
+
+    assert described(rows_of(spreadsheets.zipped(other | parts))) == [
+        (1, [("date", "'2026-05-07'", "May-26")])
     ]
 
 
@@ -300,6 +355,8 @@ def of_ods(*cells: str) -> bytes:
     ("kind", "value", "shown", "cell"),
     [
         ("date", "2026-05-07", "Mai 26", ("date", "'2026-05-07'", "Mai 26")),
+        ("date", "2026-05-07", "x" * 200, ("date", "'2026-05-07'", "x" * 100)),
+        ("percentage", "0.5", "x" * 200, ("percentage", "0.5", "x" * 100)),
         ("date", "2026-05-07T12:30:00", "7.5.", ("date", "'2026-05-07T12:30:00'", "7.5.")),
         ("time", "PT12H30M00S", "12:30", ("time", "'12:30:00'", "12:30")),
         ("time", "PT36H00M00S", "36:00", ("duration", "'36:00:00'", "36:00")),

@@ -10,6 +10,8 @@ from dataclasses import replace
 import openpyxl
 import pytest
 import xlsxwriter
+from links import MAX_LINKS, MAX_RANGES, Links
+from marked import NotCertain, SheetXml
 
 from imports.cells import LinkedText, ShortenedText
 from imports.pipeline.reading import Limits
@@ -84,6 +86,8 @@ def by_xlsxwriter() -> bytes:
         (of_rows("", cols='<cols><col min="1" max="9" hidden="0"/></cols>'), [], []),
         (of_rows("", cols='<cols><col min="3" max="16384" hidden="1"/></cols>'), [],
          [*range(2, 1_002)]),
+        (of_rows("", cols='<cols><col min="1" max="99999999999" hidden="1"/></cols>'), [],
+         [*range(1_000)]),
         (zipped(workbook_parts(sheet(row(1, text("A1", '&lt;row r="1" hidden="1">'))))), [], []),
         (by_openpyxl(), [3], [1]),
         (by_xlsxwriter(), [3], [1]),
@@ -111,6 +115,7 @@ def test_hidden_rows_and_columns_of_an_old_workbook_are_told():
     content = old_workbook(cells, hidden_rows=[1, 3], hidden_columns=[2])
 
     assert hidden_in(content) == ([2, 4], [2])
+    assert hidden_in(old_workbook(cells, flat_rows=[2])) == ([3], [])
 
 
 def cell_of_ods(content: str = "x", more: str = "") -> str:
@@ -142,6 +147,21 @@ def test_hidden_rows_and_columns_of_an_opendocument_are_told(table, rows, column
     parts["content.xml"] = parts["content.xml"].replace(empty, table.encode())
 
     assert hidden_in(zipped(parts)) == (rows, columns)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '<row hidden="1"><c><v>1</v></c></row>',
+        '<row r="x" hidden="1"/>',
+        '<row r="1" hidden="1"/>' + text("A2", "x" * (3 << 20)),
+    ],
+)
+def test_what_is_hidden_is_not_told_where_that_is_not_certain(rows):
+    content = io.BytesIO(zipped(workbook_parts(sheet(rows))))
+
+    with pytest.raises(NotCertain):
+        SheetXml(content, 0).find_hidden()
 
 
 # --- Links -------------------------------------------------------------------
@@ -191,6 +211,22 @@ MAIL = "mailto:ama@example.com"
 )  # fmt: skip
 def test_an_address_behind_other_words_is_told(limits, content, link):
     assert link_in(content, limits) == link
+
+
+@BOTH
+def test_a_long_text_is_no_name_of_a_link(limits):
+    assert link_in(linked("x" * 1_001, MAIL), limits) is None
+
+
+def test_no_more_links_are_kept_than_a_sheet_may_have():
+    links = Links(((n, n, 0, 0), MAIL) for n in range(1, MAX_LINKS + 2))
+    areas = Links(((n, n, 0, 1), MAIL) for n in range(1, MAX_RANGES + 2))
+
+    for kept, last in ((links, MAX_LINKS), (areas, MAX_RANGES)):
+        found, beyond = ["x"], ["x"]
+        kept.apply(last, found)
+        kept.apply(last + 1, beyond)
+        assert (found, beyond) == ([["link", "x", MAIL]], ["x"])
 
 
 @BOTH

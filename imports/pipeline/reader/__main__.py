@@ -14,15 +14,12 @@ from io import BufferedReader
 
 from answers import Answers, Order, Refused
 from archives import inspect
-from confinement import confine, limit_time, part_of_the_memory
+from confinement import confine, limit_time
 from formats import recognise
 from json_documents import read_json
 from lines import read_lines
 from texts import read_text
 from workbooks import answer, answer_with_calamine, read_workbook
-
-# Of the memory, what calamine may take for a binary workbook: the rows are sent with the rest.
-BINARY_PART = 0.9
 
 
 def main() -> None:
@@ -69,8 +66,7 @@ def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
 
         answer("ods", partial(sheets, file, order.limits), answers, order)
     elif archive.kind == "xlsb":
-        with part_of_the_memory(BINARY_PART):
-            answer_with_calamine("xlsb", file, answers, order)
+        answer_with_calamine("xlsb", file, answers, order)
     else:
         read_workbook(file, answers, order, archive)
 

@@ -16,9 +16,7 @@ PIECE_BYTES = 1 << 18
 # up; and what it reads otherwise than openpyxl: dates written as text, CDATA, prefixed names.
 LOOKED_UP = frozenset({b't="e"', b"t='e'", b"</f>"})
 PREFIXED = b":worksheet"
-STRICT = b"http://purl.oclc.org/ooxml/"  # Begins the namespaces of strict workbooks.
-IN_HEADS = frozenset({PREFIXED, STRICT})
-ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", *IN_HEADS})
+ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED})
 # What a sheet hides. LibreOffice writes the attribute for each row, so its value is looked at
 # only where it is there at all.
 HIDDEN = b"hidden="
@@ -28,7 +26,7 @@ LINKING = frozenset({b"mailto:", b"tel:"})
 NO_SHEETS = ("workbook.xml", "sharedstrings.xml", "styles.xml", "docprops/app.xml")
 HEAD_BYTES = 4_096
 DECLARATION = b"<!DOCTYPE"  # No workbook needs one, and entities begin there.
-MARKS = LOOKED_UP | ODD - IN_HEADS | {DECLARATION}
+MARKS = LOOKED_UP | ODD - {PREFIXED} | {DECLARATION}
 LONGEST_MARK = max(map(len, MARKS | HIDING))
 TYPES = "[Content_Types].xml"
 WORKBOOK_TYPES = (
@@ -122,7 +120,7 @@ def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
     for entry in archive.infolist():
         with archive.open(entry) as part:
             head = part.peek(HEAD_BYTES)[:HEAD_BYTES]
-            found = {mark for mark in IN_HEADS if mark in head}
+            found = {PREFIXED} if PREFIXED in head else set()
             may_be_sheet = _may_be_sheet(entry.filename, kind)
             tail = before = piece = b""
             while next_piece := part.read(PIECE_BYTES):
