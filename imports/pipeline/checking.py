@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from imports.cells import FormattedCell
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline.cleaning import UNSTORABLE, clean_of
 from imports.pipeline.columns import Layout
@@ -83,8 +84,17 @@ class Checker:
                 if value and UNSTORABLE.search(value)
             ]
         if errors:
-            return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
+            return CheckedRow(number, None, errors, self._stored_cells(cells, errors))
         return CheckedRow(number, values, None, cells)
+
+    def _stored_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
+        """The cells of a failed row: those with an error as the spreadsheet program shows them."""
+        failed = {error["column"] for error in errors}
+        positions = {position for position, _, column in self._steps if column.field in failed}
+        return [
+            storable(as_shown(cell) if index in positions else cell)
+            for index, cell in enumerate(cells)
+        ]
 
     def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
@@ -108,6 +118,7 @@ def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, Invalid("formula_without_value")
+    cell = as_shown(cell)
     value = "" if cell is None else storable(str(cell)[:SHOWN_LENGTH])
     return {
         "column": column.field,
@@ -120,6 +131,11 @@ def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
 def _plain(value: Any) -> Cell:
     """A parameter of an error as JSON has it: a number as it is, all else as text."""
     return value if isinstance(value, int | float) else storable(str(value))
+
+
+def as_shown(cell: Cell) -> Cell:
+    """A formatted cell as the spreadsheet program shows it, so that a corrected file holds that."""
+    return cell.shown if isinstance(cell, FormattedCell) and cell.shown else cell
 
 
 def storable(cell: Cell) -> Cell:
