@@ -46,8 +46,7 @@ SEQUENCE = re.compile(
 GARBLED = re.compile(
     rf"""
     # Two sequences in a row, unless each is a capital letter with a space or a letter behind it.
-    [Â-ß][{CONTINUATION}][Â-ß](?![{SLAVIC}{SPACE}])[{CONTINUATION}]
-    | [Â-ß](?![{SLAVIC}{SPACE}])[{CONTINUATION}][Â-ß][{CONTINUATION}]
+    (?!(?:[Â-ß][{SLAVIC}{SPACE}]){{2}})(?:[Â-ß][{CONTINUATION}]){{2}}
     | (?:[à-ï][{CONTINUATION}]{{2}}){{2}}
     # A symbol inside the sequence.
     | [Â-ß][{SYMBOL}]

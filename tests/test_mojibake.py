@@ -44,6 +44,9 @@ GARBLED = [
     *(("Oâ€™Brien", "O’Brien"), ("Accra â€“ Tema", "Accra – Tema"), ("â€œTopâ€\x9d", "“Top”")),
     *(("NÂ° 5", "N° 5"), ("Ama\u00a0MensahÂ\xa0", "Ama\xa0Mensah\xa0"), ("Â£5", "£5")),
     *(("ï»¿ACC 1", "\ufeffACC 1"), ("ðŸ˜€", "😀"), ("NoÃƒÂ«l", "Noël"), ("JosÃƒÆ’Ã‚Â©", "José")),
+    *(("PERÃš", "PERÚ"), ("FORÃŠT", "FORÊT"), ("MÄšSTO", "MĚSTO"), ("DAÄž", "DAĞ")),
+    *(("Aê°•ë°•", "A강박"), ("Bá»™", "Bộ"), ("ß’ß’", "ߒߒ")),
+    *(("AĞ ÄŽurko", "AĞ Ďurko"), ("KÅŠ", "KŊ"), ("O\u0308 NoÃ«l", "Ö Noël")),
     *(("NoÃ\x83Â«l", "Noël"), ("RÃ©my Noël", "Rémy Noël")),
 ]
 GARBLED = [(garbled, text) for garbled, text in GARBLED if garbled != text and "Ä" not in text]
@@ -92,8 +95,8 @@ def test_correct_text_is_left_alone(text):
 # --- Names in all languages --------------------------------------------------
 
 KINDS = ("territories", "languages")
-# The share whose only letter beyond ASCII stands behind a capital, and looks like a quotation mark.
-DOUBTFUL = 0.0005
+# Of 67,000: their only letter beyond ASCII stands behind a capital, and looks like a closing mark.
+MAX_MISSED = 15
 
 
 @cache
@@ -126,7 +129,7 @@ def test_names_in_all_languages_are_recognised_when_garbled(garble):
     beyond_ascii = [unicodedata.normalize("NFC", name) for name in names() if with_letters(name)]
     missed = [name for name in beyond_ascii if repair_mojibake(garble(name)) != name]
 
-    assert len(missed) < DOUBTFUL * len(beyond_ascii)
+    assert len(missed) <= MAX_MISSED
     assert [name for name in missed if len(name) > 3 and name.isalpha() and name.islower()] == []
 
 
