@@ -47,7 +47,6 @@ GARBLED = re.compile(
     rf"""
     # Two sequences in a row, unless each is a capital letter with a space or a letter behind it.
     (?!(?:[Â-ß][{SLAVIC}{SPACE}]){{2}})(?:[Â-ß][{CONTINUATION}]){{2}}
-    | (?:[à-ï][{CONTINUATION}]{{2}}){{2}}
     # A symbol inside the sequence.
     | [Â-ß][{SYMBOL}]
     | [à-ï](?:[{SYMBOL}][{CONTINUATION}]|[{CONTINUATION}][{SYMBOL}])
@@ -76,7 +75,7 @@ GARBLED = re.compile(
     re.VERBOSE,
 )
 CONTROL = re.compile(r"[\x80-\x84\x86-\x9f]")
-# Letters of the IPA block that languages are written with; the others only stand in dictionaries.
+# Letters from U+0240 to U+02FF that languages are written with; the others stand in dictionaries.
 IPA_LETTERS = frozenset("ɓɔɖɗəɛɠɣɨɩɪɲɵʃʈʉʊʋʌʒʔʕʷʹʺʻʼʽʾʿ")
 
 
@@ -121,7 +120,7 @@ def _is_written(char: str, is_alone: bool) -> bool:
     code = ord(char)
     if code < 0xA0 or category(char) in {"Cc", "Cn", "Co", "Cs"}:
         return False
-    if not is_alone or code < 0x250:
+    if not is_alone or code < 0x240:
         return True
     if code < 0x300:
         return char in IPA_LETTERS
