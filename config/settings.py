@@ -111,6 +111,22 @@ IMPORT_TIMEOUTS = {
 # Judging a million rows against each other is one statement of up to a minute.
 IMPORT_SETTLE_TIMEOUT = "300s"
 
+# What people write in a cell that has no value. In an optional column of numbers, dates, choices,
+# addresses or lookups these texts, in any case, count as empty; a column can name its own.
+IMPORT_PLACEHOLDERS = [
+    "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\u2026", "?", "??", "???",
+    "n/a", "n.a.", "n.a", "n / a", "na", "nan", "nil", "null", "none", "<null>", "\\n",
+    "(null)", "(none)", "(blank)", "(empty)", "blank", "empty", "unknown", "nothing", "no value",
+    "not available", "not applicable", "not known", "not given", "not provided",
+    "tba", "tbc", "tbd", "no email", "no e-mail", "no mail",
+    "keine", "keiner", "keins", "keine angabe", "k.a.", "k. a.", "unbekannt", "nicht bekannt",
+    "aucun", "aucune", "néant", "neant", "sans", "inconnu", "inconnue", "non renseigné",
+    "nc", "n.c.", "n/c", "ninguno", "ninguna", "desconocido", "sin datos", "s/d",
+    "nenhum", "nenhuma", "desconhecido", "nessuno", "nessuna", "sconosciuto",
+    "geen", "onbekend", "n.v.t.", "nvt", "brak", "nieznany", "yok", "bilinmiyor",
+    "нет", "нет данных", "неизвестно", "无", "無", "没有", "لا يوجد",
+]  # fmt: skip
+
 # Live progress. A stream ends after its longest time and the browser asks again.
 IMPORT_POLL_SECONDS = seconds("IMPORT_POLL_SECONDS", 2.0)
 IMPORT_PING_SECONDS = seconds("IMPORT_PING_SECONDS", 15.0)

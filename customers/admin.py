@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from customers import rules
 from customers.models import Customer
-from imports import access, origins
+from imports import access, messages, origins
 from imports.importer import Cell, Invalid
 from imports.models import ImportJob
 
@@ -47,7 +47,9 @@ class CustomerForm(forms.ModelForm):
                 if field in self.cleaned_data:
                     self.cleaned_data[field] = rule(self.cleaned_data[field])
             except Invalid as invalid:
-                words = rules.MESSAGES[invalid.code] % invalid.params
+                words = messages.of_row(
+                    {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
+                )
                 self.add_error(field, ValidationError(words, invalid.code))
 
 

@@ -6,7 +6,9 @@ import re
 from decimal import Decimal
 from unicodedata import normalize
 
+from imports.cells import ShortenedText
 from imports.importer import Cell, Invalid
+from imports.text_cells import MARKS, SHAPING_MARKS, validate_encoding, validate_type
 
 LONGEST_TEXT = 1_000  # Ten thousand accents on one letter take NFC a second.
 
@@ -20,10 +22,8 @@ ERROR_CELLS = {
 # line breaks are missing: they are spaces.
 FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
-# Nobody sees them; they come along when a number is copied from a chat or a web page.
-MARKS = r"\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-JOINERS = "\u200c\u200d"  # Invisible too, but Persian and Indian names are spelled with them.
-INVISIBLE = re.compile(f"[{MARKS}{JOINERS}]")
+JOINERS = "\u200c\u200d"
+INVISIBLE = re.compile(f"[{MARKS}{SHAPING_MARKS}]")
 INVISIBLE_IN_NAMES = re.compile(f"[{MARKS}]")
 
 # How programs write text that Excel must not take for a formula or a number: ="0244123456",
@@ -38,15 +38,23 @@ def as_text(cell: Cell, limit: int, invisible: re.Pattern[str] = INVISIBLE) -> s
         return None
     if type(cell) in {int, float}:
         return digits(cell)
-    if not isinstance(cell, str):
-        raise Invalid("not_text")
-    if len(cell) > LONGEST_TEXT:  # Before anything that takes longer than reading it.
+    if type(cell) is not str:
+        validate_type(cell)
+        if not isinstance(cell, str):
+            raise Invalid("not_text")
+    # Before anything that takes longer than reading it.
+    if len(cell) > LONGEST_TEXT or isinstance(cell, ShortenedText):
         raise Invalid("too_long", limit=limit)
+    if not cell.isascii():
+        cell = normalize("NFC", cell)
+        validate_encoding(cell)  # First: an invisible character may be part of a garbled letter.
+        seen = invisible.sub("", cell)
+        if len(seen) < len(cell):  # It may have stood between a letter and its accent.
+            cell = normalize("NFC", seen)
+            validate_encoding(cell)
     if FORBIDDEN.search(cell):
         raise Invalid("forbidden_character")
-    # What is invisible goes first: it may stand between a letter and its accent.
-    words = normalize("NFC", invisible.sub("", cell)).split()
-    text = " ".join(words).strip(f" {JOINERS}")  # They join nothing at either end.
+    text = " ".join(cell.split()).strip(f" {JOINERS}")  # They join nothing at either end.
     if text[:1] in {"=", "'"}:
         text = without_quotes(text)
     if text[:1] == "#" and text.upper() in ERROR_CELLS:

@@ -1,5 +1,7 @@
 """How a file of customers becomes customers: the columns, and the rule for each."""
 
+# ruff: noqa: RUF001  Turkish names have a letter that looks like an i.
+
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
@@ -7,6 +9,118 @@ from django.utils.translation import gettext_lazy as _
 from customers import rules
 from customers.models import Customer
 from imports.importer import Column, Importer, register
+
+
+def numbered(*names: str) -> tuple[str, ...]:
+    """The names as address books count them from the second: "Phone 2", "Phone 2 - Value"."""
+    return tuple(
+        f"{name} {number}{behind}"
+        for number in range(2, MAX_NUMBERED + 1)
+        for name in names
+        for behind in ("", " - value")
+    )
+
+
+MAX_NUMBERED = 5
+
+# Headers in ten languages and more, and those of Google Contacts, Outlook, Thunderbird, Apple
+# Contacts, HubSpot, Shopify, WooCommerce, Mailchimp, QuickBooks and Xero. A header that may mean
+# two things is in no list: "Name" may be both names, "Nom" is a last name but "Nome" a first name.
+MARK_NAMES = (
+    "mark", "ship mark", "shipping code", "cargo mark", "shipper mark",
+    "customer code", "client code", "customer number", "customer no", "client number",
+    "client no", "customer mark", "client mark", "shipping mark no", "shipping mark number",
+    "marque", "marque d'expédition", "code client", "numéro client", "numéro de client",
+    "n° client", "référence client",
+    "Kundennummer", "Kunden-Nr.", "Kd.-Nr.", "Kundencode", "Kundenkürzel", "Versandmarkierung",
+    "código de cliente", "código cliente", "número de cliente", "nº de cliente", "n.º cliente",
+    "código do cliente", "número do cliente",
+    "codice cliente", "numero cliente", "klantnummer", "klantcode", "klantnr",
+    "numer klienta", "kod klienta", "müşteri no", "müşteri numarası", "müşteri kodu",
+    "код клиента", "номер клиента", "رقم العميل", "كود العميل",
+    "客户编号", "客户代码", "客户编码", "唛头", "嘜頭",
+)  # fmt: skip
+FIRST_NAMES = (
+    "given name", "given names", "forename", "forenames", "first names", "fname", "firstname",
+    "contact first name", "customer first name", "billing first name", "first name (billing)",
+    "prénom", "prénoms", "Vorname", "Vornamen", "Rufname",
+    "nombre", "nombres", "nombre de pila", "primer nombre", "primeiro nome", "nome", "nomes",
+    "nome próprio", "voornaam", "voornamen", "imię", "imiona", "ad", "adı", "adi", "ilk ad",
+    "имя", "الاسم الأول", "名",
+)  # fmt: skip
+LAST_NAMES = (
+    "surname", "family name", "second name", "lname", "last names", "surnames",
+    "contact last name", "customer last name", "billing last name", "last name (billing)",
+    "nom", "nom de famille", "noms", "Nachname", "Familienname", "Zuname",
+    "apellido", "apellidos", "primer apellido", "apellido paterno", "sobrenome", "sobrenomes",
+    "último nome", "nome de família", "cognome", "cognomi", "achternaam", "familienaam",
+    "nazwisko", "soyad", "soyadı", "soyadi", "soy isim", "фамилия", "اسم العائلة", "姓",
+)  # fmt: skip
+EMAIL_NAMES = (
+    "e-mail", "mail", "email address", "e-mail address", "email id", "mail id",
+    "primary email", "primary email address", "main email", "user email", "customer email",
+    "contact email", "billing email", "email (billing)", "email 1", "email 1 - value",
+    "email address 1", "email 1 address",
+    "courriel", "adresse courriel", "adresse e-mail", "adresse mail", "adresse électronique",
+    "mél", "E-Mail-Adresse", "Mailadresse", "correo", "correo electrónico",
+    "dirección de correo", "dirección de correo electrónico", "dirección de email",
+    "correio eletrônico", "endereço de e-mail",
+    "posta elettronica", "indirizzo e-mail", "indirizzo di posta elettronica",
+    "e-mailadres", "mailadres", "adres e-mail", "e-posta", "e-posta adresi",
+    "эл. почта", "электронная почта", "адрес электронной почты", "البريد الإلكتروني",
+    "邮箱", "电子邮箱", "电子邮件", "电子邮件地址", "電子郵件", "メールアドレス",
+)  # fmt: skip
+OTHER_EMAIL_NAMES = (
+    "secondary email", "second email", "alternate email", "alternative email", "other email",
+    "additional email", "additional email addresses", "home email", "work email",
+    "business email", "personal email", "private email", "cc email", "email 2 address",
+    "email 3 address", "shipping email", "email (shipping)", "account email",
+    "autre e-mail", "e-mail secondaire", "weitere E-Mail", "E-Mail privat",
+    "E-Mail geschäftlich", "otro correo", "outro e-mail",
+    *numbered("email", "email address"),
+)  # fmt: skip
+PHONE_NAMES = (
+    "telephone", "tel", "tel no", "telephone no", "telephone number", "tel number", "tel nr",
+    "mobile", "mobile no", "mobile number", "mobile phone", "mobile phone number", "mob",
+    "mobile telephone", "cell", "cell phone", "cell number", "cell phone number",
+    "phone no", "phone number", "phone numbers", "contact", "contact no", "contact number",
+    "contact phone", "customer phone", "phone (mobile)", "iphone",
+    "msisdn", "whatsapp", "whatsapp number", "whatsapp no", "billing phone", "phone (billing)",
+    "phone 1", "phone 1 - value", "phone number 1", "telephone 1", "mobile 1", "tel 1",
+    "téléphone", "numéro de téléphone", "n° de téléphone", "n° tél", "téléphone mobile",
+    "tél mobile", "téléphone portable", "tél portable", "portable", "numéro de portable",
+    "mobile (tél)", "gsm", "numéro gsm",
+    "Telefon", "Telefonnummer", "Telefon-Nr.", "Rufnummer", "Handy", "Handynummer",
+    "Handy-Nr.", "Mobil", "Mobiltelefon", "Mobilnummer", "Mobilfunknummer", "Natel",
+    "teléfono", "teléfono móvil", "número de teléfono", "nº de teléfono", "móvil",
+    "número de móvil", "celular", "teléfono celular", "número de celular",
+    "telefone", "telemóvel", "telefone celular", "número de telefone", "telefone móvel",
+    "cellulare", "numero di telefono", "numero cellulare", "telefono cellulare",
+    "telefoon", "telefoonnummer", "mobiel", "mobiel nummer", "mobiele telefoon", "gsm-nummer",
+    "numer telefonu", "nr telefonu", "nr tel", "komórka", "telefon komórkowy",
+    "telefon numarası", "telefon no", "cep telefonu", "gsm no", "cep tel",
+    "телефон", "номер телефона", "мобильный", "мобильный телефон", "тел",
+    "الهاتف", "رقم الهاتف", "الجوال", "رقم الجوال", "الموبايل", "رقم الموبايل",
+    "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "電話", "電話號碼", "手機",
+    "手機號碼", "電話番号", "携帯電話",
+)  # fmt: skip
+OTHER_PHONE_NAMES = (
+    "home phone", "home telephone", "home number", "phone (home)", "business phone",
+    "business telephone", "work phone", "work telephone", "work number", "phone (work)",
+    "office phone", "office number", "office tel", "primary phone", "main phone", "other phone",
+    "alternate phone", "alternative phone", "alt phone", "secondary phone", "second phone",
+    "company main phone", "company phone", "car phone", "landline", "radio phone",
+    "default address phone", "shipping phone", "phone (shipping)", "assistant's phone",
+    "téléphone fixe", "tél fixe", "fixe", "téléphone domicile", "téléphone professionnel",
+    "téléphone bureau", "tél bureau", "Telefon privat", "Telefon geschäftlich", "Festnetz",
+    "Festnetznummer", "teléfono fijo", "teléfono casa", "teléfono trabajo", "telefone fixo",
+    "telefone residencial", "telefone comercial", "telefono fisso", "telefono casa",
+    "telefono ufficio", "vaste telefoon", "telefoon thuis", "telefoon werk",
+    "telefon stacjonarny", "telefon domowy", "ev telefonu", "iş telefonu",
+    "домашний телефон", "рабочий телефон", "固定电话", "座机", "家庭电话", "办公电话",
+    *numbered("phone", "telephone", "phone number", "mobile", "tel", "mobile number"),
+    *numbered("home phone", "business phone", "work phone", "contact", "contact number"),
+)  # fmt: skip
 
 
 @register
@@ -20,15 +134,7 @@ class Customers(Importer):
     columns = (
         Column(
             "shipping_mark",
-            aliases=(
-                "mark",
-                "ship mark",
-                "shipping code",
-                "customer code",
-                "client code",
-                "marque",
-                "code client",
-            ),
+            aliases=MARK_NAMES,
             required=True,
             unique=True,
             clean=rules.shipping_mark,
@@ -37,7 +143,7 @@ class Customers(Importer):
         ),
         Column(
             "first_name",
-            aliases=("given name", "forename", "first names", "prénom", "prénoms"),
+            aliases=FIRST_NAMES,
             required=True,
             clean=rules.name,
             example="Ama",
@@ -45,7 +151,7 @@ class Customers(Importer):
         ),
         Column(
             "last_name",
-            aliases=("surname", "family name", "second name", "nom", "nom de famille"),
+            aliases=LAST_NAMES,
             required=True,
             clean=rules.name,
             example="Mensah",
@@ -53,10 +159,8 @@ class Customers(Importer):
         ),
         Column(
             "email",
-            aliases=(
-                *("e-mail", "mail", "email address", "e-mail address", "email id", "courriel"),
-                *("adresse e-mail", "adresse mail", "adresse électronique", "mél"),
-            ),
+            aliases=EMAIL_NAMES,
+            fallback_aliases=OTHER_EMAIL_NAMES,
             unique=True,
             clean=rules.email,
             example="ama.mensah@example.com",
@@ -64,13 +168,8 @@ class Customers(Importer):
         ),
         Column(
             "phone",
-            aliases=(
-                *("telephone", "tel", "tel no", "telephone no", "telephone number"),
-                *("mobile", "mobile no", "mobile number", "mobile phone", "cell", "cell phone"),
-                *("phone no", "phone number", "contact", "contact no", "contact number"),
-                *("msisdn", "whatsapp", "whatsapp number", "téléphone", "numéro de téléphone"),
-                *("téléphone portable", "portable", "gsm"),
-            ),
+            aliases=PHONE_NAMES,
+            fallback_aliases=OTHER_PHONE_NAMES,
             required=True,
             unique=True,
             clean=rules.phone,

@@ -23,19 +23,61 @@ from phonenumbers import (
 )
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
-from customers.cells import as_text, digits
+from customers.cells import LONGEST_TEXT, as_text, digits
+from imports.cells import FormattedCell
 from imports.importer import Cell, Invalid
+from imports.mojibake import repair_mojibake
 
 PHONE_LENGTH = 20
 
-# Letters, slashes and "ext." are refused: the library would drop them, and with them what
-# tells two numbers or an extension from one number. Some exports write an apostrophe first.
+# What is dialled, with the marks that a number is usually written with. Some exports write an
+# apostrophe first.
 SPELLED = re.compile(r"'?[(\[]*(?:[+\uff0b][ ()\[\]]*)?\d[\d ().\[\]\-\u2010-\u2015\u2212]*")
 NOT_DIALLED = re.compile(r"[^\d+]")
 SCIENTIFIC = re.compile(r"\+?(\d)(?:[.,](\d+))?E\+?(\d{1,2})", re.IGNORECASE)
 
+# What may stand between the digits of one number as well as between two numbers: all that
+# phonenumbers takes, without letters, and a few marks more. The number is taken where it is valid
+# as a whole.
+PUNCTUATION = r" ().\[\]\-\u2010-\u2015\u2212\u30fc\u3000/\\~\u2053\u223c_\u00b7\u2022"
+MANY_PLUSES = r"(?:(?:00 ?)?\+[+ ()\[\]]*(?:00(?=[1-9 ]))?)"
+PUNCTUATED = re.compile(rf"['`\u2018\u2019\u00b4]?[(\[]*{MANY_PLUSES}?\d[\d{PUNCTUATION}]*")
+BEGINS_ABROAD = re.compile(rf"['`\u2018\u2019\u00b4]?[(\[]*{MANY_PLUSES}")
+THOUSANDS = re.compile(r"\+?\d{1,3}([,'\u2019])\d{3}(?:\1\d{3})*")
+NO_CENTS = re.compile(r"[.,]00?\Z")
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+
+# Words that people write before or behind a number, and that say nothing of the number.
+WORDS = """
+    tel tele telephone phone ph phn fone mobile mob cell cel cellphone cellular landline whatsapp
+    watsapp wa viber telegram signal momo contact contacts number num no nr home house work office
+    business personal private main primary direct callto sms
+    tél téléphone téléph portable port fixe gsm numéro domicile bureau privé
+    teléfono móvil movil celular número casa trabajo telefone telefono numero cellulare
+    telefon telefonnummer rufnummer fon handy handynummer mobil nummer privat büro
+    telefoon telefoonnummer mobiel komórka cep тел телефон моб мобильный
+    موبايل هاتف جوال 电话 联系电话 手机 手机号 電話 手機
+    n° nº № only
+"""
+INITIALS = "[tmphwcbdg]"  # Mobile, home, work …; an f is a fax, an o may be a zero.
+WORD = (
+    rf"(?:(?:{'|'.join(sorted(WORDS.split(), key=len, reverse=True))})(?![^\W\d_])"
+    rf"|{INITIALS}(?![^\W_]))"
+)
+MARKS_OF_LABELS = r" .:;,()\[\]/|#*\u00b0\u00ba\u2022_-"
+LABEL = re.compile(rf"[(\[]*(?:{WORD}(?: ?\d(?= ?[:)]))?[{MARKS_OF_LABELS}]*)+", re.IGNORECASE)
+REMARK = re.compile(rf"[{MARKS_OF_LABELS}]+(?:{WORD}[{MARKS_OF_LABELS}]*)+\Z", re.IGNORECASE)
+DECORATION = ' "\u201c\u201d\u201e\u00ab\u00bb<>*#\u2022'
+LIST_MARK = re.compile(r"^[-\u2013\u2014] +")  # Without the space it is a minus.
+CHAT_LINK = re.compile(
+    r"(?:https?://)?(?:wa\.me/|api\.whatsapp\.com/send/?\?phone=)\+?(?=\d)", re.IGNORECASE
+)
+
 # What stands between two numbers, and the word for an extension that the library misses.
-BETWEEN = re.compile(r"\s*(?:[/\\|,;&]|\b(?:or|and|ou|et)\b)\s*", re.IGNORECASE)
+BETWEEN = re.compile(
+    r"\s*(?:[/\\|,;&\n]|:::|\b(?:or|and|ou|et|oder|und|y|e|o|of|en)\b)\s*", re.IGNORECASE
+)
+BETWEEN_OR_WORD = re.compile(rf"{BETWEEN.pattern}|\s+{WORD}[{MARKS_OF_LABELS}]*", re.IGNORECASE)
 POSTE = re.compile(r"\bposte\b", re.IGNORECASE)
 LISTS = range(12, 100)  # Characters that several numbers may have together.
 
@@ -47,14 +89,90 @@ def phone(cell: Cell) -> str | None:
         return number
     if type(cell) is float and not cell.is_integer():  # Or its point would be a separator.
         raise invalid("invalid_phone")
+    if isinstance(cell, FormattedCell):
+        text = number_in(cell)
+    elif isinstance(text, str) and not text.isascii() and len(text) <= LONGEST_TEXT:
+        text = repair_mojibake(text) or text  # Only digits are kept, so nothing is guessed.
     text = as_text(text, PHONE_LENGTH)
     if text is None:
         return None
-    region, spelled = settings.CUSTOMERS_PHONE_REGION, dialled(text)
-    number = spelled and (home_phone()(spelled) or phone_by_library(spelled, region))
-    if not number:
-        raise what_is_wrong(text, spelled, region)
-    return number
+    spelled = dialled(text)
+    if spelled and (number := home_phone()(spelled)):
+        return number
+    return phone_in_text(text, settings.CUSTOMERS_PHONE_REGION)
+
+
+def number_in(cell: FormattedCell) -> Cell:
+    """The digits of a number that is shown with an exponent; other formatted cells as they are.
+
+    Raises Invalid if the last digits are lost, or if there are decimals.
+    """
+    if cell.kind == "rounded":
+        raise invalid("phone_lost_digits")
+    if cell.kind != "exponent":
+        return cell
+    if isinstance(cell, float) and not cell.is_integer():
+        raise invalid("invalid_phone")
+    return digits(int(cell) if isinstance(cell, int) else float(cell))
+
+
+def phone_in_text(text: str, region: str) -> str:
+    """The one number that the text holds, whatever stands beside it. Raises Invalid if none."""
+    bare = without_labels(text.translate(FULL_WIDTH))
+    parts = [part for part in BETWEEN.split(bare) if part]
+    if len(parts) > 1:
+        numbers = {valid_phone(without_labels(part), region) for part in parts}
+        if None not in numbers and len(numbers) > 1:
+            raise invalid("several_phones")
+        if len(numbers) == 1 and (number := numbers.pop()):
+            return number  # One number in two spellings.
+    elif parts:
+        bare = parts[0]  # Without the comma behind it.
+    if number := valid_phone(bare, region):
+        return number
+    if numbers := numbers_side_by_side(bare, region):
+        if len(numbers) > 1:
+            raise invalid("several_phones")
+        return numbers.pop()
+    raise what_is_wrong(bare, dialled(bare), region)
+
+
+def without_labels(text: str) -> str:
+    """The text without the words before and behind the number: "Tel. (mobile): 024 412 3456"."""
+    if text[:1].isdigit() and text[-1:].isdigit():
+        return text
+    if link := CHAT_LINK.match(text):
+        return f"+{text[link.end() :]}"
+    text = LIST_MARK.sub("", text.strip(DECORATION), count=1)
+    if label := LABEL.match(text):
+        text = text[label.end() :]
+    return REMARK.sub("", text)
+
+
+def valid_phone(text: str, region: str) -> str | None:
+    """The number as it is stored, if the text is one number and nothing else."""
+    if ";phone-context=" in text:  # A tel: address of RFC 3966; the library knows its parts.
+        number = parsed(f"tel:{text}", region)
+        is_whole = number and not number.extension and phonenumbers.is_valid_number(number)
+        return e164(number) if is_whole else None
+    for spelling in dict.fromkeys((text, NO_CENTS.sub("", text))):
+        spelled = dialled(spelling) or without_punctuation(spelling)
+        number = spelled and (home_phone()(spelled) or phone_by_library(spelled, region))
+        if number:
+            return number
+    return None
+
+
+def numbers_side_by_side(text: str, region: str) -> set[str]:
+    """The numbers that stand in the text with only a space or a line break between them."""
+    if len(text) in LISTS:
+        words = text.split()
+        for place in range(1, len(words)):
+            halves = " ".join(words[:place]), " ".join(words[place:])
+            numbers = {valid_phone(half, region) for half in halves}
+            if None not in numbers:
+                return {number for number in numbers if number}
+    return set()
 
 
 def dialled(text: str) -> str | None:
@@ -65,8 +183,22 @@ def dialled(text: str) -> str | None:
         return all_digits(scientific)
     if not SPELLED.fullmatch(text):
         return None
-    text = NOT_DIALLED.sub("", text.replace("\uff0b", "+"))
-    return text if text.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), text)
+    return in_ascii(NOT_DIALLED.sub("", text.replace("\uff0b", "+")))
+
+
+def without_punctuation(text: str) -> str | None:
+    """As `dialled`, of a number that is written with any marks."""
+    if not (PUNCTUATED.fullmatch(text) or THOUSANDS.fullmatch(text)):
+        return None
+    abroad = BEGINS_ABROAD.match(text)
+    spelled = in_ascii(re.sub(r"\D", "", text[abroad.end() :] if abroad else text))
+    return f"+{spelled}" if abroad else spelled
+
+
+def in_ascii(spelled: str) -> str:
+    if spelled.isascii():
+        return spelled
+    return re.sub(r"\d", lambda digit: str(int(digit[0])), spelled)
 
 
 def all_digits(scientific: re.Match[str]) -> str | None:
@@ -135,20 +267,11 @@ def what_is_wrong(text: str, spelled: str | None, region: str) -> Invalid:
 
 
 def holds_several(text: str, region: str) -> bool:
-    """Two numbers with something between them, if only a space or a line break."""
+    """Whether there is a number before or behind a mark or a word, and digits on the other side."""
     if len(text) not in LISTS:
         return False
-    parts = [part for part in map(dialled, BETWEEN.split(text)) if part and len(part) > 1]
-    if len(parts) > 1:
-        return any(phone_by_library(part, region) for part in parts)
-    words = text.split()
-    halves = [(words[:place], words[place:]) for place in range(1, len(words))]
-    return any(all(is_phone(" ".join(half), region) for half in pair) for pair in halves)
-
-
-def is_phone(text: str, region: str) -> bool:
-    spelled = dialled(text)
-    return bool(spelled and phone_by_library(spelled, region))
+    parts = [part for part in map(dialled, BETWEEN_OR_WORD.split(text)) if part and len(part) > 1]
+    return len(parts) > 1 and any(phone_by_library(part, region) for part in parts)
 
 
 def has_extension(text: str, region: str) -> bool:

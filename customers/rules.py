@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from unicodedata import normalize
+from urllib.parse import unquote
 
 import idna
 from django.core.exceptions import ValidationError
@@ -22,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from customers.cells import INVISIBLE_IN_NAMES, as_text, at_most
 from customers.phones import phone
 from imports.importer import Cell, Invalid
+from imports.text_cells import EXPONENT, validate_digits, validate_encoding
 
 __all__ = ["MESSAGES", "email", "name", "phone", "shipping_mark"]
 
@@ -94,11 +96,15 @@ MESSAGES = {
     ),
 }
 
-# None of these characters combines with another, so their text is in NFC as it stands. An
-# error cell begins with "#", a formula with "=", and an apostrophe may keep text from being one.
-TELLTALE = r"(?!#|=|'+[=+@-])"
+# None of these characters combines with another, so their text is in NFC as it stands, and none is
+# the second of a garbled letter. An error cell begins with "#", a formula with "=", and an
+# apostrophe may keep text from being one.
+TELLTALE = rf"(?:(?=[^#='0-9-])|(?!#|=|'+[=+@-]|{EXPONENT}\Z))"
 PLAIN_MARK = re.compile(rf"{TELLTALE}[!-~]+(?: [!-~]+)*")
-NAME_LETTERS = r"[!-~\u00a1-\u00ac\u00ae-\u02ff\u1e00-\u1eff]+"
+NAME_LETTERS = (
+    r"[!-~\u00c0-\u0151\u0154-\u015f\u0162-\u0177\u0179-\u017c\u017f-\u0191\u0193-\u02c5\u02c7-\u02db"
+    r"\u02dd-\u02ff\u1e00-\u1eff]+"
+)
 PLAIN_NAME = re.compile(rf"{TELLTALE}{NAME_LETTERS}(?: {NAME_LETTERS})*")
 PLAIN_EMAIL = re.compile(
     rf"{TELLTALE}[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*"
@@ -106,9 +112,18 @@ PLAIN_EMAIL = re.compile(
     re.ASCII,
 )
 
-# "Ama Mensah <ama@example.com>", as it is copied from a mail program.
-NAMED_EMAIL = re.compile(r"[^<>@]*<([^<>]*)>")
+# What exports and mail programs write around an address: 'Ama Mensah <ama@example.com>',
+# "Ama Mensah (ama@example.com)", "E-mail: ama@example.com", "ama@example.com (work)".
+NAMED_EMAIL = re.compile(r"[^<>@]*<([^<>]*)>|[^<>()\[\]@]*[(\[]([^<>()\[\]@]*@[^<>()\[\]@]*)[)\]]")
+EMAIL_LABEL = re.compile(
+    r"(?:(?:my |home |work |private )?(?:e-?mail|mail)(?: address| id)?|courriel|correo|e-?posta"
+    r"|邮箱|почта) *[:\uff1a] *"
+)
+EMAIL_REMARK = re.compile(r" *\([^()@]*\)")
+QUOTES = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u201e\u201c")
 BETWEEN_EMAILS = re.compile(r"[\s,;/|&<>]+")
+# Full-width letters and marks of East Asian keyboards, and their full stop.
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord(".")}
 
 
 def shipping_mark(cell: Cell) -> str | None:
@@ -118,8 +133,11 @@ def shipping_mark(cell: Cell) -> str | None:
     text = as_text(cell, MARK_LENGTH)
     if text is None:
         return None
+    validate_digits(text)
     # Again in NFC: some letters have no upper-case form of their own and come apart.
-    return at_most(MARK_LENGTH, normalize("NFC", text.upper()))
+    mark = normalize("NFC", text.upper())
+    validate_encoding(mark)  # What small letters cannot be is looked for among capital ones, too.
+    return at_most(MARK_LENGTH, mark)
 
 
 def name(cell: Cell) -> str | None:
@@ -127,7 +145,10 @@ def name(cell: Cell) -> str | None:
     if type(cell) is str and len(cell) <= NAME_LENGTH and PLAIN_NAME.fullmatch(cell):
         return cell
     text = as_text(cell, NAME_LENGTH, INVISIBLE_IN_NAMES)
-    return text and at_most(NAME_LENGTH, text)
+    if text is None:
+        return None
+    validate_digits(text)
+    return at_most(NAME_LENGTH, text)
 
 
 def email(cell: Cell) -> str | None:
@@ -137,19 +158,40 @@ def email(cell: Cell) -> str | None:
     text = as_text(cell, EMAIL_LENGTH)
     if text is None:
         return None
-    address = at_most(EMAIL_LENGTH, bare_address(normalize("NFC", text.lower())))
+    address = normalize("NFC", text.lower()).translate(FULL_WIDTH)
     if not is_address(address):
-        # Without the validator's own words: its parameters quote the address.
-        raise Invalid(wrong_with_address(address))
-    return in_letters(address)
+        address = at_most(EMAIL_LENGTH, bare_address(address))
+        if not is_address(address):
+            address = repeated_address(address)
+    return in_letters(at_most(EMAIL_LENGTH, address))
 
 
 def bare_address(text: str) -> str:
     """The address without what programs and lists put around it."""
-    text = text.rstrip(" ,;.")
+    text = EMAIL_LABEL.sub("", text, count=1).rstrip(" ,;.")
     if named := NAMED_EMAIL.fullmatch(text):
-        text = named[1].strip()
-    return text.removeprefix("mailto:").strip()
+        text = (named[1] or named[2] or "").strip()
+    if text.startswith("mailto:"):
+        text = text.removeprefix("mailto:").lstrip(" /").partition("?")[0]
+        text = (as_text(unquote(text), EMAIL_LENGTH) or "").lower()
+    text = EMAIL_REMARK.sub("", text)
+    while text[:1] + text[-1:] in QUOTES and len(text) > 1:
+        text = text[1:-1]
+    if is_address(text):
+        return text
+    # Hardly an address begins or ends with any of these.
+    return text.lstrip(" ,;:.<>()[]").rstrip(" ,;:.<>()[]/\\|!?*")
+
+
+def repeated_address(text: str) -> str:
+    """The address of a text that holds it twice, as its own display name. Raises Invalid."""
+    parts = [part for part in BETWEEN_EMAILS.split(text) if part]
+    if len(parts) > 1 and all("@" in part for part in parts):
+        addresses = set(map(bare_address, parts))
+        if len(addresses) == 1 and is_address(address := addresses.pop()):
+            return address
+    # Without the validator's own words: its parameters quote the address.
+    raise Invalid(wrong_with_address(text))
 
 
 def is_address(address: str) -> bool:

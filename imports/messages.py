@@ -130,12 +130,14 @@ OF_A_ROW = {
         "and save it, or type the value itself."
     ),
     "date_in_text": _(
-        "This cell holds a date, shown as %(shown)s. The spreadsheet program has probably made it "
-        "of a code that looks like a date. Format the column as text, then type the code again."
+        "This cell holds a date, not text. It shows %(shown)s, which is probably the code that was "
+        "typed before the spreadsheet program turned it into a date. Format the column as text, "
+        "then type the code again."
     ),
     "time_in_text": _(
-        "This cell holds a time, shown as %(shown)s. The spreadsheet program has probably made it "
-        "of a code that looks like a time. Format the column as text, then type the code again."
+        "This cell holds a time, not text. It shows %(shown)s, which is probably the code that was "
+        "typed before the spreadsheet program turned it into a time. Format the column as text, "
+        "then type the code again."
     ),
     "percentage_in_text": _(
         "This cell holds a percentage, shown as %(shown)s. Format the column as text, then type "

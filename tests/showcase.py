@@ -161,7 +161,7 @@ def carried_through(owner):
 
 def guessed(owner):
     """Columns that nothing is filled from, in letters that nothing tells."""
-    headers = ["Shipping mark", "First name", "Last name", "E mail adres", "Phone", "Remarks"]
+    headers = ["Shipping mark", "First name", "Last name", "E mail adrres", "Phone", "Remarks"]
     rows = [[*person(n, last="Müller", phone=f"+23326{n:07d}"), "à voir"] for n in range(200, 220)]
     content = csv_file(rows, headers).decode().encode("windows-1252")
     return make_job(content, owner=owner, check_first=True)

@@ -23,7 +23,8 @@ LAYERS = """
     config.embedded.supervisor  config.embedded.demo
     config.embedded.__main__
     imports.statuses  imports.cells
-    imports.importer
+    imports.importer  imports.mojibake
+    imports.text_cells
     imports.moves  imports.storage  imports.remembered
     imports.models
     imports.pipeline.transactions

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from imports.cells import make_cell
 from imports.importer import Column, Importer, Invalid, get_importer
 from imports.pipeline.checking import Checker
 from imports.pipeline.columns import Layout
@@ -111,6 +112,30 @@ def test_a_column_without_a_rule_takes_what_its_field_takes(cell):
     (row,) = check(["x", cell])
 
     assert row.cleaned == ["X", "5"]
+
+
+def test_a_formatted_cell_with_an_error_is_kept_as_the_spreadsheet_program_shows_it():
+    class Dated(Importer):
+        name = "dated"
+        model = Parcel
+        columns = (Column("note"), Column("sent_on"), Column("weight"))
+
+    positions = {"note": 0, "sent_on": 1, "weight": 2}
+    dates = [make_cell("date", "2026-05-07", "May-26"), make_cell("date", "2026-05-08", "May-27")]
+    unshown = make_cell("date", "2026-05-09", "")
+
+    checker = Checker(Dated, Layout(1, [], positions, []))
+    first, second, third = checker.check(
+        [(2, [*dates, "x"]), (3, [unshown, None, 1]), (4, ["x", dates[1], 1])]
+    )
+
+    assert codes(first) == [("note", "date_in_text"), ("weight", "invalid_number")]
+    assert first.errors[0]["value"] == "May-26"
+    assert first.errors[0]["params"] == {"shown": "May-26"}
+    # A date that is no error stays the date it is.
+    assert first.cells == ["May-26", "2026-05-08", "x"]
+    assert (second.errors[0]["value"], second.cells[0]) == ("2026-05-09", "2026-05-09")
+    assert third.cleaned == ["x", "2026-05-08", "1"]
 
 
 def test_customers_keep_their_own_rules():

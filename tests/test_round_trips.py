@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import chain
 
 import pytest
 import xlsxwriter
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from customers import rules
 from customers.models import Customer
 from imports.importer import Invalid
+from imports.mojibake import repair_mojibake
+from imports.text_cells import INVISIBLE
 from tests.making import HEADERS, csv_file, run_import
 from tests.oracle import FIELDS
 from tests.spreadsheets import STREAMED, rows_of, table
@@ -111,9 +114,23 @@ PEOPLE = st.fixed_dictionaries(
     {
         "mark": st.one_of(st.from_regex(r"[A-Za-z]{2}[- ]?[0-9]{1,4}", fullmatch=True), TEXT),
         "first": st.one_of(st.sampled_from(["Ama", " Kofi\u00a0", "Ɛsi", "e\u0301ve"]), TEXT),
-        "last": st.sampled_from(["Mensah", "van  Dyck", "N'Guessan", "=A1"]),
+        "last": st.sampled_from(
+            [
+                "Mensah",
+                "van  Dyck",
+                "N'Guessan",
+                "=A1",
+                "NoÃ«l",
+                "CONCEIÇÃO",
+                "No\ufffdl",
+                "\u202eAma",
+            ]
+        ),
         "email": st.one_of(st.just(""), st.emails(), st.just("Ama <ama@example.com>")),
-        "phone": st.from_regex(r"(\+233 ?|0)[25][045] ?[0-9]{3}[ -]?[0-9]{4}", fullmatch=True),
+        "phone": st.from_regex(
+            r"(Tel\. |tel:)?(\+233 ?|0)[25][045][ /]?[0-9]{3}[ /-]?[0-9]{4}( \(h\))?",
+            fullmatch=True,
+        ),
     }
 )
 
@@ -151,4 +168,9 @@ def test_customers_are_what_the_rules_make_of_their_rows(write, people):
     customers = kept(rows)
     assert (job.status, job.created) == ("COMPLETE", len(customers))
     assert job.failed == len(without_blanks(rows)) - len(customers)
-    assert sorted(Customer.objects.values_list(*FIELDS), key=str) == sorted(customers, key=str)
+    stored = sorted(Customer.objects.values_list(*FIELDS), key=str)
+    assert stored == sorted(customers, key=str)
+    for value in filter(None, chain(*stored)):
+        assert not repair_mojibake(value)
+        assert not INVISIBLE.search(value)
+        assert "\ufffd" not in value

@@ -1,5 +1,7 @@
 """The rule for phone numbers: every spelling of one number is stored as one, or refused."""
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import os
@@ -19,6 +21,7 @@ from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
 from customers import phones
 from customers.rules import MESSAGES
+from imports.cells import make_cell
 from tests.test_rules import outcome, refusal
 
 
@@ -71,6 +74,96 @@ def test_other_numbers_that_can_be_called(cell, number):
     assert phones.phone(cell) == number
 
 
+HOME = "+233244123456"
+WAYS = {
+    "marks between the digits": [
+        *("024/4123456", "024/412/3456", "024 / 412 3456", "+233 24/412/3456", "024\\412\\3456"),
+        *("024.412.3456", "233.244.123.456", "024_412_3456", "024~412~3456", "024·412·3456"),
+        *("024•412•3456", "024—412—3456", "024 - 412 - 3456", "024\u2212412\u22123456"),
+        *("(024)4123456", "((024)) 412 3456", "[024] 412 3456", "024)4123456", "024-(412)-3456"),
+        *("0-2-4-4-1-2-3-4-5-6", "0 2 4 4 1 2 3 4 5 6", "024\u00a0412\u202f3456"),
+    ],
+    "a number cell that went through other programs": [
+        *("244123456.0", "0244123456.00", "233 244 123 456,00", "233244123456.0", "0244123456,0"),
+        *("233,244,123,456", "233,244,123,456.00", "233'244'123'456", "+233,244,123,456"),
+        *("2.33244123456E11", "+2.33244123456E+11", "2,33244123456E+11", "2.44123456e+08"),
+        *(244123456.0, 233244123456),
+    ],
+    "the country": [
+        *("+233(0)244123456", "+ 233 (0) 24 412 3456", "+(233) 24 412 3456", "(+233)244123456"),
+        *("0(0)233244123456", "(00233)244123456", "00 233 (0)24 412 3456", "++233244123456"),
+        *("+ +233244123456", "+00233244123456", "00+233244123456", "233-0244123456"),
+        *("+233-0244123456", "233 (0) 244 123 456", "+233.24.412.3456", "\uff0b233 244123456"),
+    ],
+    "an address": [
+        *("tel:+233-24-412-3456", "TEL:+233244123456", "tel:0244123456;phone-context=+233"),
+        *("callto:+233244123456", "sms:+233244123456", "https://wa.me/233244123456"),
+        *("wa.me/233244123456", "https://api.whatsapp.com/send?phone=233244123456"),
+    ],
+    "words before it": [
+        *("Tel: 0244123456", "Tel.: 0244123456", "Tel 0244123456", "TEL. NO.: 0244123456"),
+        *("Tel (024) 4123456", "Tel: (mobile) 024 412 3456", "Phone: 0244123456", "Ph 0244123456"),
+        *("Phone No. 0244123456", "Phone 1: 0244123456", "Mob. 0244123456", "Mobile: 0244123456"),
+        *("Mobile - 0244123456", "Mobile0244123456", "Cell: 0244123456", "M: 0244123456"),
+        *("M. 0244123456", "(M) 0244123456", "(h) 0244123456", "[W] 0244123456", "T 0244123456"),
+        *("WhatsApp: 0244123456", "MoMo: 0244123456", "No. 0244123456", "N° 0244123456"),
+        *("№ 0244123456", "Tél. : 0244123456", "Portable 0244123456", "Handy: 0244123456"),
+        *("Telefon 0244123456", "Móvil: 0244123456", "Cellulare 0244123456", "тел. 0244123456"),
+        *("هاتف: 0244123456", "电话：0244123456", "手机 0244123456"),
+    ],
+    "words behind it": [
+        *("0244123456 (h)", "0244123456 (mobile)", "0244123456 - WhatsApp", "0244123456 m"),
+        *("0244123456 (WhatsApp only)", "0244123456 / WhatsApp", "0244123456, mobile"),
+        *("0244123456 (tél.)", "Tel 0244123456 (work)"),
+    ],
+    "what stands around it": [
+        *("'0244123456", "\u20190244123456", "`0244123456", '="0244123456"', '"0244123456"'),
+        *("\u201c0244123456\u201d", "<0244123456>", "• 0244123456", "- 0244123456"),
+        *("0244123456,", "0244123456.", "0244123456;", "0244123456 -", ",0244123456"),
+        *("*0244123456*", "/0244123456"),
+        *("0244123456\n", "\t0244123456", "0244123456 #"),
+    ],
+    "characters": [
+        *("\uff10\uff12\uff14\uff14\uff11\uff12\uff13\uff14\uff15\uff16", "٠٢٤٤١٢٣٤٥٦"),
+        *("۰۲۴۴۱۲۳۴۵۶", "०२४४१२३४५६", "\U0001d7ce244123456", "（０２４）４１２－３４５６"),
+        *("０２４／４１２３４５６", "024\ufe0d4123456", "0244\u00ad123456", "\ufeff0244123456"),
+        *("\u202a+233244123456\u202c", "\u20680244123456\u2069", "\u200e0244123456"),
+        *("024\u2060 412\u200b3456", "024\u2011412\u20113456"),
+        *("â€ª+233244123456â€¬", "024Â\u00a0412Â\u00a03456"),
+    ],
+    "the same number twice": [
+        *("0244123456 / +233244123456", "0244123456, 0244 123 456", "0244123456 ::: 244123456"),
+        "0244123456 or 024-412-3456",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"), [(kind, cell) for kind, ways in WAYS.items() for cell in ways]
+)
+def test_a_number_is_taken_in_every_way_that_people_write_it(kind, cell):
+    assert phones.phone(cell) == HOME
+
+
+def test_a_hundred_ways_are_tried():
+    assert len({cell for ways in WAYS.values() for cell in ways}) > 140
+
+
+PIECES = ["0244123456", "244123456", "+233", "233", "0", "00", "024", "412", "3456", "57", "(0)"]
+PIECES += ["0201234567", "+447911123456", "650", "2530000", "Tel", "(h)", ".00", "E11", "2.3"]
+MARKS = ["", "", " ", "/", " / ", ",", ";", "-", ".", "(", ")", "\n", " or ", ":", "+", "'"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(MARKS)), max_size=6))
+def test_nothing_is_dialled_that_does_not_stand_in_the_cell(pieces):
+    text = "".join(piece + mark for piece, mark in pieces)
+    number = outcome(phones.phone, text)
+
+    if isinstance(number, str):
+        digits = "".join(char for char in text if char.isdigit())
+        assert str(phonenumbers.parse(number).national_number) in digits
+
+
 GHANA = {
     "region": "GH (+233)",
     "national": "023 123 4567",
@@ -83,23 +176,39 @@ BRITAIN = {
 }
 REFUSED = {
     "invalid_phone": [
-        *("call me", "+", "-", "(", "Tel 0244123456", "024412345O6", "-0244123456"),
-        *("0244+123456", "++233244123456", "0244123456, Accra", "12/05/2024", "0244123456 ext"),
+        *("call me", "+", "-", "(", "024412345O6", "-0244123456"),
+        *("0244+123456", "0244123456, Accra", "12/05/2024", "0244123456 ext"),
         *("2024-05-12, 2024-05-13", "12 / 345 / 6789"),
-        *(-244123456, 244123456.5, 24412345.6),
+        *(-244123456, 244123456.5, 24412345.6, "Fax: 0244123456", "F: 0244123456"),
+        *("0244123456 call after 6", "0244123456 after 6pm", "call after 6", "0244123456 (Ama)"),
+        *("Ama 0244123456", "0244123456 Ama", "0244123456m", "O244123456", "024 4I2 3456"),
+        *("024 GO PAINT", "024412345\u2076", "10:30", "0244:123:456", "n/a", "GH 0244123456"),
+        *("024412345 / 020123456", "P.O. Box 123", "100%", "0244123456/7", "+233244123456?"),
+        *("https://example.com/0244123456", "ama@example.com"),
     ],
     "several_phones": [
         *("0244123456/57", "0244123456, 0201234567", "0244123456 / 0201234567"),
         *("024 412 3456 or 020 123 4567", "024 412 3456 ou 020 123 4567", "0244123456;0201234567"),
         *("0244123456\n0201234567", "024 412 3456\r\n020 123 4567", "0244123456 0201234567"),
         *("024412345/0201234567", "+233244123456 +447911123456", "024 412 3456 & 020 123 4567"),
+        *("0241000154/0201000155", "0244123456 ::: 0201234567", "0244123456|0201234567"),
+        *("0244123456 y 0201234567", "0244123456 und 0201234567", "0244123456 e 0201234567"),
+        *("Tel: 0244123456 Mob: 0201234567", "Tel. 0244123456 / 0201234567 (WhatsApp)"),
+        *("0244123456 (0201234567)", "tel:0244123456, tel:0201234567", "0244123456\\0201234567"),
     ],
     "phone_with_extension": [
         *("024 412 3456 ext 5", "0244123456 ext. 5", "0244123456x5", "024 412 3456 poste 3"),
         *("0244123456#1", "+233 24 412 3456;ext=12", "0244123456, ext 5"),
+        *("tel:+233244123456;ext=5", "Tel: 0244123456 x5", "0244123456 #5"),
     ],
-    "phone_lost_digits": ["2.33244E+11", "2,33244E+11", "2.44e+08", "2E+11", "+2.33244E11"],
-    "phone_too_short": ["12345", "024412345", "112", "0", "00", "+233", 24412345, 0],
+    "phone_lost_digits": [
+        *("2.33244E+11", "2,33244E+11", "2.44e+08", "2E+11", "+2.33244E11", "2.33247E+11"),
+        "Tel: 2.33244E+11",
+    ],
+    "phone_too_short": [
+        *("12345", "024412345", "112", "0", "00", "+233", 24412345, 0, "Tel. 024412345", "1.5"),
+        *("2024-05-12", "\uff11\uff12\uff13"),
+    ],
     "phone_too_long": [
         *("02441234567", "0233244123456", "\u0660233244123456", "447911123456", 1e20, "1" * 40),
     ],
@@ -111,6 +220,51 @@ REFUSED = {
 @pytest.mark.parametrize(("code", "cell"), [(c, cell) for c in REFUSED for cell in REFUSED[c]])
 def test_what_cannot_be_called_is_refused_with_the_reason_and_an_example(code, cell):
     assert refusal(phones.phone, cell) == (code, GHANA)
+
+
+@pytest.mark.parametrize("region_name", ["GH", "FR", "DE", "US", "IT", "BR"])
+@pytest.mark.parametrize(
+    "between", ["/", " / ", ",", "; ", " or ", "\n", " ::: ", " | ", "\\", " & "]
+)
+def test_two_numbers_are_never_joined(region, region_name, between):
+    region(region_name)
+    numbers = [f"+{phonenumbers.country_code_for_region(region_name)}{national}"
+               for national in dict.fromkeys(example_numbers(region_name))][:2]  # fmt: skip
+    one, other = map(phones.phone, numbers)
+
+    code, _ = refusal(phones.phone, between.join(numbers))
+    assert one != other
+    assert code == "several_phones"
+    assert phones.phone(between.join([one, one])) == one
+
+
+def test_decimals_are_part_of_a_number_that_is_valid_with_them(region):
+    region("FR")
+    assert phones.phone("01.23.45.67.00") == "+33123456700"
+    assert phones.phone("0123456789.00") == "+33123456789"
+
+
+FORMATTED = [
+    (("exponent", 2.33244123456e11, "2.33E+11"), HOME),
+    (("exponent", 233244123456, "2.33E+11"), HOME),
+    (("exponent", 244123456.0, "2.44E+08"), HOME),
+    (("exponent", 2.33e11, "2.33E+11"), "phone_too_short"),
+    (("exponent", 2.44e8 + 0.5, "2.44E+08"), "invalid_phone"),
+    (("rounded", 233244123456000000, "2.33244E+17"), "phone_lost_digits"),
+    (("date", "2024-12-05", "5-Dec"), "date_in_text"),
+    (("time", "02:44:12", "2:44:12"), "time_in_text"),
+    (("duration", "26:30:00", "26:30"), "time_in_text"),
+    (("percentage", 0.24, "24%"), "percentage_in_text"),
+    (("fraction", 0.5, "1/2"), "fraction_in_text"),
+    (("link", "0244123456", "tel:+233201234567"), HOME),
+    (("link", "Call Yaa", "tel:+233201234567"), "invalid_phone"),
+]
+
+
+@pytest.mark.parametrize(("described", "result"), FORMATTED)
+def test_a_cell_that_shows_something_else_than_its_number(described, result):
+    found = outcome(phones.phone, make_cell(*described))
+    assert (found if isinstance(found, str) else found[0]) == result
 
 
 @pytest.mark.parametrize(

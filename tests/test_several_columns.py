@@ -135,7 +135,7 @@ def test_a_hidden_column_fills_nothing_that_a_visible_one_names():
         (
             ["Shipping Mark", "Name", None, "Contact", None],
             ["Shipping Mark", "First", "Last", "E-mail", "Phone"],
-            ["Shipping Mark", "First Name", "Last Name", "E-mail", "Phone"],
+            ["Shipping Mark", "First Name", "Last Name", "Contact E-mail", "Contact Phone"],
         ),
         (
             ["Shipping", "Name", None, "E-mail", "Phone"],
@@ -151,7 +151,7 @@ def test_a_hidden_column_fills_nothing_that_a_visible_one_names():
             ["Shipping Mark", "Name", None, "Contact", None, "Address", None],
             [None, "First", "Last", "E-mail", "Phone", "Street", "City"],
             [
-                *("Shipping Mark", "First Name", "Last Name", "E-mail", "Phone"),
+                *("Shipping Mark", "First Name", "Last Name", "Contact E-mail", "Contact Phone"),
                 *("Address / Street", "Address / City"),
             ],
         ),

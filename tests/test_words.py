@@ -196,7 +196,7 @@ def test_where_nobody_waited_it_is_from_the_first_look_to_the_end(alice):
 
 
 def with_more_columns(n=2):
-    more = ["E mail adres", "", *(f"Note {i}" for i in range(n))]
+    more = ["E mail adrres", "", *(f"Note {i}" for i in range(n))]
     headers = [*HEADERS[:3], HEADERS[4], *more]
     rows = [[*person(i)[:3], person(i)[4], person(i)[3], "", *["x"] * n] for i in range(1, 4)]
     return csv_file(rows, headers)
@@ -209,7 +209,7 @@ def test_columns_that_are_left_alone_are_named(alice, check_first):
 
     text = said(alice, job)
 
-    named = "“E mail adres” (looks like E-mail), “Note 0”, “Note 1”"
+    named = "“E mail adrres” (looks like E-mail), “Note 0”, “Note 1”"
     assert f"Columns not imported: {named} " in text
 
 

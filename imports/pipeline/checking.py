@@ -6,11 +6,20 @@ rows at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from imports.cells import FormattedCell
 from imports.importer import Cell, Column, Importer, Invalid
-from imports.pipeline.cleaning import UNSTORABLE, Clean, clean_of
+from imports.pipeline.cleaning import (
+    BETWEEN_VALUES,
+    UNSTORABLE,
+    Clean,
+    PreparedCell,
+    clean_of,
+    max_placeholder_chars,
+    preparer_of,
+)
 from imports.pipeline.columns import Layout, column_name
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
@@ -29,6 +38,17 @@ class CheckedRow(NamedTuple):
     cells: list[Cell] | None = None  # As read; of a refused row as they can be stored.
 
 
+class Step(NamedTuple):
+    """How the cells of one field are checked."""
+
+    position: int  # Of the first column that fills the field; -1: none does.
+    has_further: bool  # Other columns fill it as well.
+    max_placeholder_chars: int  # Longer text is no placeholder; 0: the field has none.
+    prepare: Callable[[Cell], PreparedCell]
+    clean: Clean
+    column: Column
+
+
 class Checker:
     """Checks the rows of one file, whose columns are those of `layout`.
 
@@ -40,14 +60,17 @@ class Checker:
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [
-            (
-                layout.positions.get(column.field, -1),
-                clean_of(importer, column),
-                column,
-                len(layout.columns_of(column.field)) > 1,
+            Step(
+                position=layout.positions.get(column.field, -1),
+                has_further=len(layout.columns_of(column.field)) > 1,
+                max_placeholder_chars=max_placeholder_chars(importer, column),
+                prepare=preparer_of(importer, column),
+                clean=clean_of(importer, column),
+                column=column,
             )
             for column in importer.columns
         ]
+        self._columns = importer.columns
         self._layout = layout
         # Code and field to rows, of the rows that are checked together.
         self._noted: dict[tuple[str, str], list[int]] = {}
@@ -69,11 +92,20 @@ class Checker:
         values: list[str | None] = []
         errors: list[RowError] = []
         width = len(cells)
-        for position, clean, column, has_further in self._steps:
+        for step in self._steps:
+            position, has_further, max_placeholder, prepare, clean, column = step
             cell = cells[position] if 0 <= position < width else None
             try:
                 if has_further:
-                    cell = self._join(number, cells, column, clean)
+                    cell = self._join(number, cells, step)
+                # Most cells need no preparation, and it would double the time of the others.
+                if type(cell) is str:
+                    if len(cell) <= max_placeholder or BETWEEN_VALUES in cell:
+                        cell, code = prepare(cell)
+                        self._note(code, column, number)
+                elif isinstance(cell, str):
+                    cell, code = prepare(cell)
+                    self._note(code, column, number)
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
                     raise TypeError("a rule returns text or None")
@@ -92,27 +124,32 @@ class Checker:
         if not errors and UNSTORABLE.search("".join(filter(None, values))):
             errors = [
                 _error(column, value, Invalid("forbidden_character"))
-                for value, (_, _, column, _) in zip(values, self._steps, strict=True)
+                for value, column in zip(values, self._columns, strict=True)
                 if value and UNSTORABLE.search(value)
             ]
         if errors:
-            return CheckedRow(number, None, errors, [storable(cell) for cell in cells])
+            return CheckedRow(number, None, errors, self._stored_cells(cells, errors))
         return CheckedRow(number, values, None, cells)
 
-    def _join(self, number: int, cells: list[Cell], column: Column, clean: Clean) -> Cell:
+    def _note(self, code: str | None, column: Column, number: int) -> None:
+        if code:
+            self._noted.setdefault((code, column.field), []).append(number)
+
+    def _join(self, number: int, cells: list[Cell], step: Step) -> Cell:
         """The first filled cell of the columns that fill one field.
 
         Raises Invalid if a column of the same rank holds another value.
         """
-        indexes = self._layout.columns_of(column.field)
-        filled = [i for i in indexes if i < len(cells) and not is_empty(cells[i])]
-        if not filled:
-            return None
+        indexes = self._layout.columns_of(step.column.field)
+        prepared = {i: step.prepare(cells[i]).cell for i in indexes if i < len(cells)}
+        filled = [index for index, cell in prepared.items() if not is_empty(cell)]
+        if not filled:  # The first may hold a placeholder, which is noted.
+            return next((cells[i] for i in indexes if i < len(cells)), None)
         if filled[0] != indexes[0]:
-            self._noted.setdefault(("columns_joined", column.field), []).append(number)
-        equals = {indexes[0], *self._layout.equals.get(column.field, ())}
-        values = [cells[index] for index in filled if index in equals]
-        if len({_comparable(clean, value) for value in values}) > 1:
+            self._note("columns_joined", step.column, number)
+        equals = {indexes[0], *self._layout.equals.get(step.column.field, ())}
+        values = [prepared[index] for index in filled if index in equals]
+        if len({_comparable(step.clean, value) for value in values}) > 1:
             raise Invalid("several_values", values=", ".join(map(str, values)))
         return cells[filled[0]]
 
@@ -122,6 +159,15 @@ class Checker:
             return {}
         columns = self._layout.columns_of(field)
         return {"columns": [column_name(self._layout, index) for index in columns]}
+
+    def _stored_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
+        """The cells of a failed row: those with an error as the spreadsheet program shows them."""
+        failed = {error["column"] for error in errors}
+        positions = {step.position for step in self._steps if step.column.field in failed}
+        return [
+            storable(as_shown(cell) if index in positions else cell)
+            for index, cell in enumerate(cells)
+        ]
 
     def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
@@ -157,6 +203,7 @@ def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, Invalid("formula_without_value")
+    cell = as_shown(cell)
     value = "" if cell is None else storable(str(cell)[:SHOWN_LENGTH])
     return {
         "column": column.field,
@@ -169,6 +216,11 @@ def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
 def _plain(value: Any) -> Cell:
     """A parameter of an error as JSON has it: a number as it is, all else as text."""
     return value if isinstance(value, int | float) else storable(str(value))
+
+
+def as_shown(cell: Cell) -> Cell:
+    """A formatted cell as the spreadsheet program shows it, so that a corrected file holds that."""
+    return cell.shown if isinstance(cell, FormattedCell) and cell.shown else cell
 
 
 def storable(cell: Cell) -> Cell:

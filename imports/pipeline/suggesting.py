@@ -140,7 +140,11 @@ def _closeness(words: Sequence[str], name: str) -> float:
         )
         if name in spans or name.startswith(header) or name.endswith(header):
             return 0.9
-    return SequenceMatcher(None, header, name, autojunk=False).ratio()
+    matcher = SequenceMatcher(None, header, name, autojunk=False)
+    # Upper bounds, which cost a fraction of the ratio.
+    if matcher.real_quick_ratio() < CLOSE or matcher.quick_ratio() < CLOSE:
+        return 0.0
+    return matcher.ratio()
 
 
 def _one_each(scores: list[tuple[float, int, str]]) -> dict[str, str]:

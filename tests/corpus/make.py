@@ -29,7 +29,20 @@ from odf.text import LineBreak, P, S
 from xlwt.CompoundDoc import XlsDoc
 
 from tests import old_workbooks, spreadsheets
-from tests.corpus.table import ACCENTS, CZECH, HEAD, PEOPLE, RUSSIAN
+from tests.corpus.table import (
+    ACCENTS,
+    CZECH,
+    FINNISH,
+    GARBLED,
+    HEAD,
+    PEOPLE,
+    PHONES_AS_NUMBERS,
+    PHONES_WITH_MARKS,
+    PHONES_WITH_SLASHES,
+    PHONES_WITH_WORDS,
+    RUSSIAN,
+    customers_of,
+)
 from tests.old_workbooks import old_workbook, record
 from tests.spreadsheets import row, strict, text, workbook, workbook_parts, zipped
 
@@ -45,7 +58,7 @@ NOON = datetime.datetime(2026, 1, 31, 12, 30)  # noqa: DTZ001  Spreadsheets know
 
 
 def main() -> None:
-    for make in (xlsx, hand_built, xls, ods, texts, no_spreadsheets, by_libreoffice):
+    for make in (xlsx, hand_built, xls, ods, texts, values, no_spreadsheets, by_libreoffice):
         make()
     for make in (strict_workbooks, old_workbooks_with_damage, binary_workbooks):
         make()
@@ -376,6 +389,18 @@ def texts() -> None:
     put("titles.csv", ("Customers\n\n" + plain).encode())
     put("empty.csv", b"")
     put("nul.csv", b"name,phone\nA\0ma,024\nKofi,025\n")
+
+
+def values() -> None:
+    """What one cell may hold, in the spellings of people and programs."""
+    put("phones-with-slashes.csv", lines_of(customers_of("PS", PHONES_WITH_SLASHES)).encode())
+    put("phones-as-numbers.csv", lines_of(customers_of("PN", PHONES_AS_NUMBERS), ";").encode())
+    put("phones-with-words.csv", lines_of(customers_of("PW", PHONES_WITH_WORDS)).encode())
+    headers = ["Shipping\u00a0Mark", "First\u200bName", "\ufeffLast Name", "E\u2011mail"]
+    marked = customers_of("IM", PHONES_WITH_MARKS, [*headers, "Phone\u202f Number"])
+    put("invisible-marks.csv", lines_of(marked, end="\r\n").encode())
+    put("garbled-text.csv", lines_of(GARBLED).encode())
+    put("finnish-headers.csv", lines_of([FINNISH, *PEOPLE[1:]]).encode())
 
 
 def no_spreadsheets() -> None:

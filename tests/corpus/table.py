@@ -24,6 +24,70 @@ THREE_HUNDRED_COLUMNS = {
     2: ["TC-1", "Yaa", "Owusu", None, "0241000122", *range(300)],
 }  # fmt: skip
 FAR_RIGHT = [*[None] * 895, "moved by accident"]
+# Values as people and programs write them: the cell of a phone column, then the number.
+PHONES_WITH_SLASHES = {
+    "024/1000151": "+233241000151",
+    "+233 24/100/0152": "+233241000152",
+    "tel:+233-24-100-0153": "+233241000153",
+    "0241000154/0201000155": None,
+    "024 100 0156 / +233 24 100 0156": "+233241000156",
+    "024\\100\\0157": "+233241000157",
+    "0241000158/9": None,
+}
+PHONES_AS_NUMBERS = {
+    "233247146001.0": "+233247146001",
+    "2.33247146002E11": "+233247146002",
+    "2,33247146003E+11": "+233247146003",
+    "233 247 146 004,00": "+233247146004",
+    "0247146005.00": "+233247146005",
+    "2.33247E+11": None,
+    "+2.33247146007E+11": "+233247146007",
+    "233.247.146.008": "+233247146008",
+    "233,247,146,009.00": "+233247146009",
+    "233'247'146'010": "+233247146010",
+}
+PHONES_WITH_MARKS = {
+    "\u202a+233247142001\u202c": "+233247142001",
+    "\u2068 0247142002\u2069": "+233247142002",
+    "\ufe0d024\u00a07142003": "+233247142003",
+    "0247\u2060 142\u200b006": "+233247142006",
+    "\uff0b\uff12\uff13\uff13 24 714 2008": "+233247142008",
+    "024\u20117142\u2011009": "+233247142009",
+    "0247\u00ad142010": "+233247142010",
+    "\u0660\u0662\u0664\u0667\u0661\u0664\u0662\u0660\u0661\u0662": "+233247142012",
+    "\u06f0\u06f2\u06f4\u06f7\u06f1\u06f4\u06f2\u06f0\u06f1\u06f3": "+233247142013",
+    "\u00e2\u20ac\u00aa0247142014\u00e2\u20ac\u00ac": "+233247142014",
+}
+PHONES_WITH_WORDS = {
+    "Tel: 0247142021": "+233247142021",
+    "Mob. 024 714 2022": "+233247142022",
+    "0247142023 (WhatsApp)": "+233247142023",
+    "https://wa.me/233247142024": "+233247142024",
+    "Fax: 0247142025": None,
+    "0247142026 call after 6": None,
+    "0247142027 ext 5": None,
+    "Tel 0247142028 Mob 0207142028": None,
+}
+FINNISH = ["Merkki", "Etunimi", "Sukunimi", "S\u00e4hk\u00f6posti", "Puhelin"]
+GARBLED = [
+    HEAD,
+    ["G 1", "No\u00c3\u00abl", "Mensah", None, "0244123451"],
+    ["G 2", "Ama", "D\u00c3\u00adaz", None, "0244123452"],
+    ["G 3", "Ama", "No\u00c3\u0192\u00c2\u00abl", None, "0244123453"],
+    ["G 4", "No\ufffdl", "Mensah", None, "0244123454"],
+    ["G 5", "Jo\u00e3o", "CONCEI\u00c7\u00c3O", None, "0244123455"],
+    ["1.23457E+19", "Ama", "Mensah", None, "0244123456"],
+    ["219E24", "\u202eAma\u202c", "Men\u00adsah", None, "0244123457"],
+]
+
+
+def customers_of(mark: str, phones: dict, headers: list = HEAD) -> list[list]:
+    """A row for each phone: the mark with a number, and a name."""
+    rows = [
+        [f"{mark}-{number}", "Ama", "Mensah", None, phone]
+        for number, phone in enumerate(phones, start=1)
+    ]
+    return [headers, *rows]
 
 
 class Read(NamedTuple):
@@ -554,7 +618,6 @@ CASES = [
             3: ["ACC 2", "Kofi", "Boateng", None, "0244123452"],
         },
         header_row=1,
-        missing=["shipping_mark", "first_name", "last_name", "phone"],
     ),
     # --- cells
     Read(
@@ -679,6 +742,46 @@ CASES = [
         {1: ["name", "phone"], 2: ["A\x00ma", "024"], 3: ["Kofi", "025"]},
         header_row=1,
         missing=["shipping_mark", "first_name", "last_name"],
+    ),
+    # --- values
+    *(
+        Read(
+            "values",
+            file,
+            "csv",
+            {"encoding": "utf-8", "delimiter": delimiter},
+            numbered(rows),
+        )
+        for file, delimiter, rows in (
+            ("phones-with-slashes.csv", ",", customers_of("PS", PHONES_WITH_SLASHES)),
+            ("phones-as-numbers.csv", ";", customers_of("PN", PHONES_AS_NUMBERS)),
+            ("phones-with-words.csv", ",", customers_of("PW", PHONES_WITH_WORDS)),
+            ("garbled-text.csv", ",", GARBLED),
+        )
+    ),
+    Read(
+        "values",
+        "invisible-marks.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered(
+            customers_of(
+                "IM",
+                PHONES_WITH_MARKS,
+                [
+                    *("Shipping\u00a0Mark", "First\u200bName", "\ufeffLast Name"),
+                    *("E\u2011mail", "Phone\u202f Number"),
+                ],
+            )
+        ),
+    ),
+    Read(
+        "headers",
+        "finnish-headers.csv",
+        "csv",
+        {"encoding": "utf-8", "delimiter": ","},
+        numbered([FINNISH, *PEOPLE[1:]]),
+        missing=["shipping_mark", "first_name", "last_name", "phone"],
     ),
     # --- merged cells
     Read(
@@ -923,6 +1026,13 @@ class Imported(NamedTuple):
 ONE = ("ACC 1", "+233244123451")
 BOTH = [ONE, ("ACC 2", "+233244123452")]
 
+
+def taken(mark: str, phones: dict[str, str | None]) -> list[tuple[str, str]]:
+    """The customers that `customers_of` leads to, in the order of their marks."""
+    numbers = enumerate(phones.values(), start=1)
+    return sorted((f"{mark}-{number}", phone) for number, phone in numbers if phone)
+
+
 IMPORTS = [
     *[
         Imported(file, BOTH)
@@ -954,15 +1064,43 @@ IMPORTS = [
     Imported(
         "ambiguous.xlsx", status="MAPPING", code="missing_columns", suggested={"Mobile": "phone"}
     ),
+    Imported("unknown-headers.xlsx", BOTH, suggested={"Elektropost": "email"}),
     Imported(
-        "unknown-headers.xlsx",
+        "finnish-headers.csv",
         status="MAPPING",
         code="missing_columns",
-        suggested={
-            "Vorname": "first_name",
-            "Zuname": "last_name",
-            "Elektropost": "email",
-            "Rufnummer": "phone",
+        suggested={"S\u00e4hk\u00f6posti": "email", "Puhelin": "phone"},
+    ),
+    Imported(
+        "phones-with-slashes.csv",
+        taken("PS", PHONES_WITH_SLASHES),
+        refused={(5, "phone", "several_phones"), (8, "phone", "invalid_phone")},
+    ),
+    Imported(
+        "phones-as-numbers.csv",
+        taken("PN", PHONES_AS_NUMBERS),
+        refused={(7, "phone", "phone_lost_digits")},
+    ),
+    Imported("invisible-marks.csv", taken("IM", PHONES_WITH_MARKS)),
+    Imported(
+        "phones-with-words.csv",
+        taken("PW", PHONES_WITH_WORDS),
+        refused={
+            (6, "phone", "invalid_phone"),
+            (7, "phone", "invalid_phone"),
+            (8, "phone", "phone_with_extension"),
+            (9, "phone", "several_phones"),
+        },
+    ),
+    Imported(
+        "garbled-text.csv",
+        [("219E24", "+233244123457"), ("G 5", "+233244123455")],
+        refused={
+            (2, "first_name", "garbled_text"),
+            (3, "last_name", "garbled_text"),
+            (4, "last_name", "garbled_text"),
+            (5, "first_name", "damaged_characters"),
+            (7, "shipping_mark", "exponent_in_text"),
         },
     ),
     # --- success
