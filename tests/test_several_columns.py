@@ -167,6 +167,12 @@ def test_groups_in_the_row_above_are_part_of_the_names(above, below, headers):
     assert layout.missing == []
 
 
+def test_short_texts_above_each_other_are_no_name():
+    layout = recognise([(1, ["a", "b,c"]), (2, ["d", "it is"])], Customers)
+
+    assert (layout.header_row, layout.positions) == (1, {})
+
+
 @pytest.mark.parametrize(
     "above",
     [

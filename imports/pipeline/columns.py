@@ -22,6 +22,7 @@ from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
 from imports.pipeline.reading import Row
 
+MIN_GROUPED_CHARS = 3  # "a" above "d" is not the Turkish "ad".
 MAX_GROUPED_COLUMNS = 1_000  # Further columns are named by one row of the header alone.
 # Begins the header of the column that our reports add; folded away, it names no field.
 REASON_MARK = "\u26a0"
@@ -152,6 +153,8 @@ def _with_groups(above: Row, below: Row, importer: type[Importer]) -> Header:
 
 
 def _name_in_group(group: str, name: str, known: frozenset[str]) -> str:
+    if min(len(folded(group)), len(folded(name))) < MIN_GROUPED_CHARS:
+        return name
     for combined in (f"{name} {group}", f"{group} {name}"):
         if folded(combined) in known:
             return combined
