@@ -32,7 +32,6 @@ OF_A_JOB = {
     "xml_spreadsheet": _(
         "This is an XML Spreadsheet of Excel 2003. Open it in Excel and save it as .xlsx."
     ),
-    "binary_workbook": _("This is a binary workbook (.xlsb). Save it as .xlsx and upload that."),
     "numbers_file": _("This is a file of Apple Numbers. Export it to Excel, and upload that."),
     "pdf_file": _("This is a PDF. Export the table it was made of as .xlsx or CSV."),
     "image_file": _("This is a picture. Upload the spreadsheet itself, as .xlsx or CSV."),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from customers.importer import Customers
 from customers.models import Customer
+from imports import messages
 from imports.models import ImportJob
 from imports.pipeline.columns import names_known, recognise
 from imports.pipeline.reading import Unreadable, open_rows
@@ -140,3 +142,111 @@ def test_who_is_asked_sees_what_stands_below_each_header():
     assert job.layout["samples"][1] == ["Ama", "Kofi"]
     assert job.layout["samples"][3] == ["ama@example.com"]
     assert job.opened["sheets"] == ["Data"]
+
+
+SUMMARIES = {
+    "one-line-in-another-encoding.csv": [
+        ("other_encoding", {"encoding": "utf-8", "second_encoding": "windows-1252", "rows": [3]})
+    ],
+    "header-lacks-last-delimiter.csv": [],
+    "two-phone-columns.csv": [
+        ("columns_joined", {"column": "phone", "columns": ["Phone", "Phone"], "rows": [3]})
+    ],
+    "placeholders-for-nothing.csv": [
+        ("placeholder_as_empty", {"column": "email", "rows": [2, 3, 4, 5]})
+    ],
+    "two-exports-pasted-together.csv": [("repeated_header", {"rows": [3]})],
+    "title-total-signature.xlsx": [
+        ("total_row", {"rows": [9]}),
+        ("signature_row", {"rows": [11]}),
+    ],
+    "grouped-two-row-header.xlsx": [("header_in_two_rows", {"first": 1, "last": 2})],
+    "filtered-rows-hidden-column.xlsx": [
+        ("columns_ignored", {"columns": ["Active"], "count": 1}),
+        ("hidden_columns_ignored", {"columns": ["Phone"], "count": 1}),
+        ("hidden_row", {"rows": [3, 4, 6]}),
+    ],
+    "address-behind-a-link.xlsx": [("link_taken", {"column": "email", "rows": [2]})],
+    "one-cell-far-right.xlsx": [("columns_ignored", {"columns": ["901"], "count": 1})],
+    "long-text-in-an-unused-column.csv": [
+        ("columns_ignored", {"columns": ["Notes"], "count": 1}),
+        ("cell_shortened", {"rows": [3]}),
+    ],
+    "binary.xlsb": [
+        ("columns_ignored", {"columns": ["6", "7", "8", "9", "11"], "count": 5}),
+        ("binary_workbook", {}),
+    ],
+    "bad-formula-of-a-name.xls": [("second_reader", {})],
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("file", SUMMARIES)
+def test_the_read_summary_says_what_was_done(file):
+    job = run_import((FOLDER / file).read_bytes())
+
+    expected = [
+        {
+            "code": code,
+            "params": params | ({"count": len(params["rows"])} if "rows" in params else {}),
+        }
+        for code, params in SUMMARIES[file]
+    ]
+    assert job.read_summary == expected
+    for entry in job.read_summary:
+        assert "%(" not in messages.of_read_summary(entry, job.importer)
+
+
+@pytest.mark.django_db
+def test_hidden_rows_are_left_out_where_the_user_wants_that():
+    content = (FOLDER / "filtered-rows-hidden-column.xlsx").read_bytes()
+
+    job = run_import(content, read_options={"hidden_rows": "skip"})
+
+    assert [*Customer.objects.order_by("pk").values_list("shipping_mark", flat=True)] == [
+        "F30-1",
+        "F30-4",
+    ]
+    assert (job.total, job.created) == (2, 2)
+    assert job.read_summary[-1] == {
+        "code": "hidden_row_skipped",
+        "params": {"count": 3, "rows": [3, 4, 6]},
+    }
+
+
+@pytest.mark.django_db
+def test_of_an_address_book_the_mobile_number_goes_first():
+    mapping = {"shipping_mark": 12, "first_name": 1, "last_name": 3, "email": 9, "phone": 8}
+
+    run_import((FOLDER / "outlook-export.csv").read_bytes(), column_mapping=mapping)
+
+    customers = Customer.objects.order_by("shipping_mark").values_list("email", "phone")
+    assert [*customers] == [("f37r1@example.org", "+233247137001"), (None, "+233247137002")]
+
+
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?|\d{2}:\d{2}:\d{2}.*")
+BIDI_CONTROL = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("file", sorted({case.file for case in CASES}))
+def test_no_accepted_text_is_misread(file):
+    """Neither mojibake, nor U+FFFD, nor an invisible control, nor a date that was a code."""
+    run_import((FOLDER / file).read_bytes())
+
+    fields = ("shipping_mark", "first_name", "last_name", "email", "phone")
+    for customer in Customer.objects.values(*fields):
+        for text in filter(None, customer.values()):
+            assert not is_mojibake(text)
+            assert "\ufffd" not in text
+            assert not BIDI_CONTROL.search(text)
+            assert not ISO_DATE.fullmatch(text)
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether the text is what UTF-8 looks like when it is read as Windows-1252 or Latin-1."""
+    for page in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            if text.encode(page).decode() != text:
+                return True
+    return False

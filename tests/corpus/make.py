@@ -52,6 +52,19 @@ KEPT = (
     *("mark-turned-into-a-date.xlsx", "marks-the-spreadsheet-changed.xlsx"),
     *("filtered-rows-hidden-column.xlsx", "address-behind-a-link.xlsx"),
     *("one-cell-far-right.xlsx", "three-hundred-columns.xlsx"),
+    "one-line-in-another-encoding.csv",
+    "header-lacks-last-delimiter.csv",
+    "two-phone-columns.csv",
+    "placeholders-for-nothing.csv",
+    "two-exports-pasted-together.csv",
+    "title-total-signature.xlsx",
+    "grouped-two-row-header.xlsx",
+    "array-of-objects.json",
+    "google-contacts.csv",
+    "outlook-export.csv",
+    "long-text-in-an-unused-column.csv",
+    "contacts.vcf",
+    "web-archive.xls",
 )
 DAY = datetime.date(2026, 1, 31)
 NOON = datetime.datetime(2026, 1, 31, 12, 30)  # noqa: DTZ001  Spreadsheets know no time zones.
