@@ -8,7 +8,7 @@ import pytest
 
 from customers.importer import Customers
 from imports.checks import errors_of
-from imports.pipeline.columns import match, names_of
+from imports.pipeline.columns import match, match_columns, names_of
 from imports.pipeline.reader.headers import folded
 
 HEADERS = {
@@ -184,7 +184,8 @@ def test_a_header_of_a_further_value_is_declared_as_one(header, field):
     column = next(column for column in Customers.columns if column.field == field)
 
     assert folded(header) in set(map(folded, column.fallback_aliases))
-    assert match([header], Customers) == {}
+    assert match([header], Customers) == {field: 0}
+    assert match_columns([header, field], Customers).columns_of(field) == [1, 0]
 
 
 @pytest.mark.parametrize("header", UNKNOWN)
