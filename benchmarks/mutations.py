@@ -11,7 +11,12 @@ from pathlib import Path
 from random import Random
 
 CORPUS = Path(__file__).parent.parent / "tests" / "corpus"
-KINDS = frozenset({".xlsx", ".xlsm", ".xltx", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".txt"})
+KINDS = frozenset({
+    *(".xlsx", ".xlsm", ".xltx", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".txt", ".json", ".vcf")
+})  # fmt: skip
+ENCODINGS = ("cp1252", "cp1250", "cp1251", "utf-16-le", "gb18030", "mac_roman")
+ACCENTS = "Noël Núñez Świątek Смирнов 王小明"
+SEPARATORS = (b",", b";", b"\t", b"|", b"^", b" ::: ", b'"', b"\r")
 ELEMENT = re.compile(rb"<([A-Za-z:]+)(?:\s[^<>]*)?(?:/>|>[^<]*</\1>)")
 TAG = re.compile(rb"<[^<>]*>")
 ATTRIBUTE = re.compile(rb"""(?<==")[^"<>]*(?=")""")
@@ -120,6 +125,30 @@ def with_a_piece_twice(content: bytes, dice: Random) -> bytes:
     return content[:start] + content[start : start + 500] * dice.choice((2, 50)) + content[start:]
 
 
+# --- Text --------------------------------------------------------------------
+
+
+def line_in_other_encoding(content: bytes, dice: Random) -> bytes:
+    """A line gets letters beyond ASCII, in another encoding than the rest."""
+    lines = content.splitlines(keepends=True)
+    if not lines:
+        return content
+    letters = ACCENTS.encode(dice.choice(ENCODINGS), errors="replace")
+    place = dice.randrange(len(lines))
+    lines[place] = letters[: dice.randrange(1, len(letters))] + lines[place]
+    return b"".join(lines)
+
+
+def other_separator(content: bytes, dice: Random) -> bytes:
+    one, other = dice.choice(SEPARATORS), dice.choice(SEPARATORS)
+    return content.replace(one, other, dice.choice((1, 10, -1)))
+
+
+def header_again(content: bytes, dice: Random) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join([*lines, *lines[: dice.randrange(1, 4)]])
+
+
 # --- XML ---------------------------------------------------------------------
 
 
@@ -176,7 +205,10 @@ def replaced(
     return xml[: place.start()] + change(place[0]) + xml[place.end() :]
 
 
-PLAIN: list[Mutation] = [flipped, cut_short, without_a_piece, with_a_piece_twice, huge_number]
+PLAIN: list[Mutation] = [
+    *(flipped, cut_short, without_a_piece, with_a_piece_twice, huge_number),
+    *(line_in_other_encoding, other_separator, header_again),
+]
 WITHIN: list[Mutation] = [
     *(flipped, cut_short, without_a_piece, with_a_piece_twice),
     *(element_twice, without_element, without_tag, nested),
