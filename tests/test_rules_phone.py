@@ -65,6 +65,8 @@ def test_one_number_in_many_spellings_is_one_number(cell):
         ("+44 7911 123456", "+447911123456"),
         ("0044 7911 123456", "+447911123456"),
         ("\uff0b44 7911 123456", "+447911123456"),
+        *((way, "+447911123456") for way in ("++44 7911 123456", "+00447911123456")),
+        *((way, "+447911123456") for way in ("wa.me/447911123456", "00+44/7911/123456")),
         ("0302 123 456", "+233302123456"),
         ("0800 12345", "+23380012345"),
         (80012345, "+23380012345"),
@@ -183,7 +185,7 @@ REFUSED = {
         *("0244123456 call after 6", "0244123456 after 6pm", "call after 6", "0244123456 (Ama)"),
         *("Ama 0244123456", "0244123456 Ama", "0244123456m", "O244123456", "024 4I2 3456"),
         *("024 GO PAINT", "024412345\u2076", "10:30", "0244:123:456", "n/a", "GH 0244123456"),
-        *("024412345 / 020123456", "P.O. Box 123", "100%", "0244123456/7", "+233244123456?"),
+        *("024412345 / 020123456", "P.O. Box 123", "100%", "+233244123456?"),
         *("https://example.com/0244123456", "ama@example.com"),
     ],
     "several_phones": [
@@ -191,7 +193,8 @@ REFUSED = {
         *("024 412 3456 or 020 123 4567", "024 412 3456 ou 020 123 4567", "0244123456;0201234567"),
         *("0244123456\n0201234567", "024 412 3456\r\n020 123 4567", "0244123456 0201234567"),
         *("024412345/0201234567", "+233244123456 +447911123456", "024 412 3456 & 020 123 4567"),
-        *("0241000154/0201000155", "0244123456 ::: 0201234567", "0244123456|0201234567"),
+        *("0244123456/7", "0244123456/57/58", "0241000154/0201000155"),
+        *("0244123456 ::: 0201234567", "0244123456|0201234567"),
         *("0244123456 y 0201234567", "0244123456 und 0201234567", "0244123456 e 0201234567"),
         *("Tel: 0244123456 Mob: 0201234567", "Tel. 0244123456 / 0201234567 (WhatsApp)"),
         *("0244123456 (0201234567)", "tel:0244123456, tel:0201234567", "0244123456\\0201234567"),
@@ -199,7 +202,8 @@ REFUSED = {
     "phone_with_extension": [
         *("024 412 3456 ext 5", "0244123456 ext. 5", "0244123456x5", "024 412 3456 poste 3"),
         *("0244123456#1", "+233 24 412 3456;ext=12", "0244123456, ext 5"),
-        *("tel:+233244123456;ext=5", "Tel: 0244123456 x5", "0244123456 #5"),
+        *("tel:0244123456;ext=5;phone-context=+233", "tel:+233244123456;ext=5"),
+        *("Tel: 0244123456 x5", "0244123456 #5"),
     ],
     "phone_lost_digits": [
         *("2.33244E+11", "2,33244E+11", "2.44e+08", "2E+11", "+2.33244E11", "2.33247E+11"),
@@ -223,6 +227,16 @@ def test_what_cannot_be_called_is_refused_with_the_reason_and_an_example(code, c
 
 
 @pytest.mark.parametrize("region_name", ["GH", "FR", "DE", "US", "IT", "BR"])
+@pytest.mark.parametrize("between", ["/", " / ", ",", "; ", " or ", " ::: ", " | ", "\\", " & "])
+def test_the_endings_of_two_numbers_are_never_joined(region, region_name, between):
+    region(region_name)
+    country = phonenumbers.country_code_for_region(region_name)
+    for national in example_numbers(region_name)[:2]:
+        code, _ = refusal(phones.phone, f"+{country}{national}{between}7")
+        assert code == "several_phones"
+
+
+@pytest.mark.parametrize("region_name", ["GH", "FR", "DE", "US", "IT", "BR"])
 @pytest.mark.parametrize(
     "between", ["/", " / ", ",", "; ", " or ", "\n", " ::: ", " | ", "\\", " & "]
 )
@@ -242,6 +256,10 @@ def test_decimals_are_part_of_a_number_that_is_valid_with_them(region):
     region("FR")
     assert phones.phone("01.23.45.67.00") == "+33123456700"
     assert phones.phone("0123456789.00") == "+33123456789"
+    region("DE")  # Where numbers may have two digits more.
+    assert phones.phone("0301234567.00") == "+49301234567"
+    assert phones.phone("030 123 4567,00") == "+49301234567"
+    assert phones.phone("030.12.34.56.00") == "+493012345600"
 
 
 FORMATTED = [
