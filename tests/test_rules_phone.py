@@ -88,6 +88,7 @@ WAYS = {
     "a number cell that went through other programs": [
         *("244123456.0", "0244123456.00", "233 244 123 456,00", "233244123456.0", "0244123456,0"),
         *("233,244,123,456", "233,244,123,456.00", "233'244'123'456", "+233,244,123,456"),
+        "233.244.123.456.00",
         *("2.33244123456E11", "+2.33244123456E+11", "2,33244123456E+11", "2.44123456e+08"),
         *(244123456.0, 233244123456),
     ],
@@ -259,7 +260,7 @@ def test_decimals_are_part_of_a_number_that_is_valid_with_them(region):
     region("DE")  # Where numbers may have two digits more.
     assert phones.phone("0301234567.00") == "+49301234567"
     assert phones.phone("030 123 4567,00") == "+49301234567"
-    assert phones.phone("030.12.34.56.00") == "+493012345600"
+    assert phones.phone("030.12.34.567.00") == "+4930123456700"
 
 
 FORMATTED = [
