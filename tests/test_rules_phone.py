@@ -260,7 +260,8 @@ def test_decimals_are_part_of_a_number_that_is_valid_with_them(region):
     region("DE")  # Where numbers may have two digits more.
     assert phones.phone("0301234567.00") == "+49301234567"
     assert phones.phone("030 123 4567,00") == "+49301234567"
-    assert phones.phone("030.12.34.567.00") == "+4930123456700"
+    for cell in ("030.12.34.567.00", "Tel. 030.12.34.567.00"):
+        assert phones.phone(cell) == "+4930123456700"
 
 
 FORMATTED = [
