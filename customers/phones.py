@@ -40,11 +40,12 @@ SCIENTIFIC = re.compile(r"\+?(\d)(?:[.,](\d+))?E\+?(\d{1,2})", re.IGNORECASE)
 # phonenumbers takes, without letters, and a few marks more. The number is taken where it is valid
 # as a whole.
 PUNCTUATION = r" ().\[\]\-\u2010-\u2015\u2212\u30fc\u3000/\\~\u2053\u223c_\u00b7\u2022"
-MANY_PLUSES = r"(?:(?:00 ?)?\+[+ ()\[\]]*(?:00(?=[1-9 ]))?)"
+MANY_PLUSES = r"(?:(?:00 ?)?\+[+ ()\[\]]*)"
 PUNCTUATED = re.compile(rf"['`\u2018\u2019\u00b4]?[(\[]*{MANY_PLUSES}?\d[\d{PUNCTUATION}]*")
 BEGINS_ABROAD = re.compile(rf"['`\u2018\u2019\u00b4]?[(\[]*{MANY_PLUSES}")
 THOUSANDS = re.compile(r"\+?\d{1,3}([,'\u2019])\d{3}(?:\1\d{3})*")
-NO_CENTS = re.compile(r"[.,]00?\Z")
+WITH_DECIMALS = re.compile(r"([^.]*)\.00?|(.*),00?")
+ZEROS_AT_END = re.compile(r"[.,]00?\Z")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 # Words that people write before or behind a number, and that say nothing of the number.
@@ -79,6 +80,7 @@ BETWEEN = re.compile(
 )
 BETWEEN_OR_WORD = re.compile(rf"{BETWEEN.pattern}|\s+{WORD}[{MARKS_OF_LABELS}]*", re.IGNORECASE)
 POSTE = re.compile(r"\bposte\b", re.IGNORECASE)
+LONGEST_ENDING = 3  # Digits; four may be the last group of a number.
 LISTS = range(12, 100)  # Characters that several numbers may have together.
 
 
@@ -118,11 +120,11 @@ def number_in(cell: FormattedCell) -> Cell:
 
 def phone_in_text(text: str, region: str) -> str:
     """The one number that the text holds, whatever stands beside it. Raises Invalid if none."""
-    bare = without_labels(text.translate(FULL_WIDTH))
+    bare = without_decimals(without_labels(text.translate(FULL_WIDTH)))
     parts = [part for part in BETWEEN.split(bare) if part]
     if len(parts) > 1:
         numbers = {valid_phone(without_labels(part), region) for part in parts}
-        if None not in numbers and len(numbers) > 1:
+        if (None not in numbers and len(numbers) > 1) or has_other_endings(parts, region):
             raise invalid("several_phones")
         if len(numbers) == 1 and (number := numbers.pop()):
             return number  # One number in two spellings.
@@ -135,6 +137,12 @@ def phone_in_text(text: str, region: str) -> str:
             raise invalid("several_phones")
         return numbers.pop()
     raise what_is_wrong(bare, dialled(bare), region)
+
+
+def has_other_endings(parts: list[str], region: str) -> bool:
+    """Whether the text is a number and the last digits of others, as in 024 412 3456/57."""
+    endings = all(len(part) <= LONGEST_ENDING and part.isdecimal() for part in parts[1:])
+    return endings and valid_phone(parts[0], region) is not None
 
 
 def without_labels(text: str) -> str:
@@ -155,7 +163,8 @@ def valid_phone(text: str, region: str) -> str | None:
         number = parsed(f"tel:{text}", region)
         is_whole = number and not number.extension and phonenumbers.is_valid_number(number)
         return e164(number) if is_whole else None
-    for spelling in dict.fromkeys((text, NO_CENTS.sub("", text))):
+    text = without_decimals(text)
+    for spelling in dict.fromkeys((text, ZEROS_AT_END.sub("", text))):
         spelled = dialled(spelling) or without_punctuation(spelling)
         number = spelled and (home_phone()(spelled) or phone_by_library(spelled, region))
         if number:
@@ -177,13 +186,23 @@ def numbers_side_by_side(text: str, region: str) -> set[str]:
 
 def dialled(text: str) -> str | None:
     """Only what one dials, "+" and the digits 0 to 9; None if there is more to the text."""
-    # "244123456.0" is a number cell that went through a CSV file.
-    text = text.removesuffix(".0")
+    text = without_decimals(text)
     if scientific := SCIENTIFIC.fullmatch(text):
         return all_digits(scientific)
     if not SPELLED.fullmatch(text):
         return None
     return in_ascii(NOT_DIALLED.sub("", text.replace("\uff0b", "+")))
+
+
+def without_decimals(text: str) -> str:
+    """The text without the decimals of a number cell that went through a CSV file: 244123456.0.
+
+    Two zeros behind several points may be dialled: 01.23.45.67.00.
+    """
+    if text[-1:] != "0":
+        return text
+    whole = WITH_DECIMALS.fullmatch(text)
+    return (whole[1] or whole[2] or "") if whole else text.removesuffix(".0")
 
 
 def without_punctuation(text: str) -> str | None:

@@ -186,7 +186,7 @@ def bare_address(text: str) -> str:
 def repeated_address(text: str) -> str:
     """The address of a text that holds it twice, as its own display name. Raises Invalid."""
     parts = [part for part in BETWEEN_EMAILS.split(text) if part]
-    if len(parts) > 1 and all("@" in part for part in parts):
+    if len(parts) > 1:
         addresses = set(map(bare_address, parts))
         if len(addresses) == 1 and is_address(address := addresses.pop()):
             return address

@@ -14,7 +14,6 @@ from imports.cells import NUMBER_KINDS, TEXT_KINDS, make_cell
 from imports.importer import Column, Importer, Invalid
 from imports.mojibake import SEQUENCE, repair_mojibake
 from imports.pipeline.cleaning import (
-    PreparedCell,
     address_of,
     is_placeholder,
     prepare_cell,
@@ -183,7 +182,7 @@ def prepared(field, cell, importer=Warehouse, **changed):
     return prepare_cell(importer, column, cell)
 
 
-EMPTY = PreparedCell(None, "placeholder_as_empty")
+EMPTY = (None, "placeholder_as_empty")
 
 
 @pytest.mark.parametrize(

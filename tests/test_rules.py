@@ -240,6 +240,10 @@ def test_text_in_the_wrong_encoding_is_refused_with_what_it_was(rule, cell, prob
     assert refusal(rule, cell) == ("garbled_text", {"probably": probably})
 
 
+def test_a_mark_is_judged_in_capital_letters_too():
+    assert refusal(rules.shipping_mark, "\u00e2\u00a1") == ("garbled_text", {"probably": "\u00a1"})
+
+
 def test_what_garbled_text_was_is_shown_in_part():
     _, params = refusal(rules.name, "NoÃ«l " * 90)
     assert params == {"probably": ("Noël " * 90)[:200]}

@@ -22,6 +22,7 @@ from tests.test_rules import MAILISH, long_way, outcome, refusal
         ("o'brien@example.co.uk", "o'brien@example.co.uk"),
         ("ama@EXÄMPLE.com", "ama@exämple.com"),
         ("ama@[127.0.0.1]", "ama@[127.0.0.1]"),
+        ("mailto:ama@[127.0.0.1]", "ama@[127.0.0.1]"),
         ("ama+tag@mail.example.co.uk", "ama+tag@mail.example.co.uk"),
         ("ama@J\u030c.com", "ama@\u01f0.com"),  # Only the small letter has a form of its own.
     ],

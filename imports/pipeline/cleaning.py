@@ -171,11 +171,9 @@ def _in_its_zone(value: Any) -> Any:
 # --- Before the rule ---------------------------------------------------------
 
 
-class PreparedCell(NamedTuple):
-    """The cell that the column's rule is to judge, and what was done to it."""
-
-    cell: Cell
-    code: str | None = None  # For the read summary, see `imports.messages.OF_A_READ_SUMMARY`.
+# The cell that the column's rule is to judge, and what was done to it as a code of the read summary
+# (see `imports.messages.OF_A_READ_SUMMARY`), or None. A plain tuple: five are made for each row.
+PreparedCell = tuple[Cell, str | None]
 
 
 def prepare_cell(importer: type[Importer], column: Column, cell: Cell) -> PreparedCell:
@@ -198,17 +196,17 @@ def preparer_of(importer: type[Importer], column: Column) -> Callable[[Cell], Pr
 
     def prepare(cell: Cell) -> PreparedCell:
         if not isinstance(cell, str):
-            return PreparedCell(cell)
+            return cell, None
         if isinstance(cell, ShortenedText):
             raise Invalid("too_long", limit=longest_text(field_of(importer, column), cell))
         code = None
         if BETWEEN_VALUES in cell:
             cell, code = _first_value(cell)
         if len(cell) <= longest and _folded(cell) in placeholders:
-            return PreparedCell(None, "placeholder_as_empty")
+            return None, "placeholder_as_empty"
         if isinstance(cell, LinkedText) and (address := _address_behind(cell, importer, column)):
-            return PreparedCell(address, "link_taken")
-        return PreparedCell(cell, code)
+            return address, "link_taken"
+        return cell, code
 
     return prepare
 
