@@ -167,6 +167,12 @@ def test_groups_in_the_row_above_are_part_of_the_names(above, below, headers):
     assert layout.missing == []
 
 
+def test_a_placeholder_keeps_no_row_from_being_a_record():
+    layout = recognise([(1, ["A 1", "Ama", "Mensah", "n/a", ONE])], Customers)
+
+    assert (layout.header_row, layout.missing) == (0, [])
+
+
 def test_short_texts_above_each_other_are_no_name():
     layout = recognise([(1, ["a", "b,c"]), (2, ["d", "it is"])], Customers)
 

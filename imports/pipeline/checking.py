@@ -141,7 +141,7 @@ class Checker:
         Raises Invalid if a column of the same rank holds another value.
         """
         indexes = self._layout.columns_of(step.column.field)
-        prepared = {i: step.prepare(cells[i]).cell for i in indexes if i < len(cells)}
+        prepared = {i: step.prepare(cells[i])[0] for i in indexes if i < len(cells)}
         filled = [index for index, cell in prepared.items() if not is_empty(cell)]
         if not filled:  # The first may hold a placeholder, which is noted.
             return next((cells[i] for i in indexes if i < len(cells)), None)

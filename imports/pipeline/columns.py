@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer
-from imports.pipeline.cleaning import clean_of
+from imports.pipeline.cleaning import clean_of, prepare_cell
 from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
 from imports.pipeline.reading import Row
@@ -333,7 +333,7 @@ def is_record(cells: list[Cell], importer: type[Importer]) -> bool:
 
 def passes(importer: type[Importer], column: Column, cell: Cell) -> bool:
     try:
-        value = clean_of(importer, column)(cell)
+        value = clean_of(importer, column)(prepare_cell(importer, column, cell)[0])
     except Exception:  # Invalid, or a rule with a bug: no record either way.
         return False
     return bool(value) or not column.required
