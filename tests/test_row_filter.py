@@ -110,6 +110,8 @@ def test_signatures_and_page_numbers_are_left_out(cells):
         ["Total", None, "Mensah", None, "0244123451"],
         ["Signature", "Ama", "Mensah", None, None],
         ["Prepared by", 1, 2, 3, 4],
+        ["Total Energies", None, None, None, "0244123451"],
+        ["Total", None, None, None, "+233 24 412 3451"],
         ["Totality", None, None, None, 3],
         ["Summer", None, None, None, 3],
         ["Sumatra Shipping"],

@@ -62,7 +62,8 @@ SIGNATURE_PHRASES = frozenset({
 PAGE_NUMBER = re.compile(
     r"(?:page|seite|pagina|strona|sayfa)[0-9]+(?:(?:of|von|sur|de|di|van|z)[0-9]+)?"
 )
-NUMBER = re.compile(r"[\d\s.,'%()+-]+|=.*", re.DOTALL)
+# A count or an amount, or a formula for one. A phone number or a code begins with + or 0.
+NUMBER = re.compile(r"(?!\+|0\d)[\d\s.,'%()+-]+|=.*", re.DOTALL)
 
 
 class RowFilter:

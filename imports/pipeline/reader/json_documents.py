@@ -19,7 +19,7 @@ from text_encodings import find_encodings
 
 READ_BYTES = 1 << 18
 MAX_VALUE_CHARS = 16 << 20  # Of one row, or of what stands before the array.
-BETWEEN = re.compile(r"[\s,]*")  # A comma too many hurts nobody.
+BETWEEN = re.compile(r"[\s,]*")  # Superfluous commas are accepted.
 FIRST_OF_ARRAY = re.compile(r"\[\s*(\S)")
 
 
