@@ -28,10 +28,10 @@ help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/runtime ## Start everything, import 7,000 customers, serve (ARGS=--exit: stop then)
-	@exec $(PYTHON) -m config.embedded demo $(ARGS)
+	@exec $(PYTHON) -m devserver demo $(ARGS)
 
 run: .venv/runtime ## Start everything and serve (PORT=8000)
-	@exec $(PYTHON) -m config.embedded run
+	@exec $(PYTHON) -m devserver run
 
 test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own (ARGS="-k name")
 	@$(PYTHON) -m tests.browser
@@ -52,7 +52,7 @@ check: .venv/runtime ## Say what is wrong with the settings and the importers
 	@$(MANAGE) check
 
 clean: ## Remove the embedded servers' data, logs and caches
-	@test ! -x $(PYTHON) || $(PYTHON) -m config.embedded clean
+	@test ! -x $(PYTHON) || $(PYTHON) -m devserver clean
 	@rm -rf .pytest_cache .ruff_cache .hypothesis staticfiles
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

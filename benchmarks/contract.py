@@ -30,7 +30,7 @@ def main() -> int:
 
 def fuzz_a_site_of_its_own(examples: int, seed: int):
     from benchmarks.viewers import django_on
-    from config.embedded.servers import throwaway_servers
+    from devserver.servers import throwaway_servers
 
     with throwaway_servers() as urls, django_on(urls):
         from django.contrib.auth import get_user_model

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.timing import everything_of_its_own
-from customers import samples
+from customers import sample_data
 
 USERS, UPLOADS, ROWS = 10, 50, 1_000
 LOOK_SECONDS = 0.05
@@ -32,7 +32,7 @@ def main() -> int:
         clients = [stack.enter_context(client_of(url, token)) for token in tokens()]
         files = [folder / f"{seed}.xlsx" for seed in range(UPLOADS)]
         for seed, file in enumerate(files):
-            samples.write(file, ROWS, seed)
+            sample_data.write(file, ROWS, seed)
         connections = stack.enter_context(Connections())
         threads = stack.enter_context(ThreadPoolExecutor(UPLOADS))
         together = threading.Barrier(UPLOADS)

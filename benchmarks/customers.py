@@ -16,7 +16,7 @@ import time
 import httpx
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 OLDEST = 4_000
 SEARCHES = ("ACC-AM 0000077", "024 000 0077", "+2332400000", "user77@", "ama", "nobody")

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.timing import PASSWORD, everything_of_its_own
-from customers import samples
+from customers import sample_data
 
 RUNS = 5
 SIZES = (4_000, 7_000)
@@ -53,7 +53,7 @@ def log_in(client: httpx.Client) -> None:
 
 def sample(folder: Path, rows: int, seed: int) -> Path:
     file = folder / f"{rows}-{seed}.xlsx"
-    samples.write(file, rows, seed)
+    sample_data.write(file, rows, seed)
     return file
 
 

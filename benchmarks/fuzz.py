@@ -112,8 +112,8 @@ def read(seed: int) -> Ended:
 
 def outcome(content: bytes) -> tuple[str, bool]:
     """Rows or a code; whether that is no good end."""
-    from imports.messages import OF_A_JOB
-    from imports.pipeline.reading import Unreadable, open_rows
+    from imports.error_messages import OF_A_JOB
+    from imports.pipeline.reader_client import Unreadable, open_rows
 
     try:
         with open_rows(io.BytesIO(content), limits=limits()) as reader:
@@ -124,7 +124,7 @@ def outcome(content: bytes) -> tuple[str, bool]:
 
 
 def limits():
-    from imports.pipeline.reading import Limits
+    from imports.pipeline.reader_client import Limits
 
     return Limits(
         memory_bytes=300 * MEGABYTES,

@@ -23,7 +23,7 @@ import httpx
 
 from benchmarks.crowd import client_of, post, wait
 from benchmarks.timing import MEGABYTES, Costs, everything_of_its_own
-from customers import samples
+from customers import sample_data
 
 ROWS_BESIDE = 1_000
 FAR = 1_048_576
@@ -102,7 +102,7 @@ class Beside:
         """How long one takes from its upload to its end."""
         self.seed += 1
         file = self.folder / f"{self.seed}.xlsx"
-        samples.write(file, ROWS_BESIDE, self.seed)
+        sample_data.write(file, ROWS_BESIDE, self.seed)
         began = time.perf_counter()
         _, address = post(self.client, file, threading.Barrier(1))
         status = wait(self.client, address)

@@ -16,7 +16,7 @@ from io import StringIO
 from random import Random, randrange
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 ROWS = 100_000
 AT_LEAST_IN_EACH_PHASE = 2
@@ -74,10 +74,10 @@ class Bench:
         # Django is set up only now.
         from django.contrib.auth import get_user_model
 
-        from tests import exactness, processes
+        from tests import invariants, processes
 
-        self.exactness, self.processes = exactness, processes
-        self.sent = exactness.sample(ROWS, name="customers.xlsx")
+        self.exactness, self.processes = invariants, processes
+        self.sent = invariants.sample(ROWS, name="customers.xlsx")
         self.owner = get_user_model().objects.create_superuser("alice")
 
     def undisturbed(self):

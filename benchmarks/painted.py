@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.screenshots import browser, open_tab
 from benchmarks.timing import quiet
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 LOOK_SECONDS = 0.002
 LONGEST_SECONDS = 300
@@ -46,13 +46,13 @@ def main(rows=100_000):
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
         from django.contrib.auth import get_user_model
 
-        from customers import samples
+        from customers import sample_data
         from tests.processes import upload, worker
         from tests.streams import daphne, log_in
 
         owner = get_user_model().objects.create_superuser("ama")
         workbook = Path(folder) / "customers.xlsx"
-        samples.write(workbook, rows)
+        sample_data.write(workbook, rows)
         with quiet(worker(waits={})), daphne() as server, browser() as chromium:
             tab = open_tab(
                 chromium, f"http://127.0.0.1:{server.port}", log_in(owner), "light", 1280

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.screenshots import browser
 from benchmarks.timing import everything_of_its_own
-from customers import samples
+from customers import sample_data
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,7 +35,7 @@ def main(folder: str = "docs/images") -> None:
         march, april = Path(files, "customers_march.xlsx"), Path(files, "customers_april.csv")
         tab = chromium.new_page(base_url=site, viewport=SIZE, reduced_motion="reduce")
         log_in(tab)
-        samples.write(march)
+        sample_data.write(march)
         photograph(imported(tab, march), "What was left out", Path(folder, "import.png"))
         write_changes(april)
         photograph(

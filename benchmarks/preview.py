@@ -11,7 +11,7 @@ import sys
 import time
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 RUNS = 5
 CUSTOMERS = """
@@ -40,7 +40,7 @@ def measure(rows: int) -> None:
     from django.contrib.auth.models import User
 
     from imports import lifecycle, preview
-    from imports.pipeline import intake
+    from imports.pipeline import file_checker
 
     job, seconds = timed(lambda: staged_and_settled(rows))
     print(f"{rows:,} rows made and settled in {seconds:.1f} s, {job.to_update:,} match")
@@ -53,7 +53,7 @@ def measure(rows: int) -> None:
     print(f"memory grew by {grown:.1f} MB; {len(str(found[0][0])):,} characters")
     _, seconds = timed(lambda: lifecycle.check_again(job.pk, {"on_duplicate": "skip"}))
     print(f"PATCH: {seconds:.3f} s")
-    _, seconds = timed(lambda: intake.begin(job.pk))
+    _, seconds = timed(lambda: file_checker.begin(job.pk))
     print(f"its old rows are forgotten in {seconds:.1f} s")
 
 
@@ -62,7 +62,7 @@ def staged_and_settled(rows: int) -> object:
     from django.db import connection
 
     from imports.models import ImportJob
-    from imports.pipeline.settling import settle
+    from imports.pipeline.duplicates import settle
     from imports.statuses import Status
 
     job = ImportJob.objects.create(

@@ -47,11 +47,11 @@ def parse_options() -> argparse.Namespace:
 
 
 def write_samples(folder: Path, rows: int) -> list[Path]:
-    from customers import samples
+    from customers import sample_data
 
     paths = [folder / "customers.xlsx", folder / "customers.csv"]
     for path in paths:
-        samples.write(path, rows)
+        sample_data.write(path, rows)
     return paths
 
 
@@ -74,12 +74,12 @@ def read_in_a_process(path: Path) -> tuple[float, float, float, float, int]:
 def read_once(path: Path) -> tuple[float, float, float, float, int]:
     """CPU seconds of this process and of the reader, wall seconds, megabytes, rows checked."""
     from customers.importer import Customers
-    from imports.pipeline.checking import Checker
-    from imports.pipeline.columns import names_known, recognise
+    from imports.pipeline.column_suggestions import with_suggestions
+    from imports.pipeline.header_detection import names_known, recognise
     from imports.pipeline.read_summary import ReadSummary
-    from imports.pipeline.reading import Limits, open_rows
+    from imports.pipeline.reader_client import Limits, open_rows
     from imports.pipeline.row_filter import RowFilter
-    from imports.pipeline.suggesting import with_suggestions
+    from imports.pipeline.row_validation import Checker
 
     began, checked = time.monotonic(), 0
     before = time.process_time()

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 LOOK_SECONDS = 0.02
 MEGABYTES = 1024 * 1024
@@ -41,12 +41,15 @@ SELECT %(job)s, n + 1, 'failed', false,
 def main() -> int:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
     with throwaway_servers() as urls, django_on(urls):
-        from imports.pipeline import reports
+        from imports.pipeline import failed_rows_file
 
         job = refused_import(rows)
         heads = f"{'seconds':>12}{'of processor':>14}{'memory at peak':>16}{'file':>10}"
         print(f"{rows:,} refused rows{heads}")
-        for name, write in (("csv", reports.write_text), ("xlsx", reports.write_workbook)):
+        for name, write in (
+            ("csv", failed_rows_file.write_text),
+            ("xlsx", failed_rows_file.write_workbook),
+        ):
             with TemporaryFile() as file, watched() as seen:
                 began, worked = time.monotonic(), time.process_time()
                 write(job, file)
@@ -113,7 +116,7 @@ def print_staging() -> None:
 def staged_lines(width: int, more: Callable[[int], list]) -> Callable[[], None]:
     from imports.models import ImportJob
     from imports.pipeline import staging
-    from imports.pipeline.checking import CheckedRow
+    from imports.pipeline.row_validation import CheckedRow
 
     layout = {"headers": ["x"] * width, "positions": {f"f{n}": n for n in range(5)}}
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]

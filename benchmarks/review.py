@@ -13,7 +13,7 @@ import sys
 import time
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 RUNS = 5
 JOBS = """

@@ -36,11 +36,11 @@ def main() -> int:
     os.environ |= {"SECRET_KEY": "none", "DATABASE_URL": "postgres:///none"}
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
-    from customers import samples
+    from customers import sample_data
     from customers.importer import Customers
 
     rules = {column.field: column.clean for column in Customers.columns}
-    sample = list(islice(samples.customers(ROWS + ROWS // 100, seed=1), ROWS))
+    sample = list(islice(sample_data.customers(ROWS + ROWS // 100, seed=1), ROWS))
     rows = [row for row in sample if row]
     print(f"{'microseconds a cell':22}{'ordinary':>10}{'unusual':>10}{'refused':>10}")
     whole_row = 0.0

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.viewers import django_on
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 WIDTHS = (360, 768, 1280)
 SCHEMES = ("light", "dark")
@@ -23,7 +23,7 @@ SCHEMES = ("light", "dark")
 def main(folder="screenshots", wanted=""):
     with throwaway_servers() as urls, django_on(urls):
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
-        from tests.showcase import pages_of_everything, pages_of_the_admin
+        from tests.demo_data import pages_of_everything, pages_of_the_admin
         from tests.streams import daphne, log_in
 
         is_admin = wanted.startswith("admin")

@@ -33,8 +33,8 @@ from typing import Any
 
 import psutil
 
-from config.embedded.demo import FINAL, Client
-from customers import samples
+from customers import sample_data
+from devserver.demo import FINAL, Client
 
 LOOK_SECONDS = 0.02
 LONGEST_SECONDS = 1800
@@ -85,9 +85,9 @@ def measure(
     """Times of each run; the first one only warms up."""
     times: dict[str, list[float]] = {}
     for run in range(arguments.runs + 1):
-        seed = client.imports_so_far() % len(samples.SEEDS)
+        seed = client.imports_so_far() % len(sample_data.SEEDS)
         file = folder / f"customers-{rows}.{arguments.format}"
-        samples.write(file, rows, seed)
+        sample_data.write(file, rows, seed)
         for name, seconds in import_once(client, file, rows).items():
             times.setdefault(name, []).extend([seconds] if run else [])
     return times
@@ -103,7 +103,7 @@ def import_once(client: Client, file: Path, rows: int) -> dict[str, float]:
         if last["status"] in FINAL:
             break
     complete = time.monotonic()
-    expected = samples.expectation(rows)
+    expected = sample_data.expectation(rows)
     if {name: last[name] for name in expected} != expected:
         sys.exit(f"Not what the sample promises, is the table empty? {last}")
     return {
@@ -125,7 +125,7 @@ def print_times(rows: int, times: dict[str, list[float]]) -> None:
 @contextmanager
 def everything_of_its_own() -> Iterator[tuple[str, Costs]]:
     from benchmarks.viewers import django_on
-    from config.embedded.servers import throwaway_servers
+    from devserver.servers import throwaway_servers
 
     with throwaway_servers() as urls, django_on(urls):
         from django.contrib.auth import get_user_model

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import psutil
 from redis.asyncio import Redis
 
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 PUBLISHES_PER_SECOND = 10
 

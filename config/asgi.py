@@ -9,7 +9,7 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()
 
 # Consumers use models, so they come after Django is set up.
-from config.requests import refuse_unreadable  # noqa: E402
+from config.request_guard import refuse_unreadable  # noqa: E402
 from imports.live.routing import with_streams  # noqa: E402
 
 application = refuse_unreadable(with_streams(django_application))

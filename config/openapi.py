@@ -57,7 +57,7 @@ SPECTACULAR_SETTINGS = {
         "EmptyCells": "imports.statuses.EmptyCells",
         "HiddenRows": "imports.statuses.HiddenRows",
         "Success": "imports.statuses.Success",
-        "Importer": "imports.api.schema.importer_names",
+        "Importer": "imports.api.call_descriptions.importer_names",
         "TaskStatus": "customers.api.schema.TASK_STATUSES",
     },
     "PREPROCESSING_HOOKS": ["imports.api.streams.with_streams"],

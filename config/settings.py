@@ -12,10 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from config.environment import database, duration, env, rate, seconds, switch, whole, with_timeouts
-from config.logs import to_console
+from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
+from config.env import database, duration, env, rate, seconds, switch, whole, with_timeouts
+from config.logging import to_console
 from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
-from config.policy import CONTENT_SECURITY_POLICY  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -305,7 +305,7 @@ DRAMATIQ_BROKER = {
     "MIDDLEWARE": [
         "dramatiq.middleware.TimeLimit",
         "django_dramatiq.middleware.DbConnectionsMiddleware",
-        "imports.workers.WorkerLife",
+        "imports.worker_process.WorkerLife",
     ],
 }
 # It looks for modules named "tasks" unless told; then a worker starts, and does nothing.

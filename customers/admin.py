@@ -18,18 +18,18 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from customers import rules
+from customers import validators
 from customers.models import Customer
-from imports import access, messages, origins
+from imports import error_messages, permissions, provenance
 from imports.importer import Cell, Invalid
 from imports.models import ImportJob
 
 RULES: dict[str, Callable[[Cell], str | None]] = {
-    "shipping_mark": rules.shipping_mark,
-    "first_name": rules.name,
-    "last_name": rules.name,
-    "email": rules.email,
-    "phone": rules.phone,
+    "shipping_mark": validators.shipping_mark,
+    "first_name": validators.name,
+    "last_name": validators.name,
+    "email": validators.email,
+    "phone": validators.phone,
 }
 
 
@@ -47,7 +47,7 @@ class CustomerForm(forms.ModelForm):
                 if field in self.cleaned_data:
                     self.cleaned_data[field] = rule(self.cleaned_data[field])
             except Invalid as invalid:
-                words = messages.of_row(
+                words = error_messages.of_row(
                     {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
                 )
                 self.add_error(field, ValidationError(words, invalid.code))
@@ -84,8 +84,8 @@ class CustomerAdmin(admin.ModelAdmin):
 
     def add_origins(self, request: HttpRequest, customers: Iterable[Customer]) -> None:
         """Give each its `origin`: the address and the words, if the reader may see the import."""
-        visible = access.visible_imports(request.user)
-        known = origins.origins_of(customers, visible)
+        visible = permissions.visible_imports(request.user)
+        known = provenance.origins_of(customers, visible)
         names = visible.filter(pk__in={origin.job_id for origin in known.values()})
         names = dict(names.values_list("pk", "file_name"))
         reviews = self.admin_site.get_model_admin(ImportJob).has_view_permission(request)
@@ -104,7 +104,7 @@ class CustomerAdmin(admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', address, words)
 
 
-def row_address(origin: origins.Origin) -> str:
+def row_address(origin: provenance.Origin) -> str:
     """The page of the import's rows that begins with this one."""
     rows = reverse("admin:imports_importjob_rows", args=[origin.job_id])
     return f"{rows}?after={origin.row - 1}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from customers import rules
+from customers import validators
 from customers.models import Customer
 from imports.importer import Column, Importer, register
 
@@ -129,7 +129,7 @@ class Customers(Importer):
 
     name = "customers"
     model = Customer
-    messages = rules.MESSAGES
+    messages = validators.MESSAGES
     page = "customers"
     columns = (
         Column(
@@ -137,7 +137,7 @@ class Customers(Importer):
             aliases=MARK_NAMES,
             required=True,
             unique=True,
-            clean=rules.shipping_mark,
+            clean=validators.shipping_mark,
             example="ACC-AM 0412",
             note=_("What is written on the goods. Stored in capital letters with single spaces."),
         ),
@@ -145,7 +145,7 @@ class Customers(Importer):
             "first_name",
             aliases=FIRST_NAMES,
             required=True,
-            clean=rules.name,
+            clean=validators.name,
             example="Ama",
             note=_("As it is spelled."),
         ),
@@ -153,7 +153,7 @@ class Customers(Importer):
             "last_name",
             aliases=LAST_NAMES,
             required=True,
-            clean=rules.name,
+            clean=validators.name,
             example="Mensah",
             note=_("As it is spelled."),
         ),
@@ -162,7 +162,7 @@ class Customers(Importer):
             aliases=EMAIL_NAMES,
             fallback_aliases=OTHER_EMAIL_NAMES,
             unique=True,
-            clean=rules.email,
+            clean=validators.email,
             example="ama.mensah@example.com",
             note=_("One address. Stored in small letters."),
         ),
@@ -172,7 +172,7 @@ class Customers(Importer):
             fallback_aliases=OTHER_PHONE_NAMES,
             required=True,
             unique=True,
-            clean=rules.phone,
+            clean=validators.phone,
             example="024 412 3456",
             note=_("One number, with or without the country code."),
         ),

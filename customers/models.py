@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 class Customer(models.Model):
     """Someone whose goods are shipped under a mark of their own.
 
-    Values are stored in one spelling only (see `customers.rules`), so that equal means equal.
+    Values are stored in one spelling only (see `customers.validators`), so that equal means equal.
     """
 
     shipping_mark = models.CharField(_("shipping mark"), max_length=50)

@@ -23,8 +23,8 @@ from phonenumbers import (
 )
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
-from customers.cells import LONGEST_TEXT, as_text, digits
-from imports.cells import FormattedCell
+from customers.normalization import LONGEST_TEXT, as_text, digits
+from imports.cell_values import FormattedCell
 from imports.importer import Cell, Invalid
 from imports.mojibake import repair_mojibake
 

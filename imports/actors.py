@@ -20,9 +20,9 @@ from django.db.models.functions import Now
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
-from imports import progress, workers
+from imports import progress, worker_process
 from imports.models import ImportBatch, ImportJob
-from imports.pipeline import applying, intake
+from imports.pipeline import batch_applier, file_checker
 from imports.pipeline.transactions import Interrupted, short_transaction, sqlstate
 from imports.statuses import Status
 
@@ -56,7 +56,9 @@ def check_next() -> None:
 def check_first_due(*, is_small: bool) -> bool:
     """Bring the first file that can be had out of CHECKING; False if there was none."""
     due = _due(is_small=is_small)
-    return any(not workers.stopping.is_set() and check(one, is_small=is_small) for one in due)
+    return any(
+        not worker_process.stopping.is_set() and check(one, is_small=is_small) for one in due
+    )
 
 
 def ask_for_due_check() -> None:
@@ -66,7 +68,7 @@ def ask_for_due_check() -> None:
 
 def _due(*, is_small: bool = False) -> list[UUID]:
     try:
-        return intake.due(is_small=is_small)
+        return file_checker.due(is_small=is_small)
     except Error as error:  # Logged without its text, which may quote a row.
         log.error("the queue cannot be read: SQLSTATE %s", sqlstate(error))
         return []
@@ -75,11 +77,11 @@ def _due(*, is_small: bool = False) -> list[UUID]:
 def check(job_id: UUID, *, is_small: bool = False) -> bool:
     """Check one file; False if that did not bring it to an end."""
     try:
-        with workers.busy_with(f"checking {job_id}"):
-            job = intake.check_file(
+        with worker_process.busy_with(f"checking {job_id}"):
+            job = file_checker.check_file(
                 job_id,
                 tell=progress.publish,
-                should_stop=workers.stopping.is_set,
+                should_stop=worker_process.stopping.is_set,
                 is_small=is_small,
             )
     except Interrupted as error:
@@ -100,7 +102,7 @@ def apply_batch(job_id: str, number: int) -> None:
     Counted in batches, a small import of twenty would wait twenty times for everyone's large ones.
     """
     began = time.monotonic()
-    while (job := apply_one(UUID(job_id), number)) and not workers.stopping.is_set():
+    while (job := apply_one(UUID(job_id), number)) and not worker_process.stopping.is_set():
         applied, number = number, number + settings.IMPORT_BATCHES_IN_FLIGHT
         took = time.monotonic() - began
         is_anothers_turn = took >= settings.IMPORT_TURN_SECONDS
@@ -114,8 +116,8 @@ def apply_batch(job_id: str, number: int) -> None:
 def apply_one(job_id: UUID, number: int) -> ImportJob | None:
     """Apply a batch and tell; the import if it was this call that has applied it."""
     try:
-        with workers.busy_with(f"batch {number} of {job_id}"):
-            job = applying.apply_batch(job_id, number, worker=workers.NAME)
+        with worker_process.busy_with(f"batch {number} of {job_id}"):
+            job = batch_applier.apply_batch(job_id, number, worker=worker_process.NAME)
     except Interrupted as error:
         log.warning("batch %s of %s interrupted (%s), recovery repeats it", number, job_id, error)
         return None
@@ -130,7 +132,7 @@ def apply_one(job_id: UUID, number: int) -> ImportJob | None:
 def announce(job_id: UUID, number: int) -> None:
     """Call the importer's after_batch. Whatever it does, the import goes on."""
     try:
-        applying.announce(job_id, number)
+        batch_applier.announce(job_id, number)
     except Exception as error:  # An app's own code; its text may quote a record.
         log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
 

@@ -15,7 +15,7 @@ from django.db.models import AutoField, Field, Model, UniqueConstraint, UUIDFiel
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Column, Importer, registered
-from imports.pipeline.columns import names_of
+from imports.pipeline.header_detection import names_of
 
 Problem = tuple[str, str, str]  # What is wrong, what to do, and the error's id.
 

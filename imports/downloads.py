@@ -18,12 +18,12 @@ from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from imports import at_once
-from imports.blank_workbook import write_template
+from imports import inline
 from imports.importer import Importer
 from imports.models import ImportJob
-from imports.pipeline import reports
+from imports.pipeline import failed_rows_file
 from imports.storage import CHUNK_BYTES, FileGone
+from imports.template_workbook import write_template
 
 ANY = "application/octet-stream"  # Nobody's browser is to guess what it may be.
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -57,14 +57,16 @@ def original(job: ImportJob) -> StreamingHttpResponse:
 
 def rejected_workbook(job: ImportJob) -> StreamingHttpResponse:
     """Refused rows and skipped ones; or NothingRejected, or Busy."""
-    with at_once.place(at_once.REPORTS):
-        return built(partial(reports.write_workbook, job), f"{rejected_name(job)}.xlsx", WORKBOOK)
+    with inline.place(inline.REPORTS):
+        return built(
+            partial(failed_rows_file.write_workbook, job), f"{rejected_name(job)}.xlsx", WORKBOOK
+        )
 
 
 def rejected_text(job: ImportJob) -> StreamingHttpResponse:
     """Refused rows as CSV; or NothingRejected, or Busy."""
-    with at_once.place(at_once.REPORTS):
-        return built(partial(reports.write_text, job), f"{rejected_name(job)}.csv", TEXT)
+    with inline.place(inline.REPORTS):
+        return built(partial(failed_rows_file.write_text, job), f"{rejected_name(job)}.csv", TEXT)
 
 
 def template(importer: type[Importer]) -> StreamingHttpResponse:

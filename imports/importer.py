@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-from imports.cells import Cell
+from imports.cell_values import Cell
 
 
 class Invalid(ValueError):

@@ -23,8 +23,8 @@ from django.db.models.functions import Now
 from imports import actors, progress
 from imports.importer import get_importer, shown_importer
 from imports.models import IdempotencyKey, ImportJob, NotAllowed
-from imports.pipeline import intake, mapping, settling
-from imports.pipeline.columns import Layout
+from imports.pipeline import column_mapping, duplicates, file_checker
+from imports.pipeline.header_detection import Layout
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
 LONGEST_NAME = 255
@@ -115,7 +115,7 @@ def _remember(owner: AbstractBaseUser, key: str, options: str) -> IdempotencyKey
 def start(pk: UUID) -> ImportJob:
     """Write what was checked. Raises NotAllowed unless the import is READY."""
     with transaction.atomic():
-        job = settling.run(pk, only_from=Status.READY)
+        job = duplicates.run(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.send_due_batches, job))
     progress.publish(job)
     return job
@@ -144,9 +144,9 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
             if job.layout is None:
                 raise NotAllowed("This file has not been read: say first how it is to be read.")
             told, importer = options["column_mapping"], shown_importer(job.importer)
-            options["column_mapping"] = mapping.resolve(told, Layout(**job.layout), importer)
+            options["column_mapping"] = column_mapping.resolve(told, Layout(**job.layout), importer)
         mine = ImportJob.objects.filter(pk=pk)
-        mine.update(**options, **intake.UNCHECKED, run=F("run") + 1, progress_percent=0)
+        mine.update(**options, **file_checker.UNCHECKED, run=F("run") + 1, progress_percent=0)
         job = ImportJob.objects.move(pk, Status.QUEUED, only_from=job.status)
         transaction.on_commit(actors.ask_for_check)
     progress.publish(job)

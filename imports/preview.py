@@ -11,11 +11,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from imports import access
-from imports.access import User
+from imports import permissions
 from imports.importer import get_importer, is_registered
 from imports.models import ImportJob, NotAllowed
-from imports.pipeline.target import Target, target_of
+from imports.permissions import User
+from imports.pipeline.target_table import Target, target_of
 from imports.statuses import Status
 
 SAMPLE_ROWS = 20
@@ -57,7 +57,7 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     _ready(job)
     importer = get_importer(job.importer)
     target = target_of(importer)
-    records = access.visible_records(reader, importer.model)
+    records = permissions.visible_records(reader, importer.model)
     unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
     to_create = job.total - job.processed - job.to_update
     creates = _creates(job, target) if to_create else []

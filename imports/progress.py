@@ -26,7 +26,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from imports import messages
+from imports import error_messages
 from imports.models import ImportJob, Worker
 from imports.pipeline.staging import CHECKING_PERCENT
 from imports.statuses import Status
@@ -69,9 +69,9 @@ def plain(value: Any) -> Any:
 def message(job: ImportJob) -> str:
     with override("en"):  # For programs and logs; pages put the codes into words.
         if job.error_code:
-            return messages.of_job(job.error_code, job.error_params)
+            return error_messages.of_job(job.error_code, job.error_params)
         if job.has_only_failed_rows:
-            return str(messages.NOTHING_IMPORTED)
+            return str(error_messages.NOTHING_IMPORTED)
         return str(Status(job.status).label)
 
 

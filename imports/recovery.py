@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from imports import actors, workers
+from imports import actors, worker_process
 from imports.models import ImportBatch, ImportJob, Worker
 from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
 from imports.statuses import Status
@@ -28,22 +28,22 @@ FORGET_WORKERS_AFTER = timedelta(hours=1)
 _this_worker = uuid.uuid4()
 
 
-@workers.duty
+@worker_process.duty
 def say_alive() -> None:
-    doing = workers.now_doing()
+    doing = worker_process.now_doing()
     Worker.objects.update_or_create(
         id=_this_worker,
         defaults={"seen_at": Now(), "doing": doing},
-        create_defaults={"name": workers.NAME, "doing": doing},
+        create_defaults={"name": worker_process.NAME, "doing": doing},
     )
 
 
-@workers.last_duty
+@worker_process.last_duty
 def say_goodbye() -> None:
     Worker.objects.filter(id=_this_worker).delete()
 
 
-@workers.duty
+@worker_process.duty
 def recover() -> None:
     catch_up()
     if not evict():

@@ -1,6 +1,6 @@
 """What becomes of a file, in plain Python: dicts, one row after another, no set, no query.
 
-Written from the rules at the top of `imports/pipeline/settling.py`, and sharing no code with
+Written from the rules at the top of `imports/pipeline/duplicates.py`, and sharing no code with
 what they are about.
 """
 

@@ -17,10 +17,10 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from redis import Redis
 
-from config.embedded import redis as embedded_redis
-from config.embedded.home import throwaway_home
-from config.embedded.processes import running
-from config.embedded.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
+from devserver import redis as embedded_redis
+from devserver.paths import throwaway_home
+from devserver.processes import running
+from devserver.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
 from imports import lifecycle
 from imports.models import ImportJob, Worker
 from tests.streams import PROJECT, Server, daphne, django_environment, log_in, wait_until

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded.servers import throwaway_servers
+from devserver.servers import throwaway_servers
 
 PROJECT = Path(__file__).resolve().parents[1]
 URLS = ("DATABASE_URL", "REDIS_URL")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import openpyxl
 import pytest
 
-from imports.pipeline.reading import Chunk, Limits, Opened, Unreadable, open_rows
+from imports.pipeline.reader_client import Chunk, Limits, Opened, Unreadable, open_rows
 
 MB = 1 << 20
 LIMITS = Limits(

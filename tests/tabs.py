@@ -15,12 +15,12 @@ from axe_playwright_python.sync_playwright import DEFAULT_OPTIONS, Axe
 from django.conf import settings
 from playwright.sync_api import expect
 
-from config.embedded.supervisor import WORKER_COMMAND
+from devserver.supervisor import WORKER_COMMAND
 from imports import progress
 from imports.models import ImportJob
-from imports.pipeline import applying
+from imports.pipeline import batch_applier
 from tests import browser as browsers
-from tests.making import check, csv_file, person
+from tests.factories import check, csv_file, person
 from tests.streams import PROJECT, daphne, django_environment, log_in
 
 ROWS = 400
@@ -136,7 +136,7 @@ def the_job():
 def step(job, batches=1):
     """Write so many batches, and tell, as a worker would."""
     for number in job.batches.filter(applied_at=None).values_list("number", flat=True)[:batches]:
-        job = applying.apply_batch(job.pk, number)
+        job = batch_applier.apply_batch(job.pk, number)
         progress.publish(job)
     return job
 

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.admin import moving, timeline
+from imports.admin import actions, timeline
 from imports.models import ImportBatch, ImportJob, ImportRow, Worker
-from imports.pipeline import applying
+from imports.pipeline import batch_applier
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import apply_all, check, csv_file, make_job, person, run_import
+from tests.factories import apply_all, check, csv_file, make_job, person, run_import
 
 pytestmark = pytest.mark.django_db
 real_commits = pytest.mark.django_db(transaction=True)
@@ -182,7 +182,7 @@ def test_the_timeline_tells_each_phase(admin):
     assert phases_of(admin, mapping) == [*checked, "Columns needed"]
     assert phases_of(admin, failed) == [*checked, "Failed"]
     lifecycle.start(ready.pk)
-    applying.apply_batch(ready.pk, 1)
+    batch_applier.apply_batch(ready.pk, 1)
     assert phases_of(admin, ready) == [*checked, "Waited to be started", "Importing"]
     apply_all(ready.pk)
     waited = [*checked, "Waited to be started", "Rows written", "Complete"]
@@ -220,7 +220,7 @@ def test_an_attempt_in_hand_is_no_death(status, attempts, is_read, deaths):
 
 def test_the_timeline_adds_up(admin):
     job = check(make_job(MIXED))
-    applying.apply_batch(job.pk, 1, worker="host:7")
+    batch_applier.apply_batch(job.pk, 1, worker="host:7")
 
     context = admin.get(page_of(job)).context
 
@@ -238,7 +238,7 @@ def test_the_timeline_adds_up(admin):
 def test_attempts_that_did_not_end_in_order_come_first_and_say_how(admin, settings):
     settings.IMPORT_BATCHES_A_FILE = 4
     job = check(make_job(csv_file([person(n) for n in range(200)])))
-    applying.apply_batch(job.pk, 1, worker="host:1")
+    batch_applier.apply_batch(job.pk, 1, worker="host:1")
     third, fourth = job.batches.filter(number__in=(3, 4))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -407,7 +407,7 @@ def test_what_is_not_ready_is_not_started(admin):
 
 
 def test_too_many_at_once_are_refused_before_anything_is_done(admin, monkeypatch):
-    monkeypatch.setattr(moving, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(actions, "MOST_AT_ONCE", 1)
     first, second = make_job(MIXED), make_job(MIXED)
 
     shown = act(admin, "cancel", first, second)
@@ -599,7 +599,7 @@ def test_rows_of_no_import_are_not_there(admin):
 def test_batches_show_what_is_written_and_what_is_not(admin, settings):
     settings.IMPORT_BATCHES_A_FILE = 2
     job = check(make_job(csv_file([person(n) for n in range(100)])))
-    applying.apply_batch(job.pk, 1, worker="host:7")
+    batch_applier.apply_batch(job.pk, 1, worker="host:7")
 
     shown = text_of(admin.get(f"{BATCHES}?job__id__exact={job.pk}"))
     unwritten = text_of(admin.get(f"{BATCHES}?applied_at__isempty=1"))

@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from imports.statuses import Status
-from tests.making import check, csv_file, make_job, person
-from tests.showcase import pages_of_the_admin
+from tests.demo_data import pages_of_the_admin
+from tests.factories import check, csv_file, make_job, person
 from tests.tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)

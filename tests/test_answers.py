@@ -16,7 +16,7 @@ from imports import authentication, lifecycle, progress
 from imports.models import ImportJob
 from imports.statuses import OnDuplicate, Outcome, Status
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, csv_file, make_job, person
+from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person
 from tests.streams import make_job as make_moved_job
 from tests.test_options_page import workbook
 from tests.test_routes import CALLERS, ROUTES, cast, filled_in, watching  # noqa: F401

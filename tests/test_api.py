@@ -21,14 +21,14 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from config.environment import with_timeouts
+from config.env import with_timeouts
 from imports import importer as importers
 from imports import lifecycle, progress
 from imports.models import IdempotencyKey, ImportJob, StoredChunk, StoredFile
-from imports.pipeline import applying
+from imports.pipeline import batch_applier
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import check, csv_file, make_job, outcomes, person, run_import
+from tests.factories import check, csv_file, make_job, outcomes, person, run_import
 
 pytestmark = pytest.mark.django_db
 
@@ -585,7 +585,7 @@ def test_errors_say_what_is_wrong_in_english(alice):
 def test_rows_that_no_batch_has_written_have_no_outcome_yet(alice, settings):
     settings.IMPORT_BATCHES_A_FILE, size = 2, 50
     job = check(make_job(csv_file([person(n) for n in range(2 * size)]), owner=alice))
-    applying.apply_batch(job.pk, 1)
+    batch_applier.apply_batch(job.pk, 1)
     client = signed_in(alice)
 
     rows = client.get(address(job, "rows/?limit=1000")).json()["results"]

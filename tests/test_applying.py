@@ -10,14 +10,14 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.importer import get_importer
 from imports.models import ImportAttempt, ImportBatch, ImportJob
-from imports.pipeline import attempts, suspects
-from imports.pipeline.applying import apply_batch
-from imports.pipeline.settling import match_existing
-from imports.pipeline.target import target_of
+from imports.pipeline import attempts, poison_batches
+from imports.pipeline.batch_applier import apply_batch
+from imports.pipeline.duplicates import match_existing
+from imports.pipeline.target_table import target_of
 from imports.pipeline.transactions import Interrupted
 from imports.statuses import Status
-from tests.making import apply_all, check, counts, csv_file, make_job, outcomes, person
-from tests.rivals import a_worker_inside, in_thread, poll_until, rival_transaction
+from tests.concurrency import a_worker_inside, in_thread, poll_until, rival_transaction
+from tests.factories import apply_all, check, counts, csv_file, make_job, outcomes, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -330,18 +330,18 @@ def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
 
     def suspect():
         began.set()
-        with suspects.room(suspects.SUSPICIOUS):
+        with poison_batches.room(poison_batches.SUSPICIOUS):
             log.append("suspect")
 
     def ordinary():
-        with suspects.room(0):
+        with poison_batches.room(0):
             log.append("ordinary")
 
     with ThreadPoolExecutor(2) as threads:
-        with suspects.room(0), suspects.room(0):  # Ordinary ones share the room.
+        with poison_batches.room(0), poison_batches.room(0):  # Ordinary ones share the room.
             alone = threads.submit(suspect)
             began.wait(30)
-            poll_until(lambda: suspects._room._suspects == 1)
+            poll_until(lambda: poison_batches._room._suspects == 1)
             after = threads.submit(ordinary)
             log.append("first")
         alone.result(timeout=30)

@@ -7,83 +7,83 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-ROOMS = ("config", "imports", "customers")
+ROOMS = ("config", "devserver", "imports", "customers")
 
 # In the order data flows. A module may import what stands in the lines above its own.
 LAYERS = """
-    config.environment  config.logs  config.openapi  config.policy
+    config.env  config.logging  config.openapi  config.csp
     config.settings
-    config.embedded.home
-    config.embedded.signals
-    config.embedded.processes
-    config.embedded.leftovers
-    config.embedded.programs
-    config.embedded.postgres  config.embedded.redis
-    config.embedded.servers  config.embedded.prepare  config.embedded.bar
-    config.embedded.supervisor  config.embedded.demo
-    config.embedded.__main__
-    imports.statuses  imports.cells
+    devserver.paths
+    devserver.signals
+    devserver.processes
+    devserver.orphans
+    devserver.binaries
+    devserver.postgres  devserver.redis
+    devserver.servers  devserver.bootstrap  devserver.progress_bar
+    devserver.supervisor  devserver.demo
+    devserver.__main__
+    imports.statuses  imports.cell_values
     imports.importer  imports.mojibake
-    imports.text_cells
+    imports.text_cell_values
     imports.moves  imports.storage  imports.remembered
     imports.models
     imports.pipeline.transactions
-    imports.pipeline.target
-    imports.pipeline.starting  imports.pipeline.read_summary
-    imports.pipeline.reading  imports.pipeline.spellings
-    imports.pipeline.cleaning
-    imports.pipeline.columns  imports.pipeline.formulas
+    imports.pipeline.target_table
+    imports.pipeline.reader_process  imports.pipeline.read_summary
+    imports.pipeline.reader_client  imports.pipeline.value_parsing
+    imports.pipeline.field_cleaning
+    imports.pipeline.header_detection  imports.pipeline.formula_injection
     imports.pipeline.row_filter
-    imports.pipeline.checking
-    imports.pipeline.suggesting  imports.pipeline.mapping
+    imports.pipeline.row_validation
+    imports.pipeline.column_suggestions  imports.pipeline.column_mapping
     imports.pipeline.staging
-    imports.pipeline.settling
-    imports.pipeline.intake  imports.pipeline.attempts
-    imports.pipeline.suspects  imports.pipeline.writing
-    imports.pipeline.applying
-    imports.messages  imports.workers  imports.outcomes  imports.origins
-    imports.access
+    imports.pipeline.duplicates
+    imports.pipeline.file_checker  imports.pipeline.attempts
+    imports.pipeline.poison_batches  imports.pipeline.batch_writer
+    imports.pipeline.batch_applier
+    imports.error_messages  imports.worker_process  imports.row_results  imports.provenance
+    imports.permissions
     imports.preview
     imports.authentication
     imports.progress
     imports.actors
     imports.recovery
     imports.lifecycle  imports.estimates
-    imports.pipeline.rejected  imports.blank_workbook
-    imports.pipeline.reports
-    imports.at_once
+    imports.pipeline.failed_rows  imports.template_workbook
+    imports.pipeline.failed_rows_file
+    imports.inline
     imports.downloads
-    imports.live.questions
+    imports.live.database
     imports.live.hub
-    imports.live.asking  imports.live.following
-    imports.live.events  imports.live.sockets
+    imports.live.authorization  imports.live.coalescing
+    imports.live.sse  imports.live.websocket
     imports.live.routing
-    imports.api.advice
+    imports.api.error_hints
     imports.api.errors  imports.api.serializers
     imports.api.pagination  imports.api.throttles
-    imports.api.shapes  imports.api.examples  imports.api.describing
-    imports.api.schema  imports.api.streams
+    imports.api.response_serializers  imports.api.examples  imports.api.describing
+    imports.api.call_descriptions  imports.api.streams
     imports.api.file_schema
     imports.api.views
-    imports.api.downloads  imports.api.docs  imports.api.tokens
+    imports.api.downloads  imports.api.schema_views  imports.api.token_views
     imports.api.urls
     imports.pages.forms
-    imports.pages.shown
-    imports.pages.chart  imports.pages.refused  imports.pages.preview
-    imports.pages.mapping  imports.pages.options
-    imports.pages.understood
+    imports.pages.presenters
+    imports.pages.speed_chart  imports.pages.failed_rows  imports.pages.preview
+    imports.pages.column_mapping  imports.pages.read_options
+    imports.pages.read_summary
     imports.pages.views  imports.pages.downloads
     imports.pages.urls
     imports.checks
-    imports.admin.reviewing  imports.admin.timeline  imports.admin.rows  imports.admin.moving
+    imports.admin.base  imports.admin.timeline  imports.admin.rows  imports.admin.actions
     imports.admin.jobs  imports.admin.batches  imports.admin.workers
     imports.templatetags.review
     imports.apps
     customers.models
-    customers.cells  customers.samples
+    customers.normalization  customers.sample_data
     customers.phones
-    customers.rules
-    customers.importer  customers.admin  customers.finding
+    customers.validators
+    customers.importer  customers.admin  customers.search
     customers.management.commands.sample_workbook
     customers.api.body  customers.api.results  customers.api.serializers
     customers.api.parsers
@@ -93,7 +93,7 @@ LAYERS = """
     customers.pages.views
     customers.pages.urls
     customers.apps
-    config.requests  config.errors
+    config.request_guard  config.errors
     config.asgi  config.urls  config.server
 """
 HEIGHT = {name: height for height, line in enumerate(LAYERS.splitlines()) for name in line.split()}
@@ -104,7 +104,7 @@ STRANGERS = [
     (
         "imports.pipeline",
         "dramatiq redis channels rest_framework imports.progress imports.actors imports.live"
-        " imports.api imports.pages imports.access imports.lifecycle",
+        " imports.api imports.pages imports.permissions imports.lifecycle",
     ),
     ("imports.pipeline.reader", "django imports config customers"),
     ("imports.live", "imports.api imports.pages imports.admin imports.pipeline"),

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from imports import progress
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.making import apply_all, check, csv_file, make_job, person
+from tests.factories import apply_all, check, csv_file, make_job, person
 from tests.tabs import (  # noqa: F401
     address,
     choose,

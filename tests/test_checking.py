@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from imports.cells import make_cell
+from imports.cell_values import make_cell
 from imports.importer import Column, Importer, Invalid, get_importer
-from imports.pipeline.checking import Checker
-from imports.pipeline.columns import Layout
+from imports.pipeline.header_detection import Layout
+from imports.pipeline.row_validation import Checker
 from tests.parcels.models import Parcel
 
 

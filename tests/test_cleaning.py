@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customers.importer import Customers
-from imports.cells import NUMBER_KINDS, TEXT_KINDS, make_cell
+from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, make_cell
 from imports.importer import Column, Importer, Invalid
 from imports.mojibake import SEQUENCE, repair_mojibake
-from imports.pipeline.cleaning import (
+from imports.pipeline.field_cleaning import (
     address_of,
     is_placeholder,
     prepare_cell,
     rule_of_field,
 )
-from imports.text_cells import INVISIBLE
+from imports.text_cell_values import INVISIBLE
 from tests.parcels.models import Parcel
 
 TEXT_FIELDS = [

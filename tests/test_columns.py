@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from customers.importer import Customers as OurCustomers
 from imports.importer import Column, Importer, Invalid
-from imports.pipeline.columns import Layout, folded, match, names_of, recognise, unshared_names
-from imports.pipeline.suggesting import with_suggestions
+from imports.pipeline.column_suggestions import with_suggestions
+from imports.pipeline.header_detection import (
+    Layout,
+    folded,
+    match,
+    names_of,
+    recognise,
+    unshared_names,
+)
 
 
 def phone(cell):

@@ -15,7 +15,7 @@ from customers.models import Customer
 from imports.models import ImportJob
 from tests.conftest import user
 from tests.contract.fuzzing import ENVIRONMENT, fuzz
-from tests.making import csv_file, person
+from tests.factories import csv_file, person
 from tests.processes import PATIENCE_SECONDS, worker
 from tests.streams import daphne
 

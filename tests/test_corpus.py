@@ -11,12 +11,12 @@ import pytest
 
 from customers.importer import Customers
 from customers.models import Customer
-from imports import messages
+from imports import error_messages
 from imports.models import ImportJob
-from imports.pipeline.columns import names_known, recognise
-from imports.pipeline.reading import Unreadable, open_rows
+from imports.pipeline.header_detection import names_known, recognise
+from imports.pipeline.reader_client import Unreadable, open_rows
 from tests.corpus.table import CASES, IMPORTS, Read, Refused
-from tests.making import run_import
+from tests.factories import run_import
 from tests.spreadsheets import LIMITS, STREAMED
 
 FOLDER = Path(__file__).parent / "corpus"
@@ -194,7 +194,7 @@ def test_the_read_summary_says_what_was_done(file):
     ]
     assert job.read_summary == expected
     for entry in job.read_summary:
-        assert "%(" not in messages.of_read_summary(entry, job.importer)
+        assert "%(" not in error_messages.of_read_summary(entry, job.importer)
 
 
 @pytest.mark.django_db

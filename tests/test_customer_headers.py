@@ -8,7 +8,7 @@ import pytest
 
 from customers.importer import Customers
 from imports.checks import errors_of
-from imports.pipeline.columns import match, match_columns, names_of
+from imports.pipeline.header_detection import match, match_columns, names_of
 from imports.pipeline.reader.headers import folded
 
 HEADERS = {

@@ -5,12 +5,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from customers.finding import search
 from customers.models import Customer
-from imports import access, origins
+from customers.search import search
+from imports import permissions, provenance
 from imports.models import ImportBatch, ImportJob
 from tests.conftest import signed_in, user
-from tests.making import check, csv_file, make_job, person, run_import
+from tests.factories import check, csv_file, make_job, person, run_import
 from tests.parcels.models import Parcel
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -165,11 +165,11 @@ def test_a_longer_page_takes_no_more_queries(alice):
     assert queries() == few
     customers = list(Customer.objects.all())
     with CaptureQueriesContext(connection) as one:
-        found = origins.origins_of(customers, access.visible_imports(alice))
+        found = provenance.origins_of(customers, permissions.visible_imports(alice))
     # Who may see what is asked once for each user; here nobody has asked before.
     assert len([query for query in one if "imports_importrow" in query["sql"]]) == 1
     assert found.keys() == {customer.pk for customer in customers}
-    assert origins.origins_of([], ImportJob.objects.all()) == {}
+    assert provenance.origins_of([], ImportJob.objects.all()) == {}
 
 
 # --- By import, by what one remembers ----------------------------------------
@@ -264,9 +264,9 @@ def test_a_question_that_makes_no_sense_is_400(alice, query):
 
 def test_queries_are_callable_without_http(alice):
     imported(alice, *PEOPLE)
-    own = access.visible_records(alice, Customer)
+    own = permissions.visible_records(alice, Customer)
     assert search(own, "kofi").get().last_name == "Owusu"
-    assert not access.visible_records(alice, Parcel).exists()
+    assert not permissions.visible_records(alice, Parcel).exists()
 
 
 # --- Pages -------------------------------------------------------------------

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import csv_file, person, run_import
+from tests.factories import csv_file, person, run_import
 from tests.test_pages import import_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

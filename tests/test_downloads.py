@@ -10,12 +10,12 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from imports import at_once
+from imports import inline
 from imports.importer import get_importer, registered
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
 from tests.conftest import signed_in
-from tests.making import HEADERS, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, csv_file, make_job, person, run_import
 from tests.spreadsheets import rows_of
 from tests.streams import daphne, log_in
 
@@ -183,11 +183,11 @@ def test_where_nothing_was_refused_there_is_no_report(alice):
 
 
 def test_so_many_reports_are_built_at_once(alice, monkeypatch):
-    monkeypatch.setattr(at_once, "WAIT_FOR_A_PLACE_SECONDS", 0)
+    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0)
     job = run_import(REFUSED, owner=alice)
     with ExitStack() as stack:
         for _ in range(settings.IMPORT_REPORTS_AT_ONCE):
-            stack.enter_context(at_once.place(at_once.REPORTS))
+            stack.enter_context(inline.place(inline.REPORTS))
         response = get(alice, job, "rejected.xlsx")
         assert code_of(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0
@@ -198,7 +198,7 @@ def test_so_many_reports_are_built_at_once(alice, monkeypatch):
 
 def test_a_report_that_cannot_be_built_leaves_its_place(alice, monkeypatch):
     job = run_import(csv_file([person(1)]), owner=alice)
-    monkeypatch.setattr(at_once, "WAIT_FOR_A_PLACE_SECONDS", 0)
+    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0)
     for _ in range(settings.IMPORT_REPORTS_AT_ONCE + 1):
         assert get(alice, job, "rejected.xlsx").status_code == 404
 

@@ -8,10 +8,10 @@ import time
 import psutil
 import pytest
 
-from config.embedded.home import known_folders, remove_all
-from config.embedded.processes import Child
-from config.embedded.supervisor import PROJECT, WORKER_COMMAND, WORKER_ENVIRONMENT, Watched
-from tests.supervisors import (
+from devserver.paths import known_folders, remove_all
+from devserver.processes import Child
+from devserver.supervisor import PROJECT, WORKER_COMMAND, WORKER_ENVIRONMENT, Watched
+from tests.devserver import (
     POSTGRES,
     PYTHON,
     REDIS,

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.embedded import signals
-from config.embedded.home import forget_sockets, home_in, noted_sockets, remove_all
-from config.embedded.processes import MARK, wait_for, wait_or_hear
+from devserver import signals
+from devserver.paths import forget_sockets, home_in, noted_sockets, remove_all
+from devserver.processes import MARK, wait_for, wait_or_hear
+from tests.devserver import POSTGRES, REDIS, WEB, WORKER, Running, environment, soon
 from tests.services import PROJECT
-from tests.supervisors import POSTGRES, REDIS, WEB, WORKER, Running, environment, soon
 
 HOLD_TEST_SERVERS = """
 import sys

@@ -7,8 +7,8 @@ import pytest
 from customers.models import Customer
 from imports.models import ImportJob, ImportRow
 from imports.statuses import FINAL, Status
-from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
-from tests.making import csv_file, person
+from tests.factories import csv_file, person
+from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
 from tests.processes import forget_everything, site, wait_for, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from rest_framework_simplejwt.tokens import AccessToken
 
 from customers.models import Customer
-from imports import at_once, lifecycle
+from imports import inline, lifecycle
 from imports.models import ImportJob
-from imports.pipeline import intake
+from imports.pipeline import file_checker
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import apply_all, check, csv_file, person
-from tests.making import make_job as make_file_job
+from tests.factories import apply_all, check, csv_file, person
+from tests.factories import make_job as make_file_job
 from tests.processes import worker
 from tests.streams import make_job, move, wait_until
 from tests.test_downloads import content_of
@@ -234,9 +234,9 @@ def test_the_same_key_again_is_the_same_import(alice):
 
 
 def test_whoever_waits_too_long_for_a_place_is_asked_to_come_again(alice, settings, monkeypatch):
-    monkeypatch.setattr(at_once, "WAIT_FOR_A_PLACE_SECONDS", 0.01)
+    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0.01)
     client = signed_in(alice)
-    with at_once.place(), at_once.place():
+    with inline.place(), inline.place():
         response = upload(client, csv_file([person(1)]))
     assert refused(response) == (503, "unavailable")
     assert response["Retry-After"]
@@ -386,14 +386,14 @@ def test_a_worker_that_was_quicker_is_waited_for(alice, monkeypatch):
 
 
 def test_whoever_still_checks_is_waited_for(alice, monkeypatch):
-    taken = intake.begin(make_file_job(csv_file([person(1)]), owner=alice).pk)
+    taken = file_checker.begin(make_file_job(csv_file([person(1)]), owner=alice).pk)
 
     def worker_ends(seconds):
-        intake.hand_over(taken)
+        file_checker.hand_over(taken)
         check(taken)
 
-    monkeypatch.setattr(at_once.time, "sleep", worker_ends)
-    assert at_once.check(taken.pk).status == Status.RUNNING
+    monkeypatch.setattr(inline.time, "sleep", worker_ends)
+    assert inline.check(taken.pk).status == Status.RUNNING
 
 
 def test_what_else_is_sent_is_passed_over(alice):

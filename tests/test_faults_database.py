@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 
 from imports.models import ImportJob
-from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
-from tests.gates import applying, closed_gate, staging
+from tests.fault_points import applying, closed_gate, staging
+from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
 from tests.processes import forget_everything, upload, wait_for, wait_until_final, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

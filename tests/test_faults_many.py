@@ -9,9 +9,9 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportBatch, ImportJob, NotAllowed
 from imports.statuses import Status
-from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
-from tests.gates import applying, closed_gate
-from tests.making import csv_file, outcomes, person
+from tests.factories import csv_file, outcomes, person
+from tests.fault_points import applying, closed_gate
+from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
 from tests.processes import (
     forget_everything,
     upload,

@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from dramatiq import Message
 from redis import Redis
 
-from config.embedded.processes import wait_for as wait_for_server
+from devserver.processes import wait_for as wait_for_server
 from imports import actors, lifecycle
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.exactness import assert_exact, assert_nobody_is_blamed, sample
-from tests.gates import applying, closed_gate
-from tests.making import check, make_job
+from tests.factories import check, make_job
+from tests.fault_points import applying, closed_gate
+from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
 from tests.processes import (
     forget_everything,
     messages,

@@ -10,8 +10,8 @@ import pytest
 
 from imports.models import ImportAttempt, ImportJob
 from imports.statuses import Status
-from tests.exactness import assert_exact, assert_nobody_is_blamed, sample, steps_under_way
-from tests.gates import applying, closed_gate, staging
+from tests.fault_points import applying, closed_gate, staging
+from tests.invariants import assert_exact, assert_nobody_is_blamed, sample, steps_under_way
 from tests.processes import (
     forget_everything,
     upload,

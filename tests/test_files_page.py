@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imports import messages
-from imports.text_cells import CODES
+from imports import error_messages
+from imports.text_cell_values import CODES
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "files.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", PAGE))
@@ -15,8 +15,8 @@ NOT_OF_A_FILE = {"file_gone", "unknown_importer", "missing_columns", "refused_by
 
 
 @pytest.mark.parametrize("codes", [
-    messages.OF_A_JOB.keys() - NOT_OF_A_FILE,
-    messages.OF_A_READ_SUMMARY.keys(),
+    error_messages.OF_A_JOB.keys() - NOT_OF_A_FILE,
+    error_messages.OF_A_READ_SUMMARY.keys(),
     {*CODES.values(), "yes_or_no_in_text", "garbled_text", "damaged_characters", "several_values"},
 ])  # fmt: skip
 def test_every_code_is_named(codes):
@@ -24,4 +24,4 @@ def test_every_code_is_named(codes):
 
 
 def test_rows_have_a_sentence_for_each_code_of_a_cell():
-    assert set(CODES.values()) <= messages.OF_A_ROW.keys()
+    assert set(CODES.values()) <= error_messages.OF_A_ROW.keys()

@@ -8,12 +8,12 @@ from django.utils.translation import override
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.messages import of_row
-from imports.pipeline import applying
-from imports.pipeline.rejected import Rejected
-from imports.pipeline.target import _cleared
+from imports.error_messages import of_row
+from imports.pipeline import batch_applier
+from imports.pipeline.failed_rows import Rejected
+from imports.pipeline.target_table import _cleared
 from imports.statuses import Outcome, Status
-from tests.making import apply_all, check, csv_file, make_job, outcomes, run_import
+from tests.factories import apply_all, check, csv_file, make_job, outcomes, run_import
 from tests.parcels import importer
 from tests.parcels.models import Parcel
 
@@ -145,7 +145,7 @@ def test_a_foreign_key_that_vanishes_after_the_check_costs_that_row_alone(ann, b
     job = check(make_job(content, importer="parcels"))
     bea.delete()
 
-    applying.apply_batch(job.pk, 1)
+    batch_applier.apply_batch(job.pk, 1)
 
     assert outcomes(job) == {2: "created", 3: "failed"}
     assert Parcel.objects.get().number == 1
@@ -166,8 +166,8 @@ def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
     importer.announced.clear()
     job = parcels(["ANN", "1", "1"], ["ANN", "2", "1"], ["NOBODY", "3", "1"])
 
-    applying.announce(job.pk, 1)
-    applying.announce(job.pk, 1)  # Nothing more to say.
+    batch_applier.announce(job.pk, 1)
+    batch_applier.announce(job.pk, 1)  # Nothing more to say.
 
     assert importer.announced == [sorted(Parcel.objects.values_list("pk", flat=True))]
 

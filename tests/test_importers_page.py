@@ -18,15 +18,15 @@ PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 # Carries a file through the pipeline as workers do, and prints what became of it.
 IMPORT = """
 import sys
-from imports.messages import of_row
-from imports.pipeline import applying
+from imports.error_messages import of_row
+from imports.pipeline import batch_applier
 from parcels.models import Parcel
-from tests.making import outcomes, run_import
+from tests.factories import outcomes, run_import
 
 importer = {importer!r}
 job = run_import(sys.stdin.read().encode(), importer=importer, on_duplicate="update")
 for batch in job.batches.all():
-    applying.announce(job.pk, batch.number)
+    batch_applier.announce(job.pk, batch.number)
 print(job.status, sorted(outcomes(job).items()))
 for row in job.rows.exclude(errors=None).order_by("number"):
     print(row.number, *(of_row(error, importer) for error in row.errors))

@@ -12,13 +12,14 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pipeline import intake, settling, staging
-from imports.pipeline.checking import CheckedRow
-from imports.pipeline.intake import begin, check_file
-from imports.pipeline.target import target_of
+from imports.pipeline import duplicates, file_checker, staging
+from imports.pipeline.file_checker import begin, check_file
+from imports.pipeline.row_validation import CheckedRow
+from imports.pipeline.target_table import target_of
 from imports.pipeline.transactions import Interrupted, Stopped
 from imports.statuses import Status
-from tests.making import (
+from tests.concurrency import in_thread, rival_transaction, wait_until_blocked
+from tests.factories import (
     HEADERS,
     apply_all,
     check,
@@ -29,7 +30,6 @@ from tests.making import (
     person,
     run_import,
 )
-from tests.rivals import in_thread, rival_transaction, wait_until_blocked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,11 +80,11 @@ def test_a_late_reader_of_an_earlier_round_ends_nothing():
     ImportJob.objects.move(late.pk, Status.QUEUED)
     job = stage(reading(late), 2, 3)
 
-    assert intake.fail(late, "damaged_file", {}) is None
+    assert file_checker.fail(late, "damaged_file", {}) is None
     with pytest.raises(Stopped):
-        settling.settle(late)
+        duplicates.settle(late)
 
-    assert settling.settle(job).status == Status.RUNNING
+    assert duplicates.settle(job).status == Status.RUNNING
 
 
 def test_a_new_round_begins_from_nothing():
@@ -133,7 +133,7 @@ def test_a_file_that_is_being_read_is_left_alone():
     job = reading(make_job(PEOPLE))
 
     assert check_file(job.pk, tell=lambda job: None) is None
-    assert intake.due() == []
+    assert file_checker.due() == []
 
 
 def test_a_file_whose_reader_fell_silent_is_read_on(settings):
@@ -142,7 +142,7 @@ def test_a_file_whose_reader_fell_silent_is_read_on(settings):
     long_ago = Now() - timedelta(seconds=6)
     ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=long_ago)
 
-    assert intake.due() == [job.pk]
+    assert file_checker.due() == [job.pk]
     assert check(job).status == Status.RUNNING
 
 
@@ -200,7 +200,7 @@ def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
     waiting = Now() - timedelta(seconds=61)
     ImportJob.objects.filter(pk=old.pk).update(phase_started_at=waiting)
 
-    assert intake.due() == [old.pk, small.pk, large.pk]
+    assert file_checker.due() == [old.pk, small.pk, large.pk]
 
 
 @pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"is_costly": True}])
@@ -208,15 +208,15 @@ def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
     first, second, third = (make_job(PEOPLE, owner=bob) for _ in range(3))
     one = make_job(PEOPLE, owner=alice)
     ImportJob.objects.filter(owner=bob).update(file_size=1)
-    assert intake.due() == [first.pk, second.pk, third.pk, one.pk]
+    assert file_checker.due() == [first.pk, second.pk, third.pk, one.pk]
 
     begin(first.pk)
     ImportJob.objects.filter(pk=first.pk).update(**{"status": Status.QUEUED} | served)
     if "is_costly" in served:
         ImportJob.objects.filter(pk=first.pk).update(started_at=None)
 
-    assert [pk for pk in intake.due() if pk != first.pk] == [one.pk, second.pk, third.pk]
-    assert intake.due()[0] == one.pk
+    assert [pk for pk in file_checker.due() if pk != first.pk] == [one.pk, second.pk, third.pk]
+    assert file_checker.due()[0] == one.pk
 
 
 # --- What a file can turn out to be ------------------------------------------
@@ -296,20 +296,20 @@ def test_of_two_who_settle_at_once_one_does():
     job = stage(job, 2, 3)
 
     with rival_transaction() as cursor:
-        cursor.execute(settling.HOLD, {"job": job.pk})
+        cursor.execute(duplicates.HOLD, {"job": job.pk})
         with pytest.raises(Stopped):
-            settling.settle(job)
+            duplicates.settle(job)
 
-    assert settling.settle(job).status == Status.RUNNING
+    assert duplicates.settle(job).status == Status.RUNNING
     with pytest.raises(Stopped):
-        settling.settle(job)
+        duplicates.settle(job)
 
 
 def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
     job = reading(make_job(PEOPLE))
     ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=Now() - timedelta(minutes=1))
     with rival_transaction() as settler:
-        settler.execute(settling.HOLD, {"job": job.pk})
+        settler.execute(duplicates.HOLD, {"job": job.pk})
 
         assert check_file(job.pk, tell=print) is None
         job.refresh_from_db()
@@ -323,7 +323,7 @@ def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
 
     with ThreadPoolExecutor(1) as worker, rival_transaction() as cursor:
         cursor.execute("LOCK TABLE imports_importbatch IN EXCLUSIVE MODE")
-        settled = worker.submit(in_thread, settling.settle, job)
+        settled = worker.submit(in_thread, duplicates.settle, job)
         wait_until_blocked()
         cancelled = lifecycle.cancel(job.pk)
         cursor.connection.rollback()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded.demo import Client
-from customers import samples
+from customers import sample_data
 from customers.models import Customer
+from devserver.demo import Client
 from imports.models import ImportJob, Worker
 from tests import typescript
 from tests.conftest import user
@@ -43,7 +43,7 @@ def demo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # As on a machine where Python is all there is.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
-    samples.write(Path("customers.xlsx"), ROWS, seed=1)
+    sample_data.write(Path("customers.xlsx"), ROWS, seed=1)
     return person
 
 

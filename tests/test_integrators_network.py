@@ -17,14 +17,14 @@ import pytest
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from imports import lifecycle, progress
-from imports.live.events import event
+from imports.live.sse import event
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests import browser, typescript
-from tests.making import csv_file, person
+from tests.factories import csv_file, person
 from tests.processes import PATIENCE_SECONDS, upload, wait_for, worker
-from tests.relay import LOSE_THE_ANSWER, relay
 from tests.streams import Stream, daphne
+from tests.tcp_proxy import LOSE_THE_ANSWER, relay
 from tests.test_integrators import FOLLOW, PAGE, snippets
 from tests.test_live import other_sessions
 

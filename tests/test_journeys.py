@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 
 from customers.models import Customer
 from imports.models import ImportJob
-from tests.making import apply_all, check, csv_file, person, run_import
-from tests.showcase import pages_of_everything
+from tests.demo_data import pages_of_everything
+from tests.factories import apply_all, check, csv_file, person, run_import
 from tests.streams import daphne, log_in
 from tests.tabs import (  # noqa: F401
     address,

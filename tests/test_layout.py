@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.making import csv_file, person, run_import
-from tests.showcase import pages_of_everything
+from tests.demo_data import pages_of_everything
+from tests.factories import csv_file, person, run_import
 from tests.tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,14 +15,14 @@ from django.db import connection, connections
 from redis import Redis
 from redis.connection import parse_url
 
-from config.embedded import redis as embedded_redis
-from config.embedded.home import throwaway_home
-from config.embedded.processes import running, wait_for
+from devserver import redis as embedded_redis
+from devserver.paths import throwaway_home
+from devserver.processes import running, wait_for
 from imports import progress
-from imports.live import following
+from imports.live import coalescing
 from imports.live import hub as hub_module
+from imports.live.database import Questions
 from imports.live.hub import Hub, Viewer, hub
-from imports.live.questions import Questions
 from imports.live.routing import with_streams
 from imports.models import ImportJob
 from imports.statuses import Status
@@ -214,8 +214,8 @@ async def test_a_stream_that_cannot_start_says_so(alice, settings):
 
 
 async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkeypatch):
-    monkeypatch.setattr(following, "EAGER_SECONDS", 0)
-    monkeypatch.setattr(following, "LATER_PAUSE", 3600)
+    monkeypatch.setattr(coalescing, "EAGER_SECONDS", 0)
+    monkeypatch.setattr(coalescing, "LATER_PAUSE", 3600)
     job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
     async with tab(job, cookie) as browser:
         await opened(browser)

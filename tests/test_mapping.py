@@ -11,15 +11,15 @@ from imports import lifecycle
 from imports.importer import get_importer
 from imports.models import ImportJob, NotAllowed, RememberedMapping
 from imports.pipeline import staging
-from imports.pipeline.checking import CheckedRow
-from imports.pipeline.intake import begin
-from imports.pipeline.mapping import WrongMapping
-from imports.pipeline.target import target_of
+from imports.pipeline.column_mapping import WrongMapping
+from imports.pipeline.file_checker import begin
+from imports.pipeline.row_validation import CheckedRow
+from imports.pipeline.target_table import target_of
 from imports.pipeline.transactions import Stopped
 from imports.statuses import Status
+from tests.concurrency import rival_transaction, wait_until_blocked
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, counts, csv_file, make_job, outcomes, person
-from tests.rivals import rival_transaction, wait_until_blocked
+from tests.factories import HEADERS, apply_all, check, counts, csv_file, make_job, outcomes, person
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

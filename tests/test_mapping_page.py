@@ -8,11 +8,11 @@ from django.urls import reverse
 
 from customers.models import Customer
 from imports.models import RememberedMapping
-from imports.pages.mapping import problem_with
-from imports.pipeline.mapping import WrongMapping
+from imports.pages.column_mapping import problem_with
+from imports.pipeline.column_mapping import WrongMapping
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import apply_all, check, csv_file, make_job, person
+from tests.factories import apply_all, check, csv_file, make_job, person
 from tests.spreadsheets import saved
 from tests.streams import make_job as make_moved_job
 from tests.test_pages import text_of

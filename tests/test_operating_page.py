@@ -8,9 +8,9 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 
 from customers.models import Customer
-from imports.messages import OF_A_JOB
+from imports.error_messages import OF_A_JOB
 from tests.conftest import signed_in, user
-from tests.making import csv_file, make_job, person
+from tests.factories import csv_file, make_job, person
 from tests.test_api import upload
 
 pytestmark = pytest.mark.django_db

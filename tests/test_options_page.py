@@ -11,7 +11,7 @@ from django.urls import reverse
 from imports.models import ImportJob
 from imports.statuses import EmptyCells, OnDuplicate, Status
 from tests.conftest import signed_in
-from tests.making import HEADERS, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, check, csv_file, make_job, person, run_import
 from tests.test_downloads import content_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ import pytest
 
 from customers.models import Customer
 from tests import oracle
-from tests.making import HEADERS, apply_all, check, counts, csv_file, make_job, outcomes
+from tests.factories import HEADERS, apply_all, check, counts, csv_file, make_job, outcomes
 from tests.oracle import FIELDS
 from tests.spreadsheets import table as workbook
 

@@ -16,12 +16,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from imports import outcomes
+from imports import row_results
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
 from imports.statuses import FINAL, MAY_BECOME, OnDuplicate, Outcome, Status
 from tests.conftest import signed_in, user
-from tests.making import check, csv_file, make_job, person, run_import
+from tests.factories import check, csv_file, make_job, person, run_import
 
 pytestmark = pytest.mark.django_db
 
@@ -125,7 +125,7 @@ def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, i
 def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
     rows = [person(n, phone="no") for n in (1, 2)]
     job = run_import(csv_file(rows), owner=alice)
-    monkeypatch.setattr(outcomes, "ROWS_LOOKED_AT", most)
+    monkeypatch.setattr(row_results, "ROWS_LOOKED_AT", most)
 
     _, html = page(signed_in(alice), job)
 

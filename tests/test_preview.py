@@ -8,7 +8,7 @@ from imports import lifecycle, preview
 from imports.models import ImportJob, NotAllowed
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import apply_all, check, counts, csv_file, make_job, person, run_import
+from tests.factories import apply_all, check, counts, csv_file, make_job, person, run_import
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,11 +11,11 @@ from redis import Redis
 
 from imports import progress
 from imports.models import ImportJob, Worker
-from imports.pipeline import applying
-from imports.pipeline.intake import check_file
+from imports.pipeline import batch_applier
+from imports.pipeline.file_checker import check_file
 from imports.progress import snapshot
 from imports.statuses import Status
-from tests.making import apply_all, check, csv_file, make_job, person
+from tests.factories import apply_all, check, csv_file, make_job, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +54,7 @@ def history(content, **fields):
     job = make_job(content, **fields)
     check_file(job.pk, tell=lambda job: seen.append(snapshot(job)))
     for number in job.batches.values_list("number", flat=True):
-        seen.append(snapshot(applying.apply_batch(job.pk, number)))
+        seen.append(snapshot(batch_applier.apply_batch(job.pk, number)))
     return seen
 
 

@@ -4,11 +4,11 @@ import pytest
 from django.urls import reverse
 from django.utils.translation import override
 
-from imports import lifecycle, messages
+from imports import error_messages, lifecycle
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
 from tests.spreadsheets import table
 from tests.test_api import upload
 from tests.test_options_page import KEPT, change, workbook
@@ -27,7 +27,7 @@ PARAMS = {
     "first": 3,
     "last": 4,
 }
-ENTRIES = [{"code": code, "params": PARAMS} for code in messages.OF_A_READ_SUMMARY]
+ENTRIES = [{"code": code, "params": PARAMS} for code in error_messages.OF_A_READ_SUMMARY]
 HIDDEN = [{"code": "hidden_row", "params": {"count": 2, "rows": [2, 3]}}]
 
 
@@ -69,7 +69,7 @@ def ready(content, owner, **options):
 def test_rows_are_named_shortly(count, rows, words):
     entry = {"code": "total_row", "params": {"count": count, "rows": rows}}
 
-    (note,) = messages.describe_read_summary([entry], "customers")
+    (note,) = error_messages.describe_read_summary([entry], "customers")
 
     assert note["rows"] == words
 
@@ -77,7 +77,7 @@ def test_rows_are_named_shortly(count, rows, words):
 def test_rows_are_named_in_french():
     with override("fr"):
         named = [
-            messages.describe_read_summary([of_rows("total_row", n)], "customers")[0]["rows"]
+            error_messages.describe_read_summary([of_rows("total_row", n)], "customers")[0]["rows"]
             for n in (1, 2, 6, 7)
         ]
 
@@ -117,12 +117,12 @@ def test_an_entry_that_is_not_known_breaks_no_page(alice, root, entry):
 def test_what_needs_attention_comes_first(alice):
     job = import_in(Status.READY, alice, read_summary=ENTRIES)
 
-    told = [note["code"] for note in messages.describe_read_summary(ENTRIES, "customers")]
+    told = [note["code"] for note in error_messages.describe_read_summary(ENTRIES, "customers")]
     shown = summary_of(page(alice, job))
 
-    first = messages.NEEDS_ATTENTION
+    first = error_messages.NEEDS_ATTENTION
     assert tuple(told[: len(first)]) == first
-    assert told[len(first) :] == [c for c in messages.OF_A_READ_SUMMARY if c not in first]
+    assert told[len(first) :] == [c for c in error_messages.OF_A_READ_SUMMARY if c not in first]
     assert [one.partition(" ")[0] for one in shown][:2] == ["These", "These"]
     assert "were read as windows-1252. Check their accents. Rows 2, 57, 104" in shown[0]
     assert "They are imported like the others. Rows 2, 57, 104" in shown[1]
@@ -209,7 +209,7 @@ def test_what_the_pipeline_notes_is_shown_with_its_rows(alice, settings):
     assert shown.endswith("Row 4")
 
 
-@pytest.mark.parametrize("code", messages.OF_A_READ_SUMMARY)
+@pytest.mark.parametrize("code", error_messages.OF_A_READ_SUMMARY)
 def test_each_entry_is_told_in_french(alice, code):
     entry = {"code": code, "params": PARAMS}
     job = import_in(Status.READY, alice, read_summary=[entry])
@@ -225,7 +225,7 @@ def test_each_entry_is_told_in_french(alice, code):
 
 def sentence_in(language, entry):
     with override(language):
-        return messages.describe_read_summary([entry], "customers")[0]["sentence"]
+        return error_messages.describe_read_summary([entry], "customers")[0]["sentence"]
 
 
 # --- For programs and admins -------------------------------------------------
@@ -262,7 +262,7 @@ def test_the_description_lists_every_code(described):  # noqa: F811
     entry = described["components"]["schemas"]["ReadSummaryEntry"]
 
     told = entry["properties"]["code"]["description"]
-    assert {code for code in messages.OF_A_READ_SUMMARY if f"`{code}`" not in told} == set()
+    assert {code for code in error_messages.OF_A_READ_SUMMARY if f"`{code}`" not in told} == set()
     assert "enum" not in entry["properties"]["code"]  # New ones may come.
 
 
@@ -273,7 +273,7 @@ def test_admins_see_all_of_it(alice, root):
     html = signed_in(root).get(reverse("admin:imports_importjob_change", args=[job.pk]))
 
     text = text_of(html.content.decode())
-    for note in messages.describe_read_summary(ENTRIES, "customers"):
+    for note in error_messages.describe_read_summary(ENTRIES, "customers"):
         assert f"{note['sentence']} {note['rows']}" in text
     assert "hidden_columns: 0 / 1 / 2" in text
     assert "(+4990)" in text

@@ -7,7 +7,7 @@ import datetime
 import openpyxl
 import pytest
 
-from imports.pipeline.reading import Chunk, Opened
+from imports.pipeline.reader_client import Chunk, Opened
 from tests.spreadsheets import (
     BOTH,
     LIMITS,

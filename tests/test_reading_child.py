@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imports.pipeline import starting
-from imports.pipeline.reading import ReaderDied, Unreadable, open_rows
+from imports.pipeline import reader_process
+from imports.pipeline.reader_client import ReaderDied, Unreadable, open_rows
 from tests.spreadsheets import (
     BOTH,
     LIMITS,
@@ -183,7 +183,7 @@ def test_while_waiting_it_asks_whether_to_go_on():
 PARENT = """
 import io, sys
 from dataclasses import replace
-from imports.pipeline.reading import open_rows
+from imports.pipeline.reader_client import open_rows
 from tests.spreadsheets import LIMITS, many
 with open_rows(io.BytesIO(many(300_000)), limits=LIMITS) as reader:
     print(reader.child.pid, flush=True)
@@ -325,4 +325,4 @@ def pretend(monkeypatch, folder: Path, program: str) -> None:
     opened = '{"opened": {"format": "csv"}}'
     end = '{"end": {"last_row": 2}}'
     (folder / "__main__.py").write_text(f"OPENED, END = {opened!r}, {end!r}\n{program}\n")
-    monkeypatch.setattr(starting, "READER", folder)
+    monkeypatch.setattr(reader_process, "READER", folder)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customers.importer import Customers
-from imports.pipeline.columns import names_known
+from imports.pipeline.header_detection import names_known
 from tests.spreadsheets import read
 
 FIELDS = names_known(Customers)

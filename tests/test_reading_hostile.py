@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from imports.cells import ShortenedText
-from imports.pipeline.reading import open_rows
-from tests.making import csv_file
+from imports.cell_values import ShortenedText
+from imports.pipeline.reader_client import open_rows
+from tests.factories import csv_file
 from tests.spreadsheets import (
     BOTH,
     LIMITS,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imports.pipeline.reading import open_rows
-from tests.making import run_import
+from imports.pipeline.reader_client import open_rows
+from tests.factories import run_import
 from tests.spreadsheets import LIMITS, refusal
 
 PEOPLE = [

@@ -3,7 +3,7 @@
 import pytest
 
 from customers.importer import Customers
-from imports.pipeline.columns import names_known
+from imports.pipeline.header_detection import names_known
 from tests.spreadsheets import read, refusal
 
 FIELDS = names_known(Customers)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from imports.pipeline.reading import Unreadable, open_rows
+from imports.pipeline.reader_client import Unreadable, open_rows
 from imports.statuses import Status
-from tests.making import check, make_job, person, run_import
+from tests.factories import check, make_job, person, run_import
 from tests.spreadsheets import LIMITS
 
 NAMES = ["shipping_mark", "first_name", "last_name", "email", "phone"]

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from imports.pipeline.starting import READER
+from imports.pipeline.reader_process import READER
 from tests.spreadsheets import BOTH, row, rows_of, text, workbook
 
 sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
 
-from marked import PIECE_BYTES, SheetXml
+from xlsx_overrides import PIECE_BYTES, SheetXml
 
 
 def error(place, value="#REF!", quote='"'):

@@ -13,8 +13,8 @@ import xlsxwriter
 from links import MAX_LINKS, MAX_RANGES, Links
 from marked import NotCertain, SheetXml
 
-from imports.cells import LinkedText, ShortenedText
-from imports.pipeline.reading import Limits
+from imports.cell_values import LinkedText, ShortenedText
+from imports.pipeline.reader_client import Limits
 from tests.old_workbooks import SECTOR_BYTES, old_workbook, record
 from tests.spreadsheets import (
     BOTH,

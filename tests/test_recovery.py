@@ -8,15 +8,15 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from imports import actors, recovery, workers
+from imports import actors, recovery, worker_process
 from imports.importer import get_importer
 from imports.models import ImportJob, Worker
 from imports.pipeline import transactions
 from imports.pipeline.transactions import Interrupted, short_transaction, sooner_or_later
 from imports.statuses import Status
-from tests.making import HEADERS, check, counts, csv_file, make_job, person
+from tests.concurrency import in_thread, rival_transaction
+from tests.factories import HEADERS, check, counts, csv_file, make_job, person
 from tests.parcels import importer as parcels
-from tests.rivals import in_thread, rival_transaction
 from tests.spreadsheets import table
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -294,7 +294,7 @@ def test_after_batch_is_called_where_a_worker_died_before_it(settings):
     deliver(customers, 1)
     rows = csv_file([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
     job = check(make_job(rows, importer="parcels"))
-    actors.applying.apply_batch(job.pk, 1)  # And the worker dies.
+    actors.batch_applier.apply_batch(job.pk, 1)  # And the worker dies.
 
     recovery.recover()
     recovery.recover()
@@ -319,11 +319,11 @@ def test_what_the_database_could_not_take_is_done_later():
 
 
 def test_a_worker_says_that_it_is_alive_and_what_it_does():
-    with workers.busy_with("batch 4"):
+    with worker_process.busy_with("batch 4"):
         recovery.say_alive()
 
     worker = Worker.objects.get()
-    assert (worker.name, worker.doing[0]["what"]) == (workers.NAME, "batch 4")
+    assert (worker.name, worker.doing[0]["what"]) == (worker_process.NAME, "batch 4")
     recovery.say_goodbye()
     assert not Worker.objects.exists()
 
@@ -335,16 +335,16 @@ def test_a_duty_that_fails_does_not_end_the_thread(settings, caplog):
     def duty():
         calls.append(1)
         if len(calls) == 3:
-            workers.stopping.set()
+            worker_process.stopping.set()
         raise ValueError("+233244000000")
 
-    workers._duties.append(duty)
+    worker_process._duties.append(duty)
     try:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(in_thread, workers.live).result(timeout=20)
+            thread.submit(in_thread, worker_process.live).result(timeout=20)
     finally:
-        workers._duties.remove(duty)
-        workers.stopping.clear()
+        worker_process._duties.remove(duty)
+        worker_process.stopping.clear()
 
     assert len(calls) == 3
     assert "duty failed: ValueError" in caplog.text

@@ -8,15 +8,15 @@ import openpyxl
 import pytest
 from django.utils.translation import override
 
-from customers import rules
+from customers import validators
 from customers.models import Customer
 from imports.importer import Invalid
-from imports.pipeline import rejected, reports
-from imports.pipeline.columns import REASON_MARK
-from imports.pipeline.formulas import neutral, restored
-from imports.pipeline.rejected import NothingRejected, Rejected
+from imports.pipeline import failed_rows, failed_rows_file
+from imports.pipeline.failed_rows import NothingRejected, Rejected
+from imports.pipeline.formula_injection import neutral, restored
+from imports.pipeline.header_detection import REASON_MARK
 from imports.statuses import Outcome, Status
-from tests.making import HEADERS, check, csv_file, make_job, outcomes, person, run_import
+from tests.factories import HEADERS, check, csv_file, make_job, outcomes, person, run_import
 from tests.parcels.models import Parcel
 from tests.spreadsheets import rows_of, saved, table
 
@@ -35,10 +35,12 @@ HOSTILE = [
         "x" * 32_767,
     ),
 ]
-FILES = pytest.mark.parametrize("write", [reports.write_workbook, reports.write_text])
+FILES = pytest.mark.parametrize(
+    "write", [failed_rows_file.write_workbook, failed_rows_file.write_text]
+)
 
 
-def report(job, write=reports.write_workbook) -> bytes:
+def report(job, write=failed_rows_file.write_workbook) -> bytes:
     job.refresh_from_db()
     file = io.BytesIO()
     write(job, file)
@@ -129,7 +131,7 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     assert header[:8] == ["No", "Phone", "Seen", "Last name", "E-mail", "Shipping mark", None,
                           "First name"]  # fmt: skip
     assert header[9] == f"{REASON_MARK} Reason"
-    if write is reports.write_workbook:
+    if write is failed_rows_file.write_workbook:
         assert [row[:9] for row in back] == [[*row, *[None] * (9 - len(row))] for row in rows[1:]]
     assert back[0][9] == (
         "Row 3. First name: This must not be empty. Fill it in, or delete the row. E-mail: This "
@@ -151,7 +153,7 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
 def as_name(text):
     """The text, if a customer may be called so."""
     try:
-        return text if rules.name(text) else "Ama"
+        return text if validators.name(text) else "Ama"
     except Invalid:
         return "Ama"
 
@@ -170,7 +172,7 @@ def test_text_that_looks_like_a_formula_comes_back_as_it_was(make, write):
 
     assert (again.failed, again.total) == (0, len(HOSTILE))
     rows = list(again.rows.order_by("number"))
-    assert [row.cleaned[1] for row in rows] == [rules.name(cells[1]) for cells in was]
+    assert [row.cleaned[1] for row in rows] == [validators.name(cells[1]) for cells in was]
     assert [row.cells[5] for row in rows] == [cells[5] for cells in was]
 
 
@@ -300,7 +302,7 @@ def test_a_formula_stays_text_when_it_is_edited():
 
 
 def test_comments_are_bounded_and_marks_are_not(monkeypatch):
-    monkeypatch.setattr(reports, "MOST_COMMENTS", 3)
+    monkeypatch.setattr(failed_rows_file, "MOST_COMMENTS", 3)
     job = run_import(csv_file(no_phones(person(n) for n in range(5))))
     cells = [row[4] for row in sheet(report(job)).iter_rows(min_row=2)]
     assert [cell.comment is not None for cell in cells] == [True, True, True, False, False]
@@ -309,7 +311,7 @@ def test_comments_are_bounded_and_marks_are_not(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "sheets"), [(3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
 def test_what_a_sheet_cannot_hold_stands_on_further_ones(monkeypatch, rows, sheets):
-    monkeypatch.setattr(reports, "SHEET_ROWS", 4)
+    monkeypatch.setattr(failed_rows_file, "SHEET_ROWS", 4)
     job = run_import(csv_file(no_phones(person(n) for n in range(rows))))
     book = openpyxl.load_workbook(io.BytesIO(report(job)))
     assert [one.max_row - 1 for one in book.worksheets] == sheets
@@ -318,21 +320,21 @@ def test_what_a_sheet_cannot_hold_stands_on_further_ones(monkeypatch, rows, shee
 
 def test_pages_end_where_they_get_heavy(monkeypatch):
     job = run_import(csv_file(no_phones(person(n) for n in range(20))))
-    monkeypatch.setattr(rejected, "PAGE_BYTES", 200)
-    monkeypatch.setattr(rejected, "PAGE_ROWS", 7)
+    monkeypatch.setattr(failed_rows, "PAGE_BYTES", 200)
+    monkeypatch.setattr(failed_rows, "PAGE_ROWS", 7)
 
     pages = list(Rejected(job)._pages(Outcome.FAILED))
 
     assert [row.number for page in pages for row in page] == list(range(2, 22))
     assert max(map(len, pages)) < 7
-    monkeypatch.setattr(rejected, "PAGE_BYTES", 1)
+    monkeypatch.setattr(failed_rows, "PAGE_BYTES", 1)
     assert {len(page) for page in Rejected(job)._pages(Outcome.FAILED)} == {1}
 
 
 def test_a_csv_report_keeps_the_files_delimiter():
     content = csv_file(no_phones([person(1)])).replace(b",", b";")
     job = run_import(content)
-    assert report(job, reports.write_text).splitlines()[0].count(b";") == 5
+    assert report(job, failed_rows_file.write_text).splitlines()[0].count(b";") == 5
 
 
 def test_words_are_the_readers_and_headers_the_importers():
@@ -350,7 +352,7 @@ def test_without_refused_rows_there_is_no_report(write):
     job = run_import(csv_file([person(1)]))
     assert job.skipped == 1
     with pytest.raises(NothingRejected):
-        report(job, reports.write_text)
+        report(job, failed_rows_file.write_text)
     assert sheet(report(job), 1).max_row == 2
 
 

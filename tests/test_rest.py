@@ -15,13 +15,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from config.environment import rate
+from config.env import rate
 from imports import authentication, progress
 from imports.api.throttles import LoginsFromHere, Reads, Writes
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import csv_file, make_job, person
+from tests.factories import csv_file, make_job, person
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db

@@ -10,16 +10,22 @@ import xlsxwriter
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from customers import rules
+from customers import validators
 from customers.models import Customer
 from imports.importer import Invalid
 from imports.mojibake import repair_mojibake
-from imports.text_cells import INVISIBLE
-from tests.making import HEADERS, csv_file, run_import
+from imports.text_cell_values import INVISIBLE
+from tests.factories import HEADERS, csv_file, run_import
 from tests.oracle import FIELDS
 from tests.spreadsheets import STREAMED, rows_of, table
 
-RULES = (rules.shipping_mark, rules.name, rules.name, rules.email, rules.phone)
+RULES = (
+    validators.shipping_mark,
+    validators.name,
+    validators.name,
+    validators.email,
+    validators.phone,
+)
 # A child process and a file for each example; they cost fifty milliseconds.
 costly = settings(max_examples=max(10, settings().max_examples // 10))
 

@@ -19,7 +19,7 @@ from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import csv_file, person, run_import
+from tests.factories import csv_file, person, run_import
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

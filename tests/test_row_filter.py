@@ -6,10 +6,10 @@ from customers.importer import Customers
 from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportJob
-from imports.pipeline.columns import recognise
+from imports.pipeline.header_detection import recognise
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.row_filter import RowFilter, is_signature, is_total_label
-from tests.making import HEADERS, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, check, csv_file, make_job, person, run_import
 
 RECORD = ["A 1", "Ama", "Mensah", None, "0244123451"]
 

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from customers import cells, rules
+from customers import normalization, validators
 from customers.importer import Customers
 from customers.models import Customer
-from imports.cells import NUMBER_KINDS, TEXT_KINDS, LinkedText, make_cell
+from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, LinkedText, make_cell
+from imports.error_messages import of_row
 from imports.importer import Invalid
-from imports.messages import of_row
 from imports.mojibake import CONTINUATION, SEQUENCE, repair_mojibake
-from imports.text_cells import CODES, INVISIBLE
+from imports.text_cell_values import CODES, INVISIBLE
 
 FIELDS = {
-    rules.shipping_mark: "shipping_mark",
-    rules.name: "first_name",
-    rules.email: "email",
-    rules.phone: "phone",
+    validators.shipping_mark: "shipping_mark",
+    validators.name: "first_name",
+    validators.email: "email",
+    validators.phone: "phone",
 }
 LIMITS = {rule: Customer._meta.get_field(field).max_length for rule, field in FIELDS.items()}
 every_rule = pytest.mark.parametrize("rule", FIELDS)
@@ -42,7 +42,7 @@ CELLS = st.one_of(
         st.emails(),
         st.text(" \u00a0\u200b\u200d\u0301aE#", max_size=8),
     ),
-    st.sampled_from(sorted(cells.ERROR_CELLS)),
+    st.sampled_from(sorted(normalization.ERROR_CELLS)),
     st.text("'=\"+-@#\u200d a1", max_size=12),
     st.text("0123456789/,;+ xort.\n", min_size=12, max_size=40),
     st.text("NoÃ«©¼\xad\u00a0\u200b…s\ufffd\ufe0f\u202e", max_size=10),
@@ -118,11 +118,11 @@ def test_any_cell_ends_in_text_none_or_a_refusal_with_words(rule, drawn):
         names = {"limit", "error", "region", "national", "international", "shown", "probably"}
         assert set(refused.params) <= names
         assert refused.params.get("limit", LIMITS[rule]) == LIMITS[rule]
-        assert refused.params.get("error", "#REF!") in cells.ERROR_CELLS
+        assert refused.params.get("error", "#REF!") in normalization.ERROR_CELLS
     assert cleaned is None or cleaned == " ".join(cleaned.split()) != ""
     assert cleaned is None or len(cleaned) <= LIMITS[rule]
     assert cleaned is None or cleaned == unicodedata.normalize("NFC", cleaned)
-    assert not cells.FORBIDDEN.search(cleaned or "")
+    assert not normalization.FORBIDDEN.search(cleaned or "")
     assert not INVISIBLE.search(cleaned or "")
     assert "\ufffd" not in (cleaned or "")
     assert cleaned is None or repair_mojibake(cleaned) is None
@@ -139,7 +139,7 @@ def test_cleaning_twice_is_cleaning_once(rule, cell):
 def may_be_garbled(text):
     """A soft hyphen or a no-break space may make a garbled letter of the one before it."""
     text = unicodedata.normalize("NFC", text)
-    seen = unicodedata.normalize("NFC", cells.INVISIBLE.sub("", text))
+    seen = unicodedata.normalize("NFC", normalization.INVISIBLE.sub("", text))
     return SEQUENCE.search(text) or SEQUENCE.search(seen)
 
 
@@ -147,7 +147,7 @@ def may_be_garbled(text):
 @given(cell=CELLS.filter(lambda cell: isinstance(cell, str)), drawn=st.data())
 def test_what_is_not_seen_makes_no_difference(rule, cell, drawn):
     """Spaces of any kind and number, invisible marks, and how accents are stored."""
-    assume(not cells.FORBIDDEN.search(cell))
+    assume(not normalization.FORBIDDEN.search(cell))
     words = drawn.draw(st.sampled_from([cell, unicodedata.normalize("NFD", cell)])).split()
     again = drawn.draw(UNSEEN) + drawn.draw(st.sampled_from(["", " ", "\u00a0\n"]))
     for word in words:
@@ -179,7 +179,9 @@ CHANGED = [
     (True, "yes_or_no_in_text", "TRUE"),
     (False, "yes_or_no_in_text", "FALSE"),
 ]
-of_text = pytest.mark.parametrize("rule", [rules.shipping_mark, rules.name, rules.email])
+of_text = pytest.mark.parametrize(
+    "rule", [validators.shipping_mark, validators.name, validators.email]
+)
 
 
 @of_text
@@ -202,7 +204,7 @@ def test_the_sentence_for_a_date_says_what_it_shows_and_what_to_do():
     )
 
 
-@pytest.mark.parametrize("rule", [rules.shipping_mark, rules.name])
+@pytest.mark.parametrize("rule", [validators.shipping_mark, validators.name])
 @pytest.mark.parametrize(
     "cell",
     [
@@ -224,10 +226,10 @@ def test_a_number_that_a_program_has_shortened_is_no_text(rule, cell):
     ],
 )
 def test_a_code_that_was_typed_as_text_stays(mark):
-    assert rules.shipping_mark(mark) == rules.name(mark) == mark
+    assert validators.shipping_mark(mark) == validators.name(mark) == mark
 
 
-@pytest.mark.parametrize("rule", [rules.shipping_mark, rules.name, rules.email])
+@pytest.mark.parametrize("rule", [validators.shipping_mark, validators.name, validators.email])
 @pytest.mark.parametrize(
     ("cell", "probably"),
     [
@@ -241,11 +243,14 @@ def test_text_in_the_wrong_encoding_is_refused_with_what_it_was(rule, cell, prob
 
 
 def test_a_mark_is_judged_in_capital_letters_too():
-    assert refusal(rules.shipping_mark, "\u00e2\u00a1") == ("garbled_text", {"probably": "\u00a1"})
+    assert refusal(validators.shipping_mark, "\u00e2\u00a1") == (
+        "garbled_text",
+        {"probably": "\u00a1"},
+    )
 
 
 def test_what_garbled_text_was_is_shown_in_part():
-    _, params = refusal(rules.name, "NoÃ«l " * 90)
+    _, params = refusal(validators.name, "NoÃ«l " * 90)
     assert params == {"probably": ("Noël " * 90)[:200]}
 
 
@@ -264,8 +269,12 @@ def test_text_that_the_reader_has_cut_is_too_long(rule):
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        *((rules.shipping_mark, "ACC 1"), (rules.name, "Ama"), (rules.email, "ama@example.com")),
-        (rules.phone, "+233244123456"),
+        *(
+            (validators.shipping_mark, "ACC 1"),
+            (validators.name, "Ama"),
+            (validators.email, "ama@example.com"),
+        ),
+        (validators.phone, "+233244123456"),
     ],
 )
 @given(
@@ -280,16 +289,16 @@ def test_marks_that_nobody_sees_go(rule, text, place, mark):
 
 def test_marks_that_shape_letters_stay_in_names():
     for name in ("\u1820\u180b\u1820", "葛\U000e0100城", "क्\u200dष"):
-        assert rules.name(name) == name
+        assert validators.name(name) == name
 
 
 def test_text_with_a_link_is_that_text():
     linked = make_cell("link", "Ama", "mailto:ama@example.com")
     assert type(linked) is LinkedText
-    assert (rules.name(linked), type(rules.name(linked))) == ("Ama", str)
+    assert (validators.name(linked), type(validators.name(linked))) == ("Ama", str)
 
 
-@pytest.mark.parametrize("rule", [rules.shipping_mark, rules.email])
+@pytest.mark.parametrize("rule", [validators.shipping_mark, validators.email])
 @given(cell=st.one_of(st.emails(), MAILISH, st.text("aZß09-éŉǰɔẹ", max_size=12)))
 def test_case_makes_no_difference(rule, cell):
     for again in (cell.upper(), cell.title()):
@@ -308,15 +317,15 @@ def test_a_formula_is_no_value(rule, cell):
 @pytest.mark.parametrize(
     ("rule", "cell", "value"),
     [
-        (rules.phone, '="0244123456"', "+233244123456"),
-        (rules.phone, "'+233244123456", "+233244123456"),
-        (rules.shipping_mark, '="0012"', "0012"),
-        (rules.shipping_mark, "'-5", "-5"),
-        (rules.shipping_mark, "''-5", "-5"),
-        (rules.shipping_mark, '="\'-5"', "-5"),
-        (rules.shipping_mark, '="" ', None),
-        (rules.name, "'@Ama", "@Ama"),
-        (rules.name, "'N Gbesso", "'N Gbesso"),
+        (validators.phone, '="0244123456"', "+233244123456"),
+        (validators.phone, "'+233244123456", "+233244123456"),
+        (validators.shipping_mark, '="0012"', "0012"),
+        (validators.shipping_mark, "'-5", "-5"),
+        (validators.shipping_mark, "''-5", "-5"),
+        (validators.shipping_mark, '="\'-5"', "-5"),
+        (validators.shipping_mark, '="" ', None),
+        (validators.name, "'@Ama", "@Ama"),
+        (validators.name, "'N Gbesso", "'N Gbesso"),
     ],
 )
 def test_what_kept_text_from_being_a_formula_is_no_part_of_it(rule, cell, value):
@@ -360,10 +369,12 @@ def test_the_longest_cell_is_judged_at_once(rule, filling):
     ],
 )
 def test_a_mark_is_upper_case_with_single_spaces(cell, mark):
-    assert rules.shipping_mark(cell) == mark
+    assert validators.shipping_mark(cell) == mark
 
 
-@pytest.mark.parametrize(("rule", "limit"), [(rules.shipping_mark, 50), (rules.name, 100)])
+@pytest.mark.parametrize(
+    ("rule", "limit"), [(validators.shipping_mark, 50), (validators.name, 100)]
+)
 @pytest.mark.parametrize("letter", ["a", "ɔ", "字"])
 def test_text_may_be_as_long_as_its_field(rule, limit, letter):
     assert len(rule(letter * limit)) == len(rule(f"  {letter * limit} ")) == limit
@@ -374,13 +385,13 @@ def test_every_letter_has_one_upper_case_spelling():
     for letter in map(chr, range(0xA0, 0x20000)):
         if letter.upper() != letter or unicodedata.normalize("NFC", letter) != letter:
             for cell in (letter, f"a{letter}\u0301", f"\u03b1\u0345{letter}"):
-                mark = rules.shipping_mark(cell) or ""
-                assert (rules.shipping_mark(mark) or "") == mark
+                mark = validators.shipping_mark(cell) or ""
+                assert (validators.shipping_mark(mark) or "") == mark
                 assert unicodedata.is_normalized("NFC", mark)
 
 
 def test_a_mark_is_measured_as_it_is_stored():
-    assert refusal(rules.shipping_mark, "ß" * 26) == ("too_long", {"limit": 50})
+    assert refusal(validators.shipping_mark, "ß" * 26) == ("too_long", {"limit": 50})
 
 
 @pytest.mark.parametrize(
@@ -399,7 +410,7 @@ def test_a_mark_is_measured_as_it_is_stored():
     ],
 )
 def test_a_name_stays_as_it_was_written(cell, name):
-    assert rules.name(cell) == name
+    assert validators.name(cell) == name
 
 
 # --- The short ways ----------------------------------------------------------
@@ -414,17 +425,17 @@ def test_letters_of_plain_names_never_combine():
     letters = [
         chr(code) for code in range(0x20, sys.maxunicode) if code not in range(0xD800, 0xE000)
     ]
-    plain = [letter for letter in letters if rules.PLAIN_NAME.fullmatch(letter)]
+    plain = [letter for letter in letters if validators.PLAIN_NAME.fullmatch(letter)]
 
     assert len(plain) > 800
     assert not set(plain) & set(CONTINUATION)  # So none is part of a garbled letter.
     for letter in plain:
         assert unicodedata.normalize("NFC", letter) == letter
         assert unicodedata.combining(letter) == 0
-        assert long_way(rules.name, letter) == rules.name(letter) == letter
+        assert long_way(validators.name, letter) == validators.name(letter) == letter
 
 
-@pytest.mark.parametrize("rule", [rules.shipping_mark, rules.name])
+@pytest.mark.parametrize("rule", [validators.shipping_mark, validators.name])
 @given(
     cell=st.one_of(
         st.text("aZß09#-' \u00ad\u00a0\u0301éŉǰɔẹ!/NÃ«", max_size=12),
@@ -453,5 +464,5 @@ def test_the_page_on_values_is_true(field, cell, result):
 def test_the_page_on_values_names_every_refusal_of_a_phone_or_an_address():
     general = {"too_long", "forbidden_character", "not_text", "phone_of_wrong_length"}
     named = set(re.findall(r"`(\w+)` \|$", PAGE.read_text(), re.MULTILINE))
-    assert named >= rules.MESSAGES.keys() - general
+    assert named >= validators.MESSAGES.keys() - general
     assert named >= {*CODES.values(), "yes_or_no_in_text", "garbled_text", "damaged_characters"}

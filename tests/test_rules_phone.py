@@ -20,8 +20,8 @@ from phonenumbers import PhoneNumberType
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
 from customers import phones
-from customers.rules import MESSAGES
-from imports.cells import make_cell
+from customers.validators import MESSAGES
+from imports.cell_values import make_cell
 from tests.test_rules import outcome, refusal
 
 

@@ -13,29 +13,29 @@ import pytest
 from django.core.management import CommandError, call_command
 from openpyxl import load_workbook
 
-from customers import rules, samples
+from customers import sample_data, validators
 from imports.importer import Invalid
 
 RULES = {
-    samples.MARK: rules.shipping_mark,
-    samples.FIRST_NAME: rules.name,
-    samples.LAST_NAME: rules.name,
-    samples.EMAIL: rules.email,
-    samples.PHONE: rules.phone,
+    sample_data.MARK: validators.shipping_mark,
+    sample_data.FIRST_NAME: validators.name,
+    sample_data.LAST_NAME: validators.name,
+    sample_data.EMAIL: validators.email,
+    sample_data.PHONE: validators.phone,
 }
-UNIQUE = (samples.MARK, samples.EMAIL, samples.PHONE)
+UNIQUE = (sample_data.MARK, sample_data.EMAIL, sample_data.PHONE)
 
 
 def cleaned(row, seed):
     """The row's values by column, or None where a rule refuses it."""
     values = {}
-    for header, cell in zip(samples.header(seed), row, strict=True):
-        column = samples.HEADERS.index(header)
+    for header, cell in zip(sample_data.header(seed), row, strict=True):
+        column = sample_data.HEADERS.index(header)
         try:
             values[column] = RULES[column](cell)
         except Invalid:
             return None
-        if values[column] is None and column != samples.EMAIL:
+        if values[column] is None and column != sample_data.EMAIL:
             return None
     return values
 
@@ -59,10 +59,10 @@ def judge(rows, seed):
     ("count", "seed"), [(0, 1), (1, 1), (99, 2), (250, 3), (7000, 1), (2000, 99)]
 )
 def test_an_import_ends_as_expected(count, seed):
-    kept, invalid, repeats = judge(samples.rows(count, seed), seed)
+    kept, invalid, repeats = judge(sample_data.rows(count, seed), seed)
 
     assert invalid == repeats == count // 100
-    assert samples.expectation(count) == {
+    assert sample_data.expectation(count) == {
         "total": count,
         "created": len(kept),
         "failed": invalid + repeats,
@@ -71,25 +71,25 @@ def test_an_import_ends_as_expected(count, seed):
 
 
 def test_the_same_seed_gives_the_same_cells():
-    assert samples.header(4) == samples.header(4)
-    assert list(samples.rows(1000, 4)) == list(samples.rows(1000, 4))
-    assert list(islice(samples.rows(7000, 1), 2)) == [
+    assert sample_data.header(4) == sample_data.header(4)
+    assert list(sample_data.rows(1000, 4)) == list(sample_data.rows(1000, 4))
+    assert list(islice(sample_data.rows(7000, 1), 2)) == [
         ("Kwabena", "TEMA-KK 01000000", 240100000, "kwabena.kpodo01000000@icloud.com", "Kpodo"),
         ("Mawuli", "SYI-MA 01000001", "0200161803", "mawuli.appiah01000001@icloud.com", "Appiah"),
     ]
 
 
 def test_a_shorter_sample_is_the_beginning_of_a_longer_one():
-    short = list(samples.rows(300, 1))
-    assert short == list(islice(samples.rows(7000, 1), len(short)))
+    short = list(sample_data.rows(300, 1))
+    assert short == list(islice(sample_data.rows(7000, 1), len(short)))
 
 
 def test_seeds_share_no_customer():
     taken = set()
-    for seed in samples.SEEDS:
+    for seed in sample_data.SEEDS:
         keys = {
             (column, values[column])
-            for values in judge(samples.rows(150, seed), seed)[0]
+            for values in judge(sample_data.rows(150, seed), seed)[0]
             for column in UNIQUE
             if values[column]
         }
@@ -98,25 +98,25 @@ def test_seeds_share_no_customer():
 
 
 def test_a_seed_has_a_number_for_every_row():
-    of_one_network = range(0, samples.MOST_ROWS, len(samples.NETWORKS))
-    numbers = {samples.phone_number(n, 99) for n in of_one_network}
+    of_one_network = range(0, sample_data.MOST_ROWS, len(sample_data.NETWORKS))
+    numbers = {sample_data.phone_number(n, 99) for n in of_one_network}
 
     assert len(numbers) == len(of_one_network)
-    assert len(set(samples.NETWORKS)) == len(samples.NETWORKS)
+    assert len(set(sample_data.NETWORKS)) == len(sample_data.NETWORKS)
     assert {number[2:4] for number in numbers} == {"99"}  # The seed's own block.
     for number in range(26):
-        assert rules.phone(samples.phone_number(number, 99))
+        assert validators.phone(sample_data.phone_number(number, 99))
 
 
 def test_the_order_of_columns_is_shuffled():
-    headers = {samples.header(seed) for seed in samples.SEEDS}
+    headers = {sample_data.header(seed) for seed in sample_data.SEEDS}
     assert len(headers) > 30
-    assert all(sorted(header) == sorted(samples.HEADERS) for header in headers)
+    assert all(sorted(header) == sorted(sample_data.HEADERS) for header in headers)
 
 
 def test_a_sample_has_what_real_files_have():
-    rows = [row for row in samples.rows(7000, 1) if row]
-    cells = dict(zip(samples.header(1), zip(*rows, strict=True), strict=True))
+    rows = [row for row in sample_data.rows(7000, 1) if row]
+    cells = dict(zip(sample_data.header(1), zip(*rows, strict=True), strict=True))
     phones, marks = cells["Phone number"], cells["Shipping Mark"]
 
     assert 0.35 < sum(email is None for email in cells["E-mail address"]) / 7000 < 0.45
@@ -125,30 +125,30 @@ def test_a_sample_has_what_real_files_have():
         assert any(str(phone).startswith(prefix) for phone in phones)
     assert {"Adélaïde", "Ɛsi", "Ayọ̀délé", "N'Guessan"} <= {*cells["First Name"], *cells["Surname"]}
     assert any(mark and mark != mark.upper() for mark in marks)
-    assert 5 < sum(not row for row in samples.rows(7000, 1)) < 40
+    assert 5 < sum(not row for row in sample_data.rows(7000, 1)) < 40
 
 
 def test_every_fault_occurs_and_is_one():
-    rows = [row for row in samples.rows(100 * len(samples.FAULTS), 1) if row]
-    header = samples.header(1)
+    rows = [row for row in sample_data.rows(100 * len(sample_data.FAULTS), 1) if row]
+    header = sample_data.header(1)
     refused = [row for row in rows if cleaned(row, 1) is None]
 
-    for row, (column, value) in zip(refused, samples.FAULTS, strict=True):
-        assert row[header.index(samples.HEADERS[column])] == value
+    for row, (column, value) in zip(refused, sample_data.FAULTS, strict=True):
+        assert row[header.index(sample_data.HEADERS[column])] == value
 
 
 def test_a_repeat_always_has_a_row_to_repeat():
-    places = [samples.bad_rows(100, 200, Random(seed)) for seed in range(1000)]
+    places = [sample_data.bad_rows(100, 200, Random(seed)) for seed in range(1000)]
     assert all(110 <= min(place) < max(place) < 200 for place in places)
-    assert samples.bad_rows(100, 199, Random(1)) == (-1, -1)
+    assert sample_data.bad_rows(100, 199, Random(1)) == (-1, -1)
 
 
 def test_repeats_come_in_another_spelling_too():
     taken, same, other = {}, 0, 0
-    for row in filter(None, samples.rows(8_000, 1)):
+    for row in filter(None, sample_data.rows(8_000, 1)):
         values = cleaned(row, 1) or {}
         for column in UNIQUE:
-            cell = row[samples.header(1).index(samples.HEADERS[column])]
+            cell = row[sample_data.header(1).index(sample_data.HEADERS[column])]
             earlier = taken.setdefault((column, values.get(column)), cell)
             if values.get(column) and earlier is not cell:
                 same, other = same + (earlier == cell), other + (earlier != cell)
@@ -159,7 +159,7 @@ def test_repeats_come_in_another_spelling_too():
 @pytest.mark.parametrize(("count", "seed"), [(-1, 1), (1_000_001, 1), (10, 100), (10, -1)])
 def test_more_than_the_numbers_allow_is_refused(count, seed, tmp_path):
     with pytest.raises(ValueError, match="0 to 1,000,000 rows, and seeds 0 to 99"):
-        next(samples.rows(count, seed))
+        next(sample_data.rows(count, seed))
     with pytest.raises(CommandError, match="seeds 0 to 99"):
         call_command("sample_workbook", str(tmp_path / "a.csv"), rows=count, seed=seed)
     assert not (tmp_path / "a.csv").exists()
@@ -167,7 +167,7 @@ def test_more_than_the_numbers_allow_is_refused(count, seed, tmp_path):
 
 def test_rows_are_made_one_at_a_time():
     tracemalloc.start()
-    for _ in samples.rows(20_000, 5):
+    for _ in sample_data.rows(20_000, 5):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -185,11 +185,11 @@ def test_the_command_writes_a_workbook_and_what_to_expect(tmp_path):
     written = list(workbook.active.iter_rows(values_only=True))
     workbook.close()
     blank = (None,) * 5
-    assert written[0] == samples.header(7)
+    assert written[0] == sample_data.header(7)
     assert [row if any(row) else blank for row in written[1:]] == [
-        row or blank for row in samples.rows(700, 7)
+        row or blank for row in sample_data.rows(700, 7)
     ]
-    assert json.loads(expect.read_text()) == samples.expectation(700)
+    assert json.loads(expect.read_text()) == sample_data.expectation(700)
 
 
 def test_the_command_writes_csv_where_the_name_says_so(tmp_path):
@@ -201,7 +201,7 @@ def test_the_command_writes_csv_where_the_name_says_so(tmp_path):
         written = list(csv.reader(file))
     assert written == [
         ["" if cell is None else str(cell) for cell in row]
-        for row in (samples.header(7), *samples.rows(700, 7))
+        for row in (sample_data.header(7), *sample_data.rows(700, 7))
     ]
 
 

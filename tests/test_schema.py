@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from customers.models import Customer
 from imports import progress
-from imports.api import docs
-from imports.api.schema import DELIMITER
+from imports.api import schema_views
+from imports.api.call_descriptions import DELIMITER
 from imports.api.serializers import ReadOptionsSerializer
 from imports.live import routing
 from imports.statuses import Status
 from tests.conftest import signed_in, user
-from tests.making import check, csv_file, make_job, person, run_import
+from tests.factories import check, csv_file, make_job, person, run_import
 from tests.streams import make_job as make_moved_job
 from tests.streams import move
 from tests.test_excel import ROOT, customer
@@ -417,7 +417,7 @@ def test_tokens_are_as_described(described):
 
 
 def test_anybody_gets_it_as_json_or_yaml_made_once(monkeypatch):
-    docs.rendered.cache_clear()
+    schema_views.rendered.cache_clear()
     as_json = Client().get("/api/schema/")
     as_yaml = Client().get("/api/schema/?format=yaml")
     assert as_json.json()["openapi"].startswith("3.1")
@@ -425,14 +425,14 @@ def test_anybody_gets_it_as_json_or_yaml_made_once(monkeypatch):
     asked = Client().get("/api/schema/", headers={"Accept": "application/vnd.oai.openapi"})
     assert asked.content == as_yaml.content
 
-    monkeypatch.setattr(docs, "SchemaGenerator", None)
+    monkeypatch.setattr(schema_views, "SchemaGenerator", None)
     assert Client().get("/api/schema/").content == as_json.content
     tag = {"If-None-Match": as_json["ETag"]}
     assert Client().get("/api/schema/", headers=tag).status_code == 304
 
 
 def test_it_is_english_whatever_the_browser_asks_for():
-    docs.rendered.cache_clear()
+    schema_views.rendered.cache_clear()
     german = Client().get("/api/schema/", headers={"Accept-Language": "de"}).content
-    docs.rendered.cache_clear()
+    schema_views.rendered.cache_clear()
     assert Client().get("/api/schema/").content == german

@@ -20,7 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from config.server import PIECE_BYTES, Inbox, Request
 from imports.models import ImportJob
-from tests.making import csv_file, person
+from tests.factories import csv_file, person
 from tests.streams import (
     PATIENCE_SECONDS,
     STOP_SECONDS,

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from config.logs import Discreet
+from config.logging import Discreet
 
 GOOD = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://a@localhost:1/b", "HTTPS_ONLY": "0"}
 

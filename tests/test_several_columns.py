@@ -5,9 +5,9 @@ import pytest
 from customers.importer import Customers
 from customers.models import Customer
 from imports.importer import Column, Importer
-from imports.pipeline.columns import match_columns, recognise
+from imports.pipeline.header_detection import match_columns, recognise
 from imports.statuses import Status
-from tests.making import check, csv_file, make_job, run_import
+from tests.factories import check, csv_file, make_job, run_import
 from tests.parcels.models import Parcel
 
 HEAD = ["Shipping mark", "First name", "Last name", "E-mail"]

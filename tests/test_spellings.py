@@ -12,10 +12,10 @@ from django.utils.translation import override
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from imports.error_messages import of_cause, of_row
 from imports.importer import Invalid
-from imports.messages import of_cause, of_row
-from imports.pipeline import spellings
-from imports.pipeline.cleaning import rule_of_field
+from imports.pipeline import value_parsing
+from imports.pipeline.field_cleaning import rule_of_field
 from imports.statuses import Outcome
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "importers.md"
@@ -73,7 +73,7 @@ def test_the_page_has_every_kind():
 @given(DECIMALS, CONVENTIONS)
 def test_what_was_meant_is_among_the_meanings_of_a_number(meant, convention):
     text = written(meant, convention)
-    found = [Decimal(one) for one in spellings.numbers(text)]
+    found = [Decimal(one) for one in value_parsing.numbers(text)]
 
     if re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text):  # One point alone stands before decimals.
         assert found == [Decimal(text)]
@@ -94,13 +94,13 @@ def test_a_cell_of_a_workbook_is_what_one_sees_in_it(meant):
 
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.integers())
 def test_what_python_writes_is_that_number(number):
-    assert [Decimal(one) for one in spellings.numbers(str(number))] == [number]
+    assert [Decimal(one) for one in value_parsing.numbers(str(number))] == [number]
 
 
 @given(st.integers(-(10**30), 10**30), CONVENTIONS)
 def test_a_whole_number_is_what_stands_between_its_marks(meant, convention):
     text = written(meant, convention)
-    found = list(map(int, spellings.whole_numbers(text)))
+    found = list(map(int, value_parsing.whole_numbers(text)))
 
     if text.count(".") == 1:  # It may stand between thousands, or before no whole number.
         assert found == []
@@ -149,7 +149,7 @@ def test_the_field_says_what_a_number_may_be(cell, becomes):
 @example(date(2026, 5, 5), "%d/%m/%Y")
 @given(st.dates(date(1000, 1, 1)), st.sampled_from(STYLES))
 def test_what_was_meant_is_among_the_meanings_of_a_date(meant, style):
-    found = spellings.dates(meant.strftime(style))
+    found = value_parsing.dates(meant.strftime(style))
 
     assert meant.isoformat() in found
     has_two = style in STYLES[1:4] and meant.day <= 12 and meant.day != meant.month
@@ -159,14 +159,14 @@ def test_what_was_meant_is_among_the_meanings_of_a_date(meant, style):
 @given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
 def test_a_moment_that_a_cell_holds_is_that_moment(moment):
     for text in (str(moment), moment.isoformat()):
-        assert [datetime.fromisoformat(one) for one in spellings.moments(text)] == [moment]
+        assert [datetime.fromisoformat(one) for one in value_parsing.moments(text)] == [moment]
 
 
 @given(st.times())
 def test_a_time_is_read_by_twelve_hours_too(meant):
     for style in ("%H:%M", "%H.%M", "%Hh%M", "%I:%M %p", "%I:%M%p"):
-        assert spellings.times(meant.strftime(style)) == [f"{meant:%H:%M}:00"]
-    assert list(map(time.fromisoformat, spellings.times(str(meant)))) == [meant]
+        assert value_parsing.times(meant.strftime(style)) == [f"{meant:%H:%M}:00"]
+    assert list(map(time.fromisoformat, value_parsing.times(str(meant)))) == [meant]
 
 
 def test_a_moment_of_nowhere_is_one_where_the_site_is(settings):

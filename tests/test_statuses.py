@@ -9,8 +9,8 @@ from django.db import IntegrityError
 from imports import lifecycle
 from imports.models import ImportJob, NotAllowed
 from imports.statuses import FINAL, MAY_BECOME, Status, may_become
-from tests.making import csv_file, make_job, person
-from tests.rivals import in_thread
+from tests.concurrency import in_thread
+from tests.factories import csv_file, make_job, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,10 +8,10 @@ from django.urls import reverse
 
 from imports import lifecycle, progress
 from imports.models import ImportJob
-from imports.pages.shown import status_words
+from imports.pages.presenters import status_words
 from imports.statuses import FINAL, Status, Success
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
 from tests.test_pages import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from imports.models import ImportJob
 from imports.statuses import FINAL
-from tests.making import csv_file, person
+from tests.factories import csv_file, person
 from tests.processes import upload, worker
 from tests.streams import PATIENCE_SECONDS, Stream, daphne
 

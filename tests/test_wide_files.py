@@ -10,12 +10,12 @@ from django.urls import reverse
 from imports import progress
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pages.mapping import MAX_COLUMNS
-from imports.pipeline.columns import Layout
-from imports.pipeline.suggesting import MAX_HEADERS_BYTES, MOST_COLUMNS, with_suggestions
+from imports.pages.column_mapping import MAX_COLUMNS
+from imports.pipeline.column_suggestions import MAX_HEADERS_BYTES, MOST_COLUMNS, with_suggestions
+from imports.pipeline.header_detection import Layout
 from imports.statuses import Status
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, csv_file, make_job, person
+from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person
 from tests.test_mapping_page import chosen_in
 from tests.test_pages import text_of
 

@@ -12,7 +12,7 @@ from imports import lifecycle
 from imports.models import ImportBatch
 from imports.statuses import OnDuplicate, Status
 from tests.conftest import signed_in
-from tests.making import HEADERS, apply_all, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
 from tests.spreadsheets import table
 from tests.test_options_page import workbook
 from tests.test_pages import import_in, page, rows_page, text_of

@@ -11,7 +11,7 @@ import json
 import re
 from typing import BinaryIO
 
-from imports.api import advice
+from imports.api import error_hints
 from imports.api.errors import Malformed
 
 MOST_DIGITS = 1_000  # Python takes 4,300, and no customer has a number of so many.
@@ -59,9 +59,9 @@ class Body:
 
     def where_it_breaks(self) -> str:
         if self.begins:
-            return advice.of_broken_piece(self.begins, self.begins + len(self.piece))
+            return error_hints.of_broken_piece(self.begins, self.begins + len(self.piece))
         try:
             json.loads(self.piece)
         except (ValueError, RecursionError) as error:
-            return advice.of_unreadable(error)
-        return advice.of_unreadable(ValueError())  # NaN, which only Python's own parser takes.
+            return error_hints.of_unreadable(error)
+        return error_hints.of_unreadable(ValueError())  # NaN, which only Python's own parser takes.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 
 from customers.api.serializers import CustomerSerializer, CustomersQuery
+from imports.api.call_descriptions import found, reading
 from imports.api.describing import NOTHING, SIGNED_IN, refusals
 from imports.api.examples import IMPORT, OWN, SNAPSHOT
-from imports.api.schema import found, reading
 
 AMA = {
     "id": 57,

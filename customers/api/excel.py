@@ -24,8 +24,8 @@ from rest_framework.views import APIView
 from customers.api import schema
 from customers.api.parsers import CustomersParser, Posted
 from customers.api.results import IMPORTER, judgement_of, status_of
-from imports import access, at_once, estimates, lifecycle
-from imports.api import advice, downloads, views
+from imports import estimates, inline, lifecycle, permissions
+from imports.api import downloads, error_hints, views
 from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
 from imports.api.views import (
@@ -69,8 +69,8 @@ class ExcelView(APIView):
         if request.method == "POST":
             self.refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
-        if request.method == "POST" and not access.may_import(request.user):
-            raise PermissionDenied(advice.MAY_NOT_IMPORT)
+        if request.method == "POST" and not permissions.may_import(request.user):
+            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
 
 
 class UploadView(ExcelView):
@@ -87,7 +87,7 @@ class UploadView(ExcelView):
             job = lifecycle.upload(
                 request.user, file, importer=IMPORTER, check_first=True, ask_worker=False
             )
-            return Response(judgement_of(ready(at_once.check(job.pk))))
+            return Response(judgement_of(ready(inline.check(job.pk))))
 
 
 class ListView(ExcelView):
@@ -126,7 +126,7 @@ class BulkCreateView(ListView):
             return queued(job_of(posted, request), posted.total)
         with waiting_for_a_place():
             job = job_of(posted, request, ask_worker=False)
-            job = job if job.is_final else at_once.finish(job.pk)
+            job = job if job.is_final else inline.finish(job.pk)
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return queued(job, posted.total)
         return Response(status_of(job))
@@ -144,7 +144,7 @@ class StatusView(ExcelView):
 
     @schema.STATUS
     def get(self, request: Request, task_id: str) -> Response:
-        tasks = access.visible_imports(request.user).filter(importer=IMPORTER)
+        tasks = permissions.visible_imports(request.user).filter(importer=IMPORTER)
         job = tasks.filter(pk=as_uuid(task_id)).first()
         if job is None:
             raise NotHere(NO_TASK)
@@ -186,7 +186,7 @@ def sent_key(request: Request) -> str:
 
 def started(upload_id: str, request: Request) -> ImportJob:
     """The checked upload, started; once more asked for, as it is."""
-    uploads = access.controllable_imports(request.user).filter(importer=IMPORTER)
+    uploads = permissions.controllable_imports(request.user).filter(importer=IMPORTER)
     job = uploads.filter(pk=as_uuid(upload_id)).first()
     if job is None:
         raise NotHere(NO_UPLOAD)
@@ -209,9 +209,9 @@ def as_uuid(text: str) -> UUID | None:
 @contextmanager
 def waiting_for_a_place() -> Iterator[None]:
     try:
-        with at_once.place():
+        with inline.place():
             yield
-    except at_once.Busy:
+    except inline.Busy:
         raise Unavailable(NOT_NOW) from None
 
 
@@ -225,7 +225,7 @@ def ready(job: ImportJob) -> ImportJob:
         raise TooLarge(OTHER_WAY)
     if job.error_code is None:
         raise Unavailable(NOT_NOW)
-    raise ValidationError(advice.of_check(job), job.error_code)
+    raise ValidationError(error_hints.of_check(job), job.error_code)
 
 
 def queued(job: ImportJob, total: int) -> Response:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from imports import outcomes
+from imports import row_results
 from imports.api.serializers import error_as_sent
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
-from imports.pipeline.rejected import Rejected
+from imports.pipeline.failed_rows import Rejected
 from imports.progress import message, plain
 from imports.statuses import Outcome, Status
 
@@ -42,7 +42,7 @@ def status_of(job: ImportJob) -> dict[str, Any]:
 
 
 def first_errors(job: ImportJob) -> list[dict[str, Any]]:
-    rows = outcomes.rows_of(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
+    rows = row_results.rows_of(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
     return [error for row in rows for error in errors_of(row)][:MOST_ERRORS]
 
 

@@ -9,11 +9,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 
 from customers.models import Customer
+from imports.api.call_descriptions import FILE_REFUSALS, IDEMPOTENCY_KEY
 from imports.api.describing import ALWAYS, SIGNED_IN, example, refusals
 from imports.api.examples import IMPORT, ROW_ERROR, SNAPSHOT
 from imports.api.file_schema import template
-from imports.api.schema import FILE_REFUSALS, IDEMPOTENCY_KEY
-from imports.api.shapes import RowErrorSerializer
+from imports.api.response_serializers import RowErrorSerializer
 
 TASK_STATUSES = ("QUEUED", "RUNNING", "COMPLETE", "FAILED")
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")

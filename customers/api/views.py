@@ -16,11 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from customers import finding
+from customers import search
 from customers.api import customer_schema
 from customers.api.serializers import CustomerSerializer, CustomersQuery
 from customers.models import Customer
-from imports import access, origins
+from imports import permissions, provenance
 from imports.api.pagination import NewestFirst
 from imports.api.views import in_english
 
@@ -43,7 +43,7 @@ class CustomerViewSet(GenericViewSet):
     lookup_value_converter = "int"
 
     def get_queryset(self) -> QuerySet[Customer]:
-        return access.visible_records(self.request.user, Customer)
+        return permissions.visible_records(self.request.user, Customer)
 
     def list(self, request: Request) -> Response:
         query = CustomersQuery(data=request.query_params)
@@ -52,18 +52,18 @@ class CustomerViewSet(GenericViewSet):
         if "import" in asked:
             customers = customers & self.written_by(asked["import"], asked.get("outcome"))
         if "search" in asked:
-            customers = finding.search(customers, asked["search"])
+            customers = search.search(customers, asked["search"])
         return self.get_paginated_response(self.sent(self.paginate_queryset(customers)))
 
     def retrieve(self, request: Request, pk: int) -> Response:
         return Response(self.sent([self.get_object()])[0])
 
     def written_by(self, job_id: UUID, outcome: str | None) -> QuerySet[Customer]:
-        jobs = access.visible_imports(self.request.user).filter(pk=job_id)
+        jobs = permissions.visible_imports(self.request.user).filter(pk=job_id)
         if not jobs.exists():
             raise Http404
-        return origins.written_by(jobs, Customer, outcome)
+        return provenance.written_by(jobs, Customer, outcome)
 
     def sent(self, customers: Sequence[Customer]) -> Any:
-        found = origins.origins_of(customers, access.visible_imports(self.request.user))
+        found = provenance.origins_of(customers, permissions.visible_imports(self.request.user))
         return self.get_serializer(customers, many=True, context={"origins": found}).data

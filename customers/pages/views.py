@@ -13,9 +13,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from customers import finding
+from customers import search
 from customers.models import Customer
-from imports import access, origins
+from imports import permissions, provenance
 from imports.models import ImportJob
 
 CUSTOMERS_A_PAGE = 50
@@ -26,14 +26,14 @@ CUSTOMERS_A_PAGE = 50
 @require_safe
 def customers(request: HttpRequest) -> HttpResponse:
     """The customers the reader may see, newest first: all, of one import, or as searched."""
-    visible = access.visible_imports(request.user)
-    found, job = access.visible_records(request.user, Customer), None
+    visible = permissions.visible_imports(request.user)
+    found, job = permissions.visible_records(request.user, Customer), None
     if asked_import := request.GET.get("import"):
         job = get_object_or_404(visible, pk=as_uuid(asked_import))
-        found = found & origins.written_by(visible.filter(pk=job.pk), Customer)
+        found = found & provenance.written_by(visible.filter(pk=job.pk), Customer)
     text = request.GET.get("q", "").strip().replace("\x00", "")
     if text:
-        found = finding.search(found, text)
+        found = search.search(found, text)
     before = request.GET.get("before", "")
     before = int(before) if before.isdecimal() and len(before) < 19 else None
     shown = list(behind(found, before)[: CUSTOMERS_A_PAGE + 1])
@@ -63,7 +63,7 @@ def behind(found: QuerySet[Customer], before: int | None) -> QuerySet[Customer]:
 
 
 def with_origins(page: list[Customer], visible: QuerySet[ImportJob]) -> list[dict[str, Any]]:
-    known = origins.origins_of(page, visible)
+    known = provenance.origins_of(page, visible)
     names = visible.filter(pk__in={origin.job_id for origin in known.values()})
     names = dict(names.values_list("pk", "file_name"))
     return [

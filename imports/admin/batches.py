@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from imports import access
+from imports import permissions
 from imports.admin import timeline
-from imports.admin.reviewing import NOTHING, ReadOnly, at, lasted
+from imports.admin.base import NOTHING, ReadOnly, at, lasted
 from imports.models import ImportBatch
 
 
@@ -52,7 +52,7 @@ class ImportBatchAdmin(ReadOnly):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportBatch]:
-        visible = access.visible_imports(request.user)
+        visible = permissions.visible_imports(request.user)
         return timeline.with_attempts(super().get_queryset(request).filter(job__in=visible))
 
     @admin.display(description=_("import"), ordering="job__file_name")

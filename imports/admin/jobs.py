@@ -17,9 +17,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from imports import access, messages
-from imports.admin import moving, rows, timeline
-from imports.admin.reviewing import NOTHING, ReadOnly, counted, lasted, rate
+from imports import error_messages, permissions
+from imports.admin import actions, rows, timeline
+from imports.admin.base import NOTHING, ReadOnly, counted, lasted, rate
 from imports.importer import is_registered, shown_importer
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
@@ -80,7 +80,7 @@ class ImportJobAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
         begun = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
         began = Subquery(begun.order_by("number").values("started_at")[:1])
-        visible = access.visible_imports(request.user).annotate(writing_began=began)
+        visible = permissions.visible_imports(request.user).annotate(writing_began=began)
         visible = visible.defer(*ImportJob.LARGE_FIELDS)  # A page of one import loads them.
         return visible.order_by("-created_at", "-pk")
 
@@ -98,10 +98,10 @@ class ImportJobAdmin(ReadOnly):
     def state(self, job: ImportJob) -> str:
         if job.has_only_failed_rows:
             markup = '<b class="nothing">✕ {}</b> <span class="reason">{}</span>'
-            return format_html(markup, job.status_label, messages.NOTHING_IMPORTED)
+            return format_html(markup, job.status_label, error_messages.NOTHING_IMPORTED)
         if not job.error_code:
             return job.get_status_display()
-        reason = messages.of_failure(job.importer, job.error_code, job.error_params)
+        reason = error_messages.of_failure(job.importer, job.error_code, job.error_params)
         label = job.get_status_display()
         return format_html('<b>{}</b> <span class="reason">{}</span>', label, reason)
 
@@ -163,7 +163,7 @@ class ImportJobAdmin(ReadOnly):
                 view(require_POST(partial(self.move_view, move=move))),
                 name=f"{name}_{move}",
             )
-            for move in moving.MOVES
+            for move in actions.MOVES
         ]
         own = path("<uuid:pk>/rows/", view(self.rows_view), name=f"{name}_rows")
         return [own, *moves, *super().get_urls()]
@@ -183,11 +183,11 @@ class ImportJobAdmin(ReadOnly):
         batches = reverse("admin:imports_importbatch_changelist")
         return {
             "job": job,
-            "offered": moving.offered(job, request.user),
+            "offered": actions.offered(job, request.user),
             "rows_address": rows.address(job),
             "batches_address": f"{batches}?job__id__exact={job.pk}",
             "records_address": records_address(job),
-            "read_notes": messages.describe_read_summary(job.read_summary, job.importer),
+            "read_notes": error_messages.describe_read_summary(job.read_summary, job.importer),
             **timeline.timeline_of(job),
             **rows.problems_shown(job),
         }
@@ -207,7 +207,7 @@ class ImportJobAdmin(ReadOnly):
 
     def move_view(self, request: HttpRequest, pk: UUID, move: str) -> HttpResponse:
         job = self.visible_or_404(request, pk)
-        moving.move_each(self, request, ImportJob.objects.filter(pk=job.pk), move)
+        actions.move_each(self, request, ImportJob.objects.filter(pk=job.pk), move)
         return redirect("admin:imports_importjob_change", job.pk)
 
     def visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
@@ -229,15 +229,15 @@ class ImportJobAdmin(ReadOnly):
     # --- Actions -------------------------------------------------------------
 
     def has_control_permission(self, request: HttpRequest) -> bool:
-        return access.controllable_imports(request.user).exists()
+        return permissions.controllable_imports(request.user).exists()
 
     @admin.action(description=_("Start selected imports"), permissions=["control"])
     def start(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
-        moving.move_each(self, request, chosen, "start")
+        actions.move_each(self, request, chosen, "start")
 
     @admin.action(description=_("Cancel selected imports"), permissions=["control"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
-        moving.move_each(self, request, chosen, "cancel")
+        actions.move_each(self, request, chosen, "cancel")
 
 
 def beginning_of(value: Any) -> str:

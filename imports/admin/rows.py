@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from imports import messages, outcomes
+from imports import error_messages, row_results
 from imports.importer import Importer, shown_importer
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Outcome
@@ -27,11 +27,11 @@ def address(job: ImportJob) -> str:
 
 def problems_shown(job: ImportJob) -> Context:
     """Each cause with its count, an example and the way to its rows."""
-    problems = outcomes.problems_of(job) if job.failed or job.skipped else []
+    problems = row_results.problems_of(job) if job.failed or job.skipped else []
     return {
         "problems": [problem_shown(problem, job) for problem in problems],
-        "all_looked_at": outcomes.all_looked_at(job),
-        "rows_looked_at": outcomes.ROWS_LOOKED_AT,
+        "all_looked_at": row_results.all_looked_at(job),
+        "rows_looked_at": row_results.ROWS_LOOKED_AT,
     }
 
 
@@ -42,7 +42,7 @@ def problem_shown(problem: Context, job: ImportJob) -> Context:
         "count": problem["count"],
         "outcome": Outcome(problem["outcome"]).label,
         "column": name_of(shown_importer(job.importer), problem["column"]),
-        "reason": messages.of_cause(problem["example"], job.importer, problem["outcome"]),
+        "reason": error_messages.of_cause(problem["example"], job.importer, problem["outcome"]),
         "value": problem["example"]["value"],
         # Each number leads to the page that begins with its row.
         "rows": [(row, f"{address(job)}?{query}&after={row - 1}") for row in problem["rows"]],
@@ -57,7 +57,7 @@ def rows_shown(job: ImportJob, asked: QueryDict, link_to: LinkTo) -> Context:
     after = int(after) if after.isdecimal() and len(after) < 10 else 0
     code, column = (asked.get(name, "").replace("\x00", "") for name in ("code", "column"))
     cause = {"column": column or None, "code": code} if code else None
-    found = outcomes.rows_of(
+    found = row_results.rows_of(
         job, outcome=outcome, after=after, most=ROWS_A_PAGE + 1, values=True, cause=cause
     )
     rows, importer = found[:ROWS_A_PAGE], shown_importer(job.importer)
@@ -80,12 +80,12 @@ def cause_shown(rows: list[ImportRow], cause: Context | None, job: ImportJob) ->
         return None
     example = next(error for error in rows[0].errors if cause.items() <= error.items())
     importer = shown_importer(job.importer)
-    reason = messages.of_cause(example, job.importer, rows[0].outcome)
+    reason = error_messages.of_cause(example, job.importer, rows[0].outcome)
     return {"column": name_of(importer, cause["column"]), "reason": reason}
 
 
 def row_shown(row: ImportRow, job: ImportJob, link_to: LinkTo) -> Context:
-    importer, key = shown_importer(job.importer), outcomes.record_of(row)
+    importer, key = shown_importer(job.importer), row_results.record_of(row)
     return {
         "number": row.number,
         "outcome": Outcome(row.result).label if row.result else "",
@@ -96,7 +96,7 @@ def row_shown(row: ImportRow, job: ImportJob, link_to: LinkTo) -> Context:
             {
                 "column": name_of(importer, error["column"]),
                 "value": error["value"],
-                "words": messages.of_row(error, job.importer, row.outcome),
+                "words": error_messages.of_row(error, job.importer, row.outcome),
             }
             for error in row.errors or []
         ],

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_dramatiq.models import Task
 
-from imports.admin.reviewing import NOTHING, ReadOnly
+from imports.admin.base import NOTHING, ReadOnly
 from imports.models import Worker
 
 # Its table stays empty: messages carry no work, and what happened is told by imports.

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 from rest_framework.fields import BooleanField
 
-from imports.api import advice
+from imports.api import error_hints
 
 # Each refusal, its codes, and one of them as it is sent.
 REFUSALS = {
@@ -24,7 +24,7 @@ REFUSALS = {
         "This token is not valid (any more). POST refresh to /api/auth/token/refresh/, or log in "
         "at /api/auth/token/.",
     ),
-    403: ("You may not do this", "permission_denied", advice.MAY_NOT_IMPORT),
+    403: ("You may not do this", "permission_denied", error_hints.MAY_NOT_IMPORT),
     404: (
         "Not there, or not yours",
         "not_found",

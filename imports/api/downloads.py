@@ -14,14 +14,14 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from imports import access, at_once, downloads
-from imports.api import advice, file_schema
+from imports import downloads, inline, permissions
+from imports.api import error_hints, file_schema
 from imports.api.errors import Unavailable
 from imports.api.serializers import ImporterChoice
 from imports.api.views import asked, in_english
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pipeline.rejected import NothingRejected
+from imports.pipeline.failed_rows import NothingRejected
 from imports.storage import FileGone
 
 TOO_MANY = "Too many reports are being built just now. Ask again in a few seconds."
@@ -51,7 +51,7 @@ class FileView(APIView):
     content_negotiation_class = AnyAccepted
 
     def visible(self, pk: UUID) -> ImportJob:
-        return get_object_or_404(access.visible_imports(self.request.user), pk=pk)
+        return get_object_or_404(permissions.visible_imports(self.request.user), pk=pk)
 
 
 @file_schema.ORIGINAL
@@ -71,7 +71,7 @@ class RejectedView(FileView):
             return self.report(self.visible(pk))
         except NothingRejected:
             raise NoRejectedRows from None
-        except at_once.Busy:
+        except inline.Busy:
             raise Unavailable(TOO_MANY) from None
 
 
@@ -96,7 +96,7 @@ class TemplateView(FileView):
     importer = ""  # Of a view for one; else the client says which.
 
     def get(self, request: Request) -> StreamingHttpResponse:
-        if not access.may_import(request.user):
-            raise PermissionDenied(advice.MAY_NOT_IMPORT)
+        if not permissions.may_import(request.user):
+            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
         name = self.importer or asked(ImporterChoice, request)["importer"]
         return downloads.template(get_importer(name))

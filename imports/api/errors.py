@@ -39,12 +39,12 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
-from imports import messages
-from imports.api import advice
+from imports import error_messages
+from imports.api import error_hints
 from imports.authentication import how_to_log_in
 from imports.lifecycle import KeyReused
 from imports.models import NotAllowed
-from imports.pipeline.mapping import WrongMapping
+from imports.pipeline.column_mapping import WrongMapping
 from imports.pipeline.transactions import Interrupted, sqlstate
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 class NotHere(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "not_found"
-    default_detail = advice.NOTHING_HERE
+    default_detail = error_hints.NOTHING_HERE
 
 
 class Conflict(APIException):
@@ -116,7 +116,7 @@ NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
 
 def error_response(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, UnsupportedMediaType):
-        sentence = advice.of_media_type(error, context["request"])
+        sentence = error_hints.of_media_type(error, context["request"])
         error.detail = ErrorDetail(sentence, error.detail.code)
     error = as_answer(error)
     response = exception_handler(error, context)
@@ -143,7 +143,7 @@ def as_answer(error: Exception) -> APIException:
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
         return TooManyFields()
     if isinstance(error, UNREADABLE):
-        return Malformed(advice.of_unreadable(error))
+        return Malformed(error_hints.of_unreadable(error))
     if isinstance(error, NO_DATABASE):
         log.warning("the database did not answer: %s", reason(error))
         return Unavailable()
@@ -161,7 +161,7 @@ def as_answer(error: Exception) -> APIException:
 
 def mapping_problems(error: WrongMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
     for field, (code, params) in error.problems.items():
-        sentence = ErrorDetail(messages.of_mapping(code, params), code)
+        sentence = ErrorDetail(error_messages.of_mapping(code, params), code)
         yield f"column_mapping.{field}", [sentence]
 
 

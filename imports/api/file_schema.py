@@ -12,8 +12,8 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from imports.api.call_descriptions import importer_field, importer_names
 from imports.api.describing import ALWAYS, FILES, LENGTH, NAMED, NOTHING, refusal, refusals
-from imports.api.schema import importer_field, importer_names
 from imports.downloads import ANY, TEXT, WORKBOOK
 
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)

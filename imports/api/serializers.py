@@ -12,13 +12,13 @@ from django.utils.text import get_text_list
 from django.utils.translation import override
 from rest_framework import serializers
 
-from imports import access, messages, outcomes
-from imports.api import advice
+from imports import error_messages, permissions, row_results
+from imports.api import error_hints
 from imports.authentication import with_ticket
 from imports.importer import registered, shown_importer
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob, ImportRow
-from imports.pipeline.mapping import shown
+from imports.pipeline.column_mapping import shown
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.progress import plain, snapshot
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
@@ -108,7 +108,9 @@ class ReadOptionsSerializer(serializers.Serializer):
     def validate_delimiter(self, delimiter: str) -> str:
         delimiter = TAB.get(delimiter.lower(), delimiter)
         if delimiter and not is_delimiter(delimiter):
-            raise serializers.ValidationError(messages.of_job("wrong_delimiter", {}), "invalid")
+            raise serializers.ValidationError(
+                error_messages.of_job("wrong_delimiter", {}), "invalid"
+            )
         return delimiter
 
     def validate_hidden_rows(self, hidden_rows: str) -> str:
@@ -230,7 +232,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
         return None if job.is_final else POLL_SECONDS.get(job.status, 5)
 
     def get_same_file_as(self, job: ImportJob) -> SameFile | None:
-        earlier = access.same_file(self.context["user"], job)
+        earlier = permissions.same_file(self.context["user"], job)
         return earlier and {
             "id": str(earlier.pk),
             "status": earlier.status,
@@ -241,7 +243,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
         sent = snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(job)
         if job.error_code == "no_such_sheet":  # Their names are the file's: no snapshot has them.
-            sent["message"] += advice.of_sheets(job)
+            sent["message"] += error_hints.of_sheets(job)
         return sent
 
 
@@ -310,7 +312,7 @@ def read_summary_as_sent(job: ImportJob) -> list[ReadSummaryEntry]:
             {
                 "code": entry["code"],
                 "params": entry["params"],
-                "message": messages.of_read_summary(entry, job.importer),
+                "message": error_messages.of_read_summary(entry, job.importer),
             }
             for entry in job.read_summary
         ]
@@ -320,7 +322,7 @@ def row_as_sent(row: ImportRow, importer: str) -> dict[str, Any]:
     return {
         "row": row.number,
         "outcome": row.result,
-        "record": outcomes.record_of(row),
+        "record": row_results.record_of(row),
         "errors": [error_as_sent(error, row, importer) for error in row.errors or []],
     }
 
@@ -331,5 +333,5 @@ def problem_as_sent(problem: Mapping[str, Any], importer: str) -> dict[str, Any]
 
 
 def error_as_sent(error: Mapping[str, Any], row: ImportRow, importer: str) -> dict[str, Any]:
-    said = messages.of_row(error, importer, row.outcome)
+    said = error_messages.of_row(error, importer, row.outcome)
     return {"row": row.number, **error, "message": said}

@@ -4,8 +4,8 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
-from imports.api.docs import DocsView, SchemaView
-from imports.api.tokens import RefreshView, TokenView
+from imports.api.schema_views import DocsView, SchemaView
+from imports.api.token_views import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet, NothingHere
 
 router = SimpleRouter(use_regex_path=False)

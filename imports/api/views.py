@@ -27,8 +27,8 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from imports import access, lifecycle, outcomes, preview, progress
-from imports.api import advice, schema
+from imports import lifecycle, permissions, preview, progress, row_results
+from imports.api import call_descriptions, error_hints
 from imports.api.errors import Conflict, LengthRequired, NotHere, TooLarge
 from imports.api.serializers import (
     ChangesSerializer,
@@ -64,7 +64,7 @@ def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-@schema.IMPORTS
+@call_descriptions.IMPORTS
 # Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
 # is answered with 304.
 @method_decorator(
@@ -94,7 +94,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         return super().get_serializer_context() | {"user": self.request.user}
 
     def get_queryset(self) -> QuerySet[ImportJob]:
-        found = access.visible_imports(self.request.user).select_related("owner")
+        found = permissions.visible_imports(self.request.user).select_related("owner")
         return found.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
@@ -107,8 +107,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         return self.get_paginated_response(sent)
 
     def create(self, request: Request) -> Response:
-        if not access.may_import(request.user):
-            raise PermissionDenied(advice.MAY_NOT_IMPORT)
+        if not permissions.may_import(request.user):
+            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
         file, fields = sent_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = UploadSerializer(data=fields)
@@ -133,7 +133,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def rows(self, request: Request, pk: UUID) -> Response:
         job, query = self.get_object(), asked(RowsQuery, request)
         most = query["limit"]
-        rows = outcomes.rows_of(
+        rows = row_results.rows_of(
             job, outcome=query.get("outcome"), after=query["after"], most=most + 1
         )
         following = behind(rows[most - 1], request) if len(rows) > most else None
@@ -143,8 +143,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     @action(detail=True)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        found = [problem_as_sent(problem, job.importer) for problem in outcomes.problems_of(job)]
-        return Response({"complete": outcomes.all_looked_at(job), "results": found})
+        found = [problem_as_sent(problem, job.importer) for problem in row_results.problems_of(job)]
+        return Response({"complete": row_results.all_looked_at(job), "results": found})
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
@@ -159,7 +159,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def get_controllable(self) -> ImportJob:
         """The import in the address: 404 if the user may not see it, 403 if only that."""
         job = self.get_object()
-        if not access.controllable_imports(self.request.user).filter(pk=job.pk).exists():
+        if not permissions.controllable_imports(self.request.user).filter(pk=job.pk).exists():
             raise PermissionDenied("You may look at this import, but not start, stop or change it.")
         return job
 
@@ -175,7 +175,7 @@ class NothingHere(APIView):
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotHere(advice.of_address(request))
+        raise NotHere(error_hints.of_address(request))
 
 
 def started(job: ImportJob) -> ImportJob:
@@ -184,7 +184,7 @@ def started(job: ImportJob) -> ImportJob:
         return lifecycle.start(job.pk)
     except NotAllowed:
         job.refresh_from_db()
-        raise Conflict(advice.of_start(job)) from None
+        raise Conflict(error_hints.of_start(job)) from None
 
 
 def refuse_too_large(request: Request) -> None:
@@ -212,7 +212,7 @@ def size_told(size: int) -> str:
 def sent_file(request: Request) -> UploadedFile:
     files = request.FILES.getlist("file")
     if not files:
-        raise ValidationError(advice.of_no_file(request), "no_file")
+        raise ValidationError(error_hints.of_no_file(request), "no_file")
     if len(files) > 1:
         raise ValidationError("Send one file at a time.", "several_files")
     if not files[0].size:

@@ -6,8 +6,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import path, re_path
 
-from imports.live.events import ImportEvents
-from imports.live.sockets import ImportSocket
+from imports.live.sse import ImportEvents
+from imports.live.websocket import ImportSocket
 
 EVENTS = "api/imports/<uuid:job_id>/events/"
 FEED = "api/imports/events/"

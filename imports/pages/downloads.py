@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from imports import access, at_once, downloads
+from imports import downloads, inline, permissions
 from imports.importer import get_importer, registered
 from imports.models import ImportJob
-from imports.pipeline.rejected import NothingRejected
+from imports.pipeline.failed_rows import NothingRejected
 from imports.storage import FileGone
 
 
@@ -47,7 +47,7 @@ def rejected_text(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 def template(request: HttpRequest) -> HttpResponseBase:
     """An empty workbook for `?importer=`; where there is one importer, for that."""
-    if not access.may_import(request.user):
+    if not permissions.may_import(request.user):
         raise PermissionDenied
     names = [importer.name for importer in registered()]
     name = request.GET.get("importer", names[0] if len(names) == 1 else "")
@@ -60,13 +60,13 @@ def answer(
     request: HttpRequest, pk: UUID, download: Callable[[ImportJob], HttpResponseBase]
 ) -> HttpResponseBase:
     """The file; or the import's page, which says why there is none."""
-    job = get_object_or_404(access.visible_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.visible_imports(request.user), pk=pk)
     try:
         return download(job)
     except FileGone:
         notes.warning(request, _("The uploaded file is no longer kept."))
     except NothingRejected:
         notes.warning(request, _("There are no such rows, or they are no longer kept."))
-    except at_once.Busy:
+    except inline.Busy:
         notes.warning(request, _("Too many reports are being built just now. Try again soon."))
     return redirect("import", job.pk)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from imports import preview
-from imports.access import User
 from imports.importer import shown_importer
 from imports.models import ImportJob, NotAllowed
-from imports.pages.shown import name_of
+from imports.pages.presenters import name_of
+from imports.permissions import User
 
 MOST_EXAMPLES = 5
 

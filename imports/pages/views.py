@@ -26,18 +26,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from imports import access, lifecycle
+from imports import lifecycle, permissions
 from imports.importer import registered
 from imports.models import ImportJob, NotAllowed
-from imports.pages.chart import chart_of
+from imports.pages.column_mapping import ChosenTwice, chosen, mapping_shown, problem_with
+from imports.pages.failed_rows import problems_shown, rows_shown
 from imports.pages.forms import FilterForm, UploadForm, choices_of
-from imports.pages.mapping import ChosenTwice, chosen, mapping_shown, problem_with
-from imports.pages.options import OptionsForm, options_offered
+from imports.pages.presenters import MOVING, described, failure_of, import_shown, list_words
 from imports.pages.preview import preview_shown
-from imports.pages.refused import problems_shown, rows_shown
-from imports.pages.shown import MOVING, described, failure_of, import_shown, list_words
-from imports.pages.understood import understood
-from imports.pipeline.mapping import WrongMapping
+from imports.pages.read_options import OptionsForm, options_offered
+from imports.pages.read_summary import understood
+from imports.pages.speed_chart import chart_of
+from imports.pipeline.column_mapping import WrongMapping
 from imports.statuses import Status
 
 IMPORTS_A_PAGE = 20
@@ -47,7 +47,7 @@ IMPORTS_A_PAGE = 20
 @login_required
 def imports(request: HttpRequest) -> HttpResponse:
     """The reader's imports, and a form to add some."""
-    may_import = access.may_import(request.user)
+    may_import = permissions.may_import(request.user)
     corrected = corrected_import(request)
     form = UploadForm(initial=choices_of(corrected) if corrected else None)
     if request.method == "POST":
@@ -74,7 +74,7 @@ def corrected_import(request: HttpRequest) -> ImportJob | None:
     except ValueError:
         return None
     known = [importer.name for importer in registered()]
-    return access.visible_imports(request.user).filter(pk=pk, importer__in=known).first()
+    return permissions.visible_imports(request.user).filter(pk=pk, importer__in=known).first()
 
 
 def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tuple[Any, ...]:
@@ -88,7 +88,7 @@ def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tupl
 
 
 def imports_found(request: HttpRequest) -> dict[str, Any]:
-    visible = access.visible_imports(request.user).select_related("owner")
+    visible = permissions.visible_imports(request.user).select_related("owner")
     visible = visible.defer(*ImportJob.LARGE_FIELDS)
     asked = FilterForm(request.GET)
     page = page_of(request, asked.found_in(visible, request.user.pk), IMPORTS_A_PAGE)
@@ -96,7 +96,7 @@ def imports_found(request: HttpRequest) -> dict[str, Any]:
     return {
         "filter": asked,
         "is_filtered": bool(filters),
-        "sees_all": access.sees_all(request.user),
+        "sees_all": permissions.sees_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
         "listed": [(job, failure_of(job)) for job in page],
@@ -144,7 +144,9 @@ def rows(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
-    return get_object_or_404(access.visible_imports(request.user).select_related("owner"), pk=pk)
+    return get_object_or_404(
+        permissions.visible_imports(request.user).select_related("owner"), pk=pk
+    )
 
 
 # --- Start, cancel and change ------------------------------------------------
@@ -175,7 +177,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @by_button
 def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, with the columns that were chosen."""
-    job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
     try:
         told = {"column_mapping": chosen(job, request.POST)} if job.layout else {}
         return ask(request, pk, partial(lifecycle.check_again, changed=told))
@@ -186,7 +188,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
 @by_button
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, read or taken otherwise."""
-    job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
         return ask(request, pk, partial(lifecycle.check_again, changed=form.changed()))
@@ -195,7 +197,7 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> HttpResponse:
-    job = get_object_or_404(access.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
     try:
         move(job.pk)
     except NotAllowed:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
 
-from imports.cells import Cell
+from imports.cell_values import Cell
 from imports.importer import Importer
-from imports.pipeline.columns import Layout, as_text
+from imports.pipeline.header_detection import Layout, as_text
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.headers import folded
-from imports.pipeline.reading import Row
+from imports.pipeline.reader_client import Row
 
 MAX_LABEL_CHARS = 100  # Of the cell that says that a row holds a total or a signature.
 MAX_SIGNATURE_CELLS = 3  # Filled cells of a row with a signature: label, name, date.

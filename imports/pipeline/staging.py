@@ -17,10 +17,10 @@ from django.db import connection
 
 from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.checking import CheckedRow, storable
-from imports.pipeline.columns import reason_positions
+from imports.pipeline.header_detection import reason_positions
 from imports.pipeline.read_summary import ReadSummary
-from imports.pipeline.target import Target
+from imports.pipeline.row_validation import CheckedRow, storable
+from imports.pipeline.target_table import Target
 from imports.pipeline.transactions import Stopped, short_transaction
 from imports.statuses import Outcome
 

@@ -2,12 +2,12 @@
 
 from django import template
 
-from imports.admin import reviewing, timeline
+from imports.admin import base, timeline
 
 register = template.Library()
-register.filter("at", reviewing.at)
-register.filter("grouped", reviewing.grouped)
-register.filter("lasted", reviewing.lasted)
-register.filter("rate", reviewing.rate)
+register.filter("at", base.at)
+register.filter("grouped", base.grouped)
+register.filter("lasted", base.lasted)
+register.filter("rate", base.rate)
 register.filter("attempts_at", timeline.attempts_at)
 register.filter("became_of", timeline.became_of)

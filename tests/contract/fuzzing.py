@@ -12,7 +12,7 @@ import httpx
 from rest_framework_simplejwt.tokens import AccessToken
 
 from customers.models import Customer
-from tests.making import check, csv_file, make_job, person, run_import
+from tests.factories import check, csv_file, make_job, person, run_import
 from tests.processes import PATIENCE_SECONDS
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

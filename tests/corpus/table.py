@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from imports.pipeline.reader.cells import FORMULA_WITHOUT_VALUE as FORMULA
+from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE as FORMULA
 
 HEAD = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
 PEOPLE = [

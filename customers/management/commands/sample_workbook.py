@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from customers import samples
+from customers import sample_data
 
 
 class Command(BaseCommand):
@@ -22,9 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *, path: Path, rows: int, seed: int, expect: Path | None, **_: Any) -> None:
         try:
-            samples.write(path, rows, seed)
+            sample_data.write(path, rows, seed)
             if expect:
-                expect.write_text(json.dumps(samples.expectation(rows)) + "\n")
+                expect.write_text(json.dumps(sample_data.expectation(rows)) + "\n")
         except (ValueError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{rows:,} rows of sample customers are in {path}.")

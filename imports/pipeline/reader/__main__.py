@@ -12,14 +12,14 @@ import sys
 from functools import partial
 from io import BufferedReader
 
-from answers import Answers, Order, Refused
-from archives import inspect
-from confinement import confine, limit_time
-from formats import recognise
-from json_documents import read_json
-from lines import read_lines
-from texts import read_text
-from workbooks import answer, answer_with_calamine, read_workbook
+from csv_reader import read_text
+from file_type import recognise
+from json_reader import read_json
+from jsonl_reader import read_lines
+from protocol import Answers, Order, Refused
+from sandbox import confine, limit_time
+from xlsx_reader import answer, answer_with_calamine, read_workbook
+from zip_inspection import inspect
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def read(descriptor: int, answers: Answers, order: Order) -> None:
         if kind == "zip":
             read_archive(file, answers, order)
         elif kind == "xls":
-            from old_workbooks import read_old_workbook
+            from xls_reader import read_old_workbook
 
             read_old_workbook(file, answers, order)
         elif kind == "jsonl":
@@ -62,7 +62,7 @@ def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
     archive = inspect(file, order.limits)
     limit_time(archive.inflated_bytes)
     if archive.kind == "ods":
-        from opendocument import sheets
+        from ods_reader import sheets
 
         answer("ods", partial(sheets, file, order.limits), answers, order)
     elif archive.kind == "xlsb":

@@ -5,7 +5,7 @@ In a list each string would have a header of its own, often longer than the stri
 
 from array import array
 
-from answers import Refused
+from protocol import Refused
 
 SHARE = 3  # One part of the memory in three is for strings.
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, islice
 from typing import NamedTuple
 
-from answers import Order, Refused, is_blank
 from headers import LOOKED_AT, named_fields
+from protocol import Order, Refused, is_blank
 
 # Number of the row, its cells, how much of the sheet it ends.
 Row = tuple[int, list, float]

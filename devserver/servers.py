@@ -1,0 +1,44 @@
+"""PostgreSQL and Redis as a pair, each unless the environment names another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from devserver import postgres, redis
+from devserver.paths import Home, throwaway_home
+from devserver.processes import Child, running
+
+
+def urls(home: Home) -> dict[str, str]:
+    """Where the servers are, as the settings want to be told."""
+    embedded = {"DATABASE_URL": postgres.url(home), "REDIS_URL": redis.url(home)}
+    return {name: os.environ.get(name) or address for name, address in embedded.items()}
+
+
+def own_database() -> bool:
+    return not os.environ.get("DATABASE_URL")
+
+
+@contextmanager
+def running_servers(home: Home) -> Iterator[list[Child]]:
+    """The servers that are ours to run, PostgreSQL first and stopped last."""
+    with ExitStack() as stack:
+        servers = []
+        if own_database():
+            servers.append(stack.enter_context(running(postgres.server(home))))
+        if not os.environ.get("REDIS_URL"):
+            servers.append(stack.enter_context(running(redis.server(home))))
+        yield servers
+
+
+@contextmanager
+def throwaway_servers() -> Iterator[dict[str, str]]:
+    """A pair of its own in a temporary folder, as URLs; nothing is left of it in the end."""
+    with (
+        throwaway_home() as home,
+        running(postgres.server(home, durable=False)),
+        running(redis.server(home)),
+    ):
+        yield {"DATABASE_URL": postgres.url(home), "REDIS_URL": redis.url(home)}

@@ -1,0 +1,343 @@
+"""One file from its first byte to settled rows: reads, recognises, checks, stages, settles.
+
+Can be asked for again at any time: it goes on where the cursor stands. A reader beside us
+is spared by the heartbeat, and refused by the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Now
+
+from imports.importer import Importer, get_importer, is_registered
+from imports.models import ImportBatch, ImportJob, ImportRow
+from imports.pipeline.column_mapping import as_told
+from imports.pipeline.column_suggestions import with_suggestions, without_needless_samples
+from imports.pipeline.duplicates import hold, settle
+from imports.pipeline.formula_injection import restored
+from imports.pipeline.header_detection import (
+    Layout,
+    column_name,
+    ignored_columns,
+    names_known,
+    reason_positions,
+    recognise,
+)
+from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.reader_client import (
+    Chunk,
+    Limits,
+    Opened,
+    Reader,
+    ReaderDied,
+    Row,
+    Unreadable,
+    open_rows,
+)
+from imports.pipeline.row_filter import RowFilter
+from imports.pipeline.row_validation import Checker
+from imports.pipeline.staging import stage
+from imports.pipeline.target_table import target_of
+from imports.pipeline.transactions import (
+    Interrupted,
+    Stopped,
+    blames_a_row,
+    blames_nobody,
+    short_transaction,
+    sooner_or_later,
+    sqlstate,
+)
+from imports.statuses import Status
+from imports.storage import FileGone
+
+Tell = Callable[[ImportJob], None]
+
+# What may be read all the same by a reader that is given more.
+OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
+READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
+FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
+LARGEST_CHUNK_BYTES = 8 << 20
+MAX_LISTED_COLUMNS = 10
+UNCHECKED = {
+    **dict.fromkeys(("rows_read", "attempts", "checked", "processed", "created", "updated"), 0),
+    **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
+    **dict.fromkeys(("total", "settled_at"), None),
+    "read_summary": [],
+}
+
+
+def check_file(
+    job_id: UUID,
+    *,
+    tell: Tell,
+    should_stop: Callable[[], bool] = lambda: False,
+    limits: Limits | None = None,
+    is_small: bool = False,
+) -> ImportJob | None:
+    """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
+
+    Taken for a small file, it is given little, and is QUEUED again if that was too little.
+    `tell` is called after each commit. When `should_stop` says so, it ends between two
+    chunks and leaves the rest to whoever asks next. Raises Interrupted when nobody is to
+    blame and it should be asked for again.
+    """
+    job = begin(job_id)
+    if job is None or job.status != Status.CHECKING:
+        return job
+    tell(job)
+    try:
+        return _check(job, tell, should_stop, limits or Limits.from_settings(is_small=is_small))
+    except Unreadable as error:
+        if is_small and error.code in OF_COST:
+            return put_back(job)
+        return fail(job, error.code, error.params)
+    except FileGone:
+        return fail(job, "file_gone", {})
+    except Stopped:
+        return None  # Cancelled, or another reader was quicker.
+    except Interrupted:
+        hand_over(job)
+        raise
+    except Error as error:
+        return _judge(job, error)
+    except Exception as error:  # The reader's death, or an error of ours: counted, tried again.
+        hand_over(job, died=True)
+        if isinstance(error, ReaderDied):
+            return None
+        raise
+
+
+def _judge(job: ImportJob, error: Error) -> ImportJob | None:
+    """Between two steps the database spoke up: against the rows, or for want of a connection."""
+    if blames_a_row(error):  # An importer's rule has let through what is no value at all.
+        return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
+    # A statement that is wrong would be wrong for ever: counted, so that there is an end.
+    hand_over(job, died=not blames_nobody(error))
+    raise Interrupted(sqlstate(error)) from None
+
+
+def begin(job_id: UUID) -> ImportJob | None:
+    """Take an import that nobody reads; its attempt is counted before the file is opened."""
+    with short_transaction():
+        free = ImportJob.objects.waiting() | ImportJob.objects.abandoned()
+        job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
+        if job is None or not hold(job.pk):  # Somebody settles it, and has been silent for long.
+            return None
+        if job.status == Status.QUEUED:
+            start_anew(job)
+        elif job.attempts >= READER_DEATHS:
+            return ImportJob.objects.move(job_id, Status.FAILED, error_code="crashed_reader")
+        mine = ImportJob.objects.filter(pk=job_id)
+        mine.update(attempts=F("attempts") + 1, reader_seen_at=Now())
+        return mine.get()
+
+
+def start_anew(job: ImportJob) -> None:
+    """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
+    ImportRow.objects.filter(job=job).delete()
+    ImportBatch.objects.filter(job=job).delete()
+    ImportJob.objects.filter(pk=job.pk).update(**UNCHECKED, check_round=F("check_round") + 1)
+    ImportJob.objects.move(job.pk, Status.CHECKING)
+
+
+def _check(
+    job: ImportJob, tell: Tell, should_stop: Callable[[], bool], limits: Limits
+) -> ImportJob | None:
+    if not is_registered(job.importer):
+        return fail(job, "unknown_importer", {})
+    importer = get_importer(job.importer)
+    target = target_of(importer)
+    still_here = partial(_still_here, job)
+    with (
+        job.file.storage.open(job.file.name) as file,
+        open_rows(
+            file,
+            after=job.rows_read,
+            limits=limits,
+            options=_options(job),
+            fields=names_known(importer),
+            while_waiting=still_here,
+        ) as reader,
+    ):
+        layout = Layout(**job.layout) if job.layout and job.rows_read else None
+        for chunk in _growing(reader):
+            if layout is None and chunk.rows:
+                layout = _recognise(job, importer, reader, chunk.rows)
+                if layout.missing:
+                    return _ask_for_columns(job, layout)
+            summary = ReadSummary(job.read_summary)
+            rows = _records(chunk, layout, importer, summary, job) if layout else []
+            checker = Checker(importer, layout, summary) if rows else None
+            job = stage(
+                job,
+                target,
+                checker.check(rows) if checker else [],
+                upto=chunk.last_row,
+                fraction=chunk.fraction,
+                read_summary=summary,
+            )
+            tell(job)
+            if should_stop():
+                hand_over(job)
+                return None
+    return settle(job)
+
+
+def _records(
+    chunk: Chunk,
+    layout: Layout,
+    importer: type[Importer],
+    summary: ReadSummary,
+    job: ImportJob,
+) -> list[Row]:
+    """The rows below the header that hold records, without hidden ones if the user wants that.
+
+    Each cell is as it was before a report of ours made it harmless.
+    """
+    skip_hidden = job.read_options.get("hidden_rows") == "skip"
+    encodings = {name: job.opened[name] for name in ("encoding", "second_encoding")}
+    rows = [row for row in chunk.rows if row[0] > layout.header_row]
+    notes = dict(chunk.notes)
+    if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
+        rows = [row for row in rows if row[0] not in hidden]
+        notes["hidden_row_skipped"] = sorted(hidden)
+    rows = RowFilter(importer, layout).keep_records(rows, summary)
+    for code, numbers in notes.items():
+        below = [number for number in numbers if number > layout.header_row]
+        summary.add_rows(code, below, **(encodings if code == "other_encoding" else {}))
+    if reason_positions(layout.headers):
+        return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
+    return rows
+
+
+def _growing(reader: Reader) -> Iterator[Chunk]:
+    """The reader's chunks put together: small ones at first, large ones when there is much.
+
+    Rows can be a megabyte each, so what is held is bounded in bytes too.
+    """
+    rows: list[Row] = []
+    notes: dict[str, list[int]] = {}
+    staged = size = 0
+    for chunk in reader:
+        rows += chunk.rows
+        size += chunk.size
+        for code, numbers in chunk.notes.items():
+            notes.setdefault(code, []).extend(numbers)
+        enough = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
+        is_last = chunk.fraction >= 1 and not chunk.rows
+        if len(rows) >= enough or size >= LARGEST_CHUNK_BYTES or is_last:
+            yield Chunk(rows, chunk.fraction, chunk.last_row, size, notes)
+            staged += len(rows)
+            rows, notes, size = [], {}, 0
+
+
+def _options(job: ImportJob) -> dict[str, str]:
+    """How to read the file: as someone said, or as whoever began found it out to be."""
+    found = job.opened if job.opened and job.rows_read else {}
+    found_out = ("sheet", "encoding", "delimiter", "second_encoding")
+    return {n: found[n] for n in found_out if found.get(n)} | job.read_options
+
+
+def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]) -> Layout:
+    """Find out which column is which, and keep that for whoever goes on after us."""
+    named = [(0, reader.headers)] if reader.headers else []
+    layout = with_suggestions(
+        recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
+    )
+    layout = without_needless_samples(as_told(job, layout, importer))
+    job.opened = asdict(reader.opened)
+    job.read_summary = summarise_layout(layout, reader.opened).entries()
+    found = {
+        "layout": asdict(layout),
+        "opened": job.opened,
+        "read_summary": job.read_summary,
+    }
+    if not _mine(job).filter(rows_read=0).update(**found):
+        raise Stopped
+    return layout
+
+
+def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
+    """What is known of the whole file before its rows are checked."""
+    summary = ReadSummary()
+    if ignored := ignored_columns(layout):
+        shown = [column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
+        summary.add("columns_ignored", count=len(ignored), columns=shown)
+    if hidden := layout.hidden_ignored:
+        shown = [column_name(layout, index) for index in hidden[:MAX_LISTED_COLUMNS]]
+        summary.add("hidden_columns_ignored", count=len(hidden), columns=shown)
+    if first := layout.first_header_row:
+        summary.add("header_in_two_rows", first=first, last=layout.header_row)
+    if opened.second_reader:
+        summary.add("second_reader")
+    if opened.format == "xlsb":
+        summary.add("binary_workbook")
+    return summary
+
+
+def _ask_for_columns(job: ImportJob, layout: Layout) -> ImportJob | None:
+    return _leave(job, Status.MAPPING, "missing_columns", {"columns": layout.missing})
+
+
+def fail(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
+    """Give the file up, unless someone else has decided on it meanwhile."""
+    return _leave(job, Status.FAILED, code, params)
+
+
+def put_back(job: ImportJob) -> ImportJob | None:
+    """Let it wait, as if nobody had opened it, for a reader that may take more."""
+    return _leave(job, Status.QUEUED, **UNCHECKED, started_at=None, is_costly=True)
+
+
+def _leave(
+    job: ImportJob,
+    target: Status,
+    code: str | None = None,
+    params: dict[str, Any] | None = None,
+    **changed: Any,
+) -> ImportJob | None:
+    with short_transaction():
+        if not _mine(job).update(**{"reader_seen_at": None, "attempts": 0} | changed):
+            return None  # The row is ours until the commit, so nobody comes in between.
+        return ImportJob.objects.move(job.pk, target, error_code=code, error_params=params)
+
+
+def hand_over(job: ImportJob, *, died: bool = False) -> None:
+    """Let the next reader begin at once; an attempt that ended in order is not counted."""
+    attempts = F("attempts") if died else Greatest(F("attempts") - 1, 0)
+
+    def let_go() -> None:
+        with short_transaction(durable=False):
+            _mine(job).update(reader_seen_at=None, attempts=attempts)
+
+    sooner_or_later(let_go)
+
+
+def _still_here(job: ImportJob) -> None:
+    if not _mine(job).update(reader_seen_at=Now()):
+        raise Stopped  # Cancelled, or begun anew: there is no need to read on.
+
+
+def _mine(job: ImportJob) -> Any:
+    return ImportJob.objects.filter(pk=job.pk, status=Status.CHECKING, check_round=job.check_round)
+
+
+def due(*, is_small: bool = False) -> list[UUID]:
+    """Imports that could be checked now, in order: what was abandoned, then what waits.
+
+    With `is_small` only those that may be read beside another one.
+    """
+    abandoned, waiting = ImportJob.objects.abandoned(), ImportJob.objects.waiting()
+    if is_small:
+        # What has killed more than one reader may have died of what it was not given.
+        may_be = Q(file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, is_costly=False, attempts__lt=2)
+        abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
+    return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]

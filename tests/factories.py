@@ -1,0 +1,89 @@
+"""Imports made for tests, and carried through the pipeline without a queue."""
+
+import csv
+import io
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+
+from imports.models import ImportJob
+from imports.pipeline import batch_applier, file_checker
+from imports.statuses import Status
+
+HEADERS = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
+
+
+def person(n: int, **changed: str) -> list[str]:
+    """A valid row; the same number is the same customer."""
+    values = {
+        "mark": f"MARK {n}",
+        "first": "Ama",
+        "last": f"Mensah{n}",
+        "email": f"ama{n}@example.com",
+        "phone": f"+23324{n:07d}",
+    }
+    return list((values | changed).values())
+
+
+def csv_file(rows, headers=HEADERS) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([headers, *rows] if headers else rows)
+    return text.getvalue().encode()
+
+
+def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> ImportJob:
+    """A QUEUED import of these bytes."""
+    if owner is None:
+        owner, _ = get_user_model().objects.get_or_create(username="alice")
+    job = ImportJob(
+        owner=owner,
+        importer=importer,
+        file_name="customers.csv",
+        file_size=len(content),
+        file_digest="",
+        **fields,
+    )
+    job.file.save(str(job.id), ContentFile(content), save=False)
+    job.save(force_insert=True)
+    return job
+
+
+def check(job: ImportJob, **options) -> ImportJob:
+    file_checker.check_file(job.pk, tell=lambda job: None, **options)
+    job.refresh_from_db()
+    return job
+
+
+def apply_all(pk: UUID) -> ImportJob:
+    """Apply every batch, as a worker would that is alone."""
+    job = ImportJob.objects.get(pk=pk)
+    while job.status == Status.RUNNING:
+        number = job.batches.filter(applied_at=None).values_list("number", flat=True)[0]
+        batch_applier.apply_batch(pk, number)
+        job.refresh_from_db()
+    return job
+
+
+def run_import(content: bytes, **fields) -> ImportJob:
+    """An import carried from its bytes to its end."""
+    return apply_all(check(make_job(content, **fields)).pk)
+
+
+def outcomes(job: ImportJob) -> dict[int, str]:
+    """Each row's number and outcome, as everyone who reads rows must see them."""
+    applied = {
+        number
+        for first, last in job.batches.exclude(applied_at=None).values_list("first_row", "last_row")
+        for number in range(first, last + 1)
+    }
+    return {
+        number: outcome or ("created" if number in applied else None)
+        for number, outcome in job.rows.values_list("number", "outcome")
+    }
+
+
+def counts(job: ImportJob) -> dict[str, int]:
+    job.refresh_from_db()
+    names = ("created", "updated", "unchanged", "skipped", "failed", "processed")
+    return {name: getattr(job, name) for name in names}
