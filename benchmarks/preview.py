@@ -72,14 +72,14 @@ def staged_and_settled(rows: int) -> object:
         check_first=True,
         file_name="million.csv",
         file_size=1,
-        layout={"header_row": 1, "headers": [], "positions": {}, "missing": []},
+        detected_columns={"header_row": 1, "headers": [], "positions": {}, "missing": []},
     )
-    ImportJob.objects.move(job.pk, Status.CHECKING)
+    ImportJob.objects.transition(job.pk, Status.CHECKING)
     with connection.cursor() as cursor:
         cursor.execute(CUSTOMERS, {"rows": rows})
         cursor.execute(STAGED, {"rows": rows, "job": job.pk})
         cursor.execute("ANALYZE customers_customer, imports_importrow")
-    ImportJob.objects.filter(pk=job.pk).update(checked=rows, rows_read=rows + 1)
+    ImportJob.objects.filter(pk=job.pk).update(checked=rows, cursor_row=rows + 1)
     return settle(ImportJob.objects.get(pk=job.pk))
 
 

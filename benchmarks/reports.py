@@ -74,7 +74,7 @@ def refused_import(rows: int) -> Any:
         failed=rows,
         processed=rows,
         checked=rows,
-        layout={"headers": headers, "positions": {f: n for n, f in enumerate(fields)}},
+        detected_columns={"headers": headers, "positions": {f: n for n, f in enumerate(fields)}},
     )
     with connection.cursor() as cursor:
         cursor.execute(REFUSED, {"job": job.pk, "rows": rows})
@@ -122,7 +122,7 @@ def staged_lines(width: int, more: Callable[[int], list]) -> Callable[[], None]:
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]
     rows = [CheckedRow(n, values, None, values + more(n)) for n in range(STAGED_ROWS)]
     keys = [str(n) for n in range(STAGED_ROWS)]
-    return lambda: "".join(staging._lines(ImportJob(layout=layout), rows, iter(keys)))
+    return lambda: "".join(staging._lines(ImportJob(detected_columns=layout), rows, iter(keys)))
 
 
 def best(prepare: Callable[[], Callable[[], Any]]) -> float:

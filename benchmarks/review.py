@@ -19,9 +19,10 @@ RUNS = 5
 JOBS = """
 INSERT INTO imports_importjob (id, owner_id, importer, on_duplicate, empty_cells, check_first,
        read_options, file, file_name, file_size, file_digest, status, version, run,
-       has_header_row, check_round, rows_read, attempts, total, checked, processed, created,
-       updated, unchanged, skipped, failed, progress_percent, created_at, started_at,
-       phase_started_at, phase_rows, settled_at, to_update, finished_at, updated_at, layout)
+       has_header_row, check_generation, cursor_row, reader_crashes, total, checked, processed,
+       created, updated, unchanged, skipped, failed, progress_percent, created_at, started_at,
+       phase_started_at, phase_rows, checked_at, to_update, finished_at, updated_at,
+       detected_columns)
 SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '', %(name)s ||
        n || '.xlsx', 60000000, '', 'COMPLETE', 1, 1, true, 1, %(rows)s + 1, 0, %(rows)s, %(rows)s,
        %(rows)s, %(rows)s - %(rows)s / 3, 0, 0, 0, %(rows)s / 3, 100, at, at, at, 0,
@@ -30,11 +31,11 @@ SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '
   FROM generate_series(1, %(jobs)s) AS n, LATERAL (SELECT now() - n * interval '1 h' AS at) t
 """
 BATCHES = """
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, sent_at, started_at,
-       applied_at, announced_at, worker, deaths)
+INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, enqueued_at, started_at,
+       applied_at, after_batch_at, worker, crashes)
 SELECT job.id, n, (n - 1) * (job.total / %(batches)s) + 2, n * (job.total / %(batches)s) + 1,
-       job.total / %(batches)s, job.created_at, job.settled_at + n * interval '20 ms',
-       job.settled_at + (n + 2) * interval '20 ms', now(), 'worker-' || n %% 4 || ':42', 0
+       job.total / %(batches)s, job.created_at, job.checked_at + n * interval '20 ms',
+       job.checked_at + (n + 2) * interval '20 ms', now(), 'worker-' || n %% 4 || ':42', 0
   FROM imports_importjob job, generate_series(1, %(batches)s) AS n
  WHERE job.file_name LIKE %(name)s
 """

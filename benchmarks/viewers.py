@@ -26,7 +26,7 @@ def main(viewers=500, seconds=5):
     with throwaway_servers() as urls, django_on(urls):
         from django.contrib.auth import get_user_model
 
-        from imports import progress
+        from imports import progress, snapshots
         from tests.streams import daphne, log_in, make_job
 
         alice = get_user_model().objects.create_superuser("alice")
@@ -34,7 +34,7 @@ def main(viewers=500, seconds=5):
         many = str(viewers + 10)
         with daphne(IMPORT_STREAMS_PER_USER=many, IMPORT_STREAMS_PER_PROCESS=many) as server:
             measured = Measured(server, log_in(alice), progress.channel(job), urls["REDIS_URL"])
-            asyncio.run(measured.run(progress.snapshot(job), viewers, seconds))
+            asyncio.run(measured.run(snapshots.build_snapshot(job), viewers, seconds))
         measured.print_table(viewers, seconds)
 
 

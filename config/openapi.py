@@ -14,7 +14,7 @@ Customers in spreadsheets become rows of the database; every import is a job to 
    `version`. A socket closes with 1000 at the end, 4000 when you should connect again, and 4401,
    4404, 4429 or 4503 where HTTP would say 401, 404, 429 or 503.
 4. **Read what was refused**: `GET /api/imports/{id}/problems/` by cause,
-   `GET /api/imports/{id}/rows/?outcome=failed` row by row; `urls.rejected_xlsx` is a workbook to
+   `GET /api/imports/{id}/rows/?outcome=failed` row by row; `urls.failed_rows_xlsx` is a workbook to
    correct and to upload again.
 
 An import that is MAPPING asks which column is which: answer by `PATCH /api/imports/{id}/`. One
@@ -58,7 +58,7 @@ SPECTACULAR_SETTINGS = {
         "HiddenRows": "imports.statuses.HiddenRows",
         "Success": "imports.statuses.Success",
         "Importer": "imports.api.call_descriptions.importer_names",
-        "TaskStatus": "customers.api.schema.TASK_STATUSES",
+        "TaskStatus": "customers.api.legacy.call_descriptions.TASK_STATUSES",
     },
     "PREPROCESSING_HOOKS": ["imports.api.streams.with_streams"],
     "POSTPROCESSING_HOOKS": [

@@ -149,7 +149,7 @@ def send_due_batches(job: ImportJob) -> None:
     long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     in_flight = job.batches.filter(applied_at=None)[: settings.IMPORT_BATCHES_IN_FLIGHT]
     due = ImportBatch.objects.filter(
-        Q(sent_at=None) | Q(sent_at__lt=long_ago), pk__in=[batch.pk for batch in in_flight]
+        Q(enqueued_at=None) | Q(enqueued_at__lt=long_ago), pk__in=[batch.pk for batch in in_flight]
     )
     for number in due.values_list("number", flat=True):
         send_batch(job.pk, number)
@@ -164,7 +164,7 @@ def send_batch(job_id: UUID, number: int) -> bool:
     free = batch.select_for_update(skip_locked=True).values("pk")
     try:
         with short_transaction(durable=False):  # Forgotten in a crash, it is asked for again.
-            is_due = ImportBatch.objects.filter(pk__in=free).update(sent_at=Now()) > 0
+            is_due = ImportBatch.objects.filter(pk__in=free).update(enqueued_at=Now()) > 0
     except Interrupted as error:
         log.warning("batch %s of %s not asked for (%s)", number, job_id, error)
         return True  # The database is at fault, not the queue: recovery asks for it.

@@ -12,14 +12,16 @@ from functools import partial
 from io import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from imports import inline
 from imports.importer import Importer
+from imports.inline import limited_slot
 from imports.models import ImportJob
 from imports.pipeline import failed_rows_file
 from imports.storage import CHUNK_BYTES, FileGone
@@ -28,6 +30,9 @@ from imports.template_workbook import write_template
 ANY = "application/octet-stream"  # Nobody's browser is to guess what it may be.
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 TEXT = "text/csv; charset=utf-8"
+
+# How many failed-rows files a process builds at the same time.
+REPORT_SLOTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
 
 
 class Chunks:
@@ -55,26 +60,30 @@ def original(job: ImportJob) -> StreamingHttpResponse:
     return sent(file, job.file_name, ANY, file.size)
 
 
-def rejected_workbook(job: ImportJob) -> StreamingHttpResponse:
-    """Refused rows and skipped ones; or NothingRejected, or Busy."""
-    with inline.place(inline.REPORTS):
+def failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
+    """Refused rows and skipped ones; or NoFailedRows, or Busy."""
+    with limited_slot(REPORT_SLOTS):
         return built(
-            partial(failed_rows_file.write_workbook, job), f"{rejected_name(job)}.xlsx", WORKBOOK
+            partial(failed_rows_file.write_workbook, job),
+            f"{failed_rows_file_name(job)}.xlsx",
+            WORKBOOK,
         )
 
 
-def rejected_text(job: ImportJob) -> StreamingHttpResponse:
-    """Refused rows as CSV; or NothingRejected, or Busy."""
-    with inline.place(inline.REPORTS):
-        return built(partial(failed_rows_file.write_text, job), f"{rejected_name(job)}.csv", TEXT)
+def failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
+    """Refused rows as CSV; or NoFailedRows, or Busy."""
+    with limited_slot(REPORT_SLOTS):
+        return built(
+            partial(failed_rows_file.write_text, job), f"{failed_rows_file_name(job)}.csv", TEXT
+        )
 
 
 def template(importer: type[Importer]) -> StreamingHttpResponse:
     return built(partial(write_template, importer), f"{importer.name}.xlsx", WORKBOOK)
 
 
-def rejected_name(job: ImportJob) -> str:
-    return f"rejected-{Path(job.file_name).stem}"
+def failed_rows_file_name(job: ImportJob) -> str:
+    return f"failed-rows-{Path(job.file_name).stem}"
 
 
 def built(write: Callable[[BinaryIO], None], name: str, kind: str) -> StreamingHttpResponse:

@@ -1,7 +1,7 @@
-"""An import carried through inside one call, for callers that cannot wait for a worker.
+"""Work that is done inside a web request, for callers that cannot wait for a worker.
 
-The same steps that workers do, each exactly once whoever does it: what is not done in time,
-or is in a worker's hands already, a worker brings to its end.
+The steps are the ones that workers do. A step that a worker does already, or that is not done
+in time, is left to a worker.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from uuid import UUID
 
-from django.conf import settings
-
 from imports import actors, progress
 from imports.models import ImportJob
 from imports.pipeline import file_checker
@@ -21,58 +19,63 @@ from imports.pipeline.reader_client import Limits
 from imports.pipeline.transactions import Interrupted
 from imports.statuses import Status
 
-WAIT_FOR_A_PLACE_SECONDS = 3
-WORK_SECONDS = 4
-LOOK_SECONDS = 0.05
-UNCHECKED = {Status.QUEUED, Status.CHECKING}
-
-FILES = BoundedSemaphore(settings.EXCEL_AT_ONCE)
-REPORTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
+MAX_WAIT_FOR_SLOT_SECONDS = 3
+MAX_WORK_SECONDS = 4
+POLL_SECONDS = 0.05
 
 
-class Busy(Exception):
-    """This process works on as many files as it may."""
+class NoFreeSlot(Exception):
+    """This process does as much of this work as it may do at the same time."""
 
 
 @contextmanager
-def place(places: BoundedSemaphore = FILES) -> Iterator[None]:
-    """A file takes memory and time: so many are open at once, whoever waits too long is Busy."""
-    if not places.acquire(timeout=WAIT_FOR_A_PLACE_SECONDS):
-        raise Busy
+def limited_slot(slots: BoundedSemaphore) -> Iterator[None]:
+    """Hold one of the slots, so that a process does not open too many files at the same time.
+
+    Raises:
+        NoFreeSlot: No slot became free within MAX_WAIT_FOR_SLOT_SECONDS.
+    """
+    if not slots.acquire(timeout=MAX_WAIT_FOR_SLOT_SECONDS):
+        raise NoFreeSlot
     try:
         yield
     finally:
-        places.release()
+        slots.release()
 
 
-def check(pk: UUID) -> ImportJob:
-    """The import, checked; QUEUED or CHECKING still if that took a worker too long."""
-    until = time.monotonic() + WORK_SECONDS
+def check_now(job_id: UUID, limits: Limits) -> ImportJob:
+    """Check an import and return it.
+
+    If a worker checks the import already, wait up to MAX_WORK_SECONDS for the worker. The import
+    is still QUEUED or CHECKING if that was too short.
+    """
+    deadline = time.monotonic() + MAX_WORK_SECONDS
     try:
-        job = file_checker.check_file(
-            pk, tell=progress.publish, limits=Limits(**settings.EXCEL_READER)
-        )
+        job = file_checker.check_file(job_id, tell=progress.publish, limits=limits)
     except Interrupted:
         job = None
-    while job is None or job.status in UNCHECKED:  # A worker was quicker, or is to go on.
-        job = ImportJob.objects.get(pk=pk)
-        if time.monotonic() > until:
+    while job is None or job.status in {Status.QUEUED, Status.CHECKING}:
+        job = ImportJob.objects.get(pk=job_id)
+        if time.monotonic() > deadline:
             break
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     progress.publish(job)
     return job
 
 
-def finish(pk: UUID) -> ImportJob:
-    """The import, checked and written; still RUNNING if time was short."""
-    until = time.monotonic() + WORK_SECONDS
-    job = check(pk)
-    while job.status == Status.RUNNING and time.monotonic() < until:
+def finish_now(job_id: UUID, limits: Limits) -> ImportJob:
+    """Check an import, write its batches, and return it.
+
+    After MAX_WORK_SECONDS the rest is left to workers, and the import is still RUNNING.
+    """
+    deadline = time.monotonic() + MAX_WORK_SECONDS
+    job = check_now(job_id, limits)
+    while job.status == Status.RUNNING and time.monotonic() < deadline:
         batch = job.batches.filter(applied_at=None).first()
-        if batch is None or actors.apply_one(pk, batch.number) is None:
-            break  # In a worker's hands.
-        actors.announce(pk, batch.number)
-        job = ImportJob.objects.get(pk=pk)
+        if batch is None or actors.apply_one(job_id, batch.number) is None:
+            break  # A worker has claimed the batch.
+        actors.announce(job_id, batch.number)
+        job = ImportJob.objects.get(pk=job_id)
     if job.status == Status.RUNNING:
         actors.send_due_batches(job)
     return job

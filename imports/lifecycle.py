@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,17 +17,16 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from imports import actors, progress
+from imports.idempotency import get_or_create_key
 from imports.importer import get_importer, shown_importer
-from imports.models import IdempotencyKey, ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline import column_mapping, duplicates, file_checker
-from imports.pipeline.header_detection import Layout
+from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
 LONGEST_NAME = 255
-KEY_HOURS = 24  # As long as a client may take to ask again.
 # Read options that may give a file other columns.
 OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
 CHANGEABLE = {Status.MAPPING, Status.READY}
@@ -36,10 +34,6 @@ CHANGEABLE = {Status.MAPPING, Status.READY}
 READABLE_OTHERWISE = frozenset({
     *("wrong_encoding", "wrong_delimiter", "unknown_encoding", "no_such_sheet", "no_rows")
 })  # fmt: skip
-
-
-class KeyReused(Exception):
-    """This Idempotency-Key was used for another upload."""
 
 
 def upload(
@@ -54,10 +48,15 @@ def upload(
     idempotency_key: str = "",
     ask_worker: bool = True,
 ) -> ImportJob:
-    """Store a file and the import of it, both or neither.
+    """Store a file and create its import, in one transaction.
 
-    The same key again returns the same import; with another body it raises KeyReused. Without
-    `ask_worker` the caller means to check it at once; if it dies, recovery asks.
+    An upload with an idempotency key that was used before returns the import of that time. With
+    `ask_worker=False` no worker is asked to check the file, because the caller does it; if the
+    caller crashes, recovery asks a worker.
+
+    Raises:
+        KeyError: There is no such importer.
+        IdempotencyKeyReused: The key was used for a different upload.
     """
     get_importer(importer)  # KeyError before anything is stored.
     digest = _digest(file)
@@ -65,7 +64,7 @@ def upload(
     how = json.dumps(read_options, sort_keys=True)
     options = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{how}"
     with transaction.atomic():
-        key = _remember(owner, idempotency_key, options) if idempotency_key else None
+        key = get_or_create_key(owner, idempotency_key, options) if idempotency_key else None
         if key and key.job:
             return key.job
         name = file.name[-LONGEST_NAME:]
@@ -99,21 +98,8 @@ def _digest(file: UploadedFile) -> str:
     return digest.hexdigest()
 
 
-def _remember(owner: AbstractBaseUser, key: str, options: str) -> IdempotencyKey:
-    """Insert the key, or wait for whoever has inserted it and return theirs."""
-    body = hashlib.sha256(options.encode()).hexdigest()
-    long_ago = Now() - timedelta(hours=KEY_HOURS)
-    IdempotencyKey.objects.filter(owner=owner, created_at__lt=long_ago).delete()
-    known, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
-        owner=owner, key=key, defaults={"digest": body}
-    )
-    if not is_new and known.digest != body:
-        raise KeyReused("This Idempotency-Key was used for another upload; choose a new one.")
-    return known
-
-
 def start(pk: UUID) -> ImportJob:
-    """Write what was checked. Raises NotAllowed unless the import is READY."""
+    """Write what was checked. Raises TransitionNotAllowed unless the import is READY."""
     with transaction.atomic():
         job = duplicates.run(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.send_due_batches, job))
@@ -131,23 +117,27 @@ def may_change(job: ImportJob) -> bool:
 def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
     """Check an import anew with other options; `column_mapping` is told as `mapping` has it.
 
-    Raises NotAllowed unless it may be changed, and WrongMapping; then nothing changes.
+    Raises TransitionNotAllowed unless it may be changed, and WrongMapping; then nothing changes.
     """
     options = dict(changed)
     with transaction.atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         if not may_change(job):
-            raise NotAllowed(f"An import that is {job.status} can no longer be changed.")
+            raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
         if "read_options" in options:
             options |= _read_anew(job, options["read_options"])
         if options.get("column_mapping") is not None:
-            if job.layout is None:
-                raise NotAllowed("This file has not been read: say first how it is to be read.")
+            if job.detected_columns is None:
+                raise TransitionNotAllowed(
+                    "This file has not been read: say first how it is to be read."
+                )
             told, importer = options["column_mapping"], shown_importer(job.importer)
-            options["column_mapping"] = column_mapping.resolve(told, Layout(**job.layout), importer)
+            options["column_mapping"] = column_mapping.resolve(
+                told, DetectedColumns(**job.detected_columns), importer
+            )
         mine = ImportJob.objects.filter(pk=pk)
         mine.update(**options, **file_checker.UNCHECKED, run=F("run") + 1, progress_percent=0)
-        job = ImportJob.objects.move(pk, Status.QUEUED, only_from=job.status)
+        job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=job.status)
         transaction.on_commit(actors.ask_for_check)
     progress.publish(job)
     return job
@@ -162,11 +152,20 @@ def _read_anew(job: ImportJob, told: Mapping[str, str]) -> dict[str, Any]:
     options = {name: value for name, value in {**job.read_options, **told}.items() if value}
     if not told.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
         return {"read_options": options}
-    return {"read_options": options, "opened": None, "layout": None, "column_mapping": None}
+    return {
+        "read_options": options,
+        "detected_format": None,
+        "detected_columns": None,
+        "column_mapping": None,
+    }
 
 
 def cancel(pk: UUID) -> ImportJob:
-    """Stop an import for good; batches already written stay written. Raises NotAllowed."""
-    job = ImportJob.objects.move(pk, Status.CANCELLED)
+    """Stop an import for good; batches already written stay written.
+
+    Raises:
+        TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.
+    """
+    job = ImportJob.objects.transition(pk, Status.CANCELLED)
     progress.publish(job)
     return job

@@ -11,10 +11,12 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from imports.moves import ImportJobManager, NotAllowed
-from imports.remembered import IdempotencyKey, RememberedMapping
+from imports.idempotency import IdempotencyKey
+from imports.queue import QueueQuerySet
+from imports.saved_mappings import SavedMapping
 from imports.statuses import FINAL, EmptyCells, OnDuplicate, Outcome, Status, Success
 from imports.storage import StoredChunk, StoredFile
+from imports.transitions import TransitionManager, TransitionNotAllowed
 
 __all__ = [
     "IdempotencyKey",
@@ -22,10 +24,10 @@ __all__ = [
     "ImportBatch",
     "ImportJob",
     "ImportRow",
-    "NotAllowed",
-    "RememberedMapping",
+    "SavedMapping",
     "StoredChunk",
     "StoredFile",
+    "TransitionNotAllowed",
     "Worker",
 ]
 
@@ -74,18 +76,21 @@ class ImportJob(models.Model):
     has_header_row = models.BooleanField(_("may have a header row"), default=True)
 
     # How the file was read: {"format", "sheet", "encoding", "delimiter"}, and which of its
-    # columns is which: see pipeline.columns.Layout.
-    opened = models.JSONField(_("read as"), null=True)
-    layout = models.JSONField(_("columns"), null=True)
+    # columns is which: see pipeline.columns.DetectedColumns.
+    detected_format = models.JSONField(_("read as"), null=True)
+    detected_columns = models.JSONField(_("columns"), null=True)
     # What the user should know of how it was read: see pipeline.read_summary.
     read_summary = models.JSONField(_("read summary"), default=list)
 
-    # Rises whenever checking starts anew, so that a late reader can never add a row.
-    check_round = models.IntegerField(default=0)
-    rows_read = models.IntegerField(default=0)  # The last of the file's rows that is staged.
-    reader_seen_at = models.DateTimeField(null=True)  # Spares a second reader; decides nothing.
-    attempts = models.IntegerField(default=0)  # Of reading, not ended in order: violent deaths.
-    is_costly = models.BooleanField(db_default=False)  # Too much so to be read beside another.
+    # Increased whenever checking starts again, so that an outdated reader cannot add rows.
+    check_generation = models.IntegerField(default=0)
+    cursor_row = models.IntegerField(default=0)  # The last row of the file that is staged.
+    # Heartbeat of the reading worker. Only an optimisation: correctness depends on `cursor_row`.
+    reader_heartbeat_at = models.DateTimeField(null=True)
+    # Number of attempts to read the file that ended without releasing the lease.
+    reader_crashes = models.IntegerField(default=0)
+    # The file is too large to be read beside another file.
+    needs_main_reader = models.BooleanField(db_default=False)
 
     total = models.PositiveIntegerField(_("rows"), null=True)
     checked = models.PositiveIntegerField(_("checked"), default=0)
@@ -101,15 +106,15 @@ class ImportJob(models.Model):
     started_at = models.DateTimeField(_("started"), null=True)
     phase_started_at = models.DateTimeField(auto_now_add=True)
     phase_rows = models.IntegerField(default=0)  # Done when the phase began.
-    settled_at = models.DateTimeField(_("judged"), null=True)
+    checked_at = models.DateTimeField(_("judged"), null=True)
     to_update = models.PositiveIntegerField(_("to update"), default=0)  # As judged then.
     finished_at = models.DateTimeField(_("finished"), null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
 
-    objects = ImportJobManager()
+    objects = TransitionManager.from_queryset(QueueQuerySet)()
 
     # Up to some hundred kilobytes each. No list of imports needs them.
-    LARGE_FIELDS = ("opened", "layout", "read_summary")
+    LARGE_FIELDS = ("detected_format", "detected_columns", "read_summary")
 
     class Meta:
         ordering = ("-created_at",)
@@ -212,12 +217,12 @@ class ImportBatch(models.Model):
     first_row = models.PositiveIntegerField(_("first row"))
     last_row = models.PositiveIntegerField(_("last row"))
     rows = models.PositiveIntegerField(_("rows"))  # That had no outcome when it was planned.
-    sent_at = models.DateTimeField(_("asked for"), null=True)
+    enqueued_at = models.DateTimeField(_("asked for"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
-    announced_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
+    after_batch_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
     worker = models.CharField(_("worker"), max_length=100, blank=True)  # That has written it.
-    deaths = models.PositiveIntegerField(_("deaths"), default=0)  # Of the batch it was cut from.
+    crashes = models.PositiveIntegerField(_("crashes"), default=0)  # Of the batch it was cut from.
 
     class Meta:
         ordering = ("number",)
@@ -231,7 +236,7 @@ class ImportBatch(models.Model):
         )
         indexes = (
             models.Index(
-                fields=["applied_at"], name="batch_to_announce", condition=Q(announced_at=None)
+                fields=["applied_at"], name="batch_to_announce", condition=Q(after_batch_at=None)
             ),
         )
 
@@ -275,7 +280,7 @@ class ImportRow(models.Model):
     matched = models.BooleanField(_("exists"), db_default=False)  # target_id exists already.
     target_id = models.TextField(_("record"), null=True)  # The key it gets, or the one it matched.
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
-    before = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
+    previous_values = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
     errors = models.JSONField(_("errors"), null=True)
     cells = models.JSONField(_("cells"), null=True)  # As read, where `cleaned` says less.
 
@@ -305,11 +310,12 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(_("name"), max_length=100)  # host:pid
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
-    seen_at = models.DateTimeField(_("seen"), auto_now_add=True)
-    doing = models.JSONField(_("doing"), default=list)  # What its threads are at, in words.
+    heartbeat_at = models.DateTimeField(_("seen"), auto_now_add=True)
+    # [{"what", "seconds"}], one for each busy thread.
+    current_work = models.JSONField(_("doing"), default=list)
 
     class Meta:
-        ordering = ("-seen_at",)
+        ordering = ("-heartbeat_at",)
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
 

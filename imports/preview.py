@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from imports import permissions
 from imports.importer import get_importer, is_registered
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
 from imports.pipeline.target_table import Target, target_of
 from imports.statuses import Status
@@ -49,7 +49,7 @@ SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
 
 
 def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
-    """What starting this import would do. Raises NotAllowed unless it is READY.
+    """What starting this import would do. Raises TransitionNotAllowed unless it is READY.
 
     Where `unchanged` is None, more rows match records than were compared, and `updated`
     counts all of them.
@@ -62,10 +62,10 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     to_create = job.total - job.processed - job.to_update
     creates = _creates(job, target) if to_create else []
     # Started, or checked anew, meanwhile: then the samples are of something else.
-    if _ready(ImportJob.objects.get(pk=job.pk)).check_round != job.check_round:
-        raise NotAllowed("This import has been checked again just now: ask again.")
+    if _ready(ImportJob.objects.get(pk=job.pk)).check_generation != job.check_generation:
+        raise TransitionNotAllowed("This import has been checked again just now: ask again.")
     return {
-        "judged_at": job.settled_at,
+        "judged_at": job.checked_at,
         "total": job.total,
         "created": to_create,
         "updated": job.to_update - (unchanged or 0),
@@ -79,9 +79,11 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
 
 def _ready(job: ImportJob) -> ImportJob:
     if job.status != Status.READY:
-        raise NotAllowed(f"An import that is {job.status} has no preview; it has one while READY.")
+        raise TransitionNotAllowed(
+            f"An import that is {job.status} has no preview; it has one while READY."
+        )
     if not is_registered(job.importer):
-        raise NotAllowed("What this file is imported by is no longer installed.")
+        raise TransitionNotAllowed("What this file is imported by is no longer installed.")
     return job
 
 

@@ -30,11 +30,11 @@ _this_worker = uuid.uuid4()
 
 @worker_process.duty
 def say_alive() -> None:
-    doing = worker_process.now_doing()
+    current_work = worker_process.now_doing()
     Worker.objects.update_or_create(
         id=_this_worker,
-        defaults={"seen_at": Now(), "doing": doing},
-        create_defaults={"name": worker_process.NAME, "doing": doing},
+        defaults={"heartbeat_at": Now(), "current_work": current_work},
+        create_defaults={"name": worker_process.NAME, "current_work": current_work},
     )
 
 
@@ -62,14 +62,14 @@ def evict() -> bool:
             return False
         if frozen := end_frozen_sessions():
             log.warning("ended %s sessions frozen inside a step", frozen)
-        Worker.objects.filter(seen_at__lt=Now() - FORGET_WORKERS_AFTER).delete()
+        Worker.objects.filter(heartbeat_at__lt=Now() - FORGET_WORKERS_AFTER).delete()
     return True
 
 
 def announce_late() -> None:
     """Call after_batch where the worker died between its commit and the call."""
     long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
-    late = ImportBatch.objects.filter(announced_at=None, applied_at__lt=long_ago)
+    late = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=long_ago)
     # In no order, so that some that always fail do not keep the others waiting.
     for job_id, number in late.order_by("?").values_list("job_id", "number")[:20]:
         actors.announce(job_id, number)

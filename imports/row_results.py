@@ -72,7 +72,7 @@ def rows_of(
         rows = rows.filter(OPEN, _is_written(), number__lte=_last_written(job))
     elif outcome:
         rows = rows.filter(outcome=outcome)
-    rows = rows.defer("cells", "cleaned", "before")  # A row may hold a megabyte of each.
+    rows = rows.defer("cells", "cleaned", "previous_values")  # A row may hold a megabyte of each.
     created = When(OPEN & Q(_is_written()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
     return list(rows.annotate(result=result).order_by("number")[:most])

@@ -35,6 +35,9 @@ MAY_BECOME: dict[Status, set[Status]] = {
     S.UNDONE: set(),
 }
 
+# A worker makes progress in these.
+ACTIVE = frozenset({S.CHECKING, S.RUNNING, S.UNDOING})
+
 # Nothing more happens by itself: streams end here, and finished_at is set.
 FINAL = frozenset({S.COMPLETE, S.CANCELLED, S.FAILED, S.UNDONE})
 

@@ -109,7 +109,7 @@ def pages_of_the_admin():
     ImportJob.objects.filter(started_at__isnull=False, total__isnull=False).update(
         created_at=F("started_at") - timedelta(seconds=9),
         started_at=F("started_at") - timedelta(seconds=6),
-        settled_at=F("started_at") - timedelta(seconds=1),
+        checked_at=F("started_at") - timedelta(seconds=1),
     )
     rows = reverse("admin:imports_importjob_rows", args=[jobs["complete"].pk])
     batch = jobs["running"].batches.first()
@@ -126,7 +126,7 @@ def pages_of_the_admin():
 
 def imports_of_every_kind():
     owner = get_user_model().objects.create_superuser("ama.mensah", password="sesame")
-    Worker.objects.create(name="web-1:42", doing=[{"what": "batch 6", "seconds": 1}])
+    Worker.objects.create(name="web-1:42", current_work=[{"what": "batch 6", "seconds": 1}])
     jobs = {status.lower(): import_in(status, owner) for status in Status}
     return owner, jobs | unusual(owner) | carried_through(owner)
 

@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 def staging(*, after_row, event="AFTER INSERT"):
     """All rows of a chunk are in, and not committed; an earlier chunk is."""
-    condition = f"EXISTS (SELECT FROM imports_importjob WHERE rows_read > {after_row})"
+    condition = f"EXISTS (SELECT FROM imports_importjob WHERE cursor_row > {after_row})"
     return Step(event, "imports_importrow", "STATEMENT", condition)
 
 

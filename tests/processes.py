@@ -203,9 +203,10 @@ def wait_until_idle():
     with Redis.from_url(settings.REDIS_URL) as client:
         wait_for(lambda: not client.llen("imports:batches") + client.llen("imports:checks"))
     for _ in range(2):
-        said = dict(Worker.objects.values_list("pk", "seen_at"))
+        said = dict(Worker.objects.values_list("pk", "heartbeat_at"))
         wait_for(
             lambda said=said: all(
-                one.doing == [] and one.seen_at > said[one.pk] for one in Worker.objects.all()
+                one.current_work == [] and one.heartbeat_at > said[one.pk]
+                for one in Worker.objects.all()
             )
         )

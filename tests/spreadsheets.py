@@ -10,7 +10,7 @@ from dataclasses import replace
 import openpyxl
 import pytest
 
-from imports.pipeline.reader_client import Chunk, Limits, Opened, Unreadable, open_rows
+from imports.pipeline.reader_client import Chunk, DetectedFormat, Limits, Unreadable, open_rows
 
 MB = 1 << 20
 LIMITS = Limits(
@@ -205,7 +205,9 @@ def zipped(parts: dict[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read(content: bytes, limits: Limits = LIMITS, **options) -> tuple[Opened, list, list[Chunk]]:
+def read(
+    content: bytes, limits: Limits = LIMITS, **options
+) -> tuple[DetectedFormat, list, list[Chunk]]:
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
         chunks = list(reader)
     return reader.opened, [row for chunk in chunks for row in chunk.rows], chunks

@@ -50,7 +50,7 @@ def move(job, target, **why):
         ImportJob.objects.filter(pk=job.pk).update(
             total=checked, processed=checked, created=checked
         )
-    return ImportJob.objects.move(job.pk, target, **why)
+    return ImportJob.objects.transition(job.pk, target, **why)
 
 
 def advance(job):

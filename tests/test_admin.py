@@ -78,7 +78,7 @@ def test_the_time_an_import_waited_to_be_started_is_none_of_its_work(admin):
     job = check(make_job(MIXED, check_first=True))
     long_ago = timezone.now() - timedelta(days=3)
     settled = long_ago + timedelta(seconds=2)
-    ImportJob.objects.filter(pk=job.pk).update(started_at=long_ago, settled_at=settled)
+    ImportJob.objects.filter(pk=job.pk).update(started_at=long_ago, checked_at=settled)
     lifecycle.start(job.pk)
     done = apply_all(job.pk)
     job.batches.update(started_at=done.finished_at - timedelta(seconds=2))
@@ -109,7 +109,7 @@ def test_imports_are_found(admin, alice, bob, query, names):
         job = run_import(MIXED, owner=owner) if name == "a.csv" else make_job(b"x", owner=owner)
         ImportJob.objects.filter(pk=job.pk).update(file_name=name)
         if name == "b.csv":
-            ImportJob.objects.move(job.pk, Status.CANCELLED)
+            ImportJob.objects.transition(job.pk, Status.CANCELLED)
 
     shown = text_of(admin.get(f"{JOBS}?{query % {'pk': job.pk}}"))
 
@@ -136,12 +136,12 @@ def test_an_imports_page_leads_to_its_files_and_to_what_it_wrote(admin):
 
     shown = text_of(admin.get(page_of(job)))
 
-    for path in ("file/", "rejected.xlsx", "rejected.csv", ""):
+    for path in ("file/", "failed-rows.xlsx", "failed-rows.csv", ""):
         assert f'href="/imports/{job.pk}/{path}"' in shown
         with closing(admin.get(f"/imports/{job.pk}/{path}")) as answer:
             assert answer.status_code == 200
     assert f'href="/customers/?import={job.pk}"' in shown
-    assert "rejected" not in text_of(admin.get(page_of(clean)))
+    assert "failed-rows" not in text_of(admin.get(page_of(clean)))
     assert "/customers/?import" not in text_of(admin.get(page_of(waiting)))
 
 
@@ -212,10 +212,10 @@ def test_time_in_which_a_person_was_asked_is_not_said_to_be_checking(admin):
     ],
 )
 def test_an_attempt_in_hand_is_no_death(status, attempts, is_read, deaths):
-    job = ImportJob(status=status, attempts=attempts)
-    job.reader_seen_at = timezone.now() if is_read else None
+    job = ImportJob(status=status, reader_crashes=attempts)
+    job.reader_heartbeat_at = timezone.now() if is_read else None
 
-    assert timeline.reader_deaths(job) == deaths
+    assert timeline.reader_crashes(job) == deaths
 
 
 def test_the_timeline_adds_up(admin):
@@ -610,11 +610,11 @@ def test_batches_show_what_is_written_and_what_is_not(admin, settings):
 
 
 def test_a_worker_is_alive_for_as_long_as_it_says_so(admin, settings):
-    doing = [{"what": "checking 4711", "seconds": 3}]
-    Worker.objects.create(name="here", doing=doing)
+    current_work = [{"what": "checking 4711", "seconds": 3}]
+    Worker.objects.create(name="here", current_work=current_work)
     long_ago = timezone.now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS + 1)
     gone = Worker.objects.create(name="gone")
-    Worker.objects.filter(pk=gone.pk).update(seen_at=long_ago)
+    Worker.objects.filter(pk=gone.pk).update(heartbeat_at=long_ago)
 
     shown = text_of(admin.get(WORKERS))
 

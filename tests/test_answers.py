@@ -12,7 +12,7 @@ from django.urls import reverse
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.asgi import application
-from imports import authentication, lifecycle, progress
+from imports import authentication, lifecycle, snapshots
 from imports.models import ImportJob
 from imports.statuses import OnDuplicate, Outcome, Status
 from tests.conftest import signed_in
@@ -281,7 +281,7 @@ def test_a_start_of_what_cannot_go_on_says_what_to_do(alice):
     lifecycle.cancel(waiting.pk)
     assert said(start(alice, waiting), 409, "not_allowed").endswith("Upload its file again.")
     failed = check(make_job(csv_file([]), owner=alice))
-    assert said(start(alice, failed), 409, "not_allowed").endswith(progress.message(failed))
+    assert said(start(alice, failed), 409, "not_allowed").endswith(snapshots.status_message(failed))
 
 
 def start(person, job):
@@ -325,7 +325,7 @@ def test_a_sheet_that_is_not_there_is_told_which_are_and_no_snapshot_has_their_n
 
     assert (sent["status"], sent["error_code"]) == ("FAILED", "no_such_sheet")
     assert sent["message"].endswith(" It has: People, Ama Mensah.")
-    assert "Mensah" not in json.dumps(progress.snapshot(job))
+    assert "Mensah" not in json.dumps(snapshots.build_snapshot(job))
 
 
 # --- English -----------------------------------------------------------------

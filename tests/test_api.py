@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 
 from config.env import with_timeouts
 from imports import importer as importers
-from imports import lifecycle, progress
+from imports import lifecycle, progress, snapshots
 from imports.models import IdempotencyKey, ImportJob, StoredChunk, StoredFile
 from imports.pipeline import batch_applier
 from imports.statuses import Status
@@ -78,7 +78,7 @@ def test_an_upload_is_accepted_and_says_where_to_ask(alice):
     assert response.status_code == 202
     assert response["Location"] == address(job)
     assert client.get(response["Location"]).json() == response.json()
-    assert response.json().items() >= progress.snapshot(job).items()
+    assert response.json().items() >= snapshots.build_snapshot(job).items()
     assert (job.owner, job.importer, job.status) == (alice, "customers", Status.QUEUED)
     assert (job.on_duplicate, job.check_first) == ("update", True)
     assert job.file.open().read() == CONTENT
@@ -492,9 +492,9 @@ def test_whoever_watches_many_waiting_imports_asks_for_the_queue_once(
     jobs = [make_job(b"x", owner=alice) for _ in range(5)]
 
     with django_assert_max_num_queries(3):
-        snapshots = progress.read_snapshots([job.pk for job in jobs])
+        found = snapshots.read_snapshots([job.pk for job in jobs])
 
-    assert {s["live"]["queue_position"] for s in snapshots} == {1, 2, 3, 4, 5}
+    assert {s["live"]["queue_position"] for s in found} == {1, 2, 3, 4, 5}
 
 
 def test_an_unchanged_import_is_not_sent_again(alice):

@@ -260,7 +260,7 @@ def test_a_worker_that_loses_its_connection_leaves_the_batch_to_the_next(make_im
     assert Customer.objects.count() == 2
 
 
-# --- Violent deaths ----------------------------------------------------------
+# --- Violent crashes ----------------------------------------------------------
 
 
 def die(job, number, times=1):
@@ -287,7 +287,7 @@ def test_two_violent_deaths_cut_a_batch_to_single_rows(make_import):
 
     apply_batch(job.pk, 1)
 
-    assert list(job.batches.values_list("number", "first_row", "last_row", "rows", "deaths")) == [
+    assert list(job.batches.values_list("number", "first_row", "last_row", "rows", "crashes")) == [
         (2, 4, 4, 1, 0),
         (3, 2, 2, 1, 2),
         (4, 3, 3, 1, 2),

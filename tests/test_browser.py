@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from imports import progress
+from imports import progress, snapshots
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.factories import apply_all, check, csv_file, make_job, person
@@ -178,7 +178,7 @@ def test_a_page_reloaded_half_way_stands_where_it_stood_and_goes_on(open_tab):
 def test_a_snapshot_that_was_overtaken_is_dropped(open_tab):
     tab = open_tab()
     job = half_way(tab)
-    newest = progress.snapshot(job)
+    newest = snapshots.build_snapshot(job)
     older = newest | {"version": job.version - 1, "progress_percent": 99}
     live = {"rows_per_second": 4321, "workers": 1, "stalled": True}
     same_later = newest | {"live": newest["live"] | live}

@@ -6,7 +6,7 @@ import pytest
 
 from imports.cell_values import make_cell
 from imports.importer import Column, Importer, Invalid, get_importer
-from imports.pipeline.header_detection import Layout
+from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.row_validation import Checker
 from tests.parcels.models import Parcel
 
@@ -33,7 +33,9 @@ class Notes(Importer):
 
 def check(*rows, positions=None):
     positions = {"note": 0, "number": 1} if positions is None else positions
-    return Checker(Notes, Layout(1, [], positions, [])).check(list(enumerate(rows, start=2)))
+    return Checker(Notes, DetectedColumns(1, [], positions, [])).check(
+        list(enumerate(rows, start=2))
+    )
 
 
 def codes(row):
@@ -124,7 +126,7 @@ def test_a_formatted_cell_with_an_error_is_kept_as_the_spreadsheet_program_shows
     dates = [make_cell("date", "2026-05-07", "May-26"), make_cell("date", "2026-05-08", "May-27")]
     unshown = make_cell("date", "2026-05-09", "")
 
-    checker = Checker(Dated, Layout(1, [], positions, []))
+    checker = Checker(Dated, DetectedColumns(1, [], positions, []))
     first, second, third = checker.check(
         [(2, [*dates, "x"]), (3, [unshown, None, 1]), (4, ["x", dates[1], 1])]
     )
@@ -139,7 +141,7 @@ def test_a_formatted_cell_with_an_error_is_kept_as_the_spreadsheet_program_shows
 
 
 def test_customers_keep_their_own_rules():
-    checker = Checker(get_importer("customers"), Layout(1, [], {"phone": 0}, []))
+    checker = Checker(get_importer("customers"), DetectedColumns(1, [], {"phone": 0}, []))
 
     (row,) = checker.check([(2, [244123456])])
 

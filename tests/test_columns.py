@@ -14,7 +14,7 @@ from customers.importer import Customers as OurCustomers
 from imports.importer import Column, Importer, Invalid
 from imports.pipeline.column_suggestions import with_suggestions
 from imports.pipeline.header_detection import (
-    Layout,
+    DetectedColumns,
     folded,
     match,
     names_of,
@@ -66,7 +66,9 @@ def test_fields_are_found_in_any_order_among_strangers():
     found = layout(None, "Phone", "Colour", "last name", 7, "Shipping mark", number=4)
 
     headers = ["", "Phone", "Colour", "last name", "7", "Shipping mark"]
-    assert found == Layout(4, headers, {"phone": 1, "last_name": 3, "shipping_mark": 5}, [])
+    assert found == DetectedColumns(
+        4, headers, {"phone": 1, "last_name": 3, "shipping_mark": 5}, []
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,10 @@ def test_only_declared_columns_are_filled(header):
 
 
 def test_a_file_without_a_header_row_is_read_in_order():
-    assert layout("A1", "Doe", None, "0241") == Layout(0, [], FULL, [])
-    assert layout("A1", "Doe", "x@example.com", "0241", number=3) == Layout(0, [], FULL, [])
+    assert layout("A1", "Doe", None, "0241") == DetectedColumns(0, [], FULL, [])
+    assert layout("A1", "Doe", "x@example.com", "0241", number=3) == DetectedColumns(
+        0, [], FULL, []
+    )
 
 
 @pytest.mark.parametrize(

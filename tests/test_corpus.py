@@ -116,7 +116,7 @@ def test_a_file_ends_where_it_should(expected):
 
 def suggested(job: ImportJob) -> dict[str, str]:
     """Header to the field it might be."""
-    layout = job.layout or {"headers": [], "suggestions": {}}
+    layout = job.detected_columns or {"headers": [], "suggestions": {}}
     return {layout["headers"][int(n)]: field for n, field in layout["suggestions"].items()}
 
 
@@ -139,9 +139,9 @@ def test_what_was_odd_about_a_workbook_is_in_the_read_summary(file, code, params
 def test_who_is_asked_sees_what_stands_below_each_header():
     job = run_import((FOLDER / "close-headers.xlsx").read_bytes())
 
-    assert job.layout["samples"][1] == ["Ama", "Kofi"]
-    assert job.layout["samples"][3] == ["ama@example.com"]
-    assert job.opened["sheets"] == ["Data"]
+    assert job.detected_columns["samples"][1] == ["Ama", "Kofi"]
+    assert job.detected_columns["samples"][3] == ["ama@example.com"]
+    assert job.detected_format["sheets"] == ["Data"]
 
 
 SUMMARIES = {

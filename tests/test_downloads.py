@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from imports import inline
+from imports import downloads, inline
 from imports.importer import get_importer, registered
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
@@ -133,9 +133,9 @@ def test_daphne_sends_it_whole(alice):
 def test_refused_rows_come_back_as_a_file(alice, kind, root):
     job = run_import(REFUSED, owner=alice)
 
-    response = get(alice, job, f"rejected.{kind}", root)
+    response = get(alice, job, f"failed-rows.{kind}", root)
 
-    assert response["Content-Disposition"] == f'attachment; filename="rejected-customers.{kind}"'
+    assert response["Content-Disposition"] == f'attachment; filename="failed-rows-customers.{kind}"'
     header, row = rows_of(content_of(response))
     assert (header[1][:5], row[1][:5]) == (HEADERS, person(2, phone="none"))
 
@@ -143,7 +143,7 @@ def test_refused_rows_come_back_as_a_file(alice, kind, root):
 @pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 3."), ("/imports", "Ligne 3.")])
 def test_programs_get_english_and_readers_their_language(alice, root, said):
     job = run_import(REFUSED, owner=alice)
-    address = f"{root}/{job.pk}/rejected.csv"
+    address = f"{root}/{job.pk}/failed-rows.csv"
 
     response = signed_in(alice).get(address, headers={"Accept-Language": "fr"})
 
@@ -154,7 +154,7 @@ def test_programs_get_english_and_readers_their_language(alice, root, said):
 @pytest.mark.parametrize("accept", ["application/pdf", "text/csv", "*/*"])
 def test_whatever_kind_is_asked_for_the_file_is_sent(alice, accept):
     job = run_import(REFUSED, owner=alice)
-    address = f"/api/imports/{job.pk}/rejected.csv"
+    address = f"/api/imports/{job.pk}/failed-rows.csv"
     response = signed_in(alice).get(address, headers={"Accept": accept})
     assert content_of(response)
 
@@ -164,43 +164,43 @@ def test_a_job_says_where_its_files_are(alice):
     none = run_import(csv_file([person(1)]), owner=alice)
     urls = client.get(f"/api/imports/{none.pk}/").json()["urls"]
     assert urls["file"] == f"/api/imports/{none.pk}/file/"
-    assert (urls["rejected_xlsx"], urls["rejected_csv"]) == (None, None)
+    assert (urls["failed_rows_xlsx"], urls["failed_rows_csv"]) == (None, None)
 
     some = run_import(REFUSED, owner=alice)
     urls = client.get(f"/api/imports/{some.pk}/").json()["urls"]
-    for name in ("file", "rejected_xlsx", "rejected_csv"):
+    for name in ("file", "failed_rows_xlsx", "failed_rows_csv"):
         assert content_of(client.get(urls[name]))
 
     skipped = run_import(csv_file([person(1)]), owner=alice)
     urls = client.get(f"/api/imports/{skipped.pk}/").json()["urls"]
-    assert (urls["rejected_xlsx"] is None, urls["rejected_csv"]) == (False, None)
+    assert (urls["failed_rows_xlsx"] is None, urls["failed_rows_csv"]) == (False, None)
 
 
 def test_where_nothing_was_refused_there_is_no_report(alice):
     job = run_import(csv_file([person(1)]), owner=alice)
     for kind in ("xlsx", "csv"):
-        assert code_of(get(alice, job, f"rejected.{kind}")) == (404, "nothing_rejected")
+        assert code_of(get(alice, job, f"failed-rows.{kind}")) == (404, "no_failed_rows")
 
 
 def test_so_many_reports_are_built_at_once(alice, monkeypatch):
-    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0)
+    monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
     job = run_import(REFUSED, owner=alice)
     with ExitStack() as stack:
         for _ in range(settings.IMPORT_REPORTS_AT_ONCE):
-            stack.enter_context(inline.place(inline.REPORTS))
-        response = get(alice, job, "rejected.xlsx")
+            stack.enter_context(inline.limited_slot(downloads.REPORT_SLOTS))
+        response = get(alice, job, "failed-rows.xlsx")
         assert code_of(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0
-        page = signed_in(alice).get(f"/imports/{job.pk}/rejected.xlsx", follow=True)
+        page = signed_in(alice).get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
         assert "Too many reports" in page.content.decode()
-    assert content_of(get(alice, job, "rejected.xlsx"))
+    assert content_of(get(alice, job, "failed-rows.xlsx"))
 
 
 def test_a_report_that_cannot_be_built_leaves_its_place(alice, monkeypatch):
     job = run_import(csv_file([person(1)]), owner=alice)
-    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0)
+    monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
     for _ in range(settings.IMPORT_REPORTS_AT_ONCE + 1):
-        assert get(alice, job, "rejected.xlsx").status_code == 404
+        assert get(alice, job, "failed-rows.xlsx").status_code == 404
 
 
 # --- The pages' own addresses ------------------------------------------------
@@ -210,7 +210,7 @@ def test_pages_say_why_there_is_no_file(alice):
     job = run_import(csv_file([person(1)]), owner=alice)
     job.file.storage.delete(job.file.name)
     client = signed_in(alice)
-    for name, said in (("file/", "no longer kept"), ("rejected.csv", "no such rows")):
+    for name, said in (("file/", "no longer kept"), ("failed-rows.csv", "no such rows")):
         page = client.get(f"/imports/{job.pk}/{name}", follow=True)
         assert page.redirect_chain == [(f"/imports/{job.pk}/", 302)]
         assert said in page.content.decode()
@@ -218,7 +218,7 @@ def test_pages_say_why_there_is_no_file(alice):
 
 def test_who_may_see_an_import_may_read_its_files(alice, bob, eve, client):
     job = run_import(REFUSED, owner=alice)
-    for name in ("file/", "rejected.xlsx", "rejected.csv"):
+    for name in ("file/", "failed-rows.xlsx", "failed-rows.csv"):
         assert content_of(get(eve, job, name, "/imports"))
         assert get(bob, job, name, "/imports").status_code == 404
         assert client.get(f"/imports/{job.pk}/{name}")["Location"].startswith("/accounts/login/")
@@ -253,7 +253,7 @@ def test_a_template_that_is_filled_in_imports(alice, name):
 
     job = run_import(file.getvalue(), owner=alice, importer=name)
     assert (job.status, job.created) == ("COMPLETE", 1)
-    assert job.layout["positions"] == {c.field: n for n, c in enumerate(importer.columns)}
+    assert job.detected_columns["positions"] == {c.field: n for n, c in enumerate(importer.columns)}
 
 
 def test_a_template_keeps_zeros_warns_of_lengths_and_explains(alice):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework_simplejwt.tokens import AccessToken
 
+from customers.api.legacy import views
 from customers.models import Customer
 from imports import inline, lifecycle
 from imports.models import ImportJob
@@ -102,7 +103,7 @@ def test_a_reason_names_each_column_as_the_file_and_the_report_do(alice):
     (refused,) = checked["refused"]
     last, phone = (error["message"] for error in refused["errors"])
     assert refused["reason"] == f"Surname: {last} Tel.: {phone}"
-    report = client.get(f"/api/imports/{checked['upload_id']}/rejected.csv")
+    report = client.get(f"/api/imports/{checked['upload_id']}/failed-rows.csv")
     assert refused["reason"] in content_of(report).decode()
 
 
@@ -151,8 +152,8 @@ def test_names_are_matched_as_headers_are_and_the_first_customer_may_lack_some(a
     task = create_async(client, {"customers": sent, "other": [{"x": [1]}]}).json()["task_id"]
     job = check(ImportJob.objects.get(pk=task))
 
-    assert job.opened["format"] == "jsonl"
-    assert "email" in job.layout["positions"]
+    assert job.detected_format["format"] == "jsonl"
+    assert "email" in job.detected_columns["positions"]
 
 
 LONG = "\\ud83d\\ude00" * 32_767  # One cell, as long as can be.
@@ -234,9 +235,9 @@ def test_the_same_key_again_is_the_same_import(alice):
 
 
 def test_whoever_waits_too_long_for_a_place_is_asked_to_come_again(alice, settings, monkeypatch):
-    monkeypatch.setattr(inline, "WAIT_FOR_A_PLACE_SECONDS", 0.01)
+    monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0.01)
     client = signed_in(alice)
-    with inline.place(), inline.place():
+    with inline.limited_slot(views.SLOTS), inline.limited_slot(views.SLOTS):
         response = upload(client, csv_file([person(1)]))
     assert refused(response) == (503, "unavailable")
     assert response["Retry-After"]
@@ -393,7 +394,7 @@ def test_whoever_still_checks_is_waited_for(alice, monkeypatch):
         check(taken)
 
     monkeypatch.setattr(inline.time, "sleep", worker_ends)
-    assert inline.check(taken.pk).status == Status.RUNNING
+    assert inline.check_now(taken.pk, views.reader_limits()).status == Status.RUNNING
 
 
 def test_what_else_is_sent_is_passed_over(alice):

@@ -31,10 +31,10 @@ def test_workers_cut_off_again_and_again_finish_exactly_and_nobody_is_blamed(ali
             wait_for(lambda: not gate.standing())
         gate.open()
         wait_until_final(job)
-        blamed = ImportJob.objects.get(pk=job.pk).attempts
+        blamed = ImportJob.objects.get(pk=job.pk).reader_crashes
 
     assert blamed == 0
-    assert not job.batches.filter(deaths__gt=0).exists()
+    assert not job.batches.filter(crashes__gt=0).exists()
     assert_exact({job: sent})
     assert_nobody_is_blamed()
 
@@ -55,15 +55,15 @@ def test_a_check_cut_off_while_it_waits_for_its_reader_is_done_again_and_nobody_
         gate.open()
         wait_until_final(job)
 
-    assert again.attempts == 1
+    assert again.reader_crashes == 1
     assert_exact({job: sent})
 
 
 def only_waits(job):
     """Whether its worker has said that it is still there, and staged nothing meanwhile."""
-    before = job.version, job.reader_seen_at
+    before = job.version, job.reader_heartbeat_at
     job.refresh_from_db()
-    return job.version == before[0] and job.reader_seen_at != before[1]
+    return job.version == before[0] and job.reader_heartbeat_at != before[1]
 
 
 def cut_off_all_but(gate):

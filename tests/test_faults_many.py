@@ -7,7 +7,7 @@ import pytest
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.models import ImportBatch, ImportJob, NotAllowed
+from imports.models import ImportBatch, ImportJob, TransitionNotAllowed
 from imports.statuses import Status
 from tests.factories import csv_file, outcomes, person
 from tests.fault_points import applying, closed_gate
@@ -67,12 +67,12 @@ def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice):
         small = upload(alice, few.content)
         wait_until_final(small)
         large.refresh_from_db()
-        stood_at = large.status, large.attempts
+        stood_at = large.status, large.reader_crashes
         reader.resume()
         wait_until_final(large)
 
     assert stood_at == (Status.CHECKING, 1)
-    assert large.check_round == 1
+    assert large.check_generation == 1
     assert_exact({large: many, small: few})
 
 
@@ -113,7 +113,7 @@ def cancelled_at_some_version(owner, number, dice):
     job = upload(owner, csv_file(people), f"{number}.csv")
     moment = dice.randint(1, 6)
     wait_for(lambda: job.refresh_from_db() or job.version >= moment or job.is_final)
-    with suppress(NotAllowed):  # It was quicker.
+    with suppress(TransitionNotAllowed):  # It was quicker.
         lifecycle.cancel(job.pk)
     return number, as_it_stands(number)
 

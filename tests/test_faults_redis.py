@@ -83,7 +83,7 @@ def test_messages_delivered_five_times_in_any_order_collapse_into_the_chains(ali
     job = check(make_job(sent.content, owner=alice))
     again = [actors.apply_batch.message(str(job.pk), n) for n in range(1, 7)] * 5
     Random(5).shuffle(again)
-    job.batches.filter(number__lte=6).update(sent_at=Now())
+    job.batches.filter(number__lte=6).update(enqueued_at=Now())
 
     with Redis.from_url(settings.REDIS_URL) as client:
         broker = dramatiq.get_broker()

@@ -62,7 +62,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost_or_doubled(alice, statu
     assert stood_at[0] == status
     assert stood_at[1] >= 3  # A chunk, at least, had been committed before.
     assert resumed_after < DRAMATIQ_GIVES_BACK_AFTER_SECONDS
-    assert job.check_round == 1
+    assert job.check_generation == 1
     assert_exact({job: sent})
     assert ImportAttempt.objects.count() in left
 
@@ -97,7 +97,7 @@ def test_a_file_that_kills_three_workers_is_given_up_and_the_next_is_not(alice):
             wait_until_final(after)
 
     assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
-    assert job.rows_read == 0
+    assert job.cursor_row == 0
     ImportJob.objects.filter(pk=job.pk).delete()
     assert_exact({after: sent})
 
@@ -126,13 +126,13 @@ def test_a_stopped_worker_ends_between_two_steps_and_the_next_goes_on(alice, sta
             first.ends()
             took = time.monotonic() - asked_at
         job.refresh_from_db()
-        stood_at = job.status, job.attempts, ImportAttempt.objects.count()
+        stood_at = job.status, job.reader_crashes, ImportAttempt.objects.count()
         with worker():
             wait_until_final(job)
 
     assert took < GRACE_SECONDS
     assert stood_at == (status, 0, 0)
-    assert job.check_round == 1
+    assert job.check_generation == 1
     assert_exact({job: sent})
     assert_nobody_is_blamed()
 

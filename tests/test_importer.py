@@ -10,7 +10,7 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.error_messages import of_row
 from imports.pipeline import batch_applier
-from imports.pipeline.failed_rows import Rejected
+from imports.pipeline.failed_rows import FailedRows
 from imports.pipeline.target_table import _cleared
 from imports.statuses import Outcome, Status
 from tests.factories import apply_all, check, csv_file, make_job, outcomes, run_import
@@ -83,7 +83,7 @@ def test_a_report_says_of_each_column_what_is_true_of_it(ann):
     (error,) = job.rows.get(number=2).errors
     job.rows.update(errors=[error, error | {"column": "note"}])
 
-    ((cells, _),) = Rejected(job).lines(Outcome.FAILED)
+    ((cells, _),) = FailedRows(job).lines(Outcome.FAILED)
 
     assert "Mark: There is no customer with this shipping mark." in cells[-1]
     assert "Note: There is no record of this name." in cells[-1]
@@ -159,7 +159,7 @@ def test_an_update_keeps_what_the_file_does_not_say(ann):
     parcel = Parcel.objects.get()
     assert (parcel.weight, parcel.note, parcel.fragile) == (Decimal("3"), "careful", True)
     assert outcomes(job) == {2: "updated"}
-    assert job.rows.get().before[2] == "1.00"
+    assert job.rows.get().previous_values[2] == "1.00"
 
 
 def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
@@ -183,7 +183,7 @@ def updated(row, headers=HEADERS, **fields):
     job = run_import(csv_file([row], headers), **fields)
     parcel, staged = Parcel.objects.get(), job.rows.get()
     values = (str(parcel.weight), parcel.sent_on, parcel.fragile, parcel.note)
-    return staged.outcome, values, staged.before
+    return staged.outcome, values, staged.previous_values
 
 
 def test_an_empty_cell_leaves_the_old_value(ann):

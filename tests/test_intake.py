@@ -59,13 +59,13 @@ def test_of_two_readers_at_one_cursor_one_adds_its_rows():
 
     assert list(job.rows.values_list("number", flat=True)) == [2, 3]
     job.refresh_from_db()
-    assert (job.rows_read, job.checked) == (3, 2)
+    assert (job.cursor_row, job.checked) == (3, 2)
 
 
 def test_a_late_reader_of_an_earlier_round_adds_nothing():
     late = reading(make_job(PEOPLE))
-    ImportJob.objects.move(late.pk, Status.MAPPING)
-    ImportJob.objects.move(late.pk, Status.QUEUED)
+    ImportJob.objects.transition(late.pk, Status.MAPPING)
+    ImportJob.objects.transition(late.pk, Status.QUEUED)
     reading(late)
 
     with pytest.raises(Stopped):
@@ -76,8 +76,8 @@ def test_a_late_reader_of_an_earlier_round_adds_nothing():
 
 def test_a_late_reader_of_an_earlier_round_ends_nothing():
     late = stage(reading(make_job(PEOPLE)), 2, 3)
-    ImportJob.objects.move(late.pk, Status.MAPPING)
-    ImportJob.objects.move(late.pk, Status.QUEUED)
+    ImportJob.objects.transition(late.pk, Status.MAPPING)
+    ImportJob.objects.transition(late.pk, Status.QUEUED)
     job = stage(reading(late), 2, 3)
 
     assert file_checker.fail(late, "damaged_file", {}) is None
@@ -89,11 +89,11 @@ def test_a_late_reader_of_an_earlier_round_ends_nothing():
 
 def test_a_new_round_begins_from_nothing():
     job = check(make_job(csv_file([person(1), person(2, phone="no phone")]), check_first=True))
-    ImportJob.objects.move(job.pk, Status.QUEUED)
+    ImportJob.objects.transition(job.pk, Status.QUEUED)
 
     job = check(job)
 
-    assert (job.status, job.check_round, job.checked, job.failed) == (Status.READY, 2, 2, 1)
+    assert (job.status, job.check_generation, job.checked, job.failed) == (Status.READY, 2, 2, 1)
     assert job.rows.count() == 2
     assert job.batches.count() == 1
 
@@ -102,7 +102,7 @@ def test_who_is_told_to_stop_ends_between_two_chunks_and_the_next_goes_on():
     job = make_job(PEOPLE)
 
     halfway = check(job, should_stop=lambda: True)
-    others = (halfway.status, halfway.attempts, halfway.reader_seen_at)
+    others = (halfway.status, halfway.reader_crashes, halfway.reader_heartbeat_at)
     staged = halfway.rows.count()
     done = apply_all(check(job).pk)
 
@@ -140,7 +140,7 @@ def test_a_file_whose_reader_fell_silent_is_read_on(settings):
     settings.IMPORT_READER_SILENT_SECONDS = 5
     job = reading(make_job(PEOPLE))
     long_ago = Now() - timedelta(seconds=6)
-    ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=long_ago)
+    ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=long_ago)
 
     assert file_checker.due() == [job.pk]
     assert check(job).status == Status.RUNNING
@@ -159,7 +159,7 @@ def test_a_file_that_kills_its_reader_three_times_is_given_up():
     job = make_job(PEOPLE)
     for _ in range(3):
         begin(job.pk)
-        ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=None)
+        ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
 
     job = check(job)
 
@@ -170,7 +170,7 @@ def test_what_makes_progress_is_not_what_kills_its_readers():
     job = make_job(PEOPLE)
     for number in (2, 3, 4, 5):
         stage(begin(job.pk), number)
-        ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=None)
+        ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
 
     assert begin(job.pk).status == Status.CHECKING
 
@@ -203,7 +203,7 @@ def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
     assert file_checker.due() == [old.pk, small.pk, large.pk]
 
 
-@pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"is_costly": True}])
+@pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"needs_main_reader": True}])
 def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
     first, second, third = (make_job(PEOPLE, owner=bob) for _ in range(3))
     one = make_job(PEOPLE, owner=alice)
@@ -212,7 +212,7 @@ def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
 
     begin(first.pk)
     ImportJob.objects.filter(pk=first.pk).update(**{"status": Status.QUEUED} | served)
-    if "is_costly" in served:
+    if "needs_main_reader" in served:
         ImportJob.objects.filter(pk=first.pk).update(started_at=None)
 
     assert [pk for pk in file_checker.due() if pk != first.pk] == [one.pk, second.pk, third.pk]
@@ -307,13 +307,13 @@ def test_of_two_who_settle_at_once_one_does():
 
 def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
     job = reading(make_job(PEOPLE))
-    ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=Now() - timedelta(minutes=1))
+    ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=Now() - timedelta(minutes=1))
     with rival_transaction() as settler:
         settler.execute(duplicates.HOLD, {"job": job.pk})
 
         assert check_file(job.pk, tell=print) is None
         job.refresh_from_db()
-        assert job.attempts == 1
+        assert job.reader_crashes == 1
 
     assert check_file(job.pk, tell=print).status == Status.RUNNING
 

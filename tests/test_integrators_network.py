@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from imports import lifecycle, progress
+from imports import lifecycle, snapshots
 from imports.live.sse import event
 from imports.models import ImportJob
 from imports.statuses import Status
@@ -178,7 +178,7 @@ def test_a_cut_stream_whose_ticket_has_expired_comes_back_by_itself(
         wait_for(lambda: statuses(network, "/events/") == [200])
         first = answers(network, "/events/")[0]
         wait_for(lambda: status_of(server, f"{first.path}?{first.query}") == 401)
-        network.said_before_streams = event(progress.snapshot(job))
+        network.said_before_streams = event(snapshots.build_snapshot(job))
         network.cut()
         wait_for(lambda: statuses(network, "/events/") == [200, 401, 200])
         lifecycle.start(job.pk)
@@ -186,9 +186,9 @@ def test_a_cut_stream_whose_ticket_has_expired_comes_back_by_itself(
     _, refused, renewed = answers(network, "/events/")
     assert refused.query == first.query != renewed.query
     assert statuses(network, "/refresh/") == [200]
-    *snapshots, end = program.lines
-    assert (snapshots[-1].split()[1], end) == ("COMPLETE", "The end: COMPLETE")
-    check_versions(snapshots)
+    *printed, end = program.lines
+    assert (printed[-1].split()[1], end) == ("COMPLETE", "The end: COMPLETE")
+    check_versions(printed)
 
 
 def status_of(server, address):
@@ -248,7 +248,7 @@ def test_the_python_loop_survives_cuts_and_polls_in_the_end(alice, job, network)
     )
     with in_process([sys.executable, "-W", "error", "-c", text]) as program:
         wait_for(lambda: statuses(network, "/events/") == [200])
-        network.said_before_streams = event(progress.snapshot(job))
+        network.said_before_streams = event(snapshots.build_snapshot(job))
         network.cut()
         wait_for(lambda: statuses(network, "/events/") == [200, 200])
         network.trouble = lambda method, path: 503 if path.endswith("/events/") else None

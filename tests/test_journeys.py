@@ -78,7 +78,7 @@ def test_refused_rows_are_downloaded_corrected_and_uploaded_again(open_tab, tmp_
     expect(tab.locator("#import")).to_contain_text("2 of 4 rows are in.")
 
     workbook = downloaded(tab, "Download the refused rows", tmp_path)
-    assert workbook.name == "rejected-customers.xlsx"
+    assert workbook.name == "failed-rows-customers.xlsx"
     correct(workbook, {"B2": "Esi", "E2": "0244123452", "D3": "ama3@example.com"})
     tab.get_by_role("link", name="Upload the corrected file").click()
     expect(tab.get_by_label("Update what exists")).to_be_checked()
@@ -120,7 +120,7 @@ def test_other_files_that_pages_offer_arrive_too(open_tab, tmp_path):
 
     assert downloaded(tab, "Download the uploaded file", tmp_path).read_bytes() == content
     assert "MARK 1" in downloaded(tab, "CSV", tmp_path).read_text("utf-8-sig")
-    assert downloaded(tab, "Excel workbook", tmp_path).name == "rejected-customers.xlsx"
+    assert downloaded(tab, "Excel workbook", tmp_path).name == "failed-rows-customers.xlsx"
 
 
 def test_what_was_read_wrong_is_read_otherwise_and_shown_anew(open_tab):

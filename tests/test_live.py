@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 
-from imports import progress
+from imports import progress, snapshots
 from imports.authentication import how_to_log_in
 from imports.models import ImportJob
 from imports.statuses import Status
@@ -61,7 +61,7 @@ def importing_user(model, name):
 @pytest.fixture(autouse=True)
 def published_at_once():
     """A Redis that failed an earlier test is asked again."""
-    progress._silent_until = 0.0
+    progress._paused_until = 0.0
 
 
 # --- What a stream says ------------------------------------------------------
@@ -78,7 +78,7 @@ def test_the_first_event_is_the_import_as_it_stands_and_comes_at_once(server, al
         took.append(time.monotonic() - began)
 
     assert (first.name, first.id) == ("progress", str(job.version))
-    assert first.snapshot == progress.snapshot(job)
+    assert first.snapshot == snapshots.build_snapshot(job)
     assert min(took) < 0.2
 
 
@@ -126,13 +126,13 @@ def test_a_wait_for_people_is_not_the_end(server, alice, status):
     job = make_job(alice, status)
     with server.stream(job, log_in(alice)) as stream:
         assert stream.next().name == "progress"
-        progress.publish(ImportJob.objects.move(job.pk, Status.CANCELLED))
+        progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert stream.next().name == "cancelled"
 
 
 def test_whoever_has_seen_the_end_is_told_not_to_ask_again(server, alice):
     cookie = log_in(alice)
-    job = ImportJob.objects.move(make_job(alice).pk, Status.CANCELLED)
+    job = ImportJob.objects.transition(make_job(alice).pk, Status.CANCELLED)
 
     with server.stream(job, cookie, last_event_id=job.version) as answer:
         assert (answer.status, answer.response.read()) == (204, b"")
@@ -148,11 +148,11 @@ def test_a_reconnect_before_the_end_gets_the_newest_snapshot(server, alice):
 
 def test_versions_never_go_back_however_messages_arrive(server, alice):
     job, order = make_job(alice), random.Random(7)
-    overtaken = [progress.snapshot(advance(job)) for _ in range(20)]
+    overtaken = [snapshots.build_snapshot(advance(job)) for _ in range(20)]
     with server.stream(job, log_in(alice)) as stream:
         stream.next()
         for _ in range(10):
-            publish(job, progress.snapshot(advance(job)))
+            publish(job, snapshots.build_snapshot(advance(job)))
             publish(job, order.choice(overtaken))
             assert stream.next().id == str(job.version)
 

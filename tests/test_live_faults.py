@@ -18,7 +18,7 @@ from redis.connection import parse_url
 from devserver import redis as embedded_redis
 from devserver.paths import throwaway_home
 from devserver.processes import running, wait_for
-from imports import progress
+from imports import progress, snapshots
 from imports.live import coalescing
 from imports.live import hub as hub_module
 from imports.live.database import Questions
@@ -53,7 +53,7 @@ def own_redis(settings):
     with throwaway_home() as home, running(embedded_redis.server(home)) as child:
         settings.REDIS_URL = embedded_redis.url(home)
         progress._redis.cache_clear()
-        progress._silent_until = 0.0
+        progress._paused_until = 0.0
         yield child
         progress._redis().close()
         progress._redis.cache_clear()
@@ -70,7 +70,7 @@ def test_a_lost_message_is_made_good_by_the_poll(alice):
         advance(job)  # Nobody is told.
         assert stream.next().id == str(job.version)
 
-        ImportJob.objects.move(job.pk, Status.CANCELLED)
+        ImportJob.objects.transition(job.pk, Status.CANCELLED)
         assert [event.name for event in stream.rest()][-1] == "cancelled"
 
 
@@ -84,7 +84,7 @@ def test_without_redis_streams_begin_move_and_end(alice, own_redis):
         assert stream.next().id == str(job.version)
         with server.stream(job, cookie) as late:
             assert late.next().id == str(job.version)
-        progress.publish(ImportJob.objects.move(job.pk, Status.CANCELLED))
+        progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert [event.name for event in stream.rest()] == ["cancelled"]
 
 
@@ -99,10 +99,10 @@ def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
         own_redis.stop()
         own_redis.start()
         assert wait_for(own_redis.answers, 10)
-        progress._silent_until = 0.0
+        progress._paused_until = 0.0
 
         wait_until(lambda: subscribers(settings.REDIS_URL) == 1)
-        progress.publish(ImportJob.objects.move(job.pk, Status.CANCELLED))
+        progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert stream.next().name == "cancelled"
 
 
@@ -114,7 +114,7 @@ def test_without_postgresql_streams_stay_open(alice):
         with no_new_database_connections():
             assert [stream.next(pings=True) for _ in range(8)] == [PING] * 8
             assert refused(server, job, cookie) == (503, "unavailable")
-        ImportJob.objects.move(job.pk, Status.CANCELLED)
+        ImportJob.objects.transition(job.pk, Status.CANCELLED)
         assert stream.next().name == "cancelled"
         with server.stream(job, cookie) as again:
             assert again.status == 200
@@ -219,17 +219,17 @@ async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkey
     job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
     async with tab(job, cookie) as browser:
         await opened(browser)
-        hub.dispatch(None, await sync_to_async(lambda: progress.snapshot(advance(job)))())
+        hub.dispatch(None, await sync_to_async(lambda: snapshots.build_snapshot(advance(job)))())
         assert await browser.receive_nothing(0.3)
-        paused = await sync_to_async(ImportJob.objects.move)(job.pk, Status.PAUSED)
-        hub.dispatch(None, await sync_to_async(progress.snapshot)(paused))
+        paused = await sync_to_async(ImportJob.objects.transition)(job.pk, Status.PAUSED)
+        hub.dispatch(None, await sync_to_async(snapshots.build_snapshot)(paused))
         assert f"id: {paused.version}\n" in await next_body(browser)
 
 
 async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, settings, monkeypatch):
     settings.IMPORT_POLL_SECONDS = 3600
     job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
-    ahead = await sync_to_async(progress.snapshot)(job) | {"version": job.version + 1}
+    ahead = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
     monkeypatch.setattr(progress, "_workers", (-1e9, 0))  # So that the first look counts them.
     parameters = connection.get_connection_params()
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:

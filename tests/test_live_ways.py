@@ -13,7 +13,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from imports import authentication, progress
+from imports import authentication, progress, snapshots
 from imports.statuses import Status
 from tests.streams import Stream, advance, daphne, log_in, make_job, move
 
@@ -50,7 +50,7 @@ def ticketed(job, user):
 def test_a_token_opens_a_stream(server, alice):
     job = make_job(alice)
     with server.stream(job, **bearer(alice)) as stream:
-        assert stream.next().snapshot == progress.snapshot(job)
+        assert stream.next().snapshot == snapshots.build_snapshot(job)
 
 
 def test_a_forged_token_is_refused_even_beside_a_session(server, alice):
@@ -190,7 +190,7 @@ async def close_code(socket):
 async def test_a_socket_carries_snapshots_until_the_end(server, alice, job):
     async with connect(socket_address(server, job), additional_headers=bearer(alice)) as socket:
         first = json.loads(await socket.recv())
-        assert first == await sync_to_async(progress.snapshot)(job)
+        assert first == await sync_to_async(snapshots.build_snapshot)(job)
         done = await sync_to_async(move)(job, Status.COMPLETE)
         await sync_to_async(progress.publish)(done)
         assert json.loads(await socket.recv())["status"] == "COMPLETE"

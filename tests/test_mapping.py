@@ -9,7 +9,7 @@ from django.db import connections
 from customers.models import Customer
 from imports import lifecycle
 from imports.importer import get_importer
-from imports.models import ImportJob, NotAllowed, RememberedMapping
+from imports.models import ImportJob, SavedMapping, TransitionNotAllowed
 from imports.pipeline import staging
 from imports.pipeline.column_mapping import WrongMapping
 from imports.pipeline.file_checker import begin
@@ -85,13 +85,13 @@ def test_an_answer_names_what_the_import_shows(alice):
     indexes = {field["field"]: field["index"] for field in columns["fields"]}
     found = {"first_name": 1, "last_name": 2, "email": 3}
     assert indexes == found | {"shipping_mark": None, "phone": None}
-    assert sent(client, job)["read_as"]["format"] == "csv"
+    assert sent(client, job)["detected_format"]["format"] == "csv"
 
 
 def test_lists_hold_no_columns(alice):
     odd_job(owner=alice)
     assert (
-        not {"columns", "read_as"}
+        not {"columns", "detected_format"}
         & signed_in(alice).get("/api/imports/").json()["results"][0].keys()
     )
 
@@ -136,7 +136,7 @@ def test_two_fields_may_change_places(alice):
 
     told(job, **ANSWER, first_name=2, last_name=1)
 
-    assert job.layout["positions"]["first_name"] == 2
+    assert job.detected_columns["positions"]["first_name"] == 2
     assert job.status == Status.READY
 
 
@@ -153,7 +153,9 @@ def test_a_header_that_is_there_twice_is_told_by_its_number(alice):
 def test_what_is_written_the_same_goes_before_what_folds_so():
     job = odd_job([["", *PEOPLE[0]]], ["CODE", *ODD])
 
-    assert told(job, shipping_mark="Code", phone=5).layout["positions"]["shipping_mark"] == 1
+    assert (
+        told(job, shipping_mark="Code", phone=5).detected_columns["positions"]["shipping_mark"] == 1
+    )
 
 
 def test_a_field_can_be_left_out(alice):
@@ -188,7 +190,7 @@ def test_a_reader_of_the_old_mapping_adds_nothing():
 
 def make_again(job):
     """Its reader has not been heard of for long."""
-    ImportJob.objects.filter(pk=job.pk).update(reader_seen_at=None)
+    ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
     return job
 
 
@@ -205,7 +207,7 @@ def test_a_first_row_that_was_taken_for_headers_can_be_told_to_be_none(alice):
     assert response.status_code == 202
     apply_all(check(job).pk)
     assert outcomes(job) == {1: "failed", 2: "created"}
-    assert (job.layout["header_row"], job.layout["headers"]) == (0, [])
+    assert (job.detected_columns["header_row"], job.detected_columns["headers"]) == (0, [])
 
 
 def test_without_a_header_row_columns_are_told_by_number(alice):
@@ -218,18 +220,18 @@ def test_without_a_header_row_columns_are_told_by_number(alice):
 
     assert outcomes(job) == {1: "failed", 2: "created"}
     assert Customer.objects.get().phone == person(2)[4]
-    assert not RememberedMapping.objects.exists()  # There is nothing to know such a file by.
+    assert not SavedMapping.objects.exists()  # There is nothing to know such a file by.
 
 
 def test_rows_that_name_their_columns_themselves_go_on_doing_so():
     rows = [dict(zip(ODD, values, strict=True)) for values in PEOPLE]
     job = check(make_job("\n".join(map(json.dumps, rows)).encode()))
-    assert (job.status, job.opened["format"]) == (Status.MAPPING, "jsonl")
+    assert (job.status, job.detected_format["format"]) == (Status.MAPPING, "jsonl")
 
     lifecycle.check_again(job.pk, {"has_header_row": False, "column_mapping": ANSWER})
 
     assert check(job).status == Status.RUNNING
-    assert job.layout["headers"] == ODD
+    assert job.detected_columns["headers"] == ODD
 
 
 # --- When, and who -----------------------------------------------------------
@@ -252,7 +254,7 @@ def test_who_controls_all_may_answer_and_it_is_remembered_for_the_owner(alice, r
     assert ask(signed_in(root), job, column_mapping=ANSWER).status_code == 202
 
     check(job)
-    assert RememberedMapping.objects.get().owner == alice
+    assert SavedMapping.objects.get().owner == alice
 
 
 @pytest.mark.parametrize("rival", [lifecycle.start, lifecycle.cancel])
@@ -262,7 +264,7 @@ def test_of_a_change_and_a_start_or_cancel_at_once_one_comes_first(alice, rival)
     def won(call, *arguments):
         try:
             return call(*arguments).status
-        except NotAllowed:
+        except TransitionNotAllowed:
             return None
         finally:
             connections.close_all()
@@ -353,7 +355,7 @@ def test_another_policy_is_another_judgement(alice):
     ask(signed_in(alice), job, on_duplicate="update")
 
     assert counts(job)["skipped"] == 0
-    assert (job.progress_percent, job.settled_at) == (0, None)
+    assert (job.progress_percent, job.checked_at) == (0, None)
     check(job)
     assert (job.status, counts(job)["skipped"], job.to_update) == ("READY", 0, 2)
 
@@ -366,7 +368,7 @@ def test_how_the_file_is_read_can_be_changed_one_thing_at_a_time(alice):
 
     job.refresh_from_db()
     assert job.read_options == {"encoding": "utf-8", "delimiter": ","}
-    assert (job.layout, job.opened, job.column_mapping) == (None, None, None)
+    assert (job.detected_columns, job.detected_format, job.column_mapping) == (None, None, None)
 
 
 def test_a_file_that_was_read_wrongly_is_read_anew(alice):
@@ -376,7 +378,7 @@ def test_a_file_that_was_read_wrongly_is_read_anew(alice):
 
     ask(signed_in(alice), job, delimiter="")
 
-    assert (check(job).status, job.opened["delimiter"]) == (Status.RUNNING, ";")
+    assert (check(job).status, job.detected_format["delimiter"]) == (Status.RUNNING, ";")
 
 
 def test_a_wrong_word_on_how_to_read_a_file_can_be_taken_back(alice):
@@ -412,51 +414,54 @@ def test_an_answer_is_remembered_for_the_next_file_with_these_headers(alice, bob
     of_another = odd_job([person(3)], alike, owner=bob)
     in_other_order = odd_job([person(3)], alike[::-1], owner=alice)
 
-    assert (job.status, job.layout["remembered"]) == (Status.RUNNING, True)
-    assert sent(signed_in(alice), job)["columns"]["remembered"] is True
+    assert (job.status, job.detected_columns["from_saved_mapping"]) == (Status.RUNNING, True)
+    assert sent(signed_in(alice), job)["columns"]["from_saved_mapping"] is True
     assert {of_another.status, in_other_order.status} == {Status.MAPPING}
-    assert of_another.layout["remembered"] is False
+    assert of_another.detected_columns["from_saved_mapping"] is False
 
 
 def test_what_is_remembered_can_be_overruled_and_the_last_word_counts(alice):
     told(odd_job(owner=alice))
     job = odd_job([person(3)], owner=alice, check_first=True)
-    assert job.layout["positions"]["email"] == 3
+    assert job.detected_columns["positions"]["email"] == 3
 
     told(job, email=None)
 
-    assert (job.status, job.layout["remembered"]) == (Status.READY, False)
+    assert (job.status, job.detected_columns["from_saved_mapping"]) == (Status.READY, False)
     last = odd_job([person(4)], owner=alice)
-    assert (last.layout["remembered"], "email" in last.layout["positions"]) == (True, False)
-    assert RememberedMapping.objects.count() == 1
+    assert (
+        last.detected_columns["from_saved_mapping"],
+        "email" in last.detected_columns["positions"],
+    ) == (True, False)
+    assert SavedMapping.objects.count() == 1
 
 
 def test_a_mapping_that_led_to_no_row_is_not_remembered(alice):
     job = told(odd_job(owner=alice), shipping_mark=4, phone=0)  # The wrong way round.
 
     assert (job.status, counts(job)["failed"]) == (Status.COMPLETE, 2)
-    assert not RememberedMapping.objects.exists()
+    assert not SavedMapping.objects.exists()
 
 
 def test_what_was_recognised_without_a_person_is_not_remembered(alice):
     assert check(make_job(csv_file(PEOPLE), owner=alice)).status == Status.RUNNING
-    assert not RememberedMapping.objects.exists()
+    assert not SavedMapping.objects.exists()
 
 
 def test_what_is_remembered_is_of_no_use_once_the_importer_needs_more(alice):
     told(odd_job(headers=HEADERS, owner=alice, check_first=True), email=None)
-    RememberedMapping.objects.update(positions={"shipping_mark": 0, "gone": 1})
+    SavedMapping.objects.update(positions={"shipping_mark": 0, "gone": 1})
 
     job = odd_job([person(3)], HEADERS, owner=alice)
 
-    assert (job.status, job.layout["remembered"]) == (Status.RUNNING, False)
+    assert (job.status, job.detected_columns["from_saved_mapping"]) == (Status.RUNNING, False)
 
 
 def test_a_field_that_the_importer_has_no_more_is_left_out(alice):
     job = told(odd_job(owner=alice))
-    RememberedMapping.objects.update(positions={**job.column_mapping, "gone": 1})
+    SavedMapping.objects.update(positions={**job.column_mapping, "gone": 1})
 
-    assert "gone" not in odd_job([person(3)], owner=alice).layout["positions"]
+    assert "gone" not in odd_job([person(3)], owner=alice).detected_columns["positions"]
 
 
 def test_headers_of_signs_alone_are_told_apart(alice):
@@ -473,4 +478,4 @@ def test_without_an_owner_nothing_is_remembered(alice):
     ImportJob.objects.filter(pk=job.pk).update(owner=None)
 
     assert told(job).status == Status.RUNNING
-    assert not RememberedMapping.objects.exists()
+    assert not SavedMapping.objects.exists()

@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from customers.models import Customer
-from imports.models import RememberedMapping
+from imports.models import SavedMapping
 from imports.pages.column_mapping import problem_with
 from imports.pipeline.column_mapping import WrongMapping
 from imports.statuses import Status
@@ -68,7 +68,7 @@ def test_an_answer_is_checked_and_remembered(alice, asked):
     assert set(Customer.objects.values_list("phone", "email")) == {
         (person(n)[4], None) for n in (1, 2)
     }
-    assert RememberedMapping.objects.count() == 1
+    assert SavedMapping.objects.count() == 1
 
 
 @pytest.mark.parametrize("check_first", [True, False])

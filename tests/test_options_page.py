@@ -103,13 +103,13 @@ def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(al
     run_import(csv_file([person(1)]), owner=alice)
     job = ready(csv_file([person(1, first="Efua")]), alice, column_mapping=None)
     assert job.skipped == 1
-    kept = job.layout
+    kept = job.detected_columns
 
     told = KEPT | {"on_duplicate": "update", "empty_cells": "clear"}
     change(signed_in(alice), job, encoding="utf-8", delimiter=",", **told)
 
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
-    assert (job.layout, job.read_options) == (kept, {})
+    assert (job.detected_columns, job.read_options) == (kept, {})
     assert (check(job).to_update, job.skipped) == (1, 0)
     html = page(signed_in(alice), job)
     assert '<option value="update" selected>' in html
@@ -222,7 +222,7 @@ def test_pages_offer_the_files_that_there_are(alice):
     for job, has_refused in ((refused, True), (done, False)):
         html = page(client, job)
         assert reverse("import-file", args=[job.pk]) in html
-        for name in ("import-rejected-xlsx", "import-rejected-csv"):
+        for name in ("import-failed-rows-xlsx", "import-failed-rows-csv"):
             assert (reverse(name, args=[job.pk]) in html) == has_refused
     template = f"{reverse('import-template')}?importer=customers"
     assert template in client.get(reverse("imports")).content.decode()

@@ -125,7 +125,9 @@ class Case:
         rows = {row.number: row for row in job.rows.all()}
         for number, verdict in verdicts.items():
             assert errors_of(rows[number]) == verdict.errors
-            assert verdict.before == (rows[number].before and tuple(rows[number].before))
+            assert verdict.before == (
+                rows[number].previous_values and tuple(rows[number].previous_values)
+            )
         assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.rows()
 
 

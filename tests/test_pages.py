@@ -353,7 +353,7 @@ def test_the_newest_import_comes_first_and_the_rest_on_further_pages(alice):
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.CHECKING, Status.RUNNING])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
-    monkeypatch.setattr("imports.progress._workers", (-1e9, 0))
+    monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
     for _ in range(workers):
         Worker.objects.create(name="somewhere")
 
@@ -364,7 +364,7 @@ def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
 
 @pytest.mark.parametrize("stalled", [True, False])
 def test_a_stalled_import_says_so(alice, stalled, monkeypatch):
-    monkeypatch.setattr("imports.progress._workers", (-1e9, 0))
+    monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
     Worker.objects.create(name="somewhere")
     job = import_in(Status.RUNNING, alice)
     if stalled:
@@ -623,7 +623,7 @@ def queries(ask):
 @pytest.mark.parametrize("status", list(Status))
 def test_what_people_typed_is_never_markup(alice, status):
     layout = {"header_row": 1, "headers": [HOSTILE], "positions": {}, "missing": []}
-    job = import_in(status, alice, file_name=HOSTILE, layout=layout)
+    job = import_in(status, alice, file_name=HOSTILE, detected_columns=layout)
     refuse(job, 1)
     client = signed_in(alice)
 

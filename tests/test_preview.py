@@ -5,7 +5,7 @@ from django.db.models import F
 
 from customers.models import Customer
 from imports import lifecycle, preview
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import Status
 from tests.conftest import signed_in
 from tests.factories import apply_all, check, counts, csv_file, make_job, person, run_import
@@ -43,7 +43,7 @@ def test_what_is_told_is_what_happens(root, on_duplicate, empty_cells):
     apply_all(job.pk)
 
     assert counted(found) == {name: counts(job)[name] for name in counted(found)}
-    assert (found["judged_at"], found["total"]) == (job.settled_at, 7)
+    assert (found["judged_at"], found["total"]) == (job.checked_at, 7)
 
 
 def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
@@ -68,7 +68,7 @@ def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
         (5, person(4)[4]),
         (6, person(5)[4]),
     ]
-    assert found["judged_at"] == job.settled_at.isoformat()
+    assert found["judged_at"] == job.checked_at.isoformat()
 
 
 def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
@@ -125,13 +125,13 @@ def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alic
 
 def test_what_begins_meanwhile_gets_no_preview(root):
     job = ready()
-    ImportJob.objects.filter(pk=job.pk).update(check_round=F("check_round") + 1)
-    with pytest.raises(NotAllowed, match="checked again"):
+    ImportJob.objects.filter(pk=job.pk).update(check_generation=F("check_generation") + 1)
+    with pytest.raises(TransitionNotAllowed, match="checked again"):
         preview.preview_of(job, root)
 
     lifecycle.start(job.pk)
 
-    with pytest.raises(NotAllowed, match="RUNNING has no preview"):
+    with pytest.raises(TransitionNotAllowed, match="RUNNING has no preview"):
         preview.preview_of(job, root)
 
 
@@ -147,5 +147,5 @@ def test_where_the_records_are_gone_nothing_is_compared(root):
 def test_an_import_whose_importer_is_gone_says_so(root):
     job = ready()
     job.importer = "gone"
-    with pytest.raises(NotAllowed, match="no longer installed"):
+    with pytest.raises(TransitionNotAllowed, match="no longer installed"):
         preview.preview_of(job, root)

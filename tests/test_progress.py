@@ -9,11 +9,11 @@ from django.conf import settings as configured
 from django.utils import timezone
 from redis import Redis
 
-from imports import progress
+from imports import progress, snapshots
 from imports.models import ImportJob, Worker
 from imports.pipeline import batch_applier
 from imports.pipeline.file_checker import check_file
-from imports.progress import snapshot
+from imports.snapshots import build_snapshot
 from imports.statuses import Status
 from tests.factories import apply_all, check, csv_file, make_job, person
 
@@ -28,11 +28,11 @@ unchanged skipped failed success created_at started_at finished_at updated_at li
 @pytest.fixture(autouse=True)
 def nothing_known():
     """What this process remembers between two snapshots."""
-    progress._workers = (-1e9, 0)
-    progress._silent_until = 0.0
+    snapshots._workers = (-1e9, 0)
+    progress._paused_until = 0.0
     yield
-    progress._workers = (-1e9, 0)
-    progress._silent_until = 0.0
+    snapshots._workers = (-1e9, 0)
+    progress._paused_until = 0.0
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def history(content, **fields):
     """Every snapshot that an import goes through."""
     seen = []
     job = make_job(content, **fields)
-    check_file(job.pk, tell=lambda job: seen.append(snapshot(job)))
+    check_file(job.pk, tell=lambda job: seen.append(build_snapshot(job)))
     for number in job.batches.values_list("number", flat=True):
-        seen.append(snapshot(batch_applier.apply_batch(job.pk, number)))
+        seen.append(build_snapshot(batch_applier.apply_batch(job.pk, number)))
     return seen
 
 
 def test_a_snapshot_has_the_agreed_fields_in_the_agreed_order():
-    assert list(snapshot(make_job(csv_file([person(1)])))) == KEYS.split()
+    assert list(build_snapshot(make_job(csv_file([person(1)])))) == KEYS.split()
 
 
 def test_a_snapshot_is_the_same_after_json():
     job = apply_all(check(make_job(csv_file([person(1)]))).pk)
 
-    assert json.loads(json.dumps(snapshot(job))) == snapshot(job)
+    assert json.loads(json.dumps(build_snapshot(job))) == build_snapshot(job)
 
 
 def test_versions_rise_and_progress_never_goes_back():
@@ -102,42 +102,42 @@ def test_the_rate_and_the_time_left_are_those_of_the_phase():
     job.updated_at = timezone.now()
     job.phase_rows, job.processed = 10, 60
 
-    live = snapshot(job)["live"]
+    live = build_snapshot(job)["live"]
 
     assert (live["rows_per_second"], live["eta_seconds"]) == (5, 8)
 
 
 def test_nobody_who_works_is_said_in_the_snapshot():
     job = make_job(csv_file([person(1)]))
-    before = snapshot(job)["live"]["workers"]
+    before = build_snapshot(job)["live"]["workers"]
     Worker.objects.create(name="host:1")
-    progress._workers = (-1e9, 0)
+    snapshots._workers = (-1e9, 0)
 
-    assert (before, snapshot(job)["live"]["workers"]) == (0, 1)
+    assert (before, build_snapshot(job)["live"]["workers"]) == (0, 1)
 
 
 def test_a_worker_that_fell_silent_does_not_count(settings):
     settings.IMPORT_WORKER_SILENT_SECONDS = 5
     worker = Worker.objects.create(name="host:1")
-    Worker.objects.filter(pk=worker.pk).update(seen_at=timezone.now() - timedelta(seconds=60))
+    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=60))
 
-    assert progress.workers_alive() == 0
+    assert snapshots.count_live_workers() == 0
 
 
 def test_an_import_that_stands_still_is_stalled_and_one_that_waits_is_not():
     job = check(make_job(csv_file([person(1)])))
     ImportJob.objects.update(updated_at=timezone.now() - timedelta(minutes=1))
     job.refresh_from_db()
-    running = snapshot(job)["live"]["stalled"]
+    running = build_snapshot(job)["live"]["stalled"]
     job.status = Status.PAUSED
 
-    assert (running, snapshot(job)["live"]["stalled"]) == (True, False)
+    assert (running, build_snapshot(job)["live"]["stalled"]) == (True, False)
 
 
 def test_the_place_in_the_queue_is_the_order_in_which_files_are_read():
     jobs = [make_job(csv_file([person(n) for n in range(size)])) for size in (300, 10, 100)]
 
-    assert [snapshot(job)["live"]["queue_position"] for job in jobs] == [3, 1, 2]
+    assert [build_snapshot(job)["live"]["queue_position"] for job in jobs] == [3, 1, 2]
 
 
 def test_a_publish_reaches_the_imports_own_channel(subscriber):
@@ -147,7 +147,7 @@ def test_a_publish_reaches_the_imports_own_channel(subscriber):
 
     channel, published = heard(subscriber)
     assert channel == f"imports:{job.owner_id}:{job.id}"
-    assert published == snapshot(job)
+    assert published == build_snapshot(job)
 
 
 def test_a_publish_without_redis_is_silent_and_quick(settings):
@@ -161,4 +161,4 @@ def test_a_publish_without_redis_is_silent_and_quick(settings):
 
     progress._redis.cache_clear()
     assert time.monotonic() - began < 2
-    assert progress._silent_until > began
+    assert progress._paused_until > began

@@ -268,7 +268,7 @@ def test_the_description_lists_every_code(described):  # noqa: F811
 
 def test_admins_see_all_of_it(alice, root):
     opened = {"format": "xlsx", "sheets": ["A"], "hidden_columns": list(range(5_000))}
-    job = import_in(Status.COMPLETE, alice, read_summary=ENTRIES, opened=opened)
+    job = import_in(Status.COMPLETE, alice, read_summary=ENTRIES, detected_format=opened)
 
     html = signed_in(root).get(reverse("admin:imports_importjob_change", args=[job.pk]))
 
@@ -318,14 +318,17 @@ def test_to_leave_them_out_keeps_the_columns_that_were_chosen(alice):
     job.refresh_from_db()
     assert (response.status_code, job.status) == (202, Status.QUEUED)
     assert (job.column_mapping, job.read_options) == (told, {"hidden_rows": "skip"})
-    assert (check(job).status, job.layout["positions"].get("email")) == (Status.READY, None)
+    assert (check(job).status, job.detected_columns["positions"].get("email")) == (
+        Status.READY,
+        None,
+    )
     client.patch(address, {"hidden_rows": "import"}, content_type="application/json")
     job.refresh_from_db()
     assert (job.column_mapping, job.read_options) == (told, {})
     check(job)
     client.patch(address, {"delimiter": ","}, content_type="application/json")
     job.refresh_from_db()
-    assert (job.column_mapping, job.layout) == (None, None)  # It may have other columns.
+    assert (job.column_mapping, job.detected_columns) == (None, None)  # It may have other columns.
 
 
 def test_both_can_be_said_at_once(alice, described):  # noqa: F811
@@ -361,12 +364,16 @@ def test_the_page_asks_only_where_there_are_some(alice, summary, is_offered):
 
 def test_they_are_left_out_and_taken_in_again_on_the_page(alice):
     job, client = ready(table(HEADERS, person(1)), alice), signed_in(alice)
-    kept = job.layout
+    kept = job.detected_columns
 
     for sent, options in (("skip", {"hidden_rows": "skip"}), ("import", {})):
         ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
         change(client, job, hidden_rows=sent, **KEPT)
-        assert (job.status, job.read_options, job.layout) == (Status.QUEUED, options, kept)
+        assert (job.status, job.read_options, job.detected_columns) == (
+            Status.QUEUED,
+            options,
+            kept,
+        )
         assert check(job).status == Status.READY
         ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
         assert f'<option value="{sent}" selected>' in page(alice, job)

@@ -7,7 +7,7 @@ import datetime
 import openpyxl
 import pytest
 
-from imports.pipeline.reader_client import Chunk, Opened
+from imports.pipeline.reader_client import Chunk, DetectedFormat
 from tests.spreadsheets import (
     BOTH,
     LIMITS,
@@ -34,7 +34,7 @@ def test_a_workbook_is_read_with_its_row_numbers(limits):
 
     opened, rows, chunks = read(content, limits)
 
-    assert opened == Opened("xlsx", "Sheet", sheets=["Sheet"])
+    assert opened == DetectedFormat("xlsx", "Sheet", sheets=["Sheet"])
     assert rows == [(1, ["Phone", "Name"]), (3, ["024", "Ann"]), (5, [None, "Bea"])]
     assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
 
@@ -168,7 +168,7 @@ def test_encoding_and_delimiter_are_recognised(encoding, named, delimiter):
 
     opened, rows, _ = read(content.encode(encoding))
 
-    assert opened == Opened("csv", None, named, delimiter)
+    assert opened == DetectedFormat("csv", None, named, delimiter)
     assert rows == [
         (1, ["Name", "Phone", "Note"]),
         (2, ["Zoë", "024", "1,5; x"]),

@@ -147,4 +147,4 @@ def test_what_is_written_is_read(objects, indent):
 def test_an_array_of_objects_is_imported():
     job = run_import(json.dumps({"customers": PEOPLE}).encode())
 
-    assert (job.status, job.created, job.opened["format"]) == ("COMPLETE", 2, "json")
+    assert (job.status, job.created, job.detected_format["format"]) == ("COMPLETE", 2, "json")

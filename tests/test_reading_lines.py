@@ -85,7 +85,7 @@ def test_an_uploaded_file_of_lines_is_imported():
     rows = [dict(zip(NAMES, person(n), strict=True)) for n in (1, 2)]
     job = run_import(lines(*rows, {}))
     assert (job.status, job.created, job.total) == (Status.COMPLETE, 2, 2)
-    assert (job.layout["header_row"], job.layout["headers"]) == (0, NAMES)
+    assert (job.detected_columns["header_row"], job.detected_columns["headers"]) == (0, NAMES)
 
 
 @pytest.mark.django_db(transaction=True)

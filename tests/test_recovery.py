@@ -78,7 +78,7 @@ def test_a_lost_message_is_sent_again(running, queue, settings):
     recovery.recover()
     queue.flush_all()
     running.batches.filter(number=1).update(
-        sent_at=Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS + 1)
+        enqueued_at=Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS + 1)
     )
 
     recovery.recover()
@@ -200,7 +200,11 @@ def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue,
 
     actors.check_next.fn()
 
-    assert (put_back.status, put_back.is_costly, put_back.attempts) == (Status.QUEUED, True, 0)
+    assert (put_back.status, put_back.needs_main_reader, put_back.reader_crashes) == (
+        Status.QUEUED,
+        True,
+        0,
+    )
     assert put_back.error_code is None
     assert asked == [()]  # Whoever may read it, or another, is told.
     assert (stood_at, status_of(costly)) == (Status.RUNNING, Status.RUNNING)
@@ -235,8 +239,8 @@ def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
 
 def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
     job = make_job(csv_file([person(1)]))
-    ImportJob.objects.move(job.pk, Status.CHECKING)
-    ImportJob.objects.filter(pk=job.pk).update(attempts=2)
+    ImportJob.objects.transition(job.pk, Status.CHECKING)
+    ImportJob.objects.filter(pk=job.pk).update(reader_crashes=2)
 
     with actors._reading:
         actors.check_next.fn()
@@ -323,7 +327,7 @@ def test_a_worker_says_that_it_is_alive_and_what_it_does():
         recovery.say_alive()
 
     worker = Worker.objects.get()
-    assert (worker.name, worker.doing[0]["what"]) == (worker_process.NAME, "batch 4")
+    assert (worker.name, worker.current_work[0]["what"]) == (worker_process.NAME, "batch 4")
     recovery.say_goodbye()
     assert not Worker.objects.exists()
 

@@ -218,7 +218,7 @@ def test_an_import_says_how_soon_to_ask_again(alice, status, seconds):
 
 
 def test_nobody_need_ask_again_after_the_end(alice):
-    job = ImportJob.objects.move(make_moved_job(alice).pk, Status.CANCELLED)
+    job = ImportJob.objects.transition(make_moved_job(alice).pk, Status.CANCELLED)
     assert signed_in(alice).get(f"/api/imports/{job.pk}/").json()["poll_after_seconds"] is None
 
 

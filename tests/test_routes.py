@@ -41,8 +41,8 @@ ROUTES = {
     ("GET", "api/imports/{job}/rows/"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/imports/{job}/problems/"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/imports/{job}/file/"): "401 401 401 404 200 200 404 200 200",
-    ("GET", "api/imports/{job}/rejected.xlsx"): "401 401 401 404 200 200 404 200 200",
-    ("GET", "api/imports/{job}/rejected.csv"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/failed-rows.xlsx"): "401 401 401 404 200 200 404 200 200",
+    ("GET", "api/imports/{job}/failed-rows.csv"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/imports/template.xlsx"): "401 401 401 400 403 403 403 400 400",
     ("GET", "api/imports/{job}/preview/"): "401 401 401 404 200 200 404 200 200",
     ("PATCH", "api/imports/{job}/"): "401 401 401 404 403 400 404 400 400",
@@ -62,8 +62,8 @@ PAGES = {
     ("GET", ""): "302 302 302 200 200 200 200 200 200",
     ("GET", "imports/{job}/"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/{job}/file/"): "302 302 302 404 200 200 404 200 200",
-    ("GET", "imports/{job}/rejected.xlsx"): "302 302 302 404 200 200 404 200 200",
-    ("GET", "imports/{job}/rejected.csv"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/failed-rows.xlsx"): "302 302 302 404 200 200 404 200 200",
+    ("GET", "imports/{job}/failed-rows.csv"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/template.xlsx"): "302 302 302 404 403 403 403 404 404",
     ("GET", "imports/{job}/chart/"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/{job}/rows/"): "302 302 302 404 200 200 404 200 200",
@@ -111,7 +111,7 @@ def filled_in(alice):
         job.file.save("customers.csv", ContentFile(b"a file"), save=True)
         one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
         read = {"format": "csv", "sheet": None, "sheets": [], "encoding": "utf-8", "delimiter": ","}
-        ImportJob.objects.filter(pk=job.pk).update(**one, opened=read)
+        ImportJob.objects.filter(pk=job.pk).update(**one, detected_format=read)
         ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
         return f"/{address.format(job=job.pk, customer=customer.pk)}"
 

@@ -15,7 +15,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
 from customers.models import Customer
-from imports import progress
+from imports import snapshots
 from imports.api import schema_views
 from imports.api.call_descriptions import DELIMITER
 from imports.api.serializers import ReadOptionsSerializer
@@ -266,7 +266,7 @@ def test_a_snapshot_is_as_described_whatever_the_status(alice, described, status
         if (status in ends)
         else job
     )
-    hold(progress.snapshot(job), {"$ref": "#/components/schemas/Snapshot"}, described)
+    hold(snapshots.build_snapshot(job), {"$ref": "#/components/schemas/Snapshot"}, described)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -276,7 +276,10 @@ def test_what_a_file_holds_and_how_it_is_changed_is_as_described(alice, describe
     address = f"/api/imports/{job.pk}/"
     found = conforms(described, client.get(address), "imports_retrieve")
     assert (found["status"], found["columns"]["missing"]) == ("MAPPING", ["shipping_mark", "phone"])
-    assert (found["read_as"]["format"], found["read_options"]) == ("csv", {"delimiter": ","})
+    assert (found["detected_format"]["format"], found["read_options"]) == (
+        "csv",
+        {"delimiter": ","},
+    )
     conforms(described, client.get("/api/imports/"), "imports_list")
     for changes, status in (
         ({"column_mapping": {"shipping_mark": "Code", "phone": 4}}, 202),
@@ -314,13 +317,13 @@ def test_files_are_as_described(alice, eve, described):
     gone.file.storage.delete(gone.file.name)
     asked = [
         (client.get(f"/api/imports/{job.pk}/file/"), "imports_file"),
-        (client.get(f"/api/imports/{job.pk}/rejected.xlsx"), "imports_rejected_xlsx"),
-        (client.get(f"/api/imports/{job.pk}/rejected.csv"), "imports_rejected_csv"),
+        (client.get(f"/api/imports/{job.pk}/failed-rows.xlsx"), "imports_failed_rows_xlsx"),
+        (client.get(f"/api/imports/{job.pk}/failed-rows.csv"), "imports_failed_rows_csv"),
         (client.get("/api/imports/template.xlsx?importer=customers"), "imports_template"),
         (client.get(f"{ROOT}template/"), "excel_template"),
         (client.get(f"/api/imports/{gone.pk}/file/"), "imports_file"),
-        (client.get(f"/api/imports/{whole.pk}/rejected.xlsx"), "imports_rejected_xlsx"),
-        (client.get(f"/api/imports/{whole.pk}/rejected.csv"), "imports_rejected_csv"),
+        (client.get(f"/api/imports/{whole.pk}/failed-rows.xlsx"), "imports_failed_rows_xlsx"),
+        (client.get(f"/api/imports/{whole.pk}/failed-rows.csv"), "imports_failed_rows_csv"),
         (client.get("/api/imports/template.xlsx?importer=x"), "imports_template"),
         (signed_in(eve).get("/api/imports/template.xlsx"), "imports_template"),
         (Client().get(f"{ROOT}template/"), "excel_template"),

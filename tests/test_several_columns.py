@@ -216,4 +216,4 @@ def test_a_mapping_that_confirms_a_column_keeps_the_further_ones():
 
     told["phone"] = 6
     other = run_import(csv_file([["X 2", *rows[0][1:]]], headers), column_mapping=told)
-    assert (other.created, other.layout["equals"]) == (1, {})
+    assert (other.created, other.detected_columns["equals"]) == (1, {})

@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError
 
 from imports import lifecycle
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import FINAL, MAY_BECOME, Status, may_become
 from tests.concurrency import in_thread
 from tests.factories import csv_file, make_job, person
@@ -38,19 +38,19 @@ def test_a_move_happens_exactly_where_the_table_says(job, source, target):
         ImportJob.objects.filter(pk=job.pk).update(total=0)
 
     def move():
-        return ImportJob.objects.move(job.pk, target, error_code="no_rows")
+        return ImportJob.objects.transition(job.pk, target, error_code="no_rows")
 
     if target in MAY_BECOME[source]:
         assert move().status == target
     else:
-        with pytest.raises(NotAllowed, match=f"{source} cannot become {target}"):
+        with pytest.raises(TransitionNotAllowed, match=f"{source} cannot become {target}"):
             move()
         assert ImportJob.objects.get(pk=job.pk).status == source
 
 
 def test_a_move_raises_the_version_and_keeps_the_times(job):
-    moved = ImportJob.objects.move(job.pk, Status.CHECKING)
-    ended = ImportJob.objects.move(job.pk, Status.CANCELLED)
+    moved = ImportJob.objects.transition(job.pk, Status.CHECKING)
+    ended = ImportJob.objects.transition(job.pk, Status.CANCELLED)
 
     assert [moved.version, ended.version] == [2, 3]
     assert moved.started_at == ended.started_at
@@ -69,14 +69,14 @@ def test_of_many_who_cancel_at_once_one_wins(job):
         results = [people.submit(in_thread, cancel) for _ in range(8)]
 
     assert sum(result.exception() is None for result in results) == 1
-    assert all(isinstance(e, NotAllowed) for r in results if (e := r.exception()))
+    assert all(isinstance(e, TransitionNotAllowed) for r in results if (e := r.exception()))
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s != Status.READY])
 def test_only_what_is_ready_can_be_started(job, status):
     put(job, status)
 
-    with pytest.raises(NotAllowed):
+    with pytest.raises(TransitionNotAllowed):
         lifecycle.start(job.pk)
 
     assert ImportJob.objects.get(pk=job.pk).status == status

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from imports import lifecycle, progress
+from imports import lifecycle, snapshots
 from imports.models import ImportJob
 from imports.pages.presenters import status_words
 from imports.statuses import FINAL, Status, Success
@@ -70,7 +70,7 @@ def test_programs_and_streams_are_told(alice, rows, success):
     told = [
         client.get(f"/api/imports/{job.pk}/").json(),
         client.get("/api/imports/").json()["results"][0],
-        json.loads(json.dumps(progress.snapshot(job))),
+        json.loads(json.dumps(snapshots.build_snapshot(job))),
     ]
     assert before["success"] is None
     assert [one["success"] for one in told] == [success] * 3
@@ -83,8 +83,10 @@ def test_one_that_could_not_be_read_or_was_cancelled_has_imported_nothing(alice)
     unreadable = check(make_job(b"%PDF-1.7", owner=alice))
     stopped = lifecycle.cancel(make_job(csv_file([person(1)]), owner=alice).pk)
 
-    assert [progress.snapshot(job)["success"] for job in (unreadable, stopped)] == ["none"] * 2
-    assert progress.snapshot(stopped)["message"] == "Cancelled"
+    assert [snapshots.build_snapshot(job)["success"] for job in (unreadable, stopped)] == [
+        "none"
+    ] * 2
+    assert snapshots.build_snapshot(stopped)["message"] == "Cancelled"
 
 
 def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):

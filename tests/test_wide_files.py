@@ -7,12 +7,12 @@ import pytest
 from django.conf import settings as configured
 from django.urls import reverse
 
-from imports import progress
+from imports import snapshots
 from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pages.column_mapping import MAX_COLUMNS
 from imports.pipeline.column_suggestions import MAX_HEADERS_BYTES, MOST_COLUMNS, with_suggestions
-from imports.pipeline.header_detection import Layout
+from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import Status
 from tests.conftest import signed_in
 from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person
@@ -41,7 +41,7 @@ def wide_file(name="Measured value {}", value="value {}", headers=HEADERS):
 
 
 def layout_bytes(job):
-    return len(json.dumps(job.layout, ensure_ascii=False).encode())
+    return len(json.dumps(job.detected_columns, ensure_ascii=False).encode())
 
 
 CONTENTS = {
@@ -122,8 +122,8 @@ def test_columns_without_header_and_values_are_not_offered(alice):
 
 
 def test_headers_are_cut_only_where_they_are_too_long_together(alice):
-    kept = check(make_job(CONTENTS["named"], owner=alice)).layout["headers"]
-    cut = check(make_job(CONTENTS["Chinese names"], owner=alice)).layout["headers"]
+    kept = check(make_job(CONTENTS["named"], owner=alice)).detected_columns["headers"]
+    cut = check(make_job(CONTENTS["Chinese names"], owner=alice)).detected_columns["headers"]
 
     assert kept == [*HEADERS, *(f"Measured value {n}" for n in range(MORE))][: len(kept)]
     assert cut[:5] == HEADERS
@@ -146,23 +146,23 @@ def test_values_of_few_columns_are_judged_to_suggest_some():
     headers = [f"Number {n}" for n in range(MAX_COLUMNS_OF_A_WORKBOOK)]
     row = (2, ["x"] * MAX_COLUMNS_OF_A_WORKBOOK)
 
-    with_suggestions(Layout(1, headers, {}, []), [row], Counted)
+    with_suggestions(DetectedColumns(1, headers, {}, []), [row], Counted)
 
     assert 0 < len(judged) <= MOST_COLUMNS * len(Counted.columns)
 
 
 def test_lists_and_snapshots_do_not_load_its_columns(alice, root, django_assert_max_num_queries):
     job = check(make_job(CONTENTS["named"], owner=alice))
-    ImportJob.objects.filter(pk=job.pk).update(layout={"headers": ["canary"]})
+    ImportJob.objects.filter(pk=job.pk).update(detected_columns={"headers": ["canary"]})
     client, admin = signed_in(alice), signed_in(root)
 
     for ask in (
         lambda: client.get("/api/imports/"),
         lambda: client.get(reverse("imports")),
         lambda: admin.get(reverse("admin:imports_importjob_changelist")),
-        lambda: progress.read_snapshots([job.pk]),
-        lambda: progress.read_feed([alice.pk]),
+        lambda: snapshots.read_snapshots([job.pk]),
+        lambda: snapshots.read_feed([alice.pk]),
     ):
         with django_assert_max_num_queries(20) as asked:
             assert ask()
-        assert not [q for q in asked if '"imports_importjob"."layout"' in q["sql"]]
+        assert not [q for q in asked if '"imports_importjob"."detected_columns"' in q["sql"]]

@@ -14,9 +14,9 @@ from imports.statuses import OnDuplicate, Status
 from tests.conftest import signed_in
 from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
 from tests.spreadsheets import table
+from tests.test_failed_rows import lines_of_skipped
 from tests.test_options_page import workbook
 from tests.test_pages import import_in, page, rows_page, text_of
-from tests.test_rejected import lines_of_skipped
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

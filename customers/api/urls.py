@@ -3,7 +3,7 @@
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
-from customers.api import excel
+from customers.api.legacy import views as legacy
 from customers.api.views import CustomerViewSet
 
 router = SimpleRouter(use_regex_path=False)
@@ -13,17 +13,17 @@ app_name = "customers"
 excel_root = "auth/customers/excel"
 urlpatterns = [
     path("", include(router.urls)),
-    path(f"{excel_root}/upload/", excel.UploadView.as_view(), name="upload"),
+    path(f"{excel_root}/upload/", legacy.UploadView.as_view(), name="upload"),
     path(
         f"{excel_root}/bulk-create-async/",
-        excel.BulkCreateAsyncView.as_view(),
+        legacy.BulkCreateAsyncView.as_view(),
         name="bulk-create-async",
     ),
-    path(f"{excel_root}/template/", excel.TemplateView.as_view(), name="template"),
-    path(f"{excel_root}/bulk-create/", excel.BulkCreateView.as_view(), name="bulk-create"),
+    path(f"{excel_root}/template/", legacy.TemplateView.as_view(), name="template"),
+    path(f"{excel_root}/bulk-create/", legacy.BulkCreateView.as_view(), name="bulk-create"),
     path(
         f"{excel_root}/bulk-create/status/<task_id>/",
-        excel.StatusView.as_view(),
+        legacy.StatusView.as_view(),
         name="bulk-create-status",
     ),
 ]

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from customers import search
-from customers.api import customer_schema
+from customers.api import call_descriptions
 from customers.api.serializers import CustomerSerializer, CustomersQuery
 from customers.models import Customer
 from imports import permissions, provenance
@@ -31,7 +31,7 @@ class NewestCustomers(NewestFirst):
     position = {"pk": IntegerField(min_value=0, max_value=LARGEST_KEY)}
 
 
-@customer_schema.CUSTOMERS
+@call_descriptions.CUSTOMERS
 @method_decorator(
     [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
 )

@@ -39,7 +39,7 @@ export interface Job extends Snapshot {
     rows: string;
     preview: string;
     start: string;
-    rejected_xlsx: string | null;
+    failed_rows_xlsx: string | null;
   };
 }
 
@@ -87,7 +87,7 @@ export class Site {
     return this.#askUntilAnswered<Answer>(path, signal ? { signal } : {});
   }
 
-  /** A file, as urls.rejected_xlsx. */
+  /** A file, as urls.failed_rows_xlsx. */
   async bytes(path: string): Promise<ArrayBuffer> {
     const response = await this.#answer(path, {});
     return response.arrayBuffer();

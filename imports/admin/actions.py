@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
 from imports import lifecycle, permissions
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import MAY_BECOME, Status
 
 MOST_AT_ONCE = 200  # Each is a transaction of its own, and this is one request.
@@ -88,7 +88,7 @@ def _move(model_admin: ModelAdmin, request: HttpRequest, job: ImportJob, name: s
     move = MOVES[name]
     try:
         moved = move.act(job.pk)
-    except NotAllowed:
+    except TransitionNotAllowed:
         status = ImportJob.objects.values_list("status", flat=True).get(pk=job.pk)
         return Said(messages.WARNING, move.refused, str(Status(status).label))
     model_admin.log_change(request, moved, move.done % {"files": job.file_name})

@@ -39,7 +39,7 @@ class AttemptsFilter(admin.SimpleListFilter):
 @admin.register(ImportBatch)
 class ImportBatchAdmin(ReadOnly):
     list_display = (
-        *("number", "file", "first_row", "last_row", "rows", "sent_at", "started_at"),
+        *("number", "file", "first_row", "last_row", "rows", "enqueued_at", "started_at"),
         *("applied_at", "took", "attempted", "worker"),
     )
     list_select_related = ("job",)
@@ -48,7 +48,7 @@ class ImportBatchAdmin(ReadOnly):
     ordering = ("-job__created_at", "number")
     fields = (
         *("file", "number", "first_row", "last_row", "rows", "sent", "started", "applied", "took"),
-        *("worker", "attempted", "failed_attempts", "deaths"),
+        *("worker", "attempted", "failed_attempts", "crashes"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportBatch]:
@@ -70,7 +70,7 @@ class ImportBatchAdmin(ReadOnly):
 
     @admin.display(description=_("asked for"))
     def sent(self, batch: ImportBatch) -> str:
-        return at(batch.sent_at)
+        return at(batch.enqueued_at)
 
     @admin.display(description=_("started"))
     def started(self, batch: ImportBatch) -> str:

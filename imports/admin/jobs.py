@@ -71,7 +71,7 @@ class ImportJobAdmin(ReadOnly):
                 "fields": (
                     *("id", "file_digest", "empty_cells", "check_first", "read_options"),
                     *("read_as", "headers", "column_mapping", "error_code", "error_params"),
-                    *("total", "checked", "processed", "version", "run", "attempts"),
+                    *("total", "checked", "processed", "version", "run", "reader_crashes"),
                 ),
             },
         ),
@@ -132,7 +132,7 @@ class ImportJobAdmin(ReadOnly):
 
     @admin.display(description=_("file"))
     def file_shown(self, job: ImportJob) -> str:
-        opened = job.opened or {}
+        opened = job.detected_format or {}
         how = [opened.get(name) for name in ("format", "sheet", "encoding")]
         told = [filesizeformat(job.file_size), *(str(one) for one in how if one)]
         return f"{job.file_name} ({', '.join(told)})"
@@ -140,13 +140,15 @@ class ImportJobAdmin(ReadOnly):
     @admin.display(description=_("read as"))
     def read_as(self, job: ImportJob) -> str:
         """What was found out of the file; of a long list only its beginning."""
-        shown = [f"{name}: {beginning_of(value)}" for name, value in (job.opened or {}).items()]
+        shown = [
+            f"{name}: {beginning_of(value)}" for name, value in (job.detected_format or {}).items()
+        ]
         return ", ".join(shown) or NOTHING
 
     @admin.display(description=_("columns"))
     def headers(self, job: ImportJob) -> str:
         """Which column of the file is which. Without samples of its values."""
-        layout, importer = job.layout or {}, shown_importer(job.importer)
+        layout, importer = job.detected_columns or {}, shown_importer(job.importer)
         headers = dict(enumerate(layout.get("headers", [])))
         return ", ".join(
             f"{rows.name_of(importer, field)} ← {headers.get(index) or index + 1}"

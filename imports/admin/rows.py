@@ -110,7 +110,7 @@ def values_of(row: ImportRow, job: ImportJob) -> list[Any] | None:
         return [*row.shown_cleaned, *[None] * (len(fields) - len(row.shown_cleaned))]
     if row.shown_cells is None:
         return None
-    positions = (job.layout or {}).get("positions", {})
+    positions = (job.detected_columns or {}).get("positions", {})
     places = [positions.get(field, len(row.shown_cells)) for field in fields]
     return [row.shown_cells[at] if at < len(row.shown_cells) else None for at in places]
 

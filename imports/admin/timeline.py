@@ -74,7 +74,7 @@ def timeline_of(job: ImportJob) -> Context:
     batches = batches_of(job) if written["batches"] else []
     return {
         "phases": [*_past(job, written), _present(job, written)],
-        "reader_deaths": reader_deaths(job),
+        "reader_crashes": reader_crashes(job),
         "written": written,
         "workers": list(workers_of(job)) if written["applied"] else [],
         "batches": batches,
@@ -90,16 +90,16 @@ def _past(job: ImportJob, written: Context) -> Iterator[Phase]:
     yield Phase(_("Waited for a worker"), job.created_at, job.started_at)
     if job.status != Status.CHECKING:
         yield _checked(job)
-    if job.check_first and job.settled_at and (begun := written["began"] or job.finished_at):
-        yield Phase(_("Waited to be started"), job.settled_at, begun)
+    if job.check_first and job.checked_at and (begun := written["began"] or job.finished_at):
+        yield Phase(_("Waited to be started"), job.checked_at, begun)
     if written["began"] and job.status != Status.RUNNING:
         yield Phase(_("Rows written"), written["began"], written["ended"], written["rows"])
 
 
 def _checked(job: ImportJob) -> Phase:
-    ended = job.settled_at or job.finished_at or job.phase_started_at
+    ended = job.checked_at or job.finished_at or job.phase_started_at
     # Its beginning is that of the first check: what lies between was a person's turn.
-    missed = (job.layout or {}).get("missing") and job.status != Status.MAPPING
+    missed = (job.detected_columns or {}).get("missing") and job.status != Status.MAPPING
     waited = job.run > 1 or missed
     what = _("Checked, and waited for someone") if waited else _("Rows checked")
     return Phase(what, job.started_at, ended, None if waited else job.checked)
@@ -123,15 +123,15 @@ def worked(job: ImportJob) -> timedelta | None:
     waits = job.status in (Status.MAPPING, Status.READY, Status.PAUSED)
     ended = job.finished_at or (job.phase_started_at if waits else timezone.now())
     time = ended - job.started_at
-    if job.check_first and job.settled_at and ended > job.settled_at:
-        time -= max((job.writing_began or ended) - job.settled_at, timedelta())
+    if job.check_first and job.checked_at and ended > job.checked_at:
+        time -= max((job.writing_began or ended) - job.checked_at, timedelta())
     return time
 
 
-def reader_deaths(job: ImportJob) -> int:
+def reader_crashes(job: ImportJob) -> int:
     """How many attempts to read the file did not end in order, the one in hand not among them."""
-    is_in_hand = job.reader_seen_at and job.status in (Status.CHECKING, Status.CANCELLED)
-    return max(job.attempts - (1 if is_in_hand else 0), 0)
+    is_in_hand = job.reader_heartbeat_at and job.status in (Status.CHECKING, Status.CANCELLED)
+    return max(job.reader_crashes - (1 if is_in_hand else 0), 0)
 
 
 def workers_of(job: ImportJob) -> QuerySet[ImportBatch, Context]:
@@ -157,14 +157,14 @@ def batches_of(job: ImportJob) -> list[ImportBatch]:
 def with_attempts(batches: QuerySet[ImportBatch]) -> QuerySet[ImportBatch]:
     """Each with its `attempts` not ended in order, its time, and whether it `is_suspect`."""
     left = Exists(ImportAttempt.objects.filter(batch=OuterRef("pk")))
-    is_suspect = ExpressionWrapper(Q(deaths__gt=0) | Q(left), BooleanField())
+    is_suspect = ExpressionWrapper(Q(crashes__gt=0) | Q(left), BooleanField())
     attempts = Prefetch("attempts", ImportAttempt.objects.annotate(is_alive=IS_ALIVE))
     return batches.annotate(took=TOOK, is_suspect=is_suspect).prefetch_related(attempts)
 
 
 def attempts_at(batch: ImportBatch) -> int:
     """Those that failed, that of the batch it was cut from too, that under way, and the last."""
-    return batch.deaths + len(batch.attempts.all()) + (batch.applied_at is not None)
+    return batch.crashes + len(batch.attempts.all()) + (batch.applied_at is not None)
 
 
 def became_of(attempt: ImportAttempt) -> str:

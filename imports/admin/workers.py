@@ -21,13 +21,13 @@ admin.site.unregister(Task)
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly):
-    list_display = ("name", "is_alive", "at_work", "started_at", "seen_at")
+    list_display = ("name", "is_alive", "at_work", "started_at", "heartbeat_at")
     fields = list_display
     search_fields = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         since = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
-        alive = ExpressionWrapper(Q(seen_at__gt=since), BooleanField())
+        alive = ExpressionWrapper(Q(heartbeat_at__gt=since), BooleanField())
         return super().get_queryset(request).annotate(alive=alive)
 
     @admin.display(description=_("alive"), boolean=True)
@@ -36,5 +36,5 @@ class WorkerAdmin(ReadOnly):
 
     @admin.display(description=_("doing"))
     def at_work(self, worker: Worker) -> str:
-        told = (f"{step['what']} ({step['seconds']} s)" for step in worker.doing)
+        told = (f"{step['what']} ({step['seconds']} s)" for step in worker.current_work)
         return ", ".join(told) or NOTHING

@@ -28,10 +28,10 @@ from imports.api.describing import (
 )
 from imports.api.response_serializers import (
     ColumnsSerializer,
+    DetectedFormatSerializer,
     OptionsSerializer,
     PreviewSerializer,
     ProblemsSerializer,
-    ReadAsSerializer,
     ReadSummaryEntrySerializer,
     RowsSerializer,
     SnapshotSerializer,
@@ -183,12 +183,12 @@ DELIMITER = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
 # Objects in it that no field describes.
 PARTS = {
     "read_options": OptionsSerializer,
-    "read_as": ReadAsSerializer,
+    "detected_format": DetectedFormatSerializer,
     "columns": ColumnsSerializer,
     "read_summary": ReadSummaryEntrySerializer,
     "urls": UrlsSerializer,
 }
-UNTIL_KNOWN = {"read_as", "columns"}  # It is read first.
+UNTIL_KNOWN = {"detected_format", "columns"}  # It is read first.
 LISTS = {"read_summary"}
 
 

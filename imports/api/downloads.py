@@ -14,14 +14,15 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from imports import downloads, inline, permissions
+from imports import downloads, permissions
 from imports.api import error_hints, file_schema
 from imports.api.errors import Unavailable
 from imports.api.serializers import ImporterChoice
 from imports.api.views import asked, in_english
 from imports.importer import get_importer
+from imports.inline import NoFreeSlot
 from imports.models import ImportJob
-from imports.pipeline.failed_rows import NothingRejected
+from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import FileGone
 
 TOO_MANY = "Too many reports are being built just now. Ask again in a few seconds."
@@ -33,9 +34,9 @@ class FileMissing(APIException):
     default_detail = "The uploaded file is no longer kept."
 
 
-class NoRejectedRows(APIException):
+class NoFailedRowsError(APIException):
     status_code = status.HTTP_404_NOT_FOUND
-    default_code = "nothing_rejected"
+    default_code = "no_failed_rows"
     default_detail = "This import has no such rows: none was refused, or they are no longer kept."
 
 
@@ -65,28 +66,28 @@ class OriginalView(FileView):
             raise FileMissing from None
 
 
-class RejectedView(FileView):
+class FailedRowsView(FileView):
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         try:
             return self.report(self.visible(pk))
-        except NothingRejected:
-            raise NoRejectedRows from None
-        except inline.Busy:
+        except NoFailedRows:
+            raise NoFailedRowsError from None
+        except NoFreeSlot:
             raise Unavailable(TOO_MANY) from None
 
 
-@file_schema.REJECTED_WORKBOOK
-class RejectedWorkbookView(RejectedView):
+@file_schema.FAILED_ROWS_XLSX
+class FailedRowsWorkbookView(FailedRowsView):
     """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
 
-    report = staticmethod(downloads.rejected_workbook)
+    report = staticmethod(downloads.failed_rows_workbook)
 
 
-@file_schema.REJECTED_TEXT
-class RejectedTextView(RejectedView):
+@file_schema.FAILED_ROWS_CSV
+class FailedRowsCsvView(FailedRowsView):
     """Refused rows as CSV."""
 
-    report = staticmethod(downloads.rejected_text)
+    report = staticmethod(downloads.failed_rows_csv)
 
 
 @file_schema.TEMPLATE

@@ -42,8 +42,8 @@ from rest_framework.views import exception_handler
 from imports import error_messages
 from imports.api import error_hints
 from imports.authentication import how_to_log_in
-from imports.lifecycle import KeyReused
-from imports.models import NotAllowed
+from imports.idempotency import IdempotencyKeyReused
+from imports.models import TransitionNotAllowed
 from imports.pipeline.column_mapping import WrongMapping
 from imports.pipeline.transactions import Interrupted, sqlstate
 
@@ -126,9 +126,9 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response:
 
 def as_answer(error: Exception) -> APIException:
     """The error as the one that says which HTTP status it has."""
-    if isinstance(error, NotAllowed):
+    if isinstance(error, TransitionNotAllowed):
         return Conflict(str(error))
-    if isinstance(error, KeyReused):
+    if isinstance(error, IdempotencyKeyReused):
         return OtherUpload(str(error))
     if isinstance(error, WrongMapping):
         return ValidationError(dict(mapping_problems(error)))

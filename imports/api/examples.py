@@ -41,7 +41,7 @@ COLUMNS = {
     "headers": ["Mark", "First name", "Surname", "Mobile"],
     "samples": [["GH 204"], ["Ama"], ["Mensah"], ["+233241234567"]],
     "missing": [],
-    "remembered": False,
+    "from_saved_mapping": False,
     "fields": [
         {"field": field, "required": required, "index": index, "suggested": None}
         for field, required, index in (
@@ -53,7 +53,7 @@ COLUMNS = {
         )
     ],
 }
-READ_AS = {
+DETECTED_FORMAT = {
     "format": "xlsx",
     "sheet": "Customers",
     "encoding": None,
@@ -90,8 +90,8 @@ ASKED_FOR = {
     "urls": {
         "self": OWN,
         **{name: f"{OWN}{name}/" for name in ACTIONS},
-        "rejected_xlsx": f"{OWN}rejected.xlsx",
-        "rejected_csv": f"{OWN}rejected.csv",
+        "failed_rows_xlsx": f"{OWN}failed-rows.xlsx",
+        "failed_rows_csv": f"{OWN}failed-rows.csv",
         "stream": f"{OWN}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
         "websocket": f"/ws/imports/{IMPORT}/",
     },
@@ -99,7 +99,7 @@ ASKED_FOR = {
 LISTED = SNAPSHOT | ASKED_FOR
 RUNNING = LISTED | {
     "same_file_as": None,
-    "read_as": READ_AS,
+    "detected_format": DETECTED_FORMAT,
     "columns": COLUMNS,
     "read_summary": READ_SUMMARY,
 }
@@ -107,7 +107,7 @@ NOTHING_YET = ("checked", "processed", "progress_percent", "created", "skipped",
 WAITING = (
     RUNNING
     | dict.fromkeys(NOTHING_YET, 0)
-    | dict.fromkeys(("total", "started_at", "read_as", "columns"))
+    | dict.fromkeys(("total", "started_at", "detected_format", "columns"))
     | {
         "version": 1,
         "read_summary": [],
@@ -115,7 +115,7 @@ WAITING = (
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
         "poll_after_seconds": 2,
-        "urls": ASKED_FOR["urls"] | dict.fromkeys(("rejected_xlsx", "rejected_csv")),
+        "urls": ASKED_FOR["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
         "live": SNAPSHOT["live"]
         | {"queue_position": 1}
         | dict.fromkeys(("rows_per_second", "eta_seconds")),

@@ -17,7 +17,7 @@ from imports.api.describing import ALWAYS, FILES, LENGTH, NAMED, NOTHING, refusa
 from imports.downloads import ANY, TEXT, WORKBOOK
 
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
-NOTHING_REJECTED = {"nothing_rejected": "no row was, or they are no longer kept"}
+NO_FAILED_ROWS = {"no_failed_rows": "no row was, or they are no longer kept"}
 
 
 def file(name: str, summary: str, kind: str, answers: dict[int, Any], **more: Any) -> Any:
@@ -50,11 +50,11 @@ def importer() -> OpenApiParameter:
 ORIGINAL = of_import(
     *("file", "The file as it was uploaded", ANY), {"file_gone": "it is no longer kept"}
 )
-REJECTED_WORKBOOK = of_import(
-    "rejected_xlsx",
+FAILED_ROWS_XLSX = of_import(
+    "failed_rows_xlsx",
     "Refused rows and skipped ones, to correct and send again",
     WORKBOOK,
-    NOTHING_REJECTED,
+    NO_FAILED_ROWS,
 )
-REJECTED_TEXT = of_import("rejected_csv", "Refused rows as CSV", TEXT, NOTHING_REJECTED)
+FAILED_ROWS_CSV = of_import("failed_rows_csv", "Refused rows as CSV", TEXT, NO_FAILED_ROWS)
 TEMPLATE = template("imports_template", parameters=[importer()])

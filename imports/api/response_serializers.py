@@ -60,8 +60,8 @@ class UrlsSerializer(serializers.Serializer):
     problems = serializers.CharField()
     preview = serializers.CharField()
     file = serializers.CharField()
-    rejected_xlsx = serializers.CharField(allow_null=True, help_text="Null: there is nothing.")
-    rejected_csv = serializers.CharField(allow_null=True, help_text="Null: none was refused.")
+    failed_rows_xlsx = serializers.CharField(allow_null=True, help_text="Null: there is nothing.")
+    failed_rows_csv = serializers.CharField(allow_null=True, help_text="Null: none was refused.")
     start = serializers.CharField()
     cancel = serializers.CharField()
     stream = serializers.CharField(help_text="With a ticket, for an EventSource elsewhere.")
@@ -77,7 +77,7 @@ class OptionsSerializer(serializers.Serializer):
     hidden_rows = serializers.ChoiceField(HiddenRows.choices, required=False)
 
 
-class ReadAsSerializer(serializers.Serializer):
+class DetectedFormatSerializer(serializers.Serializer):
     """How the file was read."""
 
     format = serializers.CharField(help_text="xlsx, csv and the like.")
@@ -134,7 +134,9 @@ class ColumnsSerializer(serializers.Serializer):
     missing = serializers.ListField(
         child=serializers.CharField(), help_text="Fields that need a column: say which."
     )
-    remembered = serializers.BooleanField(help_text="As told for an earlier file like it.")
+    from_saved_mapping = serializers.BooleanField(
+        help_text="Whether the positions were chosen for an earlier file with the same headers."
+    )
     fields = FieldColumnSerializer(many=True)
 
 

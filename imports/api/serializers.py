@@ -20,7 +20,7 @@ from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.column_mapping import shown
 from imports.pipeline.reader.options import is_delimiter, is_encoding
-from imports.progress import plain, snapshot
+from imports.snapshots import build_snapshot, to_json_value
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
 
 LONGEST_KEY = 255
@@ -31,7 +31,7 @@ NO_SUCH_ENCODING = (
 )
 READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
 TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
-ASKED_OF_ONE = frozenset({"same_file_as", "read_as", "columns", "read_summary"})
+ASKED_OF_ONE = frozenset({"same_file_as", "detected_format", "columns", "read_summary"})
 READ_FIRST = (
     "Say how the file is to be read first, and which column is which once it is: it may have "
     "other columns then."
@@ -81,7 +81,7 @@ class ReadOptionsSerializer(serializers.Serializer):
         default="",
         allow_blank=True,
         max_length=LONGEST_SHEET_NAME,
-        help_text="Its name; `read_as.sheets` has those there are.",
+        help_text="Its name; `detected_format.sheets` has those there are.",
     )
     encoding = serializers.CharField(
         default="", allow_blank=True, max_length=40, help_text="As Python knows it: cp1252."
@@ -194,7 +194,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
-    read_as = serializers.JSONField(source="opened", read_only=True)
+    detected_format = serializers.JSONField(read_only=True)
     columns = serializers.SerializerMethodField()
     read_summary = serializers.SerializerMethodField()
 
@@ -202,7 +202,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
         model = ImportJob
         fields = (
             *("importer", "on_duplicate", "empty_cells", "check_first"),
-            *("read_options", "read_as", "has_header_row", "columns", "read_summary"),
+            *("read_options", "detected_format", "has_header_row", "columns", "read_summary"),
             *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
         )
         read_only_fields = fields
@@ -210,11 +210,11 @@ class ImportJobSerializer(serializers.ModelSerializer):
     def get_urls(self, job: ImportJob) -> dict[str, str | None]:
         own = reverse("api:import-detail", args=[job.pk])
         names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
-        rejected = ("rejected_xlsx", job.failed + job.skipped), ("rejected_csv", job.failed)
         return {
             "self": own,
             **{name: f"{own}{name}/" for name in names},
-            **{name: f"{own}{name.replace('_', '.')}" if n else None for name, n in rejected},
+            "failed_rows_xlsx": f"{own}failed-rows.xlsx" if job.failed + job.skipped else None,
+            "failed_rows_csv": f"{own}failed-rows.csv" if job.failed else None,
             # For a page of another site: its EventSource can send no token.
             "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
             "websocket": f"/ws/imports/{job.pk}/",
@@ -222,7 +222,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
 
     def get_columns(self, job: ImportJob) -> dict[str, Any] | None:
         """What was found in the file, and where each field is taken from."""
-        return job.layout and columns_as_sent(job.layout, job.importer)
+        return job.detected_columns and columns_as_sent(job.detected_columns, job.importer)
 
     def get_read_summary(self, job: ImportJob) -> list[ReadSummaryEntry]:
         return read_summary_as_sent(job)
@@ -236,12 +236,14 @@ class ImportJobSerializer(serializers.ModelSerializer):
         return earlier and {
             "id": str(earlier.pk),
             "status": earlier.status,
-            "created_at": plain(earlier.created_at),
+            "created_at": to_json_value(earlier.created_at),
             "url": reverse("api:import-detail", args=[earlier.pk]),
         }
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
-        sent = snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(job)
+        sent = build_snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(
+            job
+        )
         if job.error_code == "no_such_sheet":  # Their names are the file's: no snapshot has them.
             sent["message"] += error_hints.of_sheets(job)
         return sent
@@ -292,7 +294,7 @@ def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
     """A file's columns: column_mapping takes an index, or one of the headers."""
     positions = layout["positions"]
     suggested = {field: int(index) for index, field in layout.get("suggestions", {}).items()}
-    found = ("header_row", "headers", "samples", "missing", "remembered")
+    found = ("header_row", "headers", "samples", "missing", "from_saved_mapping")
     fields = [
         {
             "field": column.field,

@@ -27,7 +27,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from imports import lifecycle, permissions, preview, progress, row_results
+from imports import lifecycle, permissions, preview, row_results, snapshots
 from imports.api import call_descriptions, error_hints
 from imports.api.errors import Conflict, LengthRequired, NotHere, TooLarge
 from imports.api.serializers import (
@@ -41,7 +41,7 @@ from imports.api.serializers import (
     read_summary_as_sent,
     row_as_sent,
 )
-from imports.models import ImportJob, ImportRow, NotAllowed
+from imports.models import ImportJob, ImportRow, TransitionNotAllowed
 
 # Of a reading they ask nothing, and Django would answer them with an empty 412.
 PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
@@ -102,7 +102,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         query.is_valid(raise_exception=True)
         jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
         page = self.paginate_queryset(jobs.filter(**query.lookups()))
-        context = {"waiting": progress.queue(page), "user": request.user}
+        context = {"waiting": snapshots.list_waiting(page), "user": request.user}
         sent = ListedJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(sent)
 
@@ -151,7 +151,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         job = self.get_object()
         found = preview.preview_of(job, request.user)
         known = {
-            "judged_at": progress.plain(found["judged_at"]),
+            "judged_at": snapshots.to_json_value(found["judged_at"]),
             "read_summary": read_summary_as_sent(job),
         }
         return Response(found | known)
@@ -182,7 +182,7 @@ def started(job: ImportJob) -> ImportJob:
     """The import, being written from now on; or Conflict, with what comes first."""
     try:
         return lifecycle.start(job.pk)
-    except NotAllowed:
+    except TransitionNotAllowed:
         job.refresh_from_db()
         raise Conflict(error_hints.of_start(job)) from None
 

@@ -27,7 +27,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from imports.authentication import how_to_log_in, watcher
 from imports.live.hub import Full, TooMany, Viewer, hub
 from imports.permissions import may_import, sees_all, visible_imports
-from imports.progress import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
+from imports.snapshots import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from time import monotonic
 from django.conf import settings
 
 from imports.live.hub import Viewer
-from imports.progress import Snapshot
+from imports.snapshots import Snapshot
 from imports.statuses import FINAL
 
 EAGER_SECONDS = 15  # Ten events a second at first, two later.

@@ -22,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from imports.live.database import Questions
-from imports.progress import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
+from imports.snapshots import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from imports.live.authorization import (
 )
 from imports.live.coalescing import follow, is_final
 from imports.live.hub import Viewer
-from imports.progress import Snapshot
+from imports.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 

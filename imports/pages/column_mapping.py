@@ -15,7 +15,7 @@ from imports.models import ImportJob
 from imports.pages.presenters import name_of
 from imports.pipeline.column_mapping import WrongMapping
 from imports.pipeline.column_suggestions import MAX_SAMPLED_COLUMNS
-from imports.pipeline.header_detection import Layout, ignored_columns
+from imports.pipeline.header_detection import DetectedColumns, ignored_columns
 from imports.statuses import Status
 
 MAX_COLUMNS = MAX_SAMPLED_COLUMNS
@@ -29,9 +29,9 @@ class ChosenTwice(Exception):
 
 def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     """Each column of the file with its samples, and what it is known, guessed or said to be."""
-    if not job.layout or job.status == Status.FAILED:  # Its columns are of no use then.
+    if not job.detected_columns or job.status == Status.FAILED:  # Its columns are of no use then.
         return {}
-    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
     known = {index: field for field, index in layout.positions.items()}
     fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
     offered, left_out = offered_columns(layout)
@@ -52,7 +52,7 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     }
 
 
-def offered_columns(layout: Layout) -> tuple[list[int], int]:
+def offered_columns(layout: DetectedColumns) -> tuple[list[int], int]:
     """Return the columns that the form offers, by index, and how many others hold something.
 
     Of more than MAX_COLUMNS, the form offers those that fill a field or may fill one, then those
@@ -67,18 +67,18 @@ def offered_columns(layout: Layout) -> tuple[list[int], int]:
     return sorted(first[:most]), len(first[most:])
 
 
-def header_of(layout: Layout, index: int) -> str:
+def header_of(layout: DetectedColumns, index: int) -> str:
     headers = layout.headers[index : index + 1]
     return headers[0] if headers and headers[0] else _("Column %(n)s") % {"n": index + 1}
 
 
-def guess(layout: Layout, known: dict[int, str], index: int) -> str:
+def guess(layout: DetectedColumns, known: dict[int, str], index: int) -> str:
     return known.get(index) or layout.suggestions.get(str(index), "")
 
 
 def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
     """Of every field the column that was chosen for it. Raises ChosenTwice."""
-    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
     told: dict[str, int | None] = {column.field: None for column in importer.columns}
     for index in range(layout.width):
         field = sent.get(f"column-{index}")

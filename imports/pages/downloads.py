@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from imports import downloads, inline, permissions
+from imports import downloads, permissions
 from imports.importer import get_importer, registered
+from imports.inline import NoFreeSlot
 from imports.models import ImportJob
-from imports.pipeline.failed_rows import NothingRejected
+from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import FileGone
 
 
@@ -31,15 +32,15 @@ def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @never_cache
 @login_required
 @require_safe
-def rejected_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.rejected_workbook)
+def failed_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return answer(request, pk, downloads.failed_rows_workbook)
 
 
 @never_cache
 @login_required
 @require_safe
-def rejected_text(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.rejected_text)
+def failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return answer(request, pk, downloads.failed_rows_csv)
 
 
 @never_cache
@@ -65,8 +66,8 @@ def answer(
         return download(job)
     except FileGone:
         notes.warning(request, _("The uploaded file is no longer kept."))
-    except NothingRejected:
+    except NoFailedRows:
         notes.warning(request, _("There are no such rows, or they are no longer kept."))
-    except inline.Busy:
+    except NoFreeSlot:
         notes.warning(request, _("Too many reports are being built just now. Try again soon."))
     return redirect("import", job.pk)

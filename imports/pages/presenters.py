@@ -10,24 +10,24 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from imports import error_messages, lifecycle, permissions, progress
+from imports import error_messages, lifecycle, permissions, snapshots
 from imports.importer import Importer, shown_importer
 from imports.models import ImportJob
 from imports.pages.forms import too_large
 from imports.statuses import MAY_BECOME, Status, Success
 
 # Work goes on by itself: the page's script follows it without asking for the page anew.
-MOVING = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
+ACTIVE = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
 
 Context = dict[str, Any]
 
 
 def import_shown(job: ImportJob, user: AbstractUser) -> Context:
-    snapshot = progress.snapshot(job)
+    snapshot = snapshots.build_snapshot(job)
     return {
         "job": job,
         "snapshot": snapshot,
-        "moving": MOVING,
+        "moving": ACTIVE,
         "partial": f"imports/status/{job.status.lower()}.html",
         "words": status_words() | {"percent": _("{n} percent done")},
         "earlier": permissions.same_file(user, job),
@@ -42,7 +42,7 @@ def facts_of(job: ImportJob) -> Context:
     waited = has_waited(job)
     elapsed = writing_seconds(job) if waited else elapsed_seconds(job)
     return {
-        "is_moving": job.status in MOVING,
+        "is_moving": job.status in ACTIVE,
         "is_final": job.is_final,
         "shows_work": shows_work(job),
         "importer": described(importer),
@@ -57,9 +57,9 @@ def facts_of(job: ImportJob) -> Context:
     }
 
 
-def live_notices(snapshot: progress.Snapshot) -> Context:
+def live_notices(snapshot: snapshots.Snapshot) -> Context:
     """What to say while work goes on; the script has the same four lines."""
-    live, moves = snapshot["live"], snapshot["status"] in MOVING
+    live, moves = snapshot["live"], snapshot["status"] in ACTIVE
     return {
         "no_worker": moves and live["workers"] == 0,
         "stalled": moves and live["stalled"] and live["workers"] > 0,
@@ -71,7 +71,7 @@ def shows_work(job: ImportJob) -> bool:
     """Whether there is anything done to count: what was only checked says what would be."""
     if job.status == Status.CANCELLED:
         return job.created + job.updated > 0
-    return job.status in MOVING or (job.checked > 0 and job.status != Status.READY)
+    return job.status in ACTIVE or (job.checked > 0 and job.status != Status.READY)
 
 
 def has_waited(job: ImportJob) -> bool:

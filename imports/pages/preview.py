@@ -6,7 +6,7 @@ from typing import Any
 
 from imports import preview
 from imports.importer import shown_importer
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.presenters import name_of
 from imports.permissions import User
 
@@ -18,7 +18,9 @@ Context = dict[str, Any]
 def preview_shown(job: ImportJob, reader: User) -> Context:
     try:
         found = preview.preview_of(job, reader)
-    except NotAllowed:  # Started or checked anew just now; the script asks for the page anew.
+    except (
+        TransitionNotAllowed
+    ):  # Started or checked anew just now; the script asks for the page anew.
         return {}
     importer = shown_importer(job.importer)
     names = [name_of(importer, column.field) for column in importer.columns]

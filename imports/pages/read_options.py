@@ -52,8 +52,8 @@ class OptionsForm(forms.Form):
     empty_cells = forms.ChoiceField(label=_("If one of its cells is empty"), choices=EmptyCells)
 
     def __init__(self, job: ImportJob, sent: Any = None) -> None:
-        self.is_read = bool(job.opened)
-        self.opened = (job.opened or _told(job)) | {
+        self.is_read = bool(job.detected_format)
+        self.opened = (job.detected_format or _told(job)) | {
             "hidden_rows": job.read_options.get("hidden_rows", HiddenRows.IMPORT)
         }
         kept = ("has_header_row", "on_duplicate", "empty_cells")

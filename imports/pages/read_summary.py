@@ -12,7 +12,7 @@ from imports.models import ImportJob
 from imports.pages.column_mapping import header_of
 from imports.pages.presenters import name_of
 from imports.pages.read_options import ENCODINGS
-from imports.pipeline.header_detection import Layout, ignored_columns
+from imports.pipeline.header_detection import DetectedColumns, ignored_columns
 from imports.statuses import Status
 
 MOST_COLUMNS = 10
@@ -50,7 +50,7 @@ def read_notes(job: ImportJob) -> list[ReadNote]:
 
 def sheet_among_others(job: ImportJob) -> Context | None:
     """Which sheet was read, where the workbook has more than one."""
-    opened = job.opened or {}
+    opened = job.detected_format or {}
     others = [name for name in opened.get("sheets", []) if name != opened["sheet"]]
     return {"name": opened["sheet"], "others": others[:MOST_SHEETS]} if others else None
 
@@ -58,18 +58,18 @@ def sheet_among_others(job: ImportJob) -> Context | None:
 def columns_in_order(job: ImportJob) -> list[str]:
     """What the columns were taken for where no row names them and nobody has said so."""
     told = not job.has_header_row or job.column_mapping is not None
-    if told or not job.layout or job.layout["headers"]:
+    if told or not job.detected_columns or job.detected_columns["headers"]:
         return []
-    importer, positions = shown_importer(job.importer), job.layout["positions"]
+    importer, positions = shown_importer(job.importer), job.detected_columns["positions"]
     return [name_of(importer, field) for field in sorted(positions, key=positions.get)]
 
 
 def columns_as_earlier(job: ImportJob) -> list[Context]:
     """Which column fills which field, where that was said of an earlier file and not of this."""
-    if not job.layout or job.column_mapping is not None:
+    if not job.detected_columns or job.column_mapping is not None:
         return []
-    layout, importer = Layout(**job.layout), shown_importer(job.importer)
-    if not layout.remembered:
+    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
+    if not layout.from_saved_mapping:
         return []
     return [
         {"name": name_of(importer, field), "header": header_of(layout, index)}
@@ -82,9 +82,9 @@ def left_alone(job: ImportJob) -> list[Context]:
 
     Those of which the read summary gives a reason of their own are not among them.
     """
-    if not job.layout:
+    if not job.detected_columns:
         return []
-    layout, importer = Layout(**job.layout), shown_importer(job.importer)
+    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
     hidden = [e["params"] for e in job.read_summary if e["code"] == "hidden_columns_ignored"]
     told = {header for params in hidden for header in params.get("columns", [])}
     found = []
@@ -98,7 +98,7 @@ def left_alone(job: ImportJob) -> list[Context]:
 
 
 def read_encoding(job: ImportJob) -> Any:
-    encoding = (job.opened or {}).get("encoding")
+    encoding = (job.detected_format or {}).get("encoding")
     if not encoding or encoding.startswith(UNICODE):
         return ""
     names = {codecs.lookup(name).name: label for name, label in ENCODINGS.items()}

@@ -11,9 +11,15 @@ urlpatterns = [
     path("imports/template.xlsx", downloads.template, name="import-template"),
     path("imports/<uuid:pk>/file/", downloads.original, name="import-file"),
     path(
-        "imports/<uuid:pk>/rejected.xlsx", downloads.rejected_workbook, name="import-rejected-xlsx"
+        "imports/<uuid:pk>/failed-rows.xlsx",
+        downloads.failed_rows_workbook,
+        name="import-failed-rows-xlsx",
     ),
-    path("imports/<uuid:pk>/rejected.csv", downloads.rejected_text, name="import-rejected-csv"),
+    path(
+        "imports/<uuid:pk>/failed-rows.csv",
+        downloads.failed_rows_csv,
+        name="import-failed-rows-csv",
+    ),
     path("imports/<uuid:pk>/chart/", views.chart, name="import-chart"),
     path("imports/<uuid:pk>/rows/", views.rows, name="import-rows"),
     path("imports/<uuid:pk>/mapping/", views.map_columns, name="import-mapping"),

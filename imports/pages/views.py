@@ -28,11 +28,11 @@ from django.views.decorators.http import require_safe
 
 from imports import lifecycle, permissions
 from imports.importer import registered
-from imports.models import ImportJob, NotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import ChosenTwice, chosen, mapping_shown, problem_with
 from imports.pages.failed_rows import problems_shown, rows_shown
 from imports.pages.forms import FilterForm, UploadForm, choices_of
-from imports.pages.presenters import MOVING, described, failure_of, import_shown, list_words
+from imports.pages.presenters import ACTIVE, described, failure_of, import_shown, list_words
 from imports.pages.preview import preview_shown
 from imports.pages.read_options import OptionsForm, options_offered
 from imports.pages.read_summary import understood
@@ -100,7 +100,7 @@ def imports_found(request: HttpRequest) -> dict[str, Any]:
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
         "listed": [(job, failure_of(job)) for job in page],
-        "any_moving": any(job.status in MOVING for job in page),
+        "any_moving": any(job.status in ACTIVE for job in page),
     }
 
 
@@ -116,7 +116,7 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
     context = import_shown(job, request.user)
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = chart_of(job)
-    if job.status not in MOVING:
+    if job.status not in ACTIVE:
         context |= problems_shown(job) | {"understood": understood(job)}
     if job.status == Status.READY:
         context |= preview_shown(job, request.user)
@@ -179,7 +179,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, with the columns that were chosen."""
     job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
     try:
-        told = {"column_mapping": chosen(job, request.POST)} if job.layout else {}
+        told = {"column_mapping": chosen(job, request.POST)} if job.detected_columns else {}
         return ask(request, pk, partial(lifecycle.check_again, changed=told))
     except (ChosenTwice, WrongMapping) as error:
         return show_import(request, job, problem_with(job, error))
@@ -200,7 +200,7 @@ def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> Ht
     job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
     try:
         move(job.pk)
-    except NotAllowed:
+    except TransitionNotAllowed:
         notes.warning(request, _("That is no longer possible: see below how the import stands."))
     return redirect("import", job.pk)
 

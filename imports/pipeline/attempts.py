@@ -1,4 +1,4 @@
-"""Attempts at a batch, counted so that violent deaths are known.
+"""Attempts at a batch, counted so that violent crashes are known.
 
 An attempt is a row, committed before the work begins and deleted by every orderly end. One
 whose database session is gone was killed; one whose session lives may yet end in order.
@@ -23,7 +23,7 @@ SELECT batch.id, session.pid || ' ' || session.backend_start, %(worker)s, now()
 RETURNING id, batch_id
 """
 DEATHS = """
-SELECT batch.deaths + (
+SELECT batch.crashes + (
            SELECT count(*) FROM imports_importattempt attempt
             WHERE attempt.batch_id = batch.id AND attempt.id <> %(attempt)s
               AND NOT EXISTS (
@@ -37,7 +37,7 @@ SELECT batch.deaths + (
 @dataclass(frozen=True)
 class Attempt:
     id: int
-    deaths: int  # Of earlier attempts at the same batch.
+    crashes: int  # Of earlier attempts at the same batch.
 
 
 def begin(job_id: UUID, number: int, worker: str) -> Attempt | None:

@@ -56,8 +56,8 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
     if attempt is None:
         return None  # Applied already.
     try:
-        with poison_batches.room(attempt.deaths):
-            job = poison_batches.cut(job_id, number, attempt.deaths)
+        with poison_batches.room(attempt.crashes):
+            job = poison_batches.cut(job_id, number, attempt.crashes)
             job = job or _apply_patiently(job_id, number, attempt, worker)
     except Stopped:
         job = None
@@ -102,14 +102,14 @@ def _apply(
         started_at=TransactionNow(),
         applied_at=Now(),
         worker=worker,
-        announced_at=None if announces(importer) else Now(),
+        after_batch_at=None if announces(importer) else Now(),
     )
     attempts.forget(attempt)
     return count(batch, counts)
 
 
 def _outcomes(batch: ImportBatch, target: Target, attempt: Attempt, *, alone: bool) -> Counts:
-    if attempt.deaths >= poison_batches.CONDEMNED:
+    if attempt.crashes >= poison_batches.CONDEMNED:
         return batch_writer.fail_rows(batch, "crashed_worker", {})
     return batch_writer.write_rows(batch, target, expect_clashes=alone)
 
@@ -147,7 +147,7 @@ def announce(job_id: UUID, number: int) -> None:
     """Call the importer's after_batch for an applied batch, once more if nobody knows it ran."""
     batch = (
         ImportBatch.objects.select_related("job")
-        .filter(job=job_id, number=number, applied_at__isnull=False, announced_at=None)
+        .filter(job=job_id, number=number, applied_at__isnull=False, after_batch_at=None)
         .first()
     )
     if batch is None:
@@ -155,4 +155,4 @@ def announce(job_id: UUID, number: int) -> None:
     if is_registered(batch.job.importer):
         importer = get_importer(batch.job.importer)
         importer.after_batch(batch_writer.written_keys(batch, target_of(importer)))
-    ImportBatch.objects.filter(pk=batch.pk).update(announced_at=Now())
+    ImportBatch.objects.filter(pk=batch.pk).update(after_batch_at=Now())

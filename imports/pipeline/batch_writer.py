@@ -57,7 +57,7 @@ WITH m AS MATERIALIZED (
 u AS (UPDATE {{table}} c SET {{assignments}} FROM m WHERE c.{{pk}} = m.id AND m.differs)
 UPDATE imports_importrow r
    SET outcome = CASE WHEN m.differs THEN 'updated' ELSE 'unchanged' END,
-       before = CASE WHEN m.differs THEN m.was END
+       previous_values = CASE WHEN m.differs THEN m.was END
   FROM m
  WHERE r.job_id = %(job)s AND r.number = m.number
 RETURNING r.outcome

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from imports.importer import Importer
-from imports.models import ImportJob, RememberedMapping
-from imports.pipeline.header_detection import Layout, missing
+from imports.models import ImportJob, SavedMapping
+from imports.pipeline.header_detection import DetectedColumns, missing
 from imports.pipeline.reader.headers import folded
 from imports.pipeline.row_validation import storable
 
@@ -31,7 +31,9 @@ class WrongMapping(Exception):
         self.problems = problems
 
 
-def resolve(told: Mapping[str, Any], layout: Layout, importer: type[Importer]) -> Positions:
+def resolve(
+    told: Mapping[str, Any], layout: DetectedColumns, importer: type[Importer]
+) -> Positions:
     """Where each field stands, by what was told of some and is known of the others.
 
     A column is told by its header or by its number, 0 for the first. Raises WrongMapping.
@@ -53,7 +55,7 @@ def resolve(told: Mapping[str, Any], layout: Layout, importer: type[Importer]) -
     return positions
 
 
-def _problem_of(column: Any, layout: Layout) -> Problem | None:
+def _problem_of(column: Any, layout: DetectedColumns) -> Problem | None:
     if column is None:
         return None
     if isinstance(column, bool) or not isinstance(column, int | str):
@@ -66,7 +68,7 @@ def _problem_of(column: Any, layout: Layout) -> Problem | None:
     return None
 
 
-def _columns_named(column: int | str, layout: Layout) -> list[int]:
+def _columns_named(column: int | str, layout: DetectedColumns) -> list[int]:
     """Columns of this number or header; what is written the same goes before what folds so."""
     if isinstance(column, int):
         return [column] if 0 <= column < layout.width else []
@@ -75,7 +77,7 @@ def _columns_named(column: int | str, layout: Layout) -> list[int]:
     return same or [index for index, header in headers if known_by(header) == known_by(column)]
 
 
-def _used_twice(positions: Positions, told: Mapping[str, Any], layout: Layout) -> Problems:
+def _used_twice(positions: Positions, told: Mapping[str, Any], layout: DetectedColumns) -> Problems:
     """Of two fields on one column the one that was told is to blame, or the later one."""
     problems: Problems = {}
     taken: dict[int, str] = {}
@@ -102,19 +104,19 @@ def known_by(header: str) -> str:
 # --- While the file is read --------------------------------------------------
 
 
-def as_told(job: ImportJob, layout: Layout, importer: type[Importer]) -> Layout:
+def as_told(job: ImportJob, layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
     """The layout by what was told for this import, or for an earlier one with these headers."""
     if not job.has_header_row and layout.header_row:
         layout = _without_header(layout, importer)
     if job.column_mapping is not None:
         return _with(job.column_mapping, layout, importer)
     if (known := _recall(job, layout)) is not None:
-        told = replace(_with(known, layout, importer), remembered=True)
+        told = replace(_with(known, layout, importer), from_saved_mapping=True)
         return layout if told.missing else told  # The importer has changed since.
     return layout
 
 
-def _without_header(layout: Layout, importer: type[Importer]) -> Layout:
+def _without_header(layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
     """Its first row is a row like the others: columns in the importer's own order."""
     in_order = {column.field: i for i, column in enumerate(importer.columns) if i < layout.width}
     return replace(
@@ -130,7 +132,7 @@ def _without_header(layout: Layout, importer: type[Importer]) -> Layout:
     )
 
 
-def _with(told: Positions, layout: Layout, importer: type[Importer]) -> Layout:
+def _with(told: Positions, layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
     fields = {column.field for column in importer.columns}
     positions = {f: index for f, index in told.items() if f in fields and index is not None}
     taken = set(positions.values())
@@ -152,33 +154,33 @@ def _with(told: Positions, layout: Layout, importer: type[Importer]) -> Layout:
     )
 
 
-def _recall(job: ImportJob, layout: Layout) -> Positions | None:
+def _recall(job: ImportJob, layout: DetectedColumns) -> Positions | None:
     if job.owner_id is None or not layout.headers:
         return None
-    known = RememberedMapping.objects.filter(
-        owner=job.owner_id, importer=job.importer, digest=digest_of(layout.headers)
+    known = SavedMapping.objects.filter(
+        owner=job.owner_id, importer=job.importer, headers_digest=digest_of(layout.headers)
     )
     return known.values_list("positions", flat=True).first()
 
 
 def remember(job: ImportJob) -> None:
     """Keep what a person has told, now that it has led to rows that can be imported."""
-    headers = job.layout["headers"] if job.layout else []
+    headers = job.detected_columns["headers"] if job.detected_columns else []
     if job.column_mapping is None or job.owner_id is None or not headers:
         return
     if job.checked == job.failed:
         return  # It has led to nothing.
-    told = RememberedMapping(
+    told = SavedMapping(
         owner_id=job.owner_id,
         importer=job.importer,
-        digest=digest_of(headers),
+        headers_digest=digest_of(headers),
         positions=job.column_mapping,
     )
-    RememberedMapping.objects.bulk_create(
+    SavedMapping.objects.bulk_create(
         [told],
         update_conflicts=True,
-        unique_fields=["owner", "importer", "digest"],
-        update_fields=["positions", "answered_at"],
+        unique_fields=["owner", "importer", "headers_digest"],
+        update_fields=["positions", "saved_at"],
     )
 
 

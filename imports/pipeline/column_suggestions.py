@@ -14,7 +14,7 @@ from itertools import chain, combinations
 
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.header_detection import (
-    Layout,
+    DetectedColumns,
     as_text,
     ignored_columns,
     passes,
@@ -39,7 +39,9 @@ SHORTEST_PART = 4  # "phone" within "customer phone no."
 VALUES_TELL = 0.6
 
 
-def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importer]) -> Layout:
+def with_suggestions(
+    layout: DetectedColumns, rows: Sequence[Row], importer: type[Importer]
+) -> DetectedColumns:
     """The layout with samples of its columns, and a guess at those that are not recognised."""
     below = [cells for number, cells in rows if number > layout.header_row][:ROWS_LOOKED_AT]
     width = max([len(layout.headers), *map(len, below)], default=0)
@@ -52,7 +54,7 @@ def with_suggestions(layout: Layout, rows: Sequence[Row], importer: type[Importe
     return replace(layout, suggestions=_suggestions(layout, values, len(below), importer))
 
 
-def without_needless_samples(layout: Layout) -> Layout:
+def without_needless_samples(layout: DetectedColumns) -> DetectedColumns:
     """The layout with samples of the columns that a page shows, and hardly any of the others."""
     shown = {*chain.from_iterable(layout.columns().values()), *map(int, layout.suggestions)}
     samples = [
@@ -62,7 +64,7 @@ def without_needless_samples(layout: Layout) -> Layout:
     return replace(layout, samples=samples)
 
 
-def _shortened(layout: Layout) -> list[str]:
+def _shortened(layout: DetectedColumns) -> list[str]:
     """Cut the longest headers, so that all of them together have at most MAX_HEADERS_BYTES.
 
     Those of columns that fill a field stay whole.
@@ -76,7 +78,7 @@ def _shortened(layout: Layout) -> list[str]:
     return names
 
 
-def _short_sample(layout: Layout, index: int) -> list[str]:
+def _short_sample(layout: DetectedColumns, index: int) -> list[str]:
     """What is kept of a column that no page shows: enough to tell that it holds something."""
     has_header = index < len(layout.headers) and layout.headers[index].strip()
     return [] if has_header else [s[:MAX_SHORT_SAMPLE_CHARS] for s in layout.samples[index][:1]]
@@ -88,7 +90,7 @@ def _samples(values: list[Cell]) -> list[str]:
 
 
 def _suggestions(
-    layout: Layout, values: list[list[Cell]], rows: int, importer: type[Importer]
+    layout: DetectedColumns, values: list[list[Cell]], rows: int, importer: type[Importer]
 ) -> dict[str, str]:
     wanted = [column for column in importer.columns if column.field not in layout.positions]
     free = ignored_columns(layout)[:MOST_COLUMNS]

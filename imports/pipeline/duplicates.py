@@ -28,7 +28,7 @@ from imports.statuses import OnDuplicate, Outcome, Status
 # Against another reader of the same file that has also come to the end. The import's own row
 # stays free until the last statement, so that cancel never waits.
 HOLD = "SELECT pg_try_advisory_xact_lock(8, hashtext(%(job)s::text))"
-STILL_OURS = "status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s"
+STILL_OURS = "status = 'CHECKING' AND check_generation = %(round)s AND cursor_row = %(at)s"
 LOOK = f"SELECT FROM imports_importjob WHERE id = %(job)s AND {STILL_OURS}"
 # Which existing records each row's keys belong to.
 CLASHES = """
@@ -101,7 +101,7 @@ SELECT {slot} AS slot, kept.number FROM kept
 """
 # Batches hold only rows that still need writing; their numbers may have gaps.
 PLAN = """
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, deaths, worker)
+INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, crashes, worker)
 SELECT %(job)s, piece + 1, min(number), max(number), count(*), 0, ''
   FROM (SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS piece
           FROM imports_importrow WHERE job_id = %(job)s AND outcome IS NULL) AS open
@@ -109,8 +109,8 @@ SELECT %(job)s, piece + 1, min(number), max(number), count(*), 0, ''
 """
 TOTALS = f"""
 UPDATE imports_importjob
-   SET total = checked, settled_at = now(), to_update = %(to_update)s,
-       attempts = 0, reader_seen_at = NULL,
+   SET total = checked, checked_at = now(), to_update = %(to_update)s,
+       reader_crashes = 0, reader_heartbeat_at = NULL,
        skipped = skipped + %(skipped)s, failed = failed + %(failed)s,
        processed = processed + %(skipped)s + %(failed)s,
        progress_percent = greatest(progress_percent, 33)
@@ -129,13 +129,13 @@ def settle(job: ImportJob) -> ImportJob:
         connection.cursor() as cursor,
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")
-        these = {"job": job.pk, "round": job.check_round, "at": job.rows_read}
+        these = {"job": job.pk, "round": job.check_generation, "at": job.cursor_row}
         if not hold(job.pk) or not _did(cursor, LOOK, these):
             raise Stopped
         if job.checked == 0:
-            return ImportJob.objects.move(job.pk, Status.FAILED, error_code="no_rows")
+            return ImportJob.objects.transition(job.pk, Status.FAILED, error_code="no_rows")
         target = target_of(get_importer(job.importer))
-        clashes = match_existing(target, job, first=0, last=job.rows_read)
+        clashes = match_existing(target, job, first=0, last=job.cursor_row)
         refused = refuse_repeats(target, job)
         cursor.execute(PLAN, {"job": job.pk, "size": batch_rows(job.checked)})
         if not _did(cursor, TOTALS, these | _totals(job, clashes, refused)):
@@ -161,20 +161,20 @@ def _did(cursor: Any, statement: str, these: dict[str, Any]) -> bool:
 
 def _go_on(job: ImportJob) -> ImportJob:
     if job.check_first:
-        return ImportJob.objects.move(job.pk, Status.READY)
+        return ImportJob.objects.transition(job.pk, Status.READY)
     return run(job.pk, only_from=Status.CHECKING)
 
 
 def run(pk: UUID, *, only_from: Status) -> ImportJob:
     """Move to RUNNING, and on to COMPLETE when nothing is left to write."""
-    job = ImportJob.objects.move(pk, Status.RUNNING, only_from=only_from)
+    job = ImportJob.objects.transition(pk, Status.RUNNING, only_from=only_from)
     return complete_if_done(job)
 
 
 def complete_if_done(job: ImportJob) -> ImportJob:
     """The transaction that gives the last row its outcome also completes the import."""
     if job.processed == job.total:
-        return ImportJob.objects.move(job.pk, Status.COMPLETE)
+        return ImportJob.objects.transition(job.pk, Status.COMPLETE)
     return job
 
 

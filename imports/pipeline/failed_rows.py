@@ -20,7 +20,7 @@ from imports.importer import Cell, Column, shown_importer
 from imports.models import ImportJob
 from imports.pipeline.header_detection import (
     REASON_MARK,
-    Layout,
+    DetectedColumns,
     header_of,
     match_columns,
     reason_positions,
@@ -50,7 +50,7 @@ SELECT coalesce(max(jsonb_array_length(cells)), 0)
 """
 
 
-class NothingRejected(Exception):
+class NoFailedRows(Exception):
     """This import has no such rows: none was refused, or they are no longer kept."""
 
 
@@ -66,14 +66,18 @@ class Row(NamedTuple):
     errors: list[dict[str, Any]]
 
 
-class Rejected:
+class FailedRows:
     """An import's refused and skipped rows, in the layout of the file they came in."""
 
     def __init__(self, job: ImportJob) -> None:
         self.job = job
         self.importer = shown_importer(job.importer)
         self._said: dict[tuple[str, ...], str] = {}
-        self.layout = Layout(**job.layout) if job.layout else Layout(0, [], {}, [])
+        self.layout = (
+            DetectedColumns(**job.detected_columns)
+            if job.detected_columns
+            else DetectedColumns(0, [], {}, [])
+        )
         self.positions = self.layout.positions
         headers = self.layout.headers or [None] * (max(self.positions.values(), default=-1) + 1)
         width = max(len(headers), self._widest())

@@ -19,7 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.failed_rows import Line, NothingRejected, Rejected
+from imports.pipeline.failed_rows import FailedRows, Line, NoFailedRows
 from imports.pipeline.formula_injection import is_formula, neutral
 from imports.statuses import Outcome
 
@@ -32,32 +32,32 @@ COLUMN_WIDTH, REASON_WIDTH = 18, 80
 
 
 def write_workbook(job: ImportJob, file: BinaryIO) -> None:
-    """Refused rows on the first sheet, skipped ones on the second; or NothingRejected."""
-    rejected = Rejected(job)
+    """Refused rows on the first sheet, skipped ones on the second; or NoFailedRows."""
+    failed_rows = FailedRows(job)
     with Workbook(file, {"constant_memory": True}) as book:
         book.use_zip64()
         pen = Pen(book)
-        rows = pen.write(_("Refused"), rejected, Outcome.FAILED)
-        rows += pen.write(_("Skipped"), rejected, Outcome.SKIPPED) if job.skipped else 0
+        rows = pen.write(_("Refused"), failed_rows, Outcome.FAILED)
+        rows += pen.write(_("Skipped"), failed_rows, Outcome.SKIPPED) if job.skipped else 0
     if not rows:
-        raise NothingRejected
+        raise NoFailedRows
 
 
 def write_text(job: ImportJob, file: BinaryIO) -> None:
-    """Refused rows as CSV, delimited as the uploaded file was; or NothingRejected."""
-    rejected = Rejected(job)
+    """Refused rows as CSV, delimited as the uploaded file was; or NoFailedRows."""
+    failed_rows = FailedRows(job)
     # With the mark without which Excel misreads accents.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    delimiter = (job.opened or {}).get("delimiter") or ","
+    delimiter = (job.detected_format or {}).get("delimiter") or ","
     lines = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
-    lines.writerow(map(neutral, rejected.headers))
+    lines.writerow(map(neutral, failed_rows.headers))
     is_empty = True
-    for line in rejected.lines(Outcome.FAILED):
+    for line in failed_rows.lines(Outcome.FAILED):
         lines.writerow(map(neutral, line.cells))
         is_empty = False
     text.detach()  # The file is not ours to close.
     if is_empty:
-        raise NothingRejected
+        raise NoFailedRows
 
 
 class Pen:
@@ -81,11 +81,11 @@ class Pen:
         }
         self.bad_number = book.add_format({"bg_color": "#FFC7CE"})
 
-    def write(self, name: str, rejected: Rejected, outcome: str) -> int:
+    def write(self, name: str, failed_rows: FailedRows, outcome: str) -> int:
         """A sheet of these rows, or several if one cannot hold them."""
-        lines, rows, title = rejected.lines(outcome), 0, name
+        lines, rows, title = failed_rows.lines(outcome), 0, name
         for number in count(2):
-            sheet = self.new_sheet(title, rejected)
+            sheet = self.new_sheet(title, failed_rows)
             rows += self.fill(sheet, islice(lines, SHEET_ROWS - 1))
             following = next(lines, None)
             if following is None:
@@ -93,12 +93,12 @@ class Pen:
             lines, title = chain([following], lines), f"{name} {number}"
         return rows
 
-    def new_sheet(self, name: str, rejected: Rejected) -> Worksheet:
+    def new_sheet(self, name: str, failed_rows: FailedRows) -> Worksheet:
         sheet = self.book.add_worksheet(name)
         sheet.freeze_panes(1, 0)
-        sheet.set_column(0, rejected.width - 1, COLUMN_WIDTH)
-        sheet.set_column(rejected.reason, rejected.reason, REASON_WIDTH)
-        for column, header in enumerate(rejected.headers):
+        sheet.set_column(0, failed_rows.width - 1, COLUMN_WIDTH)
+        sheet.set_column(failed_rows.reason, failed_rows.reason, REASON_WIDTH)
+        for column, header in enumerate(failed_rows.headers):
             self.write_cell(sheet, 0, column, header, self.header)
         return sheet
 

@@ -24,7 +24,7 @@ from imports.pipeline.column_suggestions import with_suggestions, without_needle
 from imports.pipeline.duplicates import hold, settle
 from imports.pipeline.formula_injection import restored
 from imports.pipeline.header_detection import (
-    Layout,
+    DetectedColumns,
     column_name,
     ignored_columns,
     names_known,
@@ -34,8 +34,8 @@ from imports.pipeline.header_detection import (
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import (
     Chunk,
+    DetectedFormat,
     Limits,
-    Opened,
     Reader,
     ReaderDied,
     Row,
@@ -67,9 +67,11 @@ FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
 MAX_LISTED_COLUMNS = 10
 UNCHECKED = {
-    **dict.fromkeys(("rows_read", "attempts", "checked", "processed", "created", "updated"), 0),
+    **dict.fromkeys(
+        ("cursor_row", "reader_crashes", "checked", "processed", "created", "updated"), 0
+    ),
     **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
-    **dict.fromkeys(("total", "settled_at"), None),
+    **dict.fromkeys(("total", "checked_at"), None),
     "read_summary": [],
 }
 
@@ -127,16 +129,16 @@ def _judge(job: ImportJob, error: Error) -> ImportJob | None:
 def begin(job_id: UUID) -> ImportJob | None:
     """Take an import that nobody reads; its attempt is counted before the file is opened."""
     with short_transaction():
-        free = ImportJob.objects.waiting() | ImportJob.objects.abandoned()
+        free = ImportJob.objects.waiting() | ImportJob.objects.with_expired_heartbeat()
         job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
         if job is None or not hold(job.pk):  # Somebody settles it, and has been silent for long.
             return None
         if job.status == Status.QUEUED:
             start_anew(job)
-        elif job.attempts >= READER_DEATHS:
-            return ImportJob.objects.move(job_id, Status.FAILED, error_code="crashed_reader")
+        elif job.reader_crashes >= READER_DEATHS:
+            return ImportJob.objects.transition(job_id, Status.FAILED, error_code="crashed_reader")
         mine = ImportJob.objects.filter(pk=job_id)
-        mine.update(attempts=F("attempts") + 1, reader_seen_at=Now())
+        mine.update(reader_crashes=F("reader_crashes") + 1, reader_heartbeat_at=Now())
         return mine.get()
 
 
@@ -144,8 +146,10 @@ def start_anew(job: ImportJob) -> None:
     """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
-    ImportJob.objects.filter(pk=job.pk).update(**UNCHECKED, check_round=F("check_round") + 1)
-    ImportJob.objects.move(job.pk, Status.CHECKING)
+    ImportJob.objects.filter(pk=job.pk).update(
+        **UNCHECKED, check_generation=F("check_generation") + 1
+    )
+    ImportJob.objects.transition(job.pk, Status.CHECKING)
 
 
 def _check(
@@ -160,14 +164,18 @@ def _check(
         job.file.storage.open(job.file.name) as file,
         open_rows(
             file,
-            after=job.rows_read,
+            after=job.cursor_row,
             limits=limits,
             options=_options(job),
             fields=names_known(importer),
             while_waiting=still_here,
         ) as reader,
     ):
-        layout = Layout(**job.layout) if job.layout and job.rows_read else None
+        layout = (
+            DetectedColumns(**job.detected_columns)
+            if job.detected_columns and job.cursor_row
+            else None
+        )
         for chunk in _growing(reader):
             if layout is None and chunk.rows:
                 layout = _recognise(job, importer, reader, chunk.rows)
@@ -193,7 +201,7 @@ def _check(
 
 def _records(
     chunk: Chunk,
-    layout: Layout,
+    layout: DetectedColumns,
     importer: type[Importer],
     summary: ReadSummary,
     job: ImportJob,
@@ -203,7 +211,7 @@ def _records(
     Each cell is as it was before a report of ours made it harmless.
     """
     skip_hidden = job.read_options.get("hidden_rows") == "skip"
-    encodings = {name: job.opened[name] for name in ("encoding", "second_encoding")}
+    encodings = {name: job.detected_format[name] for name in ("encoding", "second_encoding")}
     rows = [row for row in chunk.rows if row[0] > layout.header_row]
     notes = dict(chunk.notes)
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
@@ -241,31 +249,33 @@ def _growing(reader: Reader) -> Iterator[Chunk]:
 
 def _options(job: ImportJob) -> dict[str, str]:
     """How to read the file: as someone said, or as whoever began found it out to be."""
-    found = job.opened if job.opened and job.rows_read else {}
+    found = job.detected_format if job.detected_format and job.cursor_row else {}
     found_out = ("sheet", "encoding", "delimiter", "second_encoding")
     return {n: found[n] for n in found_out if found.get(n)} | job.read_options
 
 
-def _recognise(job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]) -> Layout:
+def _recognise(
+    job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]
+) -> DetectedColumns:
     """Find out which column is which, and keep that for whoever goes on after us."""
     named = [(0, reader.headers)] if reader.headers else []
     layout = with_suggestions(
         recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
     )
     layout = without_needless_samples(as_told(job, layout, importer))
-    job.opened = asdict(reader.opened)
+    job.detected_format = asdict(reader.opened)
     job.read_summary = summarise_layout(layout, reader.opened).entries()
     found = {
-        "layout": asdict(layout),
-        "opened": job.opened,
+        "detected_columns": asdict(layout),
+        "detected_format": job.detected_format,
         "read_summary": job.read_summary,
     }
-    if not _mine(job).filter(rows_read=0).update(**found):
+    if not _mine(job).filter(cursor_row=0).update(**found):
         raise Stopped
     return layout
 
 
-def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
+def summarise_layout(layout: DetectedColumns, opened: DetectedFormat) -> ReadSummary:
     """What is known of the whole file before its rows are checked."""
     summary = ReadSummary()
     if ignored := ignored_columns(layout):
@@ -283,7 +293,7 @@ def summarise_layout(layout: Layout, opened: Opened) -> ReadSummary:
     return summary
 
 
-def _ask_for_columns(job: ImportJob, layout: Layout) -> ImportJob | None:
+def _ask_for_columns(job: ImportJob, layout: DetectedColumns) -> ImportJob | None:
     return _leave(job, Status.MAPPING, "missing_columns", {"columns": layout.missing})
 
 
@@ -294,7 +304,7 @@ def fail(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
 
 def put_back(job: ImportJob) -> ImportJob | None:
     """Let it wait, as if nobody had opened it, for a reader that may take more."""
-    return _leave(job, Status.QUEUED, **UNCHECKED, started_at=None, is_costly=True)
+    return _leave(job, Status.QUEUED, **UNCHECKED, started_at=None, needs_main_reader=True)
 
 
 def _leave(
@@ -305,29 +315,31 @@ def _leave(
     **changed: Any,
 ) -> ImportJob | None:
     with short_transaction():
-        if not _mine(job).update(**{"reader_seen_at": None, "attempts": 0} | changed):
+        if not _mine(job).update(**{"reader_heartbeat_at": None, "reader_crashes": 0} | changed):
             return None  # The row is ours until the commit, so nobody comes in between.
-        return ImportJob.objects.move(job.pk, target, error_code=code, error_params=params)
+        return ImportJob.objects.transition(job.pk, target, error_code=code, error_params=params)
 
 
 def hand_over(job: ImportJob, *, died: bool = False) -> None:
     """Let the next reader begin at once; an attempt that ended in order is not counted."""
-    attempts = F("attempts") if died else Greatest(F("attempts") - 1, 0)
+    crashes = F("reader_crashes") if died else Greatest(F("reader_crashes") - 1, 0)
 
     def let_go() -> None:
         with short_transaction(durable=False):
-            _mine(job).update(reader_seen_at=None, attempts=attempts)
+            _mine(job).update(reader_heartbeat_at=None, reader_crashes=crashes)
 
     sooner_or_later(let_go)
 
 
 def _still_here(job: ImportJob) -> None:
-    if not _mine(job).update(reader_seen_at=Now()):
+    if not _mine(job).update(reader_heartbeat_at=Now()):
         raise Stopped  # Cancelled, or begun anew: there is no need to read on.
 
 
 def _mine(job: ImportJob) -> Any:
-    return ImportJob.objects.filter(pk=job.pk, status=Status.CHECKING, check_round=job.check_round)
+    return ImportJob.objects.filter(
+        pk=job.pk, status=Status.CHECKING, check_generation=job.check_generation
+    )
 
 
 def due(*, is_small: bool = False) -> list[UUID]:
@@ -335,9 +347,11 @@ def due(*, is_small: bool = False) -> list[UUID]:
 
     With `is_small` only those that may be read beside another one.
     """
-    abandoned, waiting = ImportJob.objects.abandoned(), ImportJob.objects.waiting()
+    abandoned, waiting = ImportJob.objects.with_expired_heartbeat(), ImportJob.objects.waiting()
     if is_small:
         # What has killed more than one reader may have died of what it was not given.
-        may_be = Q(file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, is_costly=False, attempts__lt=2)
+        may_be = Q(
+            file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, needs_main_reader=False, attempts__lt=2
+        )
         abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
     return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]

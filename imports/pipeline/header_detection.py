@@ -59,7 +59,7 @@ class ColumnsOfFields:
 
 
 @dataclass(frozen=True)
-class Layout(ColumnsOfFields):
+class DetectedColumns(ColumnsOfFields):
     header_row: int  # 0: the file has no header row.
     headers: list[str]  # The header cells as text; none without a header row.
     positions: dict[str, int]  # Field to index in a row's cells.
@@ -68,7 +68,7 @@ class Layout(ColumnsOfFields):
     # the columns might be that were not recognised, by their index as text.
     samples: list[list[str]] = dataclasses.field(default_factory=list)
     suggestions: dict[str, str] = dataclasses.field(default_factory=dict)
-    remembered: bool = False  # The positions are what was told for an earlier file.
+    from_saved_mapping: bool = False  # The positions were chosen for an earlier file.
     # Field to further columns that fill it, by index; see ColumnsOfFields.
     equals: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     fallbacks: dict[str, list[int]] = dataclasses.field(default_factory=dict)
@@ -82,7 +82,9 @@ class Layout(ColumnsOfFields):
         return len(self.samples)
 
 
-def recognise(rows: Sequence[Row], importer: type[Importer], hidden: Iterable[int] = ()) -> Layout:
+def recognise(
+    rows: Sequence[Row], importer: type[Importer], hidden: Iterable[int] = ()
+) -> DetectedColumns:
     """Find the header among the first rows that are not blank, or that there is none.
 
     Number 0 is no row of the file: names that it gives beside its rows. `hidden` are the indexes
@@ -91,10 +93,10 @@ def recognise(rows: Sequence[Row], importer: type[Importer], hidden: Iterable[in
     header = find_header(rows[:LOOKED_AT], importer)
     if header is None:
         in_order = {column.field: index for index, column in enumerate(importer.columns)}
-        return Layout(0, [], in_order, [])
+        return DetectedColumns(0, [], in_order, [])
     below = [cells for number, cells in rows if number > header.number]
     found = match_columns(header.cells, importer, frozenset(hidden), below)
-    return Layout(
+    return DetectedColumns(
         header_row=header.number,
         headers=[as_text(cell) for cell in header.cells],
         positions=found.positions,
@@ -296,7 +298,7 @@ def reason_positions(headers: Iterable[str]) -> list[int]:
     return [index for index, name in enumerate(headers) if name.startswith(REASON_MARK)]
 
 
-def ignored_columns(layout: Layout) -> list[int]:
+def ignored_columns(layout: DetectedColumns) -> list[int]:
     """The columns that hold something and fill no field, by index."""
     further = chain(*layout.equals.values(), *layout.fallbacks.values())
     ours = chain(layout.hidden_ignored, reason_positions(layout.headers))
@@ -308,12 +310,12 @@ def ignored_columns(layout: Layout) -> list[int]:
     ]
 
 
-def column_name(layout: Layout, index: int) -> str:
+def column_name(layout: DetectedColumns, index: int) -> str:
     """The column's header as it stands in the file, or its number, counted from 1."""
     return layout.headers[index] if _has_header(layout, index) else f"{index + 1}"
 
 
-def _has_header(layout: Layout, index: int) -> bool:
+def _has_header(layout: DetectedColumns, index: int) -> bool:
     return index < len(layout.headers) and bool(layout.headers[index].strip())
 
 

@@ -1,6 +1,6 @@
 """Batches that kill their workers: found out by counting, and given up row by row.
 
-Two violent deaths, and the batch is cut to single rows; one more with a single row in hand,
+Two violent crashes, and the batch is cut to single rows; one more with a single row in hand,
 and that row is refused with `crashed_worker`. A suspect runs alone in its process, so that
 no innocent batch dies beside it a third time.
 """
@@ -34,23 +34,23 @@ WITH whole AS (
 forgotten AS (
     DELETE FROM imports_importattempt USING whole WHERE batch_id = whole.id),
 last AS (SELECT max(number) AS number FROM imports_importbatch WHERE job_id = %(job)s)
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, deaths, worker)
+INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, crashes, worker)
 SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r.number, 1,
-       %(deaths)s, ''
+       %(crashes)s, ''
   FROM last, whole JOIN imports_importrow r
     ON r.job_id = %(job)s AND r.number BETWEEN whole.first_row AND whole.last_row
  WHERE r.outcome IS NULL
 """
 
 
-def cut(job_id: UUID, number: int, deaths: int) -> ImportJob | None:
-    """Cut a suspicious batch to single rows, which inherit its deaths; None if there is no need."""
-    if deaths < SUSPICIOUS:
+def cut(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
+    """Cut a suspicious batch to single rows, which inherit its crashes; None if there is no need."""
+    if crashes < SUSPICIOUS:
         return None
     with short_transaction(), connection.cursor() as cursor:
         if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
             return None
-        these = {"job": job_id, "number": number, "deaths": deaths}
+        these = {"job": job_id, "number": number, "crashes": crashes}
         job = next(iter(ImportJob.objects.raw(TOUCH, these)), None)
         if job is None:
             raise Stopped
@@ -100,6 +100,6 @@ class _Room:
 _room = _Room()
 
 
-def room(deaths: int) -> AbstractContextManager[None]:
-    """The place to run a batch with so many violent deaths behind it."""
-    return _room.suspect() if deaths >= SUSPICIOUS else _room.ordinary()
+def room(crashes: int) -> AbstractContextManager[None]:
+    """The place to run a batch with so many violent crashes behind it."""
+    return _room.suspect() if crashes >= SUSPICIOUS else _room.ordinary()

@@ -90,7 +90,7 @@ class ReaderDied(Exception):
 
 
 @dataclass(frozen=True)
-class Opened:
+class DetectedFormat:
     format: str
     sheet: str | None = None
     encoding: str | None = None
@@ -210,10 +210,10 @@ class Reader:
         hidden_columns: Sequence[int] = (),
         second_reader: bool = False,
         **how: str | None,
-    ) -> Opened:
+    ) -> DetectedFormat:
         """What was opened; names of sheets are the file's, so they are cut and cleaned again."""
         known = {key: value if value is None else _clean(value) for key, value in how.items()}
-        return Opened(
+        return DetectedFormat(
             **known,
             sheets=_sheets(sheets),
             hidden_columns=[int(index) for index in hidden_columns[:MAX_HIDDEN_COLUMNS]],

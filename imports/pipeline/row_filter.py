@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from imports.cell_values import Cell
 from imports.importer import Importer
-from imports.pipeline.header_detection import Layout, as_text
+from imports.pipeline.header_detection import DetectedColumns, as_text
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.headers import folded
 from imports.pipeline.reader_client import Row
@@ -69,7 +69,7 @@ NUMBER = re.compile(r"(?!\+|0\d)[\d\s.,'%()+-]+|=.*", re.DOTALL)
 class RowFilter:
     """Leaves out what is no record, and says so in the read summary."""
 
-    def __init__(self, importer: type[Importer], layout: Layout) -> None:
+    def __init__(self, importer: type[Importer], layout: DetectedColumns) -> None:
         self._header = {
             index: name for index, header in enumerate(layout.headers) if (name := folded(header))
         }

@@ -20,7 +20,7 @@ from imports.pipeline.field_cleaning import (
     max_placeholder_chars,
     preparer_of,
 )
-from imports.pipeline.header_detection import Layout, column_name
+from imports.pipeline.header_detection import DetectedColumns, column_name
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
@@ -56,7 +56,7 @@ class Checker:
     """
 
     def __init__(
-        self, importer: type[Importer], layout: Layout, summary: ReadSummary | None = None
+        self, importer: type[Importer], layout: DetectedColumns, summary: ReadSummary | None = None
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [

@@ -28,13 +28,13 @@ CHECKING_PERCENT = 33  # Checking is the first third of the way, writing the res
 
 MOVE_CURSOR = """
 UPDATE imports_importjob
-   SET rows_read = %(upto)s, checked = checked + %(rows)s, failed = failed + %(refused)s,
+   SET cursor_row = %(upto)s, checked = checked + %(rows)s, failed = failed + %(refused)s,
        processed = processed + %(refused)s, version = version + 1, updated_at = now(),
-       reader_seen_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
+       reader_heartbeat_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
        read_summary = %(read_summary)s::jsonb,
        -- What makes progress is not what kills its readers.
-       attempts = CASE WHEN %(upto)s > rows_read THEN 1 ELSE attempts END
- WHERE id = %(job)s AND status = 'CHECKING' AND check_round = %(round)s AND rows_read = %(at)s
+       reader_crashes = CASE WHEN %(upto)s > cursor_row THEN 1 ELSE reader_crashes END
+ WHERE id = %(job)s AND status = 'CHECKING' AND check_generation = %(round)s AND cursor_row = %(at)s
 RETURNING *
 """
 COPY = """
@@ -64,8 +64,8 @@ def stage(
     refused = sum(row.errors is not None for row in rows)
     cursor_move = {
         "job": job.pk,
-        "round": job.check_round,
-        "at": job.rows_read,
+        "round": job.check_generation,
+        "at": job.cursor_row,
         "upto": upto,
         "rows": len(rows),
         "refused": refused,
@@ -108,7 +108,7 @@ def _lost_without_cells(job: ImportJob) -> Callable[[list[Cell] | None], bool]:
     A row that is refused later goes back as it came. Most files have no such column, and their
     rows are only asked for their length.
     """
-    layout = job.layout or {"positions": {}, "headers": []}
+    layout = job.detected_columns or {"positions": {}, "headers": []}
     taken = {*layout["positions"].values(), *reason_positions(layout["headers"])}
     first_free = next(index for index in count() if index not in taken)
 

@@ -88,7 +88,7 @@ class Target:
         An empty cell leaves the old value. Under `clear` it removes it, but not where the
         file has no such column.
         """
-        told = job.layout["positions"] if job.empty_cells == EmptyCells.CLEAR else {}
+        told = job.detected_columns["positions"] if job.empty_cells == EmptyCells.CLEAR else {}
         return [
             f"coalesce({cell.value}, {cell.cleared})"
             if cell.field in told and cell.cleared is not None

@@ -8,8 +8,8 @@ from imports import row_results
 from imports.api.serializers import error_as_sent
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
-from imports.pipeline.failed_rows import Rejected
-from imports.progress import message, plain
+from imports.pipeline.failed_rows import FailedRows
+from imports.snapshots import status_message, to_json_value
 from imports.statuses import Outcome, Status
 
 IMPORTER = "customers"
@@ -31,14 +31,14 @@ def status_of(job: ImportJob) -> dict[str, Any]:
     answer = {
         "task_id": str(job.pk),
         "status": word,
-        "message": message(job),
+        "message": status_message(job),
         "total_customers": job.total,
         **{name: getattr(job, name) for name in ("created", "updated", "skipped", "failed")},
         "progress": job.progress_percent,
         "errors": first_errors(job),
-        **{n: plain(getattr(job, n)) for n in ("created_at", "started_at", "finished_at")},
+        **{n: to_json_value(getattr(job, n)) for n in ("created_at", "started_at", "finished_at")},
     }
-    return answer | {"error": message(job)} if word == "FAILED" else answer
+    return answer | {"error": status_message(job)} if word == "FAILED" else answer
 
 
 def first_errors(job: ImportJob) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def judgement_of(job: ImportJob) -> dict[str, Any]:
     fields = [column.field for column in get_importer(IMPORTER).columns]
     found: dict[str, list] = {"valid_candidates": [], "refused": [], "repeats": [], "clashes": []}
     rows = ImportRow.objects.filter(job=job).only("number", "outcome", "errors", "cleaned")
-    columns = Rejected(job)
+    columns = FailedRows(job)
     for row in rows.order_by("number"):
         if row.outcome is None:
             found["valid_candidates"].append(dict(zip(fields, row.cleaned, strict=True)))
@@ -73,7 +73,7 @@ def kind_of(row: ImportRow) -> str:
     return "clashes" if codes & CLASHES or row.outcome == Outcome.SKIPPED else "refused"
 
 
-def refusal_of(row: ImportRow, columns: Rejected) -> dict[str, Any]:
+def refusal_of(row: ImportRow, columns: FailedRows) -> dict[str, Any]:
     """Why, column by column, in the words of the report of refused rows."""
     errors = errors_of(row)
     named = ((columns.name_of(error["column"]), error["message"]) for error in errors)

@@ -17,7 +17,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser
 
-from customers.api.body import Body
+from customers.api.legacy.json_guard import Body
 from imports.api.errors import Malformed, TooLarge
 
 Events = Iterator[tuple[str, Any]]

@@ -12,7 +12,7 @@ from customers import validators
 from customers.models import Customer
 from imports.importer import Invalid
 from imports.pipeline import failed_rows, failed_rows_file
-from imports.pipeline.failed_rows import NothingRejected, Rejected
+from imports.pipeline.failed_rows import FailedRows, NoFailedRows
 from imports.pipeline.formula_injection import neutral, restored
 from imports.pipeline.header_detection import REASON_MARK
 from imports.statuses import Outcome, Status
@@ -201,11 +201,11 @@ def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
     job = check(make_job(csv_file(no_phones([person(1)]), ["a", "b", "c", "d", "Phone"])))
     assert job.status == Status.MAPPING
     positions = {"shipping_mark": 0, "first_name": 1, "last_name": 2, "phone": 3}
-    layout = {**job.layout, "positions": positions, "missing": []}
+    layout = {**job.detected_columns, "positions": positions, "missing": []}
     job.rows.model.objects.create(
         job=job, number=2, outcome=Outcome.FAILED, errors=[], cells=["X 1", "A", "B", None, "0"]
     )
-    type(job).objects.filter(pk=job.pk).update(layout=layout)
+    type(job).objects.filter(pk=job.pk).update(detected_columns=layout)
 
     def change(row):
         row[3] = "0244000000"
@@ -213,8 +213,8 @@ def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
     again = run_import(corrected(report(job, write), change))
 
     assert again.created == 1
-    assert again.layout["positions"] == positions
-    assert again.layout["headers"][4] == "Phone (not used)"
+    assert again.detected_columns["positions"] == positions
+    assert again.detected_columns["headers"][4] == "Phone (not used)"
 
 
 # --- What a row keeps --------------------------------------------------------
@@ -323,12 +323,12 @@ def test_pages_end_where_they_get_heavy(monkeypatch):
     monkeypatch.setattr(failed_rows, "PAGE_BYTES", 200)
     monkeypatch.setattr(failed_rows, "PAGE_ROWS", 7)
 
-    pages = list(Rejected(job)._pages(Outcome.FAILED))
+    pages = list(FailedRows(job)._pages(Outcome.FAILED))
 
     assert [row.number for page in pages for row in page] == list(range(2, 22))
     assert max(map(len, pages)) < 7
     monkeypatch.setattr(failed_rows, "PAGE_BYTES", 1)
-    assert {len(page) for page in Rejected(job)._pages(Outcome.FAILED)} == {1}
+    assert {len(page) for page in FailedRows(job)._pages(Outcome.FAILED)} == {1}
 
 
 def test_a_csv_report_keeps_the_files_delimiter():
@@ -347,11 +347,11 @@ def test_words_are_the_readers_and_headers_the_importers():
 @FILES
 def test_without_refused_rows_there_is_no_report(write):
     job = run_import(csv_file([person(1)]))
-    with pytest.raises(NothingRejected):
+    with pytest.raises(NoFailedRows):
         report(job, write)
     job = run_import(csv_file([person(1)]))
     assert job.skipped == 1
-    with pytest.raises(NothingRejected):
+    with pytest.raises(NoFailedRows):
         report(job, failed_rows_file.write_text)
     assert sheet(report(job), 1).max_row == 2
 

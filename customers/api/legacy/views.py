@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers.api import schema
-from customers.api.parsers import CustomersParser, Posted
-from customers.api.results import IMPORTER, judgement_of, status_of
-from imports import estimates, inline, lifecycle, permissions
+from customers.api.legacy import call_descriptions, estimates
+from customers.api.legacy.parsers import CustomersParser, Posted
+from customers.api.legacy.results import IMPORTER, judgement_of, status_of
+from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
 from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
 from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
@@ -36,6 +37,7 @@ from imports.api.views import (
     size_told,
 )
 from imports.models import ImportJob
+from imports.pipeline.reader_client import Limits
 from imports.statuses import Status
 
 OTHER_WAY = (
@@ -57,6 +59,8 @@ NO_TASK = (
     "There is no task of this id that you may see. Use the task_id that bulk-create-async/ or "
     "bulk-create/ has answered."
 )
+# How many files a process checks inside requests at the same time.
+SLOTS = BoundedSemaphore(settings.EXCEL_AT_ONCE)
 UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 
@@ -78,7 +82,7 @@ class UploadView(ExcelView):
 
     parser_classes = (MultiPartParser,)
 
-    @schema.UPLOAD
+    @call_descriptions.UPLOAD
     def post(self, request: Request) -> Response:
         file = sent_file(request)
         if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
@@ -87,7 +91,7 @@ class UploadView(ExcelView):
             job = lifecycle.upload(
                 request.user, file, importer=IMPORTER, check_first=True, ask_worker=False
             )
-            return Response(judgement_of(ready(inline.check(job.pk))))
+            return Response(judgement_of(ready(inline.check_now(job.pk, reader_limits()))))
 
 
 class ListView(ExcelView):
@@ -101,7 +105,7 @@ class ListView(ExcelView):
 class BulkCreateAsyncView(ListView):
     """Queue a list of customers, or start an upload that was checked."""
 
-    @schema.BULK_CREATE_ASYNC
+    @call_descriptions.BULK_CREATE_ASYNC
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -113,7 +117,7 @@ class BulkCreateAsyncView(ListView):
 class BulkCreateView(ListView):
     """Import a short list while the client waits; queue a longer one."""
 
-    @schema.BULK_CREATE
+    @call_descriptions.BULK_CREATE
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -126,13 +130,13 @@ class BulkCreateView(ListView):
             return queued(job_of(posted, request), posted.total)
         with waiting_for_a_place():
             job = job_of(posted, request, ask_worker=False)
-            job = job if job.is_final else inline.finish(job.pk)
+            job = job if job.is_final else inline.finish_now(job.pk, reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return queued(job, posted.total)
         return Response(status_of(job))
 
 
-@schema.TEMPLATE
+@call_descriptions.TEMPLATE
 class TemplateView(downloads.TemplateView):
     """The workbook to fill in."""
 
@@ -142,7 +146,7 @@ class TemplateView(downloads.TemplateView):
 class StatusView(ExcelView):
     """How far a task is."""
 
-    @schema.STATUS
+    @call_descriptions.STATUS
     def get(self, request: Request, task_id: str) -> Response:
         tasks = permissions.visible_imports(request.user).filter(importer=IMPORTER)
         job = tasks.filter(pk=as_uuid(task_id)).first()
@@ -206,12 +210,17 @@ def as_uuid(text: str) -> UUID | None:
         return None
 
 
+def reader_limits() -> Limits:
+    """Return the limits of a file that is checked inside a request."""
+    return Limits(**settings.EXCEL_READER)
+
+
 @contextmanager
 def waiting_for_a_place() -> Iterator[None]:
     try:
-        with inline.place():
+        with inline.limited_slot(SLOTS):
             yield
-    except inline.Busy:
+    except inline.NoFreeSlot:
         raise Unavailable(NOT_NOW) from None
 
 

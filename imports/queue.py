@@ -1,0 +1,51 @@
+"""The queue of uploaded files: which imports wait to be checked, and in which order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce, Now
+
+from imports.statuses import Status
+
+# An owner's imports that were uploaded earlier do not count when owners take turns.
+FAIRNESS_WINDOW = timedelta(days=1)
+# A file that has waited longer goes before the smaller files of its owner.
+MAX_WAIT = timedelta(minutes=1)
+
+
+class QueueQuerySet(models.QuerySet):
+    """Imports as a queue."""
+
+    def waiting(self) -> QueueQuerySet:
+        """Return the imports in status QUEUED, in the order in which they are checked.
+
+        Owners take turns: first comes the owner whose latest check began longest ago. Of one
+        owner's files the smallest comes first, except for files that have waited for more than
+        a minute: they come before all others, in the order of their waiting.
+        """
+        has_waited_long = Q(phase_started_at__lt=Now() - MAX_WAIT)
+        waiting_since = Case(When(has_waited_long, then=F("phase_started_at")))
+        imports_of_owner = self.filter(
+            owner=OuterRef("owner"), created_at__gt=Now() - FAIRNESS_WINDOW
+        )
+        served = imports_of_owner.filter(Q(started_at__isnull=False) | Q(needs_main_reader=True))
+        # An import that was put back into the queue has no started_at.
+        at = Coalesce("started_at", "phase_started_at")
+        latest = served.annotate(at=at).order_by("-at").values("at")[:1]
+        return self.filter(status=Status.QUEUED).order_by(
+            Subquery(latest).asc(nulls_first=True),
+            waiting_since.asc(nulls_last=True),
+            "file_size",
+            "created_at",
+        )
+
+    def with_expired_heartbeat(self) -> QueueQuerySet:
+        """Return the imports in status CHECKING whose reading worker sends no heartbeat."""
+        expired = Now() - timedelta(seconds=settings.IMPORT_READER_SILENT_SECONDS)
+        return self.filter(
+            Q(reader_heartbeat_at=None) | Q(reader_heartbeat_at__lt=expired), status=Status.CHECKING
+        ).order_by("created_at")

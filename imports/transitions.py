@@ -1,0 +1,77 @@
+"""How the status of an import changes: one compare-and-set statement.
+
+No other code writes `ImportJob.status`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+
+from imports.statuses import FINAL, Status, may_become
+
+if TYPE_CHECKING:
+    from imports.models import ImportJob
+
+# The condition on the status and the change of the status are one statement. Of two processes
+# that race for a transition, exactly one gets the row back.
+TRANSITION = """
+UPDATE imports_importjob
+   SET status = %(target)s, error_code = %(error_code)s, error_params = %(error_params)s::jsonb,
+       version = version + 1, updated_at = now(),
+       started_at = CASE WHEN %(is_work)s THEN coalesce(started_at, now()) ELSE started_at END,
+       phase_started_at = now(),
+       phase_rows = CASE WHEN %(target)s = 'CHECKING' THEN checked ELSE processed END,
+       progress_percent = CASE WHEN %(is_whole)s THEN 100 ELSE progress_percent END,
+       finished_at = CASE WHEN %(is_final)s THEN now() END
+ WHERE id = %(pk)s AND status = ANY(%(sources)s)
+RETURNING *
+"""
+
+
+class TransitionNotAllowed(Exception):
+    """The status of the import does not allow this transition."""
+
+
+class TransitionManager(models.Manager):
+    """A manager of imports that changes their status."""
+
+    def transition(
+        self,
+        pk: uuid.UUID,
+        target: Status,
+        *,
+        only_from: Status | None = None,
+        error_code: str | None = None,
+        error_params: dict[str, Any] | None = None,
+    ) -> ImportJob:
+        """Change the status of an import to `target` and return the import as it is then.
+
+        `only_from` restricts the statuses that may become `target` (see `imports.statuses`) to
+        one of them. `error_code` and `error_params` replace what the import has.
+
+        Raises:
+            TransitionNotAllowed: The status of the import may not become `target`; nothing
+                has changed.
+            ImportJob.DoesNotExist: There is no such import.
+        """
+        rows = self.raw(
+            TRANSITION,
+            {
+                "pk": pk,
+                "target": target,
+                "sources": [only_from] if only_from else may_become(target),
+                "is_work": target in {Status.CHECKING, Status.RUNNING},
+                "is_whole": target in {Status.COMPLETE, Status.UNDONE},
+                "is_final": target in FINAL,
+                "error_code": error_code,
+                "error_params": None if error_params is None else json.dumps(error_params),
+            },
+        )
+        if job := next(iter(rows), None):
+            return job
+        status = self.values_list("status", flat=True).get(pk=pk)
+        raise TransitionNotAllowed(f"An import that is {status} cannot become {target}.")
