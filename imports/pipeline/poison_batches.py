@@ -44,7 +44,10 @@ SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r
 
 
 def cut(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
-    """Cut a suspicious batch to single rows, which inherit its crashes; None if there is no need."""
+    """Split a suspicious batch into single rows, which inherit its crashes.
+
+    Return None if the batch is not suspicious.
+    """
     if crashes < SUSPICIOUS:
         return None
     with short_transaction(), connection.cursor() as cursor:
