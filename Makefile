@@ -38,9 +38,10 @@ test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own 
 	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
-lint: .venv/development ## Style and format
+lint: .venv/development ## Style, format, and which module may import which
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@.venv/bin/lint-imports --quiet
 
 sample: .venv/runtime ## Write a workbook to try: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
@@ -53,7 +54,7 @@ check: .venv/runtime ## Say what is wrong with the settings and the importers
 
 clean: ## Remove the embedded servers' data, logs and caches
 	@test ! -x $(PYTHON) || $(PYTHON) -m devserver clean
-	@rm -rf .pytest_cache .ruff_cache .hypothesis staticfiles
+	@rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache htmlcov .coverage .hypothesis staticfiles
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .venv/runtime: requirements.txt | $(PYTHON)

@@ -1,0 +1,1 @@
+"""The reader process: a program of its own, whose modules import each other as siblings."""
