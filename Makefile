@@ -41,7 +41,7 @@ test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own 
 lint: .venv/development ## Style, format, and which module may import which
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@.venv/bin/lint-imports --quiet
+	@.venv/bin/lint-imports --no-logo
 
 sample: .venv/runtime ## Write a workbook to try: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
