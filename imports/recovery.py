@@ -11,17 +11,15 @@ import uuid
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
-from imports import actors, worker_process
+from imports import actors, advisory_locks, worker_process
 from imports.models import ImportBatch, ImportJob, Worker
 from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
-TURN = "SELECT pg_try_advisory_xact_lock(7, hashtext('imports recovery'))"
 FORGET_WORKERS_AFTER = timedelta(hours=1)
 
 
@@ -56,9 +54,8 @@ def recover() -> None:
 
 def evict() -> bool:
     """End what is frozen, forget who is gone; False if another worker is doing it right now."""
-    with short_transaction(), connection.cursor() as cursor:
-        cursor.execute(TURN)
-        if not cursor.fetchone()[0]:
+    with short_transaction():
+        if not advisory_locks.try_lock(advisory_locks.MAINTENANCE, ""):
             return False
         if frozen := end_frozen_sessions():
             log.warning("ended %s sessions frozen inside a step", frozen)

@@ -20,8 +20,7 @@ from django.utils.translation import override
 
 from imports import error_messages
 from imports.models import ImportJob, Worker
-from imports.pipeline.staging import CHECKING_PERCENT
-from imports.statuses import ACTIVE, Status
+from imports.statuses import ACTIVE, CHECKING_PERCENT, Status
 
 Snapshot = dict[str, Any]
 FIELDS_BEFORE = ("version", "run", "status", "error_code")

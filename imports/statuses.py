@@ -41,6 +41,10 @@ ACTIVE = frozenset({S.CHECKING, S.RUNNING, S.UNDOING})
 # Nothing more happens by itself: streams end here, and finished_at is set.
 FINAL = frozenset({S.COMPLETE, S.CANCELLED, S.FAILED, S.UNDONE})
 
+# How much of `progress_percent` each phase is. The last percent is added when an import is final.
+CHECKING_PERCENT = 33
+APPLYING_PERCENT = 66
+
 
 def may_become(target: Status) -> list[Status]:
     """The statuses from which an import may move to `target`."""

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.advisory_locks import END_OF_CHECK, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pipeline import duplicates, file_checker, staging
@@ -296,7 +297,7 @@ def test_of_two_who_settle_at_once_one_does():
     job = stage(job, 2, 3)
 
     with rival_transaction() as cursor:
-        cursor.execute(duplicates.HOLD, {"job": job.pk})
+        cursor.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
         with pytest.raises(Stopped):
             duplicates.settle(job)
 
@@ -309,7 +310,7 @@ def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
     job = reading(make_job(PEOPLE))
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=Now() - timedelta(minutes=1))
     with rival_transaction() as settler:
-        settler.execute(duplicates.HOLD, {"job": job.pk})
+        settler.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
 
         assert check_file(job.pk, tell=print) is None
         job.refresh_from_db()

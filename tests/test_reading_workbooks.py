@@ -10,8 +10,8 @@ from dataclasses import replace
 import openpyxl
 import pytest
 import xlsxwriter
-from links import MAX_LINKS, MAX_RANGES, Links
-from marked import NotCertain, SheetXml
+from hyperlinks import MAX_LINKS, MAX_RANGES, Links
+from xlsx_overrides import NotCertain, SheetXml
 
 from imports.cell_values import LinkedText, ShortenedText
 from imports.pipeline.reader_client import Limits

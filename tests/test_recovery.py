@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from imports import actors, recovery, worker_process
+from imports.advisory_locks import MAINTENANCE, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob, Worker
 from imports.pipeline import transactions
@@ -284,7 +285,7 @@ def test_a_step_says_how_long_it_may_take():
 
 def test_of_two_recoveries_at_once_one_looks(running, queue):
     with rival_transaction() as cursor:
-        cursor.execute(recovery.TURN)
+        cursor.execute(TRY_LOCK, [MAINTENANCE, ""])
 
         recovery.recover()
 

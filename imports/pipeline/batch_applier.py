@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from imports import advisory_locks
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import attempts, batch_writer, poison_batches
@@ -22,13 +23,8 @@ from imports.pipeline.batch_writer import Counts
 from imports.pipeline.duplicates import complete_if_done
 from imports.pipeline.target_table import Target, target_of
 from imports.pipeline.transactions import Interrupted, Stopped, short_transaction
-from imports.statuses import Status
+from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
 
-# Imports into one table share this lock. One that met trouble takes it alone: two imports
-# of the same people in opposite order ended in 20 deadlocks without it, and in none with.
-SHARE_TABLE = "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))"
-TAKE_TABLE = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
-LOCK_SPACE = 7
 PATIENCE = {"lock_timeout": "60s", "statement_timeout": "90s"}  # For the turn to be alone.
 TROUBLE = {"40P01", "55P03", "40001"}  # Deadlock, lock not available, serialization failure.
 
@@ -39,8 +35,8 @@ UPDATE imports_importjob
    SET created = created + %(created)s, updated = updated + %(updated)s,
        unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s,
        failed = failed + %(failed)s, processed = processed + %(rows)s,
-       progress_percent = greatest(progress_percent,
-           least(99, 33 + 66 * (processed + %(rows)s)::bigint / greatest(total, 1))),
+       progress_percent = greatest(progress_percent, least(99, %(checking_percent)s
+           + %(applying_percent)s * (processed + %(rows)s)::bigint / greatest(total, 1))),
        version = version + 1, updated_at = now()
  WHERE id = %(job)s AND status = 'RUNNING'
 RETURNING *
@@ -77,27 +73,31 @@ def _apply_patiently(job_id: UUID, number: int, attempt: Attempt, worker: str) -
     """Beside other imports into the same table; after trouble with one of them, alone."""
     try:
         with short_transaction():
-            return _apply(job_id, number, attempt, worker, lock=SHARE_TABLE)
+            return _apply(job_id, number, attempt, worker, alone=False)
     except Interrupted as interrupted:
         if str(interrupted) not in TROUBLE:
             raise
     with short_transaction(**PATIENCE):
-        return _apply(job_id, number, attempt, worker, lock=TAKE_TABLE)
+        return _apply(job_id, number, attempt, worker, alone=True)
 
 
 def _apply(
-    job_id: UUID, number: int, attempt: Attempt, worker: str, *, lock: str
+    job_id: UUID, number: int, attempt: Attempt, worker: str, *, alone: bool
 ) -> ImportJob | None:
     batch = claim(job_id, number)
     if batch is None:
         return None  # In another worker's hands, or the import is paused or cancelled.
     importer = get_importer(batch.job.importer)
     target = target_of(importer)
+    # Imports into one table share this lock. After a deadlock a batch takes it exclusively: two
+    # imports of the same people in opposite order ended in 20 deadlocks without the lock, and in
+    # none with it.
+    lock = advisory_locks.lock_exclusively if alone else advisory_locks.lock_shared
+    lock(advisory_locks.TARGET_TABLE, target.table)
     with connection.cursor() as cursor:
-        cursor.execute(lock, [LOCK_SPACE, target.table])
         # Django's foreign keys wait for the commit, which is too late to find the row to blame.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    counts = _outcomes(batch, target, attempt, alone=lock == TAKE_TABLE)
+    counts = _outcomes(batch, target, attempt, alone=alone)
     unapplied(job_id, number).update(
         started_at=TransactionNow(),
         applied_at=Now(),
@@ -129,7 +129,8 @@ def count(batch: ImportBatch, counts: Counts) -> ImportJob:
     if counts.total() != batch.rows:
         raise AssertionError(f"Batch {batch.pk} has {batch.rows} rows, not {counts.total()}.")
     outcomes = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, **counts}
-    these = {"job": batch.job_id, "rows": batch.rows, **outcomes}
+    percents = {"checking_percent": CHECKING_PERCENT, "applying_percent": APPLYING_PERCENT}
+    these = {"job": batch.job_id, "rows": batch.rows, **percents, **outcomes}
     job = next(iter(ImportJob.objects.raw(COUNT, these)), None)
     if job is None:
         raise Stopped

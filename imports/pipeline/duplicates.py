@@ -18,16 +18,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from imports import advisory_locks
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.column_mapping import remember
 from imports.pipeline.target_table import Cell, Target, key_match, key_value, target_of
 from imports.pipeline.transactions import Stopped, short_transaction
-from imports.statuses import OnDuplicate, Outcome, Status
+from imports.statuses import CHECKING_PERCENT, OnDuplicate, Outcome, Status
 
-# Against another reader of the same file that has also come to the end. The import's own row
-# stays free until the last statement, so that cancel never waits.
-HOLD = "SELECT pg_try_advisory_xact_lock(8, hashtext(%(job)s::text))"
 STILL_OURS = "status = 'CHECKING' AND check_generation = %(round)s AND cursor_row = %(at)s"
 LOOK = f"SELECT FROM imports_importjob WHERE id = %(job)s AND {STILL_OURS}"
 # Which existing records each row's keys belong to.
@@ -113,7 +111,7 @@ UPDATE imports_importjob
        reader_crashes = 0, reader_heartbeat_at = NULL,
        skipped = skipped + %(skipped)s, failed = failed + %(failed)s,
        processed = processed + %(skipped)s + %(failed)s,
-       progress_percent = greatest(progress_percent, 33)
+       progress_percent = greatest(progress_percent, %(percent)s)
  WHERE id = %(job)s AND {STILL_OURS}
 """
 
@@ -130,7 +128,7 @@ def settle(job: ImportJob) -> ImportJob:
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")
         these = {"job": job.pk, "round": job.check_generation, "at": job.cursor_row}
-        if not hold(job.pk) or not _did(cursor, LOOK, these):
+        if not try_lock_end_of_check(job.pk) or not _did(cursor, LOOK, these):
             raise Stopped
         if job.checked == 0:
             return ImportJob.objects.transition(job.pk, Status.FAILED, error_code="no_rows")
@@ -144,14 +142,13 @@ def settle(job: ImportJob) -> ImportJob:
         return _go_on(job)
 
 
-def hold(pk: UUID) -> bool:
-    """Until this transaction ends, keep others from settling the import; False if one does.
+def try_lock_end_of_check(job_id: UUID) -> bool:
+    """Keep other transactions from ending the check of this import; return False if one does.
 
-    A million rows take over a minute, in which nothing else says that somebody is at it.
+    For a million rows that takes over a minute, in which no heartbeat is sent. The lock is an
+    advisory lock, not a lock of the import's row, so that cancel never waits.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(HOLD, {"job": pk})
-        return cursor.fetchone()[0]
+    return advisory_locks.try_lock(advisory_locks.END_OF_CHECK, str(job_id))
 
 
 def _did(cursor: Any, statement: str, these: dict[str, Any]) -> bool:
@@ -270,5 +267,6 @@ def _totals(job: ImportJob, clashes: dict[str, int], repeats: int) -> dict[str, 
     return {
         "skipped": clashes.get(Outcome.SKIPPED, 0),
         "failed": clashes.get(Outcome.FAILED, 0) + repeats,
+        "percent": CHECKING_PERCENT,
         "to_update": matched.count() if job.on_duplicate == OnDuplicate.UPDATE else 0,
     }

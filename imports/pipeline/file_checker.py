@@ -21,7 +21,7 @@ from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.column_mapping import as_told
 from imports.pipeline.column_suggestions import with_suggestions, without_needless_samples
-from imports.pipeline.duplicates import hold, settle
+from imports.pipeline.duplicates import settle, try_lock_end_of_check
 from imports.pipeline.formula_injection import restored
 from imports.pipeline.header_detection import (
     DetectedColumns,
@@ -131,7 +131,8 @@ def begin(job_id: UUID) -> ImportJob | None:
     with short_transaction():
         free = ImportJob.objects.waiting() | ImportJob.objects.with_expired_heartbeat()
         job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
-        if job is None or not hold(job.pk):  # Somebody settles it, and has been silent for long.
+        # A worker that ends the check of a large file sends no heartbeat for a long time.
+        if job is None or not try_lock_end_of_check(job.pk):
             return None
         if job.status == Status.QUEUED:
             start_anew(job)
@@ -351,7 +352,9 @@ def due(*, is_small: bool = False) -> list[UUID]:
     if is_small:
         # What has killed more than one reader may have died of what it was not given.
         may_be = Q(
-            file_size__lte=settings.IMPORT_SMALL_FILE_BYTES, needs_main_reader=False, attempts__lt=2
+            file_size__lte=settings.IMPORT_SMALL_FILE_BYTES,
+            needs_main_reader=False,
+            reader_crashes__lt=2,
         )
         abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
     return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]

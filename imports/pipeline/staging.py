@@ -22,9 +22,7 @@ from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.row_validation import CheckedRow, storable
 from imports.pipeline.target_table import Target
 from imports.pipeline.transactions import Stopped, short_transaction
-from imports.statuses import Outcome
-
-CHECKING_PERCENT = 33  # Checking is the first third of the way, writing the rest.
+from imports.statuses import CHECKING_PERCENT, Outcome
 
 MOVE_CURSOR = """
 UPDATE imports_importjob
