@@ -299,7 +299,7 @@ def take_redis_away(monkeypatch):
     patience = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
     client = Redis.from_url(NOBODY_LISTENS, retry=Retry(NoBackoff(), 0), **patience)
     monkeypatch.setattr(progress, "_redis", lambda: client)
-    monkeypatch.setattr(progress, "_silent_until", 0.0)
+    monkeypatch.setattr(progress, "_paused_until", 0.0)
 
 
 # --- The same key again ------------------------------------------------------

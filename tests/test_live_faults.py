@@ -230,7 +230,7 @@ async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, setti
     settings.IMPORT_POLL_SECONDS = 3600
     job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
     ahead = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
-    monkeypatch.setattr(progress, "_workers", (-1e9, 0))  # So that the first look counts them.
+    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # So that the first look counts them.
     parameters = connection.get_connection_params()
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import datetime
 import io
-import sys
 
 import pytest
+from displayed_numbers import MAC_EPOCH, MAX_KEPT_CELLS, WINDOWS_EPOCH, Numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_formats import is_date, is_duration
 from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
 from openpyxl.utils.datetime import from_excel
+from xlsx_overrides import Marked, NotCertain, SheetXml
 
 from imports.cell_values import FormattedCell
-from imports.pipeline.reader_process import READER
 from tests import spreadsheets
 from tests.old_workbooks import old_workbook
 from tests.spreadsheets import BOTH, LIMITS, STREAMED, binary_workbook, row, rows_of
-
-sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
-
-from displayed_numbers import MAC_EPOCH, MAX_KEPT_CELLS, WINDOWS_EPOCH, Numbers
-from number_formats import is_date, is_duration
-from xlsx_overrides import Marked, NotCertain, SheetXml
 
 MAY_7, MARCH_12 = 46149, 46093
 NINETEEN_DIGITS = 12345678901234567890.0

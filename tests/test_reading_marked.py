@@ -1,16 +1,11 @@
 """Error cells, which calamine gives as empty, are looked up; what is not certain is not told."""
 
 import io
-import sys
 
 import pytest
-
-from imports.pipeline.reader_process import READER
-from tests.spreadsheets import BOTH, row, rows_of, text, workbook
-
-sys.path.append(str(READER))  # A program of its own, whose files know each other by name.
-
 from xlsx_overrides import PIECE_BYTES, SheetXml
+
+from tests.spreadsheets import BOTH, row, rows_of, text, workbook
 
 
 def error(place, value="#REF!", quote='"'):

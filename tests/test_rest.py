@@ -16,7 +16,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.env import rate
-from imports import authentication, progress
+from imports import authentication, snapshots
 from imports.api.throttles import LoginsFromHere, Reads, Writes
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
@@ -232,7 +232,7 @@ def test_an_address_of_a_stream_is_the_same_a_second_later(alice, monkeypatch):
 def test_an_unchanged_import_is_304_and_a_precondition_asks_nothing_of_a_reading(
     alice, monkeypatch
 ):
-    monkeypatch.setattr(progress, "_workers", (-1e9, 0))  # Those of an earlier test are gone.
+    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # Those of an earlier test are gone.
     monkeypatch.setattr(settings, "IMPORT_TICKET_SECONDS", 10**9)
     client, job = signed_in(alice), make_job(CONTENT, owner=alice)
     address = f"/api/imports/{job.pk}/"
