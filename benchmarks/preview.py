@@ -10,8 +10,8 @@ import statistics
 import sys
 import time
 
-from benchmarks.viewers import django_on
-from devserver.servers import throwaway_servers
+from benchmarks.stream_subscribers import django_on
+from devserver.servers import temporary_servers
 
 RUNS = 5
 CUSTOMERS = """
@@ -31,7 +31,7 @@ SELECT %(job)s, n + 1, 10000000 + n, ARRAY['MARK ' || n, CASE WHEN n %% 3 > 0 TH
 
 def main() -> int:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with throwaway_servers() as urls, django_on(urls):
+    with temporary_servers() as urls, django_on(urls):
         measure(rows)
     return 0
 
@@ -53,7 +53,7 @@ def measure(rows: int) -> None:
     print(f"memory grew by {grown:.1f} MB; {len(str(found[0][0])):,} characters")
     _, seconds = timed(lambda: lifecycle.check_again(job.pk, {"on_duplicate": "skip"}))
     print(f"PATCH: {seconds:.3f} s")
-    _, seconds = timed(lambda: file_checker.begin(job.pk))
+    _, seconds = timed(lambda: file_checker.acquire_lease(job.pk))
     print(f"its old rows are forgotten in {seconds:.1f} s")
 
 
@@ -62,7 +62,7 @@ def staged_and_settled(rows: int) -> object:
     from django.db import connection
 
     from imports.models import ImportJob
-    from imports.pipeline.duplicates import settle
+    from imports.pipeline.duplicates import finish_check
     from imports.statuses import Status
 
     job = ImportJob.objects.create(
@@ -80,7 +80,7 @@ def staged_and_settled(rows: int) -> object:
         cursor.execute(STAGED, {"rows": rows, "job": job.pk})
         cursor.execute("ANALYZE customers_customer, imports_importrow")
     ImportJob.objects.filter(pk=job.pk).update(checked=rows, cursor_row=rows + 1)
-    return settle(ImportJob.objects.get(pk=job.pk))
+    return finish_check(ImportJob.objects.get(pk=job.pk))
 
 
 def timed(call):

@@ -25,7 +25,7 @@ def switch(name: str, default: bool) -> bool:
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
 
 
-def rate(name: str, default: str) -> str:
+def read_rate(name: str, default: str) -> str:
     """So many in a time, as "120/min"."""
     value = env.str(name, default)
     if not RATE.fullmatch(value):
@@ -52,7 +52,7 @@ def database(name: str) -> dict[str, object]:
     return _read(name, None, lambda url: _postgresql(env.db_url_config(url)), kind)
 
 
-def with_timeouts(url: str, seconds: float) -> str:
+def add_redis_timeouts(url: str, seconds: float) -> str:
     """An address of Redis, with an end to waiting for it."""
     options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
     return f"{url}{'&' if '?' in url else '?'}{options}"

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import override
 from django.views import csrf, defaults
 
-from imports.api.errors import as_answer, shape
-from imports.pages.views import failed
+from imports.api.errors import build_error_body, to_api_exception
+from imports.pages.views import server_error
 
 Page = Callable[..., HttpResponse]
 
@@ -20,9 +20,9 @@ def answer(request: HttpRequest, error: BaseException | None, page: Page) -> Htt
     if not request.path_info.startswith("/api/"):
         return page()
     with override("en"):
-        refusal = as_answer(error)
+        refusal = to_api_exception(error)
     headers = {"Retry-After": str(refusal.wait)} if hasattr(refusal, "wait") else None
-    return JsonResponse(shape(refusal), status=refusal.status_code, headers=headers)
+    return JsonResponse(build_error_body(refusal), status=refusal.status_code, headers=headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -38,7 +38,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    return answer(request, sys.exc_info()[1], lambda: failed(request))
+    return answer(request, sys.exc_info()[1], lambda: server_error(request))
 
 
 def no_csrf_token(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -63,7 +63,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["imports.api.streams.with_streams"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "imports.api.describing.complete_bodies",
+        "imports.api.describing.complete_request_bodies",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},

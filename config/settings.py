@@ -13,7 +13,16 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
-from config.env import database, duration, env, rate, seconds, switch, whole, with_timeouts
+from config.env import (
+    add_redis_timeouts,
+    database,
+    duration,
+    env,
+    read_rate,
+    seconds,
+    switch,
+    whole,
+)
 from config.logging import to_console
 from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
@@ -257,17 +266,20 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "imports.api.pagination.NewestFirst",
-    "DEFAULT_THROTTLE_CLASSES": ["imports.api.throttles.Reads", "imports.api.throttles.Writes"],
+    "DEFAULT_PAGINATION_CLASS": "imports.api.pagination.KeysetPagination",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "imports.api.throttles.ReadThrottle",
+        "imports.api.throttles.WriteThrottle",
+    ],
     # Each user's, and for logins each address's. Twenty reads a second are no burden.
     "DEFAULT_THROTTLE_RATES": {
-        "reads": rate("THROTTLE_READS", "1200/min"),
-        "writes": rate("THROTTLE_WRITES", "120/min"),
-        "logins": rate("THROTTLE_LOGINS", "20/min"),
+        "reads": read_rate("THROTTLE_READS", "1200/min"),
+        "writes": read_rate("THROTTLE_WRITES", "120/min"),
+        "logins": read_rate("THROTTLE_LOGINS", "20/min"),
     },
     # Whose word on a client's address is taken: behind a platform's proxy, that proxy's.
     "NUM_PROXIES": whole("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0),
-    "EXCEPTION_HANDLER": "imports.api.errors.error_response",
+    "EXCEPTION_HANDLER": "imports.api.errors.handle_exception",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SIMPLE_JWT = {
@@ -292,7 +304,7 @@ DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",
     "OPTIONS": {
         # Options beside the address are ignored, so the timeouts are a part of it.
-        "url": with_timeouts(REDIS_URL, 1.5),
+        "url": add_redis_timeouts(REDIS_URL, 1.5),
         "namespace": "imports",
         # Longer than anything of ours holds the GIL, and looked at on every command: left
         # alone, Dramatiq gives a killed worker's messages back after thirteen minutes.

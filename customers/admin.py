@@ -25,11 +25,11 @@ from imports.importer import Cell, Invalid
 from imports.models import ImportJob
 
 RULES: dict[str, Callable[[Cell], str | None]] = {
-    "shipping_mark": validators.shipping_mark,
-    "first_name": validators.name,
-    "last_name": validators.name,
-    "email": validators.email,
-    "phone": validators.phone,
+    "shipping_mark": validators.clean_shipping_mark,
+    "first_name": validators.clean_name,
+    "last_name": validators.clean_name,
+    "email": validators.clean_email,
+    "phone": validators.clean_phone,
 }
 
 
@@ -47,7 +47,7 @@ class CustomerForm(forms.ModelForm):
                 if field in self.cleaned_data:
                     self.cleaned_data[field] = rule(self.cleaned_data[field])
             except Invalid as invalid:
-                words = error_messages.of_row(
+                words = error_messages.describe_row_error(
                     {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
                 )
                 self.add_error(field, ValidationError(words, invalid.code))

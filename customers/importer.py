@@ -124,7 +124,7 @@ OTHER_PHONE_NAMES = (
 
 
 @register
-class Customers(Importer):
+class CustomerImporter(Importer):
     """Customers; a file without a header row is read in this order of columns."""
 
     name = "customers"
@@ -137,7 +137,7 @@ class Customers(Importer):
             aliases=MARK_NAMES,
             required=True,
             unique=True,
-            clean=validators.shipping_mark,
+            clean=validators.clean_shipping_mark,
             example="ACC-AM 0412",
             note=_("What is written on the goods. Stored in capital letters with single spaces."),
         ),
@@ -145,7 +145,7 @@ class Customers(Importer):
             "first_name",
             aliases=FIRST_NAMES,
             required=True,
-            clean=validators.name,
+            clean=validators.clean_name,
             example="Ama",
             note=_("As it is spelled."),
         ),
@@ -153,7 +153,7 @@ class Customers(Importer):
             "last_name",
             aliases=LAST_NAMES,
             required=True,
-            clean=validators.name,
+            clean=validators.clean_name,
             example="Mensah",
             note=_("As it is spelled."),
         ),
@@ -162,7 +162,7 @@ class Customers(Importer):
             aliases=EMAIL_NAMES,
             fallback_aliases=OTHER_EMAIL_NAMES,
             unique=True,
-            clean=validators.email,
+            clean=validators.clean_email,
             example="ama.mensah@example.com",
             note=_("One address. Stored in small letters."),
         ),
@@ -172,7 +172,7 @@ class Customers(Importer):
             fallback_aliases=OTHER_PHONE_NAMES,
             required=True,
             unique=True,
-            clean=validators.phone,
+            clean=validators.clean_phone,
             example="024 412 3456",
             note=_("One number, with or without the country code."),
         ),

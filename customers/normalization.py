@@ -10,21 +10,23 @@ from imports.cell_values import ShortenedText
 from imports.importer import Cell, Invalid
 from imports.text_cell_values import MARKS, SHAPING_MARKS, validate_encoding, validate_type
 
-LONGEST_TEXT = 1_000  # Ten thousand accents on one letter take NFC a second.
+MAX_TEXT_CHARS = 1_000  # Ten thousand accents on one letter take NFC a second.
 
 # What a formula leaves behind when it fails, in Excel and in LibreOffice.
-ERROR_CELLS = {
+SPREADSHEET_ERRORS = {
     *("#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"),
     *("#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#GETTING_DATA"),
 }
 
 # Controls, halves of a surrogate pair and two code points no XML file may hold. Tab and the
 # line breaks are missing: they are spaces.
-FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+FORBIDDEN_CHARACTERS = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)
 
 JOINERS = "\u200c\u200d"
-INVISIBLE = re.compile(f"[{MARKS}{SHAPING_MARKS}]")
-INVISIBLE_IN_NAMES = re.compile(f"[{MARKS}]")
+INVISIBLE_CHARACTERS = re.compile(f"[{MARKS}{SHAPING_MARKS}]")
+INVISIBLE_CHARACTERS_IN_NAMES = re.compile(f"[{MARKS}]")
 
 # How programs write text that Excel must not take for a formula or a number: ="0244123456",
 # or with an apostrophe in front.
@@ -32,18 +34,20 @@ QUOTED = re.compile(r"'*=\"([^\"]*)\"")
 ESCAPING = re.compile(r"'+(?=[=+@-])")
 
 
-def as_text(cell: Cell, limit: int, invisible: re.Pattern[str] = INVISIBLE) -> str | None:
+def clean_text(
+    cell: Cell, limit: int, invisible: re.Pattern[str] = INVISIBLE_CHARACTERS
+) -> str | None:
     """The cell as text in NFC with single spaces; None if there is nothing to see in it."""
     if cell is None:
         return None
     if type(cell) in {int, float}:
-        return digits(cell)
+        return format_number(cell)
     if type(cell) is not str:
         validate_type(cell)
         if not isinstance(cell, str):
             raise Invalid("not_text")
     # Before anything that takes longer than reading it.
-    if len(cell) > LONGEST_TEXT or isinstance(cell, ShortenedText):
+    if len(cell) > MAX_TEXT_CHARS or isinstance(cell, ShortenedText):
         raise Invalid("too_long", limit=limit)
     if not cell.isascii():
         cell = normalize("NFC", cell)
@@ -52,12 +56,12 @@ def as_text(cell: Cell, limit: int, invisible: re.Pattern[str] = INVISIBLE) -> s
         if len(seen) < len(cell):  # It may have stood between a letter and its accent.
             cell = normalize("NFC", seen)
             validate_encoding(cell)
-    if FORBIDDEN.search(cell):
+    if FORBIDDEN_CHARACTERS.search(cell):
         raise Invalid("forbidden_character")
     text = " ".join(cell.split()).strip(f" {JOINERS}")  # They join nothing at either end.
     if text[:1] in {"=", "'"}:
         text = without_quotes(text)
-    if text[:1] == "#" and text.upper() in ERROR_CELLS:
+    if text[:1] == "#" and text.upper() in SPREADSHEET_ERRORS:
         raise Invalid("error_cell", error=text.upper())
     return text or None
 
@@ -73,7 +77,7 @@ def without_quotes(text: str) -> str:
     return text
 
 
-def digits(number: int | float) -> str:
+def format_number(number: int | float) -> str:
     """A number cell as its reader sees it: 12, not 12.0, and never 1e+11."""
     if not abs(number) < 1e300:  # Neither is "nan", and Python refuses to print huge integers.
         raise Invalid("not_text")
@@ -83,7 +87,7 @@ def digits(number: int | float) -> str:
     return text.removesuffix(".0")
 
 
-def at_most(limit: int, text: str) -> str:
+def validate_length(limit: int, text: str) -> str:
     if len(text) > limit:
         raise Invalid("too_long", limit=limit)
     return text

@@ -23,7 +23,7 @@ from phonenumbers import (
 )
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
-from customers.normalization import LONGEST_TEXT, as_text, digits
+from customers.normalization import MAX_TEXT_CHARS, clean_text, format_number
 from imports.cell_values import FormattedCell
 from imports.importer import Cell, Invalid
 from imports.mojibake import repair_mojibake
@@ -84,22 +84,22 @@ LONGEST_ENDING = 3  # Digits; four may be the last group of a number.
 LISTS = range(12, 100)  # Characters that several numbers may have together.
 
 
-def phone(cell: Cell) -> str | None:
+def clean_phone(cell: Cell) -> str | None:
     """A phone number as +233244123456, a lost leading zero put right."""
-    text = digits(cell) if type(cell) in {int, float} else cell
-    if type(text) is str and (number := home_phone()(text.replace(" ", ""))):
+    text = format_number(cell) if type(cell) in {int, float} else cell
+    if type(text) is str and (number := get_home_region_parser()(text.replace(" ", ""))):
         return number
     if type(cell) is float and not cell.is_integer():  # Or its point would be a separator.
         raise invalid("invalid_phone")
     if isinstance(cell, FormattedCell):
         text = number_in(cell)
-    elif isinstance(text, str) and not text.isascii() and len(text) <= LONGEST_TEXT:
+    elif isinstance(text, str) and not text.isascii() and len(text) <= MAX_TEXT_CHARS:
         text = repair_mojibake(text) or text  # Only digits are kept, so nothing is guessed.
-    text = as_text(text, PHONE_LENGTH)
+    text = clean_text(text, PHONE_LENGTH)
     if text is None:
         return None
-    spelled = dialled(text)
-    if spelled and (number := home_phone()(spelled)):
+    spelled = extract_dialled_number(text)
+    if spelled and (number := get_home_region_parser()(spelled)):
         return number
     return phone_in_text(text, settings.CUSTOMERS_PHONE_REGION)
 
@@ -115,7 +115,7 @@ def number_in(cell: FormattedCell) -> Cell:
         return cell
     if isinstance(cell, float) and not cell.is_integer():
         raise invalid("invalid_phone")
-    return digits(int(cell) if isinstance(cell, int) else float(cell))
+    return format_number(int(cell) if isinstance(cell, int) else float(cell))
 
 
 def phone_in_text(text: str, region: str) -> str:
@@ -136,7 +136,7 @@ def phone_in_text(text: str, region: str) -> str:
         if len(numbers) > 1:
             raise invalid("several_phones")
         return numbers.pop()
-    raise what_is_wrong(bare, dialled(bare), region)
+    raise what_is_wrong(bare, extract_dialled_number(bare), region)
 
 
 def has_other_endings(parts: list[str], region: str) -> bool:
@@ -165,8 +165,10 @@ def valid_phone(text: str, region: str) -> str | None:
         return e164(number) if is_whole else None
     text = without_decimals(text)
     for spelling in dict.fromkeys((text, ZEROS_AT_END.sub("", text))):
-        spelled = dialled(spelling) or without_punctuation(spelling)
-        number = spelled and (home_phone()(spelled) or phone_by_library(spelled, region))
+        spelled = extract_dialled_number(spelling) or without_punctuation(spelling)
+        number = spelled and (
+            get_home_region_parser()(spelled) or parse_with_library(spelled, region)
+        )
         if number:
             return number
     return None
@@ -184,7 +186,7 @@ def numbers_side_by_side(text: str, region: str) -> set[str]:
     return set()
 
 
-def dialled(text: str) -> str | None:
+def extract_dialled_number(text: str) -> str | None:
     """Only what one dials, "+" and the digits 0 to 9; None if there is more to the text."""
     text = without_decimals(text)
     if scientific := SCIENTIFIC.fullmatch(text):
@@ -226,7 +228,7 @@ def all_digits(scientific: re.Match[str]) -> str | None:
     return whole + decimals if len(decimals) == int(exponent) else None
 
 
-def phone_by_library(spelled: str, region: str) -> str | None:
+def parse_with_library(spelled: str, region: str) -> str | None:
     """The long way: any number of any country, judged by phonenumbers."""
     number = parsed(spelled, region)
     if number and phonenumbers.is_valid_number(number):
@@ -289,8 +291,12 @@ def holds_several(text: str, region: str) -> bool:
     """Whether there is a number before or behind a mark or a word, and digits on the other side."""
     if len(text) not in LISTS:
         return False
-    parts = [part for part in map(dialled, BETWEEN_OR_WORD.split(text)) if part and len(part) > 1]
-    return len(parts) > 1 and any(phone_by_library(part, region) for part in parts)
+    parts = [
+        part
+        for part in map(extract_dialled_number, BETWEEN_OR_WORD.split(text))
+        if part and len(part) > 1
+    ]
+    return len(parts) > 1 and any(parse_with_library(part, region) for part in parts)
 
 
 def has_extension(text: str, region: str) -> bool:
@@ -321,24 +327,24 @@ def examples_of(region: str) -> dict[str, str]:
 
 
 @cache
-def home_phone() -> Callable[[str], str | None]:
-    return plain_phone(settings.CUSTOMERS_PHONE_REGION)
+def get_home_region_parser() -> Callable[[str], str | None]:
+    return make_region_parser(settings.CUSTOMERS_PHONE_REGION)
 
 
-def plain_phone(region: str) -> Callable[[str], str | None]:
+def make_region_parser(region: str) -> Callable[[str], str | None]:
     """The short way: a function for the region's own mobile and fixed numbers, else None."""
     plan = PhoneMetadata.metadata_for_region(region)
     if plan is None:
         raise ImproperlyConfigured(
             f"CUSTOMERS_PHONE_REGION is {region!r}: write two letters of a country, like 'GH'."
         )
-    if not is_regular(plan):
+    if not has_regular_dialling_prefixes(plan):
         return lambda spelled: None
-    match, code = plain_pattern(plan).match, f"+{plan.country_code}"
+    match, code = build_region_pattern(plan).match, f"+{plan.country_code}"
     return lambda spelled: code + found["number"] if (found := match(spelled)) else None
 
 
-def is_regular(plan: PhoneMetadata) -> bool:
+def has_regular_dialling_prefixes(plan: PhoneMetadata) -> bool:
     """Whether dialling is 0 for the country and 00 for the world, and no country shares its code.
 
     Elsewhere the library has exceptions that one pattern cannot follow.
@@ -349,7 +355,7 @@ def is_regular(plan: PhoneMetadata) -> bool:
     ) and phonenumbers.region_code_for_country_code(plan.country_code) == plan.id
 
 
-def plain_pattern(plan: PhoneMetadata) -> re.Pattern[str]:
+def build_region_pattern(plan: PhoneMetadata) -> re.Pattern[str]:
     """The library's own patterns as one: +233, 00233, 233, 0 or nothing, then the number."""
     code, general = plan.country_code, exactly(plan.general_desc)
     kinds = [

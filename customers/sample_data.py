@@ -24,7 +24,7 @@ from imports.importer import Cell
 
 Row = tuple[Cell, ...]  # Empty for a blank row.
 
-MOST_ROWS = 1_000_000
+MAX_ROWS = 1_000_000
 SEEDS = range(100)
 
 MARK, FIRST_NAME, LAST_NAME, EMAIL, PHONE = COLUMNS = range(5)
@@ -67,34 +67,34 @@ FAULTS: tuple[tuple[int, Cell], ...] = (
 )
 
 
-def header(seed: int = 1) -> Row:
+def make_header(seed: int = 1) -> Row:
     """The first row: the columns stand in an order of the seed's own."""
     return itemgetter(*column_order(seed))(HEADERS)
 
 
-def rows(count: int = 7000, seed: int = 1) -> Iterator[Row]:
+def generate_rows(count: int = 7000, seed: int = 1) -> Iterator[Row]:
     """`count` rows of data below the header, and a few blank ones between them."""
     check_limits(count, seed)
     in_order = itemgetter(*column_order(seed))
-    for customer in customers(count, seed):
+    for customer in generate_customers(count, seed):
         yield in_order(customer) if customer else ()
 
 
-def expectation(count: int = 7000) -> dict[str, int]:
+def expected_counts(count: int = 7000) -> dict[str, int]:
     """What the import of `count` rows into an empty database ends with."""
     failed = 2 * (count // 100)
     return {"total": count, "created": count - failed, "failed": failed, "skipped": 0}
 
 
-def write(path: Path, count: int = 7000, seed: int = 1) -> None:
+def write_sample(path: Path, count: int = 7000, seed: int = 1) -> None:
     """Write a sample to `path`, as CSV where its name says so, else as a workbook."""
     check_limits(count, seed)
     if path.suffix.lower() == ".csv":
         return write_csv(path, count, seed)
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("Customers")
-    sheet.append(header(seed))
-    for row in rows(count, seed):
+    sheet.append(make_header(seed))
+    for row in generate_rows(count, seed):
         sheet.append(row)
     return workbook.save(path)
 
@@ -103,27 +103,27 @@ def write_csv(path: Path, count: int, seed: int) -> None:
     # With the mark Excel puts first and without which it misreads accents.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(header(seed))
-        lines.writerows(rows(count, seed))
+        lines.writerow(make_header(seed))
+        lines.writerows(generate_rows(count, seed))
 
 
 def check_limits(count: int, seed: int) -> None:
-    if seed not in SEEDS or not 0 <= count <= MOST_ROWS:
-        raise ValueError(f"Samples have 0 to {MOST_ROWS:,} rows, and seeds 0 to {SEEDS[-1]}.")
+    if seed not in SEEDS or not 0 <= count <= MAX_ROWS:
+        raise ValueError(f"Samples have 0 to {MAX_ROWS:,} rows, and seeds 0 to {SEEDS[-1]}.")
 
 
 def column_order(seed: int) -> list[int]:
     return Random(seed).sample(COLUMNS, k=len(COLUMNS))
 
 
-def customers(count: int, seed: int) -> Iterator[Row]:
+def generate_customers(count: int, seed: int) -> Iterator[Row]:
     """Rows in the order of COLUMNS, hundred by hundred; an empty one is a blank row."""
     random, faults = Random(seed), cycle(FAULTS)
     kept: deque[list[Cell]] = deque(maxlen=1000)
     for start in range(0, count, 100):
         if start and random.random() < 0.2:
             yield ()
-        invalid, repeat = bad_rows(start, count, random)
+        invalid, repeat = choose_bad_rows(start, count, random)
         for number in range(start, min(start + 100, count)):
             customer = invent(number, seed, random)
             if number == repeat:
@@ -137,7 +137,7 @@ def customers(count: int, seed: int) -> Iterator[Row]:
             yield tuple(spelled)
 
 
-def bad_rows(start: int, count: int, random: Random) -> tuple[int, int]:
+def choose_bad_rows(start: int, count: int, random: Random) -> tuple[int, int]:
     """Which row of a hundred is invalid and which a repeat; -1 if the hundred is not full."""
     # Not among the first ten, so that there always is a row to repeat.
     invalid, repeat = random.sample(range(start + 10, start + 100), 2)
@@ -152,10 +152,10 @@ def invent(number: int, seed: int, random: Random) -> list[Cell]:
     mark = f"{random.choice(PORTS)}-{first[0]}{last[0]} {serial}".upper()
     has_email = random.random() < 0.6
     email = f"{first}.{last}{serial}@{random.choice(HOSTS)}" if has_email else None
-    return [mark, first_name, last_name, email, phone_number(number, seed)]
+    return [mark, first_name, last_name, email, make_phone_number(number, seed)]
 
 
-def phone_number(number: int, seed: int) -> str:
+def make_phone_number(number: int, seed: int) -> str:
     """A number of the seed's own block of lines, which are taken in no visible order."""
     # Thirteen times the factor shares no divisor with the block: each line comes up once.
     line = number * 61_803 % LINES_A_SEED

@@ -16,7 +16,7 @@ LIKE_A_KEY = re.compile(r"[\d@]")
 FEWEST_DIGITS = 3
 
 
-def search(customers: QuerySet[Customer], text: str) -> QuerySet[Customer]:
+def search_customers(customers: QuerySet[Customer], text: str) -> QuerySet[Customer]:
     """Those whose shipping mark, e-mail, phone or names begin as the text does.
 
     A phone number may be in any spelling; each word of a name is looked for in both names.
@@ -28,7 +28,7 @@ def search(customers: QuerySet[Customer], text: str) -> QuerySet[Customer]:
 
 def by_mark(text: str) -> Q:
     try:
-        return Q(shipping_mark__startswith=validators.shipping_mark(text) or "")
+        return Q(shipping_mark__startswith=validators.clean_shipping_mark(text) or "")
     except Invalid:
         return Q(pk__in=[])
 
@@ -36,10 +36,10 @@ def by_mark(text: str) -> Q:
 def by_phone(text: str) -> Q:
     """The number itself, or the beginning of one, with or without what stands before it."""
     try:
-        return Q(phone=validators.phone(text))
+        return Q(phone=validators.clean_phone(text))
     except Invalid:
         pass
-    spelled = phones.dialled(text.strip()) or ""
+    spelled = phones.extract_dialled_number(text.strip()) or ""
     digits = spelled.lstrip("+0")
     if len(digits) < FEWEST_DIGITS:
         return Q(pk__in=[])

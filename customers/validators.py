@@ -20,16 +20,16 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
-from customers.normalization import INVISIBLE_IN_NAMES, as_text, at_most
-from customers.phones import phone
+from customers.normalization import INVISIBLE_CHARACTERS_IN_NAMES, clean_text, validate_length
+from customers.phones import clean_phone
 from imports.importer import Cell, Invalid
 from imports.text_cell_values import EXPONENT, validate_digits, validate_encoding
 
-__all__ = ["MESSAGES", "email", "name", "phone", "shipping_mark"]
+__all__ = ["MESSAGES", "clean_email", "clean_name", "clean_phone", "clean_shipping_mark"]
 
 MARK_LENGTH = 50
 NAME_LENGTH = 100
-EMAIL_LENGTH = 254
+MAX_EMAIL_CHARS = 254
 
 MESSAGES = {
     "too_long": _("This is too long. Shorten it to at most %(limit)s characters."),
@@ -105,8 +105,8 @@ NAME_LETTERS = (
     r"[!-~\u00c0-\u0151\u0154-\u015f\u0162-\u0177\u0179-\u017c\u017f-\u0191\u0193-\u02c5\u02c7-\u02db"
     r"\u02dd-\u02ff\u1e00-\u1eff]+"
 )
-PLAIN_NAME = re.compile(rf"{TELLTALE}{NAME_LETTERS}(?: {NAME_LETTERS})*")
-PLAIN_EMAIL = re.compile(
+SIMPLE_NAME = re.compile(rf"{TELLTALE}{NAME_LETTERS}(?: {NAME_LETTERS})*")
+SIMPLE_EMAIL = re.compile(
     rf"{TELLTALE}[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*"
     r"@(?:(?![Xx][Nn]--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}",
     re.ASCII,
@@ -126,44 +126,44 @@ BETWEEN_EMAILS = re.compile(r"[\s,;/|&<>]+")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord(".")}
 
 
-def shipping_mark(cell: Cell) -> str | None:
+def clean_shipping_mark(cell: Cell) -> str | None:
     """Upper-case with single spaces, the same in every locale."""
     if type(cell) is str and len(cell) <= MARK_LENGTH and PLAIN_MARK.fullmatch(cell):
         return cell.upper()
-    text = as_text(cell, MARK_LENGTH)
+    text = clean_text(cell, MARK_LENGTH)
     if text is None:
         return None
     validate_digits(text)
     # Again in NFC: some letters have no upper-case form of their own and come apart.
     mark = normalize("NFC", text.upper())
     validate_encoding(mark)  # What small letters cannot be is looked for among capital ones, too.
-    return at_most(MARK_LENGTH, mark)
+    return validate_length(MARK_LENGTH, mark)
 
 
-def name(cell: Cell) -> str | None:
+def clean_name(cell: Cell) -> str | None:
     """A name as it was written, in any script, with single spaces."""
-    if type(cell) is str and len(cell) <= NAME_LENGTH and PLAIN_NAME.fullmatch(cell):
+    if type(cell) is str and len(cell) <= NAME_LENGTH and SIMPLE_NAME.fullmatch(cell):
         return cell
-    text = as_text(cell, NAME_LENGTH, INVISIBLE_IN_NAMES)
+    text = clean_text(cell, NAME_LENGTH, INVISIBLE_CHARACTERS_IN_NAMES)
     if text is None:
         return None
     validate_digits(text)
-    return at_most(NAME_LENGTH, text)
+    return validate_length(NAME_LENGTH, text)
 
 
-def email(cell: Cell) -> str | None:
+def clean_email(cell: Cell) -> str | None:
     """A lower-case e-mail address, alone, its domain in the letters of its language."""
-    if type(cell) is str and len(cell) <= EMAIL_LENGTH and PLAIN_EMAIL.fullmatch(cell):
+    if type(cell) is str and len(cell) <= MAX_EMAIL_CHARS and SIMPLE_EMAIL.fullmatch(cell):
         return cell.lower()
-    text = as_text(cell, EMAIL_LENGTH)
+    text = clean_text(cell, MAX_EMAIL_CHARS)
     if text is None:
         return None
     address = normalize("NFC", text.lower()).translate(FULL_WIDTH)
     if not is_address(address):
-        address = at_most(EMAIL_LENGTH, bare_address(address))
+        address = validate_length(MAX_EMAIL_CHARS, bare_address(address))
         if not is_address(address):
             address = repeated_address(address)
-    return in_letters(at_most(EMAIL_LENGTH, address))
+    return in_letters(validate_length(MAX_EMAIL_CHARS, address))
 
 
 def bare_address(text: str) -> str:
@@ -173,7 +173,7 @@ def bare_address(text: str) -> str:
         text = (named[1] or named[2] or "").strip()
     if text.startswith("mailto:"):
         text = text.removeprefix("mailto:").lstrip(" /").partition("?")[0]
-        text = (as_text(unquote(text), EMAIL_LENGTH) or "").lower()
+        text = (clean_text(unquote(text), MAX_EMAIL_CHARS) or "").lower()
     text = EMAIL_REMARK.sub("", text)
     while text[:1] + text[-1:] in QUOTES and len(text) > 1:
         text = text[1:-1]

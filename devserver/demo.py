@@ -49,7 +49,7 @@ def main(address: str) -> int:
 def import_sample(client: Client) -> int:
     """Import new customers, watch, and compare the result with what the sample promises."""
     client.log_in("demo", "demo")
-    earlier = client.imports_so_far()
+    earlier = client.count_imports()
     with TemporaryDirectory() as folder:
         workbook = Path(folder, "customers.xlsx")
         expected = make_sample(workbook, seed=earlier % SEEDS)
@@ -114,7 +114,7 @@ class Client:
         if not self.cookie("sessionid"):
             raise Unexpected(f"{username} / {password} may not log in.")
 
-    def imports_so_far(self) -> int:
+    def count_imports(self) -> int:
         count, path = 0, "/api/imports/?page_size=200"
         while path:
             page = self.json(path)

@@ -59,7 +59,7 @@ def home_in(var: Path) -> Iterator[Home]:
 
 
 @contextmanager
-def throwaway_home() -> Iterator[Home]:
+def temporary_paths() -> Iterator[Home]:
     """A home in a temporary folder, removed in the end."""
     account = unprivileged_account()
     folder = Path(tempfile.mkdtemp(prefix="imports-", dir=temp_folder(account)))

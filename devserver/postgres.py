@@ -34,12 +34,12 @@ INITDB = [
 THROWAWAY = ["-c", "fsync=off", "-c", "full_page_writes=off"]
 
 
-def url(home: Home, database: str = DATABASE) -> str:
+def get_url(home: Home, database: str = DATABASE) -> str:
     """A form that libpq and django-environ both understand."""
     return f"postgres://{USER}@/{database}?host={home.sockets}"
 
 
-def server(home: Home, *, durable: bool = True) -> Child:
+def make_server(home: Home, *, durable: bool = True) -> Child:
     """The server on our data, made first where there is none."""
     data = home.servers / "postgres"
     if not data.exists():
@@ -54,7 +54,7 @@ def server(home: Home, *, durable: bool = True) -> Child:
         environment(home),
         log=home.logs / "postgres.log",
         account=home.account,
-        answers=lambda: answers(home),
+        is_ready=lambda: is_ready(home),
         stop_signal=signal.SIGINT,  # Fast: it does not wait for clients to leave.
         patience_seconds=30,
     )
@@ -103,9 +103,9 @@ def environment(home: Home) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", MARK: str(home.var)}
 
 
-def answers(home: Home) -> bool:
+def is_ready(home: Home) -> bool:
     try:
-        with closing(psycopg2.connect(url(home), connect_timeout=2)):
+        with closing(psycopg2.connect(get_url(home), connect_timeout=2)):
             return True
     except psycopg2.OperationalError:
         return False

@@ -33,7 +33,7 @@ TICK_SECONDS = 0.05
 
 @dataclass
 class Child:
-    """One program: how it is started, how one knows that it answers, how it is stopped."""
+    """One program: how it is started, how one knows that it is_ready, how it is stopped."""
 
     name: str
     command: list[str]
@@ -42,7 +42,7 @@ class Child:
     log: Path | None = None  # None: it writes where we write.
     folder: Path = Path("/")
     account: pwd.struct_passwd | None = None
-    answers: Callable[[], bool] = lambda: True
+    is_ready: Callable[[], bool] = lambda: True
     stop_signal: signal.Signals = signal.SIGTERM
     patience_seconds: float = 10.0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -86,11 +86,11 @@ class Child:
 
 
 @contextmanager
-def running(child: Child, *, start_seconds: float = 60) -> Iterator[Child]:
+def running_child(child: Child, *, start_seconds: float = 60) -> Iterator[Child]:
     """The child, started and answering; stopped in the end."""
     try:
         child.start()
-        if not wait_or_hear(lambda: child.has_died() or child.answers(), start_seconds):
+        if not wait_or_hear(lambda: child.has_died() or child.is_ready(), start_seconds):
             raise CannotRun(f"{child.name} does not answer. {last_words(child)}")
         if child.has_died():
             raise CannotRun(f"{child.name} did not start. {last_words(child)}")

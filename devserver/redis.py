@@ -11,11 +11,11 @@ from devserver.paths import Home, give
 from devserver.processes import MARK, Child
 
 
-def url(home: Home) -> str:
+def get_url(home: Home) -> str:
     return f"unix://{home.sockets}/redis.sock?db=0"
 
 
-def server(home: Home) -> Child:
+def make_server(home: Home) -> Child:
     folder = home.servers / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
     give(folder, home.account)
@@ -26,7 +26,7 @@ def server(home: Home) -> Child:
         log=home.logs / "redis.log",
         folder=folder,
         account=home.account,
-        answers=lambda: answers(home),
+        is_ready=lambda: is_ready(home),
     )
 
 
@@ -42,9 +42,9 @@ def settings(home: Home) -> list[str]:
     ]
 
 
-def answers(home: Home) -> bool:
+def is_ready(home: Home) -> bool:
     try:
-        with closing(redis.Redis.from_url(url(home), socket_timeout=2)) as client:
+        with closing(redis.Redis.from_url(get_url(home), socket_timeout=2)) as client:
             return client.ping()
     except redis.RedisError:
         return False

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from devserver import postgres, redis
-from devserver.paths import Home, throwaway_home
-from devserver.processes import Child, running
+from devserver.paths import Home, temporary_paths
+from devserver.processes import Child, running_child
 
 
 def urls(home: Home) -> dict[str, str]:
     """Where the servers are, as the settings want to be told."""
-    embedded = {"DATABASE_URL": postgres.url(home), "REDIS_URL": redis.url(home)}
+    embedded = {"DATABASE_URL": postgres.get_url(home), "REDIS_URL": redis.get_url(home)}
     return {name: os.environ.get(name) or address for name, address in embedded.items()}
 
 
@@ -27,18 +27,18 @@ def running_servers(home: Home) -> Iterator[list[Child]]:
     with ExitStack() as stack:
         servers = []
         if own_database():
-            servers.append(stack.enter_context(running(postgres.server(home))))
+            servers.append(stack.enter_context(running_child(postgres.make_server(home))))
         if not os.environ.get("REDIS_URL"):
-            servers.append(stack.enter_context(running(redis.server(home))))
+            servers.append(stack.enter_context(running_child(redis.make_server(home))))
         yield servers
 
 
 @contextmanager
-def throwaway_servers() -> Iterator[dict[str, str]]:
+def temporary_servers() -> Iterator[dict[str, str]]:
     """A pair of its own in a temporary folder, as URLs; nothing is left of it in the end."""
     with (
-        throwaway_home() as home,
-        running(postgres.server(home, durable=False)),
-        running(redis.server(home)),
+        temporary_paths() as home,
+        running_child(postgres.make_server(home, durable=False)),
+        running_child(redis.make_server(home)),
     ):
-        yield {"DATABASE_URL": postgres.url(home), "REDIS_URL": redis.url(home)}
+        yield {"DATABASE_URL": postgres.get_url(home), "REDIS_URL": redis.get_url(home)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from devserver import signals
 from devserver.orphans import stop_leftovers
 from devserver.paths import CannotRun, Home, home_in, only_one
-from devserver.processes import MARK, TICK_SECONDS, Child, run_to_end, running
+from devserver.processes import MARK, TICK_SECONDS, Child, run_to_end, running_child
 from devserver.servers import own_database, running_servers, urls
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -90,14 +90,14 @@ def everything(home: Home, port: int, application: Application) -> Iterator[list
         run_to_end(program("preparation", application.prepare, home))
         say("Starting the web server and a worker.")
         for child in (web(application.web, home, port), worker(application.worker, home)):
-            children.append(stack.enter_context(running(child)))
+            children.append(stack.enter_context(running_child(child)))
         stack.callback(say, "Stopping.")
         yield children
 
 
 def web(command: list[str], home: Home, port: int) -> Child:
     child = program("web", command, home)
-    child.answers = lambda: answers(port)
+    child.is_ready = lambda: is_ready(port)
     return child
 
 
@@ -147,7 +147,7 @@ def start_logs(folder: Path) -> None:
 def run_demo(command: list[str], home: Home, children: list[Child]) -> int:
     """Run it beside the programs, which are kept alive meanwhile; return its exit status."""
     client = Child("demo", command, environment(home), folder=PROJECT)
-    with running(client):
+    with running_child(client):
         keep_alive(children, until=client.has_died)
         return client.bury()
 
@@ -192,7 +192,7 @@ def address(port: int) -> str:
     return f"http://localhost:{port}"
 
 
-def answers(port: int) -> bool:
+def is_ready(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
         return True
     return False

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from imports import progress, worker_process
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
-from imports.pipeline.transactions import Interrupted, short_transaction, sqlstate
+from imports.pipeline.transactions import TransientError, get_sqlstate, short_transaction
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ def ask_for_due_check() -> None:
 
 def _due(*, is_small: bool = False) -> list[UUID]:
     try:
-        return file_checker.due(is_small=is_small)
+        return file_checker.list_checkable_jobs(is_small=is_small)
     except Error as error:  # Logged without its text, which may quote a row.
-        log.error("the queue cannot be read: SQLSTATE %s", sqlstate(error))
+        log.error("the queue cannot be read: SQLSTATE %s", get_sqlstate(error))
         return []
 
 
@@ -80,11 +80,11 @@ def check(job_id: UUID, *, is_small: bool = False) -> bool:
         with worker_process.busy_with(f"checking {job_id}"):
             job = file_checker.check_file(
                 job_id,
-                tell=progress.publish,
+                on_progress=progress.publish,
                 should_stop=worker_process.stopping.is_set,
                 is_small=is_small,
             )
-    except Interrupted as error:
+    except TransientError as error:
         log.warning("check of %s interrupted (%s), recovery repeats it", job_id, error)
         return False
     if job is None:
@@ -118,11 +118,11 @@ def apply_one(job_id: UUID, number: int) -> ImportJob | None:
     try:
         with worker_process.busy_with(f"batch {number} of {job_id}"):
             job = batch_applier.apply_batch(job_id, number, worker=worker_process.NAME)
-    except Interrupted as error:
+    except TransientError as error:
         log.warning("batch %s of %s interrupted (%s), recovery repeats it", number, job_id, error)
         return None
     except Error as error:  # Logged without its text, which may quote a row.
-        log.error("batch %s of %s failed: SQLSTATE %s", number, job_id, sqlstate(error))
+        log.error("batch %s of %s failed: SQLSTATE %s", number, job_id, get_sqlstate(error))
         return None
     if job is not None:  # Not our turn otherwise: sending nothing keeps K messages K.
         progress.publish(job)
@@ -132,7 +132,7 @@ def apply_one(job_id: UUID, number: int) -> ImportJob | None:
 def announce(job_id: UUID, number: int) -> None:
     """Call the importer's after_batch. Whatever it does, the import goes on."""
     try:
-        batch_applier.announce(job_id, number)
+        batch_applier.run_after_batch(job_id, number)
     except Exception as error:  # An app's own code; its text may quote a record.
         log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
 
@@ -165,7 +165,7 @@ def send_batch(job_id: UUID, number: int) -> bool:
     try:
         with short_transaction(durable=False):  # Forgotten in a crash, it is asked for again.
             is_due = ImportBatch.objects.filter(pk__in=free).update(enqueued_at=Now()) > 0
-    except Interrupted as error:
+    except TransientError as error:
         log.warning("batch %s of %s not asked for (%s)", number, job_id, error)
         return True  # The database is at fault, not the queue: recovery asks for it.
     if not is_due:

@@ -15,7 +15,7 @@ from django.db.models import AutoField, Field, Model, UniqueConstraint, UUIDFiel
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Column, Importer, registered
-from imports.pipeline.header_detection import names_of
+from imports.pipeline.header_detection import get_header_names
 
 Problem = tuple[str, str, str]  # What is wrong, what to do, and the error's id.
 
@@ -211,7 +211,7 @@ def _cannot_look_up(field: Field, lookup: str) -> str:
 def alias_problems(importer: type[Importer]) -> Iterator[Problem]:
     claims: dict[str, list[str]] = defaultdict(list)
     for column in importer.columns:
-        for name in set[str].union(*names_of(column, importer)):
+        for name in set[str].union(*get_header_names(column, importer)):
             claims[name].append(column.field)
     for name, fields in sorted(claims.items()):
         if len(fields) > 1:

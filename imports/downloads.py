@@ -74,7 +74,7 @@ def failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
     """Refused rows as CSV; or NoFailedRows, or Busy."""
     with limited_slot(REPORT_SLOTS):
         return built(
-            partial(failed_rows_file.write_text, job), f"{failed_rows_file_name(job)}.csv", TEXT
+            partial(failed_rows_file.write_csv, job), f"{failed_rows_file_name(job)}.csv", TEXT
         )
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from imports.importer import shown_importer
 from imports.statuses import Outcome
 
-OF_A_JOB = {
+JOB_MESSAGES = {
     "empty_file": _("The file is empty. Choose the file that holds your rows."),
     "not_a_spreadsheet": _(
         "This is not a spreadsheet we can read. Save it as an Excel workbook (.xlsx) or as CSV."
@@ -104,7 +104,7 @@ OF_A_JOB = {
     ),
     "refused_by_database": _("The database refused the file's values (%(sqlstate)s)."),
 }
-OF_A_ROW = {
+ROW_MESSAGES = {
     "required": _("This must not be empty. Fill it in, or delete the row."),
     "invalid": _("This value cannot be read. Type it the way the column's other rows have it."),
     "invalid_number": _("This is not a number. Write it like 12 or 12.50, without a unit."),
@@ -192,25 +192,25 @@ OF_A_ROW = {
         "Writing this row failed again and again. Check its values, then import it alone."
     ),
 }
-OF_A_LOOKUP = _(
+LOOKUP_MESSAGE = _(
     "There is no %(record)s with this %(key)s. Check how it is written, or create the "
     "%(record)s first."
 )
 # Where one row's sentence names what is true of that row alone.
-OF_A_CAUSE = {
+CAUSE_MESSAGES = {
     "repeats_row": _("It repeats an earlier row of the same file."),
     "matches_several": _("Its values belong to several existing records."),
     "ambiguous": _("It may mean two different values. Write the one that is meant."),
 }
 # Of a row that was skipped: what to do about one that was refused would mislead.
-OF_A_SKIPPED_ROW = {
+SKIPPED_ROW_MESSAGES = {
     "exists": _(
         "It exists already. What exists stays as it is; there is something to correct only if this "
         "value is somebody else's."
     ),
 }
 # What the user should know of how a file was read; `count` and `rows` are the rows it is said of.
-OF_A_READ_SUMMARY = {
+READ_SUMMARY_MESSAGES = {
     "columns_ignored": _("No field takes these columns, so they were ignored: %(columns)s."),
     "hidden_columns_ignored": _(
         "These columns are hidden and were ignored, because another column holds the same field: "
@@ -266,7 +266,7 @@ NEEDS_ATTENTION = (
 MAX_ROW_NUMBERS = 5  # Of an entry, in its text.
 NOTHING_IMPORTED = _("Nothing was imported: every row failed.")
 # What is wrong with a person's word on the columns.
-OF_A_MAPPING = {
+MAPPING_MESSAGES = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
     "unknown_column": _(
         "The file has no column %(column)s. Give a header as it stands in the file, or a number "
@@ -283,29 +283,31 @@ OF_A_MAPPING = {
 }
 
 
-def of_mapping(code: str, params: Mapping[str, Any]) -> str:
-    return _fill(OF_A_MAPPING[code], params)
+def describe_mapping_problem(code: str, params: Mapping[str, Any]) -> str:
+    return _fill(MAPPING_MESSAGES[code], params)
 
 
-def of_job(code: str, params: Mapping[str, Any] | None) -> str:
-    return _fill(OF_A_JOB.get(code, code), params)
+def describe_job_error(code: str, params: Mapping[str, Any] | None) -> str:
+    return _fill(JOB_MESSAGES.get(code, code), params)
 
 
-def of_failure(importer: str, code: str, params: Mapping[str, Any] | None) -> str:
+def describe_job_error_with_labels(
+    importer: str, code: str, params: Mapping[str, Any] | None
+) -> str:
     """The sentence for a job's error, with columns as a reader knows them."""
     shown = dict(params or {})
     if "columns" in shown:
         known = shown_importer(importer)
         shown["columns"] = [capfirst(known.label(field)) for field in shown["columns"]]
-    return of_job(code, shown)
+    return describe_job_error(code, shown)
 
 
-def of_read_summary(entry: Mapping[str, Any], importer: str) -> str:
+def describe_read_summary_entry(entry: Mapping[str, Any], importer: str) -> str:
     """The sentence for one entry of a read summary, with its column as a reader knows it."""
     params, known = dict(entry["params"]), shown_importer(importer)
     if params.get("column") in {column.field for column in known.columns}:
         params["column"] = capfirst(known.label(params["column"]))
-    return _fill(OF_A_READ_SUMMARY.get(entry["code"], entry["code"]), params)
+    return _fill(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
 
 
 class ReadNote(TypedDict):
@@ -322,7 +324,7 @@ def describe_read_summary(entries: Iterable[Mapping[str, Any]], importer: str) -
     notes = [
         ReadNote(
             code=entry["code"],
-            sentence=of_read_summary(entry, importer),
+            sentence=describe_read_summary_entry(entry, importer),
             rows=_of_row_numbers(entry["params"]),
             needs_attention=entry["code"] in NEEDS_ATTENTION,
         )
@@ -345,21 +347,23 @@ def _of_row_numbers(params: Mapping[str, Any]) -> str:
     return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": named}
 
 
-def of_row(error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED) -> str:
+def describe_row_error(
+    error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED
+) -> str:
     """The sentence for one error of a row with this outcome."""
-    if outcome == Outcome.SKIPPED and (words := OF_A_SKIPPED_ROW.get(error["code"])):
+    if outcome == Outcome.SKIPPED and (words := SKIPPED_ROW_MESSAGES.get(error["code"])):
         return str(words)
     known = shown_importer(importer)
     if error["code"] == "not_found" and (key := known.looked_up(error["column"])):
-        return _fill(OF_A_LOOKUP, key)
-    words = {**OF_A_ROW, **known.messages}
+        return _fill(LOOKUP_MESSAGE, key)
+    words = {**ROW_MESSAGES, **known.messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])
 
 
-def of_cause(error: Mapping[str, Any], importer: str, outcome: str) -> str:
+def describe_cause(error: Mapping[str, Any], importer: str, outcome: str) -> str:
     """The sentence for all rows with this outcome for the reason of this one."""
-    words = OF_A_CAUSE.get(error["code"])
-    return str(words) if words else of_row(error, importer, outcome)
+    words = CAUSE_MESSAGES.get(error["code"])
+    return str(words) if words else describe_row_error(error, importer, outcome)
 
 
 def _fill(words: Any, params: Mapping[str, Any] | None) -> str:

@@ -21,6 +21,18 @@ from django.db import models
 
 from imports.cell_values import Cell
 
+__all__ = [
+    "Cell",
+    "Column",
+    "Importer",
+    "Invalid",
+    "get_importer",
+    "is_registered",
+    "register",
+    "registered",
+    "shown_importer",
+]
+
 
 class Invalid(ValueError):
     """One value that cannot be accepted, as a code and its parameters; words come later."""

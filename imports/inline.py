@@ -15,8 +15,8 @@ from uuid import UUID
 from imports import actors, progress
 from imports.models import ImportJob
 from imports.pipeline import file_checker
-from imports.pipeline.reader_client import Limits
-from imports.pipeline.transactions import Interrupted
+from imports.pipeline.reader_client import ReaderLimits
+from imports.pipeline.transactions import TransientError
 from imports.statuses import Status
 
 MAX_WAIT_FOR_SLOT_SECONDS = 3
@@ -43,7 +43,7 @@ def limited_slot(slots: BoundedSemaphore) -> Iterator[None]:
         slots.release()
 
 
-def check_now(job_id: UUID, limits: Limits) -> ImportJob:
+def check_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
     """Check an import and return it.
 
     If a worker checks the import already, wait up to MAX_WORK_SECONDS for the worker. The import
@@ -51,8 +51,8 @@ def check_now(job_id: UUID, limits: Limits) -> ImportJob:
     """
     deadline = time.monotonic() + MAX_WORK_SECONDS
     try:
-        job = file_checker.check_file(job_id, tell=progress.publish, limits=limits)
-    except Interrupted:
+        job = file_checker.check_file(job_id, on_progress=progress.publish, limits=limits)
+    except TransientError:
         job = None
     while job is None or job.status in {Status.QUEUED, Status.CHECKING}:
         job = ImportJob.objects.get(pk=job_id)
@@ -63,7 +63,7 @@ def check_now(job_id: UUID, limits: Limits) -> ImportJob:
     return job
 
 
-def finish_now(job_id: UUID, limits: Limits) -> ImportJob:
+def finish_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
     """Check an import, write its batches, and return it.
 
     After MAX_WORK_SECONDS the rest is left to workers, and the import is still RUNNING.

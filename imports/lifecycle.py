@@ -101,7 +101,7 @@ def _digest(file: UploadedFile) -> str:
 def start(pk: UUID) -> ImportJob:
     """Write what was checked. Raises TransitionNotAllowed unless the import is READY."""
     with transaction.atomic():
-        job = duplicates.run(pk, only_from=Status.READY)
+        job = duplicates.start_applying(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.send_due_batches, job))
     progress.publish(job)
     return job
@@ -132,11 +132,13 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
                     "This file has not been read: say first how it is to be read."
                 )
             told, importer = options["column_mapping"], shown_importer(job.importer)
-            options["column_mapping"] = column_mapping.resolve(
+            options["column_mapping"] = column_mapping.resolve_mapping(
                 told, DetectedColumns(**job.detected_columns), importer
             )
         mine = ImportJob.objects.filter(pk=pk)
-        mine.update(**options, **file_checker.UNCHECKED, run=F("run") + 1, progress_percent=0)
+        mine.update(
+            **options, **file_checker.VALUES_BEFORE_CHECK, run=F("run") + 1, progress_percent=0
+        )
         job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=job.status)
         transaction.on_commit(actors.ask_for_check)
     progress.publish(job)

@@ -15,7 +15,7 @@ from imports import permissions
 from imports.importer import get_importer, is_registered
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
-from imports.pipeline.target_table import Target, target_of
+from imports.pipeline.target_table import TargetTable, get_target_table
 from imports.statuses import Status
 
 SAMPLE_ROWS = 20
@@ -56,7 +56,7 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     """
     _ready(job)
     importer = get_importer(job.importer)
-    target = target_of(importer)
+    target = get_target_table(importer)
     records = permissions.visible_records(reader, importer.model)
     unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
     to_create = job.total - job.processed - job.to_update
@@ -65,7 +65,7 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     if _ready(ImportJob.objects.get(pk=job.pk)).check_generation != job.check_generation:
         raise TransitionNotAllowed("This import has been checked again just now: ask again.")
     return {
-        "judged_at": job.checked_at,
+        "checked_at": job.checked_at,
         "total": job.total,
         "created": to_create,
         "updated": job.to_update - (unchanged or 0),
@@ -88,7 +88,7 @@ def _ready(job: ImportJob) -> ImportJob:
 
 
 def _updates(
-    job: ImportJob, target: Target, records: QuerySet[Any]
+    job: ImportJob, target: TargetTable, records: QuerySet[Any]
 ) -> tuple[int | None, list[dict[str, Any]]]:
     """How many rows would change nothing, if that is known, and the first that would."""
     compared = _asked(job, target, COMPARE)
@@ -108,20 +108,22 @@ def _updates(
 
 
 def _changes(
-    target: Target, differ: list[bool], old: list[str | None], new: list[str | None]
+    target: TargetTable, differ: list[bool], old: list[str | None], new: list[str | None]
 ) -> dict[str, dict[str, str | None]]:
     """What becomes of the fields that change."""
     cells = zip(target.cells, differ, old, new, strict=True)
     return {cell.field: {"old": was, "new": now} for cell, differs, was, now in cells if differs}
 
 
-def _creates(job: ImportJob, target: Target) -> list[dict[str, Any]]:
+def _creates(job: ImportJob, target: TargetTable) -> list[dict[str, Any]]:
     fields = [cell.field for cell in target.cells]
     found = _asked(job, target, CREATES)
     return [{"row": number, "values": dict(zip(fields, v, strict=True))} for number, v in found]
 
 
-def _asked(job: ImportJob, target: Target, statement: str, **these: Any) -> list[tuple[Any, ...]]:
+def _asked(
+    job: ImportJob, target: TargetTable, statement: str, **these: Any
+) -> list[tuple[Any, ...]]:
     old = [f"c.{cell.column}" for cell in target.cells]
     new = target.updated_values(job)
     pairs = zip(old, new, strict=True)

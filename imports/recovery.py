@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from imports import actors, advisory_locks, worker_process
 from imports.models import ImportBatch, ImportJob, Worker
-from imports.pipeline.transactions import catch_up, end_frozen_sessions, short_transaction
+from imports.pipeline.transactions import run_deferred, short_transaction, terminate_frozen_sessions
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def say_goodbye() -> None:
 
 @worker_process.duty
 def recover() -> None:
-    catch_up()
+    run_deferred()
     if not evict():
         return  # Another worker is at it.
     actors.ask_for_due_check()
@@ -57,7 +57,7 @@ def evict() -> bool:
     with short_transaction():
         if not advisory_locks.try_lock(advisory_locks.MAINTENANCE, ""):
             return False
-        if frozen := end_frozen_sessions():
+        if frozen := terminate_frozen_sessions():
             log.warning("ended %s sessions frozen inside a step", frozen)
         Worker.objects.filter(heartbeat_at__lt=Now() - FORGET_WORKERS_AFTER).delete()
     return True

@@ -55,7 +55,7 @@ def to_json_value(value: Any) -> Any:
 def status_message(job: ImportJob) -> str:
     with override("en"):  # For programs and logs; pages put the codes into words.
         if job.error_code:
-            return error_messages.of_job(job.error_code, job.error_params)
+            return error_messages.describe_job_error(job.error_code, job.error_params)
         if job.has_only_failed_rows:
             return str(error_messages.NOTHING_IMPORTED)
         return str(Status(job.status).label)

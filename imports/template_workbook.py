@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
 from imports.importer import Column, Importer, Invalid
-from imports.pipeline.field_cleaning import clean_of
-from imports.pipeline.header_detection import header_of
+from imports.pipeline.field_cleaning import get_cleaner
+from imports.pipeline.header_detection import get_header
 
 LAST_ROW = 1_048_575  # Of a sheet, counted from 0.
 LONGEST_LIST = 255  # Of the choices in Excel's list.
@@ -51,7 +51,7 @@ def _write_rows_sheet(book: Workbook, importer: type[Importer]) -> None:
     for position, column in enumerate(importer.columns):
         shape = book.add_format({"num_format": number_format(_field_of(column, importer))})
         sheet.set_column(position, position, COLUMN_WIDTH, shape)
-        sheet.write_string(0, position, header_of(column, importer), headers[column.required])
+        sheet.write_string(0, position, get_header(column, importer), headers[column.required])
         if rule := validation(column, importer):
             sheet.data_validation(1, position, LAST_ROW, position, rule)
 
@@ -76,7 +76,7 @@ def _write_notes_sheet(book: Workbook, importer: type[Importer]) -> None:
 
 def _notes_on(column: Column, importer: type[Importer]) -> tuple[Any, ...]:
     return (
-        header_of(column, importer),
+        get_header(column, importer),
         capfirst(importer.label(column.field)),
         _("yes") if column.required else "",
         _("yes") if column.unique else "",
@@ -109,7 +109,7 @@ def validation(column: Column, importer: type[Importer]) -> dict[str, Any] | Non
         "ignore_blank": not column.required,
         "error_type": "warning",
         "error_title": _("Please check")[:32],
-        "input_title": header_of(column, importer)[:32],
+        "input_title": get_header(column, importer)[:32],
         "input_message": _input_message(column)[:255],
     }
 
@@ -140,7 +140,7 @@ def _refuses_longer(column: Column, importer: type[Importer], limit: int) -> boo
     if column.clean is None:
         return True
     try:
-        clean_of(importer, column)("x" * (limit + 1))
+        get_cleaner(importer, column)("x" * (limit + 1))
     except Invalid as invalid:
         return invalid.code == "too_long"
     return False

@@ -18,19 +18,19 @@ from playwright.sync_api import sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-def find():
+def find_browser():
     """The program on this machine, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
-def launched():
+def launch_browser():
     """The browser, running."""
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread; what asks the database here is no part of it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=find(), args=options)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=options)
         yield browser
         browser.close()
         connections.close_all()  # A loop has connections of its own.
@@ -38,7 +38,7 @@ def launched():
 
 def install():
     """Whether there is a browser now."""
-    return bool(find()) or install_package("chromium") or install_playwrights_own()
+    return bool(find_browser()) or install_package("chromium") or install_playwrights_own()
 
 
 def install_package(name):

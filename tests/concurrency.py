@@ -17,7 +17,7 @@ VALUES ('RIVAL', 'R', 'R', %s, now(), now())
 
 
 @contextmanager
-def rival_transaction():
+def concurrent_transaction():
     """A cursor of another session, whose transaction is rolled back in the end."""
     rival = connection.copy()
     rival.connect()
@@ -31,7 +31,7 @@ def rival_transaction():
         rival.close()
 
 
-def in_thread(function, *arguments):
+def call_then_close_connection(function, *arguments):
     """Run with a database connection of the thread's own, closed in the end."""
     try:
         return function(*arguments)
@@ -40,15 +40,15 @@ def in_thread(function, *arguments):
 
 
 @contextmanager
-def a_worker_inside(function, *arguments, phone):
+def blocked_worker(function, *arguments, phone):
     """A worker held in the middle of a batch until the block ends.
 
     No patching: another transaction has taken a phone number of the batch and has not
     decided yet, so the worker's INSERT has to wait for it.
     """
-    with ThreadPoolExecutor(1) as worker, rival_transaction() as cursor:
+    with ThreadPoolExecutor(1) as worker, concurrent_transaction() as cursor:
         cursor.execute(TAKE_PHONE, [phone])
-        result = worker.submit(in_thread, function, *arguments)
+        result = worker.submit(call_then_close_connection, function, *arguments)
         wait_until_blocked()
         yield result
         cursor.connection.rollback()

@@ -28,7 +28,7 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:No directory at:UserWarning")
 
 
-def user(name: str, *permissions: str, **fields: bool) -> User:
+def create_user(name: str, *permissions: str, **fields: bool) -> User:
     person = User.objects.create_user(name, **fields)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return person
@@ -37,19 +37,19 @@ def user(name: str, *permissions: str, **fields: bool) -> User:
 @pytest.fixture
 def alice(db):
     """She owns the imports."""
-    return user("alice", "add_importjob")
+    return create_user("alice", "add_importjob")
 
 
 @pytest.fixture
 def bob(db):
     """Someone else who imports."""
-    return user("bob", "add_importjob")
+    return create_user("bob", "add_importjob")
 
 
 @pytest.fixture
 def eve(db):
     """She may see every import, and start or stop none."""
-    return user("eve", "view_all", is_staff=True)
+    return create_user("eve", "view_all", is_staff=True)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def root(db):
     return User.objects.create_superuser("root")
 
 
-def signed_in(person: User, **options: bool) -> Client:
+def logged_in_client(person: User, **options: bool) -> Client:
     client = Client(**options)
     client.force_login(person)
     return client

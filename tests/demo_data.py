@@ -12,7 +12,7 @@ from django.utils import timezone
 from customers.models import Customer
 from imports.models import ImportAttempt, ImportBatch, ImportJob, ImportRow, Worker
 from imports.statuses import FINAL, Outcome, Status
-from tests.factories import check, csv_file, make_job, person, run_import
+from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
 LONG_NAME = "customers_of_all_offices_north_and_south_" * 5 + "final_v2.xlsx"
 ERRORS = {
@@ -77,7 +77,7 @@ READ_SUMMARY = [
 SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 
 
-def pages_of_everything():
+def create_demo_pages():
     """The owner of it all, and for each page its name and address."""
     owner, jobs = imports_of_every_kind()
     pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
@@ -92,7 +92,7 @@ def pages_of_everything():
     return owner, pages
 
 
-def pages_of_the_admin():
+def create_demo_admin_pages():
     """The same of the admin's pages."""
     owner, jobs = imports_of_every_kind()
     pages = {
@@ -149,26 +149,30 @@ def unusual(owner):
 
 def carried_through(owner):
     """What only real files have: samples of columns, and a preview."""
-    real = run_import(csv_file(map(person, range(1, 60))), owner=owner)
-    rows = [person(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
-    rows += [person(n) for n in range(50, 90)] + [person(100, phone="12")]
-    preview = make_job(csv_file(rows), owner=owner, check_first=True, on_duplicate="update")
+    real = run_import(make_csv(map(make_row, range(1, 60))), owner=owner)
+    rows = [make_row(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
+    rows += [make_row(n) for n in range(50, 90)] + [make_row(100, phone="12")]
+    preview = make_job(make_csv(rows), owner=owner, check_first=True, on_duplicate="update")
     headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
-    asked = make_job(csv_file(map(person, range(5)), headers), owner=owner)
-    jobs = {"real": real, "ready-preview": check(preview), "mapping-asked": check(asked)}
-    return jobs | {"ready-guessed": check(guessed(owner)), "skipped-real": skipped(owner)}
+    asked = make_job(make_csv(map(make_row, range(5)), headers), owner=owner)
+    jobs = {"real": real, "ready-preview": check_job(preview), "mapping-asked": check_job(asked)}
+    return jobs | {"ready-guessed": check_job(guessed(owner)), "skipped-real": skipped(owner)}
 
 
 def guessed(owner):
     """Columns that nothing is filled from, in letters that nothing tells."""
     headers = ["Shipping mark", "First name", "Last name", "E mail adrres", "Phone", "Remarks"]
-    rows = [[*person(n, last="Müller", phone=f"+23326{n:07d}"), "à voir"] for n in range(200, 220)]
-    content = csv_file(rows, headers).decode().encode("windows-1252")
+    rows = [
+        [*make_row(n, last="Müller", phone=f"+23326{n:07d}"), "à voir"] for n in range(200, 220)
+    ]
+    content = make_csv(rows, headers).decode().encode("windows-1252")
     return make_job(content, owner=owner, check_first=True)
 
 
 def skipped(owner):
-    return run_import(csv_file([*map(person, range(1, 9)), person(300, phone="12")]), owner=owner)
+    return run_import(
+        make_csv([*map(make_row, range(1, 9)), make_row(300, phone="12")]), owner=owner
+    )
 
 
 def import_in(status, owner, **fields):

@@ -14,7 +14,7 @@ from imports.statuses import Status
 HEADERS = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
 
 
-def person(n: int, **changed: str) -> list[str]:
+def make_row(n: int, **changed: str) -> list[str]:
     """A valid row; the same number is the same customer."""
     values = {
         "mark": f"MARK {n}",
@@ -26,7 +26,7 @@ def person(n: int, **changed: str) -> list[str]:
     return list((values | changed).values())
 
 
-def csv_file(rows, headers=HEADERS) -> bytes:
+def make_csv(rows, headers=HEADERS) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows([headers, *rows] if headers else rows)
     return text.getvalue().encode()
@@ -49,13 +49,13 @@ def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> I
     return job
 
 
-def check(job: ImportJob, **options) -> ImportJob:
-    file_checker.check_file(job.pk, tell=lambda job: None, **options)
+def check_job(job: ImportJob, **options) -> ImportJob:
+    file_checker.check_file(job.pk, on_progress=lambda job: None, **options)
     job.refresh_from_db()
     return job
 
 
-def apply_all(pk: UUID) -> ImportJob:
+def apply_all_batches(pk: UUID) -> ImportJob:
     """Apply every batch, as a worker would that is alone."""
     job = ImportJob.objects.get(pk=pk)
     while job.status == Status.RUNNING:
@@ -67,10 +67,10 @@ def apply_all(pk: UUID) -> ImportJob:
 
 def run_import(content: bytes, **fields) -> ImportJob:
     """An import carried from its bytes to its end."""
-    return apply_all(check(make_job(content, **fields)).pk)
+    return apply_all_batches(check_job(make_job(content, **fields)).pk)
 
 
-def outcomes(job: ImportJob) -> dict[int, str]:
+def get_outcomes(job: ImportJob) -> dict[int, str]:
     """Each row's number and outcome, as everyone who reads rows must see them."""
     applied = {
         number
@@ -83,7 +83,7 @@ def outcomes(job: ImportJob) -> dict[int, str]:
     }
 
 
-def counts(job: ImportJob) -> dict[str, int]:
+def get_counts(job: ImportJob) -> dict[str, int]:
     job.refresh_from_db()
     names = ("created", "updated", "unchanged", "skipped", "failed", "processed")
     return {name: getattr(job, name) for name in names}

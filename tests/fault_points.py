@@ -32,13 +32,13 @@ class Step(NamedTuple):
     condition: str
 
 
-def staging(*, after_row, event="AFTER INSERT"):
+def during_staging(*, after_row, event="AFTER INSERT"):
     """All rows of a chunk are in, and not committed; an earlier chunk is."""
     condition = f"EXISTS (SELECT FROM imports_importjob WHERE cursor_row > {after_row})"
     return Step(event, "imports_importrow", "STATEMENT", condition)
 
 
-def applying(*, after_batch=0):
+def during_apply(*, after_batch=0):
     """The customers of a batch are in, and neither counted nor committed."""
     condition = f"NEW.applied_at IS NOT NULL AND NEW.number > {after_batch}"
     return Step("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
@@ -56,17 +56,17 @@ class Gate:
     def open(self):
         self.cursor.execute("SELECT pg_advisory_unlock(%s)", [NUMBER])
 
-    def standing(self):
+    def waiting_sessions(self):
         """The database sessions that wait."""
         self.cursor.execute(STANDING, [NUMBER])
         return [pid for (pid,) in self.cursor.fetchall()]
 
-    def wait_for_someone(self, count=1):
-        wait_for(lambda: len(self.standing()) >= count)
+    def wait_until_reached(self, count=1):
+        wait_for(lambda: len(self.waiting_sessions()) >= count)
 
 
 @contextmanager
-def closed_gate(step):
+def block_at(step):
     keeper = connection.copy()
     keeper.connect()
     run(FUNCTION.format(condition=step.condition, number=NUMBER))

@@ -12,8 +12,8 @@ from customers import sample_data
 from customers.models import Customer
 from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
-from tests.factories import counts, outcomes
-from tests.test_samples import UNIQUE, cleaned
+from tests.factories import get_counts, get_outcomes
+from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")  # As samples.COLUMNS.
 IN_A_STEP = """
@@ -34,21 +34,23 @@ class Sample(NamedTuple):
 
 
 @cache
-def sample(count=2_000, seed=1, name="customers.csv"):
+def make_sample(count=2_000, seed=1, name="customers.csv"):
     with TemporaryDirectory() as folder:
         path = Path(folder, name)
-        sample_data.write(path, count, seed)
-        return Sample(path.read_bytes(), name, judged(count, seed))
+        sample_data.write_sample(path, count, seed)
+        return Sample(path.read_bytes(), name, get_expected_rows(count, seed))
 
 
-def judged(count, seed):
+def get_expected_rows(count, seed):
     """Row after row into nothing: a kept row takes its keys, and who repeats one is refused."""
     rows, taken = {}, set()
-    for number, row in enumerate(sample_data.rows(count, seed), start=2):
+    for number, row in enumerate(sample_data.generate_rows(count, seed), start=2):
         if row:
-            values = cleaned(row, seed)
+            values = clean_row(row, seed)
             keys = (
-                {(column, values[column]) for column in UNIQUE if values[column]} if values else ()
+                {(column, values[column]) for column in UNIQUE_COLUMNS if values[column]}
+                if values
+                else ()
             )
             kept = values and not taken.intersection(keys)
             taken |= keys if kept else set()
@@ -66,10 +68,10 @@ def assert_exact(jobs_and_samples):
         }
         assert (job.status, job.error_code) == (Status.COMPLETE, None)
         assert job.total == len(expected)
-        assert outcomes(job) == expected
+        assert get_outcomes(job) == expected
         tally = Counter(expected.values())
         nothing = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
-        assert counts(job) == nothing | tally | {"processed": len(expected)}
+        assert get_counts(job) == nothing | tally | {"processed": len(expected)}
     sent = [customer for sample in jobs_and_samples.values() for customer in sample.customers]
     assert sorted_by_mark(Customer.objects.values_list(*FIELDS)) == sorted_by_mark(sent)
 
@@ -78,11 +80,11 @@ def sorted_by_mark(customers):
     return sorted(customers, key=lambda customer: customer[0])
 
 
-def assert_nobody_is_blamed():
+def assert_no_attempts_left():
     assert not ImportAttempt.objects.exists()
 
 
-def steps_under_way():
+def count_open_steps():
     with connection.cursor() as cursor:
         cursor.execute(IN_A_STEP)
         return cursor.fetchone()[0]

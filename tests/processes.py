@@ -18,14 +18,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from redis import Redis
 
 from devserver import redis as embedded_redis
-from devserver.paths import throwaway_home
-from devserver.processes import running
+from devserver.paths import temporary_paths
+from devserver.processes import running_child
 from devserver.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
 from imports import lifecycle
 from imports.models import ImportJob, Worker
 from tests.streams import PROJECT, Server, daphne, django_environment, log_in, wait_until
 
-PATIENCE_SECONDS = 60  # The machine may be busy; nothing here is expected to take so long.
+MAX_WAIT_SECONDS = 60  # The machine may be busy; nothing here is expected to take so long.
 SMALL_WAITS = {
     "IMPORT_RECOVERY_SECONDS": "0.2",
     "IMPORT_RESEND_SECONDS": "1",
@@ -53,35 +53,37 @@ class WorkerProcess:
             start_new_session=True,
         )
 
-    def family(self):
+    def list_processes(self):
         """The master, its worker process, and a reader, which has a session of its own."""
         master = psutil.Process(self.process.pid)
         return [master, *master.children(recursive=True)]
 
-    def reader(self):
-        return next((one for one in self.family() if "reader" in " ".join(one.cmdline())), None)
+    def find_reader(self):
+        return next(
+            (one for one in self.list_processes() if "reader" in " ".join(one.cmdline())), None
+        )
 
     def signal(self, number):
         os.killpg(self.process.pid, number)
 
     def kill(self):
         """Kill the whole group at once; a reader must not outlive it."""
-        family = self.family()
+        list_processes = self.list_processes()
         self.signal(signal.SIGKILL)
         self.process.wait()
-        wait_for(lambda: not any(is_alive(one) for one in family))
+        wait_for(lambda: not any(is_alive(one) for one in list_processes))
 
-    def ask_to_stop(self):
+    def terminate(self):
         """As a platform does. A second time would mean: at once."""
         self.process.send_signal(signal.SIGTERM)
 
-    def ends(self):
-        family = self.family()
-        self.process.wait(PATIENCE_SECONDS)
-        wait_for(lambda: not any(is_alive(one) for one in family))
+    def wait_for_exit(self):
+        list_processes = self.list_processes()
+        self.process.wait(MAX_WAIT_SECONDS)
+        wait_for(lambda: not any(is_alive(one) for one in list_processes))
 
-    def has_heard(self):
-        """Whether it has begun to end: it says goodbye at once, and then ends its work."""
+    def has_deregistered(self):
+        """Whether it has begun to end: it says goodbye at once, and then wait_for_exit its work."""
         return not Worker.objects.filter(pk=self.row).exists()
 
 
@@ -146,14 +148,14 @@ def site(user, **environment):
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,
             headers={"X-CSRFToken": CSRF},
-            timeout=PATIENCE_SECONDS,
+            timeout=MAX_WAIT_SECONDS,
             trust_env=False,
         ) as client,
     ):
         yield Site(server, client, cookie)
 
 
-def upload(owner, content, name="customers.csv", **options):
+def upload_in_process(owner, content, name="customers.csv", **options):
     """An upload as the site does it, from this process."""
     file = SimpleUploadedFile(name, content)
     return lifecycle.upload(owner, file, importer="customers", **options)
@@ -163,18 +165,18 @@ def upload(owner, content, name="customers.csv", **options):
 
 
 @contextmanager
-def own_redis():
+def temporary_redis():
     """A Redis that a test may stop, and its address for the processes that use it."""
-    with throwaway_home() as home, running(embedded_redis.server(home)) as server:
-        yield server, {"REDIS_URL": embedded_redis.url(home)}
+    with temporary_paths() as home, running_child(embedded_redis.make_server(home)) as server:
+        yield server, {"REDIS_URL": embedded_redis.get_url(home)}
 
 
-def forget_everything():
+def flush_redis():
     with Redis.from_url(settings.REDIS_URL) as client:
         client.flushall()
 
 
-def messages(client, queue="batches"):
+def list_queued_messages(client, queue="batches"):
     """Messages of a queue that wait or are in a worker's hands."""
     return set(client.hkeys(f"imports:{queue}.msgs"))
 
@@ -182,12 +184,12 @@ def messages(client, queue="batches"):
 # --- Waiting -----------------------------------------------------------------
 
 
-def wait_for(happened, seconds=PATIENCE_SECONDS):
+def wait_for(happened, seconds=MAX_WAIT_SECONDS):
     """How long it took."""
     return wait_until(happened, seconds)
 
 
-def wait_until_final(*jobs, seconds=PATIENCE_SECONDS):
+def wait_until_final(*jobs, seconds=MAX_WAIT_SECONDS):
     for job in jobs:
         wait_for(lambda job=job: job.refresh_from_db() or job.is_final, seconds)
 

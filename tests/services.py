@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from devserver.servers import throwaway_servers
+from devserver.servers import temporary_servers
 
 PROJECT = Path(__file__).resolve().parents[1]
 URLS = ("DATABASE_URL", "REDIS_URL")
@@ -83,7 +83,7 @@ def point_settings_at(urls):
 
 def guard():
     """Be the guardian: run the servers until nobody holds the other end of the pipe."""
-    with throwaway_servers() as urls:
+    with temporary_servers() as urls:
         print(json.dumps(urls), flush=True)
         sys.stdin.read()
 

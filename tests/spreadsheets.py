@@ -10,10 +10,16 @@ from dataclasses import replace
 import openpyxl
 import pytest
 
-from imports.pipeline.reader_client import Chunk, DetectedFormat, Limits, Unreadable, open_rows
+from imports.pipeline.reader_client import (
+    Chunk,
+    DetectedFormat,
+    ReaderLimits,
+    UnreadableFile,
+    open_rows,
+)
 
 MB = 1 << 20
-LIMITS = Limits(
+LIMITS = ReaderLimits(
     memory_bytes=512 * MB,
     cpu_seconds=20,
     wall_seconds=30,
@@ -23,78 +29,82 @@ LIMITS = Limits(
     cell_length=32_767,
     calamine_bytes=200 * MB,
 )
-STREAMED = replace(LIMITS, calamine_bytes=0)  # openpyxl reads it, whatever its size.
-BOTH = pytest.mark.parametrize("limits", [LIMITS, STREAMED], ids=["calamine", "openpyxl"])
+STREAMING_LIMITS = replace(LIMITS, calamine_bytes=0)  # openpyxl reads it, whatever its size.
+BOTH_PARSERS = pytest.mark.parametrize(
+    "limits", [LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"]
+)
 
-MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-PACKAGE = "http://schemas.openxmlformats.org/package/2006"
-TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+MAIN_NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATIONS_NS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE_NS = "http://schemas.openxmlformats.org/package/2006"
+CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def text(place: str, value: str, space: str = "preserve") -> str:
+def text_cell_xml(place: str, value: str, space: str = "preserve") -> str:
     return f'<c r="{place}" t="inlineStr"><is><t xml:space="{space}">{value}</t></is></c>'
 
 
-def row(number: int, *cells: str) -> str:
+def row_xml(number: int, *cells: str) -> str:
     return f'<row r="{number}">{"".join(cells)}</row>'
 
 
-def sheet(*rows: str, before: str = "", after: str = "", namespace: str = MAIN) -> str:
+def sheet_xml(*rows: str, before: str = "", after: str = "", namespace: str = MAIN_NS) -> str:
     body = f"{before}<sheetData>{''.join(rows)}</sheetData>{after}"
     return f'<worksheet xmlns="{namespace}">{body}</worksheet>'
 
 
-def workbook(*rows: str, strings: str = "", before: str = "", **parts: str | bytes) -> bytes:
+def make_workbook_from_xml(
+    *rows: str, strings: str = "", before: str = "", **parts: str | bytes
+) -> bytes:
     """A workbook of one sheet; `parts` replaces or adds whole parts by a short name."""
-    return zipped(workbook_parts(sheet(*rows, before=before), strings=strings) | parts)
+    return zip_parts(make_workbook_parts(sheet_xml(*rows, before=before), strings=strings) | parts)
 
 
-def workbook_parts(
+def make_workbook_parts(
     sheet_xml: str, *, strings: str = "", formats: list[str] | None = None
 ) -> dict[str, str]:
     kinds = {"workbook": "sheet.main", "worksheets/sheet1": "worksheet"}
     kinds |= {"sharedStrings": "sharedStrings", "styles": "styles"}
     overrides = "".join(
-        f'<Override PartName="/xl/{part}.xml" ContentType="{TYPE}.{kind}+xml"/>'
+        f'<Override PartName="/xl/{part}.xml" ContentType="{CONTENT_TYPE}.{kind}+xml"/>'
         for part, kind in kinds.items()
     )
     relations = "".join(
-        f'<Relationship Id="rId{n}" Type="{RELATIONS}/{kind}" Target="{part}.xml"/>'
+        f'<Relationship Id="rId{n}" Type="{RELATIONS_NS}/{kind}" Target="{part}.xml"/>'
         for n, (kind, part) in enumerate(
             {"worksheet": "worksheets/sheet1", "sharedStrings": "sharedStrings", "styles": "styles"}
             .items(), start=1
         )
     )  # fmt: skip
     return {
-        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE_NS}/content-types">'
         '<Default Extension="rels" '
         'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
         f'<Default Extension="xml" ContentType="application/xml"/>{overrides}</Types>',
-        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
-        f'Type="{RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>'
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships"><Relationship Id="rId1" '
+        f'Type="{RELATIONS_NS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN_NS}" xmlns:r="{RELATIONS_NS}"><sheets>'
         '<sheet name="Customers" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
         f"{relations}</Relationships>",
-        "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
-        "xl/styles.xml": styles(formats or ["General"]),
+        "xl/sharedStrings.xml": f'<sst xmlns="{MAIN_NS}">{strings}</sst>',
+        "xl/styles.xml": styles_xml(formats or ["General"]),
         "xl/worksheets/sheet1.xml": sheet_xml,
     }
 
 
-def link_relations(targets: dict[str, str]) -> str:
+def link_relations_xml(targets: dict[str, str]) -> str:
     """The relations of a sheet whose links lead to these targets, by their ids."""
     links = "".join(
-        f'<Relationship Id="{key}" Type="{RELATIONS}/hyperlink" Target="{target}" '
+        f'<Relationship Id="{key}" Type="{RELATIONS_NS}/hyperlink" Target="{target}" '
         'TargetMode="External"/>'
         for key, target in targets.items()
     )
-    return f'<Relationships xmlns="{PACKAGE}/relationships">{links}</Relationships>'
+    return f'<Relationships xmlns="{PACKAGE_NS}/relationships">{links}</Relationships>'
 
 
-def styles(formats: list[str]) -> str:
+def styles_xml(formats: list[str]) -> str:
     """Cell style n shows numbers in the n-th of these formats."""
     codes = [code.replace("&", "&amp;").replace('"', "&quot;").replace(">", "&gt;")
              for code in formats]  # fmt: skip
@@ -105,7 +115,7 @@ def styles(formats: list[str]) -> str:
         for n in range(len(codes))
     )
     return (
-        f'<styleSheet xmlns="{MAIN}"><numFmts count="{len(codes)}">{own}</numFmts>'
+        f'<styleSheet xmlns="{MAIN_NS}"><numFmts count="{len(codes)}">{own}</numFmts>'
         '<fonts count="1"><font/></fonts><fills count="1"><fill/></fills>'
         '<borders count="1"><border/></borders>'
         '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/>'
@@ -114,12 +124,12 @@ def styles(formats: list[str]) -> str:
 
 
 STRICT = (
-    (MAIN, "http://purl.oclc.org/ooxml/spreadsheetml/main"),
-    (RELATIONS, "http://purl.oclc.org/ooxml/officeDocument/relationships"),
+    (MAIN_NS, "http://purl.oclc.org/ooxml/spreadsheetml/main"),
+    (RELATIONS_NS, "http://purl.oclc.org/ooxml/officeDocument/relationships"),
 )
 
 
-def strict(parts: dict[str, str]) -> dict[str, str]:
+def to_strict_parts(parts: dict[str, str]) -> dict[str, str]:
     """The parts of a workbook as "Strict Open XML Spreadsheet" writes them."""
     made = {}
     for name, part in parts.items():
@@ -129,7 +139,7 @@ def strict(parts: dict[str, str]) -> dict[str, str]:
     return made
 
 
-def binary_workbook(rows: dict[int, dict[int, object]], formats: list[str]) -> bytes:
+def make_xlsb_workbook(rows: dict[int, dict[int, object]], formats: list[str]) -> bytes:
     """An .xlsb of one sheet; a number in a format is a pair of the number and the format's index.
 
     Source: [MS-XLSB], 2.1.4 (records) and 2.4 (their content).
@@ -150,21 +160,21 @@ def binary_workbook(rows: dict[int, dict[int, object]], formats: list[str]) -> b
     )
     count = struct.pack("<I", len(formats))
     kind = "application/vnd.ms-excel."
-    return zipped({
-        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
+    return zip_parts({
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE_NS}/content-types">'
         '<Default Extension="rels" '
         'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
         f'<Default Extension="bin" ContentType="{kind}sheet.binary.macroEnabled.main"/>'
         f'<Override PartName="/xl/worksheets/sheet1.bin" ContentType="{kind}worksheet"/>'
         f'<Override PartName="/xl/styles.bin" ContentType="{kind}styles"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
-        f'Type="{RELATIONS}/officeDocument" Target="xl/workbook.bin"/></Relationships>',
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships"><Relationship Id="rId1" '
+        f'Type="{RELATIONS_NS}/officeDocument" Target="xl/workbook.bin"/></Relationships>',
         "xl/workbook.bin": _record(131) + _record(153, bytes(12)) + _record(143)
         + _record(156, struct.pack("<II", 0, 1) + _wide("rId1") + _wide("Customers"))
         + _record(144) + _record(132),
-        "xl/_rels/workbook.bin.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
-        f'<Relationship Id="rId1" Type="{RELATIONS}/worksheet" Target="worksheets/sheet1.bin"/>'
-        f'<Relationship Id="rId2" Type="{RELATIONS}/styles" Target="styles.bin"/>'
+        "xl/_rels/workbook.bin.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
+        f'<Relationship Id="rId1" Type="{RELATIONS_NS}/worksheet" Target="worksheets/sheet1.bin"/>'
+        f'<Relationship Id="rId2" Type="{RELATIONS_NS}/styles" Target="styles.bin"/>'
         "</Relationships>",
         "xl/styles.bin": _record(278) + _record(615, count) + own + _record(616)
         + _record(617, struct.pack("<I", len(formats) + 1)) + styles + _record(618) + _record(279),
@@ -197,7 +207,7 @@ def _binary_cell(column: int, cell: object) -> bytes:
     return _record(5, place + struct.pack("<d", number))
 
 
-def zipped(parts: dict[str, str | bytes]) -> bytes:
+def zip_parts(parts: dict[str, str | bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -205,36 +215,36 @@ def zipped(parts: dict[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read(
-    content: bytes, limits: Limits = LIMITS, **options
+def read_file(
+    content: bytes, limits: ReaderLimits = LIMITS, **options
 ) -> tuple[DetectedFormat, list, list[Chunk]]:
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
         chunks = list(reader)
-    return reader.opened, [row for chunk in chunks for row in chunk.rows], chunks
+    return reader.opened, [row_xml for chunk in chunks for row_xml in chunk.rows], chunks
 
 
-def rows_of(content: bytes, limits: Limits = LIMITS, **options) -> list:
-    return read(content, limits, **options)[1]
+def read_rows(content: bytes, limits: ReaderLimits = LIMITS, **options) -> list:
+    return read_file(content, limits, **options)[1]
 
 
-def refusal(content: bytes, limits: Limits = LIMITS) -> tuple[str, dict]:
-    with pytest.raises(Unreadable) as caught:
-        read(content, limits)
+def expect_unreadable(content: bytes, limits: ReaderLimits = LIMITS) -> tuple[str, dict]:
+    with pytest.raises(UnreadableFile) as caught:
+        read_file(content, limits)
     return caught.value.code, caught.value.params
 
 
-def saved(book: openpyxl.Workbook) -> bytes:
+def save_workbook(book: openpyxl.Workbook) -> bytes:
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()
 
 
-def table(*rows: list) -> bytes:
+def make_workbook(*rows: list) -> bytes:
     book = openpyxl.Workbook()
     for cells in rows:
         book.active.append(cells)
-    return saved(book)
+    return save_workbook(book)
 
 
-def many(count: int) -> bytes:
+def make_long_csv(count: int) -> bytes:
     return "".join(f"mark {n},name\n\n" for n in range(count)).encode()

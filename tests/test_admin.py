@@ -17,8 +17,8 @@ from imports.admin import actions, timeline
 from imports.models import ImportBatch, ImportJob, ImportRow, Worker
 from imports.pipeline import batch_applier
 from imports.statuses import Status
-from tests.conftest import signed_in, user
-from tests.factories import apply_all, check, csv_file, make_job, person, run_import
+from tests.conftest import create_user, logged_in_client
+from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row, run_import
 
 pytestmark = pytest.mark.django_db
 real_commits = pytest.mark.django_db(transaction=True)
@@ -27,12 +27,14 @@ JOBS, BATCHES, WORKERS = (
     f"/admin/imports/{name}/" for name in ("importjob", "importbatch", "worker")
 )
 CUSTOMERS = "/admin/customers/customer/"
-MIXED = csv_file([person(1), person(2, phone="12"), person(3), person(4, phone="34", last="")])
+MIXED = make_csv(
+    [make_row(1), make_row(2, phone="12"), make_row(3), make_row(4, phone="34", last="")]
+)
 
 
 @pytest.fixture
 def admin(root):
-    return signed_in(root)
+    return logged_in_client(root)
 
 
 def page_of(job, rest="change/"):
@@ -75,12 +77,12 @@ def test_only_what_is_ever_filled_has_a_list(admin):
 
 
 def test_the_time_an_import_waited_to_be_started_is_none_of_its_work(admin):
-    job = check(make_job(MIXED, check_first=True))
+    job = check_job(make_job(MIXED, check_first=True))
     long_ago = timezone.now() - timedelta(days=3)
     settled = long_ago + timedelta(seconds=2)
     ImportJob.objects.filter(pk=job.pk).update(started_at=long_ago, checked_at=settled)
     lifecycle.start(job.pk)
-    done = apply_all(job.pk)
+    done = apply_all_batches(job.pk)
     job.batches.update(started_at=done.finished_at - timedelta(seconds=2))
 
     shown = text_of(admin.get(JOBS))
@@ -132,7 +134,7 @@ def test_an_imports_page_tells_why_rows_were_refused_and_leads_to_them(admin):
 @real_commits
 def test_an_imports_page_leads_to_its_files_and_to_what_it_wrote(admin):
     job = run_import(MIXED)
-    clean, waiting = run_import(csv_file([person(9)])), make_job(MIXED)
+    clean, waiting = run_import(make_csv([make_row(9)])), make_job(MIXED)
 
     shown = text_of(admin.get(page_of(job)))
 
@@ -150,11 +152,11 @@ def test_an_imports_page_leads_to_its_files_and_to_what_it_wrote(admin):
     ("content", "words"),
     [
         (b"%PDF-1.7", '<b>Failed</b> <span class="reason">This is a PDF.'),
-        (csv_file([person(1)], ["a", "b", "c", "d", "e"]), "recognised: Shipping mark, First"),
+        (make_csv([make_row(1)], ["a", "b", "c", "d", "e"]), "recognised: Shipping mark, First"),
     ],
 )
 def test_an_import_that_stopped_says_why(admin, content, words):
-    job = check(make_job(content))
+    job = check_job(make_job(content))
 
     assert words in text_of(admin.get(page_of(job)))
     assert words in text_of(admin.get(JOBS))
@@ -171,9 +173,9 @@ def phases_of(client, job):
 def test_the_timeline_tells_each_phase(admin):
     through = run_import(MIXED)
     waiting = make_job(MIXED)
-    ready = check(make_job(csv_file([person(n) for n in range(5, 99)]), check_first=True))
-    mapping = check(make_job(csv_file([person(1)], ["a", "b", "c", "d", "e"])))
-    failed = check(make_job(b"%PDF-1.7"))
+    ready = check_job(make_job(make_csv([make_row(n) for n in range(5, 99)]), check_first=True))
+    mapping = check_job(make_job(make_csv([make_row(1)], ["a", "b", "c", "d", "e"])))
+    failed = check_job(make_job(b"%PDF-1.7"))
     checked = ["Uploaded", "Waited for a worker", "Rows checked"]
 
     assert phases_of(admin, through) == [*checked, "Rows written", "Complete"]
@@ -184,19 +186,19 @@ def test_the_timeline_tells_each_phase(admin):
     lifecycle.start(ready.pk)
     batch_applier.apply_batch(ready.pk, 1)
     assert phases_of(admin, ready) == [*checked, "Waited to be started", "Importing"]
-    apply_all(ready.pk)
+    apply_all_batches(ready.pk)
     waited = [*checked, "Waited to be started", "Rows written", "Complete"]
     assert phases_of(admin, ready) == waited
 
 
 @real_commits
 def test_time_in_which_a_person_was_asked_is_not_said_to_be_checking(admin):
-    mapping = check(make_job(csv_file([person(1)], ["a", "b", "c", "d", "e"])))
-    ready = check(make_job(MIXED, check_first=True))
+    mapping = check_job(make_job(make_csv([make_row(1)], ["a", "b", "c", "d", "e"])))
+    ready = check_job(make_job(MIXED, check_first=True))
 
     lifecycle.cancel(mapping.pk)
     lifecycle.check_again(ready.pk, {"on_duplicate": "update"})
-    check(ready)
+    check_job(ready)
 
     for job in (mapping, ready):
         assert "Checked, and waited for someone" in phases_of(admin, job)
@@ -219,7 +221,7 @@ def test_an_attempt_in_hand_is_no_death(status, attempts, is_read, deaths):
 
 
 def test_the_timeline_adds_up(admin):
-    job = check(make_job(MIXED))
+    job = check_job(make_job(MIXED))
     batch_applier.apply_batch(job.pk, 1, worker="host:7")
 
     context = admin.get(page_of(job)).context
@@ -237,7 +239,7 @@ def test_the_timeline_adds_up(admin):
 
 def test_attempts_that_did_not_end_in_order_come_first_and_say_how(admin, settings):
     settings.IMPORT_BATCHES_A_FILE = 4
-    job = check(make_job(csv_file([person(n) for n in range(200)])))
+    job = check_job(make_job(make_csv([make_row(n) for n in range(200)])))
     batch_applier.apply_batch(job.pk, 1, worker="host:1")
     third, fourth = job.batches.filter(number__in=(3, 4))
     with connection.cursor() as cursor:
@@ -264,7 +266,7 @@ def test_attempts_that_did_not_end_in_order_come_first_and_say_how(admin, settin
 def test_of_many_batches_a_few_are_listed_and_all_are_linked(admin, settings, monkeypatch):
     monkeypatch.setattr(timeline, "MOST_BATCHES", 1)
     settings.IMPORT_BATCHES_A_FILE = 2
-    job = apply_all(check(make_job(csv_file([person(n) for n in range(100)]))).pk)
+    job = apply_all_batches(check_job(make_job(make_csv([make_row(n) for n in range(100)]))).pk)
 
     page = admin.get(page_of(job))
 
@@ -307,7 +309,7 @@ def test_nothing_can_be_deleted_by_the_dozen(admin):
 
 def test_who_may_see_all_sees_all(alice, eve):
     job = run_import(MIXED, owner=alice)
-    client = signed_in(eve)
+    client = logged_in_client(eve)
 
     for address in (JOBS, page_of(job), page_of(job, "rows/"), BATCHES, WORKERS):
         assert client.get(address).status_code == 200
@@ -316,7 +318,7 @@ def test_who_may_see_all_sees_all(alice, eve):
 
 def test_staff_without_permission_see_nothing(alice):
     job = run_import(MIXED, owner=alice)
-    client = signed_in(user("dan", is_staff=True))
+    client = logged_in_client(create_user("dan", is_staff=True))
 
     for address in (JOBS, BATCHES, WORKERS, CUSTOMERS):
         assert client.get(address).status_code == 403
@@ -325,8 +327,8 @@ def test_staff_without_permission_see_nothing(alice):
 
 
 def test_to_import_is_not_yet_to_review():
-    ivy = user("ivy", "add_importjob", is_staff=True)
-    own, client = run_import(MIXED, owner=ivy), signed_in(ivy)
+    ivy = create_user("ivy", "add_importjob", is_staff=True)
+    own, client = run_import(MIXED, owner=ivy), logged_in_client(ivy)
 
     for address in (JOBS, page_of(own), page_of(own, "rows/")):
         assert client.get(address).status_code in {403, 404}
@@ -334,8 +336,8 @@ def test_to_import_is_not_yet_to_review():
 
 def test_staff_who_import_see_their_own_only(alice):
     hers = run_import(MIXED, owner=alice)
-    fay = user("fay", "add_importjob", "view_importjob", "view_importbatch", is_staff=True)
-    own, client = make_job(b"x", owner=fay), signed_in(fay)
+    fay = create_user("fay", "add_importjob", "view_importjob", "view_importbatch", is_staff=True)
+    own, client = make_job(b"x", owner=fay), logged_in_client(fay)
 
     shown = text_of(client.get(JOBS))
 
@@ -361,7 +363,7 @@ def act(client, action, *jobs):
 
 
 def test_imports_are_started_and_cancelled(admin):
-    ready, waiting = check(make_job(MIXED, check_first=True)), make_job(MIXED)
+    ready, waiting = check_job(make_job(MIXED, check_first=True)), make_job(MIXED)
 
     act(admin, "start", ready)
     act(admin, "cancel", waiting)
@@ -428,7 +430,7 @@ def test_who_did_it_is_in_the_history(admin, root):
 
 @real_commits
 def test_an_imports_own_page_offers_what_its_status_allows(admin):
-    ready, waiting = check(make_job(MIXED, check_first=True)), make_job(MIXED)
+    ready, waiting = check_job(make_job(MIXED, check_first=True)), make_job(MIXED)
 
     def buttons(job):
         shown = text_of(admin.get(page_of(job)))
@@ -456,13 +458,13 @@ def test_nothing_is_moved_by_a_link_or_without_a_token(admin, root):
     job = make_job(MIXED)
 
     assert admin.get(page_of(job, "cancel/")).status_code == 405
-    wary = signed_in(root, enforce_csrf_checks=True)
+    wary = logged_in_client(root, enforce_csrf_checks=True)
     assert wary.post(page_of(job, "cancel/")).status_code == 403
     assert status_of(job) == Status.QUEUED
 
 
 def test_who_may_only_look_cannot_cancel(alice, eve):
-    job, client = make_job(MIXED, owner=alice), signed_in(eve)
+    job, client = make_job(MIXED, owner=alice), logged_in_client(eve)
 
     act(client, "cancel", job)
     client.post(page_of(job, "cancel/"))
@@ -474,27 +476,27 @@ def test_who_may_only_look_cannot_cancel(alice, eve):
 
 def test_who_may_not_see_an_import_cannot_cancel_it(alice):
     job = make_job(MIXED, owner=alice)
-    fay = user("fay", "add_importjob", "view_importjob", is_staff=True)
+    fay = create_user("fay", "add_importjob", "view_importjob", is_staff=True)
 
-    assert signed_in(fay).post(page_of(job, "cancel/")).status_code == 404
+    assert logged_in_client(fay).post(page_of(job, "cancel/")).status_code == 404
     assert status_of(job) == Status.QUEUED
 
 
 def test_who_sees_all_and_imports_cancels_only_ones_own(alice):
-    gus = user("gus", "view_all", "add_importjob", is_staff=True)
+    gus = create_user("gus", "view_all", "add_importjob", is_staff=True)
     hers, own = make_job(MIXED, owner=alice), make_job(MIXED, owner=gus)
 
-    shown = act(signed_in(gus), "cancel", hers, own)
+    shown = act(logged_in_client(gus), "cancel", hers, own)
 
     assert "You may look at these imports, but not start or stop them: customers.csv." in shown
     assert (status_of(hers), status_of(own)) == (Status.QUEUED, Status.CANCELLED)
 
 
 def test_who_controls_all_cancels_any(alice):
-    hal = user("hal", "control_all", is_staff=True)
+    hal = create_user("hal", "control_all", is_staff=True)
     job = make_job(MIXED, owner=alice)
 
-    act(signed_in(hal), "cancel", job)
+    act(logged_in_client(hal), "cancel", job)
 
     assert status_of(job) == Status.CANCELLED
 
@@ -507,7 +509,7 @@ def status_of(job):
 
 
 def test_rows_are_shown_a_hundred_at_a_time(admin):
-    job = run_import(csv_file([person(n) for n in range(150)]))
+    job = run_import(make_csv([make_row(n) for n in range(150)]))
 
     first = admin.get(page_of(job, "rows/"))
     second = admin.get(page_of(job, f"rows/?after={first.context['next']}"))
@@ -532,7 +534,7 @@ def test_rows_can_be_asked_for_an_outcome(admin):
 
 
 def test_a_hostile_cell_is_shown_as_text(admin):
-    job = run_import(csv_file([person(1, phone="<script>alert(1)</script>")]))
+    job = run_import(make_csv([make_row(1, phone="<script>alert(1)</script>")]))
 
     shown = admin.get(page_of(job, "rows/")).content.decode()
 
@@ -543,7 +545,7 @@ def test_a_hostile_cell_is_shown_as_text(admin):
 def test_rows_stand_under_the_names_of_their_columns(admin):
     headers = ["Phone", "Last name", "First name", "Mark", "Note"]
     rows = [["+233240000001", "Mensah", "Ama", "M 1", "x"], ["12", "Mensah", "Efua", "M 2", "y"]]
-    job = run_import(csv_file(rows, headers))
+    job = run_import(make_csv(rows, headers))
 
     context = admin.get(page_of(job, "rows/")).context
 
@@ -558,12 +560,14 @@ def test_a_row_leads_to_its_customer_for_who_may_see_customers(admin, eve):
     address = f"{CUSTOMERS}{Customer.objects.earliest('pk').pk}/change/"
 
     assert f'<a href="{address}">' in text_of(admin.get(page_of(job, "rows/")))
-    assert CUSTOMERS not in text_of(signed_in(eve).get(page_of(job, "rows/")))
+    assert CUSTOMERS not in text_of(logged_in_client(eve).get(page_of(job, "rows/")))
 
 
 def test_the_rows_of_one_cause_go_on_to_its_next_page(admin, monkeypatch):
     monkeypatch.setattr("imports.admin.rows.ROWS_A_PAGE", 1)
-    job = run_import(csv_file([person(1, phone="1"), person(2, last=""), person(3, phone="3")]))
+    job = run_import(
+        make_csv([make_row(1, phone="1"), make_row(2, last=""), make_row(3, phone="3")])
+    )
     cause = "outcome=failed&column=phone&code=phone_too_short"
 
     first = admin.get(page_of(job, f"rows/?{cause}"))
@@ -598,7 +602,7 @@ def test_rows_of_no_import_are_not_there(admin):
 
 def test_batches_show_what_is_written_and_what_is_not(admin, settings):
     settings.IMPORT_BATCHES_A_FILE = 2
-    job = check(make_job(csv_file([person(n) for n in range(100)])))
+    job = check_job(make_job(make_csv([make_row(n) for n in range(100)])))
     batch_applier.apply_batch(job.pk, 1, worker="host:7")
 
     shown = text_of(admin.get(f"{BATCHES}?job__id__exact={job.pk}"))
@@ -627,7 +631,7 @@ def test_a_worker_is_alive_for_as_long_as_it_says_so(admin, settings):
 
 
 def test_a_customer_names_the_import_and_row_it_came_from(admin, alice):
-    job = run_import(csv_file([person(7), person(8)]), owner=alice)
+    job = run_import(make_csv([make_row(7), make_row(8)]), owner=alice)
     customer = Customer.objects.get(shipping_mark="MARK 8")
     origin = f'<a href="{page_of(job, "rows/")}?after=2">customers.csv, row 3</a>'
 
@@ -638,16 +642,16 @@ def test_a_customer_names_the_import_and_row_it_came_from(admin, alice):
 
 def test_an_origin_is_shown_to_who_may_see_the_import(alice, bob):
     own, hers = ["view_customer", "add_importjob"], ["view_customer", "view_all"]
-    job = run_import(csv_file([person(7)]), owner=alice)
-    alice.user_permissions.add(*user("x", *own).user_permissions.all())
+    job = run_import(make_csv([make_row(7)]), owner=alice)
+    alice.user_permissions.add(*create_user("x", *own).user_permissions.all())
     for person_, words in (
         (alice, f'href="/imports/{job.pk}/">customers.csv, row 2'),
-        (user("ian", *hers), 'rows/?after=1">customers.csv, row 2'),
+        (create_user("ian", *hers), 'rows/?after=1">customers.csv, row 2'),
     ):
         person_.is_staff = True
         person_.save()
-        assert words in text_of(signed_in(person_).get(CUSTOMERS))
-    stranger = signed_in(user("jan", *own, is_staff=True))
+        assert words in text_of(logged_in_client(person_).get(CUSTOMERS))
+    stranger = logged_in_client(create_user("jan", *own, is_staff=True))
     assert "customers.csv" not in text_of(stranger.get(CUSTOMERS))
     assert "MARK 7" in text_of(stranger.get(CUSTOMERS))
 
@@ -661,7 +665,7 @@ def test_a_customer_typed_by_hand_came_from_no_import(admin):
 
 @pytest.mark.parametrize("sought", ["MARK 7", "+233240000007", "Mensah7", "ama7@example"])
 def test_a_customer_is_found(admin, sought):
-    run_import(csv_file([person(7), person(8)]))
+    run_import(make_csv([make_row(7), make_row(8)]))
 
     found = admin.get(CUSTOMERS, {"q": sought}).context["cl"].result_list
 
@@ -669,7 +673,7 @@ def test_a_customer_is_found(admin, sought):
 
 
 def test_a_customer_edited_by_hand_obeys_the_rules_of_a_file(admin):
-    run_import(csv_file([person(1), person(2)]))
+    run_import(make_csv([make_row(1), make_row(2)]))
     customer = Customer.objects.get(shipping_mark="MARK 1")
     typed = {
         "shipping_mark": " acc  1 ",
@@ -700,7 +704,7 @@ def test_a_customer_edited_by_hand_obeys_the_rules_of_a_file(admin):
 def test_a_longer_list_asks_no_more_of_the_database(admin, address, alice, bob):
     def more(first, count):
         for n in range(first, first + count):
-            run_import(csv_file([person(n)]), owner=alice if n % 2 else bob)
+            run_import(make_csv([make_row(n)]), owner=alice if n % 2 else bob)
             Worker.objects.create(name=f"w{n}")
             make_job(b"x", owner=alice)
 
@@ -719,10 +723,10 @@ def test_a_larger_import_asks_no_more_of_the_database(admin, rest, settings):
 
     def queries(size):
         rows = [
-            person(size * n, phone="1" if n % 5 == 0 else f"0244{size:03}{n:03}")
+            make_row(size * n, phone="1" if n % 5 == 0 else f"0244{size:03}{n:03}")
             for n in range(size)
         ]
-        job = apply_all(check(make_job(csv_file(rows))).pk)
+        job = apply_all_batches(check_job(make_job(make_csv(rows))).pk)
         for batch in job.batches.all():
             batch.attempts.create(session="", worker=f"w{batch}", started_at=timezone.now())
         admin.get(page_of(job, rest))

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 from imports.statuses import Status
-from tests.demo_data import pages_of_the_admin
-from tests.factories import check, csv_file, make_job, person
-from tests.tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
+from tests.browser_tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
+from tests.demo_data import create_demo_admin_pages
+from tests.factories import check_job, make_csv, make_job, make_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +31,7 @@ def open_admin(chromium, address):  # noqa: F811
 
 
 def test_an_import_is_started_and_cancelled_from_its_page(open_admin, root):
-    job = check(make_job(csv_file([person(1)]), check_first=True))
+    job = check_job(make_job(make_csv([make_row(1)]), check_first=True))
     tab, complaints = open_admin(root)
     tab.goto(f"/admin/imports/importjob/{job.pk}/change/")
 
@@ -48,7 +48,7 @@ def test_an_import_is_started_and_cancelled_from_its_page(open_admin, root):
 
 
 def test_what_is_ours_is_accessible_and_fits_a_phone(open_admin):
-    owner, pages = pages_of_the_admin()
+    owner, pages = create_demo_admin_pages()
     tab, complaints = open_admin(owner, viewport={"width": 360, "height": 800})
     found = {}
     for name in pages.keys() - {f"admin-{kind}" for kind in LIKE_OTHERS}:
@@ -64,7 +64,7 @@ def test_what_is_ours_is_accessible_and_fits_a_phone(open_admin):
 
 
 def test_at_a_desk_the_list_shows_when_an_import_was_uploaded_and_how_it_stands(open_admin):
-    owner, pages = pages_of_the_admin()
+    owner, pages = create_demo_admin_pages()
     tab, _ = open_admin(owner, viewport={"width": 1280, "height": 800})
     tab.goto(pages["admin-list-imports_importjob"])
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from customers.importer import Customers
+from customers.importer import CustomerImporter
 from customers.models import Customer
 from imports import error_messages
 from imports.models import ImportJob
-from imports.pipeline.header_detection import names_known, recognise
-from imports.pipeline.reader_client import Unreadable, open_rows
-from tests.corpus.table import CASES, IMPORTS, Read, Refused
+from imports.pipeline.header_detection import detect_columns, get_field_headers
+from imports.pipeline.reader_client import UnreadableFile, open_rows
+from tests.corpus.cases import CASES, IMPORTS, Read, Refused
 from tests.factories import run_import
-from tests.spreadsheets import LIMITS, STREAMED
+from tests.spreadsheets import LIMITS, STREAMING_LIMITS
 
 FOLDER = Path(__file__).parent / "corpus"
 READ = [case for case in CASES if isinstance(case, Read)]
@@ -35,7 +35,7 @@ def opened(case, limits=LIMITS):
     with (
         open(FOLDER / case.file, "rb") as file,
         open_rows(
-            file, limits=limits, options=case.options, fields=names_known(Customers)
+            file, limits=limits, options=case.options, fields=get_field_headers(CustomerImporter)
         ) as reader,
     ):
         return reader.opened, [row for chunk in reader for row in chunk.rows]
@@ -52,13 +52,13 @@ def test_a_file_is_read_as_people_see_it(case):
     }
     assert repr(dict(rows)) == repr(case.rows)  # True is not 1 here.
     if rows:
-        layout = recognise(rows, Customers)
+        layout = detect_columns(rows, CustomerImporter)
         assert (layout.header_row, layout.missing) == (case.header_row, case.missing)
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=by_file)
 def test_a_file_that_cannot_be_read_gets_its_code(case):
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableFile) as caught:
         opened(case)
 
     assert (caught.value.code, caught.value.params) == (case.code, case.params)
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_gets_its_code(case):
 
 @pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
 def test_both_parsers_give_the_same_rows(case):
-    assert repr(opened(case, STREAMED)) == repr(opened(case))
+    assert repr(opened(case, STREAMING_LIMITS)) == repr(opened(case))
 
 
 @pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
@@ -194,7 +194,7 @@ def test_the_read_summary_says_what_was_done(file):
     ]
     assert job.read_summary == expected
     for entry in job.read_summary:
-        assert "%(" not in error_messages.of_read_summary(entry, job.importer)
+        assert "%(" not in error_messages.describe_read_summary_entry(entry, job.importer)
 
 
 @pytest.mark.django_db

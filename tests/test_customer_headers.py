@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from customers.importer import Customers
+from customers.importer import CustomerImporter
 from imports.checks import errors_of
-from imports.pipeline.header_detection import match, match_columns, names_of
-from imports.pipeline.reader.headers import folded
+from imports.pipeline.header_detection import get_header_names, match_columns, match_positions
+from imports.pipeline.reader.headers import fold_text
 
 HEADERS = {
     "Google Contacts": {
@@ -170,37 +170,37 @@ CASES = [
 
 @pytest.mark.parametrize(("header", "field"), CASES)
 def test_a_header_is_recognised(header, field):
-    assert match([header], Customers) == {field: 0}
+    assert match_positions([header], CustomerImporter) == {field: 0}
 
 
 def test_a_hundred_headers_are_tried():
-    assert len({folded(header) for header, _ in CASES}) > 100
+    assert len({fold_text(header) for header, _ in CASES}) > 100
 
 
 @pytest.mark.parametrize(
     ("header", "field"), [(header, field) for field in FALLBACKS for header in FALLBACKS[field]]
 )
 def test_a_header_of_a_further_value_is_declared_as_one(header, field):
-    column = next(column for column in Customers.columns if column.field == field)
+    column = next(column for column in CustomerImporter.columns if column.field == field)
 
-    assert folded(header) in set(map(folded, column.fallback_aliases))
-    assert match([header], Customers) == {field: 0}
-    assert match_columns([header, field], Customers).columns_of(field) == [1, 0]
+    assert fold_text(header) in set(map(fold_text, column.fallback_aliases))
+    assert match_positions([header], CustomerImporter) == {field: 0}
+    assert match_columns([header, field], CustomerImporter).get_columns(field) == [1, 0]
 
 
 @pytest.mark.parametrize("header", UNKNOWN)
 def test_a_header_that_may_mean_several_things_or_none_is_unknown(header):
-    assert match([header], Customers) == {}
-    for column in Customers.columns:
-        assert folded(header) not in set(map(folded, column.fallback_aliases))
+    assert match_positions([header], CustomerImporter) == {}
+    for column in CustomerImporter.columns:
+        assert fold_text(header) not in set(map(fold_text, column.fallback_aliases))
 
 
 def test_no_header_is_claimed_by_two_fields_or_twice_by_one():
-    assert errors_of(Customers) == []
+    assert errors_of(CustomerImporter) == []
     fallbacks = []
-    for column in Customers.columns:
-        own, aliases = names_of(column, Customers)
-        further = set(map(folded, column.fallback_aliases))
+    for column in CustomerImporter.columns:
+        own, aliases = get_header_names(column, CustomerImporter)
+        further = set(map(fold_text, column.fallback_aliases))
         assert not further & (own | aliases), column.field
         fallbacks += [*further, *own, *aliases]
     assert len(fallbacks) == len(set(fallbacks))
@@ -220,4 +220,6 @@ def test_no_header_is_claimed_by_two_fields_or_twice_by_one():
     ],
 )  # fmt: skip
 def test_an_export_has_a_column_for_every_field(headers):
-    assert match(headers, Customers).keys() == {column.field for column in Customers.columns}
+    assert match_positions(headers, CustomerImporter).keys() == {
+        column.field for column in CustomerImporter.columns
+    }

@@ -4,36 +4,36 @@ import pytest
 from django.urls import reverse
 
 from imports.statuses import Status
-from tests.conftest import signed_in
-from tests.factories import csv_file, person, run_import
-from tests.test_pages import import_in, text_of
+from tests.conftest import logged_in_client
+from tests.factories import make_csv, make_row, run_import
+from tests.test_pages import create_import, visible_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def page(client, query=""):
     response = client.get(reverse("customers") + query)
-    return response.status_code, text_of(response.content.decode())
+    return response.status_code, visible_text(response.content.decode())
 
 
 def test_a_customer_is_found_and_names_the_file_and_row_it_came_from(alice, bob):
-    job = run_import(csv_file([person(1), person(2)]), owner=alice)
+    job = run_import(make_csv([make_row(1), make_row(2)]), owner=alice)
 
-    _, found = page(signed_in(alice), "?q=mark+2")
-    _, of_import = page(signed_in(alice), f"?import={job.pk}")
+    _, found = page(logged_in_client(alice), "?q=mark+2")
+    _, of_import = page(logged_in_client(alice), f"?import={job.pk}")
 
     assert "MARK 2 Ama Mensah2 +233240000002 ama2@example.com customers.csv, row 3" in found
     assert "MARK 1" not in found
     assert "MARK 1" in of_import
-    assert "MARK 1" not in page(signed_in(bob))[1]
-    assert page(signed_in(bob), f"?import={job.pk}")[0] == 404
-    assert page(signed_in(alice), "?import=nonsense")[0] == 404
+    assert "MARK 1" not in page(logged_in_client(bob))[1]
+    assert page(logged_in_client(bob), f"?import={job.pk}")[0] == 404
+    assert page(logged_in_client(alice), "?import=nonsense")[0] == 404
 
 
 def test_the_list_is_filtered_by_status_name_and_owner(alice, root):
-    import_in(Status.COMPLETE, alice, file_name="march.csv")
-    import_in(Status.FAILED, root, file_name="april.csv")
-    client = signed_in(root)
+    create_import(Status.COMPLETE, alice, file_name="march.csv")
+    create_import(Status.FAILED, root, file_name="april.csv")
+    client = logged_in_client(root)
 
     def shown(query):
         html = client.get(reverse("imports") + query).content.decode()
@@ -45,7 +45,7 @@ def test_the_list_is_filtered_by_status_name_and_owner(alice, root):
 
 @pytest.mark.parametrize("path", ["/", "/customers/", "/admin/", "/nowhere/", "/api/imports/"])
 def test_every_answer_carries_the_policy(root, path):
-    policy = signed_in(root).get(path)["Content-Security-Policy"]
+    policy = logged_in_client(root).get(path)["Content-Security-Policy"]
 
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

@@ -26,7 +26,7 @@ def page():
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in this thread.
-        browser = playwright.chromium.launch(executable_path=browsers.find(), args=options)
+        browser = playwright.chromium.launch(executable_path=browsers.find_browser(), args=options)
         page = browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.add_init_script(WATCH)

@@ -14,15 +14,15 @@ from imports import downloads, inline
 from imports.importer import get_importer, registered
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
-from tests.conftest import signed_in
-from tests.factories import HEADERS, csv_file, make_job, person, run_import
-from tests.spreadsheets import rows_of
+from tests.conftest import logged_in_client
+from tests.factories import HEADERS, make_csv, make_job, make_row, run_import
+from tests.spreadsheets import read_rows
 from tests.streams import daphne, log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LARGE = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"the end"
-REFUSED = csv_file([person(1), person(2, phone="none")])
+REFUSED = make_csv([make_row(1), make_row(2, phone="none")])
 
 
 def chunks_of(response) -> list[bytes]:
@@ -36,7 +36,7 @@ def chunks_of(response) -> list[bytes]:
         response.close()
 
 
-def content_of(response) -> bytes:
+def read_content(response) -> bytes:
     assert response.status_code == 200
     content = b"".join(chunks_of(response))
     assert len(content) == int(response["Content-Length"])
@@ -44,7 +44,7 @@ def content_of(response) -> bytes:
 
 
 def get(person, job, name, root="/api/imports"):
-    return signed_in(person).get(f"{root}/{job.pk}/{name}")
+    return logged_in_client(person).get(f"{root}/{job.pk}/{name}")
 
 
 def code_of(response):
@@ -108,7 +108,7 @@ def test_so_is_one_in_another_storage(alice, tmp_path, monkeypatch):
     field = ImportJob._meta.get_field("file")
     monkeypatch.setattr(field, "storage", FileSystemStorage(tmp_path))
     job = make_job(LARGE, owner=alice)
-    assert content_of(get(alice, job, "file/")) == LARGE
+    assert read_content(get(alice, job, "file/")) == LARGE
     job.file.storage.delete(job.file.name)
     assert code_of(get(alice, job, "file/")) == (404, "file_gone")
 
@@ -136,8 +136,8 @@ def test_refused_rows_come_back_as_a_file(alice, kind, root):
     response = get(alice, job, f"failed-rows.{kind}", root)
 
     assert response["Content-Disposition"] == f'attachment; filename="failed-rows-customers.{kind}"'
-    header, row = rows_of(content_of(response))
-    assert (header[1][:5], row[1][:5]) == (HEADERS, person(2, phone="none"))
+    header, row = read_rows(read_content(response))
+    assert (header[1][:5], row[1][:5]) == (HEADERS, make_row(2, phone="none"))
 
 
 @pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 3."), ("/imports", "Ligne 3.")])
@@ -145,9 +145,9 @@ def test_programs_get_english_and_readers_their_language(alice, root, said):
     job = run_import(REFUSED, owner=alice)
     address = f"{root}/{job.pk}/failed-rows.csv"
 
-    response = signed_in(alice).get(address, headers={"Accept-Language": "fr"})
+    response = logged_in_client(alice).get(address, headers={"Accept-Language": "fr"})
 
-    _, (_, cells) = rows_of(content_of(response))
+    _, (_, cells) = read_rows(read_content(response))
     assert cells[5].startswith(said)
 
 
@@ -155,13 +155,13 @@ def test_programs_get_english_and_readers_their_language(alice, root, said):
 def test_whatever_kind_is_asked_for_the_file_is_sent(alice, accept):
     job = run_import(REFUSED, owner=alice)
     address = f"/api/imports/{job.pk}/failed-rows.csv"
-    response = signed_in(alice).get(address, headers={"Accept": accept})
-    assert content_of(response)
+    response = logged_in_client(alice).get(address, headers={"Accept": accept})
+    assert read_content(response)
 
 
 def test_a_job_says_where_its_files_are(alice):
-    client = signed_in(alice)
-    none = run_import(csv_file([person(1)]), owner=alice)
+    client = logged_in_client(alice)
+    none = run_import(make_csv([make_row(1)]), owner=alice)
     urls = client.get(f"/api/imports/{none.pk}/").json()["urls"]
     assert urls["file"] == f"/api/imports/{none.pk}/file/"
     assert (urls["failed_rows_xlsx"], urls["failed_rows_csv"]) == (None, None)
@@ -169,15 +169,15 @@ def test_a_job_says_where_its_files_are(alice):
     some = run_import(REFUSED, owner=alice)
     urls = client.get(f"/api/imports/{some.pk}/").json()["urls"]
     for name in ("file", "failed_rows_xlsx", "failed_rows_csv"):
-        assert content_of(client.get(urls[name]))
+        assert read_content(client.get(urls[name]))
 
-    skipped = run_import(csv_file([person(1)]), owner=alice)
+    skipped = run_import(make_csv([make_row(1)]), owner=alice)
     urls = client.get(f"/api/imports/{skipped.pk}/").json()["urls"]
     assert (urls["failed_rows_xlsx"] is None, urls["failed_rows_csv"]) == (False, None)
 
 
 def test_where_nothing_was_refused_there_is_no_report(alice):
-    job = run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(make_csv([make_row(1)]), owner=alice)
     for kind in ("xlsx", "csv"):
         assert code_of(get(alice, job, f"failed-rows.{kind}")) == (404, "no_failed_rows")
 
@@ -191,13 +191,13 @@ def test_so_many_reports_are_built_at_once(alice, monkeypatch):
         response = get(alice, job, "failed-rows.xlsx")
         assert code_of(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0
-        page = signed_in(alice).get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
+        page = logged_in_client(alice).get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
         assert "Too many reports" in page.content.decode()
-    assert content_of(get(alice, job, "failed-rows.xlsx"))
+    assert read_content(get(alice, job, "failed-rows.xlsx"))
 
 
 def test_a_report_that_cannot_be_built_leaves_its_place(alice, monkeypatch):
-    job = run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(make_csv([make_row(1)]), owner=alice)
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
     for _ in range(settings.IMPORT_REPORTS_AT_ONCE + 1):
         assert get(alice, job, "failed-rows.xlsx").status_code == 404
@@ -207,9 +207,9 @@ def test_a_report_that_cannot_be_built_leaves_its_place(alice, monkeypatch):
 
 
 def test_pages_say_why_there_is_no_file(alice):
-    job = run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(make_csv([make_row(1)]), owner=alice)
     job.file.storage.delete(job.file.name)
-    client = signed_in(alice)
+    client = logged_in_client(alice)
     for name, said in (("file/", "no longer kept"), ("failed-rows.csv", "no such rows")):
         page = client.get(f"/imports/{job.pk}/{name}", follow=True)
         assert page.redirect_chain == [(f"/imports/{job.pk}/", 302)]
@@ -219,12 +219,12 @@ def test_pages_say_why_there_is_no_file(alice):
 def test_who_may_see_an_import_may_read_its_files(alice, bob, eve, client):
     job = run_import(REFUSED, owner=alice)
     for name in ("file/", "failed-rows.xlsx", "failed-rows.csv"):
-        assert content_of(get(eve, job, name, "/imports"))
+        assert read_content(get(eve, job, name, "/imports"))
         assert get(bob, job, name, "/imports").status_code == 404
         assert client.get(f"/imports/{job.pk}/{name}")["Location"].startswith("/accounts/login/")
     address = "/imports/template.xlsx?importer=customers"
-    assert content_of(signed_in(bob).get(address))
-    assert signed_in(eve).get(address).status_code == 403
+    assert read_content(logged_in_client(bob).get(address))
+    assert logged_in_client(eve).get(address).status_code == 403
     assert client.get(address).status_code == 302
 
 
@@ -232,12 +232,12 @@ def test_who_may_see_an_import_may_read_its_files(alice, bob, eve, client):
 
 
 def template(person, address="/api/imports/template.xlsx?importer=customers") -> bytes:
-    return content_of(signed_in(person).get(address))
+    return read_content(logged_in_client(person).get(address))
 
 
 @pytest.mark.parametrize("name", [importer.name for importer in registered()])
 def test_a_template_that_is_filled_in_imports(alice, name):
-    run_import(csv_file([person(1)]))
+    run_import(make_csv([make_row(1)]))
     importer = get_importer(name)
     content = template(alice, f"/api/imports/template.xlsx?importer={name}")
     job = run_import(content, owner=alice, importer=name)
@@ -291,12 +291,12 @@ def test_a_template_is_made_from_the_models_fields(alice):
 
 def test_the_earlier_contracts_template_is_the_same(alice):
     earlier = template(alice, "/api/auth/customers/excel/template/")
-    assert rows_of(earlier) == rows_of(template(alice))
+    assert read_rows(earlier) == read_rows(template(alice))
 
 
 @pytest.mark.parametrize("query", ["", "?importer=", "?importer=nothing"])
 def test_a_template_of_what_nobody_imports_is_refused(alice, query):
-    client = signed_in(alice)
+    client = logged_in_client(alice)
     assert code_of(client.get(f"/api/imports/template.xlsx{query}")) == (400, "invalid")
     assert client.get(f"/imports/template.xlsx{query}").status_code == 404
 

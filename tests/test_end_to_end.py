@@ -7,9 +7,9 @@ import pytest
 from customers.models import Customer
 from imports.models import ImportJob, ImportRow
 from imports.statuses import FINAL, Status
-from tests.factories import csv_file, person
-from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
-from tests.processes import forget_everything, site, wait_for, worker
+from tests.factories import make_csv, make_row
+from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
+from tests.processes import flush_redis, site, wait_for, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,7 +20,7 @@ HEADERS_WITHOUT_PHONE = ["Shipping mark", "First name", "Last name", "E-mail"]
 
 @pytest.fixture(autouse=True)
 def _no_messages_of_others():
-    forget_everything()
+    flush_redis()
 
 
 def never_back(values):
@@ -32,7 +32,7 @@ def without_live(snapshot):
 
 
 def test_a_workbook_is_followed_from_the_queue_to_its_end(alice):
-    sent = sample(7_000, name="customers.xlsx")
+    sent = make_sample(7_000, name="customers.xlsx")
     with site(alice) as web:
         answer, job = web.upload(sent.content, sent.name)
         assert (answer.status_code, answer.json()["status"]) == (202, Status.QUEUED)
@@ -51,15 +51,15 @@ def test_a_workbook_is_followed_from_the_queue_to_its_end(alice):
     assert told[-1].items() >= {"total": 7_000, "created": 6_860, "failed": 140}.items()
     assert asked.items() >= without_live(told[-1]).items()
     assert_exact({job: sent})
-    assert_nobody_is_blamed()
+    assert_no_attempts_left()
 
 
 def test_files_that_hold_nothing_to_import_end_with_a_clear_code(alice):
     contents = {
         "picture.xlsx": PNG,
-        "no_phone.csv": csv_file([person(1)[:4]], HEADERS_WITHOUT_PHONE),
-        "headers_only.csv": csv_file([]),
-        "all_invalid.csv": csv_file([person(n, phone="12345") for n in range(3)]),
+        "no_phone.csv": make_csv([make_row(1)[:4]], HEADERS_WITHOUT_PHONE),
+        "headers_only.csv": make_csv([]),
+        "all_invalid.csv": make_csv([make_row(n, phone="12345") for n in range(3)]),
     }
     with site(alice) as web, worker():
         empty, _ = web.upload(b"")

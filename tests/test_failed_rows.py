@@ -13,12 +13,20 @@ from customers.models import Customer
 from imports.importer import Invalid
 from imports.pipeline import failed_rows, failed_rows_file
 from imports.pipeline.failed_rows import FailedRows, NoFailedRows
-from imports.pipeline.formula_injection import neutral, restored
-from imports.pipeline.header_detection import REASON_MARK
+from imports.pipeline.formula_injection import neutralize_formula, restore_formula
+from imports.pipeline.header_detection import REASON_HEADER_PREFIX
 from imports.statuses import Outcome, Status
-from tests.factories import HEADERS, check, csv_file, make_job, outcomes, person, run_import
+from tests.factories import (
+    HEADERS,
+    check_job,
+    get_outcomes,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
 from tests.parcels.models import Parcel
-from tests.spreadsheets import rows_of, saved, table
+from tests.spreadsheets import make_workbook, read_rows, save_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +44,7 @@ HOSTILE = [
     ),
 ]
 FILES = pytest.mark.parametrize(
-    "write", [failed_rows_file.write_workbook, failed_rows_file.write_text]
+    "write", [failed_rows_file.write_workbook, failed_rows_file.write_csv]
 )
 
 
@@ -53,21 +61,21 @@ def sheet(content: bytes, name: str | int = 0):
 
 def lines(content: bytes) -> list[list]:
     """The rows of a report as its own reader of ours has them."""
-    return [cells for _, cells in rows_of(content)]
+    return [cells for _, cells in read_rows(content)]
 
 
 def corrected(content: bytes, change) -> bytes:
     """The report with its data rows changed, saved anew by another program."""
     if not content.startswith(b"PK"):
         header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        return csv_file([change(row) or row for row in rows], header)
+        return make_csv([change(row) or row for row in rows], header)
     book = openpyxl.load_workbook(io.BytesIO(content))
     for row in book.worksheets[0].iter_rows(min_row=2):
         values = [cell.value for cell in row]
         for cell, value in zip(row, change(values) or values, strict=True):
             cell.value = value
             cell.data_type = "s" if isinstance(value, str) else cell.data_type
-    return saved(book)
+    return save_workbook(book)
 
 
 def no_phones(rows):
@@ -88,7 +96,7 @@ def as_workbook(rows, headers):
     for row in book.active.iter_rows():
         for cell in row:
             cell.data_type = "s" if isinstance(cell.value, str) else cell.data_type
-    return saved(book)
+    return save_workbook(book)
 
 
 def as_lines(rows, headers):
@@ -98,9 +106,9 @@ def as_lines(rows, headers):
 
 @FILES
 @pytest.mark.parametrize("headers", [HEADERS, None], ids=["headers", "no headers"])
-@pytest.mark.parametrize("make", [as_workbook, csv_file, as_lines])
+@pytest.mark.parametrize("make", [as_workbook, make_csv, as_lines])
 def test_corrected_rows_are_imported_with_no_extra_step(make, headers, write):
-    good, bad = [person(n) for n in range(3)], no_phones(person(n) for n in range(3, 7))
+    good, bad = [make_row(n) for n in range(3)], no_phones(make_row(n) for n in range(3, 7))
     job = run_import(make([*good, *bad], headers))
     assert (job.created, job.failed) == (3, 4)
 
@@ -113,7 +121,7 @@ def test_corrected_rows_are_imported_with_no_extra_step(make, headers, write):
 @FILES
 def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     """Errors, two in one row, a repeat, an existing record, and columns that nothing takes."""
-    run_import(csv_file([person(1)]))
+    run_import(make_csv([make_row(1)]))
     headers = ["No", "Phone", "Seen", "Last name", "E-mail", "Shipping mark", "", "First name"]
     rows = [
         [1, "+233240000009", True, "Mensah", None, "NINE", None, "Ama"],
@@ -122,15 +130,15 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
         [4, "024 000 0001", None, "Owusu", None, "ELEVEN", None, "Kofi"],
         [5, "000", False, "Owusu", None, "TWELVE", None, "Kofi", "beyond"],
     ]
-    job = run_import(table(headers, *rows), on_duplicate="fail")
-    assert outcomes(job) == {2: "created", 3: "failed", 4: "failed", 5: "failed", 6: "failed"}
+    job = run_import(make_workbook(headers, *rows), on_duplicate="fail")
+    assert get_outcomes(job) == {2: "created", 3: "failed", 4: "failed", 5: "failed", 6: "failed"}
 
     content = report(job, write)
 
     header, *back = lines(content)
     assert header[:8] == ["No", "Phone", "Seen", "Last name", "E-mail", "Shipping mark", None,
                           "First name"]  # fmt: skip
-    assert header[9] == f"{REASON_MARK} Reason"
+    assert header[9] == f"{REASON_HEADER_PREFIX} Reason"
     if write is failed_rows_file.write_workbook:
         assert [row[:9] for row in back] == [[*row, *[None] * (9 - len(row))] for row in rows[1:]]
     assert back[0][9] == (
@@ -153,13 +161,13 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
 def as_name(text):
     """The text, if a customer may be called so."""
     try:
-        return text if validators.name(text) else "Ama"
+        return text if validators.clean_name(text) else "Ama"
     except Invalid:
         return "Ama"
 
 
 @FILES
-@pytest.mark.parametrize("make", [as_workbook, csv_file, as_lines])
+@pytest.mark.parametrize("make", [as_workbook, make_csv, as_lines])
 def test_text_that_looks_like_a_formula_comes_back_as_it_was(make, write):
     rows = [
         [f"M {n}", as_name(text), "Mensah", None, "none", text] for n, text in enumerate(HOSTILE)
@@ -168,37 +176,37 @@ def test_text_that_looks_like_a_formula_comes_back_as_it_was(make, write):
     assert job.failed == len(HOSTILE)
     was = [row.cells for row in job.rows.order_by("number")]  # openpyxl writes _x0041_ as A.
 
-    again = check(make_job(corrected(report(job, write), give_phones), check_first=True))
+    again = check_job(make_job(corrected(report(job, write), give_phones), check_first=True))
 
     assert (again.failed, again.total) == (0, len(HOSTILE))
     rows = list(again.rows.order_by("number"))
-    assert [row.cleaned[1] for row in rows] == [validators.name(cells[1]) for cells in was]
+    assert [row.cleaned[1] for row in rows] == [validators.clean_name(cells[1]) for cells in was]
     assert [row.cells[5] for row in rows] == [cells[5] for cells in was]
 
 
 @FILES
 def test_a_report_of_a_report_has_one_reason_column(write):
-    first = run_import(csv_file(no_phones([person(1), person(2)])))
+    first = run_import(make_csv(no_phones([make_row(1), make_row(2)])))
     second = run_import(report(first, write))
     assert second.failed == 2
 
     header, *rows = lines(report(second, write))
 
-    assert header == [*HEADERS, f"{REASON_MARK} Reason"]
+    assert header == [*HEADERS, f"{REASON_HEADER_PREFIX} Reason"]
     assert [len(row) for row in rows] == [6, 6]
     again = run_import(corrected(report(second, write), give_phones))
     assert (again.created, again.failed) == (2, 0)
 
 
 def test_a_reason_column_costs_no_row_its_place():
-    first = run_import(csv_file(no_phones([person(1), person(2)])))
+    first = run_import(make_csv(no_phones([make_row(1), make_row(2)])))
     again = run_import(corrected(report(first), give_phones))
     assert list(again.rows.values_list("cells", flat=True)) == [None, None]
 
 
 @FILES
 def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
-    job = check(make_job(csv_file(no_phones([person(1)]), ["a", "b", "c", "d", "Phone"])))
+    job = check_job(make_job(make_csv(no_phones([make_row(1)]), ["a", "b", "c", "d", "Phone"])))
     assert job.status == Status.MAPPING
     positions = {"shipping_mark": 0, "first_name": 1, "last_name": 2, "phone": 3}
     layout = {**job.detected_columns, "positions": positions, "missing": []}
@@ -221,41 +229,41 @@ def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
 
 
 def test_good_rows_keep_their_cells_only_where_no_field_takes_one_of_them():
-    content = csv_file([[*person(1), ""], [*person(2), "note"]], [*HEADERS, "Remark"])
+    content = make_csv([[*make_row(1), ""], [*make_row(2), "note"]], [*HEADERS, "Remark"])
     job = run_import(content)
     kept = dict(job.rows.values_list("number", "cells"))
-    assert kept == {2: None, 3: [*person(2), "note"]}
+    assert kept == {2: None, 3: [*make_row(2), "note"]}
 
 
 def test_a_cell_right_of_the_headers_is_kept_too():
-    job = run_import(csv_file([person(1), [*person(2), "", "beyond"]]))
-    assert job.rows.get(number=3).cells == [*person(2), None, "beyond"]
+    job = run_import(make_csv([make_row(1), [*make_row(2), "", "beyond"]]))
+    assert job.rows.get(number=3).cells == [*make_row(2), None, "beyond"]
 
 
 def test_what_postgresql_cannot_store_is_kept_without_it():
-    content = as_lines([[*person(1), "a\x00\ud800"]], [*HEADERS, "Remark"])
+    content = as_lines([[*make_row(1), "a\x00\ud800"]], [*HEADERS, "Remark"])
     job = run_import(content)
     assert job.rows.get().cells[-1] == "a\ufffd\ufffd"
 
 
 def test_values_stand_at_their_columns_places_where_a_row_has_no_cells():
-    run_import(csv_file([person(1)]))
+    run_import(make_csv([make_row(1)]))
     headers = ["Phone", "Shipping mark", "Last name", "First name"]
-    job = run_import(csv_file([["024 000 0001", "mark  1", "Mensah", "Ama"]], headers))
-    header, *rows = lines(report(job)), lines_of_skipped(job)
-    assert header == [[*headers, f"{REASON_MARK} Reason"]]
+    job = run_import(make_csv([["024 000 0001", "mark  1", "Mensah", "Ama"]], headers))
+    header, *rows = lines(report(job)), get_skipped_rows(job)
+    assert header == [[*headers, f"{REASON_HEADER_PREFIX} Reason"]]
     assert rows[0][1][:4] == ["+233240000001", "MARK 1", "Mensah", "Ama"]
 
 
-def lines_of_skipped(job):
+def get_skipped_rows(job):
     values = sheet(report(job), 1).iter_rows(values_only=True)
     return [list(row) for row in values]
 
 
 def test_a_record_is_named_as_the_file_named_it():
-    run_import(csv_file([person(1)]))
+    run_import(make_csv([make_row(1)]))
     rows = [[7, "MARK 1", 5], [7, "MARK 1", 6], [8, "NOBODY", 1]]
-    job = run_import(table(["Number", "Customer", "Weight"], *rows), importer="parcels")
+    job = run_import(make_workbook(["Number", "Customer", "Weight"], *rows), importer="parcels")
     assert (job.created, job.failed) == (1, 2)
 
     content = report(job)
@@ -274,7 +282,7 @@ def test_a_record_is_named_as_the_file_named_it():
 
 
 def test_bad_cells_are_marked_and_say_why():
-    job = run_import(csv_file([person(1), person(2, email="x", phone="none")]))
+    job = run_import(make_csv([make_row(1), make_row(2, email="x", phone="none")]))
 
     row = sheet(report(job))[2]
 
@@ -286,7 +294,7 @@ def test_bad_cells_are_marked_and_say_why():
 
 
 def test_text_is_text_and_numbers_stay_numbers():
-    job = run_import(table(HEADERS, ["A 1", "0042", 12.5, None, 17]))
+    job = run_import(make_workbook(HEADERS, ["A 1", "0042", 12.5, None, 17]))
 
     _, first, last, _, phone, _ = sheet(report(job))[2]
 
@@ -296,14 +304,14 @@ def test_text_is_text_and_numbers_stay_numbers():
 
 
 def test_a_formula_stays_text_when_it_is_edited():
-    job = run_import(csv_file([person(1, first="=1+1", phone="none")]))
+    job = run_import(make_csv([make_row(1, first="=1+1", phone="none")]))
     cell = sheet(report(job))[2][1]
     assert (cell.value, cell.data_type, cell.quotePrefix) == ("=1+1", "s", True)
 
 
 def test_comments_are_bounded_and_marks_are_not(monkeypatch):
-    monkeypatch.setattr(failed_rows_file, "MOST_COMMENTS", 3)
-    job = run_import(csv_file(no_phones(person(n) for n in range(5))))
+    monkeypatch.setattr(failed_rows_file, "MAX_COMMENTS", 3)
+    job = run_import(make_csv(no_phones(make_row(n) for n in range(5))))
     cells = [row[4] for row in sheet(report(job)).iter_rows(min_row=2)]
     assert [cell.comment is not None for cell in cells] == [True, True, True, False, False]
     assert {cell.fill.fgColor.rgb for cell in cells} == {"FFFFC7CE"}
@@ -311,34 +319,34 @@ def test_comments_are_bounded_and_marks_are_not(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "sheets"), [(3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
 def test_what_a_sheet_cannot_hold_stands_on_further_ones(monkeypatch, rows, sheets):
-    monkeypatch.setattr(failed_rows_file, "SHEET_ROWS", 4)
-    job = run_import(csv_file(no_phones(person(n) for n in range(rows))))
+    monkeypatch.setattr(failed_rows_file, "MAX_SHEET_ROWS", 4)
+    job = run_import(make_csv(no_phones(make_row(n) for n in range(rows))))
     book = openpyxl.load_workbook(io.BytesIO(report(job)))
     assert [one.max_row - 1 for one in book.worksheets] == sheets
     assert book.sheetnames == ["Refused", "Refused 2", "Refused 3"][: len(sheets)]
 
 
 def test_pages_end_where_they_get_heavy(monkeypatch):
-    job = run_import(csv_file(no_phones(person(n) for n in range(20))))
-    monkeypatch.setattr(failed_rows, "PAGE_BYTES", 200)
-    monkeypatch.setattr(failed_rows, "PAGE_ROWS", 7)
+    job = run_import(make_csv(no_phones(make_row(n) for n in range(20))))
+    monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 200)
+    monkeypatch.setattr(failed_rows, "MAX_PAGE_ROWS", 7)
 
     pages = list(FailedRows(job)._pages(Outcome.FAILED))
 
     assert [row.number for page in pages for row in page] == list(range(2, 22))
     assert max(map(len, pages)) < 7
-    monkeypatch.setattr(failed_rows, "PAGE_BYTES", 1)
+    monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 1)
     assert {len(page) for page in FailedRows(job)._pages(Outcome.FAILED)} == {1}
 
 
 def test_a_csv_report_keeps_the_files_delimiter():
-    content = csv_file(no_phones([person(1)])).replace(b",", b";")
+    content = make_csv(no_phones([make_row(1)])).replace(b",", b";")
     job = run_import(content)
-    assert report(job, failed_rows_file.write_text).splitlines()[0].count(b";") == 5
+    assert report(job, failed_rows_file.write_csv).splitlines()[0].count(b";") == 5
 
 
 def test_words_are_the_readers_and_headers_the_importers():
-    job = run_import(csv_file([person(2), *no_phones([person(1)])], headers=None))
+    job = run_import(make_csv([make_row(2), *no_phones([make_row(1)])], headers=None))
     with override("fr"):
         content = report(job)
     assert lines(content)[0][:5] == ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
@@ -346,18 +354,18 @@ def test_words_are_the_readers_and_headers_the_importers():
 
 @FILES
 def test_without_refused_rows_there_is_no_report(write):
-    job = run_import(csv_file([person(1)]))
+    job = run_import(make_csv([make_row(1)]))
     with pytest.raises(NoFailedRows):
         report(job, write)
-    job = run_import(csv_file([person(1)]))
+    job = run_import(make_csv([make_row(1)]))
     assert job.skipped == 1
     with pytest.raises(NoFailedRows):
-        report(job, failed_rows_file.write_text)
+        report(job, failed_rows_file.write_csv)
     assert sheet(report(job), 1).max_row == 2
 
 
 def test_an_import_whose_app_is_gone_still_gives_its_rows_back():
-    job = run_import(csv_file(no_phones([person(1)])))
+    job = run_import(make_csv(no_phones([make_row(1)])))
     type(job).objects.filter(pk=job.pk).update(importer="gone")
     header, row = lines(report(job))
     assert header[:5] == HEADERS
@@ -369,15 +377,15 @@ def test_an_import_whose_app_is_gone_still_gives_its_rows_back():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_made_harmless_can_be_put_back(text):
-    assert restored(neutral(text)) == text
-    assert restored(text) == text or text.startswith("'")
+    assert restore_formula(neutralize_formula(text)) == text
+    assert restore_formula(text) == text or text.startswith("'")
 
 
 @pytest.mark.parametrize("text", HOSTILE[:7])
 def test_what_computes_gets_an_apostrophe(text):
-    assert neutral(text) == f"'{text}"
+    assert neutralize_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("cell", ["+233 24 412 3456", "-5", "-1,5", "0042", "Ama", "a=b", 5, None])
 def test_what_computes_nothing_stays_readable(cell):
-    assert neutral(cell) == cell
+    assert neutralize_formula(cell) == cell

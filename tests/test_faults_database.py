@@ -4,9 +4,9 @@ import pytest
 from django.db import connection
 
 from imports.models import ImportJob
-from tests.fault_points import applying, closed_gate, staging
-from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
-from tests.processes import forget_everything, upload, wait_for, wait_until_final, worker
+from tests.fault_points import block_at, during_apply, during_staging
+from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
+from tests.processes import flush_redis, upload_in_process, wait_for, wait_until_final, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,17 +18,19 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 
 
 @pytest.mark.parametrize(
-    "step", [staging(after_row=600), applying(after_batch=3)], ids=["checking", "running"]
+    "step",
+    [during_staging(after_row=600), during_apply(after_batch=3)],
+    ids=["checking", "running"],
 )
 def test_workers_cut_off_again_and_again_finish_exactly_and_nobody_is_blamed(alice, step):
-    forget_everything()
-    sent = sample()
-    with closed_gate(step) as gate, worker():
-        job = upload(alice, sent.content)
+    flush_redis()
+    sent = make_sample()
+    with block_at(step) as gate, worker():
+        job = upload_in_process(alice, sent.content)
         for _ in range(4):  # More than what gives a row, or a file, up.
-            gate.wait_for_someone()
+            gate.wait_until_reached()
             assert cut_off_all_but(gate) >= 1
-            wait_for(lambda: not gate.standing())
+            wait_for(lambda: not gate.waiting_sessions())
         gate.open()
         wait_until_final(job)
         blamed = ImportJob.objects.get(pk=job.pk).reader_crashes
@@ -36,21 +38,21 @@ def test_workers_cut_off_again_and_again_finish_exactly_and_nobody_is_blamed(ali
     assert blamed == 0
     assert not job.batches.filter(crashes__gt=0).exists()
     assert_exact({job: sent})
-    assert_nobody_is_blamed()
+    assert_no_attempts_left()
 
 
 def test_a_check_cut_off_while_it_waits_for_its_reader_is_done_again_and_nobody_is_blamed(alice):
-    forget_everything()
-    sent = sample(30_000)
-    with closed_gate(staging(after_row=600)) as gate, worker() as reading:
-        job = upload(alice, sent.content)
-        gate.wait_for_someone()
-        reading.reader().suspend()
+    flush_redis()
+    sent = make_sample(30_000)
+    with block_at(during_staging(after_row=600)) as gate, worker() as reading:
+        job = upload_in_process(alice, sent.content)
+        gate.wait_until_reached()
+        reading.find_reader().suspend()
         gate.open()
         wait_for(lambda: only_waits(job))
         gate.close()
         assert cut_off_all_but(gate) >= 1
-        gate.wait_for_someone()
+        gate.wait_until_reached()
         again = ImportJob.objects.get(pk=job.pk)
         gate.open()
         wait_until_final(job)

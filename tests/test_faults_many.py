@@ -9,12 +9,12 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportBatch, ImportJob, TransitionNotAllowed
 from imports.statuses import Status
-from tests.factories import csv_file, outcomes, person
-from tests.fault_points import applying, closed_gate
-from tests.invariants import assert_exact, assert_nobody_is_blamed, sample
+from tests.factories import get_outcomes, make_csv, make_row
+from tests.fault_points import block_at, during_apply
+from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
 from tests.processes import (
-    forget_everything,
-    upload,
+    flush_redis,
+    upload_in_process,
     wait_for,
     wait_until_final,
     wait_until_idle,
@@ -30,41 +30,41 @@ ROWS = 150  # Three batches.
 
 @pytest.fixture(autouse=True)
 def _no_messages_of_others():
-    forget_everything()
+    flush_redis()
 
 
 # --- Fair turns --------------------------------------------------------------
 
 
 def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
-    samples = [sample(400, seed) for seed in range(1, JOBS + 1)]
+    samples = [make_sample(400, seed) for seed in range(1, JOBS + 1)]
     # Nobody writes before all may, so that only the order of the turns counts.
     with (
-        closed_gate(applying()) as gate,
+        block_at(during_apply()) as gate,
         worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
         worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
     ):
-        jobs = [upload(alice, one.content, check_first=True) for one in samples]
+        jobs = [upload_in_process(alice, one.content, check_first=True) for one in samples]
         wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOBS)
         for job in jobs:
             lifecycle.start(job.pk)
-        gate.wait_for_someone(2)
+        gate.wait_until_reached(2)
         gate.open()
         wait_until_final(*jobs)
 
     assert_exact(dict(zip(jobs, samples, strict=True)))
-    assert_nobody_is_blamed()
+    assert_no_attempts_left()
     assert longest_lead(jobs) <= 4
 
 
 def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice):
-    many, few = sample(30_000), sample(400, seed=2)
+    many, few = make_sample(30_000), make_sample(400, seed=2)
     with worker() as busy:
-        large = upload(alice, many.content)
-        wait_for(busy.reader)
-        reader = busy.reader()
+        large = upload_in_process(alice, many.content)
+        wait_for(busy.find_reader)
+        reader = busy.find_reader()
         reader.suspend()
-        small = upload(alice, few.content)
+        small = upload_in_process(alice, few.content)
         wait_until_final(small)
         large.refresh_from_db()
         stood_at = large.status, large.reader_crashes
@@ -102,15 +102,15 @@ def test_after_a_cancel_no_count_and_no_customer_changes(alice):
     assert ended.count(Status.CANCELLED) >= CANCELS / 4
     assert set(ended) <= {Status.CANCELLED, Status.COMPLETE}
     for job, customers in now.values():
-        written = list(outcomes(ImportJob.objects.get(pk=job["id"])).values())
+        written = list(get_outcomes(ImportJob.objects.get(pk=job["id"])).values())
         assert written.count("created") == job["created"] == customers
-    assert_nobody_is_blamed()
+    assert_no_attempts_left()
 
 
 def cancelled_at_some_version(owner, number, dice):
     """An import's number, and how it stood when its cancel returned."""
-    people = [person(1_000 * number + n) for n in range(ROWS)]
-    job = upload(owner, csv_file(people), f"{number}.csv")
+    people = [make_row(1_000 * number + n) for n in range(ROWS)]
+    job = upload_in_process(owner, make_csv(people), f"{number}.csv")
     moment = dice.randint(1, 6)
     wait_for(lambda: job.refresh_from_db() or job.version >= moment or job.is_final)
     with suppress(TransitionNotAllowed):  # It was quicker.
@@ -121,5 +121,5 @@ def cancelled_at_some_version(owner, number, dice):
 def as_it_stands(number):
     """Every column of the import's own row, and how many of its customers are in."""
     job = ImportJob.objects.values().get(file_name=f"{number}.csv")
-    marks = [person(1_000 * number + n)[0] for n in range(ROWS)]
+    marks = [make_row(1_000 * number + n)[0] for n in range(ROWS)]
     return job, Customer.objects.filter(shipping_mark__in=marks).count()

@@ -8,12 +8,19 @@ from django.utils.translation import override
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.error_messages import of_row
+from imports.error_messages import describe_row_error
 from imports.pipeline import batch_applier
 from imports.pipeline.failed_rows import FailedRows
 from imports.pipeline.target_table import _cleared
 from imports.statuses import Outcome, Status
-from tests.factories import apply_all, check, csv_file, make_job, outcomes, run_import
+from tests.factories import (
+    apply_all_batches,
+    check_job,
+    get_outcomes,
+    make_csv,
+    make_job,
+    run_import,
+)
 from tests.parcels import importer
 from tests.parcels.models import Parcel
 
@@ -37,7 +44,7 @@ def bea():
 
 
 def parcels(*rows, **fields):
-    return run_import(csv_file(rows, HEADERS), importer="parcels", **fields)
+    return run_import(make_csv(rows, HEADERS), importer="parcels", **fields)
 
 
 def errors(job):
@@ -69,13 +76,15 @@ def test_empty_cells_get_the_models_defaults(ann):
 def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
     job = parcels(["ANN", "1", "1"], ["NOBODY", "2", "1"])
 
-    assert outcomes(job) == {2: "created", 3: "failed"}
+    assert get_outcomes(job) == {2: "created", 3: "failed"}
     assert errors(job) == {3: [("customer", "not_found")]}
     (error,) = job.rows.get(number=3).errors
-    assert of_row(error, "parcels").startswith("There is no customer with this shipping mark.")
-    assert of_row(error, "gone").startswith("There is no record of this name.")
+    assert describe_row_error(error, "parcels").startswith(
+        "There is no customer with this shipping mark."
+    )
+    assert describe_row_error(error, "gone").startswith("There is no record of this name.")
     with override("fr"):
-        assert "«\u00a0client\u00a0»" in of_row(error, "parcels")
+        assert "«\u00a0client\u00a0»" in describe_row_error(error, "parcels")
 
 
 def test_a_report_says_of_each_column_what_is_true_of_it(ann):
@@ -83,7 +92,7 @@ def test_a_report_says_of_each_column_what_is_true_of_it(ann):
     (error,) = job.rows.get(number=2).errors
     job.rows.update(errors=[error, error | {"column": "note"}])
 
-    ((cells, _),) = FailedRows(job).lines(Outcome.FAILED)
+    ((cells, _),) = FailedRows(job).iterate_rows(Outcome.FAILED)
 
     assert "Mark: There is no customer with this shipping mark." in cells[-1]
     assert "Note: There is no record of this name." in cells[-1]
@@ -92,7 +101,7 @@ def test_a_report_says_of_each_column_what_is_true_of_it(ann):
 def test_a_key_of_two_columns_repeats_only_as_a_whole(ann, bea):
     job = parcels(["ANN", "1", "1"], ["BEA", "1", "1"], ["ANN", "2", "1"], ["ANN", "1", "2"])
 
-    assert outcomes(job) == {2: "created", 3: "created", 4: "created", 5: "failed"}
+    assert get_outcomes(job) == {2: "created", 3: "created", 4: "created", 5: "failed"}
     assert errors(job) == {5: [("customer", "repeats_row")]}
 
 
@@ -101,7 +110,7 @@ def test_values_are_compared_by_their_type_not_their_spelling(ann):
 
     job = parcels(["ANN", "01", "1.50", "2026-1-31"], on_duplicate="update")
 
-    assert outcomes(job) == {2: "unchanged"}
+    assert get_outcomes(job) == {2: "unchanged"}
 
 
 def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
@@ -141,13 +150,13 @@ def test_what_only_the_database_refuses_costs_that_row_alone(ann):
 
 
 def test_a_foreign_key_that_vanishes_after_the_check_costs_that_row_alone(ann, bea):
-    content = csv_file([["ANN", "1", "1"], ["BEA", "2", "1"]], HEADERS)
-    job = check(make_job(content, importer="parcels"))
+    content = make_csv([["ANN", "1", "1"], ["BEA", "2", "1"]], HEADERS)
+    job = check_job(make_job(content, importer="parcels"))
     bea.delete()
 
     batch_applier.apply_batch(job.pk, 1)
 
-    assert outcomes(job) == {2: "created", 3: "failed"}
+    assert get_outcomes(job) == {2: "created", 3: "failed"}
     assert Parcel.objects.get().number == 1
 
 
@@ -158,18 +167,18 @@ def test_an_update_keeps_what_the_file_does_not_say(ann):
 
     parcel = Parcel.objects.get()
     assert (parcel.weight, parcel.note, parcel.fragile) == (Decimal("3"), "careful", True)
-    assert outcomes(job) == {2: "updated"}
+    assert get_outcomes(job) == {2: "updated"}
     assert job.rows.get().previous_values[2] == "1.00"
 
 
 def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
-    importer.announced.clear()
+    importer.after_batch_calls.clear()
     job = parcels(["ANN", "1", "1"], ["ANN", "2", "1"], ["NOBODY", "3", "1"])
 
-    batch_applier.announce(job.pk, 1)
-    batch_applier.announce(job.pk, 1)  # Nothing more to say.
+    batch_applier.run_after_batch(job.pk, 1)
+    batch_applier.run_after_batch(job.pk, 1)  # Nothing more to say.
 
-    assert importer.announced == [sorted(Parcel.objects.values_list("pk", flat=True))]
+    assert importer.after_batch_calls == [sorted(Parcel.objects.values_list("pk", flat=True))]
 
 
 # --- Empty cells of rows that update -----------------------------------------
@@ -180,7 +189,7 @@ FULL = ["ANN", "1", "1.5", "2026-01-31", "True", "a note"]
 def updated(row, headers=HEADERS, **fields):
     """The parcel, and what became of the row and was kept of before."""
     fields = {"importer": "parcels", "on_duplicate": "update"} | fields
-    job = run_import(csv_file([row], headers), **fields)
+    job = run_import(make_csv([row], headers), **fields)
     parcel, staged = Parcel.objects.get(), job.rows.get()
     values = (str(parcel.weight), parcel.sent_on, parcel.fragile, parcel.note)
     return staged.outcome, values, staged.previous_values
@@ -226,14 +235,14 @@ def test_a_column_the_file_lacks_never_removes_a_value(ann, empty_cells):
 
 def test_a_field_left_out_by_a_person_is_a_column_the_file_lacks(ann):
     parcels(FULL)
-    row = csv_file([["ANN", "1", "1.5", "", "", ""]], HEADERS)
+    row = make_csv([["ANN", "1", "1.5", "", "", ""]], HEADERS)
     fields = {"importer": "parcels", "on_duplicate": "update", "empty_cells": "clear"}
-    job = check(make_job(row, check_first=True, **fields))
+    job = check_job(make_job(row, check_first=True, **fields))
 
     lifecycle.check_again(job.pk, {"column_mapping": {"sent_on": None}})
-    check(job)
+    check_job(job)
     lifecycle.start(job.pk)
-    apply_all(job.pk)
+    apply_all_batches(job.pk)
 
     parcel = Parcel.objects.get()
     assert (parcel.sent_on, parcel.note) == (datetime.date(2026, 1, 31), "")

@@ -15,7 +15,7 @@ from django.test.utils import isolate_apps
 from imports import importer as importers
 from imports.checks import errors_of
 from imports.importer import Column, Importer, register, registered
-from tests.parcels.importer import Parcels
+from tests.parcels.importer import ParcelImporter
 
 
 def importer_of(fields, *columns, bases=(models.Model,), **meta):
@@ -273,4 +273,4 @@ def test_an_alias_may_repeat_the_columns_own_name():
 
 
 def test_the_parcels_fit():
-    assert found(Parcels) == []
+    assert found(ParcelImporter) == []

@@ -13,7 +13,7 @@ from customers.models import Customer
 from devserver.demo import Client
 from imports.models import ImportJob, Worker
 from tests import typescript
-from tests.conftest import user
+from tests.conftest import create_user
 from tests.processes import wait_until_final, worker
 from tests.streams import PROJECT, daphne, make_job
 
@@ -37,13 +37,13 @@ def port(django_db_setup, django_db_blocker):
 @pytest.fixture(autouse=True)
 def demo(tmp_path, monkeypatch):
     """What the page begins with: an account, and a sample in the folder one is in."""
-    person = user("demo", "add_importjob")
+    person = create_user("demo", "add_importjob")
     person.set_password("demo")
     person.save()
     monkeypatch.chdir(tmp_path)
     # As on a machine where Python is all there is.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
-    sample_data.write(Path("customers.xlsx"), ROWS, seed=1)
+    sample_data.write_sample(Path("customers.xlsx"), ROWS, seed=1)
     return person
 
 
@@ -73,7 +73,7 @@ def in_python(text):
 
 
 def in_typescript(text):
-    return typescript.write(Path(), text)
+    return typescript.write_program(Path(), text)
 
 
 LANGUAGES = {"sh": in_shell, "python": in_python, "typescript": in_typescript}
@@ -120,4 +120,4 @@ def test_the_demo_counts_the_imports_that_the_site_has_seen(port, demo):
 
     client = Client(f"http://127.0.0.1:{port}")
     client.log_in("demo", "demo")
-    assert client.imports_so_far() == 201
+    assert client.count_imports() == 201

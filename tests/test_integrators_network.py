@@ -21,10 +21,10 @@ from imports.live.sse import event
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests import browser, typescript
-from tests.factories import csv_file, person
-from tests.processes import PATIENCE_SECONDS, upload, wait_for, worker
+from tests.factories import make_csv, make_row
+from tests.http_proxy import DROP_RESPONSE, running_proxy
+from tests.processes import MAX_WAIT_SECONDS, upload_in_process, wait_for, worker
 from tests.streams import Stream, daphne
-from tests.tcp_proxy import LOSE_THE_ANSWER, relay
 from tests.test_integrators import FOLLOW, PAGE, snippets
 from tests.test_live import other_sessions
 
@@ -61,7 +61,7 @@ PAGE_OF_ANOTHER_SITE = """
 
 
 def content(rows):
-    return csv_file([person(number) for number in range(1, rows + 1)])
+    return make_csv([make_row(number) for number in range(1, rows + 1)])
 
 
 def tokens(user):
@@ -75,7 +75,7 @@ def expired(tokens):
 
 @pytest.fixture
 def network(server):
-    with relay(server.port) as between:
+    with running_proxy(server.port) as between:
         yield between
 
 
@@ -107,7 +107,7 @@ def server(transactional_db, origin):
 @pytest.fixture
 def job(alice, server):
     """Checked, and waiting to be started."""
-    job = upload(alice, content(20_000), check_first=True)
+    job = upload_in_process(alice, content(20_000), check_first=True)
     wait_for(lambda: ImportJob.objects.get(pk=job.pk).status == Status.READY)
     return job  # As it was when it was new.
 
@@ -120,7 +120,7 @@ class Ended:
 
 @contextmanager
 def in_node(folder, text, origin):
-    with in_process(typescript.write(folder, text), folder) as ended:
+    with in_process(typescript.write_program(folder, text), folder) as ended:
         yield ended
 
 
@@ -130,7 +130,7 @@ def in_process(command, folder="."):
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield ended
-            said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            said, _ = process.communicate(timeout=MAX_WAIT_SECONDS)
         finally:
             process.kill()
     assert process.returncode == 0, said
@@ -139,22 +139,24 @@ def in_process(command, folder="."):
 
 @contextmanager
 def in_chromium(folder, text, origin):
-    typescript.write(folder, text)
-    typescript.compile_in(folder, "--noEmit", "false")
+    typescript.write_program(folder, text)
+    typescript.run_compiler(folder, "--noEmit", "false")
     (folder / "index.html").write_text(PAGE_OF_ANOTHER_SITE)
     ended, said = Ended(), []
-    with browser.launched() as chromium:
+    with browser.launch_browser() as chromium:
         page = chromium.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.goto(origin)
         yield ended
-        page.wait_for_function("document.title == 'The end'", timeout=PATIENCE_SECONDS * 1_000)
+        page.wait_for_function("document.title == 'The end'", timeout=MAX_WAIT_SECONDS * 1_000)
     ended.lines = [line for line in said if "Failed to load resource" not in line]
 
 
 def answers(network, ending):
     """The exchanges of one address, but for what a browser asks for other sites' pages."""
-    return [one for one in network.seen if one.path.endswith(ending) and one.method != "OPTIONS"]
+    return [
+        one for one in network.exchanges if one.path.endswith(ending) and one.method != "OPTIONS"
+    ]
 
 
 def statuses(network, ending):
@@ -178,8 +180,8 @@ def test_a_cut_stream_whose_ticket_has_expired_comes_back_by_itself(
         wait_for(lambda: statuses(network, "/events/") == [200])
         first = answers(network, "/events/")[0]
         wait_for(lambda: status_of(server, f"{first.path}?{first.query}") == 401)
-        network.said_before_streams = event(snapshots.build_snapshot(job))
-        network.cut()
+        network.stream_prefix = event(snapshots.build_snapshot(job))
+        network.cut_responses()
         wait_for(lambda: statuses(network, "/events/") == [200, 401, 200])
         lifecycle.start(job.pk)
 
@@ -199,7 +201,7 @@ def status_of(server, address):
 def test_where_no_stream_comes_through_it_polls_as_it_is_told(
     tmp_path, alice, job, network, origin
 ):
-    network.trouble = lambda method, path: 503 if path.endswith("/events/") else None
+    network.fault = lambda method, path: 503 if path.endswith("/events/") else None
     text = FOLLOWING.format(address=network.address, tokens=json.dumps(tokens(alice)), job=job.pk)
     with in_node(tmp_path, text, origin) as program:
         wait_for(lambda: len(answers(network, f"/{job.pk}/")) >= 3)
@@ -213,15 +215,15 @@ def test_where_no_stream_comes_through_it_polls_as_it_is_told(
 
 
 def test_an_upload_is_sent_until_it_is_answered_and_is_one_import(tmp_path, alice, network, origin):
-    troubles = iter([LOSE_THE_ANSWER, 503])
-    network.trouble = lambda method, path: (
+    troubles = iter([DROP_RESPONSE, 503])
+    network.fault = lambda method, path: (
         next(troubles, None) if path == "/api/imports/" and method == "POST" else None
     )
     text = UPLOADING.format(address=network.address, tokens=json.dumps(tokens(alice)))
     with in_node(tmp_path, text, origin) as program:
         pass
 
-    assert statuses(network, "/imports/") == [LOSE_THE_ANSWER, 503, 202]
+    assert statuses(network, "/imports/") == [DROP_RESPONSE, 503, 202]
     assert program.lines == [str(ImportJob.objects.get().pk)]
 
 
@@ -248,11 +250,11 @@ def test_the_python_loop_survives_cuts_and_polls_in_the_end(alice, job, network)
     )
     with in_process([sys.executable, "-W", "error", "-c", text]) as program:
         wait_for(lambda: statuses(network, "/events/") == [200])
-        network.said_before_streams = event(snapshots.build_snapshot(job))
-        network.cut()
+        network.stream_prefix = event(snapshots.build_snapshot(job))
+        network.cut_responses()
         wait_for(lambda: statuses(network, "/events/") == [200, 200])
-        network.trouble = lambda method, path: 503 if path.endswith("/events/") else None
-        network.cut()
+        network.fault = lambda method, path: 503 if path.endswith("/events/") else None
+        network.cut_responses()
         wait_for(lambda: 503 in statuses(network, "/events/"))
         lifecycle.start(job.pk)
 

@@ -16,8 +16,8 @@ from redis import Redis
 from redis.connection import parse_url
 
 from devserver import redis as embedded_redis
-from devserver.paths import throwaway_home
-from devserver.processes import running, wait_for
+from devserver.paths import temporary_paths
+from devserver.processes import running_child, wait_for
 from imports import progress, snapshots
 from imports.live import coalescing
 from imports.live import hub as hub_module
@@ -50,8 +50,8 @@ def alice(django_user_model):
 @pytest.fixture
 def own_redis(settings):
     """A Redis that this test may stop, in use by this process and by what it starts."""
-    with throwaway_home() as home, running(embedded_redis.server(home)) as child:
-        settings.REDIS_URL = embedded_redis.url(home)
+    with temporary_paths() as home, running_child(embedded_redis.make_server(home)) as child:
+        settings.REDIS_URL = embedded_redis.get_url(home)
         progress._redis.cache_clear()
         progress._paused_until = 0.0
         yield child
@@ -98,7 +98,7 @@ def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
 
         own_redis.stop()
         own_redis.start()
-        assert wait_for(own_redis.answers, 10)
+        assert wait_for(own_redis.is_ready, 10)
         progress._paused_until = 0.0
 
         wait_until(lambda: subscribers(settings.REDIS_URL) == 1)

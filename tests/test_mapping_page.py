@@ -9,13 +9,13 @@ from django.urls import reverse
 from customers.models import Customer
 from imports.models import SavedMapping
 from imports.pages.column_mapping import problem_with
-from imports.pipeline.column_mapping import WrongMapping
+from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import Status
-from tests.conftest import signed_in
-from tests.factories import apply_all, check, csv_file, make_job, person
-from tests.spreadsheets import saved
+from tests.conftest import logged_in_client
+from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
+from tests.spreadsheets import save_workbook
 from tests.streams import make_job as make_moved_job
-from tests.test_pages import text_of
+from tests.test_pages import visible_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +26,7 @@ ANSWER = {f"column-{n}": field for n, field in enumerate(FIELDS)}
 
 @pytest.fixture
 def asked(alice):
-    job = check(make_job(csv_file([person(1), person(2)], ODD), owner=alice))
+    job = check_job(make_job(make_csv([make_row(1), make_row(2)], ODD), owner=alice))
     assert job.status == Status.MAPPING
     return job
 
@@ -37,7 +37,7 @@ def say(client, job, **told):
     return response
 
 
-def chosen_in(html):
+def selected_fields(html):
     """Of each column the field that is selected, and whether that is called a guess."""
     columns = re.findall(r'<select name="column-\d+".*?</td>', html, re.DOTALL)
     return [
@@ -47,9 +47,9 @@ def chosen_in(html):
 
 
 def test_each_column_is_shown_with_its_values_and_what_it_is_known_or_guessed_to_be(alice, asked):
-    html = signed_in(alice).get(reverse("import", args=[asked.pk])).content.decode()
+    html = logged_in_client(alice).get(reverse("import", args=[asked.pk])).content.decode()
 
-    assert chosen_in(html) == [
+    assert selected_fields(html) == [
         ("shipping_mark", True),
         ("first_name", False),
         ("last_name", False),
@@ -57,16 +57,16 @@ def test_each_column_is_shown_with_its_values_and_what_it_is_known_or_guessed_to
         ("phone", True),
     ]
     assert "Column 4" in html
-    assert f"<code>{person(2)[4]}</code>" in html
+    assert f"<code>{make_row(2)[4]}</code>" in html
 
 
 def test_an_answer_is_checked_and_remembered(alice, asked):
-    say(signed_in(alice), asked, **ANSWER)
+    say(logged_in_client(alice), asked, **ANSWER)
 
     assert (asked.status, asked.column_mapping["email"]) == (Status.QUEUED, None)
-    assert apply_all(check(asked).pk).status == Status.COMPLETE
+    assert apply_all_batches(check_job(asked).pk).status == Status.COMPLETE
     assert set(Customer.objects.values_list("phone", "email")) == {
-        (person(n)[4], None) for n in (1, 2)
+        (make_row(n)[4], None) for n in (1, 2)
     }
     assert SavedMapping.objects.count() == 1
 
@@ -74,26 +74,28 @@ def test_an_answer_is_checked_and_remembered(alice, asked):
 @pytest.mark.parametrize("check_first", [True, False])
 def test_an_answer_that_is_used_again_is_told_again(alice, asked, check_first):
     said = "Columns as they were chosen for an earlier file with these headers:"
-    say(signed_in(alice), asked, **ANSWER)
-    assert said not in page_of(alice, check(asked))
+    say(logged_in_client(alice), asked, **ANSWER)
+    assert said not in page_of(alice, check_job(asked))
 
-    job = check(make_job(csv_file([person(9)], ODD), owner=alice, check_first=check_first))
-    apply_all(job.pk)
+    job = check_job(make_job(make_csv([make_row(9)], ODD), owner=alice, check_first=check_first))
+    apply_all_batches(job.pk)
 
     assert f"{said} Shipping mark from “Code”" in page_of(alice, job)
 
 
 def page_of(user, job):
-    return text_of(signed_in(user).get(reverse("import", args=[job.pk])).content.decode())
+    return visible_text(
+        logged_in_client(user).get(reverse("import", args=[job.pk])).content.decode()
+    )
 
 
 def test_the_sheet_is_named_where_columns_are_asked_for(alice):
     book = openpyxl.Workbook()
     book.active.title = "Cover"
     sheet = book.create_sheet("Data")
-    for row in (ODD, person(1), person(2)):
+    for row in (ODD, make_row(1), make_row(2)):
         sheet.append(row)
-    job = check(make_job(saved(book), owner=alice))
+    job = check_job(make_job(save_workbook(book), owner=alice))
 
     assert job.status == Status.MAPPING
     assert "Read from the sheet “Data”. Not read: “Cover”" in page_of(alice, job)
@@ -112,20 +114,20 @@ def test_an_answer_that_does_not_do_is_shown_as_it_was_with_what_is_wrong(
 ):
     version, told = asked.version, ANSWER | changed
 
-    response = say(signed_in(alice), asked, **told)
+    response = say(logged_in_client(alice), asked, **told)
 
     html = response.content.decode()
     assert (response.status_code, asked.version) == (422, version)
     assert problem in html
     known = [field if field != "colour" else "" for field in told.values()]
-    assert chosen_in(html) == [(field, False) for field in known]
+    assert selected_fields(html) == [(field, False) for field in known]
 
 
 def test_a_problem_that_no_choice_on_the_page_makes_is_told_as_the_api_tells_it(asked):
-    wrong = WrongMapping({"email": ("unknown_column", {"column": "Mail", "last": 4})})
+    wrong = InvalidMapping({"email": ("unknown_column", {"column": "Mail", "last": 4})})
 
     assert "Mail" in problem_with(asked, wrong)
-    needed = WrongMapping(wrong.problems | {"phone": ("column_needed", {})})
+    needed = InvalidMapping(wrong.problems | {"phone": ("column_needed", {})})
     assert problem_with(asked, needed) == "Say which column holds: Phone."
 
 
@@ -133,7 +135,7 @@ def test_a_problem_that_no_choice_on_the_page_makes_is_told_as_the_api_tells_it(
 def test_of_an_import_that_is_under_way_nothing_is_changed(alice, status):
     job = make_moved_job(alice, Status(status))
 
-    html = say(signed_in(alice), job, **ANSWER).content.decode()
+    html = say(logged_in_client(alice), job, **ANSWER).content.decode()
 
     assert "That is no longer possible" in html
     assert (job.status, job.column_mapping) == (status, None)

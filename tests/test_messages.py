@@ -20,7 +20,7 @@ from django.db.models import (
 from customers.validators import MESSAGES
 from imports import error_messages
 from imports.importer import Invalid
-from imports.pipeline.field_cleaning import rule_of_field
+from imports.pipeline.field_cleaning import make_field_cleaner
 
 ADVICE = re.compile(
     r"\b(Write|Type|Fill|Put|Keep|Delete|Check|Correct|Compare|Shorten|Remove|Format|Look|Open"
@@ -28,7 +28,9 @@ ADVICE = re.compile(
 )
 
 
-@pytest.mark.parametrize(("code", "words"), sorted((MESSAGES | error_messages.OF_A_ROW).items()))
+@pytest.mark.parametrize(
+    ("code", "words"), sorted((MESSAGES | error_messages.ROW_MESSAGES).items())
+)
 def test_every_error_of_a_row_is_advice(code, words):
     assert ADVICE.search(str(words)), code
     assert str(words).endswith(".")
@@ -53,14 +55,17 @@ def test_every_error_of_a_row_is_advice(code, words):
 def test_a_value_its_field_refuses_is_told_what_the_field_takes(field, cell, message):
     field.set_attributes_from_name("value")
     with pytest.raises(Invalid) as refused:
-        rule_of_field(field)(cell)
+        make_field_cleaner(field)(cell)
 
     error = {"code": refused.value.code, "params": refused.value.params}
-    assert message in error_messages.of_row(error, "customers")
+    assert message in error_messages.describe_row_error(error, "customers")
 
 
 def test_an_error_without_the_parameters_of_its_words_is_shown_all_the_same():
-    assert "row …" in error_messages.of_row({"code": "repeats_row", "params": {}}, "customers")
+    assert "row …" in error_messages.describe_row_error(
+        {"code": "repeats_row", "params": {}}, "customers"
+    )
     assert (
-        error_messages.of_row({"code": "strange", "params": {"row": 1}}, "customers") == "strange"
+        error_messages.describe_row_error({"code": "strange", "params": {"row": 1}}, "customers")
+        == "strange"
     )

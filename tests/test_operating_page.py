@@ -8,10 +8,10 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 
 from customers.models import Customer
-from imports.error_messages import OF_A_JOB
-from tests.conftest import signed_in, user
-from tests.factories import csv_file, make_job, person
-from tests.test_api import upload
+from imports.error_messages import JOB_MESSAGES
+from tests.conftest import create_user, logged_in_client
+from tests.factories import make_csv, make_job, make_row
+from tests.test_api_views import upload_file
 
 pytestmark = pytest.mark.django_db
 
@@ -29,11 +29,11 @@ def test_each_permission_is_there_under_its_name():
 @pytest.mark.parametrize("codename", [codename for _, codename, *_ in TABLE])
 def test_each_permission_opens_what_the_page_says_and_no_more(alice, codename):
     (may,) = [what for _, known, _, what in TABLE if known == codename]
-    theirs = make_job(csv_file([person(1)]), owner=alice)
+    theirs = make_job(make_csv([make_row(1)]), owner=alice)
     Customer.objects.create(shipping_mark="A", first_name="A", last_name="M", phone="+233244000001")
-    client = signed_in(user("nobody", codename))
+    client = logged_in_client(create_user("nobody", codename))
 
-    can_upload = upload(client).status_code == 202
+    can_upload = upload_file(client).status_code == 202
     can_see = client.get(f"/api/imports/{theirs.pk}/").status_code == 200
     can_cancel = client.post(f"/api/imports/{theirs.pk}/cancel/").status_code == 202
     sees_customers = bool(client.get("/api/customers/").json()["results"])
@@ -50,8 +50,8 @@ def test_each_kind_of_file_that_is_no_spreadsheet_is_named_by_its_code():
     )
 
     other_reasons = {"empty_file", "unreadable_file"}
-    kinds = {code for code in OF_A_JOB if code.endswith("_file")} - other_reasons
-    assert kinds | {"web_archive", "text_document"} <= set(told) <= set(OF_A_JOB)
+    kinds = {code for code in JOB_MESSAGES if code.endswith("_file")} - other_reasons
+    assert kinds | {"web_archive", "text_document"} <= set(told) <= set(JOB_MESSAGES)
     assert not other_reasons & set(told)
 
 
@@ -60,4 +60,4 @@ def test_the_first_account_is_made_by_the_command_on_the_page(monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-good-password")
     call_command(name, "--no-input", username="first", email="first@example.com", verbosity=0)
     assert User.objects.get().is_superuser
-    assert signed_in(User.objects.get()).get("/admin/").status_code == 200
+    assert logged_in_client(User.objects.get()).get("/admin/").status_code == 200

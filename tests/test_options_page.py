@@ -10,16 +10,16 @@ from django.urls import reverse
 
 from imports.models import ImportJob
 from imports.statuses import EmptyCells, OnDuplicate, Status
-from tests.conftest import signed_in
-from tests.factories import HEADERS, check, csv_file, make_job, person, run_import
-from tests.test_downloads import content_of
+from tests.conftest import logged_in_client
+from tests.factories import HEADERS, check_job, make_csv, make_job, make_row, run_import
+from tests.test_downloads import read_content
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KEPT = {"has_header_row": "on", "on_duplicate": "skip", "empty_cells": "keep"}
+UNCHANGED_OPTIONS = {"has_header_row": "on", "on_duplicate": "skip", "empty_cells": "keep"}
 
 
-def workbook(**sheets):
+def make_workbook_of_sheets(**sheets):
     book = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():
@@ -31,7 +31,7 @@ def workbook(**sheets):
     return file.getvalue()
 
 
-def change(client, job, **told):
+def change_options(client, job, **told):
     response = client.post(reverse("import-options", args=[job.pk]), told, follow=True)
     job.refresh_from_db()
     return response.content.decode()
@@ -42,76 +42,82 @@ def page(client, job):
 
 
 def ready(content, owner, **options):
-    job = check(make_job(content, owner=owner, check_first=True, **options))
+    job = check_job(make_job(content, owner=owner, check_first=True, **options))
     assert job.status == Status.READY
     return job
 
 
 def test_another_sheet_is_chosen_and_shown_before_it_is_written(alice):
-    sheets = {"March": [HEADERS, person(1)], "April": [HEADERS, person(2), person(3)]}
-    job, client = ready(workbook(**sheets), alice), signed_in(alice)
+    sheets = {"March": [HEADERS, make_row(1)], "April": [HEADERS, make_row(2), make_row(3)]}
+    job, client = ready(make_workbook_of_sheets(**sheets), alice), logged_in_client(alice)
     assert '<option value="March" selected>' in page(client, job)
 
-    change(client, job, sheet="April", **KEPT)
+    change_options(client, job, sheet="April", **UNCHANGED_OPTIONS)
 
     assert (job.status, job.read_options) == (Status.QUEUED, {"sheet": "April"})
-    assert (check(job).status, job.total) == (Status.READY, 2)
+    assert (check_job(job).status, job.total) == (Status.READY, 2)
     assert '<option value="April" selected>' in page(client, job)
 
 
 def test_another_encoding_and_delimiter_are_chosen(alice):
-    job = ready(csv_file([person(1, first="Zoé")]), alice)
-    client = signed_in(alice)
+    job = ready(make_csv([make_row(1, first="Zoé")]), alice)
+    client = logged_in_client(alice)
 
-    change(client, job, encoding="windows-1252", delimiter=",", **KEPT)
+    change_options(client, job, encoding="windows-1252", delimiter=",", **UNCHANGED_OPTIONS)
 
     assert job.read_options == {"encoding": "windows-1252"}
-    assert "ZoÃ©" in page(client, check(job))
-    change(client, job, encoding="windows-1252", delimiter="\t", **KEPT)
+    assert "ZoÃ©" in page(client, check_job(job))
+    change_options(client, job, encoding="windows-1252", delimiter="\t", **UNCHANGED_OPTIONS)
     assert job.read_options == {"encoding": "windows-1252", "delimiter": "\t"}
-    assert check(job).status == Status.MAPPING
+    assert check_job(job).status == Status.MAPPING
 
 
 def test_a_first_row_that_names_no_columns_is_a_row_and_shown_before_it_is_written(alice):
-    rows = [person(1), person(2)]
-    job = check(make_job(csv_file(rows, ["A", "B", "C", "D", "12"]), owner=alice))
+    rows = [make_row(1), make_row(2)]
+    job = check_job(make_job(make_csv(rows, ["A", "B", "C", "D", "12"]), owner=alice))
     assert (job.status, job.check_first) == (Status.MAPPING, False)
 
-    change(signed_in(alice), job, encoding="utf-8", delimiter=",", **KEPT | {"has_header_row": ""})
+    change_options(
+        logged_in_client(alice),
+        job,
+        encoding="utf-8",
+        delimiter=",",
+        **UNCHANGED_OPTIONS | {"has_header_row": ""},
+    )
 
-    assert (check(job).status, job.total, job.failed) == (Status.READY, 3, 1)
+    assert (check_job(job).status, job.total, job.failed) == (Status.READY, 3, 1)
 
 
 @pytest.mark.parametrize(
     ("content", "offered"),
     [
-        (workbook(A=[HEADERS, person(1)]), {"has_header_row"}),
-        (workbook(A=[HEADERS, person(1)], B=[]), {"has_header_row", "sheet"}),
-        (csv_file([person(1)]), {"has_header_row", "encoding", "delimiter"}),
-        (json.dumps(dict(zip(HEADERS, person(1), strict=True))).encode(), set()),
+        (make_workbook_of_sheets(A=[HEADERS, make_row(1)]), {"has_header_row"}),
+        (make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[]), {"has_header_row", "sheet"}),
+        (make_csv([make_row(1)]), {"has_header_row", "encoding", "delimiter"}),
+        (json.dumps(dict(zip(HEADERS, make_row(1), strict=True))).encode(), set()),
     ],
     ids=["one sheet", "two sheets", "text", "lines that name their columns"],
 )
 def test_only_what_the_file_leaves_open_is_asked(alice, content, offered):
-    html = page(signed_in(alice), ready(content, alice))
+    html = page(logged_in_client(alice), ready(content, alice))
 
     names = {"has_header_row", "sheet", "encoding", "delimiter"}
     assert {name for name in names if f'name="{name}"' in html} == offered
 
 
 def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(alice):
-    run_import(csv_file([person(1)]), owner=alice)
-    job = ready(csv_file([person(1, first="Efua")]), alice, column_mapping=None)
+    run_import(make_csv([make_row(1)]), owner=alice)
+    job = ready(make_csv([make_row(1, first="Efua")]), alice, column_mapping=None)
     assert job.skipped == 1
     kept = job.detected_columns
 
-    told = KEPT | {"on_duplicate": "update", "empty_cells": "clear"}
-    change(signed_in(alice), job, encoding="utf-8", delimiter=",", **told)
+    told = UNCHANGED_OPTIONS | {"on_duplicate": "update", "empty_cells": "clear"}
+    change_options(logged_in_client(alice), job, encoding="utf-8", delimiter=",", **told)
 
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
     assert (job.detected_columns, job.read_options) == (kept, {})
-    assert (check(job).to_update, job.skipped) == (1, 0)
-    html = page(signed_in(alice), job)
+    assert (check_job(job).to_update, job.skipped) == (1, 0)
+    html = page(logged_in_client(alice), job)
     assert '<option value="update" selected>' in html
     assert '<option value="clear" selected>' in html
 
@@ -119,105 +125,114 @@ def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(al
 @pytest.mark.parametrize(
     ("content", "told", "code", "instead"),
     [
-        (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
-        (csv_file([person(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
-        (workbook(A=[HEADERS, person(1)]), {"sheet": "B"}, "no_such_sheet", ""),
-        (workbook(A=[HEADERS, person(1)]), {"sheet": "B"}, "no_such_sheet", "A"),
-        (workbook(A=[HEADERS, person(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
+        (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
+        (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
+        (make_workbook_of_sheets(A=[HEADERS, make_row(1)]), {"sheet": "B"}, "no_such_sheet", ""),
+        (make_workbook_of_sheets(A=[HEADERS, make_row(1)]), {"sheet": "B"}, "no_such_sheet", "A"),
+        (make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
     ],
 )
 def test_what_was_wrongly_told_of_a_file_is_told_otherwise(alice, content, told, code, instead):
-    job, client = check(make_job(content, owner=alice, read_options=told)), signed_in(alice)
+    job, client = (
+        check_job(make_job(content, owner=alice, read_options=told)),
+        logged_in_client(alice),
+    )
     ((name, said),) = told.items()
     assert (job.status, job.error_code) == (Status.FAILED, code)
     assert f'<option value="{said}" selected>' in page(client, job)
     assert "Is our" not in page(client, job)
 
-    change(client, job, **KEPT | {name: instead})
+    change_options(client, job, **UNCHANGED_OPTIONS | {name: instead})
 
     assert (job.status, job.finished_at) == (Status.QUEUED, None)
     assert job.read_options == ({name: instead} if instead else {})
-    assert (check(job).status, job.total) == (Status.READY, 1)
+    assert (check_job(job).status, job.total) == (Status.READY, 1)
 
 
 def test_where_a_sheet_is_not_there_those_that_are_can_be_chosen(alice):
-    sheets = workbook(A=[HEADERS, person(1)], C=[HEADERS])
-    job = check(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
+    sheets = make_workbook_of_sheets(A=[HEADERS, make_row(1)], C=[HEADERS])
+    job = check_job(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
 
-    html = page(signed_in(alice), job)
+    html = page(logged_in_client(alice), job)
 
     assert re.findall('<option value="([ABC]?)"', html)[:4] == ["B", "", "A", "C"]
 
 
 def test_of_a_sheet_with_only_headers_another_can_be_chosen(alice):
-    sheets = workbook(A=[HEADERS, person(1)], B=[HEADERS])
-    job = check(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
+    sheets = make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[HEADERS])
+    job = check_job(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
     assert (job.status, job.error_code) == (Status.FAILED, "no_rows")
 
-    change(signed_in(alice), job, sheet="A", **KEPT)
+    change_options(logged_in_client(alice), job, sheet="A", **UNCHANGED_OPTIONS)
 
-    assert (check(job).status, job.total) == (Status.READY, 1)
+    assert (check_job(job).status, job.total) == (Status.READY, 1)
 
 
 def test_a_text_that_nobody_could_decode_is_read_as_someone_says(alice):
-    job = check(make_job(csv_file([person(1)]) + b"Zo\x81\x8d\n", owner=alice))
+    job = check_job(make_job(make_csv([make_row(1)]) + b"Zo\x81\x8d\n", owner=alice))
     assert (job.status, job.error_code) == (Status.FAILED, "unknown_encoding")
 
-    change(signed_in(alice), job, encoding="mac-roman", **KEPT)
+    change_options(logged_in_client(alice), job, encoding="mac-roman", **UNCHANGED_OPTIONS)
 
     assert job.read_options == {"encoding": "mac-roman"}
-    assert check(job).status == Status.READY
+    assert check_job(job).status == Status.READY
 
 
 @pytest.mark.parametrize(
     ("content", "told", "code"),
     [
         (b"%PDF-1.7", {"encoding": "utf-8"}, "pdf_file"),
-        (workbook(A=[]), {}, "no_rows"),
+        (make_workbook_of_sheets(A=[]), {}, "no_rows"),
     ],
 )
 def test_where_another_word_changes_nothing_none_is_asked_for(alice, content, told, code):
-    job = check(make_job(content, owner=alice, read_options=told))
+    job = check_job(make_job(content, owner=alice, read_options=told))
     assert (job.status, job.error_code) == (Status.FAILED, code)
 
-    assert "Check again" not in page(signed_in(alice), job)
+    assert "Check again" not in page(logged_in_client(alice), job)
 
 
 @pytest.mark.parametrize("wrong", [{"delimiter": "x"}, {"on_duplicate": "maybe"}, {"encoding": ""}])
 def test_what_is_not_offered_changes_nothing_and_says_so(alice, wrong):
-    job = ready(csv_file([person(1)]), alice)
+    job = ready(make_csv([make_row(1)]), alice)
     run = job.run
 
-    told = KEPT | {"encoding": "utf-8", "delimiter": ","} | wrong
-    html = change(signed_in(alice), job, **told)
+    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","} | wrong
+    html = change_options(logged_in_client(alice), job, **told)
 
     assert "Choose among what is offered. Nothing is changed." in html
     assert (job.status, job.run) == (Status.READY, run)
 
 
 def test_nobody_else_changes_an_import_and_what_is_written_stays(alice, bob):
-    job, done = ready(csv_file([person(1)]), alice), run_import(csv_file([person(2)]), owner=alice)
-    told = KEPT | {"encoding": "utf-8", "delimiter": ","}
+    job, done = (
+        ready(make_csv([make_row(1)]), alice),
+        run_import(make_csv([make_row(2)]), owner=alice),
+    )
+    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
 
-    assert signed_in(bob).post(reverse("import-options", args=[job.pk]), told).status_code == 404
-    assert "That is no longer possible" in change(signed_in(alice), done, **told)
+    assert (
+        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), told).status_code
+        == 404
+    )
+    assert "That is no longer possible" in change_options(logged_in_client(alice), done, **told)
     assert done.status == Status.COMPLETE
 
 
 def test_the_upload_form_says_what_empty_cells_do(alice):
-    client = signed_in(alice)
+    client = logged_in_client(alice)
     told = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
 
-    client.post(reverse("imports"), told | {"file": io.BytesIO(csv_file([person(1)]))})
+    client.post(reverse("imports"), told | {"file": io.BytesIO(make_csv([make_row(1)]))})
 
     assert ImportJob.objects.get().empty_cells == EmptyCells.CLEAR
     assert "Remove the old value" in client.get(reverse("imports")).content.decode()
 
 
 def test_pages_offer_the_files_that_there_are(alice):
-    rows = csv_file([person(1, phone="12"), person(2)])
-    refused, done = run_import(rows, owner=alice), run_import(csv_file([person(3)]), owner=alice)
-    client = signed_in(alice)
+    rows = make_csv([make_row(1, phone="12"), make_row(2)])
+    refused, done = run_import(rows, owner=alice), run_import(make_csv([make_row(3)]), owner=alice)
+    client = logged_in_client(alice)
 
     for job, has_refused in ((refused, True), (done, False)):
         html = page(client, job)
@@ -226,5 +241,5 @@ def test_pages_offer_the_files_that_there_are(alice):
             assert (reverse(name, args=[job.pk]) in html) == has_refused
     template = f"{reverse('import-template')}?importer=customers"
     assert template in client.get(reverse("imports")).content.decode()
-    sheet = openpyxl.load_workbook(io.BytesIO(content_of(client.get(template)))).active
+    sheet = openpyxl.load_workbook(io.BytesIO(read_content(client.get(template)))).active
     assert sheet["A1"].value == "Shipping mark"

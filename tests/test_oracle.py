@@ -13,9 +13,17 @@ import pytest
 
 from customers.models import Customer
 from tests import oracle
-from tests.factories import HEADERS, apply_all, check, counts, csv_file, make_job, outcomes
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    get_counts,
+    get_outcomes,
+    make_csv,
+    make_job,
+)
 from tests.oracle import FIELDS
-from tests.spreadsheets import table as workbook
+from tests.spreadsheets import make_workbook as workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,7 +85,7 @@ class Case:
         }
         cells = [cells for cells, _ in typed]
         as_csv = dice.random() < 0.5
-        self.content = csv_file(cells) if as_csv else workbook(HEADERS, *cells)
+        self.content = make_csv(cells) if as_csv else workbook(HEADERS, *cells)
         self.table = oracle.Table(self.strangers(dice.choice([0, 3, 15, 40])))
         for name, record in self.table.records.items():
             Customer.objects.create(pk=name + PK, **record)
@@ -110,16 +118,18 @@ class Case:
     def check(self):
         """The file, checked as an import with these options."""
         options = {"on_duplicate": self.policy, "empty_cells": self.empty_cells}
-        return check(make_job(self.content, **options))
+        return check_job(make_job(self.content, **options))
 
     def assert_complete(self, job):
         assert job.status == "COMPLETE"
         assert job.processed == job.total == len(self.rows)
-        assert counts(job) == NOTHING | Counter(outcomes(job).values()) | {"processed": job.total}
+        assert get_counts(job) == NOTHING | Counter(get_outcomes(job).values()) | {
+            "processed": job.total
+        }
 
     def assert_agrees(self, job, verdicts):
         self.assert_complete(job)
-        assert dict(sorted(outcomes(job).items())) == {
+        assert dict(sorted(get_outcomes(job).items())) == {
             number: verdict.outcome for number, verdict in verdicts.items()
         }
         rows = {row.number: row for row in job.rows.all()}
@@ -142,7 +152,7 @@ def errors_of(row):
 def test_every_row_becomes_what_the_oracle_says(seed):
     case = Case(seed)
 
-    job = apply_all(case.check().pk)
+    job = apply_all_batches(case.check().pk)
 
     judged = oracle.settled(case.rows, case.table, case.policy)
     case.assert_agrees(job, case.written(judged, [case.rows]))
@@ -163,7 +173,7 @@ def test_what_others_do_between_the_check_and_the_writing_is_seen(seed):
         range(first, last + 1)
         for first, last in job.batches.order_by("number").values_list("first_row", "last_row")
     ]
-    job = apply_all(job.pk)
+    job = apply_all_batches(job.pk)
 
     one_by_one = deepcopy(case).written(judged, [[number] for number in case.rows])
     in_batches = case.written(judged, spans)
@@ -172,7 +182,7 @@ def test_what_others_do_between_the_check_and_the_writing_is_seen(seed):
     else:
         assert case.policy == "update"
         case.assert_complete(job)
-        found = dict(sorted(outcomes(job).items()))
+        found = dict(sorted(get_outcomes(job).items()))
         assert all(
             outcome in (one_by_one[number].outcome, in_batches[number].outcome)
             for number, outcome in found.items()

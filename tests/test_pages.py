@@ -20,8 +20,8 @@ from imports import row_results
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
 from imports.statuses import FINAL, MAY_BECOME, OnDuplicate, Outcome, Status
-from tests.conftest import signed_in, user
-from tests.factories import check, csv_file, make_job, person, run_import
+from tests.conftest import create_user, logged_in_client
+from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ ERRORS = {
 }
 
 
-def import_in(status, owner, **fields):
+def create_import(status, owner, **fields):
     """An import in any status, as its row alone tells it."""
     code, params = ERRORS.get(status, (None, None))
     counts = {"total": 3, "checked": 3, "processed": 3, "created": 2, "failed": 1}
@@ -64,12 +64,12 @@ def import_in(status, owner, **fields):
     )
 
 
-def page(client, job, query=""):
+def get_import_page(client, job, query=""):
     response = client.get(reverse("import", args=[job.pk]) + query)
     return response, response.content.decode()
 
 
-def rows_page(client, job, query=""):
+def get_rows_page(client, job, query=""):
     response = client.get(reverse("import-rows", args=[job.pk]) + query)
     return response.content.decode()
 
@@ -78,7 +78,7 @@ def row_numbers(html):
     return [int(n) for n in re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html)]
 
 
-def text_of(html):
+def visible_text(html):
     """What a reader sees of it, roughly."""
     shown = re.sub(r"<(p|span|div|dl)\b[^>]* hidden[^>]*>.*?</\1>", "", html, flags=re.S)
     return " ".join(re.sub(r"<[^>]+>", "", shown).split())
@@ -90,7 +90,7 @@ def send(client, **fields):
 
 
 def file(name="customers.csv", content=None):
-    return SimpleUploadedFile(name, csv_file([person(1)]) if content is None else content)
+    return SimpleUploadedFile(name, make_csv([make_row(1)]) if content is None else content)
 
 
 def act(client, job, what):
@@ -105,58 +105,62 @@ def act(client, job, what):
     ],
 )
 def test_counts_of_what_was_done_are_shown_once_something_was(alice, status, created, is_shown):
-    job = import_in(status, alice, created=created, failed=3 - created)
+    job = create_import(status, alice, created=created, failed=3 - created)
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert ("Unchanged0" in text_of(html)) == is_shown
+    assert ("Unchanged0" in visible_text(html)) == is_shown
 
 
 @pytest.mark.parametrize(("policy", "is_told"), [("update", True), ("skip", False)])
 def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, is_told):
-    job = import_in(Status.READY, alice, on_duplicate=policy, empty_cells="clear")
+    job = create_import(Status.READY, alice, on_duplicate=policy, empty_cells="clear")
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert ("If one of its cells is empty: Remove the old value" in text_of(html)) == is_told
+    assert ("If one of its cells is empty: Remove the old value" in visible_text(html)) == is_told
 
 
 @pytest.mark.parametrize(("most", "badge"), [(1, "1+ refused"), (2, "2 refused")])
 def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
-    rows = [person(n, phone="no") for n in (1, 2)]
-    job = run_import(csv_file(rows), owner=alice)
+    rows = [make_row(n, phone="no") for n in (1, 2)]
+    job = run_import(make_csv(rows), owner=alice)
     monkeypatch.setattr(row_results, "ROWS_LOOKED_AT", most)
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert badge in text_of(html)
+    assert badge in visible_text(html)
 
 
 def test_a_file_uploaded_before_is_named_with_what_became_of_it(alice):
-    import_in(Status.FAILED, alice, file_digest="x", file_name="first.csv")
+    create_import(Status.FAILED, alice, file_digest="x", file_name="first.csv")
 
-    _, html = page(signed_in(alice), import_in(Status.READY, alice, file_digest="x"))
+    _, html = get_import_page(
+        logged_in_client(alice), create_import(Status.READY, alice, file_digest="x")
+    )
 
     told = r"This very file was uploaded before: first.csv, .*? \(Failed\)"
-    assert re.search(told, text_of(html))
+    assert re.search(told, visible_text(html))
 
 
 @pytest.mark.parametrize(("check_first", "then"), [(True, "checked."), (False, "imported.")])
 def test_who_is_asked_for_columns_knows_what_comes_then(alice, check_first, then):
-    _, html = page(signed_in(alice), import_in(Status.MAPPING, alice, check_first=check_first))
+    _, html = get_import_page(
+        logged_in_client(alice), create_import(Status.MAPPING, alice, check_first=check_first)
+    )
 
-    told = re.search("which; then the rows are ([a-z ]+[.])", text_of(html))
+    told = re.search("which; then the rows are ([a-z ]+[.])", visible_text(html))
     assert told[1].split()[-1] == then
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
 def test_an_import_says_how_long_it_took(alice, seconds, said):
-    job = import_in(Status.COMPLETE, alice)
+    job = create_import(Status.COMPLETE, alice)
     ImportJob.objects.update(started_at=job.finished_at - timedelta(seconds=seconds))
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert said in unescape(text_of(html))
+    assert said in unescape(visible_text(html))
 
 
 # --- Who sees what -----------------------------------------------------------
@@ -164,20 +168,20 @@ def test_an_import_says_how_long_it_took(alice, seconds, said):
 
 @pytest.mark.parametrize("status", list(Status))
 def test_each_status_has_a_page_in_words(alice, status):
-    response, html = page(signed_in(alice), import_in(status, alice))
+    response, html = get_import_page(logged_in_client(alice), create_import(status, alice))
 
     assert response.status_code == 200
-    assert SAYS[status] in text_of(html)
+    assert SAYS[status] in visible_text(html)
     assert f'data-status="{status}"' in html
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_another_users_import_is_not_there(alice, bob, status):
-    client, job = signed_in(bob), import_in(status, alice)
+    client, job = logged_in_client(bob), create_import(status, alice)
 
     links = [reverse(f"import-{name}", args=[job.pk]) for name in ("rows", "chart")]
     answers = [
-        page(client, job)[0],
+        get_import_page(client, job)[0],
         *map(client.get, links),
         act(client, job, "start"),
         act(client, job, "cancel"),
@@ -190,7 +194,7 @@ def test_another_users_import_is_not_there(alice, bob, status):
 
 @pytest.mark.parametrize("name", ["imports", "import", "import-start", "import-cancel"])
 def test_who_is_not_signed_in_is_asked_to(client, alice, name):
-    job = import_in(Status.READY, alice)
+    job = create_import(Status.READY, alice)
     address = reverse(name, args=[job.pk] if name != "imports" else [])
 
     response = (client.get if name in {"imports", "import"} else client.post)(address)
@@ -200,9 +204,9 @@ def test_who_is_not_signed_in_is_asked_to(client, alice, name):
 
 
 def test_who_may_only_look_gets_no_buttons(alice, eve):
-    client, job = signed_in(eve), import_in(Status.READY, alice)
+    client, job = logged_in_client(eve), create_import(Status.READY, alice)
 
-    _, html = page(client, job)
+    _, html = get_import_page(client, job)
 
     assert "nothing is written yet" in html
     assert reverse("import-start", args=[job.pk]) not in html
@@ -212,7 +216,7 @@ def test_who_may_only_look_gets_no_buttons(alice, eve):
 
 
 def test_who_may_not_import_gets_no_form(eve):
-    client = signed_in(eve)
+    client = logged_in_client(eve)
 
     assert 'type="file"' not in client.get(reverse("imports")).content.decode()
     assert send(client, file=file()).status_code == 403
@@ -220,7 +224,7 @@ def test_who_may_not_import_gets_no_form(eve):
 
 
 def test_signing_in_and_out(client):
-    person_ = user("clerk", "add_importjob")
+    person_ = create_user("clerk", "add_importjob")
     person_.set_password("sesame")
     person_.save()
 
@@ -237,20 +241,20 @@ def test_signing_in_and_out(client):
 
 
 def test_the_form_makes_an_import_without_any_script(alice):
-    response = send(signed_in(alice), file=file(), on_duplicate="update", check_first="on")
+    response = send(logged_in_client(alice), file=file(), on_duplicate="update", check_first="on")
 
     job = ImportJob.objects.get()
     assert (response.status_code, response["Location"]) == (302, reverse("import", args=[job.pk]))
     assert (job.owner, job.on_duplicate, job.check_first) == (alice, OnDuplicate.UPDATE, True)
-    assert job.file.open().read() == csv_file([person(1)])
+    assert job.file.open().read() == make_csv([make_row(1)])
 
 
 def test_a_corrected_file_is_taken_as_the_first_one_was(alice):
     told = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
-    job = import_in(Status.COMPLETE, alice, importer="parcels", **told)
-    client = signed_in(alice)
+    job = create_import(Status.COMPLETE, alice, importer="parcels", **told)
+    client = logged_in_client(alice)
     link = f"{reverse('imports')}?corrects={job.pk}"
-    assert f'href="{link}"' in page(client, job)[1]
+    assert f'href="{link}"' in get_import_page(client, job)[1]
 
     html = client.get(link).content.decode()
 
@@ -260,19 +264,19 @@ def test_a_corrected_file_is_taken_as_the_first_one_was(alice):
 
 @pytest.mark.parametrize("asked", ["theirs", "unknown", "nonsense", "\x00"])
 def test_an_import_that_the_reader_may_not_see_presets_nothing(alice, bob, asked):
-    theirs = import_in(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
+    theirs = create_import(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
     keys = {"theirs": theirs.pk, "unknown": uuid4()}
 
-    response = signed_in(alice).get(reverse("imports"), {"corrects": keys.get(asked, asked)})
+    response = logged_in_client(alice).get(reverse("imports"), {"corrects": keys.get(asked, asked)})
 
     assert response.status_code == 200
     assert chosen_in(response.content.decode()) == {"skip"}
 
 
 def test_an_import_whose_importer_is_gone_presets_nothing(alice):
-    job = import_in(Status.COMPLETE, alice, importer="gone", on_duplicate="update")
+    job = create_import(Status.COMPLETE, alice, importer="gone", on_duplicate="update")
 
-    html = signed_in(alice).get(f"{reverse('imports')}?corrects={job.pk}").content.decode()
+    html = logged_in_client(alice).get(f"{reverse('imports')}?corrects={job.pk}").content.decode()
 
     assert "update" not in chosen_in(html)
     assert "Set as it was for" not in html
@@ -301,7 +305,7 @@ def test_a_form_that_is_wrong_says_so_and_stores_nothing(alice, settings, sent, 
     if "file" in sent:
         sent = sent | {"file": file(content=sent["file"])}
 
-    response = send(signed_in(alice), **sent)
+    response = send(logged_in_client(alice), **sent)
 
     assert response.status_code == 422
     assert sentence in response.content.decode()
@@ -309,7 +313,9 @@ def test_a_form_that_is_wrong_says_so_and_stores_nothing(alice, settings, sent, 
 
 
 def test_of_several_files_the_empty_one_is_named_without_any_script_too(alice):
-    response = send(signed_in(alice), file=[file("a.csv"), file("bad.csv", b""), file("b.csv")])
+    response = send(
+        logged_in_client(alice), file=[file("a.csv"), file("bad.csv", b""), file("b.csv")]
+    )
 
     assert response.status_code == 422
     assert "bad.csv: The file is empty." in response.content.decode()
@@ -317,7 +323,7 @@ def test_of_several_files_the_empty_one_is_named_without_any_script_too(alice):
 
 
 def test_the_page_says_what_is_expected(alice):
-    text = text_of(signed_in(alice).get(reverse("imports")).content.decode())
+    text = visible_text(logged_in_client(alice).get(reverse("imports")).content.decode())
 
     for words in ("Shipping mark", "E-mail optional", ".xlsx", "Check first", "Skip it"):
         assert words in text
@@ -327,17 +333,17 @@ def test_the_page_says_what_is_expected(alice):
     "ending", [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".json", ".jsonl"]
 )
 def test_every_kind_of_file_that_can_be_read_can_be_chosen(alice, ending):
-    html = signed_in(alice).get(reverse("imports")).content.decode()
+    html = logged_in_client(alice).get(reverse("imports")).content.decode()
 
     (accepted,) = re.findall(r'accept="([^"]+)"', html)
     assert ending in accepted.split(",")
-    assert ending in text_of(html) or ending in {".csv", ".tsv"}
+    assert ending in visible_text(html) or ending in {".csv", ".tsv"}
 
 
 def test_the_newest_import_comes_first_and_the_rest_on_further_pages(alice):
     for number in range(views.IMPORTS_A_PAGE + 1):
-        import_in(Status.COMPLETE, alice, file_name=f"file-{number}.csv")
-    client = signed_in(alice)
+        create_import(Status.COMPLETE, alice, file_name=f"file-{number}.csv")
+    client = logged_in_client(alice)
 
     first = client.get(reverse("imports")).content.decode()
     second = client.get(reverse("imports") + "?page=2").content.decode()
@@ -357,48 +363,51 @@ def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
     for _ in range(workers):
         Worker.objects.create(name="somewhere")
 
-    _, html = page(signed_in(alice), import_in(status, alice))
+    _, html = get_import_page(logged_in_client(alice), create_import(status, alice))
 
-    assert ("No worker is running" in text_of(html)) == (workers == 0)
+    assert ("No worker is running" in visible_text(html)) == (workers == 0)
 
 
 @pytest.mark.parametrize("stalled", [True, False])
 def test_a_stalled_import_says_so(alice, stalled, monkeypatch):
     monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
     Worker.objects.create(name="somewhere")
-    job = import_in(Status.RUNNING, alice)
+    job = create_import(Status.RUNNING, alice)
     if stalled:
         ImportJob.objects.update(updated_at=timezone.now() - timedelta(minutes=1))
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert ("Nothing has moved for a while" in text_of(html)) == stalled
+    assert ("Nothing has moved for a while" in visible_text(html)) == stalled
 
 
 def test_numbers_times_and_durations_are_readable(alice):
-    job = import_in(
+    job = create_import(
         Status.COMPLETE, alice, total=7000, checked=7000, processed=7000, created=6999, failed=1
     )
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
-    assert "6,999 of 7,000 rows are in. 1 was refused." in text_of(html)
-    assert "took 1 min 15 s" in text_of(html)
+    assert "6,999 of 7,000 rows are in. 1 was refused." in visible_text(html)
+    assert "took 1 min 15 s" in visible_text(html)
     assert f'<time datetime="{job.created_at:%Y-%m-%dT%H:%M}' in html
 
 
 def test_without_script_a_page_on_its_way_reloads_itself_and_others_do_not(alice):
-    client = signed_in(alice)
-    pages = {s: page(client, import_in(s, alice))[1] for s in (Status.RUNNING, Status.COMPLETE)}
+    client = logged_in_client(alice)
+    pages = {
+        s: get_import_page(client, create_import(s, alice))[1]
+        for s in (Status.RUNNING, Status.COMPLETE)
+    }
 
     assert '<noscript><meta http-equiv="refresh"' in pages[Status.RUNNING]
     assert "refresh" not in pages[Status.COMPLETE]
 
 
 def test_the_script_is_told_where_to_ask(alice):
-    job = import_in(Status.RUNNING, alice)
+    job = create_import(Status.RUNNING, alice)
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
     assert f'data-status-url="/api/imports/{job.pk}/"' in html
     assert f'data-events-url="/api/imports/{job.pk}/events/"' in html
@@ -409,38 +418,38 @@ def test_the_script_is_told_where_to_ask(alice):
 
 @committed
 def test_a_checked_file_says_what_would_happen_and_starts(alice):
-    run_import(csv_file([person(1)]), owner=alice)
-    rows = [person(1, first="Efua"), person(2), person(3, phone="12")]
-    job = check(
-        make_job(csv_file(rows), owner=alice, check_first=True, on_duplicate=OnDuplicate.UPDATE)
+    run_import(make_csv([make_row(1)]), owner=alice)
+    rows = [make_row(1, first="Efua"), make_row(2), make_row(3, phone="12")]
+    job = check_job(
+        make_job(make_csv(rows), owner=alice, check_first=True, on_duplicate=OnDuplicate.UPDATE)
     )
-    client = signed_in(alice)
+    client = logged_in_client(alice)
 
-    _, html = page(client, job)
+    _, html = get_import_page(client, job)
     started = act(client, job, "start")
 
     for sentence in ("1 row will be created", "1 row exists and will be", "1 row will be refused"):
-        assert sentence in text_of(html)
+        assert sentence in visible_text(html)
     assert started.redirect_chain == [(reverse("import", args=[job.pk]), 302)]
     job.refresh_from_db()
     assert job.status == Status.RUNNING
 
 
 def test_an_import_is_cancelled(alice):
-    job = import_in(Status.RUNNING, alice, processed=0, created=0, failed=0)
+    job = create_import(Status.RUNNING, alice, processed=0, created=0, failed=0)
 
-    answer = act(signed_in(alice), job, "cancel")
+    answer = act(logged_in_client(alice), job, "cancel")
 
-    assert "Nothing was written." in text_of(answer.content.decode())
+    assert "Nothing was written." in visible_text(answer.content.decode())
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
 
 
 @pytest.mark.parametrize("what", ["start", "cancel"])
 def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
-    job = import_in(Status.COMPLETE, alice)
+    job = create_import(Status.COMPLETE, alice)
 
-    answer = act(signed_in(alice), job, what)
+    answer = act(logged_in_client(alice), job, what)
 
     assert answer.status_code == 200
     assert "That is no longer possible" in answer.content.decode()
@@ -450,9 +459,9 @@ def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
 
 @pytest.mark.parametrize("what", ["start", "cancel", "mapping", "options"])
 def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
-    job = import_in(Status.READY, alice)
+    job = create_import(Status.READY, alice)
 
-    response = signed_in(alice).get(reverse(f"import-{what}", args=[job.pk]))
+    response = logged_in_client(alice).get(reverse(f"import-{what}", args=[job.pk]))
 
     assert response.status_code == 302
     assert response["Location"] == reverse("import", args=[job.pk])
@@ -462,9 +471,9 @@ def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
 
 @pytest.mark.parametrize("status", list(Status))
 def test_buttons_are_shown_only_where_they_work(alice, status):
-    job = import_in(status, alice)
+    job = create_import(status, alice)
 
-    _, html = page(signed_in(alice), job)
+    _, html = get_import_page(logged_in_client(alice), job)
 
     assert (reverse("import-start", args=[job.pk]) in html) == (status == Status.READY)
     may_cancel = Status.CANCELLED in MAY_BECOME[status]
@@ -475,12 +484,12 @@ def test_buttons_are_shown_only_where_they_work(alice, status):
 
 
 def test_refused_rows_are_grouped_by_cause_and_listed_with_column_value_and_reason(alice):
-    rows = [person(1), person(2, phone="12", last=""), person(1, phone="+233249999999")]
-    job = run_import(csv_file([*rows, person(4, phone="13")]), owner=alice)
-    client = signed_in(alice)
+    rows = [make_row(1), make_row(2, phone="12", last=""), make_row(1, phone="+233249999999")]
+    job = run_import(make_csv([*rows, make_row(4, phone="13")]), owner=alice)
+    client = logged_in_client(alice)
 
-    causes = text_of(page(client, job)[1])
-    listed = text_of(rows_page(client, job))
+    causes = visible_text(get_import_page(client, job)[1])
+    listed = visible_text(get_rows_page(client, job))
 
     assert "Phone This is not a phone number we can call." in causes
     assert "for example 12 2 refused" in causes
@@ -492,10 +501,10 @@ def test_refused_rows_are_grouped_by_cause_and_listed_with_column_value_and_reas
 
 
 def test_each_cause_leads_to_its_own_rows(alice):
-    rows = [person(1, phone="12"), person(2, email="no"), person(3, phone="13", email="no")]
-    job = run_import(csv_file(rows), owner=alice)
-    client = signed_in(alice)
-    _, html = page(client, job)
+    rows = [make_row(1, phone="12"), make_row(2, email="no"), make_row(3, phone="13", email="no")]
+    job = run_import(make_csv(rows), owner=alice)
+    client = logged_in_client(alice)
+    _, html = get_import_page(client, job)
 
     links = re.findall(r'data-rows href="([^"]+)"', html)
     listed = {link: row_numbers(client.get(unescape(link)).content.decode()) for link in links}
@@ -506,16 +515,16 @@ def test_each_cause_leads_to_its_own_rows(alice):
 
 
 def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
-    job = import_in(Status.COMPLETE, alice)
+    job = create_import(Status.COMPLETE, alice)
     refuse(job, 120)
     ImportRow.objects.filter(job=job, number=3).update(
         errors=[{"column": "email", "code": "invalid_email", "params": {}, "value": "no"}]
     )
-    client, link = signed_in(alice), reverse("import-rows", args=[job.pk])
+    client, link = logged_in_client(alice), reverse("import-rows", args=[job.pk])
 
     seen, query = [], "?outcome=failed&column=phone&code=invalid_phone"
     while query:
-        html = rows_page(client, job, query)
+        html = get_rows_page(client, job, query)
         seen += row_numbers(html)
         following = re.search(rf'rel="next" href="{link}([^"]+)"', html)
         query = following and unescape(following[1])
@@ -525,30 +534,30 @@ def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
 
 @committed
 def test_skipped_rows_are_a_cause_of_their_own(alice):
-    run_import(csv_file([person(1)]), owner=alice)
-    job = run_import(csv_file([person(1), person(2, phone="12")]), owner=alice)
-    client = signed_in(alice)
+    run_import(make_csv([make_row(1)]), owner=alice)
+    job = run_import(make_csv([make_row(1), make_row(2, phone="12")]), owner=alice)
+    client = logged_in_client(alice)
 
-    _, causes = page(client, job)
-    refused, skipped = rows_page(client, job), rows_page(client, job, "?outcome=skipped")
+    _, causes = get_import_page(client, job)
+    refused, skipped = get_rows_page(client, job), get_rows_page(client, job, "?outcome=skipped")
 
-    assert "1 skipped" in text_of(causes)
-    assert "not a phone" in text_of(refused)
-    assert "exists already" not in text_of(refused)
-    assert "2 Shipping mark MARK 1 It exists already." in text_of(skipped)
+    assert "1 skipped" in visible_text(causes)
+    assert "not a phone" in visible_text(refused)
+    assert "exists already" not in visible_text(refused)
+    assert "2 Shipping mark MARK 1 It exists already." in visible_text(skipped)
 
 
 @committed
 def test_what_was_updated_is_no_problem_to_list(alice):
-    run_import(csv_file([person(1)]), owner=alice)
+    run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(
-        csv_file([person(1, first="Efua"), person(2, phone="12")]),
+        make_csv([make_row(1, first="Efua"), make_row(2, phone="12")]),
         owner=alice,
         on_duplicate=OnDuplicate.UPDATE,
     )
 
     assert job.updated == 1
-    assert row_numbers(rows_page(signed_in(alice), job)) == [3]
+    assert row_numbers(get_rows_page(logged_in_client(alice), job)) == [3]
 
 
 def refuse(job, count):
@@ -563,47 +572,49 @@ def refuse(job, count):
     ("query", "first"), [("", 2), ("?after=51", 52), ("?after=x", 2), ("?after=" + "9" * 30, 2)]
 )
 def test_refused_rows_come_fifty_a_page(alice, query, first):
-    job = import_in(Status.COMPLETE, alice)
+    job = create_import(Status.COMPLETE, alice)
     refuse(job, 60)
 
-    numbers = row_numbers(rows_page(signed_in(alice), job, query))
+    numbers = row_numbers(get_rows_page(logged_in_client(alice), job, query))
 
     assert numbers == list(range(2, 62))[first - 2 : first + 48]
 
 
 def test_causes_that_are_no_longer_kept_say_so(alice):
-    client, job = signed_in(alice), import_in(Status.COMPLETE, alice)
+    client, job = logged_in_client(alice), create_import(Status.COMPLETE, alice)
 
-    assert "no longer kept" in text_of(page(client, job)[1])
+    assert "no longer kept" in visible_text(get_import_page(client, job)[1])
     query = "?outcome=failed&column=&code=x"
-    assert "no longer kept" in text_of(rows_page(client, job, query))
+    assert "no longer kept" in visible_text(get_rows_page(client, job, query))
 
 
 def test_the_number_of_queries_does_not_grow(alice):
-    small, large = import_in(Status.COMPLETE, alice), import_in(Status.COMPLETE, alice)
+    small, large = create_import(Status.COMPLETE, alice), create_import(Status.COMPLETE, alice)
     refuse(small, 1)
     refuse(large, 120)
-    client = signed_in(alice)
+    client = logged_in_client(alice)
 
-    assert queries(lambda: page(client, small)) == queries(lambda: page(client, large))
+    assert queries(lambda: get_import_page(client, small)) == queries(
+        lambda: get_import_page(client, large)
+    )
 
 
 def test_the_list_says_why_an_import_failed(alice):
-    ImportJob.objects.filter(pk=import_in(Status.FAILED, alice).pk).update(error_code="no_rows")
-    import_in(Status.COMPLETE, alice)
-    import_in(Status.MAPPING, alice)
+    ImportJob.objects.filter(pk=create_import(Status.FAILED, alice).pk).update(error_code="no_rows")
+    create_import(Status.COMPLETE, alice)
+    create_import(Status.MAPPING, alice)
 
-    html = signed_in(alice).get(reverse("imports")).content.decode()
-    assert text_of(html).count("No rows were found") == 1
+    html = logged_in_client(alice).get(reverse("imports")).content.decode()
+    assert visible_text(html).count("No rows were found") == 1
     assert "not recognised" not in html  # Its status says what it waits for.
 
 
 def test_the_list_asks_no_more_for_more_imports(alice, root):
-    import_in(Status.QUEUED, alice)
-    client = signed_in(root)
+    create_import(Status.QUEUED, alice)
+    client = logged_in_client(root)
     few = queries(lambda: client.get(reverse("imports")))
     for _ in range(10):
-        import_in(Status.QUEUED, alice)
+        create_import(Status.QUEUED, alice)
 
     assert queries(lambda: client.get(reverse("imports"))) == few
 
@@ -623,12 +634,12 @@ def queries(ask):
 @pytest.mark.parametrize("status", list(Status))
 def test_what_people_typed_is_never_markup(alice, status):
     layout = {"header_row": 1, "headers": [HOSTILE], "positions": {}, "missing": []}
-    job = import_in(status, alice, file_name=HOSTILE, detected_columns=layout)
+    job = create_import(status, alice, file_name=HOSTILE, detected_columns=layout)
     refuse(job, 1)
-    client = signed_in(alice)
+    client = logged_in_client(alice)
 
-    pages = [page(client, job)[1], client.get(reverse("imports")).content.decode()]
-    pages.append(rows_page(client, job))
+    pages = [get_import_page(client, job)[1], client.get(reverse("imports")).content.decode()]
+    pages.append(get_rows_page(client, job))
 
     for html in pages:
         assert "<img src=x" not in html
@@ -636,15 +647,15 @@ def test_what_people_typed_is_never_markup(alice, status):
 
 
 def all_pages(alice):
-    client = signed_in(alice)
+    client = logged_in_client(alice)
     yield Client().get(reverse("login"))
     yield send(client)
     yield client.get("/nowhere/")
     yield Client(enforce_csrf_checks=True).post(reverse("login"))
     for status in Status:
-        job = import_in(status, alice)
+        job = create_import(status, alice)
         refuse(job, 60)
-        yield page(client, job)[0]
+        yield get_import_page(client, job)[0]
     yield client.get(reverse("import-rows", args=[job.pk]))
     yield client.get(reverse("password"))
     yield client.get(reverse("imports"))
@@ -698,7 +709,7 @@ def test_an_error_nobody_caught_has_a_page_and_quotes_nothing(error, status):
     try:
         raise error("ama@example.com")
     except error:
-        response = views.failed(RequestFactory().get("/"))
+        response = views.server_error(RequestFactory().get("/"))
 
     assert response.status_code == status
     assert "ama@example.com" not in response.content.decode()

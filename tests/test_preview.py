@@ -7,17 +7,25 @@ from customers.models import Customer
 from imports import lifecycle, preview
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import Status
-from tests.conftest import signed_in
-from tests.factories import apply_all, check, counts, csv_file, make_job, person, run_import
+from tests.conftest import logged_in_client
+from tests.factories import (
+    apply_all_batches,
+    check_job,
+    get_counts,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # As they are, with another name, without an e-mail.
-EXISTING = [person(1), person(2, first="Kofi"), person(3)]
+EXISTING = [make_row(1), make_row(2, first="Kofi"), make_row(3)]
 ROWS = [
-    *(person(1), person(2), person(3, email="")),
-    *(person(4), person(5, email=""), person(6, phone="none"), person(4)),
+    *(make_row(1), make_row(2), make_row(3, email="")),
+    *(make_row(4), make_row(5, email=""), make_row(6, phone="none"), make_row(4)),
 ]
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
 
@@ -25,7 +33,7 @@ FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
 def ready(rows=ROWS, **fields):
     for values in EXISTING:
         Customer.objects.create(**dict(zip(FIELDS, values, strict=True)))
-    return check(make_job(csv_file(rows), check_first=True, **fields))
+    return check_job(make_job(make_csv(rows), check_first=True, **fields))
 
 
 def counted(found):
@@ -40,17 +48,17 @@ def test_what_is_told_is_what_happens(root, on_duplicate, empty_cells):
 
     found = preview.preview_of(job, root)
     lifecycle.start(job.pk)
-    apply_all(job.pk)
+    apply_all_batches(job.pk)
 
-    assert counted(found) == {name: counts(job)[name] for name in counted(found)}
-    assert (found["judged_at"], found["total"]) == (job.checked_at, 7)
+    assert counted(found) == {name: get_counts(job)[name] for name in counted(found)}
+    assert (found["checked_at"], found["total"]) == (job.checked_at, 7)
 
 
 def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
     job = ready(owner=root, on_duplicate="update", empty_cells="clear")
     ids = dict(Customer.objects.values_list("shipping_mark", "pk"))
 
-    found = signed_in(root).get(f"/api/imports/{job.pk}/preview/").json()
+    found = logged_in_client(root).get(f"/api/imports/{job.pk}/preview/").json()
 
     assert found["updates"] == [
         {
@@ -65,20 +73,20 @@ def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
         },
     ]
     assert [(row["row"], row["values"]["phone"]) for row in found["creates"]] == [
-        (5, person(4)[4]),
-        (6, person(5)[4]),
+        (5, make_row(4)[4]),
+        (6, make_row(5)[4]),
     ]
-    assert found["judged_at"] == job.checked_at.isoformat()
+    assert found["checked_at"] == job.checked_at.isoformat()
 
 
 def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
-    run_import(csv_file([person(9)]), owner=alice)
-    rows = [person(2, first="Guessed"), person(9, first="Own")]
+    run_import(make_csv([make_row(9)]), owner=alice)
+    rows = [make_row(2, first="Guessed"), make_row(9, first="Own")]
     job = ready(rows, owner=alice, on_duplicate="update")
     own = Customer.objects.get(shipping_mark="MARK 9").pk
 
-    found = signed_in(alice).get(f"/api/imports/{job.pk}/preview/").json()
-    page = signed_in(alice).get(f"/imports/{job.pk}/").content.decode()
+    found = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/").json()
+    page = logged_in_client(alice).get(f"/imports/{job.pk}/").content.decode()
 
     assert found["updates"] == [
         {"row": 2, "record": None, "changes": {}},
@@ -117,7 +125,7 @@ def test_where_not_all_are_compared_nobody_claims_to_know(root, monkeypatch):
 def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alice, status):
     job = make_moved_job(alice, Status(status))
 
-    response = signed_in(alice).get(f"/api/imports/{job.pk}/preview/")
+    response = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/")
 
     assert response.status_code == 409
     assert response.json()["message"].startswith(f"An import that is {status} has no preview")

@@ -7,13 +7,21 @@ from django.utils.translation import override
 from imports import error_messages, lifecycle
 from imports.models import ImportJob
 from imports.statuses import Status
-from tests.conftest import signed_in
-from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
-from tests.spreadsheets import table
-from tests.test_api import upload
-from tests.test_options_page import KEPT, change, workbook
-from tests.test_pages import import_in, text_of
-from tests.test_schema import conforms, described, published  # noqa: F401
+from tests.conftest import logged_in_client
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
+from tests.spreadsheets import make_workbook
+from tests.test_api_views import upload_file
+from tests.test_openapi import published_schema, strict_schema, validate_response  # noqa: F401
+from tests.test_options_page import UNCHANGED_OPTIONS, change_options, make_workbook_of_sheets
+from tests.test_pages import create_import, visible_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +35,7 @@ PARAMS = {
     "first": 3,
     "last": 4,
 }
-ENTRIES = [{"code": code, "params": PARAMS} for code in error_messages.OF_A_READ_SUMMARY]
+ENTRIES = [{"code": code, "params": PARAMS} for code in error_messages.READ_SUMMARY_MESSAGES]
 HIDDEN = [{"code": "hidden_row", "params": {"count": 2, "rows": [2, 3]}}]
 
 
@@ -36,7 +44,7 @@ def of_rows(code, count, **params):
 
 
 def page(user, job, language="en"):
-    client = signed_in(user)
+    client = logged_in_client(user)
     path = reverse("import", args=[job.pk])
     return client.get(path, headers={"accept-language": language}).content.decode()
 
@@ -44,11 +52,11 @@ def page(user, job, language="en"):
 def summary_of(html):
     """The block's entries, in their order."""
     block = html.partition('class="reading"')[2].partition("</section>")[0]
-    return [text_of(entry.partition(">")[2]) for entry in block.split("<li")[1:]]
+    return [visible_text(entry.partition(">")[2]) for entry in block.split("<li")[1:]]
 
 
 def ready(content, owner, **options):
-    job = check(make_job(content, owner=owner, check_first=True, **options))
+    job = check_job(make_job(content, owner=owner, check_first=True, **options))
     assert job.status == Status.READY
     return job
 
@@ -100,14 +108,14 @@ def test_rows_are_named_in_french():
     ],
 )
 def test_an_entry_that_is_not_known_breaks_no_page(alice, root, entry):
-    job = import_in(Status.READY, alice, read_summary=[entry, *HIDDEN])
-    gone = import_in(Status.COMPLETE, alice, read_summary=[entry], importer="gone")
+    job = create_import(Status.READY, alice, read_summary=[entry, *HIDDEN])
+    gone = create_import(Status.COMPLETE, alice, read_summary=[entry], importer="gone")
 
     for one in (job, gone):
         admin = reverse("admin:imports_importjob_change", args=[one.pk])
         assert "How the file was read" in page(alice, one)
-        assert signed_in(root).get(admin).status_code == 200
-        sent = signed_in(alice).get(f"/api/imports/{one.pk}/").json()["read_summary"]
+        assert logged_in_client(root).get(admin).status_code == 200
+        sent = logged_in_client(alice).get(f"/api/imports/{one.pk}/").json()["read_summary"]
         assert sent[0] | {"message": ""} == entry | {"message": ""}
 
 
@@ -115,14 +123,14 @@ def test_an_entry_that_is_not_known_breaks_no_page(alice, root, entry):
 
 
 def test_what_needs_attention_comes_first(alice):
-    job = import_in(Status.READY, alice, read_summary=ENTRIES)
+    job = create_import(Status.READY, alice, read_summary=ENTRIES)
 
     told = [note["code"] for note in error_messages.describe_read_summary(ENTRIES, "customers")]
     shown = summary_of(page(alice, job))
 
     first = error_messages.NEEDS_ATTENTION
     assert tuple(told[: len(first)]) == first
-    assert told[len(first) :] == [c for c in error_messages.OF_A_READ_SUMMARY if c not in first]
+    assert told[len(first) :] == [c for c in error_messages.READ_SUMMARY_MESSAGES if c not in first]
     assert [one.partition(" ")[0] for one in shown][:2] == ["These", "These"]
     assert "were read as windows-1252. Check their accents. Rows 2, 57, 104" in shown[0]
     assert "They are imported like the others. Rows 2, 57, 104" in shown[1]
@@ -133,7 +141,7 @@ def test_what_needs_attention_comes_first(alice):
     [s for s in Status if s not in {"QUEUED", "CHECKING", "RUNNING", "UNDOING"}],
 )
 def test_it_is_shown_before_and_after_anything_is_written(alice, status):
-    job = import_in(status, alice, read_summary=[of_rows("repeated_header", 1)])
+    job = create_import(status, alice, read_summary=[of_rows("repeated_header", 1)])
 
     html = page(alice, job)
 
@@ -144,16 +152,18 @@ def test_it_is_shown_before_and_after_anything_is_written(alice, status):
 
 
 def test_where_all_was_as_expected_nothing_is_said(alice):
-    job = run_import(csv_file([person(1)]), owner=alice)
+    job = run_import(make_csv([make_row(1)]), owner=alice)
 
     assert job.read_summary == []
     assert "How the file was read" not in page(alice, job)
 
 
 def test_it_is_one_block_that_says_each_thing_once(alice):
-    rows = [[*person(n, first="Zoé"), "x", "y"] for n in range(1, 9)]
-    sheets = workbook(Oct=[[*HEADERS, "Note", "Balance"], *rows], Nov=[HEADERS, person(2)])
-    text = csv_file(rows, [*HEADERS, "Note", "Balance"]).decode().encode("windows-1252")
+    rows = [[*make_row(n, first="Zoé"), "x", "y"] for n in range(1, 9)]
+    sheets = make_workbook_of_sheets(
+        Oct=[[*HEADERS, "Note", "Balance"], *rows], Nov=[HEADERS, make_row(2)]
+    )
+    text = make_csv(rows, [*HEADERS, "Note", "Balance"]).decode().encode("windows-1252")
 
     of_workbook = page(alice, ready(sheets, alice))
     of_text = page(alice, ready(text, alice))
@@ -172,7 +182,7 @@ def test_it_is_one_block_that_says_each_thing_once(alice):
 
 
 def test_hidden_columns_are_named_once(alice):
-    job = ready(csv_file([[*person(1), "x", "y"]], [*HEADERS, "Note", "Old phone"]), alice)
+    job = ready(make_csv([[*make_row(1), "x", "y"]], [*HEADERS, "Note", "Old phone"]), alice)
     hidden = {"count": 1, "columns": ["Old phone"]}
     job.read_summary = [*job.read_summary, {"code": "hidden_columns_ignored", "params": hidden}]
     job.save(update_fields=["read_summary"])
@@ -185,8 +195,8 @@ def test_hidden_columns_are_named_once(alice):
 
 
 def test_where_columns_are_asked_for_they_are_not_called_ignored(alice):
-    content = csv_file([[*person(1), "x"]], ["Code", *HEADERS[1:4], "Number", "Note"])
-    job = check(make_job(content, owner=alice))
+    content = make_csv([[*make_row(1), "x"]], ["Code", *HEADERS[1:4], "Number", "Note"])
+    job = check_job(make_job(content, owner=alice))
     assert job.status == Status.MAPPING
     assert [entry["code"] for entry in job.read_summary] == ["columns_ignored"]
 
@@ -200,19 +210,19 @@ def test_where_columns_are_asked_for_they_are_not_called_ignored(alice):
 
 def test_what_the_pipeline_notes_is_shown_with_its_rows(alice, settings):
     settings.IMPORT_READER = settings.IMPORT_READER | {"cell_length": 100}
-    long = person(3, last="m" * 200)
+    long = make_row(3, last="m" * 200)
 
-    job = run_import(csv_file([person(1), person(2), long]), owner=alice)
+    job = run_import(make_csv([make_row(1), make_row(2), long]), owner=alice)
 
     (shown,) = summary_of(page(alice, job))
     assert shown.startswith("These rows have a cell that is too long for a spreadsheet.")
     assert shown.endswith("Row 4")
 
 
-@pytest.mark.parametrize("code", error_messages.OF_A_READ_SUMMARY)
+@pytest.mark.parametrize("code", error_messages.READ_SUMMARY_MESSAGES)
 def test_each_entry_is_told_in_french(alice, code):
     entry = {"code": code, "params": PARAMS}
-    job = import_in(Status.READY, alice, read_summary=[entry])
+    job = create_import(Status.READY, alice, read_summary=[entry])
     english, french = (sentence_in(language, entry) for language in ("en", "fr"))
 
     html = page(alice, job, "fr")
@@ -220,7 +230,7 @@ def test_each_entry_is_told_in_french(alice, code):
     assert english != french
     if code != "columns_ignored":
         assert "Comment le fichier a été lu" in html
-        assert text_of(french) in text_of(html).replace("&#x27;", "'")
+        assert visible_text(french) in visible_text(html).replace("&#x27;", "'")
 
 
 def sentence_in(language, entry):
@@ -231,12 +241,15 @@ def sentence_in(language, entry):
 # --- For programs and admins -------------------------------------------------
 
 
-def test_programs_get_codes_and_english_sentences(alice, described):  # noqa: F811
-    job, client = import_in(Status.COMPLETE, alice, read_summary=ENTRIES), signed_in(alice)
+def test_programs_get_codes_and_english_sentences(alice, strict_schema):  # noqa: F811
+    job, client = (
+        create_import(Status.COMPLETE, alice, read_summary=ENTRIES),
+        logged_in_client(alice),
+    )
     address = f"/api/imports/{job.pk}/"
 
     response = client.get(address, headers={"accept-language": "fr"})
-    sent = conforms(described, response, "imports_retrieve")["read_summary"]
+    sent = validate_response(strict_schema, response, "imports_retrieve")["read_summary"]
 
     assert [{"code": one["code"], "params": one["params"]} for one in sent] == ENTRIES
     said = {one["code"]: one["message"] for one in sent}
@@ -247,32 +260,34 @@ def test_programs_get_codes_and_english_sentences(alice, described):  # noqa: F8
     assert "read_summary" not in client.get("/api/imports/").json()["results"][0]
 
 
-def test_a_preview_has_it_too(alice, described):  # noqa: F811
-    job = ready(csv_file([[*person(1), "x"]], [*HEADERS, "Note"]), alice)
+def test_a_preview_has_it_too(alice, strict_schema):  # noqa: F811
+    job = ready(make_csv([[*make_row(1), "x"]], [*HEADERS, "Note"]), alice)
 
-    response = signed_in(alice).get(f"/api/imports/{job.pk}/preview/")
-    sent = conforms(described, response, "imports_preview")["read_summary"]
+    response = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/")
+    sent = validate_response(strict_schema, response, "imports_preview")["read_summary"]
 
     message = "No field takes these columns, so they were ignored: Note."
     params = {"count": 1, "columns": ["Note"]}
     assert sent == [{"code": "columns_ignored", "params": params, "message": message}]
 
 
-def test_the_description_lists_every_code(described):  # noqa: F811
-    entry = described["components"]["schemas"]["ReadSummaryEntry"]
+def test_the_description_lists_every_code(strict_schema):  # noqa: F811
+    entry = strict_schema["components"]["schemas"]["ReadSummaryEntry"]
 
     told = entry["properties"]["code"]["description"]
-    assert {code for code in error_messages.OF_A_READ_SUMMARY if f"`{code}`" not in told} == set()
+    assert {
+        code for code in error_messages.READ_SUMMARY_MESSAGES if f"`{code}`" not in told
+    } == set()
     assert "enum" not in entry["properties"]["code"]  # New ones may come.
 
 
 def test_admins_see_all_of_it(alice, root):
     opened = {"format": "xlsx", "sheets": ["A"], "hidden_columns": list(range(5_000))}
-    job = import_in(Status.COMPLETE, alice, read_summary=ENTRIES, detected_format=opened)
+    job = create_import(Status.COMPLETE, alice, read_summary=ENTRIES, detected_format=opened)
 
-    html = signed_in(root).get(reverse("admin:imports_importjob_change", args=[job.pk]))
+    html = logged_in_client(root).get(reverse("admin:imports_importjob_change", args=[job.pk]))
 
-    text = text_of(html.content.decode())
+    text = visible_text(html.content.decode())
     for note in error_messages.describe_read_summary(ENTRIES, "customers"):
         assert f"{note['sentence']} {note['rows']}" in text
     assert "hidden_columns: 0 / 1 / 2" in text
@@ -287,17 +302,17 @@ def test_admins_see_all_of_it(alice, root):
     [({}, {}), ({"hidden_rows": "import"}, {}), ({"hidden_rows": "skip"}, {"hidden_rows": "skip"})],
 )
 def test_a_program_says_what_becomes_of_them(alice, sent, kept):
-    assert upload(signed_in(alice), **sent).json()["read_options"] == kept
+    assert upload_file(logged_in_client(alice), **sent).json()["read_options"] == kept
     assert ImportJob.objects.get().read_options == kept
 
 
 @pytest.mark.parametrize("wrong", ["hide", "true", "SKIP"])
 def test_another_word_is_refused(alice, wrong):
-    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+    job, client = ready(make_csv([make_row(1)]), alice), logged_in_client(alice)
     told = {"hidden_rows": wrong}
 
     for response in (
-        upload(client, **told),
+        upload_file(client, **told),
         client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json"),
     ):
         (error,) = response.json()["errors"]
@@ -306,11 +321,11 @@ def test_another_word_is_refused(alice, wrong):
 
 
 def test_to_leave_them_out_keeps_the_columns_that_were_chosen(alice):
-    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+    job, client = ready(make_csv([make_row(1)]), alice), logged_in_client(alice)
     address = f"/api/imports/{job.pk}/"
     mapping = {"column_mapping": {"email": None}}
     client.patch(address, mapping, content_type="application/json")
-    told = check(job).column_mapping
+    told = check_job(job).column_mapping
     assert told["email"] is None
 
     response = client.patch(address, {"hidden_rows": "skip"}, content_type="application/json")
@@ -318,26 +333,26 @@ def test_to_leave_them_out_keeps_the_columns_that_were_chosen(alice):
     job.refresh_from_db()
     assert (response.status_code, job.status) == (202, Status.QUEUED)
     assert (job.column_mapping, job.read_options) == (told, {"hidden_rows": "skip"})
-    assert (check(job).status, job.detected_columns["positions"].get("email")) == (
+    assert (check_job(job).status, job.detected_columns["positions"].get("email")) == (
         Status.READY,
         None,
     )
     client.patch(address, {"hidden_rows": "import"}, content_type="application/json")
     job.refresh_from_db()
     assert (job.column_mapping, job.read_options) == (told, {})
-    check(job)
+    check_job(job)
     client.patch(address, {"delimiter": ","}, content_type="application/json")
     job.refresh_from_db()
     assert (job.column_mapping, job.detected_columns) == (None, None)  # It may have other columns.
 
 
-def test_both_can_be_said_at_once(alice, described):  # noqa: F811
-    job, client = ready(csv_file([person(1)]), alice), signed_in(alice)
+def test_both_can_be_said_at_once(alice, strict_schema):  # noqa: F811
+    job, client = ready(make_csv([make_row(1)]), alice), logged_in_client(alice)
     told = {"hidden_rows": "skip", "column_mapping": {"email": None}}
 
     response = client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json")
 
-    conforms(described, response, "imports_change")
+    validate_response(strict_schema, response, "imports_change")
     job.refresh_from_db()
     assert job.read_options == {"hidden_rows": "skip"}
     assert job.column_mapping["email"] is None
@@ -353,7 +368,7 @@ def test_both_can_be_said_at_once(alice, described):  # noqa: F811
     ],
 )
 def test_the_page_asks_only_where_there_are_some(alice, summary, is_offered):
-    job = ready(table(HEADERS, person(1)), alice)
+    job = ready(make_workbook(HEADERS, make_row(1)), alice)
     ImportJob.objects.filter(pk=job.pk).update(read_summary=summary)
 
     html = page(alice, job)
@@ -363,25 +378,25 @@ def test_the_page_asks_only_where_there_are_some(alice, summary, is_offered):
 
 
 def test_they_are_left_out_and_taken_in_again_on_the_page(alice):
-    job, client = ready(table(HEADERS, person(1)), alice), signed_in(alice)
+    job, client = ready(make_workbook(HEADERS, make_row(1)), alice), logged_in_client(alice)
     kept = job.detected_columns
 
     for sent, options in (("skip", {"hidden_rows": "skip"}), ("import", {})):
         ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
-        change(client, job, hidden_rows=sent, **KEPT)
+        change_options(client, job, hidden_rows=sent, **UNCHANGED_OPTIONS)
         assert (job.status, job.read_options, job.detected_columns) == (
             Status.QUEUED,
             options,
             kept,
         )
-        assert check(job).status == Status.READY
+        assert check_job(job).status == Status.READY
         ImportJob.objects.filter(pk=job.pk).update(read_summary=HIDDEN)
         assert f'<option value="{sent}" selected>' in page(alice, job)
 
 
 def test_who_changes_nothing_of_them_keeps_the_choice(alice):
-    job = ready(table(HEADERS, person(1)), alice, read_options={"hidden_rows": "skip"})
+    job = ready(make_workbook(HEADERS, make_row(1)), alice, read_options={"hidden_rows": "skip"})
 
     lifecycle.check_again(job.pk, {"on_duplicate": "update"})
 
-    assert apply_all(check(job).pk).read_options == {"hidden_rows": "skip"}
+    assert apply_all_batches(check_job(job).pk).read_options == {"hidden_rows": "skip"}

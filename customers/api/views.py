@@ -21,17 +21,17 @@ from customers.api import call_descriptions
 from customers.api.serializers import CustomerSerializer, CustomersQuery
 from customers.models import Customer
 from imports import permissions, provenance
-from imports.api.pagination import NewestFirst
+from imports.api.pagination import KeysetPagination
 from imports.api.views import in_english
 
 LARGEST_KEY = 2**63 - 1
 
 
-class NewestCustomers(NewestFirst):
+class NewestCustomers(KeysetPagination):
     position = {"pk": IntegerField(min_value=0, max_value=LARGEST_KEY)}
 
 
-@call_descriptions.CUSTOMERS
+@call_descriptions.describe_customer_calls
 @method_decorator(
     [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
 )
@@ -52,7 +52,7 @@ class CustomerViewSet(GenericViewSet):
         if "import" in asked:
             customers = customers & self.written_by(asked["import"], asked.get("outcome"))
         if "search" in asked:
-            customers = search.search(customers, asked["search"])
+            customers = search.search_customers(customers, asked["search"])
         return self.get_paginated_response(self.sent(self.paginate_queryset(customers)))
 
     def retrieve(self, request: Request, pk: int) -> Response:

@@ -33,7 +33,7 @@ def customers(request: HttpRequest) -> HttpResponse:
         found = found & provenance.written_by(visible.filter(pk=job.pk), Customer)
     text = request.GET.get("q", "").strip().replace("\x00", "")
     if text:
-        found = search.search(found, text)
+        found = search.search_customers(found, text)
     before = request.GET.get("before", "")
     before = int(before) if before.isdecimal() and len(before) < 19 else None
     shown = list(behind(found, before)[: CUSTOMERS_A_PAGE + 1])

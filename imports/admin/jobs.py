@@ -101,7 +101,9 @@ class ImportJobAdmin(ReadOnly):
             return format_html(markup, job.status_label, error_messages.NOTHING_IMPORTED)
         if not job.error_code:
             return job.get_status_display()
-        reason = error_messages.of_failure(job.importer, job.error_code, job.error_params)
+        reason = error_messages.describe_job_error_with_labels(
+            job.importer, job.error_code, job.error_params
+        )
         label = job.get_status_display()
         return format_html('<b>{}</b> <span class="reason">{}</span>', label, reason)
 

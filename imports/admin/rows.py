@@ -42,7 +42,9 @@ def problem_shown(problem: Context, job: ImportJob) -> Context:
         "count": problem["count"],
         "outcome": Outcome(problem["outcome"]).label,
         "column": name_of(shown_importer(job.importer), problem["column"]),
-        "reason": error_messages.of_cause(problem["example"], job.importer, problem["outcome"]),
+        "reason": error_messages.describe_cause(
+            problem["example"], job.importer, problem["outcome"]
+        ),
         "value": problem["example"]["value"],
         # Each number leads to the page that begins with its row.
         "rows": [(row, f"{address(job)}?{query}&after={row - 1}") for row in problem["rows"]],
@@ -80,7 +82,7 @@ def cause_shown(rows: list[ImportRow], cause: Context | None, job: ImportJob) ->
         return None
     example = next(error for error in rows[0].errors if cause.items() <= error.items())
     importer = shown_importer(job.importer)
-    reason = error_messages.of_cause(example, job.importer, rows[0].outcome)
+    reason = error_messages.describe_cause(example, job.importer, rows[0].outcome)
     return {"column": name_of(importer, cause["column"]), "reason": reason}
 
 
@@ -96,7 +98,7 @@ def row_shown(row: ImportRow, job: ImportJob, link_to: LinkTo) -> Context:
             {
                 "column": name_of(importer, error["column"]),
                 "value": error["value"],
-                "words": error_messages.of_row(error, job.importer, row.outcome),
+                "words": error_messages.describe_row_error(error, job.importer, row.outcome),
             }
             for error in row.errors or []
         ],

@@ -16,15 +16,15 @@ from drf_spectacular.utils import (
 
 from imports.api import examples
 from imports.api.describing import (
-    ALWAYS,
-    CONDITIONAL,
+    AUTHENTICATED_CALL_STATUSES,
+    BOOLEAN_SCHEMAS,
+    COMMON_HEADERS,
+    CONDITIONAL_HEADERS,
     LOCATION,
-    SIGNED_IN,
-    SWITCH,
-    UNCHANGED,
-    example,
-    refusals,
-    sent_header,
+    NOT_MODIFIED_RESPONSE,
+    error_responses,
+    request_header,
+    response_example,
 )
 from imports.api.response_serializers import (
     ColumnsSerializer,
@@ -38,8 +38,8 @@ from imports.api.response_serializers import (
     UrlsSerializer,
 )
 from imports.api.serializers import (
-    KEY_PATTERN,
-    LONGEST_KEY,
+    IDEMPOTENCY_KEY_PATTERN,
+    MAX_IDEMPOTENCY_KEY_CHARS,
     ChangesSerializer,
     ImportJobSerializer,
     JobsQuery,
@@ -51,15 +51,15 @@ from imports.importer import registered
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 
 TAG = ["imports"]
-IDEMPOTENCY_KEY = sent_header(
+IDEMPOTENCY_KEY = request_header(
     "Idempotency-Key",
     "A name of your own for this upload. Within 24 hours the same key is the same import.",
-    maxLength=LONGEST_KEY,
-    pattern=KEY_PATTERN,
+    maxLength=MAX_IDEMPOTENCY_KEY_CHARS,
+    pattern=IDEMPOTENCY_KEY_PATTERN,
 )
 # A form sends what is not chosen as nothing.
 WHEN = {"type": "string", "anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
-FILE_REFUSALS = {
+FILE_ERROR_CODES = {
     "no_file": "no field named file",
     "several_files": "more than one",
     "empty_file": "no byte in it",
@@ -70,22 +70,25 @@ def importer_names() -> list[str]:
     return sorted(importer.name for importer in registered())
 
 
-def importer_field() -> dict[str, Any]:
+def importer_schema() -> dict[str, Any]:
     return {"type": "string", "enum": importer_names()}
 
 
 def accepted(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
-    shown = [example(name, value)]
+    shown = [response_example(name, value)]
     return {202: OpenApiResponse(ImportJobSerializer, "The import as it is now.", shown)}
 
 
-def found(shape: Any, value: Any) -> dict[int, OpenApiResponse]:
+def ok_responses(shape: Any, value: Any) -> dict[int, OpenApiResponse]:
     """What a reading answers: 200 with this, or 304."""
-    return {200: OpenApiResponse(shape, examples=[example("found", value)]), **UNCHANGED}
+    return {
+        200: OpenApiResponse(shape, examples=[response_example("found", value)]),
+        **NOT_MODIFIED_RESPONSE,
+    }
 
 
-def reading(operation_id: str, summary: str, answers: dict[int, Any], **more: Any) -> Any:
-    parameters = [*more.pop("parameters", ()), *CONDITIONAL, *ALWAYS]
+def describe_read(operation_id: str, summary: str, answers: dict[int, Any], **more: Any) -> Any:
+    parameters = [*more.pop("parameters", ()), *CONDITIONAL_HEADERS, *COMMON_HEADERS]
     described = {"description": "", "tags": TAG, "responses": answers, "parameters": parameters}
     return extend_schema(operation_id=operation_id, summary=summary, **(described | more))
 
@@ -98,21 +101,21 @@ def action(name: str, summary: str) -> Any:
         description="",
         tags=TAG,
         request=None,
-        parameters=[LOCATION, *ALWAYS],
+        parameters=[LOCATION, *COMMON_HEADERS],
         responses={
             **accepted(name, examples.RUNNING),
-            **refusals(*SIGNED_IN, 403, 404, 409),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
         },
     )
 
 
-IMPORTS = extend_schema_view(
-    list=reading(
+describe_import_calls = extend_schema_view(
+    list=describe_read(
         "imports_list",
         "The imports that you may see, newest first",
         {
-            **found(ListedJobSerializer(many=True), examples.LISTED),
-            **refusals(*SIGNED_IN),
+            **ok_responses(ListedJobSerializer(many=True), examples.LISTED),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES),
         },
         parameters=[
             JobsQuery,
@@ -120,10 +123,13 @@ IMPORTS = extend_schema_view(
         ],
         description="Pages hold still while new imports come in: follow `next` as it is.",
     ),
-    retrieve=reading(
+    retrieve=describe_read(
         "imports_retrieve",
         "One import: how far it is, what was asked for, where to go on",
-        {**found(ImportJobSerializer, examples.RUNNING), **refusals(*SIGNED_IN, 404)},
+        {
+            **ok_responses(ImportJobSerializer, examples.RUNNING),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
         description="To poll, ask again after `poll_after_seconds`; null: nothing more happens.",
     ),
     create=extend_schema(
@@ -133,10 +139,12 @@ IMPORTS = extend_schema_view(
         "`same_file_as` names an earlier import of this very file.",
         tags=TAG,
         request={"multipart/form-data": UploadSerializer},
-        parameters=[IDEMPOTENCY_KEY, LOCATION, *ALWAYS],
+        parameters=[IDEMPOTENCY_KEY, LOCATION, *COMMON_HEADERS],
         responses={
             **accepted("accepted", examples.WAITING),
-            **refusals(*SIGNED_IN, 403, 411, 413, 415, 422, **FILE_REFUSALS),
+            **error_responses(
+                *AUTHENTICATED_CALL_STATUSES, 403, 411, 413, 415, 422, **FILE_ERROR_CODES
+            ),
         },
     ),
     partial_update=extend_schema(
@@ -149,36 +157,45 @@ IMPORTS = extend_schema_view(
         tags=TAG,
         request={"application/json": ChangesSerializer},
         examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
-        parameters=[LOCATION, *ALWAYS],
+        parameters=[LOCATION, *COMMON_HEADERS],
         responses={
             **accepted("checked_again", examples.WAITING),
-            **refusals(*SIGNED_IN, 403, 404, 409, 411, 413, 415),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),
         },
     ),
     start=action("start", "Write what was checked: READY becomes RUNNING"),
     cancel=action("cancel", "Stop it for good; what is written stays"),
-    rows=reading(
+    rows=describe_read(
         "imports_rows",
         "What became of each row",
-        {**found(RowsSerializer, examples.ROWS), **refusals(*SIGNED_IN, 404)},
+        {
+            **ok_responses(RowsSerializer, examples.ROWS),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
         parameters=[RowsQuery],
     ),
-    problems=reading(
+    problems=describe_read(
         "imports_problems",
         "Why rows were refused or skipped, by cause",
-        {**found(ProblemsSerializer, examples.PROBLEMS), **refusals(*SIGNED_IN, 404)},
+        {
+            **ok_responses(ProblemsSerializer, examples.PROBLEMS),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
     ),
-    preview=reading(
+    preview=describe_read(
         "imports_preview",
         "What starting it would do",
-        {**found(PreviewSerializer, examples.PREVIEW), **refusals(*SIGNED_IN, 404, 409)},
+        {
+            **ok_responses(PreviewSerializer, examples.PREVIEW),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+        },
         description="While it is READY.",
     ),
 )
 
 
 # What `is_delimiter` takes, tab by its names, or nothing.
-DELIMITER = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
+DELIMITER_PATTERN = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
 
 # Objects in it that no field describes.
 PARTS = {
@@ -224,8 +241,8 @@ class UploadOfAFile(OpenApiSerializerExtension):
         file = {"type": "string", "format": "binary", "minLength": 1}
         names = importer_names()
         del form["properties"]["idempotency_key"]
-        form["properties"]["importer"] = importer_field()
-        form["properties"]["delimiter"]["pattern"] = DELIMITER
+        form["properties"]["importer"] = importer_schema()
+        form["properties"]["delimiter"]["pattern"] = DELIMITER_PATTERN
         form["properties"] = {"file": file, **form["properties"]}
         form["required"] = ["file", *(["importer"] if len(names) > 1 else [])]
         return form | {"additionalProperties": False}
@@ -240,8 +257,8 @@ class Changes(OpenApiSerializerExtension):
         body = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         column = {"type": ["integer", "string", "null"]}
         body["properties"]["column_mapping"] |= {"additionalProperties": column}
-        body["properties"]["delimiter"]["pattern"] = DELIMITER
-        body["properties"]["has_header_row"] = {"anyOf": SWITCH}
+        body["properties"]["delimiter"]["pattern"] = DELIMITER_PATTERN
+        body["properties"]["has_header_row"] = {"anyOf": BOOLEAN_SCHEMAS}
         for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
             body["properties"][name]["type"] = ["string", "number"]
         reading_too = {"anyOf": [{"required": [name]} for name in OPTIONS_THAT_CHANGE_COLUMNS]}

@@ -24,7 +24,7 @@ REFUSALS = {
         "This token is not valid (any more). POST refresh to /api/auth/token/refresh/, or log in "
         "at /api/auth/token/.",
     ),
-    403: ("You may not do this", "permission_denied", error_hints.MAY_NOT_IMPORT),
+    403: ("You may not do this", "permission_denied", error_hints.IMPORT_NOT_PERMITTED_MESSAGE),
     404: (
         "Not there, or not yours",
         "not_found",
@@ -75,9 +75,9 @@ REFUSALS = {
 CODES = ", ".join(
     f"`{code}` ({status})" for status, (_, codes, _) in REFUSALS.items() for code in codes.split()
 )
-OPEN = (400, 406, 429, 503)  # What anybody's call may end in.
-SIGNED_IN = (*OPEN, 401)
-FILES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
+PUBLIC_CALL_STATUSES = (400, 406, 429, 503)  # What anybody's call may end in.
+AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
+FILE_CALL_STATUSES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
 
 
 class ErrorOfFieldSerializer(serializers.Serializer):
@@ -97,63 +97,69 @@ class ErrorSerializer(serializers.Serializer):
     errors = ErrorOfFieldSerializer(many=True, help_text="Field by field, where that can be said.")
 
 
-def refusals(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
+def error_responses(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
     """These refusals of a call; `invalid="…"` and the like name more codes for its 400."""
-    return {s: refusal(s, codes if s == 400 else {}) for s in sorted(statuses)}
+    return {s: error_response(s, codes if s == 400 else {}) for s in sorted(statuses)}
 
 
-def refusal(status: int, more: dict[str, str]) -> OpenApiResponse:
+def error_response(status: int, more: dict[str, str]) -> OpenApiResponse:
     reason, codes, message = REFUSALS[status]
     named = [f"`{code}`" for code in codes.split()]
     named += [f"`{code}`: {meaning}" for code, meaning in more.items()]
     sent = {"code": codes.split()[-1], "message": message, "errors": []}
     return OpenApiResponse(
-        ErrorSerializer, f"{reason}: {', '.join(named)}.", [example(codes.split()[-1], sent)]
+        ErrorSerializer,
+        f"{reason}: {', '.join(named)}.",
+        [response_example(codes.split()[-1], sent)],
     )
 
 
-def example(name: str, value: Any) -> OpenApiExample:
+def response_example(name: str, value: Any) -> OpenApiExample:
     return OpenApiExample(name, value, response_only=True)
 
 
-def sent_header(name: str, meaning: str, **schema: Any) -> OpenApiParameter:
+def request_header(name: str, meaning: str, **schema: Any) -> OpenApiParameter:
     """A header of the request."""
     kind = {"type": "string", **schema} if schema else str
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=meaning)
 
 
-def header(name: str, kind: Any, meaning: str, *statuses: int) -> OpenApiParameter:
+def response_header(name: str, kind: Any, meaning: str, *statuses: int) -> OpenApiParameter:
     """A header of the answers with these statuses."""
     return OpenApiParameter(
         name, kind, OpenApiParameter.HEADER, description=meaning, response=list(statuses)
     )
 
 
-RETRY_AFTER = header("Retry-After", int, "Seconds to wait.", 429, 503)
-CHALLENGE = header("WWW-Authenticate", str, "How to log in.", 401)
-LOCATION = header("Location", OpenApiTypes.URI_REF, "The import's address.", 202)
-ETAG = header("ETag", str, "A hash of the body; send it back in `If-None-Match`.", 200, 304)
-IF_NONE_MATCH = sent_header("If-None-Match", "The last answer's `ETag`: unchanged, it is 304.")
-UNCHANGED = {304: OpenApiResponse(description="Unchanged since the `ETag` you have.")}
+RETRY_AFTER = response_header("Retry-After", int, "Seconds to wait.", 429, 503)
+CHALLENGE = response_header("WWW-Authenticate", str, "How to log in.", 401)
+LOCATION = response_header("Location", OpenApiTypes.URI_REF, "The import's address.", 202)
+ETAG = response_header(
+    "ETag", str, "A hash of the body; send it back in `If-None-Match`.", 200, 304
+)
+IF_NONE_MATCH = request_header("If-None-Match", "The last answer's `ETag`: unchanged, it is 304.")
+NOT_MODIFIED_RESPONSE = {304: OpenApiResponse(description="Unchanged since the `ETag` you have.")}
 
-NAMED = header("Content-Disposition", str, "It is an attachment, and has a name.", 200)
-LENGTH = header("Content-Length", int, "Its bytes.", 200)
+CONTENT_DISPOSITION = response_header(
+    "Content-Disposition", str, "It is an attachment, and has a name.", 200
+)
+CONTENT_LENGTH = response_header("Content-Length", int, "Its bytes.", 200)
 
-ALWAYS = [RETRY_AFTER, CHALLENGE]
-CONDITIONAL = [IF_NONE_MATCH, ETAG]
+COMMON_HEADERS = [RETRY_AFTER, CHALLENGE]
+CONDITIONAL_HEADERS = [IF_NONE_MATCH, ETAG]
 
 
 # A form says yes and no in many words.
 WORDS = BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES
-SWITCH = [
+BOOLEAN_SCHEMAS = [
     {"type": "boolean"},
     {"type": "integer", "enum": [0, 1]},
     {"type": "string", "enum": sorted(word for word in WORDS if isinstance(word, str))},
 ]
-NOTHING = {"type": "string", "maxLength": 0}
+EMPTY_STRING_SCHEMA = {"type": "string", "maxLength": 0}
 
 
-def complete_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+def complete_request_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A call that takes a body cannot do without it; what a form may leave out may be empty."""
     calls = [call for methods in result["paths"].values() for call in methods.values()]
     bodies = [call["requestBody"] for call in calls if "requestBody" in call]
@@ -174,4 +180,9 @@ def let_be_empty(form: dict[str, Any]) -> None:
 def or_nothing(field: dict[str, Any]) -> dict[str, Any]:
     kept = {name: field[name] for name in ("default", "description") if name in field}
     kind = {name: value for name, value in field.items() if name not in kept}
-    return kept | {"anyOf": [*(SWITCH if kind == {"type": "boolean"} else [kind]), NOTHING]}
+    return kept | {
+        "anyOf": [
+            *(BOOLEAN_SCHEMAS if kind == {"type": "boolean"} else [kind]),
+            EMPTY_STRING_SCHEMA,
+        ]
+    }

@@ -16,9 +16,9 @@ from rest_framework.views import APIView
 
 from imports import downloads, permissions
 from imports.api import error_hints, file_schema
-from imports.api.errors import Unavailable
-from imports.api.serializers import ImporterChoice
-from imports.api.views import asked, in_english
+from imports.api.errors import ServiceUnavailable
+from imports.api.serializers import ImporterChoiceSerializer
+from imports.api.views import in_english, validate_query
 from imports.importer import get_importer
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
@@ -55,8 +55,8 @@ class FileView(APIView):
         return get_object_or_404(permissions.visible_imports(self.request.user), pk=pk)
 
 
-@file_schema.ORIGINAL
-class OriginalView(FileView):
+@file_schema.describe_original_file
+class OriginalFileView(FileView):
     """The file as it was uploaded."""
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
@@ -73,24 +73,24 @@ class FailedRowsView(FileView):
         except NoFailedRows:
             raise NoFailedRowsError from None
         except NoFreeSlot:
-            raise Unavailable(TOO_MANY) from None
+            raise ServiceUnavailable(TOO_MANY) from None
 
 
-@file_schema.FAILED_ROWS_XLSX
+@file_schema.describe_failed_rows_workbook
 class FailedRowsWorkbookView(FailedRowsView):
     """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
 
     report = staticmethod(downloads.failed_rows_workbook)
 
 
-@file_schema.FAILED_ROWS_CSV
+@file_schema.describe_failed_rows_csv
 class FailedRowsCsvView(FailedRowsView):
     """Refused rows as CSV."""
 
     report = staticmethod(downloads.failed_rows_csv)
 
 
-@file_schema.TEMPLATE
+@file_schema.describe_import_template
 class TemplateView(FileView):
     """An empty workbook to fill in."""
 
@@ -98,6 +98,6 @@ class TemplateView(FileView):
 
     def get(self, request: Request) -> StreamingHttpResponse:
         if not permissions.may_import(request.user):
-            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
-        name = self.importer or asked(ImporterChoice, request)["importer"]
+            raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
+        name = self.importer or validate_query(ImporterChoiceSerializer, request)["importer"]
         return downloads.template(get_importer(name))

@@ -16,19 +16,19 @@ from imports.pipeline.column_mapping import shown
 from imports.snapshots import status_message
 from imports.statuses import Status
 
-NOTHING_HERE = "There is nothing at this address that you may see."
-MAY_NOT_IMPORT = (
+NOT_FOUND_MESSAGE = "There is nothing at this address that you may see."
+IMPORT_NOT_PERMITTED_MESSAGE = (
     "You may not import. Ask whoever runs this site for the permission imports.add_importjob."
 )
 
 
-def of_unreadable(error: Exception) -> str:
+def describe_unreadable_body(error: Exception) -> str:
     """Where a body stops being what it should be; of its text nothing is told."""
     reason = _why_unreadable(error.__context__ if isinstance(error, ParseError) else error)
     return f"This request cannot be read: {reason}." if reason else "This request cannot be read."
 
 
-def of_broken_piece(begins: int, ends: int) -> str:
+def describe_broken_json(begins: int, ends: int) -> str:
     """Of JSON that is read as a stream: somewhere between these bytes it is none."""
     return f"This request cannot be read: JSON is expected, and breaks in bytes {begins} to {ends}."
 
@@ -49,12 +49,12 @@ def _why_unreadable(error: BaseException | None) -> str:
     return ""
 
 
-def of_media_type(error: UnsupportedMediaType, request: Request) -> str:
+def describe_unsupported_media_type(error: UnsupportedMediaType, request: Request) -> str:
     taken = get_text_list([parser.media_type for parser in request.parsers], "or")
     return f"{error.detail} Send {taken}, and say so in Content-Type."
 
 
-def of_no_file(request: Request) -> str:
+def describe_missing_file(request: Request) -> str:
     if "file" in request.POST:
         return "The field named file holds text. Send the file itself in it, with curl: -F file=@…."
     if name := next(iter(request.FILES), None):
@@ -62,21 +62,21 @@ def of_no_file(request: Request) -> str:
     return "Send the file in a multipart field named file, with a file name in UTF-8."
 
 
-def of_address(request: HttpRequest) -> str:
+def describe_missing_address(request: HttpRequest) -> str:
     """The address with its slash, if that is all it lacks. A redirect would lose a body."""
     try:
         is_there = resolve(f"{request.path_info}/").url_name is not None
     except Resolver404:
         is_there = False
-    return f"Ask for {request.path}/, with the slash at its end." if is_there else NOTHING_HERE
+    return f"Ask for {request.path}/, with the slash at its end." if is_there else NOT_FOUND_MESSAGE
 
 
-def of_sheets(job: ImportJob) -> str:
+def describe_available_sheets(job: ImportJob) -> str:
     names = (job.error_params or {}).get("sheets")
     return f" It has: {', '.join(names)}." if names else ""
 
 
-def of_check(job: ImportJob) -> str:
+def describe_failed_check(job: ImportJob) -> str:
     """Why its file could not be checked, and where that can be put right."""
     if job.status != Status.MAPPING:
         return status_message(job)
@@ -87,10 +87,10 @@ def own_address(job: ImportJob) -> str:
     return reverse("api:import-detail", args=[job.pk])
 
 
-def of_start(job: ImportJob) -> str:
+def describe_start_conflict(job: ImportJob) -> str:
     """Why this import cannot be started, and what comes first."""
     if job.status == Status.MAPPING:
-        return f"Its columns must be mapped first. {of_check(job)}"
+        return f"Its columns must be mapped first. {describe_failed_check(job)}"
     if job.status in {Status.QUEUED, Status.CHECKING}:
         then = "Start it once it is READY." if job.check_first else "It starts by itself."
         return f"It is still being checked. {then}"

@@ -44,16 +44,16 @@ from imports.api import error_hints
 from imports.authentication import how_to_log_in
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
-from imports.pipeline.column_mapping import WrongMapping
-from imports.pipeline.transactions import Interrupted, sqlstate
+from imports.pipeline.column_mapping import InvalidMapping
+from imports.pipeline.transactions import TransientError, get_sqlstate
 
 log = logging.getLogger(__name__)
 
 
-class NotHere(APIException):
+class ResourceNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "not_found"
-    default_detail = error_hints.NOTHING_HERE
+    default_detail = error_hints.NOT_FOUND_MESSAGE
 
 
 class Conflict(APIException):
@@ -61,12 +61,12 @@ class Conflict(APIException):
     default_code = "not_allowed"
 
 
-class OtherUpload(APIException):
+class IdempotencyKeyConflict(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "key_reused"
 
 
-class TooLarge(APIException):
+class PayloadTooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
 
@@ -89,19 +89,19 @@ class LengthRequired(APIException):
     default_detail = "Send it with a Content-Length, not in chunks."
 
 
-class Malformed(APIException):
+class MalformedRequest(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "malformed"
 
 
-class Unavailable(APIException):
+class ServiceUnavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
     default_detail = "The database cannot be reached just now. Ask again in a few seconds."
     wait = 5  # Becomes Retry-After.
 
 
-class Broken(APIException):
+class InternalServerError(APIException):
     default_code = "internal_error"
     default_detail = "Something went wrong on our side. It has been written to our log."
 
@@ -111,42 +111,42 @@ UNREADABLE = (
     *(SuspiciousOperation, UnreadablePostError),
     RecursionError,  # JSON in JSON in JSON, a thousand times.
 )
-NO_DATABASE = (OperationalError, InterfaceError, Interrupted)
+NO_DATABASE = (OperationalError, InterfaceError, TransientError)
 
 
-def error_response(error: Exception, context: dict[str, Any]) -> Response:
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, UnsupportedMediaType):
-        sentence = error_hints.of_media_type(error, context["request"])
+        sentence = error_hints.describe_unsupported_media_type(error, context["request"])
         error.detail = ErrorDetail(sentence, error.detail.code)
-    error = as_answer(error)
+    error = to_api_exception(error)
     response = exception_handler(error, context)
-    response.data = shape(error)
+    response.data = build_error_body(error)
     return response
 
 
-def as_answer(error: Exception) -> APIException:
+def to_api_exception(error: Exception) -> APIException:
     """The error as the one that says which HTTP status it has."""
     if isinstance(error, TransitionNotAllowed):
         return Conflict(str(error))
     if isinstance(error, IdempotencyKeyReused):
-        return OtherUpload(str(error))
-    if isinstance(error, WrongMapping):
+        return IdempotencyKeyConflict(str(error))
+    if isinstance(error, InvalidMapping):
         return ValidationError(dict(mapping_problems(error)))
     if isinstance(error, (Http404, NotFound)):
-        return NotHere()
+        return ResourceNotFound()
     if isinstance(error, Forbidden):
         return PermissionDenied()
     if isinstance(error, DisallowedHost):
         return InvalidHost()
     if isinstance(error, RequestDataTooBig):
-        return TooLarge("The fields of this request are too large. Send data as a file.")
+        return PayloadTooLarge("The fields of this request are too large. Send data as a file.")
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
         return TooManyFields()
     if isinstance(error, UNREADABLE):
-        return Malformed(error_hints.of_unreadable(error))
+        return MalformedRequest(error_hints.describe_unreadable_body(error))
     if isinstance(error, NO_DATABASE):
         log.warning("the database did not answer: %s", reason(error))
-        return Unavailable()
+        return ServiceUnavailable()
     if isinstance(error, NotAuthenticated):
         error.detail = ErrorDetail(how_to_log_in(), error.detail.code)
     if isinstance(error, (NotAuthenticated, AuthenticationFailed)):
@@ -156,21 +156,21 @@ def as_answer(error: Exception) -> APIException:
     if isinstance(error, APIException):
         return error
     log.error("a request failed: %s\n%s", reason(error), "".join(format_tb(error.__traceback__)))
-    return Broken()
+    return InternalServerError()
 
 
-def mapping_problems(error: WrongMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
+def mapping_problems(error: InvalidMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
     for field, (code, params) in error.problems.items():
-        sentence = ErrorDetail(error_messages.of_mapping(code, params), code)
+        sentence = ErrorDetail(error_messages.describe_mapping_problem(code, params), code)
         yield f"column_mapping.{field}", [sentence]
 
 
 def reason(error: Exception) -> str:
-    state = f" {sqlstate(error)}" if isinstance(error, Error) else ""
+    state = f" {get_sqlstate(error)}" if isinstance(error, Error) else ""
     return type(error).__name__ + state
 
 
-def shape(error: APIException) -> dict[str, Any]:
+def build_error_body(error: APIException) -> dict[str, Any]:
     if isinstance(error, ValidationError) and isinstance(error.detail, dict):
         errors = list(by_field(error.detail))
         return {"code": "invalid", "message": " ".join(map(sentence_of, errors)), "errors": errors}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-IMPORT = "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"
-OWN = f"/api/imports/{IMPORT}/"
+IMPORT_ID = "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"
+IMPORT_URL = f"/api/imports/{IMPORT_ID}/"
 
 SNAPSHOT: dict[str, Any] = {
-    "id": IMPORT,
+    "id": IMPORT_ID,
     "version": 41,
     "run": 1,
     "status": "RUNNING",
@@ -88,12 +88,12 @@ ASKED_FOR = {
     "owner": "ama",
     "poll_after_seconds": 1,
     "urls": {
-        "self": OWN,
-        **{name: f"{OWN}{name}/" for name in ACTIONS},
-        "failed_rows_xlsx": f"{OWN}failed-rows.xlsx",
-        "failed_rows_csv": f"{OWN}failed-rows.csv",
-        "stream": f"{OWN}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
-        "websocket": f"/ws/imports/{IMPORT}/",
+        "self": IMPORT_URL,
+        **{name: f"{IMPORT_URL}{name}/" for name in ACTIONS},
+        "failed_rows_xlsx": f"{IMPORT_URL}failed-rows.xlsx",
+        "failed_rows_csv": f"{IMPORT_URL}failed-rows.csv",
+        "stream": f"{IMPORT_URL}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
+        "websocket": f"/ws/imports/{IMPORT_ID}/",
     },
 }
 LISTED = SNAPSHOT | ASKED_FOR
@@ -130,7 +130,7 @@ ROW_ERROR = {
     "message": "This is not a phone number. Write it with its country code, as +233241234567.",
 }
 ROWS = {
-    "next": f"http://localhost:8000{OWN}rows/?outcome=failed&after=17&limit=1",
+    "next": f"http://localhost:8000{IMPORT_URL}rows/?outcome=failed&after=17&limit=1",
     "results": [{"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR]}],
 }
 PROBLEMS = {
@@ -147,7 +147,7 @@ PROBLEMS = {
     ],
 }
 PREVIEW = {
-    "judged_at": SNAPSHOT["started_at"],
+    "checked_at": SNAPSHOT["started_at"],
     "total": 3,
     "created": 1,
     "updated": 1,

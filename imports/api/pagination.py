@@ -18,7 +18,7 @@ BEGINNING = Cursor(offset=0, reverse=False, position=None)
 ADDRESS = "http://localhost:8000/api/imports/?cursor=cD0yMDI2LTExLTAyKzA5JTNBMTU%3D"
 
 
-class NewestFirst(CursorPagination):
+class KeysetPagination(CursorPagination):
     # What is ordered by, the key last, and how each value stands in a cursor.
     position: dict[str, Field] = {"created_at": DateTimeField(), "pk": UUIDField()}
     page_size = 50

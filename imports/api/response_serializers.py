@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from imports.error_messages import OF_A_READ_SUMMARY
+from imports.error_messages import READ_SUMMARY_MESSAGES
 from imports.statuses import HiddenRows, Outcome, Status, Success
 
 
@@ -103,7 +103,7 @@ class ReadSummaryEntrySerializer(serializers.Serializer):
 
     code = serializers.CharField(
         help_text="For programs; new ones may come: "
-        + ", ".join(f"`{code}`" for code in OF_A_READ_SUMMARY)
+        + ", ".join(f"`{code}`" for code in READ_SUMMARY_MESSAGES)
         + "."
     )
     params = serializers.DictField(
@@ -182,7 +182,7 @@ class CreateSerializer(serializers.Serializer):
 class PreviewSerializer(serializers.Serializer):
     """What starting an import would do, as its rows were judged."""
 
-    judged_at = serializers.DateTimeField(help_text="Records may have changed since.")
+    checked_at = serializers.DateTimeField(help_text="Records may have changed since.")
     total = serializers.IntegerField()
     created = serializers.IntegerField()
     updated = serializers.IntegerField()

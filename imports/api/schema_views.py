@@ -23,7 +23,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from imports.api.describing import RETRY_AFTER, refusals
+from imports.api.describing import RETRY_AFTER, error_responses
 from imports.api.views import in_english
 
 # Its icons are data: addresses. No
@@ -38,7 +38,7 @@ POLICY = "; ".join(
 
 
 @cache
-def rendered(renderer: type[BaseRenderer]) -> bytes:
+def render_schema(renderer: type[BaseRenderer]) -> bytes:
     """The description, made once: it takes as long as a hundred answers."""
     with override("en"):
         described = SchemaGenerator().get_schema(public=True)
@@ -64,11 +64,11 @@ class SchemaView(APIView):
         tags=["description"],
         auth=[],
         parameters=[RETRY_AFTER],
-        responses={200: dict, **refusals(400, 404, 406)},
+        responses={200: dict, **error_responses(400, 404, 406)},
     )
     def get(self, request: Request) -> HttpResponse:
         renderer = request.accepted_renderer
-        return HttpResponse(rendered(type(renderer)), content_type=request.accepted_media_type)
+        return HttpResponse(render_schema(type(renderer)), content_type=request.accepted_media_type)
 
 
 class DocsView(SpectacularSwaggerSplitView):

@@ -23,7 +23,7 @@ from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.snapshots import build_snapshot, to_json_value
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
 
-LONGEST_KEY = 255
+MAX_IDEMPOTENCY_KEY_CHARS = 255
 LONGEST_SHEET_NAME = 255
 NO_SUCH_ENCODING = (
     "There is no such encoding. Name another one, as utf-8 or windows-1252, or leave it out, so "
@@ -38,7 +38,7 @@ READ_FIRST = (
 )
 CSRF_TOKEN = "csrfmiddlewaretoken"  # Of a page's own form.
 YES_OR_NO = {"invalid": "This is neither yes nor no. Send true or false."}
-KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
+IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
 MOST_ROWS = 1_000
 POLL_SECONDS = {
     Status.CHECKING: 1,
@@ -50,14 +50,16 @@ POLL_SECONDS = {
 
 def choice(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
     """One of these values; whoever sends another is told them."""
-    return serializers.ChoiceField(values.choices, error_messages=none_of(values), **options)
+    return serializers.ChoiceField(
+        values.choices, error_messages=invalid_choice_messages(values), **options
+    )
 
 
-def none_of(values: Iterable[str]) -> dict[str, str]:
+def invalid_choice_messages(values: Iterable[str]) -> dict[str, str]:
     return {"invalid_choice": f"This is none of the values allowed here: {', '.join(values)}."}
 
 
-class ImporterChoice(serializers.Serializer):
+class ImporterChoiceSerializer(serializers.Serializer):
     """What a file holds; where there is one importer, nobody has to say so."""
 
     importer = serializers.CharField(required=False)
@@ -109,7 +111,7 @@ class ReadOptionsSerializer(serializers.Serializer):
         delimiter = TAB.get(delimiter.lower(), delimiter)
         if delimiter and not is_delimiter(delimiter):
             raise serializers.ValidationError(
-                error_messages.of_job("wrong_delimiter", {}), "invalid"
+                error_messages.describe_job_error("wrong_delimiter", {}), "invalid"
             )
         return delimiter
 
@@ -121,16 +123,18 @@ class ReadOptionsSerializer(serializers.Serializer):
         return sent | {"read_options": {name: said for name, said in options.items() if said}}
 
 
-class UploadSerializer(ImporterChoice, ReadOptionsSerializer):
+class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
     """What comes with an uploaded file."""
 
     on_duplicate = choice(OnDuplicate, default=OnDuplicate.SKIP)
     empty_cells = choice(EmptyCells, default=EmptyCells.KEEP)
     check_first = serializers.BooleanField(default=False, error_messages=YES_OR_NO)
-    idempotency_key = serializers.CharField(default="", allow_blank=True, max_length=LONGEST_KEY)
+    idempotency_key = serializers.CharField(
+        default="", allow_blank=True, max_length=MAX_IDEMPOTENCY_KEY_CHARS
+    )
 
     def validate_idempotency_key(self, key: str) -> str:
-        if not re.search(KEY_PATTERN, key):
+        if not re.search(IDEMPOTENCY_KEY_PATTERN, key):
             raise serializers.ValidationError("A key has printable ASCII characters.", "invalid")
         return key
 
@@ -225,7 +229,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
         return job.detected_columns and columns_as_sent(job.detected_columns, job.importer)
 
     def get_read_summary(self, job: ImportJob) -> list[ReadSummaryEntry]:
-        return read_summary_as_sent(job)
+        return serialize_read_summary(job)
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
         """How long a client that polls does well to wait; null: nothing more happens."""
@@ -245,7 +249,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
             job
         )
         if job.error_code == "no_such_sheet":  # Their names are the file's: no snapshot has them.
-            sent["message"] += error_hints.of_sheets(job)
+            sent["message"] += error_hints.describe_available_sheets(job)
         return sent
 
 
@@ -261,7 +265,7 @@ class JobsQuery(serializers.Serializer):
     """Which imports a list shows."""
 
     status = serializers.MultipleChoiceField(
-        choices=Status.choices, required=False, error_messages=none_of(Status)
+        choices=Status.choices, required=False, error_messages=invalid_choice_messages(Status)
     )
     importer = serializers.CharField(required=False, allow_blank=True)
     owner = serializers.CharField(required=False, allow_blank=True)
@@ -307,33 +311,33 @@ def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
     return {**{name: layout.get(name) for name in found}, "fields": fields}
 
 
-def read_summary_as_sent(job: ImportJob) -> list[ReadSummaryEntry]:
+def serialize_read_summary(job: ImportJob) -> list[ReadSummaryEntry]:
     """The read summary of an import, each entry with its sentence in English."""
     with override("en"):
         return [
             {
                 "code": entry["code"],
                 "params": entry["params"],
-                "message": error_messages.of_read_summary(entry, job.importer),
+                "message": error_messages.describe_read_summary_entry(entry, job.importer),
             }
             for entry in job.read_summary
         ]
 
 
-def row_as_sent(row: ImportRow, importer: str) -> dict[str, Any]:
+def serialize_row(row: ImportRow, importer: str) -> dict[str, Any]:
     return {
         "row": row.number,
         "outcome": row.result,
         "record": row_results.record_of(row),
-        "errors": [error_as_sent(error, row, importer) for error in row.errors or []],
+        "errors": [serialize_row_error(error, row, importer) for error in row.errors or []],
     }
 
 
-def problem_as_sent(problem: Mapping[str, Any], importer: str) -> dict[str, Any]:
+def serialize_problem(problem: Mapping[str, Any], importer: str) -> dict[str, Any]:
     row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
-    return {**problem, "example": error_as_sent(problem["example"], row, importer)}
+    return {**problem, "example": serialize_row_error(problem["example"], row, importer)}
 
 
-def error_as_sent(error: Mapping[str, Any], row: ImportRow, importer: str) -> dict[str, Any]:
-    said = error_messages.of_row(error, importer, row.outcome)
+def serialize_row_error(error: Mapping[str, Any], row: ImportRow, importer: str) -> dict[str, Any]:
+    said = error_messages.describe_row_error(error, importer, row.outcome)
     return {"row": row.number, **error, "message": said}

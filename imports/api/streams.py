@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.views import APIView
 
 from imports.api import examples
-from imports.api.describing import ALWAYS, example, refusal, sent_header
+from imports.api.describing import COMMON_HEADERS, error_response, request_header, response_example
 from imports.authentication import BearerAuthentication
 from imports.statuses import FINAL
 
@@ -53,19 +53,19 @@ class TicketInTheAddress(OpenApiAuthenticationExtension):
 
 def stream(operation_id: str, summary: str, text: str, *statuses: int, ends: bool) -> Any:
     shown = examples.event("progress")
-    events = OpenApiResponse(EVENT, text, [example("progress", f"retry: 3000\n\n{shown}")])
-    last_event = sent_header("Last-Event-ID", "The last event's id; browsers send it again.")
+    events = OpenApiResponse(EVENT, text, [response_example("progress", f"retry: 3000\n\n{shown}")])
+    last_event = request_header("Last-Event-ID", "The last event's id; browsers send it again.")
     seen = OpenApiResponse(description="You have seen the end: there is no more to come.")
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
         description=text,
         tags=["streams"],
-        parameters=[*([ID, last_event] if ends else []), *ALWAYS],
+        parameters=[*([ID, last_event] if ends else []), *COMMON_HEADERS],
         responses={
             (200, "text/event-stream"): events,
             **({204: seen} if ends else {}),
-            **{(status, "application/json"): refusal(status, {}) for status in statuses},
+            **{(status, "application/json"): error_response(status, {}) for status in statuses},
         },
     )
 

@@ -12,21 +12,21 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle, UserRateThrottle
 
 
-class Reads(UserRateThrottle):
+class ReadThrottle(UserRateThrottle):
     scope = "reads"
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return request.method not in SAFE_METHODS or super().allow_request(request, view)
 
 
-class Writes(UserRateThrottle):
+class WriteThrottle(UserRateThrottle):
     scope = "writes"
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return request.method in SAFE_METHODS or super().allow_request(request, view)
 
 
-class LoginsFromHere(SimpleRateThrottle):
+class LoginThrottle(SimpleRateThrottle):
     scope = "logins"
 
     def get_cache_key(self, request: Request, view: Any) -> str:

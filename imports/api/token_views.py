@@ -17,8 +17,13 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from imports.api import examples
-from imports.api.describing import ALWAYS, OPEN, example, refusals
-from imports.api.throttles import LoginsFromHere
+from imports.api.describing import (
+    COMMON_HEADERS,
+    PUBLIC_CALL_STATUSES,
+    error_responses,
+    response_example,
+)
+from imports.api.throttles import LoginThrottle
 from imports.api.views import in_english
 from imports.authentication import BearerAuthentication, how_to_log_in
 
@@ -55,10 +60,10 @@ def described(operation_id: str, summary: str, request: Any, answer: Any, *shown
         auth=[],
         # A form is taken as well; told so, client generators make three calls of one.
         request={"application/json": request},
-        parameters=ALWAYS,
+        parameters=COMMON_HEADERS,
         responses={
-            200: OpenApiResponse(answer, examples=[example("tokens", value)]),
-            **refusals(*OPEN, 401, 415),
+            200: OpenApiResponse(answer, examples=[response_example("tokens", value)]),
+            **error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
         },
     )
 
@@ -69,7 +74,7 @@ class TokenView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (LoginsFromHere,)
+    throttle_classes = (LoginThrottle,)
 
     @described(
         *("token_create", "Log in"),
@@ -91,7 +96,7 @@ class RefreshView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (LoginsFromHere,)
+    throttle_classes = (LoginThrottle,)
 
     @described(
         *("token_refresh", "A new access token"), *(RefreshSerializer, AccessSerializer, "access")

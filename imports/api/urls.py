@@ -6,7 +6,7 @@ from rest_framework.routers import SimpleRouter
 from imports.api import downloads
 from imports.api.schema_views import DocsView, SchemaView
 from imports.api.token_views import RefreshView, TokenView
-from imports.api.views import ImportJobViewSet, NothingHere
+from imports.api.views import ImportJobViewSet, UnknownAddressView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("imports", ImportJobViewSet, basename="import")
@@ -18,7 +18,7 @@ urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),
-    path("imports/<uuid:pk>/file/", downloads.OriginalView.as_view(), name="import-file"),
+    path("imports/<uuid:pk>/file/", downloads.OriginalFileView.as_view(), name="import-file"),
     path(
         "imports/<uuid:pk>/failed-rows.xlsx",
         downloads.FailedRowsWorkbookView.as_view(),
@@ -30,5 +30,5 @@ urlpatterns = [
         name="import-failed-rows-csv",
     ),
     path("", include(router.urls)),
-    re_path("", NothingHere.as_view()),
+    re_path("", UnknownAddressView.as_view()),
 ]

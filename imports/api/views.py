@@ -29,7 +29,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from imports import lifecycle, permissions, preview, row_results, snapshots
 from imports.api import call_descriptions, error_hints
-from imports.api.errors import Conflict, LengthRequired, NotHere, TooLarge
+from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge, ResourceNotFound
 from imports.api.serializers import (
     ChangesSerializer,
     ImportJobSerializer,
@@ -37,9 +37,9 @@ from imports.api.serializers import (
     ListedJobSerializer,
     RowsQuery,
     UploadSerializer,
-    problem_as_sent,
-    read_summary_as_sent,
-    row_as_sent,
+    serialize_problem,
+    serialize_read_summary,
+    serialize_row,
 )
 from imports.models import ImportJob, ImportRow, TransitionNotAllowed
 
@@ -64,7 +64,7 @@ def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-@call_descriptions.IMPORTS
+@call_descriptions.describe_import_calls
 # Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
 # is answered with 304.
 @method_decorator(
@@ -79,9 +79,11 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.action == "create":
-            refuse_too_large(request)  # First of all: the CSRF check parses the body.
+            check_upload_length(request)  # First of all: the CSRF check parses the body.
         elif self.action == "partial_update":
-            refuse_longer(request, CHANGES_BYTES, TooLarge("This is too much to change at once."))
+            check_content_length(
+                request, CHANGES_BYTES, PayloadTooLarge("This is too much to change at once.")
+            )
         super().initial(request, *args, **kwargs)
 
     def get_parsers(self) -> list[BaseParser]:
@@ -108,8 +110,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     def create(self, request: Request) -> Response:
         if not permissions.may_import(request.user):
-            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
-        file, fields = sent_file(request), request.POST.copy()
+            raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
+        file, fields = get_uploaded_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = UploadSerializer(data=fields)
         options.is_valid(raise_exception=True)
@@ -123,7 +125,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: UUID) -> Response:
-        return self.accepted(started(self.get_controllable()))
+        return self.accepted(start_import(self.get_controllable()))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> Response:
@@ -131,19 +133,21 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
 
     @action(detail=True)
     def rows(self, request: Request, pk: UUID) -> Response:
-        job, query = self.get_object(), asked(RowsQuery, request)
+        job, query = self.get_object(), validate_query(RowsQuery, request)
         most = query["limit"]
         rows = row_results.rows_of(
             job, outcome=query.get("outcome"), after=query["after"], most=most + 1
         )
         following = behind(rows[most - 1], request) if len(rows) > most else None
-        sent = [row_as_sent(row, job.importer) for row in rows[:most]]
+        sent = [serialize_row(row, job.importer) for row in rows[:most]]
         return Response({"next": following, "results": sent})
 
     @action(detail=True)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        found = [problem_as_sent(problem, job.importer) for problem in row_results.problems_of(job)]
+        found = [
+            serialize_problem(problem, job.importer) for problem in row_results.problems_of(job)
+        ]
         return Response({"complete": row_results.all_looked_at(job), "results": found})
 
     @action(detail=True)
@@ -151,8 +155,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         job = self.get_object()
         found = preview.preview_of(job, request.user)
         known = {
-            "judged_at": snapshots.to_json_value(found["judged_at"]),
-            "read_summary": read_summary_as_sent(job),
+            "checked_at": snapshots.to_json_value(found["checked_at"]),
+            "read_summary": serialize_read_summary(job),
         }
         return Response(found | known)
 
@@ -168,30 +172,30 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         return Response(sent, status.HTTP_202_ACCEPTED, headers={"Location": sent["urls"]["self"]})
 
 
-class NothingHere(APIView):
+class UnknownAddressView(APIView):
     """Any other address under /api/."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotHere(error_hints.of_address(request))
+        raise ResourceNotFound(error_hints.describe_missing_address(request))
 
 
-def started(job: ImportJob) -> ImportJob:
+def start_import(job: ImportJob) -> ImportJob:
     """The import, being written from now on; or Conflict, with what comes first."""
     try:
         return lifecycle.start(job.pk)
     except TransitionNotAllowed:
         job.refresh_from_db()
-        raise Conflict(error_hints.of_start(job)) from None
+        raise Conflict(error_hints.describe_start_conflict(job)) from None
 
 
-def refuse_too_large(request: Request) -> None:
-    refuse_longer(request, settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES, too_large())
+def check_upload_length(request: Request) -> None:
+    check_content_length(request, settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES, too_large())
 
 
-def refuse_longer(request: Request, most: int, refusal: TooLarge) -> None:
+def check_content_length(request: Request, most: int, refusal: PayloadTooLarge) -> None:
     """Refuse by the length it announces, before a byte of the body is looked at."""
     if "chunked" in request.headers.get("Transfer-Encoding", ""):
         raise LengthRequired
@@ -200,19 +204,19 @@ def refuse_longer(request: Request, most: int, refusal: TooLarge) -> None:
         raise refusal
 
 
-def too_large() -> TooLarge:
-    most = size_told(settings.IMPORT_MAX_UPLOAD_BYTES)
-    return TooLarge(f"The file is larger than {most}. Split it into several files.")
+def too_large() -> PayloadTooLarge:
+    most = format_size(settings.IMPORT_MAX_UPLOAD_BYTES)
+    return PayloadTooLarge(f"The file is larger than {most}. Split it into several files.")
 
 
-def size_told(size: int) -> str:
+def format_size(size: int) -> str:
     return filesizeformat(size).replace("\xa0", " ")
 
 
-def sent_file(request: Request) -> UploadedFile:
+def get_uploaded_file(request: Request) -> UploadedFile:
     files = request.FILES.getlist("file")
     if not files:
-        raise ValidationError(error_hints.of_no_file(request), "no_file")
+        raise ValidationError(error_hints.describe_missing_file(request), "no_file")
     if len(files) > 1:
         raise ValidationError("Send one file at a time.", "several_files")
     if not files[0].size:
@@ -229,7 +233,7 @@ def behind(row: ImportRow, request: Request) -> str:
     return replace_query_param(request.build_absolute_uri(), "after", row.number)
 
 
-def asked(query: type[Serializer], request: Request) -> dict[str, Any]:
+def validate_query(query: type[Serializer], request: Request) -> dict[str, Any]:
     sent = query(data=request.query_params)
     sent.is_valid(raise_exception=True)
     return sent.validated_data

@@ -13,12 +13,12 @@ from imports import error_messages
 from imports.importer import shown_importer
 from imports.models import ImportJob
 from imports.pages.presenters import name_of
-from imports.pipeline.column_mapping import WrongMapping
+from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.column_suggestions import MAX_SAMPLED_COLUMNS
-from imports.pipeline.header_detection import DetectedColumns, ignored_columns
+from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
 from imports.statuses import Status
 
-MAX_COLUMNS = MAX_SAMPLED_COLUMNS
+MAX_OFFERED_COLUMNS = MAX_SAMPLED_COLUMNS
 
 Context = dict[str, Any]
 
@@ -60,10 +60,10 @@ def offered_columns(layout: DetectedColumns) -> tuple[list[int], int]:
     """
     joined = chain(*layout.equals.values(), *layout.fallbacks.values())
     known = {*layout.positions.values(), *map(int, layout.suggestions), *joined}
-    offered = sorted({*known, *ignored_columns(layout)} & set(range(layout.width)))
+    offered = sorted({*known, *find_ignored_columns(layout)} & set(range(layout.width)))
     is_named = {index for index, header in enumerate(layout.headers) if header.strip()}
     first = sorted(offered, key=lambda index: (index not in known, index not in is_named, index))
-    most = max(MAX_COLUMNS, len(known))
+    most = max(MAX_OFFERED_COLUMNS, len(known))
     return sorted(first[:most]), len(first[most:])
 
 
@@ -91,12 +91,14 @@ def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
     return told
 
 
-def problem_with(job: ImportJob, error: ChosenTwice | WrongMapping) -> str:
+def problem_with(job: ImportJob, error: ChosenTwice | InvalidMapping) -> str:
     if isinstance(error, ChosenTwice):
         return str(error)
     importer = shown_importer(job.importer)
     needed = [field for field, (code, _) in error.problems.items() if code == "column_needed"]
     if not needed:
-        return " ".join(error_messages.of_mapping(*problem) for problem in error.problems.values())
+        return " ".join(
+            error_messages.describe_mapping_problem(*problem) for problem in error.problems.values()
+        )
     names = get_text_list([name_of(importer, field) for field in needed], _("and"))
     return _("Say which column holds: %(names)s.") % {"names": names}

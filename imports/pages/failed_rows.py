@@ -47,7 +47,7 @@ def cause_title(job: ImportJob, cause: Context, error: Context) -> Context:
     importer, column = shown_importer(job.importer), cause["column"]
     return {
         "column": name_of(importer, column) if column else "",
-        "reason": error_messages.of_cause(error, job.importer, cause["outcome"]),
+        "reason": error_messages.describe_cause(error, job.importer, cause["outcome"]),
     }
 
 
@@ -86,7 +86,7 @@ def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
         {
             "column": name_of(importer, error["column"]) if error["column"] else "",
             "value": error["value"],
-            "reason": error_messages.of_row(error, job.importer, row.outcome),
+            "reason": error_messages.describe_row_error(error, job.importer, row.outcome),
         }
         for error in row.errors or []
     ]

@@ -29,7 +29,7 @@ def import_shown(job: ImportJob, user: AbstractUser) -> Context:
         "snapshot": snapshot,
         "moving": ACTIVE,
         "partial": f"imports/status/{job.status.lower()}.html",
-        "words": status_words() | {"percent": _("{n} percent done")},
+        "words": status_labels() | {"percent": _("{n} percent done")},
         "earlier": permissions.same_file(user, job),
         **facts_of(job),
         **live_notices(snapshot),
@@ -103,7 +103,11 @@ def duration(seconds: int | None) -> str:
 
 def error_of(job: ImportJob) -> str:
     code = job.error_code
-    return error_messages.of_failure(job.importer, code, job.error_params) if code else ""
+    return (
+        error_messages.describe_job_error_with_labels(job.importer, code, job.error_params)
+        if code
+        else ""
+    )
 
 
 def failure_of(job: ImportJob) -> str:
@@ -134,14 +138,14 @@ def name_of(importer: type[Importer], field: str) -> str:
     return capfirst(importer.label(field))
 
 
-def status_words() -> Context:
+def status_labels() -> Context:
     """What the scripts say of a status; the server's pages say the same by `status_label`."""
     return {"statuses": dict(Status.choices), "nothingImported": Success.NONE.label}
 
 
 def list_words() -> Context:
     """What the list's and the upload's scripts say, in the reader's language."""
-    return status_words() | {
+    return status_labels() | {
         "none": _("Choose a file first."),
         "empty": _("The file is empty. Choose the file that holds your rows."),
         "tooLarge": too_large(),

@@ -12,7 +12,7 @@ from imports.models import ImportJob
 from imports.pages.column_mapping import header_of
 from imports.pages.presenters import name_of
 from imports.pages.read_options import ENCODINGS
-from imports.pipeline.header_detection import DetectedColumns, ignored_columns
+from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
 from imports.statuses import Status
 
 MOST_COLUMNS = 10
@@ -88,7 +88,7 @@ def left_alone(job: ImportJob) -> list[Context]:
     hidden = [e["params"] for e in job.read_summary if e["code"] == "hidden_columns_ignored"]
     told = {header for params in hidden for header in params.get("columns", [])}
     found = []
-    for index in ignored_columns(layout):
+    for index in find_ignored_columns(layout):
         header = header_of(layout, index)
         if header in told:
             continue

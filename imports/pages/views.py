@@ -37,7 +37,7 @@ from imports.pages.preview import preview_shown
 from imports.pages.read_options import OptionsForm, options_offered
 from imports.pages.read_summary import understood
 from imports.pages.speed_chart import chart_of
-from imports.pipeline.column_mapping import WrongMapping
+from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import Status
 
 IMPORTS_A_PAGE = 20
@@ -181,7 +181,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         told = {"column_mapping": chosen(job, request.POST)} if job.detected_columns else {}
         return ask(request, pk, partial(lifecycle.check_again, changed=told))
-    except (ChosenTwice, WrongMapping) as error:
+    except (ChosenTwice, InvalidMapping) as error:
         return show_import(request, job, problem_with(job, error))
 
 
@@ -218,7 +218,7 @@ def page_of(request: HttpRequest, found: Any, size: int) -> Page:
 # --- What went wrong ---------------------------------------------------------
 
 
-def failed(request: HttpRequest) -> HttpResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """The page for an error nobody caught; without the database it says that, and 503."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         page = render_to_string("503.html")

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from imports.models import ImportAttempt
-from imports.pipeline.transactions import short_transaction, sooner_or_later
+from imports.pipeline.transactions import run_or_defer, short_transaction
 
 BEGIN = """
 INSERT INTO imports_importattempt (batch_id, session, worker, started_at)
@@ -40,7 +40,7 @@ class Attempt:
     crashes: int  # Of earlier attempts at the same batch.
 
 
-def begin(job_id: UUID, number: int, worker: str) -> Attempt | None:
+def begin_attempt(job_id: UUID, number: int, worker: str) -> Attempt | None:
     """Count an attempt, and commit that before the work begins; None if nothing is to be done."""
     these = {"job": job_id, "number": number, "worker": worker}
     with short_transaction(durable=False), connection.cursor() as cursor:
@@ -51,26 +51,26 @@ def begin(job_id: UUID, number: int, worker: str) -> Attempt | None:
         return Attempt(row[0], cursor.fetchone()[0])
 
 
-def end(attempt: Attempt) -> None:
+def end_attempt(attempt: Attempt) -> None:
     """Take an attempt back that ended in order; if the database is away, once it is there."""
 
     def take_back() -> None:
         with short_transaction(durable=False):
-            forget(attempt)
+            delete_attempt(attempt)
 
-    sooner_or_later(take_back)
+    run_or_defer(take_back)
 
 
-def forget(attempt: Attempt) -> None:
+def delete_attempt(attempt: Attempt) -> None:
     """Take an attempt back as a part of the caller's transaction."""
     ImportAttempt.objects.filter(pk=attempt.id).delete()
 
 
-def count_as_death(attempt: Attempt) -> None:
+def mark_crashed(attempt: Attempt) -> None:
     """Let an attempt stand that ended in an error nobody foresaw."""
 
     def leave() -> None:
         with short_transaction(durable=False):
             ImportAttempt.objects.filter(pk=attempt.id).update(session="")
 
-    sooner_or_later(leave)
+    run_or_defer(leave)

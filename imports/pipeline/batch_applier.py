@@ -19,10 +19,10 @@ from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import attempts, batch_writer, poison_batches
 from imports.pipeline.attempts import Attempt
-from imports.pipeline.batch_writer import Counts
-from imports.pipeline.duplicates import complete_if_done
-from imports.pipeline.target_table import Target, target_of
-from imports.pipeline.transactions import Interrupted, Stopped, short_transaction
+from imports.pipeline.batch_writer import OutcomeCounts
+from imports.pipeline.duplicates import complete_job_if_done
+from imports.pipeline.target_table import TargetTable, get_target_table
+from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
 from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
 
 PATIENCE = {"lock_timeout": "60s", "statement_timeout": "90s"}  # For the turn to be alone.
@@ -48,24 +48,24 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
 
     Raises Interrupted when nobody is to blame and it should be asked for again.
     """
-    attempt = attempts.begin(job_id, number, worker)
+    attempt = attempts.begin_attempt(job_id, number, worker)
     if attempt is None:
         return None  # Applied already.
     try:
-        with poison_batches.room(attempt.crashes):
-            job = poison_batches.cut(job_id, number, attempt.crashes)
+        with poison_batches.batch_slot(attempt.crashes):
+            job = poison_batches.split_batch(job_id, number, attempt.crashes)
             job = job or _apply_patiently(job_id, number, attempt, worker)
-    except Stopped:
+    except JobNotActive:
         job = None
-    except Interrupted:
-        attempts.end(attempt)
+    except TransientError:
+        attempts.end_attempt(attempt)
         raise
     except Exception:
         # Ours or a row's: a batch that can never be written must not be asked for for ever.
-        attempts.count_as_death(attempt)
+        attempts.mark_crashed(attempt)
         raise
     if job is None:  # Otherwise the transaction that wrote the batch has forgotten it.
-        attempts.end(attempt)
+        attempts.end_attempt(attempt)
     return job
 
 
@@ -74,7 +74,7 @@ def _apply_patiently(job_id: UUID, number: int, attempt: Attempt, worker: str) -
     try:
         with short_transaction():
             return _apply(job_id, number, attempt, worker, alone=False)
-    except Interrupted as interrupted:
+    except TransientError as interrupted:
         if str(interrupted) not in TROUBLE:
             raise
     with short_transaction(**PATIENCE):
@@ -84,11 +84,11 @@ def _apply_patiently(job_id: UUID, number: int, attempt: Attempt, worker: str) -
 def _apply(
     job_id: UUID, number: int, attempt: Attempt, worker: str, *, alone: bool
 ) -> ImportJob | None:
-    batch = claim(job_id, number)
+    batch = claim_batch(job_id, number)
     if batch is None:
         return None  # In another worker's hands, or the import is paused or cancelled.
     importer = get_importer(batch.job.importer)
-    target = target_of(importer)
+    target = get_target_table(importer)
     # Imports into one table share this lock. After a deadlock a batch takes it exclusively: two
     # imports of the same people in opposite order ended in 20 deadlocks without the lock, and in
     # none with it.
@@ -102,14 +102,16 @@ def _apply(
         started_at=TransactionNow(),
         applied_at=Now(),
         worker=worker,
-        after_batch_at=None if announces(importer) else Now(),
+        after_batch_at=None if has_after_batch(importer) else Now(),
     )
-    attempts.forget(attempt)
-    return count(batch, counts)
+    attempts.delete_attempt(attempt)
+    return add_batch_counts(batch, counts)
 
 
-def _outcomes(batch: ImportBatch, target: Target, attempt: Attempt, *, alone: bool) -> Counts:
-    if attempt.crashes >= poison_batches.CONDEMNED:
+def _outcomes(
+    batch: ImportBatch, target: TargetTable, attempt: Attempt, *, alone: bool
+) -> OutcomeCounts:
+    if attempt.crashes >= poison_batches.MAX_CRASHES:
         return batch_writer.fail_rows(batch, "crashed_worker", {})
     return batch_writer.write_rows(batch, target, expect_clashes=alone)
 
@@ -118,13 +120,13 @@ def unapplied(job_id: UUID, number: int) -> QuerySet[ImportBatch]:
     return ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
 
 
-def claim(job_id: UUID, number: int) -> ImportBatch | None:
+def claim_batch(job_id: UUID, number: int) -> ImportBatch | None:
     """The batch, locked until we commit, roll back or die. Never waits."""
     free = unapplied(job_id, number).select_for_update(of=("self",), skip_locked=True)
     return free.select_related("job").filter(job__status=Status.RUNNING).first()
 
 
-def count(batch: ImportBatch, counts: Counts) -> ImportJob:
+def add_batch_counts(batch: ImportBatch, counts: OutcomeCounts) -> ImportJob:
     """Add the batch to its import's counts; the last one completes the import."""
     if counts.total() != batch.rows:
         raise AssertionError(f"Batch {batch.pk} has {batch.rows} rows, not {counts.total()}.")
@@ -133,18 +135,18 @@ def count(batch: ImportBatch, counts: Counts) -> ImportJob:
     these = {"job": batch.job_id, "rows": batch.rows, **percents, **outcomes}
     job = next(iter(ImportJob.objects.raw(COUNT, these)), None)
     if job is None:
-        raise Stopped
-    return complete_if_done(job)
+        raise JobNotActive
+    return complete_job_if_done(job)
 
 
 # --- After the commit --------------------------------------------------------
 
 
-def announces(importer: type[Importer]) -> bool:
+def has_after_batch(importer: type[Importer]) -> bool:
     return any("after_batch" in vars(base) for base in importer.__mro__ if base is not Importer)
 
 
-def announce(job_id: UUID, number: int) -> None:
+def run_after_batch(job_id: UUID, number: int) -> None:
     """Call the importer's after_batch for an applied batch, once more if nobody knows it ran."""
     batch = (
         ImportBatch.objects.select_related("job")
@@ -155,5 +157,5 @@ def announce(job_id: UUID, number: int) -> None:
         return
     if is_registered(batch.job.importer):
         importer = get_importer(batch.job.importer)
-        importer.after_batch(batch_writer.written_keys(batch, target_of(importer)))
+        importer.after_batch(batch_writer.get_written_keys(batch, get_target_table(importer)))
     ImportBatch.objects.filter(pk=batch.pk).update(after_batch_at=Now())

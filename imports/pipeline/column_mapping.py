@@ -13,34 +13,34 @@ from typing import Any
 
 from imports.importer import Importer
 from imports.models import ImportJob, SavedMapping
-from imports.pipeline.header_detection import DetectedColumns, missing
-from imports.pipeline.reader.headers import folded
-from imports.pipeline.row_validation import storable
+from imports.pipeline.header_detection import DetectedColumns, find_missing_fields
+from imports.pipeline.reader.headers import fold_text
+from imports.pipeline.row_validation import make_storable
 
-Positions = dict[str, int | None]  # Of every field; None leaves it out.
-Problem = tuple[str, dict[str, Any]]  # A code and its parameters.
-Problems = dict[str, Problem]  # By field.
-SHOWN_LENGTH = 50  # Of a header, in an error.
+ColumnPositions = dict[str, int | None]  # Of every field; None leaves it out.
+MappingProblem = tuple[str, dict[str, Any]]  # A code and its parameters.
+MappingProblems = dict[str, MappingProblem]  # By field.
+MAX_QUOTED_HEADER_CHARS = 50  # Of a header, in an error.
 
 
-class WrongMapping(Exception):
+class InvalidMapping(Exception):
     """This is no mapping of the file's columns."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: MappingProblems) -> None:
         super().__init__(", ".join(problems))
         self.problems = problems
 
 
-def resolve(
+def resolve_mapping(
     told: Mapping[str, Any], layout: DetectedColumns, importer: type[Importer]
-) -> Positions:
+) -> ColumnPositions:
     """Where each field stands, by what was told of some and is known of the others.
 
     A column is told by its header or by its number, 0 for the first. Raises WrongMapping.
     """
     fields = [column.field for column in importer.columns]
-    positions: Positions = {field: layout.positions.get(field) for field in fields}
-    problems: Problems = {}
+    positions: ColumnPositions = {field: layout.positions.get(field) for field in fields}
+    problems: MappingProblems = {}
     for field, column in told.items():
         if field not in positions:
             named = {"field": shown(field), "fields": fields}
@@ -49,13 +49,13 @@ def resolve(
             problems[field] = problem
         else:
             positions[field] = _columns_named(column, layout)[0] if column is not None else None
-    needed = {field: ("column_needed", {}) for field in missing(positions, importer)}
+    needed = {field: ("column_needed", {}) for field in find_missing_fields(positions, importer)}
     if problems := needed | _used_twice(positions, told, layout) | problems:
-        raise WrongMapping(problems)
+        raise InvalidMapping(problems)
     return positions
 
 
-def _problem_of(column: Any, layout: DetectedColumns) -> Problem | None:
+def _problem_of(column: Any, layout: DetectedColumns) -> MappingProblem | None:
     if column is None:
         return None
     if isinstance(column, bool) or not isinstance(column, int | str):
@@ -77,9 +77,11 @@ def _columns_named(column: int | str, layout: DetectedColumns) -> list[int]:
     return same or [index for index, header in headers if known_by(header) == known_by(column)]
 
 
-def _used_twice(positions: Positions, told: Mapping[str, Any], layout: DetectedColumns) -> Problems:
+def _used_twice(
+    positions: ColumnPositions, told: Mapping[str, Any], layout: DetectedColumns
+) -> MappingProblems:
     """Of two fields on one column the one that was told is to blame, or the later one."""
-    problems: Problems = {}
+    problems: MappingProblems = {}
     taken: dict[int, str] = {}
     for field in sorted(positions, key=lambda field: field in told):
         if (index := positions[field]) is None:
@@ -93,18 +95,20 @@ def _used_twice(positions: Positions, told: Mapping[str, Any], layout: DetectedC
 
 
 def shown(column: int | str) -> str:
-    return storable(str(column)[:SHOWN_LENGTH])
+    return make_storable(str(column)[:MAX_QUOTED_HEADER_CHARS])
 
 
 def known_by(header: str) -> str:
     """What headers are compared by: their fold, or themselves where nothing is left of it."""
-    return folded(header) or header.strip()
+    return fold_text(header) or header.strip()
 
 
 # --- While the file is read --------------------------------------------------
 
 
-def as_told(job: ImportJob, layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
+def apply_mapping(
+    job: ImportJob, layout: DetectedColumns, importer: type[Importer]
+) -> DetectedColumns:
     """The layout by what was told for this import, or for an earlier one with these headers."""
     if not job.has_header_row and layout.header_row:
         layout = _without_header(layout, importer)
@@ -124,7 +128,7 @@ def _without_header(layout: DetectedColumns, importer: type[Importer]) -> Detect
         header_row=0,
         headers=[],
         positions=in_order,
-        missing=missing(in_order, importer),
+        missing=find_missing_fields(in_order, importer),
         equals={},
         fallbacks={},
         hidden_ignored=[],
@@ -132,7 +136,9 @@ def _without_header(layout: DetectedColumns, importer: type[Importer]) -> Detect
     )
 
 
-def _with(told: Positions, layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
+def _with(
+    told: ColumnPositions, layout: DetectedColumns, importer: type[Importer]
+) -> DetectedColumns:
     fields = {column.field for column in importer.columns}
     positions = {f: index for f, index in told.items() if f in fields and index is not None}
     taken = set(positions.values())
@@ -146,7 +152,7 @@ def _with(told: Positions, layout: DetectedColumns, importer: type[Importer]) ->
     return replace(
         layout,
         positions=positions,
-        missing=missing(positions, importer),
+        missing=find_missing_fields(positions, importer),
         suggestions={},
         equals=keep(layout.equals),
         fallbacks=keep(layout.fallbacks),
@@ -154,16 +160,16 @@ def _with(told: Positions, layout: DetectedColumns, importer: type[Importer]) ->
     )
 
 
-def _recall(job: ImportJob, layout: DetectedColumns) -> Positions | None:
+def _recall(job: ImportJob, layout: DetectedColumns) -> ColumnPositions | None:
     if job.owner_id is None or not layout.headers:
         return None
     known = SavedMapping.objects.filter(
-        owner=job.owner_id, importer=job.importer, headers_digest=digest_of(layout.headers)
+        owner=job.owner_id, importer=job.importer, headers_digest=digest_headers(layout.headers)
     )
     return known.values_list("positions", flat=True).first()
 
 
-def remember(job: ImportJob) -> None:
+def save_mapping(job: ImportJob) -> None:
     """Keep what a person has told, now that it has led to rows that can be imported."""
     headers = job.detected_columns["headers"] if job.detected_columns else []
     if job.column_mapping is None or job.owner_id is None or not headers:
@@ -173,7 +179,7 @@ def remember(job: ImportJob) -> None:
     told = SavedMapping(
         owner_id=job.owner_id,
         importer=job.importer,
-        headers_digest=digest_of(headers),
+        headers_digest=digest_headers(headers),
         positions=job.column_mapping,
     )
     SavedMapping.objects.bulk_create(
@@ -184,7 +190,7 @@ def remember(job: ImportJob) -> None:
     )
 
 
-def digest_of(headers: list[str]) -> str:
+def digest_headers(headers: list[str]) -> str:
     """The same for the same headers in the same order, over case, accents and spaces."""
     names = json.dumps([known_by(header) for header in headers])
     return hashlib.sha256(names.encode()).hexdigest()

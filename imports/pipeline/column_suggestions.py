@@ -15,19 +15,19 @@ from itertools import chain, combinations
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.header_detection import (
     DetectedColumns,
-    as_text,
-    ignored_columns,
-    passes,
-    unshared_names,
+    find_ignored_columns,
+    get_cell_text,
+    get_unambiguous_names,
+    is_valid_cell,
 )
-from imports.pipeline.reader.headers import LONGEST_HEADER, folded
+from imports.pipeline.reader.headers import MAX_HEADER_CHARS, fold_text
 from imports.pipeline.reader_client import Row
-from imports.pipeline.row_validation import storable
+from imports.pipeline.row_validation import make_storable
 
 ROWS_LOOKED_AT = 20
 SAMPLES = 3
 LONGEST_SAMPLE = 60
-MOST_COLUMNS = 50  # Are compared with the names we know.
+MAX_COMPARED_COLUMNS = 50  # Are compared with the names we know.
 # A workbook may have 16,384 columns. What is kept of them is stored with the import, and sent to
 # whoever asks which column is which.
 MAX_SAMPLED_COLUMNS = 100
@@ -39,13 +39,15 @@ SHORTEST_PART = 4  # "phone" within "customer phone no."
 VALUES_TELL = 0.6
 
 
-def with_suggestions(
+def add_suggestions(
     layout: DetectedColumns, rows: Sequence[Row], importer: type[Importer]
 ) -> DetectedColumns:
     """The layout with samples of its columns, and a guess at those that are not recognised."""
     below = [cells for number, cells in rows if number > layout.header_row][:ROWS_LOOKED_AT]
     width = max([len(layout.headers), *map(len, below)], default=0)
-    values = [[c[i] for c in below if i < len(c) and as_text(c[i]).strip()] for i in range(width)]
+    values = [
+        [c[i] for c in below if i < len(c) and get_cell_text(c[i]).strip()] for i in range(width)
+    ]
     layout = replace(
         layout,
         headers=_shortened(layout),
@@ -54,7 +56,7 @@ def with_suggestions(
     return replace(layout, suggestions=_suggestions(layout, values, len(below), importer))
 
 
-def without_needless_samples(layout: DetectedColumns) -> DetectedColumns:
+def trim_samples(layout: DetectedColumns) -> DetectedColumns:
     """The layout with samples of the columns that a page shows, and hardly any of the others."""
     shown = {*chain.from_iterable(layout.columns().values()), *map(int, layout.suggestions)}
     samples = [
@@ -69,9 +71,9 @@ def _shortened(layout: DetectedColumns) -> list[str]:
 
     Those of columns that fill a field stay whole.
     """
-    names = [storable(name)[:LONGEST_HEADER] for name in layout.headers]
+    names = [make_storable(name)[:MAX_HEADER_CHARS] for name in layout.headers]
     taken = set(layout.positions.values())
-    longest = LONGEST_HEADER
+    longest = MAX_HEADER_CHARS
     while longest and sum(len(name.encode()) for name in names) > MAX_HEADERS_BYTES:
         longest = longest * 9 // 10
         names = [name if i in taken else name[:longest] for i, name in enumerate(names)]
@@ -85,7 +87,9 @@ def _short_sample(layout: DetectedColumns, index: int) -> list[str]:
 
 
 def _samples(values: list[Cell]) -> list[str]:
-    different = dict.fromkeys(storable(as_text(value))[:LONGEST_SAMPLE] for value in values)
+    different = dict.fromkeys(
+        make_storable(get_cell_text(value))[:LONGEST_SAMPLE] for value in values
+    )
     return list(different)[:SAMPLES]
 
 
@@ -93,14 +97,16 @@ def _suggestions(
     layout: DetectedColumns, values: list[list[Cell]], rows: int, importer: type[Importer]
 ) -> dict[str, str]:
     wanted = [column for column in importer.columns if column.field not in layout.positions]
-    free = ignored_columns(layout)[:MOST_COLUMNS]
-    compared = {*free, *layout.positions.values(), *range(MOST_COLUMNS)} & set(range(len(values)))
+    free = find_ignored_columns(layout)[:MAX_COMPARED_COLUMNS]
+    compared = {*free, *layout.positions.values(), *range(MAX_COMPARED_COLUMNS)} & set(
+        range(len(values))
+    )
     scores = []
     for column in wanted:
         accepted = {index: _accepted(column, values[index], importer) for index in compared}
         for index in free:
             header = layout.headers[index] if index < len(layout.headers) else ""
-            names = set().union(*unshared_names(importer)[column.field])
+            names = set().union(*get_unambiguous_names(importer)[column.field])
             score = _score(header, names, index, accepted)
             if score >= VALUES_TELL and _may_be(column, values[index], rows):
                 scores.append((-score, index, column.field))
@@ -111,17 +117,17 @@ def _may_be(column: Column, values: list[Cell], rows: int) -> bool:
     """Most rows have what is required, and what is unique does not repeat itself: no remark."""
     if column.required and rows and len(values) <= rows / 2:
         return False
-    return not column.unique or len(set(map(as_text, values))) > len(values) / 2 or not values
+    return not column.unique or len(set(map(get_cell_text, values))) > len(values) / 2 or not values
 
 
 def _accepted(column: Column, cells: list[Cell], importer: type[Importer]) -> float | None:
     """Which share of the values the column's rule accepts; None if there are none."""
-    passed = [passes(importer, column, cell) for cell in cells]
+    passed = [is_valid_cell(importer, column, cell) for cell in cells]
     return sum(passed) / len(passed) if passed else None
 
 
 def _score(header: str, names: set[str], index: int, accepted: dict[int, float | None]) -> float:
-    words = [folded(word) for word in re.split(r"[\W_]+", header[:LONGEST_HEADER])]
+    words = [fold_text(word) for word in re.split(r"[\W_]+", header[:MAX_HEADER_CHARS])]
     closeness = max((_closeness(words, name) for name in names), default=0.0)
     share = accepted[index]
     if share == 0:

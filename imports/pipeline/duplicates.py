@@ -21,9 +21,15 @@ from django.db import connection
 from imports import advisory_locks
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
-from imports.pipeline.column_mapping import remember
-from imports.pipeline.target_table import Cell, Target, key_match, key_value, target_of
-from imports.pipeline.transactions import Stopped, short_transaction
+from imports.pipeline.column_mapping import save_mapping
+from imports.pipeline.target_table import (
+    TargetColumn,
+    TargetTable,
+    build_key_match,
+    build_key_value,
+    get_target_table,
+)
+from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.statuses import CHECKING_PERCENT, OnDuplicate, Outcome, Status
 
 STILL_OURS = "status = 'CHECKING' AND check_generation = %(round)s AND cursor_row = %(at)s"
@@ -116,7 +122,7 @@ UPDATE imports_importjob
 """
 
 
-def settle(job: ImportJob) -> ImportJob:
+def finish_check(job: ImportJob) -> ImportJob:
     """Judge all staged rows, plan the batches and leave CHECKING; or raise Stopped.
 
     One transaction: a job is either still being checked or settled as a whole.
@@ -129,16 +135,16 @@ def settle(job: ImportJob) -> ImportJob:
         cursor.execute("SET LOCAL work_mem = '16MB'")
         these = {"job": job.pk, "round": job.check_generation, "at": job.cursor_row}
         if not try_lock_end_of_check(job.pk) or not _did(cursor, LOOK, these):
-            raise Stopped
+            raise JobNotActive
         if job.checked == 0:
             return ImportJob.objects.transition(job.pk, Status.FAILED, error_code="no_rows")
-        target = target_of(get_importer(job.importer))
-        clashes = match_existing(target, job, first=0, last=job.cursor_row)
-        refused = refuse_repeats(target, job)
-        cursor.execute(PLAN, {"job": job.pk, "size": batch_rows(job.checked)})
+        target = get_target_table(get_importer(job.importer))
+        clashes = match_existing_records(target, job, first=0, last=job.cursor_row)
+        refused = fail_duplicates_in_file(target, job)
+        cursor.execute(PLAN, {"job": job.pk, "size": compute_batch_size(job.checked)})
         if not _did(cursor, TOTALS, these | _totals(job, clashes, refused)):
-            raise Stopped
-        remember(job)
+            raise JobNotActive
+        save_mapping(job)
         return _go_on(job)
 
 
@@ -159,29 +165,31 @@ def _did(cursor: Any, statement: str, these: dict[str, Any]) -> bool:
 def _go_on(job: ImportJob) -> ImportJob:
     if job.check_first:
         return ImportJob.objects.transition(job.pk, Status.READY)
-    return run(job.pk, only_from=Status.CHECKING)
+    return start_applying(job.pk, only_from=Status.CHECKING)
 
 
-def run(pk: UUID, *, only_from: Status) -> ImportJob:
+def start_applying(pk: UUID, *, only_from: Status) -> ImportJob:
     """Move to RUNNING, and on to COMPLETE when nothing is left to write."""
     job = ImportJob.objects.transition(pk, Status.RUNNING, only_from=only_from)
-    return complete_if_done(job)
+    return complete_job_if_done(job)
 
 
-def complete_if_done(job: ImportJob) -> ImportJob:
+def complete_job_if_done(job: ImportJob) -> ImportJob:
     """The transaction that gives the last row its outcome also completes the import."""
     if job.processed == job.total:
         return ImportJob.objects.transition(job.pk, Status.COMPLETE)
     return job
 
 
-def batch_rows(total: int) -> int:
+def compute_batch_size(total: int) -> int:
     """Large batches for throughput, small ones for a small file so that its bar moves."""
     a_twentieth = -(-total // settings.IMPORT_BATCHES_A_FILE)
     return min(settings.IMPORT_BATCH_ROWS, max(50, a_twentieth))
 
 
-def match_existing(target: Target, job: ImportJob, *, first: int, last: int) -> dict[str, int]:
+def match_existing_records(
+    target: TargetTable, job: ImportJob, *, first: int, last: int
+) -> dict[str, int]:
     """Decide, by policy, open rows of this range that belong to existing records.
 
     Returns how many rows got which outcome; under `update` most get none yet.
@@ -193,7 +201,7 @@ def match_existing(target: Target, job: ImportJob, *, first: int, last: int) -> 
             id=target.id_of_row,
             table=target.table,
             slot=slot,
-            match=key_match(key),
+            match=build_key_match(key),
         )
         for slot, key in enumerate(target.keys)
     ]
@@ -210,19 +218,19 @@ def match_existing(target: Target, job: ImportJob, *, first: int, last: int) -> 
             cursor.execute(TAKE_RECORDS, these)
             cursor.execute("SELECT count(*) FROM clash WHERE cardinality(targets) > 1")
             return {Outcome.FAILED: cursor.fetchone()[0]}
-        outcome = decided(job.on_duplicate)
+        outcome = get_duplicate_outcome(job.on_duplicate)
         cursor.execute(DECIDE_CLASHES, these | {"outcome": outcome} | _shown(target.keys, job))
         return {outcome: cursor.rowcount}
 
 
-def decided(on_duplicate: str) -> Outcome:
+def get_duplicate_outcome(on_duplicate: str) -> Outcome:
     """What becomes of a row whose record exists, when it is not to be updated."""
     return Outcome.FAILED if on_duplicate == OnDuplicate.FAIL else Outcome.SKIPPED
 
 
-def refuse_repeats(target: Target, job: ImportJob) -> int:
+def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     """Refuse open rows that repeat an earlier kept row; returns how many."""
-    values = [key_value(key) for key in target.keys]
+    values = [build_key_value(key) for key in target.keys]
     if job.on_duplicate == OnDuplicate.UPDATE:
         values.append("CASE WHEN r.matched THEN r.target_id END")  # The same record, twice.
     if not values:
@@ -254,7 +262,7 @@ def _keep_the_first(cursor: Any, values: list[str], these: dict[str, Any]) -> No
     cursor.execute("ANALYZE suspect")
 
 
-def _shown(keys: tuple[tuple[Cell, ...], ...], job: ImportJob) -> dict[str, list[Any]]:
+def _shown(keys: tuple[tuple[TargetColumn, ...], ...], job: ImportJob) -> dict[str, list[Any]]:
     """The column that each key is shown under: its first; and where that stands in a row."""
     columns = get_importer(job.importer).columns
     positions = [key[0].position for key in keys]

@@ -1,4 +1,4 @@
-"""Refused and skipped rows as lines of the uploaded file: its columns, and why.
+"""Refused and skipped rows as iterate_rows of the uploaded file: its columns, and why.
 
 Read page by page from the staged rows, never a second time from the file. It knows no HTTP
 and no format of a file.
@@ -19,15 +19,15 @@ from imports import error_messages
 from imports.importer import Cell, Column, shown_importer
 from imports.models import ImportJob
 from imports.pipeline.header_detection import (
-    REASON_MARK,
+    REASON_HEADER_PREFIX,
     DetectedColumns,
-    header_of,
+    find_reason_columns,
+    get_header,
     match_columns,
-    reason_positions,
 )
 
-PAGE_ROWS = 1_000
-PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
+MAX_PAGE_ROWS = 1_000
+MAX_PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
 
 # Behind the last row's number, not by OFFSET; the window ends the page where it gets heavy.
 PAGE = """
@@ -54,12 +54,12 @@ class NoFailedRows(Exception):
     """This import has no such rows: none was refused, or they are no longer kept."""
 
 
-class Line(NamedTuple):
+class OutputRow(NamedTuple):
     cells: list[Cell]  # The reason among them.
     reasons: dict[int, str]  # Of bad cells, by position.
 
 
-class Row(NamedTuple):
+class StagedRow(NamedTuple):
     number: int
     cells: list[Cell] | None
     cleaned: list[str | None] | None
@@ -82,12 +82,12 @@ class FailedRows:
         headers = self.layout.headers or [None] * (max(self.positions.values(), default=-1) + 1)
         width = max(len(headers), self._widest())
         # Of a report that was corrected and uploaded, the column is there already.
-        self.reason = next(iter(reason_positions(self.layout.headers)), width)
+        self.reason = next(iter(find_reason_columns(self.layout.headers)), width)
         self.width = max(width, self.reason + 1)
         self.headers = self._recognisable([*headers, *[None] * (self.width - len(headers))])
-        self.headers[self.reason] = f"{REASON_MARK} {_('Reason')}"
+        self.headers[self.reason] = f"{REASON_HEADER_PREFIX} {_('Reason')}"
 
-    def lines(self, outcome: str) -> Iterator[Line]:
+    def iterate_rows(self, outcome: str) -> Iterator[OutputRow]:
         for page in self._pages(outcome):
             lookups = self._natural_keys(page)
             for row in page:
@@ -99,7 +99,7 @@ class FailedRows:
         found = match_columns(headers, self.importer)
         if found.columns() == self.layout.columns():
             return headers
-        names = {column.field: header_of(column, self.importer) for column in self._columns()}
+        names = {column.field: get_header(column, self.importer) for column in self._columns()}
         first = {self.positions[field]: name for field, name in names.items()}
         # Another column of such a name would be read as well, or instead.
         ours = set(chain.from_iterable(self.layout.columns().values()))
@@ -112,7 +112,7 @@ class FailedRows:
     def _columns(self) -> list[Column]:
         return [column for column in self.importer.columns if column.field in self.positions]
 
-    def _line(self, row: Row, cells: list[Cell], outcome: str) -> Line:
+    def _line(self, row: StagedRow, cells: list[Cell], outcome: str) -> OutputRow:
         reasons: dict[int, list[str]] = {}
         sentences = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
         for error in row.errors:
@@ -120,22 +120,22 @@ class FailedRows:
             position = self.positions.get(error["column"], -1)
             if position >= 0:
                 reasons.setdefault(position, []).append(sentence)
-            named = self.name_of(error["column"])
+            named = self.get_column_label(error["column"])
             sentences.append(f"{named}: {sentence}" if named else sentence)
         cells = [*cells, *[None] * (self.width - len(cells))]
         cells[self.reason] = " ".join(sentences)
-        return Line(cells, {position: " ".join(said) for position, said in reasons.items()})
+        return OutputRow(cells, {position: " ".join(said) for position, said in reasons.items()})
 
     def _sentence(self, error: dict[str, Any], outcome: str) -> str:
         """The words for an error; half a million rows mostly say the same few things."""
         if error["params"]:
-            return error_messages.of_row(error, self.job.importer, outcome)
+            return error_messages.describe_row_error(error, self.job.importer, outcome)
         kind = error["code"], error["column"], outcome
         if kind not in self._said:
-            self._said[kind] = error_messages.of_row(error, self.job.importer, outcome)
+            self._said[kind] = error_messages.describe_row_error(error, self.job.importer, outcome)
         return self._said[kind]
 
-    def name_of(self, field: str | None) -> str:
+    def get_column_label(self, field: str | None) -> str:
         """The column as its reader knows it: by the file's header, else by its own name."""
         if field is None:
             return ""
@@ -155,7 +155,7 @@ class FailedRows:
                 cells[self.positions[column.field]] = keys.get(value, value)
         return cells
 
-    def _natural_keys(self, page: list[Row]) -> dict[str, dict[str, Any]]:
+    def _natural_keys(self, page: list[StagedRow]) -> dict[str, dict[str, Any]]:
         """Of columns that look a record up, what the file held instead of its primary key."""
         found = {}
         for index, column in enumerate(self.importer.columns):
@@ -167,18 +167,18 @@ class FailedRows:
                 found[column.field] = {str(pk): str(natural) for pk, natural in pairs}
         return found
 
-    def _pages(self, outcome: str) -> Iterator[list[Row]]:
+    def _pages(self, outcome: str) -> Iterator[list[StagedRow]]:
         after = 0
         while page := self._page(outcome, after):
             yield page
             after = page[-1].number
 
-    def _page(self, outcome: str, after: int) -> list[Row]:
+    def _page(self, outcome: str, after: int) -> list[StagedRow]:
         these = {"job": self.job.pk, "outcome": outcome, "after": after}
         with connection.cursor() as cursor:
-            cursor.execute(PAGE, these | {"rows": PAGE_ROWS, "bytes": PAGE_BYTES})
+            cursor.execute(PAGE, these | {"rows": MAX_PAGE_ROWS, "bytes": MAX_PAGE_BYTES})
             return [
-                Row(number, cells and json.loads(cells), cleaned, json.loads(errors or "[]"))
+                StagedRow(number, cells and json.loads(cells), cleaned, json.loads(errors or "[]"))
                 for number, cells, cleaned, errors in cursor.fetchall()
             ]
 

@@ -19,15 +19,15 @@ from xlsxwriter.worksheet import Worksheet
 
 from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.failed_rows import FailedRows, Line, NoFailedRows
-from imports.pipeline.formula_injection import is_formula, neutral
+from imports.pipeline.failed_rows import FailedRows, NoFailedRows, OutputRow
+from imports.pipeline.formula_injection import is_formula, neutralize_formula
 from imports.statuses import Outcome
 
-SHEET_ROWS = 1_048_576  # Excel's own limit; what is over it stands on a further sheet.
-MOST_DIGITS = 10**15  # Excel keeps no more of a number than that.
+MAX_SHEET_ROWS = 1_048_576  # Excel's own limit; what is over it stands on a further sheet.
+MAX_EXACT_NUMBER = 10**15  # Excel keeps no more of a number than that.
 # Excel takes long to open a sheet of many comments, and they are held in memory: behind so
 # many, the colour and the reason's column tell.
-MOST_COMMENTS = 1_000
+MAX_COMMENTS = 1_000
 COLUMN_WIDTH, REASON_WIDTH = 18, 80
 
 
@@ -36,36 +36,36 @@ def write_workbook(job: ImportJob, file: BinaryIO) -> None:
     failed_rows = FailedRows(job)
     with Workbook(file, {"constant_memory": True}) as book:
         book.use_zip64()
-        pen = Pen(book)
+        pen = WorkbookWriter(book)
         rows = pen.write(_("Refused"), failed_rows, Outcome.FAILED)
         rows += pen.write(_("Skipped"), failed_rows, Outcome.SKIPPED) if job.skipped else 0
     if not rows:
         raise NoFailedRows
 
 
-def write_text(job: ImportJob, file: BinaryIO) -> None:
+def write_csv(job: ImportJob, file: BinaryIO) -> None:
     """Refused rows as CSV, delimited as the uploaded file was; or NoFailedRows."""
     failed_rows = FailedRows(job)
     # With the mark without which Excel misreads accents.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     delimiter = (job.detected_format or {}).get("delimiter") or ","
-    lines = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
-    lines.writerow(map(neutral, failed_rows.headers))
+    iterate_rows = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    iterate_rows.writerow(map(neutralize_formula, failed_rows.headers))
     is_empty = True
-    for line in failed_rows.lines(Outcome.FAILED):
-        lines.writerow(map(neutral, line.cells))
+    for line in failed_rows.iterate_rows(Outcome.FAILED):
+        iterate_rows.writerow(map(neutralize_formula, line.cells))
         is_empty = False
     text.detach()  # The file is not ours to close.
     if is_empty:
         raise NoFailedRows
 
 
-class Pen:
+class WorkbookWriter:
     """Writes sheets of one workbook, with its formats and its count of comments."""
 
     def __init__(self, book: Workbook) -> None:
         self.book = book
-        self.comments_left = MOST_COMMENTS
+        self.comments_left = MAX_COMMENTS
         self.header = book.add_format({"bold": True, "num_format": "@"})
         # As text, so that zeros survive an edit; a formula stays text even when it is edited.
         self.formats = {
@@ -83,14 +83,14 @@ class Pen:
 
     def write(self, name: str, failed_rows: FailedRows, outcome: str) -> int:
         """A sheet of these rows, or several if one cannot hold them."""
-        lines, rows, title = failed_rows.lines(outcome), 0, name
+        iterate_rows, rows, title = failed_rows.iterate_rows(outcome), 0, name
         for number in count(2):
             sheet = self.new_sheet(title, failed_rows)
-            rows += self.fill(sheet, islice(lines, SHEET_ROWS - 1))
-            following = next(lines, None)
+            rows += self.fill(sheet, islice(iterate_rows, MAX_SHEET_ROWS - 1))
+            following = next(iterate_rows, None)
             if following is None:
                 break
-            lines, title = chain([following], lines), f"{name} {number}"
+            iterate_rows, title = chain([following], iterate_rows), f"{name} {number}"
         return rows
 
     def new_sheet(self, name: str, failed_rows: FailedRows) -> Worksheet:
@@ -102,9 +102,9 @@ class Pen:
             self.write_cell(sheet, 0, column, header, self.header)
         return sheet
 
-    def fill(self, sheet: Worksheet, lines: Iterator[Line]) -> int:
+    def fill(self, sheet: Worksheet, iterate_rows: Iterator[OutputRow]) -> int:
         row = 0
-        for row, line in enumerate(lines, start=1):
+        for row, line in enumerate(iterate_rows, start=1):
             for column, cell in enumerate(line.cells):
                 if cell is not None or column in line.reasons:
                     shape = self.shape_of(cell, is_bad=column in line.reasons)
@@ -126,7 +126,7 @@ class Pen:
             sheet.write_blank(row, column, None, shape)
         elif isinstance(cell, bool):
             sheet.write_boolean(row, column, cell, shape)
-        elif isinstance(cell, int | float) and abs(cell) < MOST_DIGITS:
+        elif isinstance(cell, int | float) and abs(cell) < MAX_EXACT_NUMBER:
             sheet.write_number(row, column, cell, shape)
         else:
             self.write_text(sheet, row, column, str(cell), shape)
@@ -135,7 +135,9 @@ class Pen:
         self, sheet: Worksheet, row: int, column: int, text: str, shape: Format | None
     ) -> None:
         if text.startswith("'"):
-            text = neutral(text)  # Of the apostrophes in a report one is taken off again.
+            text = neutralize_formula(
+                text
+            )  # Of the apostrophes in a report one is taken off again.
         if text.startswith("<r>") and text.endswith("</r>"):
             # XlsxWriter takes it for its own markup and lets it into the XML as it is, unless
             # it comes in pieces.

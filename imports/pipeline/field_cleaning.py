@@ -32,14 +32,14 @@ from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline import value_parsing
 from imports.text_cell_values import INVISIBLE, validate_digits, validate_encoding, validate_type
 
-Clean = Callable[[Cell], str | None]
+CellCleaner = Callable[[Cell], str | None]
 
 # PostgreSQL's text holds neither; JSON from a hostile file may.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
 # What exports of address books write between the values of one cell.
-BETWEEN_VALUES = " ::: "
+VALUE_SEPARATOR = " ::: "
 SPACES_AROUND = 8  # Characters around a placeholder that are looked at.
 
 
@@ -51,13 +51,13 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[type[Field], Kind] = {  # A DateTimeField is a DateField too.
-    BooleanField: Kind("invalid_yes_or_no", value_parsing.yes_or_no),
-    DateTimeField: Kind("invalid_moment", value_parsing.moments),
-    DateField: Kind("invalid_date", value_parsing.dates),
-    TimeField: Kind("invalid_time", value_parsing.times),
-    IntegerField: Kind("invalid_whole_number", value_parsing.whole_numbers),
-    DecimalField: Kind("invalid_number", value_parsing.numbers),
-    FloatField: Kind("invalid_number", value_parsing.finite_numbers),
+    BooleanField: Kind("invalid_yes_or_no", value_parsing.parse_booleans),
+    DateTimeField: Kind("invalid_moment", value_parsing.parse_datetimes),
+    DateField: Kind("invalid_date", value_parsing.parse_dates),
+    TimeField: Kind("invalid_time", value_parsing.parse_times),
+    IntegerField: Kind("invalid_whole_number", value_parsing.parse_whole_numbers),
+    DecimalField: Kind("invalid_number", value_parsing.parse_numbers),
+    FloatField: Kind("invalid_number", value_parsing.parse_finite_numbers),
 }
 OTHER = Kind("invalid", lambda cell: [cell])
 # Of a validator's limits, the code and the name of the limit.
@@ -72,14 +72,14 @@ LIMITS = {
 
 
 @cache
-def clean_of(importer: type[Importer], column: Column) -> Clean:
+def get_cleaner(importer: type[Importer], column: Column) -> CellCleaner:
     """The column's own rule, or that of the field its values go to."""
     if column.clean is not None:
         return column.clean
-    return rule_of_field(field_of(importer, column))
+    return make_field_cleaner(get_value_field(importer, column))
 
 
-def field_of(importer: type[Importer], column: Column) -> Field:
+def get_value_field(importer: type[Importer], column: Column) -> Field:
     """The field whose values the column's cells hold: of a lookup, the related model's."""
     field = importer.model._meta.get_field(column.field)
     return field.related_model._meta.get_field(column.lookup) if column.lookup else field
@@ -90,7 +90,7 @@ def is_text_field(field: Field) -> bool:
     return isinstance(field, CharField | TextField) and not field.choices
 
 
-def rule_of_field(field: Field) -> Clean:
+def make_field_cleaner(field: Field) -> CellCleaner:
     """What a model's field takes, as people write it; raises Invalid for all else."""
     kind = next((kind for type_, kind in KINDS.items() if isinstance(field, type_)), OTHER)
     is_text = is_text_field(field)
@@ -103,7 +103,7 @@ def rule_of_field(field: Field) -> Clean:
         cell = cell.strip() if isinstance(cell, str) else cell
         if cell is None or cell == "":
             return None
-        if isinstance(cell, str) and UNSTORABLE.search(cell):
+        if isinstance(cell, str) and UNSTORABLE_CHARACTERS.search(cell):
             raise Invalid("forbidden_character")
         value = _only_meaning(field, kind, cell)
         if field.choices and value not in dict(field.flatchoices):
@@ -172,7 +172,7 @@ def _in_its_zone(value: Any) -> Any:
 
 
 # The cell for the column's rule, and the read summary code of what was done to the cell (see
-# `imports.error_messages.OF_A_READ_SUMMARY`), or None. A plain tuple, because five are made for
+# `imports.error_messages.READ_SUMMARY_MESSAGES`), or None. A plain tuple, because five are made for
 # each row.
 PreparedCell = tuple[Cell, str | None]
 
@@ -187,21 +187,21 @@ def prepare_cell(importer: type[Importer], column: Column, cell: Cell) -> Prepar
 
     Raises Invalid if the reader has cut the text.
     """
-    return preparer_of(importer, column)(cell)
+    return get_preparer(importer, column)(cell)
 
 
-def preparer_of(importer: type[Importer], column: Column) -> Callable[[Cell], PreparedCell]:
+def get_preparer(importer: type[Importer], column: Column) -> Callable[[Cell], PreparedCell]:
     """`prepare_cell` for many cells of one column."""
-    placeholders = placeholders_of(importer, column)
+    placeholders = get_placeholders(importer, column)
     longest = max_placeholder_chars(importer, column)
 
     def prepare(cell: Cell) -> PreparedCell:
         if not isinstance(cell, str):
             return cell, None
         if isinstance(cell, ShortenedText):
-            raise Invalid("too_long", limit=longest_text(field_of(importer, column), cell))
+            raise Invalid("too_long", limit=longest_text(get_value_field(importer, column), cell))
         code = None
-        if BETWEEN_VALUES in cell:
+        if VALUE_SEPARATOR in cell:
             cell, code = _first_value(cell)
         if len(cell) <= longest and _folded(cell) in placeholders:
             return None, "placeholder_as_empty"
@@ -214,29 +214,29 @@ def preparer_of(importer: type[Importer], column: Column) -> Callable[[Cell], Pr
 
 def max_placeholder_chars(importer: type[Importer], column: Column) -> int:
     """How long a text may be, spaces included, to be a placeholder; 0 if the column has none."""
-    placeholders = placeholders_of(importer, column)
+    placeholders = get_placeholders(importer, column)
     return max(map(len, placeholders)) + SPACES_AROUND if placeholders else 0
 
 
 def _first_value(text: str) -> tuple[str, str | None]:
     """The first value that is not blank; the code only if there is another one."""
-    values = list(dict.fromkeys(value.strip() for value in text.split(BETWEEN_VALUES)))
+    values = list(dict.fromkeys(value.strip() for value in text.split(VALUE_SEPARATOR)))
     filled = [value for value in values if value]
     return (filled or [""])[0], "first_of_several_values" if len(filled) > 1 else None
 
 
 def is_placeholder(importer: type[Importer], column: Column, cell: Cell) -> bool:
     """Whether the cell says that there is no value, in a column that needs none."""
-    return isinstance(cell, str) and _folded(cell) in placeholders_of(importer, column)
+    return isinstance(cell, str) and _folded(cell) in get_placeholders(importer, column)
 
 
-def placeholders_of(importer: type[Importer], column: Column) -> frozenset[str]:
+def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]:
     """The texts that mean "no value" in this column, folded."""
     if column.required:
         return frozenset()
     if column.placeholders is not None:
         return _all_folded(tuple(column.placeholders))
-    field = field_of(importer, column)
+    field = get_value_field(importer, column)
     is_free_text = is_text_field(field) and not isinstance(field, EmailField | URLField)
     if is_free_text and not column.lookup:
         return frozenset()
@@ -255,10 +255,10 @@ def _folded(text: str) -> str:
 
 def _address_behind(cell: LinkedText, importer: type[Importer], column: Column) -> str | None:
     """The address behind the cell's link, if the rule refuses the text and takes the address."""
-    clean = clean_of(importer, column)
+    clean = get_cleaner(importer, column)
     if not cell.link or _is_taken(clean, str(cell)) or _is_taken(clean, ANY_WORD):
         return None
-    address = address_of(cell.link)
+    address = extract_link_address(cell.link)
     return address if _is_taken(clean, address) else None
 
 
@@ -266,14 +266,14 @@ def _address_behind(cell: LinkedText, importer: type[Importer], column: Column) 
 ANY_WORD = "Link"
 
 
-def _is_taken(clean: Clean, cell: Cell) -> bool:
+def _is_taken(clean: CellCleaner, cell: Cell) -> bool:
     try:
         return bool(clean(cell))
     except Exception:  # Invalid, or a rule with a bug.
         return False
 
 
-def address_of(link: str) -> str:
+def extract_link_address(link: str) -> str:
     """The e-mail address of a mailto: link, the number of a tel: link, else the link itself."""
     scheme, colon, rest = link.strip().partition(":")
     if not colon or scheme.lower() not in {"mailto", "tel"}:

@@ -19,54 +19,54 @@ from django.db.models.functions import Greatest, Now
 
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
-from imports.pipeline.column_mapping import as_told
-from imports.pipeline.column_suggestions import with_suggestions, without_needless_samples
-from imports.pipeline.duplicates import settle, try_lock_end_of_check
-from imports.pipeline.formula_injection import restored
+from imports.pipeline.column_mapping import apply_mapping
+from imports.pipeline.column_suggestions import add_suggestions, trim_samples
+from imports.pipeline.duplicates import finish_check, try_lock_end_of_check
+from imports.pipeline.formula_injection import restore_formula
 from imports.pipeline.header_detection import (
     DetectedColumns,
-    column_name,
-    ignored_columns,
-    names_known,
-    reason_positions,
-    recognise,
+    detect_columns,
+    find_ignored_columns,
+    find_reason_columns,
+    get_column_name,
+    get_field_headers,
 )
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import (
     Chunk,
     DetectedFormat,
-    Limits,
-    Reader,
-    ReaderDied,
+    ReaderClient,
+    ReaderCrashed,
+    ReaderLimits,
     Row,
-    Unreadable,
+    UnreadableFile,
     open_rows,
 )
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import Checker
-from imports.pipeline.staging import stage
-from imports.pipeline.target_table import target_of
+from imports.pipeline.row_validation import RowValidator
+from imports.pipeline.staging import stage_rows
+from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import (
-    Interrupted,
-    Stopped,
-    blames_a_row,
-    blames_nobody,
+    JobNotActive,
+    TransientError,
+    get_sqlstate,
+    is_row_error,
+    is_transient,
+    run_or_defer,
     short_transaction,
-    sooner_or_later,
-    sqlstate,
 )
 from imports.statuses import Status
 from imports.storage import FileGone
 
-Tell = Callable[[ImportJob], None]
+OnProgress = Callable[[ImportJob], None]
 
 # What may be read all the same by a reader that is given more.
 OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
-READER_DEATHS = 3  # A file that kills its reader so often without a step forward is given up.
+MAX_READER_CRASHES = 3  # A file that kills its reader so often without a step forward is given up.
 FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
 LARGEST_CHUNK_BYTES = 8 << 20
 MAX_LISTED_COLUMNS = 10
-UNCHECKED = {
+VALUES_BEFORE_CHECK = {
     **dict.fromkeys(
         ("cursor_row", "reader_crashes", "checked", "processed", "created", "updated"), 0
     ),
@@ -79,54 +79,56 @@ UNCHECKED = {
 def check_file(
     job_id: UUID,
     *,
-    tell: Tell,
+    on_progress: OnProgress,
     should_stop: Callable[[], bool] = lambda: False,
-    limits: Limits | None = None,
+    limits: ReaderLimits | None = None,
     is_small: bool = False,
 ) -> ImportJob | None:
     """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
 
     Taken for a small file, it is given little, and is QUEUED again if that was too little.
-    `tell` is called after each commit. When `should_stop` says so, it ends between two
+    `on_progress` is called after each commit. When `should_stop` says so, it ends between two
     chunks and leaves the rest to whoever asks next. Raises Interrupted when nobody is to
     blame and it should be asked for again.
     """
-    job = begin(job_id)
+    job = acquire_lease(job_id)
     if job is None or job.status != Status.CHECKING:
         return job
-    tell(job)
+    on_progress(job)
     try:
-        return _check(job, tell, should_stop, limits or Limits.from_settings(is_small=is_small))
-    except Unreadable as error:
+        return _check(
+            job, on_progress, should_stop, limits or ReaderLimits.from_settings(is_small=is_small)
+        )
+    except UnreadableFile as error:
         if is_small and error.code in OF_COST:
-            return put_back(job)
-        return fail(job, error.code, error.params)
+            return requeue(job)
+        return fail_job(job, error.code, error.params)
     except FileGone:
-        return fail(job, "file_gone", {})
-    except Stopped:
+        return fail_job(job, "file_gone", {})
+    except JobNotActive:
         return None  # Cancelled, or another reader was quicker.
-    except Interrupted:
-        hand_over(job)
+    except TransientError:
+        release_lease(job)
         raise
     except Error as error:
         return _judge(job, error)
     except Exception as error:  # The reader's death, or an error of ours: counted, tried again.
-        hand_over(job, died=True)
-        if isinstance(error, ReaderDied):
+        release_lease(job, died=True)
+        if isinstance(error, ReaderCrashed):
             return None
         raise
 
 
 def _judge(job: ImportJob, error: Error) -> ImportJob | None:
     """Between two steps the database spoke up: against the rows, or for want of a connection."""
-    if blames_a_row(error):  # An importer's rule has let through what is no value at all.
-        return fail(job, "refused_by_database", {"sqlstate": sqlstate(error)})
+    if is_row_error(error):  # An importer's rule has let through what is no value at all.
+        return fail_job(job, "refused_by_database", {"sqlstate": get_sqlstate(error)})
     # A statement that is wrong would be wrong for ever: counted, so that there is an end.
-    hand_over(job, died=not blames_nobody(error))
-    raise Interrupted(sqlstate(error)) from None
+    release_lease(job, died=not is_transient(error))
+    raise TransientError(get_sqlstate(error)) from None
 
 
-def begin(job_id: UUID) -> ImportJob | None:
+def acquire_lease(job_id: UUID) -> ImportJob | None:
     """Take an import that nobody reads; its attempt is counted before the file is opened."""
     with short_transaction():
         free = ImportJob.objects.waiting() | ImportJob.objects.with_expired_heartbeat()
@@ -135,31 +137,31 @@ def begin(job_id: UUID) -> ImportJob | None:
         if job is None or not try_lock_end_of_check(job.pk):
             return None
         if job.status == Status.QUEUED:
-            start_anew(job)
-        elif job.reader_crashes >= READER_DEATHS:
+            reset_for_check(job)
+        elif job.reader_crashes >= MAX_READER_CRASHES:
             return ImportJob.objects.transition(job_id, Status.FAILED, error_code="crashed_reader")
         mine = ImportJob.objects.filter(pk=job_id)
         mine.update(reader_crashes=F("reader_crashes") + 1, reader_heartbeat_at=Now())
         return mine.get()
 
 
-def start_anew(job: ImportJob) -> None:
+def reset_for_check(job: ImportJob) -> None:
     """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
     ImportJob.objects.filter(pk=job.pk).update(
-        **UNCHECKED, check_generation=F("check_generation") + 1
+        **VALUES_BEFORE_CHECK, check_generation=F("check_generation") + 1
     )
     ImportJob.objects.transition(job.pk, Status.CHECKING)
 
 
 def _check(
-    job: ImportJob, tell: Tell, should_stop: Callable[[], bool], limits: Limits
+    job: ImportJob, on_progress: OnProgress, should_stop: Callable[[], bool], limits: ReaderLimits
 ) -> ImportJob | None:
     if not is_registered(job.importer):
-        return fail(job, "unknown_importer", {})
+        return fail_job(job, "unknown_importer", {})
     importer = get_importer(job.importer)
-    target = target_of(importer)
+    target = get_target_table(importer)
     still_here = partial(_still_here, job)
     with (
         job.file.storage.open(job.file.name) as file,
@@ -168,7 +170,7 @@ def _check(
             after=job.cursor_row,
             limits=limits,
             options=_options(job),
-            fields=names_known(importer),
+            fields=get_field_headers(importer),
             while_waiting=still_here,
         ) as reader,
     ):
@@ -184,8 +186,8 @@ def _check(
                     return _ask_for_columns(job, layout)
             summary = ReadSummary(job.read_summary)
             rows = _records(chunk, layout, importer, summary, job) if layout else []
-            checker = Checker(importer, layout, summary) if rows else None
-            job = stage(
+            checker = RowValidator(importer, layout, summary) if rows else None
+            job = stage_rows(
                 job,
                 target,
                 checker.check(rows) if checker else [],
@@ -193,11 +195,11 @@ def _check(
                 fraction=chunk.fraction,
                 read_summary=summary,
             )
-            tell(job)
+            on_progress(job)
             if should_stop():
-                hand_over(job)
+                release_lease(job)
                 return None
-    return settle(job)
+    return finish_check(job)
 
 
 def _records(
@@ -222,12 +224,12 @@ def _records(
     for code, numbers in notes.items():
         below = [number for number in numbers if number > layout.header_row]
         summary.add_rows(code, below, **(encodings if code == "other_encoding" else {}))
-    if reason_positions(layout.headers):
-        return [(number, [restored(cell) for cell in cells]) for number, cells in rows]
+    if find_reason_columns(layout.headers):
+        return [(number, [restore_formula(cell) for cell in cells]) for number, cells in rows]
     return rows
 
 
-def _growing(reader: Reader) -> Iterator[Chunk]:
+def _growing(reader: ReaderClient) -> Iterator[Chunk]:
     """The reader's chunks put together: small ones at first, large ones when there is much.
 
     Rows can be a megabyte each, so what is held is bounded in bytes too.
@@ -256,34 +258,34 @@ def _options(job: ImportJob) -> dict[str, str]:
 
 
 def _recognise(
-    job: ImportJob, importer: type[Importer], reader: Reader, rows: list[Row]
+    job: ImportJob, importer: type[Importer], reader: ReaderClient, rows: list[Row]
 ) -> DetectedColumns:
     """Find out which column is which, and keep that for whoever goes on after us."""
     named = [(0, reader.headers)] if reader.headers else []
-    layout = with_suggestions(
-        recognise([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
+    layout = add_suggestions(
+        detect_columns([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
     )
-    layout = without_needless_samples(as_told(job, layout, importer))
+    layout = trim_samples(apply_mapping(job, layout, importer))
     job.detected_format = asdict(reader.opened)
-    job.read_summary = summarise_layout(layout, reader.opened).entries()
+    job.read_summary = summarize_file(layout, reader.opened).entries()
     found = {
         "detected_columns": asdict(layout),
         "detected_format": job.detected_format,
         "read_summary": job.read_summary,
     }
     if not _mine(job).filter(cursor_row=0).update(**found):
-        raise Stopped
+        raise JobNotActive
     return layout
 
 
-def summarise_layout(layout: DetectedColumns, opened: DetectedFormat) -> ReadSummary:
+def summarize_file(layout: DetectedColumns, opened: DetectedFormat) -> ReadSummary:
     """What is known of the whole file before its rows are checked."""
     summary = ReadSummary()
-    if ignored := ignored_columns(layout):
-        shown = [column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
+    if ignored := find_ignored_columns(layout):
+        shown = [get_column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
         summary.add("columns_ignored", count=len(ignored), columns=shown)
     if hidden := layout.hidden_ignored:
-        shown = [column_name(layout, index) for index in hidden[:MAX_LISTED_COLUMNS]]
+        shown = [get_column_name(layout, index) for index in hidden[:MAX_LISTED_COLUMNS]]
         summary.add("hidden_columns_ignored", count=len(hidden), columns=shown)
     if first := layout.first_header_row:
         summary.add("header_in_two_rows", first=first, last=layout.header_row)
@@ -298,14 +300,16 @@ def _ask_for_columns(job: ImportJob, layout: DetectedColumns) -> ImportJob | Non
     return _leave(job, Status.MAPPING, "missing_columns", {"columns": layout.missing})
 
 
-def fail(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
+def fail_job(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
     """Give the file up, unless someone else has decided on it meanwhile."""
     return _leave(job, Status.FAILED, code, params)
 
 
-def put_back(job: ImportJob) -> ImportJob | None:
+def requeue(job: ImportJob) -> ImportJob | None:
     """Let it wait, as if nobody had opened it, for a reader that may take more."""
-    return _leave(job, Status.QUEUED, **UNCHECKED, started_at=None, needs_main_reader=True)
+    return _leave(
+        job, Status.QUEUED, **VALUES_BEFORE_CHECK, started_at=None, needs_main_reader=True
+    )
 
 
 def _leave(
@@ -321,7 +325,7 @@ def _leave(
         return ImportJob.objects.transition(job.pk, target, error_code=code, error_params=params)
 
 
-def hand_over(job: ImportJob, *, died: bool = False) -> None:
+def release_lease(job: ImportJob, *, died: bool = False) -> None:
     """Let the next reader begin at once; an attempt that ended in order is not counted."""
     crashes = F("reader_crashes") if died else Greatest(F("reader_crashes") - 1, 0)
 
@@ -329,12 +333,12 @@ def hand_over(job: ImportJob, *, died: bool = False) -> None:
         with short_transaction(durable=False):
             _mine(job).update(reader_heartbeat_at=None, reader_crashes=crashes)
 
-    sooner_or_later(let_go)
+    run_or_defer(let_go)
 
 
 def _still_here(job: ImportJob) -> None:
     if not _mine(job).update(reader_heartbeat_at=Now()):
-        raise Stopped  # Cancelled, or begun anew: there is no need to read on.
+        raise JobNotActive  # Cancelled, or begun anew: there is no need to read on.
 
 
 def _mine(job: ImportJob) -> Any:
@@ -343,7 +347,7 @@ def _mine(job: ImportJob) -> Any:
     )
 
 
-def due(*, is_small: bool = False) -> list[UUID]:
+def list_checkable_jobs(*, is_small: bool = False) -> list[UUID]:
     """Imports that could be checked now, in order: what was abandoned, then what waits.
 
     With `is_small` only those that may be read beside another one.

@@ -21,11 +21,11 @@ def is_formula(text: str) -> bool:
     return FORMULA.match(text) is not None and HARMLESS.fullmatch(text) is None
 
 
-def neutral(cell: Cell) -> Cell:
+def neutralize_formula(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
 
 
-def restored(cell: Cell) -> Cell:
+def restore_formula(cell: Cell) -> Cell:
     """What `neutral` was given."""
     is_ours = isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell)
     return cell[1:] if is_ours else cell

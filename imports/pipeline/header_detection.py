@@ -17,19 +17,19 @@ from django.utils.text import capfirst
 from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer
-from imports.pipeline.field_cleaning import clean_of, prepare_cell
+from imports.pipeline.field_cleaning import get_cleaner, prepare_cell
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
-from imports.pipeline.reader.headers import LOOKED_AT, Fields, folded
+from imports.pipeline.reader.headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, fold_text
 from imports.pipeline.reader_client import Row
 
 MIN_GROUPED_CHARS = 3  # "a" above "d" is not the Turkish "ad".
 MAX_GROUPED_COLUMNS = 1_000  # Further columns are named by one row of the header alone.
 # Begins the header of the column that our reports add; folded away, it names no field.
-REASON_MARK = "\u26a0"
+REASON_HEADER_PREFIX = "\u26a0"
 
 
 @dataclass(frozen=True)
-class Header:
+class DetectedHeader:
     """The row that names the columns; with groups in the row above, both rows together."""
 
     number: int  # Of the lower row; 0: names that the file gives beside its rows.
@@ -37,7 +37,7 @@ class Header:
     first_number: int = 0  # Of the row with the groups; the same as `number` where there is none.
 
 
-class ColumnsOfFields:
+class FieldColumns:
     """Which columns fill which field; several may fill one.
 
     The columns of a field are asked for a value in this order: the one of `positions`, those of
@@ -49,17 +49,17 @@ class ColumnsOfFields:
     equals: dict[str, list[int]]
     fallbacks: dict[str, list[int]]
 
-    def columns_of(self, field: str) -> list[int]:
+    def get_columns(self, field: str) -> list[int]:
         """The columns that fill the field, by index, in the order they are asked for a value."""
         first = [self.positions[field]] if field in self.positions else []
         return [*first, *self.equals.get(field, ()), *self.fallbacks.get(field, ())]
 
     def columns(self) -> dict[str, list[int]]:
-        return {field: self.columns_of(field) for field in self.positions}
+        return {field: self.get_columns(field) for field in self.positions}
 
 
 @dataclass(frozen=True)
-class DetectedColumns(ColumnsOfFields):
+class DetectedColumns(FieldColumns):
     header_row: int  # 0: the file has no header row.
     headers: list[str]  # The header cells as text; none without a header row.
     positions: dict[str, int]  # Field to index in a row's cells.
@@ -82,7 +82,7 @@ class DetectedColumns(ColumnsOfFields):
         return len(self.samples)
 
 
-def recognise(
+def detect_columns(
     rows: Sequence[Row], importer: type[Importer], hidden: Iterable[int] = ()
 ) -> DetectedColumns:
     """Find the header among the first rows that are not blank, or that there is none.
@@ -90,7 +90,7 @@ def recognise(
     Number 0 is no row of the file: names that it gives beside its rows. `hidden` are the indexes
     of columns that the workbook hides: they fill a field only where no visible column names it.
     """
-    header = find_header(rows[:LOOKED_AT], importer)
+    header = find_header(rows[:MAX_HEADER_SEARCH_ROWS], importer)
     if header is None:
         in_order = {column.field: index for index, column in enumerate(importer.columns)}
         return DetectedColumns(0, [], in_order, [])
@@ -98,9 +98,9 @@ def recognise(
     found = match_columns(header.cells, importer, frozenset(hidden), below)
     return DetectedColumns(
         header_row=header.number,
-        headers=[as_text(cell) for cell in header.cells],
+        headers=[get_cell_text(cell) for cell in header.cells],
         positions=found.positions,
-        missing=missing(found.positions, importer),
+        missing=find_missing_fields(found.positions, importer),
         equals=found.equals,
         fallbacks=found.fallbacks,
         hidden_ignored=found.hidden_ignored,
@@ -108,19 +108,19 @@ def recognise(
     )
 
 
-def find_header(rows: Sequence[Row], importer: type[Importer]) -> Header | None:
+def find_header(rows: Sequence[Row], importer: type[Importer]) -> DetectedHeader | None:
     """The first row that names most fields, if no record stands above it.
 
     Where none does, it is the row above the first record, or below the titles.
     """
-    candidates = [Header(number, cells, number) for number, cells in rows]
-    named = [match(cells, importer) for _, cells in rows]
+    candidates = [DetectedHeader(number, cells, number) for number, cells in rows]
+    named = [match_positions(cells, importer) for _, cells in rows]
     for index in range(1, len(rows)):
         grouped = _with_groups(rows[index - 1], rows[index], importer)
-        found = match(grouped.cells, importer)
+        found = match_positions(grouped.cells, importer)
         if len(found) > max(len(named[index - 1]), len(named[index])):
             candidates[index], named[index] = grouped, found
-    scores = [(not missing(found, importer), len(found)) for found in named]
+    scores = [(not find_missing_fields(found, importer), len(found)) for found in named]
     best = max(range(len(rows)), key=lambda index: (len(named[index]) > 0, *scores[index]))
     fields = len(named[best])
     records = [
@@ -138,7 +138,7 @@ def find_header(rows: Sequence[Row], importer: type[Importer]) -> Header | None:
     return next(row for row in candidates if _width(row.cells) > widest / 2)
 
 
-def _with_groups(above: Row, below: Row, importer: type[Importer]) -> Header:
+def _with_groups(above: Row, below: Row, importer: type[Importer]) -> DetectedHeader:
     """The two rows as one header, where a cell of the upper row names a group of columns.
 
     A group reaches to the right over blank cells. "Name" above "First" is "First Name" where that
@@ -148,41 +148,41 @@ def _with_groups(above: Row, below: Row, importer: type[Importer]) -> Header:
     cells: list[Cell] = []
     group = ""
     for index, cell in enumerate(below[1][:MAX_GROUPED_COLUMNS]):
-        own = as_text(above[1][index]).strip() if index < len(above[1]) else ""
-        group, name = own or group, as_text(cell).strip()
+        own = get_cell_text(above[1][index]).strip() if index < len(above[1]) else ""
+        group, name = own or group, get_cell_text(cell).strip()
         cells.append(_name_in_group(group, name, known) if group and name else cell or own or None)
-    return Header(below[0], cells + below[1][MAX_GROUPED_COLUMNS:], above[0])
+    return DetectedHeader(below[0], cells + below[1][MAX_GROUPED_COLUMNS:], above[0])
 
 
 def _name_in_group(group: str, name: str, known: frozenset[str]) -> str:
-    if min(len(folded(group)), len(folded(name))) < MIN_GROUPED_CHARS:
+    if min(len(fold_text(group)), len(fold_text(name))) < MIN_GROUPED_CHARS:
         return name
     for combined in (f"{name} {group}", f"{group} {name}"):
-        if folded(combined) in known:
+        if fold_text(combined) in known:
             return combined
-    return name if folded(name) in known else f"{group} / {name}"
+    return name if fold_text(name) in known else f"{group} / {name}"
 
 
 def _width(cells: list[Cell]) -> int:
-    return sum(1 for cell in cells if as_text(cell).strip())
+    return sum(1 for cell in cells if get_cell_text(cell).strip())
 
 
-def names_known(importer: type[Importer]) -> Fields:
+def get_field_headers(importer: type[Importer]) -> FieldHeaders:
     """What the importer's fields are called in headers, as the reader asks for it."""
-    names, fallbacks = unshared_names(importer), fallback_names(importer)
+    names, fallbacks = get_unambiguous_names(importer), get_fallback_names(importer)
     return [
         (sorted({*chain(*names[column.field]), *fallbacks[column.field]}), column.required)
         for column in importer.columns
     ]
 
 
-def match(cells: list[Cell], importer: type[Importer]) -> dict[str, int]:
+def match_positions(cells: list[Cell], importer: type[Importer]) -> dict[str, int]:
     """Field to index, for each field that the headers name without doubt."""
     return match_columns(cells, importer).positions
 
 
 @dataclass(frozen=True)
-class Matched(ColumnsOfFields):
+class MatchedColumns(FieldColumns):
     """Which columns name which fields."""
 
     positions: dict[str, int]
@@ -196,17 +196,17 @@ def match_columns(
     importer: type[Importer],
     hidden: frozenset[int] = frozenset(),
     rows: Sequence[list[Cell]] = (),
-) -> Matched:
+) -> MatchedColumns:
     """Find the columns of each field by their headers.
 
     The field's own name goes before its aliases, and these before its fallback aliases. Two
     different aliases name one field only if none of `rows`, the cells of the first rows below the
     header, holds different values in them: else someone has to choose.
     """
-    headers = [folded(as_text(cell)) for cell in cells]
-    matched = Matched({}, {}, {}, [])
-    for field, (own, aliases) in unshared_names(importer).items():
-        last = fallback_names(importer)[field]
+    headers = [fold_text(get_cell_text(cell)) for cell in cells]
+    matched = MatchedColumns({}, {}, {}, [])
+    for field, (own, aliases) in get_unambiguous_names(importer).items():
+        last = get_fallback_names(importer)[field]
         naming = [i for i, header in enumerate(headers) if header in own | aliases | last.keys()]
         visible = [i for i in naming if i not in hidden] or naming
         by_own = [i for i in visible if headers[i] in own]
@@ -231,15 +231,16 @@ def _name_one_value(indexes: list[int], headers: list[str], rows: Sequence[list[
     if len({headers[index] for index in indexes}) == 1:
         return True
     filled = [
-        {as_text(cells[i]).strip() for i in indexes if i < len(cells)} - {""} for cells in rows
+        {get_cell_text(cells[i]).strip() for i in indexes if i < len(cells)} - {""}
+        for cells in rows
     ]
     return any(filled) and all(len(values) <= 1 for values in filled)
 
 
 @cache
-def unshared_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[str]]]:
+def get_unambiguous_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[str]]]:
     """Each field's own names and its aliases, without those that another field claims too."""
-    names = {column.field: names_of(column, importer) for column in importer.columns}
+    names = {column.field: get_header_names(column, importer) for column in importer.columns}
     claims = Counter(name for own, aliases in names.values() for name in own | aliases)
     shared = {name for name, count in claims.items() if count > 1} | {""}
     return {field: (own - shared, aliases - shared) for field, (own, aliases) in names.items()}
@@ -248,19 +249,21 @@ def unshared_names(importer: type[Importer]) -> dict[str, tuple[set[str], set[st
 @cache
 def _known_names(importer: type[Importer]) -> frozenset[str]:
     """All names that the importer's fields have in headers, folded."""
-    names = chain.from_iterable(unshared_names(importer).values())
-    return frozenset(chain(*names, *fallback_names(importer).values()))
+    names = chain.from_iterable(get_unambiguous_names(importer).values())
+    return frozenset(chain(*names, *get_fallback_names(importer).values()))
 
 
 @cache
-def fallback_names(importer: type[Importer]) -> dict[str, dict[str, int]]:
+def get_fallback_names(importer: type[Importer]) -> dict[str, dict[str, int]]:
     """Each field's fallback aliases, folded, with their rank: 0 is asked for a value first.
 
     Names that another field, or the field itself, claims too are left out.
     """
-    names = {c.field: [*dict.fromkeys(map(folded, c.fallback_aliases))] for c in importer.columns}
+    names = {
+        c.field: [*dict.fromkeys(map(fold_text, c.fallback_aliases))] for c in importer.columns
+    }
     claims = Counter(chain.from_iterable(names.values()))
-    for own, aliases in unshared_names(importer).values():
+    for own, aliases in get_unambiguous_names(importer).values():
         claims.update(own | aliases)
     return {
         field: {name: rank for rank, name in enumerate(own) if name and claims[name] == 1}
@@ -268,40 +271,40 @@ def fallback_names(importer: type[Importer]) -> dict[str, dict[str, int]]:
     }
 
 
-def names_of(column: Column, importer: type[Importer]) -> tuple[set[str], set[str]]:
+def get_header_names(column: Column, importer: type[Importer]) -> tuple[set[str], set[str]]:
     """The field's own names and its aliases, folded; what it is in other languages is one."""
     languages = dict.fromkeys([settings.LANGUAGE_CODE, *dict(settings.LANGUAGES)])
-    name, *translated = map(partial(verbose_name, column, importer), languages)
-    own = {folded(column.field), folded(name)}
-    return own, {folded(alias) for alias in (*column.aliases, *translated)} - own
+    name, *translated = map(partial(get_verbose_name, column, importer), languages)
+    own = {fold_text(column.field), fold_text(name)}
+    return own, {fold_text(alias) for alias in (*column.aliases, *translated)} - own
 
 
-def verbose_name(column: Column, importer: type[Importer], language: str) -> str:
+def get_verbose_name(column: Column, importer: type[Importer], language: str) -> str:
     with override(language):
         return str(importer.model._meta.get_field(column.field).verbose_name)
 
 
-def as_text(cell: Cell) -> str:
+def get_cell_text(cell: Cell) -> str:
     return "" if cell is None or cell == FORMULA_WITHOUT_VALUE else str(cell)
 
 
-def header_of(column: Column, importer: type[Importer]) -> str:
+def get_header(column: Column, importer: type[Importer]) -> str:
     """A header that is recognised as this column, whatever the reader's language."""
-    names = [verbose_name(column, importer, "en"), column.field, *column.aliases]
-    own, aliases = unshared_names(importer)[column.field]
-    found = next((name for name in names if folded(name) in own | aliases), column.field)
+    names = [get_verbose_name(column, importer, "en"), column.field, *column.aliases]
+    own, aliases = get_unambiguous_names(importer)[column.field]
+    found = next((name for name in names if fold_text(name) in own | aliases), column.field)
     return capfirst(found)
 
 
-def reason_positions(headers: Iterable[str]) -> list[int]:
+def find_reason_columns(headers: Iterable[str]) -> list[int]:
     """Where a report of ours, uploaded again, says why its rows were refused."""
-    return [index for index, name in enumerate(headers) if name.startswith(REASON_MARK)]
+    return [index for index, name in enumerate(headers) if name.startswith(REASON_HEADER_PREFIX)]
 
 
-def ignored_columns(layout: DetectedColumns) -> list[int]:
+def find_ignored_columns(layout: DetectedColumns) -> list[int]:
     """The columns that hold something and fill no field, by index."""
     further = chain(*layout.equals.values(), *layout.fallbacks.values())
-    ours = chain(layout.hidden_ignored, reason_positions(layout.headers))
+    ours = chain(layout.hidden_ignored, find_reason_columns(layout.headers))
     taken = {*layout.positions.values(), *further, *ours}
     return [
         index
@@ -310,7 +313,7 @@ def ignored_columns(layout: DetectedColumns) -> list[int]:
     ]
 
 
-def column_name(layout: DetectedColumns, index: int) -> str:
+def get_column_name(layout: DetectedColumns, index: int) -> str:
     """The column's header as it stands in the file, or its number, counted from 1."""
     return layout.headers[index] if _has_header(layout, index) else f"{index + 1}"
 
@@ -319,7 +322,7 @@ def _has_header(layout: DetectedColumns, index: int) -> bool:
     return index < len(layout.headers) and bool(layout.headers[index].strip())
 
 
-def missing(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:
+def find_missing_fields(positions: Mapping[str, int | None], importer: type[Importer]) -> list[str]:
     required = [column.field for column in importer.columns if column.required]
     return [field for field in required if positions.get(field) is None]
 
@@ -330,12 +333,12 @@ def is_record(cells: list[Cell], importer: type[Importer]) -> bool:
     if len(cells) > len(columns):
         return False
     padded = [*cells, *[None] * (len(columns) - len(cells))]
-    return all(passes(importer, *pair) for pair in zip(columns, padded, strict=True))
+    return all(is_valid_cell(importer, *pair) for pair in zip(columns, padded, strict=True))
 
 
-def passes(importer: type[Importer], column: Column, cell: Cell) -> bool:
+def is_valid_cell(importer: type[Importer], column: Column, cell: Cell) -> bool:
     try:
-        value = clean_of(importer, column)(prepare_cell(importer, column, cell)[0])
+        value = get_cleaner(importer, column)(prepare_cell(importer, column, cell)[0])
     except Exception:  # Invalid, or a rule with a bug: no record either way.
         return False
     return bool(value) or not column.required

@@ -15,10 +15,10 @@ from uuid import UUID
 from django.db import connection
 
 from imports.models import ImportBatch, ImportJob
-from imports.pipeline.transactions import Stopped, short_transaction
+from imports.pipeline.transactions import JobNotActive, short_transaction
 
-SUSPICIOUS = 2
-CONDEMNED = 3
+MIN_CRASHES_TO_SPLIT = 2
+MAX_CRASHES = 3
 
 # Locks the job's row, so that two batches cut at once get different numbers.
 TOUCH = """
@@ -43,12 +43,12 @@ SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r
 """
 
 
-def cut(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
+def split_batch(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
     """Split a suspicious batch into single rows, which inherit its crashes.
 
     Return None if the batch is not suspicious.
     """
-    if crashes < SUSPICIOUS:
+    if crashes < MIN_CRASHES_TO_SPLIT:
         return None
     with short_transaction(), connection.cursor() as cursor:
         if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
@@ -56,7 +56,7 @@ def cut(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
         these = {"job": job_id, "number": number, "crashes": crashes}
         job = next(iter(ImportJob.objects.raw(TOUCH, these)), None)
         if job is None:
-            raise Stopped
+            raise JobNotActive
         cursor.execute(CUT, these)
         return job
 
@@ -103,6 +103,6 @@ class _Room:
 _room = _Room()
 
 
-def room(crashes: int) -> AbstractContextManager[None]:
+def batch_slot(crashes: int) -> AbstractContextManager[None]:
     """The place to run a batch with so many violent crashes behind it."""
-    return _room.suspect() if crashes >= SUSPICIOUS else _room.ordinary()
+    return _room.suspect() if crashes >= MIN_CRASHES_TO_SPLIT else _room.ordinary()

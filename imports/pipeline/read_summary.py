@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 MAX_LISTED_ROWS = 20  # Of an entry: the first rows it is said of; `count` has them all.
 
 
-class Entry(TypedDict):
+class ReadSummaryEntry(TypedDict):
     """`params` has `count` and `rows` (the first row numbers) for what is said of rows."""
 
     code: str
@@ -23,7 +23,7 @@ class Entry(TypedDict):
 class ReadSummary:
     """The entries of one import, in the order their codes were first met."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[ReadSummaryEntry] = ()) -> None:
         self._entries = {
             _key(entry["code"], entry["params"]): dict(entry["params"]) for entry in entries
         }
@@ -45,7 +45,7 @@ class ReadSummary:
         entry["count"] += len(numbers)
         entry["rows"] = [*entry["rows"], *numbers][:MAX_LISTED_ROWS]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ReadSummaryEntry]:
         return [{"code": key[0], "params": params} for key, params in self._entries.items()]
 
 

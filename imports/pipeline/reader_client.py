@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 from django.conf import settings
 
 from imports.cell_values import Cell, make_cell
-from imports.pipeline.reader.headers import Fields
-from imports.pipeline.reader_process import start_child
+from imports.pipeline.reader.headers import FieldHeaders
+from imports.pipeline.reader_process import start_reader_process
 
 NO_OPTIONS: Mapping[str, str] = {}
 OPTIONS = ("sheet", "encoding", "delimiter", "second_encoding")
@@ -51,7 +51,7 @@ CODES_OF_SIGNALS = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReaderLimits:
     """What a file may cost and hold."""
 
     memory_bytes: int
@@ -65,11 +65,11 @@ class Limits:
     file_bytes: int = 0  # What the child may write to any file.
 
     @classmethod
-    def from_settings(cls, *, is_small: bool = False) -> Limits:
+    def from_settings(cls, *, is_small: bool = False) -> ReaderLimits:
         return cls(**settings.IMPORT_SMALL_READER if is_small else settings.IMPORT_READER)
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """The file is to blame, and would be again."""
 
     def __init__(self, code: str, params: dict[str, int | list[str]] | None = None) -> None:
@@ -78,14 +78,14 @@ class Unreadable(Exception):
         self.params = params or {}
 
 
-class TooMuchToHold(Unreadable):
+class ReaderOutOfMemory(UnreadableFile):
     """The child wanted more memory than it may take, and was ended for it."""
 
     def __init__(self) -> None:
         super().__init__("too_much_memory")
 
 
-class ReaderDied(Exception):
+class ReaderCrashed(Exception):
     """The child ended without a word, maybe through no fault of the file."""
 
 
@@ -111,7 +111,7 @@ class Chunk:
     notes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     pass
 
 
@@ -120,11 +120,11 @@ def open_rows(
     file: BinaryIO,
     *,
     after: int = 0,
-    limits: Limits,
+    limits: ReaderLimits,
     options: Mapping[str, str] = NO_OPTIONS,
-    fields: Fields = (),
-    while_waiting: Callable[[], None] = nothing,
-) -> Iterator[Reader]:
+    fields: FieldHeaders = (),
+    while_waiting: Callable[[], None] = do_nothing,
+) -> Iterator[ReaderClient]:
     """Open a file of rows; iterate what this yields for its chunks, from row `after` + 1 on.
 
     What cannot be held in memory is streamed by a second child. Leave the block by whatever
@@ -134,24 +134,24 @@ def open_rows(
     without news.
     """
     how = {name: options.get(name, "") for name in OPTIONS}
-    order = {"after": after, "fields": fields, **how}
+    read_request = {"after": after, "fields": fields, **how}
     with ExitStack() as children:
 
-        def begin(limits: Limits) -> Reader:
-            child = children.enter_context(_child(file, order | {"limits": asdict(limits)}))
-            return Reader(child, limits, while_waiting)
+        def begin(limits: ReaderLimits) -> ReaderClient:
+            child = children.enter_context(_child(file, read_request | {"limits": asdict(limits)}))
+            return ReaderClient(child, limits, while_waiting)
 
         try:
             reader = begin(limits)
-        except TooMuchToHold:
+        except ReaderOutOfMemory:
             file.seek(0)
             reader = begin(replace(limits, calamine_bytes=0))
         yield reader
 
 
 @contextmanager
-def _child(file: BinaryIO, order: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    child = start_child(file, order)
+def _child(file: BinaryIO, read_request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    child = start_reader_process(file, read_request)
     try:
         yield child
     finally:
@@ -160,14 +160,17 @@ def _child(file: BinaryIO, order: dict[str, Any]) -> Iterator[subprocess.Popen[b
         child.wait()
 
 
-class Reader:
+class ReaderClient:
     """The child's answers, judged."""
 
     def __init__(
-        self, child: subprocess.Popen[bytes], limits: Limits, while_waiting: Callable[[], None]
+        self,
+        child: subprocess.Popen[bytes],
+        limits: ReaderLimits,
+        while_waiting: Callable[[], None],
     ) -> None:
         self.child = child
-        self.lines = Lines(child.stdout.fileno(), limits.wall_seconds, while_waiting)
+        self.lines = LineReader(child.stdout.fileno(), limits.wall_seconds, while_waiting)
         self.fraction = 0.0
         self.last_row = 0
         self.size = 0  # Bytes of the last answer.
@@ -197,12 +200,12 @@ class Reader:
             raise self._refusal(**answer["error"])
         return answer
 
-    def _refusal(self, code: str, params: dict[str, Any]) -> Unreadable:
+    def _refusal(self, code: str, params: dict[str, Any]) -> UnreadableFile:
         names = {"sheets": _sheets(params.pop("sheets"))} if "sheets" in params else {}
         numbers = {int}.issuperset(map(type, params.values()))
         if not numbers or not NAME.issuperset(code) or len(code) > LONGEST_NAME:
             raise ValueError
-        return Unreadable(code, params | names)
+        return UnreadableFile(code, params | names)
 
     def _opened(
         self,
@@ -220,7 +223,7 @@ class Reader:
             second_reader=bool(second_reader),
         )
 
-    def _headers(self, names: list[str], limits: Limits) -> list[Cell]:
+    def _headers(self, names: list[str], limits: ReaderLimits) -> list[Cell]:
         """The names of the columns, where the format has them beside the rows."""
         if type(names) is not list or not {str}.issuperset(map(type, names)):
             raise ValueError
@@ -253,15 +256,15 @@ class Reader:
         try:
             status = self.child.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            return ReaderDied("it closed its output and lives on")
+            return ReaderCrashed("it closed its output and lives on")
         if status == -signal.SIGABRT:  # How Rust answers when an allocation fails.
-            return TooMuchToHold()
+            return ReaderOutOfMemory()
         if code := CODES_OF_SIGNALS.get(-status):
-            return Unreadable(code)
-        return ReaderDied(f"exit status {status}")
+            return UnreadableFile(code)
+        return ReaderCrashed(f"exit status {status}")
 
 
-class Lines:
+class LineReader:
     """Lines from a pipe, with a limit on their length and on the time we wait for them."""
 
     def __init__(self, pipe: int, seconds: float, while_waiting: Callable[[], None]) -> None:
@@ -278,7 +281,7 @@ class Lines:
         while (end := self.unread.find(b"\n", searched)) < 0:
             searched = len(self.unread)
             if searched > LONGEST_LINE_BYTES:
-                raise ReaderDied("its line has no end")
+                raise ReaderCrashed("its line has no end")
             self._wait()
             piece = os.read(self.pipe, PIECE_BYTES)
             if not piece:
@@ -296,7 +299,7 @@ class Lines:
             if ready:
                 return
             if self.seconds_left <= 0:
-                raise Unreadable("too_slow_to_read")
+                raise UnreadableFile("too_slow_to_read")
             self.while_waiting()
 
 
@@ -305,7 +308,7 @@ def _bad_answers_mean_death() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ReaderDied(f"it answered nonsense ({type(error).__name__})") from None
+        raise ReaderCrashed(f"it answered nonsense ({type(error).__name__})") from None
 
 
 def _are_notes(notes: Any, numbers: list[int]) -> bool:

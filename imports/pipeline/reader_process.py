@@ -13,25 +13,33 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
-READER = Path(__file__).with_name("reader")
+READER_FOLDER = Path(__file__).with_name("reader")
 PACKAGES = (
     *("python_calamine", "openpyxl", "et_xmlfile", "defusedxml", "xlrd", "charset_normalizer"),
 )
 PIPE_BYTES = 1 << 20  # Room to read ahead while we are busy with the rows before.
 
 
-def start_child(file: BinaryIO, order: dict[str, Any]) -> subprocess.Popen[bytes]:
+def start_reader_process(file: BinaryIO, read_request: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start the child on a copy of the file that has no name and goes when it goes."""
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(file, copy, PIPE_BYTES)
         copy.flush()
-        order = order | {
+        read_request = read_request | {
             "file": copy.fileno(),
             "parent": os.getpid(),
             "packages": _package_folders(),
         }
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-X", "utf8", str(READER), json.dumps(order)],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-X",
+                "utf8",
+                str(READER_FOLDER),
+                json.dumps(read_request),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             # A traceback may quote the file, so nobody hears it: the way it ends says enough.

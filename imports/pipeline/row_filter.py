@@ -14,9 +14,9 @@ from operator import itemgetter
 
 from imports.cell_values import Cell
 from imports.importer import Importer
-from imports.pipeline.header_detection import DetectedColumns, as_text
+from imports.pipeline.header_detection import DetectedColumns, get_cell_text
 from imports.pipeline.read_summary import ReadSummary
-from imports.pipeline.reader.headers import folded
+from imports.pipeline.reader.headers import fold_text
 from imports.pipeline.reader_client import Row
 
 MAX_LABEL_CHARS = 100  # Of the cell that says that a row holds a total or a signature.
@@ -71,14 +71,16 @@ class RowFilter:
 
     def __init__(self, importer: type[Importer], layout: DetectedColumns) -> None:
         self._header = {
-            index: name for index, header in enumerate(layout.headers) if (name := folded(header))
+            index: name
+            for index, header in enumerate(layout.headers)
+            if (name := fold_text(header))
         }
         # Where the header's first name stands, and how a cell with that name may begin.
         self._first_name = next(iter(self._header), 0)
         name = layout.headers[self._first_name] if self._header else ""
         initial = next(filter(str.isalnum, name), "")
         self._initials = frozenset({initial.upper(), initial.lower()})
-        self._required = [layout.columns_of(c.field) for c in importer.columns if c.required]
+        self._required = [layout.get_columns(c.field) for c in importer.columns if c.required]
         first_columns = [columns[0] for columns in self._required if columns]
         # The same column twice, because for one column itemgetter returns no tuple.
         self._required_cells = (
@@ -108,7 +110,7 @@ class RowFilter:
         texts = self._required_texts(cells)
         if is_total_label(first) and len(texts) <= 1:
             return "total_row"
-        filled = sum(bool(as_text(cell).strip()) for cell in cells)
+        filled = sum(bool(get_cell_text(cell).strip()) for cell in cells)
         is_short = len(texts) <= MAX_SIGNATURE_TEXTS and filled <= MAX_SIGNATURE_CELLS
         return "signature_row" if is_short and is_signature(first) else None
 
@@ -125,7 +127,7 @@ class RowFilter:
         # Spaces and signs may stand before the name.
         if cell[:1] not in self._initials and cell[:1].isalnum():
             return False
-        named = {i: folded(cell) for i, cell in enumerate(cells) if type(cell) is str}
+        named = {i: fold_text(cell) for i, cell in enumerate(cells) if type(cell) is str}
         return {index: name for index, name in named.items() if name} == self._header
 
     def _required_texts(self, cells: list[Cell]) -> list[str]:
@@ -134,18 +136,18 @@ class RowFilter:
         A count, a sum or its formula may stand below any column.
         """
         columns = chain.from_iterable(self._required)
-        texts = [as_text(cells[i]).strip() for i in columns if i < len(cells)]
+        texts = [get_cell_text(cells[i]).strip() for i in columns if i < len(cells)]
         return [text for text in texts if text and not NUMBER.fullmatch(text)]
 
 
 def is_signature(text: str) -> bool:
     """Whether this is "Prepared by: Ama", "Checked by: ____", "Page 2 of 3", "Unterschrift"."""
-    words = [word for part in re.split(r"[\W_]+", text) if (word := folded(part))]
+    words = [word for part in re.split(r"[\W_]+", text) if (word := fold_text(part))]
     phrases = {"".join(words[:count]) for count in range(1, MAX_SIGNATURE_WORDS + 1)}
     return not phrases.isdisjoint(SIGNATURE_PHRASES) or bool(PAGE_NUMBER.fullmatch("".join(words)))
 
 
 def is_total_label(text: str) -> bool:
     """Whether this is "Total", "Grand total:", "Total customers", "Summe 2026", "Somme = 12"."""
-    words = [folded(word) for word in re.split(r"[\W\d_]+", text) if word]
+    words = [fold_text(word) for word in re.split(r"[\W\d_]+", text) if word]
     return bool(words) and not TOTAL_WORDS.isdisjoint((words[0], "".join(words[:2])))

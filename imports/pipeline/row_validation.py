@@ -12,24 +12,24 @@ from typing import Any, NamedTuple
 from imports.cell_values import FormattedCell
 from imports.importer import Cell, Column, Importer, Invalid
 from imports.pipeline.field_cleaning import (
-    BETWEEN_VALUES,
-    UNSTORABLE,
-    Clean,
+    UNSTORABLE_CHARACTERS,
+    VALUE_SEPARATOR,
+    CellCleaner,
     PreparedCell,
-    clean_of,
+    get_cleaner,
+    get_preparer,
     max_placeholder_chars,
-    preparer_of,
 )
-from imports.pipeline.header_detection import DetectedColumns, column_name
+from imports.pipeline.header_detection import DetectedColumns, get_column_name
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
 
 RowError = dict[str, Any]  # {"column", "code", "params", "value"}
-SHOWN_LENGTH = 200  # Of a bad value, in its error.
+MAX_QUOTED_VALUE_CHARS = 200  # Of a bad value, in its error.
 
 
-class CheckedRow(NamedTuple):
+class ValidatedRow(NamedTuple):
     """A row that can be staged: its values in the importer's order, or what is wrong with it."""
 
     number: int
@@ -45,11 +45,11 @@ class Step(NamedTuple):
     has_further: bool  # Other columns fill it as well.
     max_placeholder_chars: int  # Longer text is no placeholder; 0: the field has none.
     prepare: Callable[[Cell], PreparedCell]
-    clean: Clean
+    clean: CellCleaner
     column: Column
 
 
-class Checker:
+class RowValidator:
     """Checks the rows of one file, whose columns are those of `layout`.
 
     What was done that the user should know of is added to `summary`.
@@ -62,10 +62,10 @@ class Checker:
         self._steps = [
             Step(
                 position=layout.positions.get(column.field, -1),
-                has_further=len(layout.columns_of(column.field)) > 1,
+                has_further=len(layout.get_columns(column.field)) > 1,
                 max_placeholder_chars=max_placeholder_chars(importer, column),
-                prepare=preparer_of(importer, column),
-                clean=clean_of(importer, column),
+                prepare=get_preparer(importer, column),
+                clean=get_cleaner(importer, column),
                 column=column,
             )
             for column in importer.columns
@@ -79,7 +79,7 @@ class Checker:
         ]
         self._model = importer.model
 
-    def check(self, rows: Sequence[Row]) -> list[CheckedRow]:
+    def check(self, rows: Sequence[Row]) -> list[ValidatedRow]:
         self._noted.clear()
         checked = [self._check_row(number, cells) for number, cells in rows]
         for (code, field), numbers in self._noted.items():
@@ -88,7 +88,7 @@ class Checker:
             checked = self._look_up(checked, index, column)
         return checked
 
-    def _check_row(self, number: int, cells: list[Cell]) -> CheckedRow:
+    def _check_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
         values: list[str | None] = []
         errors: list[RowError] = []
         width = len(cells)
@@ -100,7 +100,7 @@ class Checker:
                     cell = self._join(number, cells, step)
                 # Most cells need no preparation, and it would double the time of the others.
                 if type(cell) is str:
-                    if len(cell) <= max_placeholder or BETWEEN_VALUES in cell:
+                    if len(cell) <= max_placeholder or VALUE_SEPARATOR in cell:
                         cell, code = prepare(cell)
                         self._note(code, column, number)
                 elif isinstance(cell, str):
@@ -121,15 +121,15 @@ class Checker:
                     errors.append(_error(column, cell, Invalid("required")))
             values.append(value)
         # An importer's own rule may let through what PostgreSQL would refuse for the whole chunk.
-        if not errors and UNSTORABLE.search("".join(filter(None, values))):
+        if not errors and UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
             errors = [
                 _error(column, value, Invalid("forbidden_character"))
                 for value, column in zip(values, self._columns, strict=True)
-                if value and UNSTORABLE.search(value)
+                if value and UNSTORABLE_CHARACTERS.search(value)
             ]
         if errors:
-            return CheckedRow(number, None, errors, self._stored_cells(cells, errors))
-        return CheckedRow(number, values, None, cells)
+            return ValidatedRow(number, None, errors, self._stored_cells(cells, errors))
+        return ValidatedRow(number, values, None, cells)
 
     def _note(self, code: str | None, column: Column, number: int) -> None:
         if code:
@@ -140,7 +140,7 @@ class Checker:
 
         Raises Invalid if a column of the same rank holds another value.
         """
-        indexes = self._layout.columns_of(step.column.field)
+        indexes = self._layout.get_columns(step.column.field)
         prepared = {i: step.prepare(cells[i])[0] for i in indexes if i < len(cells)}
         filled = [index for index, cell in prepared.items() if not is_empty(cell)]
         if not filled:  # The first may hold a placeholder, which is noted.
@@ -157,19 +157,19 @@ class Checker:
         """What an entry of the read summary names beside the field."""
         if code != "columns_joined":
             return {}
-        columns = self._layout.columns_of(field)
-        return {"columns": [column_name(self._layout, index) for index in columns]}
+        columns = self._layout.get_columns(field)
+        return {"columns": [get_column_name(self._layout, index) for index in columns]}
 
     def _stored_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
         """The cells of a failed row: those with an error as the spreadsheet program shows them."""
         failed = {error["column"] for error in errors}
         positions = {step.position for step in self._steps if step.column.field in failed}
         return [
-            storable(as_shown(cell) if index in positions else cell)
+            make_storable(as_shown(cell) if index in positions else cell)
             for index, cell in enumerate(cells)
         ]
 
-    def _look_up(self, rows: list[CheckedRow], index: int, column: Column) -> list[CheckedRow]:
+    def _look_up(self, rows: list[ValidatedRow], index: int, column: Column) -> list[ValidatedRow]:
         """Natural keys to primary keys, one query for all rows; what is not there is an error."""
         related = self._model._meta.get_field(column.field).related_model
         wanted = {row.cleaned[index] for row in rows if row.cleaned} - {None}
@@ -182,7 +182,7 @@ def is_empty(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _comparable(clean: Clean, cell: Cell) -> Cell:
+def _comparable(clean: CellCleaner, cell: Cell) -> Cell:
     """What a cell means to its column: two ways of writing one value are equal."""
     try:
         return clean(cell)
@@ -190,21 +190,21 @@ def _comparable(clean: Clean, cell: Cell) -> Cell:
         return cell
 
 
-def _resolve(row: CheckedRow, index: int, column: Column, keys: dict[str, str]) -> CheckedRow:
+def _resolve(row: ValidatedRow, index: int, column: Column, keys: dict[str, str]) -> ValidatedRow:
     if row.cleaned is None or (natural := row.cleaned[index]) is None:
         return row
     if natural in keys:
         row.cleaned[index] = keys[natural]
         return row
     error = _error(column, natural, Invalid("not_found"))
-    return CheckedRow(row.number, None, [error], [storable(cell) for cell in row.cells])
+    return ValidatedRow(row.number, None, [error], [make_storable(cell) for cell in row.cells])
 
 
 def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, Invalid("formula_without_value")
     cell = as_shown(cell)
-    value = "" if cell is None else storable(str(cell)[:SHOWN_LENGTH])
+    value = "" if cell is None else make_storable(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     return {
         "column": column.field,
         "code": invalid.code,
@@ -215,7 +215,7 @@ def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
 
 def _plain(value: Any) -> Cell:
     """A parameter of an error as JSON has it: a number as it is, all else as text."""
-    return value if isinstance(value, int | float) else storable(str(value))
+    return value if isinstance(value, int | float) else make_storable(str(value))
 
 
 def as_shown(cell: Cell) -> Cell:
@@ -223,9 +223,9 @@ def as_shown(cell: Cell) -> Cell:
     return cell.shown if isinstance(cell, FormattedCell) and cell.shown else cell
 
 
-def storable(cell: Cell) -> Cell:
+def make_storable(cell: Cell) -> Cell:
     if cell == FORMULA_WITHOUT_VALUE:
         return None
     if not isinstance(cell, str) or (cell.isascii() and "\0" not in cell):
         return cell  # Most are, and cells are searched for surrogates at a tenth of the speed.
-    return UNSTORABLE.sub("\ufffd", cell)
+    return UNSTORABLE_CHARACTERS.sub("\ufffd", cell)

@@ -17,11 +17,11 @@ from django.db import connection
 
 from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.header_detection import reason_positions
+from imports.pipeline.header_detection import find_reason_columns
 from imports.pipeline.read_summary import ReadSummary
-from imports.pipeline.row_validation import CheckedRow, storable
-from imports.pipeline.target_table import Target
-from imports.pipeline.transactions import Stopped, short_transaction
+from imports.pipeline.row_validation import ValidatedRow, make_storable
+from imports.pipeline.target_table import TargetTable
+from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.statuses import CHECKING_PERCENT, Outcome
 
 MOVE_CURSOR = """
@@ -45,10 +45,10 @@ SPECIAL = re.compile(r'[\\"\t\n\r]')
 IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def stage(
+def stage_rows(
     job: ImportJob,
-    target: Target,
-    rows: Sequence[CheckedRow],
+    target: TargetTable,
+    rows: Sequence[ValidatedRow],
     *,
     upto: int,
     fraction: float,
@@ -73,13 +73,13 @@ def stage(
     with short_transaction():
         moved = next(iter(ImportJob.objects.raw(MOVE_CURSOR, cursor_move)), None)
         if moved is None:
-            raise Stopped
+            raise JobNotActive
         keys = iter(target.draw_keys(len(rows) - refused))
-        copy(_lines(moved, rows, keys))
+        copy_rows(_lines(moved, rows, keys))
     return moved
 
 
-def copy(lines: Iterable[str]) -> None:
+def copy_rows(lines: Iterable[str]) -> None:
     # Complete in memory before COPY begins: no timeout reaches a client that stops inside it.
     content = io.StringIO("".join(lines))
     if content.getvalue():
@@ -88,12 +88,12 @@ def copy(lines: Iterable[str]) -> None:
             cursor.copy_expert(COPY, content)
 
 
-def _lines(job: ImportJob, rows: Sequence[CheckedRow], keys: Iterator[str]) -> Iterator[str]:
+def _lines(job: ImportJob, rows: Sequence[ValidatedRow], keys: Iterator[str]) -> Iterator[str]:
     quote, is_lost = _quoter(rows), _lost_without_cells(job)
     for row in rows:
         if row.cleaned is not None:
             values = ",".join(["NULL" if v is None else quote(v) for v in row.cleaned])
-            cells = _json([storable(c) for c in row.cells]) if is_lost(row.cells) else "\\N"
+            cells = _json([make_storable(c) for c in row.cells]) if is_lost(row.cells) else "\\N"
             yield f"{job.pk}\t{row.number}\t\\N\t{next(keys)}\t{{{values}}}\t\\N\t{cells}\n"
         else:
             errors, cells = _json(row.errors), _json(row.cells)
@@ -107,7 +107,7 @@ def _lost_without_cells(job: ImportJob) -> Callable[[list[Cell] | None], bool]:
     rows are only asked for their length.
     """
     layout = job.detected_columns or {"positions": {}, "headers": []}
-    taken = {*layout["positions"].values(), *reason_positions(layout["headers"])}
+    taken = {*layout["positions"].values(), *find_reason_columns(layout["headers"])}
     first_free = next(index for index in count() if index not in taken)
 
     def is_lost(cells: list[Cell] | None) -> bool:
@@ -121,7 +121,7 @@ def _lost_without_cells(job: ImportJob) -> Callable[[list[Cell] | None], bool]:
     return is_lost
 
 
-def _quoter(rows: Sequence[CheckedRow]) -> Callable[[str], str]:
+def _quoter(rows: Sequence[ValidatedRow]) -> Callable[[str], str]:
     """One look at all values tells whether any of them needs escaping; mostly none does."""
     values = "".join([value for row in rows if row.cleaned for value in row.cleaned if value])
     if SPECIAL.search(values):

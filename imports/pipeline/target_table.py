@@ -20,7 +20,7 @@ from imports.models import ImportJob
 from imports.statuses import EmptyCells
 
 LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
-OF_THESE_ROWS = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
+IN_ROW_RANGE = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
 
 # The sequence is looked up once, not for every key.
 DRAW = """
@@ -31,7 +31,7 @@ SELECT string_agg(nextval(s.name)::text, ' ')
 
 
 @dataclass(frozen=True)
-class Cell:
+class TargetColumn:
     """One importer column: where it stands in the table and in `cleaned`."""
 
     field: str
@@ -47,13 +47,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetTable:
     table: str  # Quoted, as are all names here.
     pk: str
     pk_type: str
     pk_field: Field
-    cells: tuple[Cell, ...]
-    keys: tuple[tuple[Cell, ...], ...]  # Unique constraints that a file can break.
+    cells: tuple[TargetColumn, ...]
+    keys: tuple[tuple[TargetColumn, ...], ...]  # Unique constraints that a file can break.
     fills: dict[str, str]  # Columns no file fills, and the SQL that does.
     default_fields: dict[str, Field]  # Parameters of the SQL, and whose default each one is.
     stamps: tuple[str, ...]  # auto_now columns, set by an update too.
@@ -79,7 +79,7 @@ class Target:
             INSERT INTO {self.table} ({", ".join(values)})
             SELECT {", ".join(values.values())}
               FROM imports_importrow r
-             WHERE {OF_THESE_ROWS} AND r.outcome IS NULL AND NOT r.matched
+             WHERE {IN_ROW_RANGE} AND r.outcome IS NULL AND NOT r.matched
              ORDER BY r.number"""
 
     def updated_values(self, job: ImportJob) -> list[str]:
@@ -114,7 +114,7 @@ class Target:
             return cursor.fetchone()[0].split(" ")
 
 
-def key_value(key: tuple[Cell, ...]) -> str:
+def build_key_value(key: tuple[TargetColumn, ...]) -> str:
     """A key of the staged row as text, NULL when any part of it is empty.
 
     Typed before it is text, so that 1 and 1.00 are one value where the column says so.
@@ -126,12 +126,12 @@ def key_value(key: tuple[Cell, ...]) -> str:
     return f"CASE WHEN {whole} THEN ROW({', '.join(values)})::text END"
 
 
-def key_match(key: tuple[Cell, ...]) -> str:
+def build_key_match(key: tuple[TargetColumn, ...]) -> str:
     return " AND ".join(f"c.{cell.column} = {cell.value}" for cell in key)
 
 
 @cache
-def target_of(importer: type[Importer]) -> Target:
+def get_target_table(importer: type[Importer]) -> TargetTable:
     meta = importer.model._meta
     cells = {
         column.field: _cell(meta.get_field(column.field), position)
@@ -139,7 +139,7 @@ def target_of(importer: type[Importer]) -> Target:
     }
     others = [f for f in meta.concrete_fields if f.name not in cells and not f.primary_key]
     of_cells = [meta.get_field(name) for name in cells]
-    return Target(
+    return TargetTable(
         table=_quote(meta.db_table),
         pk=_quote(meta.pk.column),
         pk_type=_type(meta.pk),
@@ -167,9 +167,11 @@ def unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
     return [key for key in dict.fromkeys(keys) if own.issuperset(key)]
 
 
-def _cell(field: Field, position: int) -> Cell:
+def _cell(field: Field, position: int) -> TargetColumn:
     default = f"%({_parameter(field)})s::{_type(field)}" if _needs_default(field) else "NULL"
-    return Cell(field.name, _quote(field.column), _type(field), position, default, _cleared(field))
+    return TargetColumn(
+        field.name, _quote(field.column), _type(field), position, default, _cleared(field)
+    )
 
 
 def _cleared(field: Field) -> str | None:

@@ -32,14 +32,14 @@ SELECT pg_terminate_backend(pid)
 """
 
 
-class Interrupted(Exception):
+class TransientError(Exception):
     """A deadlock, a timeout, a lost connection: nobody's fault, the whole step is done again.
 
     Its text is the SQLSTATE.
     """
 
 
-class Stopped(Exception):
+class JobNotActive(Exception):
     """The import is no longer in the status this step works in, so the step rolls back."""
 
 
@@ -63,10 +63,10 @@ def short_transaction(*, durable: bool = True, **limits: str) -> Iterator[None]:
     except Error as error:
         if connection.connection is not None and connection.connection.closed:
             connection.close()  # So that the next step opens a new one.
-        if not blames_nobody(error):
+        if not is_transient(error):
             raise
         # Its text quotes the row, phone number and all: it goes no further.
-        raise Interrupted(sqlstate(error)) from None
+        raise TransientError(get_sqlstate(error)) from None
 
 
 def _longest_seconds(timeouts: dict[str, str]) -> int:
@@ -79,7 +79,7 @@ def _seconds(duration: str) -> int:
     return int(value) * {"ms": 1, "s": 1_000, "min": 60_000}[unit] // 1_000
 
 
-def end_frozen_sessions() -> int:
+def terminate_frozen_sessions() -> int:
     """End sessions of ours that stand in a step for longer than any step takes."""
     with connection.cursor() as cursor:
         cursor.execute(END_FROZEN)
@@ -88,22 +88,22 @@ def end_frozen_sessions() -> int:
 
 # Classes of SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
 # Connection, rollback (deadlocks), resources, locks, intervention (timeouts), system.
-INFRASTRUCTURE = frozenset({"08", "40", "53", "55", "57", "58"})
+TRANSIENT_ERROR_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 # Not supported, transaction state, no such statement or cursor, syntax and access rules.
-OURS = frozenset({"0A", "25", "26", "34", "42"})
+PROGRAMMING_ERROR_CLASSES = frozenset({"0A", "25", "26", "34", "42"})
 
 _owed: deque[Callable[[], None]] = deque()
 _one_at_a_time = Lock()
 
 
-def sooner_or_later(step: Callable[[], None]) -> None:
+def run_or_defer(step: Callable[[], None]) -> None:
     """Do `step` now or, if the database is away, at a later `catch_up` of this process."""
     _owed.append(step)
-    with suppress(Interrupted):
-        catch_up()
+    with suppress(TransientError):
+        run_deferred()
 
 
-def catch_up() -> None:
+def run_deferred() -> None:
     """Do the steps that are owed. Raises Interrupted, and forgets nothing."""
     with _one_at_a_time:
         while _owed:
@@ -111,22 +111,22 @@ def catch_up() -> None:
             _owed.popleft()
 
 
-def sqlstate(error: Error) -> str:
+def get_sqlstate(error: Error) -> str:
     return getattr(error.__cause__, "pgcode", None) or "08006"  # No answer at all: no connection.
 
 
-def constraint(error: Error) -> str | None:
+def get_constraint_name(error: Error) -> str | None:
     """The name of the constraint that was broken: ours to show, unlike the error's text."""
     diagnostics = getattr(error.__cause__, "diag", None)
     return getattr(diagnostics, "constraint_name", None)
 
 
-def blames_nobody(error: Error) -> bool:
+def is_transient(error: Error) -> bool:
     """Whether the step may go well when it is done again; not an error of Django's own."""
-    return error.__cause__ is not None and sqlstate(error)[:2] in INFRASTRUCTURE
+    return error.__cause__ is not None and get_sqlstate(error)[:2] in TRANSIENT_ERROR_CLASSES
 
 
-def blames_a_row(error: Error) -> bool:
+def is_row_error(error: Error) -> bool:
     """Data and constraint errors do, and what a trigger raises; a wrong statement is ours."""
-    is_ours = error.__cause__ is None or sqlstate(error)[:2] in OURS
-    return isinstance(error, DatabaseError) and not is_ours and not blames_nobody(error)
+    is_ours = error.__cause__ is None or get_sqlstate(error)[:2] in PROGRAMMING_ERROR_CLASSES
+    return isinstance(error, DatabaseError) and not is_ours and not is_transient(error)

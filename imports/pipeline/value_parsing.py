@@ -22,7 +22,7 @@ from django.utils.translation import gettext, override
 from imports.importer import Cell
 
 SPACES = " \u00a0\u2009\u202f'\u2019"  # What stands between thousands in no country's decimals.
-MOST_DIGITS = 100  # More are no whole number that a field takes, and cost time.
+MAX_WHOLE_NUMBER_DIGITS = 100  # More are no whole number that a field takes, and cost time.
 
 
 def groups(marks: str, fewest: int = 1) -> str:
@@ -57,7 +57,7 @@ TIME = re.compile(
 MOMENT = re.compile(r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?", re.DOTALL)
 
 
-def numbers(cell: Cell) -> list[str]:
+def parse_numbers(cell: Cell) -> list[str]:
     """1234.5 of 1,234.5, of 1 234,5 and of 1.234,5; both 1234 and 1.234 of 1,234."""
     text = str(cell)  # Of 19.99 what one sees, not the binary fraction next to it.
     if PLAIN.fullmatch(text) or ONE_POINT.fullmatch(text):
@@ -76,18 +76,18 @@ def _plain(number: re.Match[str]) -> str:
     return f"{whole}.{decimals}{part['power']}" if decimals else f"{whole}{part['power']}"
 
 
-def finite_numbers(cell: Cell) -> list[str]:
-    return [one for one in numbers(cell) if math.isfinite(float(one))]
+def parse_finite_numbers(cell: Cell) -> list[str]:
+    return [one for one in parse_numbers(cell) if math.isfinite(float(one))]
 
 
-def whole_numbers(cell: Cell) -> list[str]:
+def parse_whole_numbers(cell: Cell) -> list[str]:
     """Those of `numbers` without decimals: 12 of 12.00, 1234 of 1,234, none of 1.5 and 1.000."""
-    found = [] if ONE_POINT.fullmatch(str(cell)) else [Decimal(one) for one in numbers(cell)]
-    small = (one for one in found if one.adjusted() < MOST_DIGITS)
+    found = [] if ONE_POINT.fullmatch(str(cell)) else [Decimal(one) for one in parse_numbers(cell)]
+    small = (one for one in found if one.adjusted() < MAX_WHOLE_NUMBER_DIGITS)
     return [str(int(one)) for one in small if one == one.to_integral_value()]
 
 
-def dates(cell: Cell) -> list[str]:
+def parse_dates(cell: Cell) -> list[str]:
     """2026-01-31 of 31.1.2026, 31/1/2026, 1/31/2026 and 2026/1/31; two of 5/1/2026."""
     text = cell if isinstance(cell, str) else ""
     found = []
@@ -106,7 +106,7 @@ def _date(year: int, month: int, day: int) -> str | None:
     return None
 
 
-def times(cell: Cell) -> list[str]:
+def parse_times(cell: Cell) -> list[str]:
     """14:30:00 of 14:30, 14.30, 14h30 and 2:30 PM."""
     found = TIME.fullmatch(cell) if isinstance(cell, str) else None
     if found is None:
@@ -118,18 +118,20 @@ def times(cell: Cell) -> list[str]:
     return [f"{hours:02}:{minute}:{second or '00'}"]
 
 
-def moments(cell: Cell) -> list[str]:
+def parse_datetimes(cell: Cell) -> list[str]:
     """A date, and a time where there is one, with the offset from UTC where that is told."""
     found = MOMENT.fullmatch(cell) if isinstance(cell, str) else None
     if found is None:
         return []
     day, time, offset = found.groups()
     return [
-        f"{date} {clock}{offset or ''}" for date in dates(day) for clock in times(time or "00:00")
+        f"{date} {clock}{offset or ''}"
+        for date in parse_dates(day)
+        for clock in parse_times(time or "00:00")
     ]
 
 
-def yes_or_no(cell: Cell) -> list[Any]:
+def parse_booleans(cell: Cell) -> list[Any]:
     """Django knows "True" and "1"; spreadsheets write TRUE and VRAI, people yes and no."""
     if not isinstance(cell, str):
         return [cell]

@@ -12,8 +12,8 @@ import httpx
 from rest_framework_simplejwt.tokens import AccessToken
 
 from customers.models import Customer
-from tests.factories import check, csv_file, make_job, person, run_import
-from tests.processes import PATIENCE_SECONDS
+from tests.factories import check_job, make_csv, make_job, make_row, run_import
+from tests.processes import MAX_WAIT_SECONDS
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # What such a site is started with: nobody is told to come back later, streams are short.
@@ -32,7 +32,7 @@ class Findings(NamedTuple):
 def fuzz(address, user, *, examples, seed=1, options=()):
     """Ask with generated requests; `examples` is the most for each call and phase."""
     # A first answer takes its time: the site is only just starting.
-    httpx.get(f"{address}/api/schema/", timeout=PATIENCE_SECONDS, trust_env=False)
+    httpx.get(f"{address}/api/schema/", timeout=MAX_WAIT_SECONDS, trust_env=False)
     with TemporaryDirectory() as folder:  # It leaves its notes where it runs.
         configuration = Path(folder) / "schemathesis.toml"
         configuration.write_text(CONFIGURATION.read_text() + dictionaries(user))
@@ -40,7 +40,7 @@ def fuzz(address, user, *, examples, seed=1, options=()):
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", str(configuration), "run", f"{address}/api/schema/"),
             *("--header", f"Authorization: Bearer {AccessToken.for_user(user)}"),
-            *("--request-timeout", str(PATIENCE_SECONDS)),
+            *("--request-timeout", str(MAX_WAIT_SECONDS)),
             *("--max-examples", str(examples), "--seed", str(seed), "--no-color", *options),
         ]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -51,11 +51,11 @@ def fuzz(address, user, *, examples, seed=1, options=()):
 
 def dictionaries(user):
     """The ids of imports and customers made for it, as its configuration has them."""
-    rows = [person(1), person(2, phone="12"), person(3)]
-    done = run_import(csv_file(rows), owner=user)
+    rows = [make_row(1), make_row(2, phone="12"), make_row(3)]
+    done = run_import(make_csv(rows), owner=user)
     first = {"owner": user, "check_first": True, "on_duplicate": "update"}
-    ready = check(make_job(csv_file([person(1, first="Kofi"), person(4)]), **first))
-    asking = check(make_job(csv_file(rows, ["Code", "First", "Last", "E-mail", "No"]), **first))
+    ready = check_job(make_job(make_csv([make_row(1, first="Kofi"), make_row(4)]), **first))
+    asking = check_job(make_job(make_csv(rows, ["Code", "First", "Last", "E-mail", "No"]), **first))
     moved, changed = ([waiting(n, **first).pk for n in range(10)] for _ in "ab")
     ids = {
         "read": [done.pk, ready.pk, asking.pk],
@@ -71,4 +71,4 @@ def dictionaries(user):
 
 def waiting(number, **options):
     """One that may be started, cancelled or changed."""
-    return check(make_job(csv_file([person(100 + number)]), **options))
+    return check_job(make_job(make_csv([make_row(100 + number)]), **options))

@@ -28,8 +28,8 @@ from odf.table import CoveredTableCell, Table, TableCell, TableRow
 from odf.text import LineBreak, P, S
 from xlwt.CompoundDoc import XlsDoc
 
-from tests import old_workbooks, spreadsheets
-from tests.corpus.table import (
+from tests import spreadsheets, xls_workbooks
+from tests.corpus.cases import (
     ACCENTS,
     CZECH,
     FINNISH,
@@ -43,8 +43,15 @@ from tests.corpus.table import (
     RUSSIAN,
     customers_of,
 )
-from tests.old_workbooks import old_workbook, record
-from tests.spreadsheets import row, strict, text, workbook, workbook_parts, zipped
+from tests.spreadsheets import (
+    make_workbook_from_xml,
+    make_workbook_parts,
+    row_xml,
+    text_cell_xml,
+    to_strict_parts,
+    zip_parts,
+)
+from tests.xls_workbooks import old_workbook, record
 
 HERE = Path(__file__).parent
 # Not made here: they are kept as someone handed them in.
@@ -96,35 +103,35 @@ def book(**sheets: list) -> openpyxl.Workbook:
 
 def xlsx() -> None:
     plain = book(Customers=PEOPLE)
-    put("openpyxl.xlsx", spreadsheets.saved(plain))
-    put("named.csv", spreadsheets.saved(plain))
+    put("openpyxl.xlsx", spreadsheets.save_workbook(plain))
+    put("named.csv", spreadsheets.save_workbook(plain))
     plain.template = True
-    put("template.xltx", spreadsheets.saved(plain))
-    put("truncated.xlsx", spreadsheets.saved(book(Customers=PEOPLE))[:-200])
-    put("blank.xlsx", spreadsheets.saved(book(Customers=[])))
-    put("only-headers.xlsx", spreadsheets.saved(book(Customers=[HEAD])))
+    put("template.xltx", spreadsheets.save_workbook(plain))
+    put("truncated.xlsx", spreadsheets.save_workbook(book(Customers=PEOPLE))[:-200])
+    put("blank.xlsx", spreadsheets.save_workbook(book(Customers=[])))
+    put("only-headers.xlsx", spreadsheets.save_workbook(book(Customers=[HEAD])))
     cover = [["Customer list 2026"], ["Contact", "Ama"]]
-    put("cover.xlsx", spreadsheets.saved(book(Cover=cover, Notes=[["Phone"]], Data=PEOPLE)))
-    put("empty-first.xlsx", spreadsheets.saved(book(Empty=[], Data=PEOPLE)))
+    put("cover.xlsx", spreadsheets.save_workbook(book(Cover=cover, Notes=[["Phone"]], Data=PEOPLE)))
+    put("empty-first.xlsx", spreadsheets.save_workbook(book(Empty=[], Data=PEOPLE)))
     hidden = book(Old=PEOPLE[:2], Older=PEOPLE[:2], Data=PEOPLE)
     hidden["Old"].sheet_state, hidden["Older"].sheet_state = "hidden", "veryHidden"
-    put("hidden.xlsx", spreadsheets.saved(hidden))
+    put("hidden.xlsx", spreadsheets.save_workbook(hidden))
     titles = [["Customers of branch Accra"], [], [None, "as of", DAY], [], []]
-    put("titles.xlsx", spreadsheets.saved(book(Data=[*titles, *PEOPLE])))
-    put("no-header.xlsx", spreadsheets.saved(book(Data=PEOPLE[1:])))
+    put("titles.xlsx", spreadsheets.save_workbook(book(Data=[*titles, *PEOPLE])))
+    put("no-header.xlsx", spreadsheets.save_workbook(book(Data=PEOPLE[1:])))
     unknown = ["Kundennr", "Vorname", "Zuname", "Elektropost", "Rufnummer"]
-    put("unknown-headers.xlsx", spreadsheets.saved(book(Data=[unknown, *PEOPLE[1:]])))
+    put("unknown-headers.xlsx", spreadsheets.save_workbook(book(Data=[unknown, *PEOPLE[1:]])))
     close = ["Shiping mark", "First nam", "Last name", "E-mail", "Customer phone no."]
-    put("close-headers.xlsx", spreadsheets.saved(book(Data=[close, *PEOPLE[1:]])))
+    put("close-headers.xlsx", spreadsheets.save_workbook(book(Data=[close, *PEOPLE[1:]])))
     twice = [*HEAD[:4], "Mobile", "Telephone"]
     rows = [[*cells, "0201234567"] for cells in PEOPLE[1:]]
-    put("ambiguous.xlsx", spreadsheets.saved(book(Data=[twice, *rows])))
+    put("ambiguous.xlsx", spreadsheets.save_workbook(book(Data=[twice, *rows])))
     folded = ["SHIPPING-MARK:", " prénoms ", "Nom de famille*", "E_MAIL", "Téléphone."]
-    put("folded-headers.xlsx", spreadsheets.saved(book(Data=[folded, *PEOPLE[1:]])))
+    put("folded-headers.xlsx", spreadsheets.save_workbook(book(Data=[folded, *PEOPLE[1:]])))
     numbers = [["m1", 12.0, 233244123451, 244123452, 0.1], [True, DAY, NOON, NOON.time(), -7]]
-    put("numbers.xlsx", spreadsheets.saved(book(Data=numbers)))
+    put("numbers.xlsx", spreadsheets.save_workbook(book(Data=numbers)))
     formulas = [*PEOPLE[:2], ['=A1&"x"', "Kofi", "Boateng", None, "0244123452"]]
-    put("formula-without-value.xlsx", spreadsheets.saved(book(Data=formulas)))
+    put("formula-without-value.xlsx", spreadsheets.save_workbook(book(Data=formulas)))
     merged = book(Data=[HEAD])
     sheet = merged["Data"]
     for number, cells in enumerate(PEOPLE[1:], start=2):
@@ -137,14 +144,14 @@ def xlsx() -> None:
     sheet["A5"], sheet["D5"], sheet["E5"] = "ACC 4", None, "0244123454"
     for column in "ABCDE":
         sheet.merge_cells(f"{column}5:{column}6")
-    put("merged.xlsx", spreadsheets.saved(merged))
+    put("merged.xlsx", spreadsheets.save_workbook(merged))
     levels = book(Data=[["Mark", "Name", None, "E-mail", "Phone"],
                         [None, "First name", "Last name", None, None], *PEOPLE[1:]])  # fmt: skip
     for place in ("A1:A2", "B1:C1", "D1:D2", "E1:E2"):
         levels["Data"].merge_cells(place)
-    put("two-levels.xlsx", spreadsheets.saved(levels))
-    put("long-cell.xlsx", spreadsheets.saved(book(Data=[["a" * 32_767, "b"]])))
-    macros(spreadsheets.saved(plain))
+    put("two-levels.xlsx", spreadsheets.save_workbook(levels))
+    put("long-cell.xlsx", spreadsheets.save_workbook(book(Data=[["a" * 32_767, "b"]])))
+    macros(spreadsheets.save_workbook(plain))
     by_xlsxwriter()
 
 
@@ -156,11 +163,11 @@ def macros(content: bytes) -> None:
     enabled = "application/vnd.ms-excel.sheet.macroEnabled.main+xml"
     parts["[Content_Types].xml"] = types.replace(main, enabled)
     parts["xl/vbaProject.bin"] = spreadsheets.OLE2 + bytes(512)
-    put("macros.xlsm", zipped(parts))
+    put("macros.xlsm", zip_parts(parts))
     parts["[Content_Types].xml"] = types.replace(
         main, "application/vnd.ms-excel.sheet.binary.macroEnabled.main"
     )
-    put("not-binary.xlsb", zipped(parts))
+    put("not-binary.xlsb", zip_parts(parts))
 
 
 def by_xlsxwriter() -> None:
@@ -185,21 +192,30 @@ def by_xlsxwriter() -> None:
 
 def hand_built() -> None:
     odd = [
-        row(1, text("A1", "nul _x0000_"), text("B1", "half _xD800_"), text("C1", "_x000D_end")),
-        row(4, '<c r="B4" t="e"><v>#REF!</v></c>', '<c r="C4" t="b"><v>1</v></c>'),
-        row(9, "<c r='A9'><f>B4</f></c>", "<c r='B9' t='str'><f>C4</f><v></v></c>"),
+        row_xml(
+            1,
+            text_cell_xml("A1", "nul _x0000_"),
+            text_cell_xml("B1", "half _xD800_"),
+            text_cell_xml("C1", "_x000D_end"),
+        ),
+        row_xml(4, '<c r="B4" t="e"><v>#REF!</v></c>', '<c r="C4" t="b"><v>1</v></c>'),
+        row_xml(9, "<c r='A9'><f>B4</f></c>", "<c r='B9' t='str'><f>C4</f><v></v></c>"),
     ]
-    put("odd-cells.xlsx", workbook(*odd))
-    lying = [row(n, text(f"A{n}", f"a{n}"), text(f"B{n}", "b")) for n in (1, 2, 7)]
-    put("lying-dimension.xlsx", workbook(*lying, before='<dimension ref="A1:A1"/>'))
-    declared = '<!DOCTYPE x [<!ENTITY a "b">]>' + spreadsheets.sheet(row(1, text("A1", "x")))
-    put("declared-entity.xlsx", zipped(spreadsheets.workbook_parts(declared)))
-    put("bomb.xlsx", workbook(row(1, text("A1", " " * (20 << 20)))))
+    put("odd-cells.xlsx", make_workbook_from_xml(*odd))
+    lying = [
+        row_xml(n, text_cell_xml(f"A{n}", f"a{n}"), text_cell_xml(f"B{n}", "b")) for n in (1, 2, 7)
+    ]
+    put("lying-dimension.xlsx", make_workbook_from_xml(*lying, before='<dimension ref="A1:A1"/>'))
+    declared = '<!DOCTYPE x [<!ENTITY a "b">]>' + spreadsheets.sheet_xml(
+        row_xml(1, text_cell_xml("A1", "x"))
+    )
+    put("declared-entity.xlsx", zip_parts(spreadsheets.make_workbook_parts(declared)))
+    put("bomb.xlsx", make_workbook_from_xml(row_xml(1, text_cell_xml("A1", " " * (20 << 20)))))
 
 
 def people_in_xml(cell: Callable[[str, str], str]) -> list[str]:
     return [
-        row(n, *[cell(f"{'ABCDE'[c]}{n}", v) for c, v in enumerate(cells) if v is not None])
+        row_xml(n, *[cell(f"{'ABCDE'[c]}{n}", v) for c, v in enumerate(cells) if v is not None])
         for n, cells in enumerate(PEOPLE, start=1)
     ]
 
@@ -208,33 +224,38 @@ def strict_workbooks() -> None:
     """As Excel writes them where one chooses "Strict Open XML Spreadsheet"."""
     put(
         "strict-inline-strings.xlsx",
-        zipped(strict(workbook_parts(spreadsheets.sheet(*people_in_xml(text))))),
+        zip_parts(
+            to_strict_parts(
+                make_workbook_parts(spreadsheets.sheet_xml(*people_in_xml(text_cell_xml)))
+            )
+        ),
     )
     strings = sorted({cell for cells in PEOPLE for cell in cells if cell})
     shared = people_in_xml(
         lambda place, value: f'<c r="{place}" t="s"><v>{strings.index(value)}</v></c>'
     )
     items = "".join(f"<si><t>{one}</t></si>" for one in strings)
-    parts = workbook_parts(spreadsheets.sheet(*shared), strings=items)
-    put("strict-shared-strings.xlsx", zipped(strict(parts)))
+    parts = make_workbook_parts(spreadsheets.sheet_xml(*shared), strings=items)
+    put("strict-shared-strings.xlsx", zip_parts(to_strict_parts(parts)))
     dated = [
-        row(1, text("A1", "Shipping mark"), text("B1", "Phone"), text("C1", "E-mail")),
-        row(2, '<c r="A2" s="1" t="d"><v>2026-05-07</v></c>', text("B2", "0244123451"),
-            text("C2", "Write to Ama")),
-        row(3, '<c r="A3" s="2" t="d"><v>2026-05-07T12:30:00</v></c>',
+        row_xml(1, text_cell_xml("A1", "Shipping mark"), text_cell_xml("B1", "Phone"),
+            text_cell_xml("C1", "E-mail")),
+        row_xml(2, '<c r="A2" s="1" t="d"><v>2026-05-07</v></c>', text_cell_xml("B2", "0244123451"),
+            text_cell_xml("C2", "Write to Ama")),
+        row_xml(3, '<c r="A3" s="2" t="d"><v>2026-05-07T12:30:00</v></c>',
             '<c r="B3" s="3" t="d"><v>1899-12-30T12:00:00</v></c>'),
     ]  # fmt: skip
-    link = f'<hyperlinks><hyperlink xmlns:r="{spreadsheets.RELATIONS}" ref="C2" r:id="rId1"/>'
+    link = f'<hyperlinks><hyperlink xmlns:r="{spreadsheets.RELATIONS_NS}" ref="C2" r:id="rId1"/>'
     formats = ["General", "mmm\\-yy", "m/d/yyyy\\ h:mm", "h:mm"]
-    parts = workbook_parts(
-        spreadsheets.sheet(*dated, after=link + "</hyperlinks>"), formats=formats
+    parts = make_workbook_parts(
+        spreadsheets.sheet_xml(*dated, after=link + "</hyperlinks>"), formats=formats
     )
-    parts["xl/worksheets/_rels/sheet1.xml.rels"] = spreadsheets.link_relations(
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = spreadsheets.link_relations_xml(
         {"rId1": "mailto:ama@example.com"}
     )
-    put("strict-dates-and-links.xlsx", zipped(strict(parts)))
-    put("strict-no-sheet.xlsx", zipped(strict(parts | {
-        "xl/workbook.xml": f'<workbook xmlns="{spreadsheets.MAIN}"><sheets/></workbook>',
+    put("strict-dates-and-links.xlsx", zip_parts(to_strict_parts(parts)))
+    put("strict-no-sheet.xlsx", zip_parts(to_strict_parts(parts | {
+        "xl/workbook.xml": f'<workbook xmlns="{spreadsheets.MAIN_NS}"><sheets/></workbook>',
     })))  # fmt: skip
 
 
@@ -256,7 +277,7 @@ def old_workbooks_with_damage() -> None:
     link = record(0x1B8, bytes(8) + bytes(24))
     put("unknown-link.xls", old_workbook(people | {(1, 5): b"\x17"}, sheet_more=link))
     whole = bytearray(old_workbook(people | {(2, 5): (46149, 0)}, ["mmm-yy"]))
-    struct.pack_into("<I", whole, old_workbooks.SECTOR_BYTES + 4 * 5, 3)
+    struct.pack_into("<I", whole, xls_workbooks.SECTOR_BYTES + 4 * 5, 3)
     put("sectors-in-a-loop.xls", bytes(whole))
 
 
@@ -264,7 +285,7 @@ def binary_workbooks() -> None:
     rows = {n: {c: cell for c, cell in enumerate(cells) if cell is not None}
             for n, cells in enumerate(PEOPLE, start=1)}  # fmt: skip
     rows[2] |= {5: (46149, 0), 6: (0.5, 1), 7: (1.5, 2), 8: True, 9: b"\x07", 10: 1.5e19}
-    put("binary.xlsb", spreadsheets.binary_workbook(rows, ["mmm-yy", "h:mm", "[h]:mm"]))
+    put("binary.xlsb", spreadsheets.make_xlsb_workbook(rows, ["mmm-yy", "h:mm", "[h]:mm"]))
 
 
 def xls() -> None:
@@ -305,7 +326,7 @@ def cell(value: object = None, kind: str = "string", shown: str | None = None, *
     given = {names[kind]: value} if kind in names else {}
     made = TableCell(valuetype=kind, **given, **more) if kind else TableCell(**more)
     if shown or kind == "string":
-        made.addElement(P(text=shown or str(value)))
+        made.addElement(P(text_cell_xml=shown or str(value)))
     return made
 
 
@@ -335,16 +356,16 @@ def ods() -> None:
     made = OpenDocumentSpreadsheet()
     noted = cell("Ama")
     note = Annotation()
-    note.addElement(P(text="a note"))
+    note.addElement(P(text_cell_xml="a note"))
     noted.addElement(note)
     lines = TableCell(valuetype="string")
-    paragraph = P(text="two")
+    paragraph = P(text_cell_xml="two")
     paragraph.addElement(S(c=2))
     paragraph.addText("spaces")
     paragraph.addElement(LineBreak())
     paragraph.addText("broken")
     lines.addElement(paragraph)
-    lines.addElement(P(text="again"))
+    lines.addElement(P(text_cell_xml="again"))
     numbers = [cell(412, "float", "00412"), cell(233244123451, "float", "2.33E+11"),
                cell("2026-01-31", "date", "31.01.26"), cell("PT12H30M00S", "time", "12:30"),
                cell("PT36H00M00S", "time", "36:00"), cell("true", "boolean", "WAHR")]  # fmt: skip
@@ -362,10 +383,10 @@ def ods() -> None:
     sheet.addElement(TableRow(numberrowsrepeated=1_048_000))
     made.spreadsheet.addElement(sheet)
     made.save(str(HERE / "cells.ods"))
-    put("password.ods", zipped({
+    put("password.ods", zip_parts({
         "mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": b"\x8f\0",
         "META-INF/manifest.xml": "<manifest:encryption-data/>"}))  # fmt: skip
-    put("document.odt", zipped({"mimetype": "application/vnd.oasis.opendocument.text"}))
+    put("document.odt", zip_parts({"mimetype": "application/vnd.oasis.opendocument.text"}))
 
 
 def lines_of(rows: list, delimiter: str = ",", end: str = "\n") -> str:
@@ -419,16 +440,16 @@ def values() -> None:
 def no_spreadsheets() -> None:
     people = lines_of(PEOPLE).encode()
     put("compressed.csv.gz", gzip.compress(people, mtime=0))
-    put("compressed.zip", zipped({"customers.csv": people}))
+    put("compressed.zip", zip_parts({"customers.csv": people}))
     put("password.xlsx", spreadsheets.OLE2 + bytes(2_000) + "EncryptedPackage".encode("utf-16-le"))
     put("web-page.xls", b"<html><body><table><tr><td>Phone</td></tr></table></body></html>")
     put("excel-2003.xls", b'<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?>'
         b'<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"/>')  # fmt: skip
     put("document.xlsx", b"%PDF-1.7\n1 0 obj\n")
     put("picture.xlsx", b"\x89PNG\r\n\x1a\n" + bytes(100))
-    put("sheet.numbers", zipped({"Index/Document.iwa": b"\0", "preview.jpg": b"\0"}))
+    put("sheet.numbers", zip_parts({"Index/Document.iwa": b"\0", "preview.jpg": b"\0"}))
     kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
-    put("document.docx", zipped({"[Content_Types].xml": f'<Types x="{kind}"/>'}))
+    put("document.docx", zip_parts({"[Content_Types].xml": f'<Types x="{kind}"/>'}))
     put("document.rtf", b"{\\rtf1 Phone}")
     put("data.xml", b'<?xml version="1.0"?><customers/>')
     put("noise.csv", bytes(range(32)) * 20)

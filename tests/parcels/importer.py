@@ -3,11 +3,11 @@
 from imports.importer import Column, Importer, register
 from tests.parcels.models import Parcel
 
-announced = []
+after_batch_calls = []
 
 
 @register
-class Parcels(Importer):
+class ParcelImporter(Importer):
     name = "parcels"
     model = Parcel
     columns = (
@@ -21,4 +21,4 @@ class Parcels(Importer):
 
     @classmethod
     def after_batch(cls, ids):
-        announced.append(sorted(ids))
+        after_batch_calls.append(sorted(ids))

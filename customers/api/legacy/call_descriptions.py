@@ -9,10 +9,15 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 
 from customers.models import Customer
-from imports.api.call_descriptions import FILE_REFUSALS, IDEMPOTENCY_KEY
-from imports.api.describing import ALWAYS, SIGNED_IN, example, refusals
-from imports.api.examples import IMPORT, ROW_ERROR, SNAPSHOT
-from imports.api.file_schema import template
+from imports.api.call_descriptions import FILE_ERROR_CODES, IDEMPOTENCY_KEY
+from imports.api.describing import (
+    AUTHENTICATED_CALL_STATUSES,
+    COMMON_HEADERS,
+    error_responses,
+    response_example,
+)
+from imports.api.examples import IMPORT_ID, ROW_ERROR, SNAPSHOT
+from imports.api.file_schema import describe_template
 from imports.api.response_serializers import RowErrorSerializer
 
 TASK_STATUSES = ("QUEUED", "RUNNING", "COMPLETE", "FAILED")
@@ -98,7 +103,7 @@ AMA = dict(zip(FIELDS, VALUES, strict=True))
 REFUSED = {"row": 17, "reason": f"Phone: {ROW_ERROR['message']}", "errors": [ROW_ERROR]}
 COUNTS = {"total": 2, "valid": 1, "refused": 1, "repeats": 0, "clashes": 0}
 CHECKED = {
-    "upload_id": IMPORT,
+    "upload_id": IMPORT_ID,
     "valid_candidates": [AMA],
     "refused": [REFUSED],
     "repeats": [],
@@ -106,13 +111,13 @@ CHECKED = {
     "counts": COUNTS,
 }
 QUEUED = {
-    "task_id": IMPORT,
+    "task_id": IMPORT_ID,
     "status": "QUEUED",
     "total_customers": 4000,
     "estimated_time_seconds": 1,
 }
 TASK = {
-    "task_id": IMPORT,
+    "task_id": IMPORT_ID,
     "status": "COMPLETE",
     "message": "Complete",
     "total_customers": 2,
@@ -163,29 +168,29 @@ def call(name: str, summary: str, answers: dict[int, Any], *statuses: int, **mor
         operation_id=f"excel_{name}",
         summary=summary,
         tags=["earlier contract"],
-        parameters=[*more.pop("parameters", ()), *ALWAYS],
-        responses=answers | refusals(*SIGNED_IN, *statuses, **codes),
+        parameters=[*more.pop("parameters", ()), *COMMON_HEADERS],
+        responses=answers | error_responses(*AUTHENTICATED_CALL_STATUSES, *statuses, **codes),
         **more,
     )
 
 
 def answer(shape: Any, value: dict[str, Any], meaning: str = "") -> OpenApiResponse:
-    return OpenApiResponse(shape, meaning, [example("answer", value)])
+    return OpenApiResponse(shape, meaning, [response_example("answer", value)])
 
 
-TEMPLATE = template(
+describe_legacy_template = describe_template(
     "excel_template",
     tags=["earlier contract"],
     parameters=[OpenApiParameter("importer", exclude=True)],  # The view's it is made of.
 )
-UPLOAD = call(
+describe_upload = call(
     "upload",
     "Check a file while you wait",
     {200: answer(CheckedSerializer, CHECKED)},
     *(403, 411, 413, 415),
     request=FILE,
     description="Writes nothing. A file too large to wait for is 413: send it to `/api/imports/`.",
-    codes={**FILE_REFUSALS, "not_a_spreadsheet": "and the like, when it cannot be read"},
+    codes={**FILE_ERROR_CODES, "not_a_spreadsheet": "and the like, when it cannot be read"},
 )
 WRITE = (403, 404, 409, 411, 413, 415, 422)
 WRITTEN = {
@@ -193,14 +198,14 @@ WRITTEN = {
     "parameters": [IDEMPOTENCY_KEY],
     "codes": {"empty_list": "no customer in it"},
 }
-BULK_CREATE_ASYNC = call(
+describe_bulk_create_async = call(
     "bulk_create_async",
     "Queue customers, or start a checked upload",
     {202: answer(QueuedSerializer, QUEUED)},
     *WRITE,
     **WRITTEN,
 )
-BULK_CREATE = call(
+describe_bulk_create = call(
     "bulk_create",
     "Import a short list while you wait",
     {
@@ -210,7 +215,7 @@ BULK_CREATE = call(
     *WRITE,
     **WRITTEN,
 )
-STATUS = call(
+describe_status = call(
     "status",
     "How far a task is",
     {200: answer(TaskSerializer, TASK)},

@@ -15,7 +15,7 @@ FEWEST_ROWS = 100  # Below, it is the queue that takes the time.
 ROWS_A_SECOND = 5_000  # Where nothing went before.
 
 
-def seconds_for(rows: int) -> int:
+def estimate_seconds(rows: int) -> int:
     """Whole seconds, one at least, until `rows` more rows are done."""
     running = ImportJob.objects.filter(status=Status.RUNNING)
     ahead = running.aggregate(left=Sum(F("total") - F("processed")))["left"] or 0

@@ -12,14 +12,14 @@ import re
 from typing import BinaryIO
 
 from imports.api import error_hints
-from imports.api.errors import Malformed
+from imports.api.errors import MalformedRequest
 
 MOST_DIGITS = 1_000  # Python takes 4,300, and no customer has a number of so many.
 NUMBER_TOO_LONG = re.compile(rb"[:,[\s-][0-9]{%d}" % (MOST_DIGITS + 1))  # No text of digits.
 LONGEST_STRING_BYTES = 400_000  # A cell of 32,767 characters, each written as \uXXXX\uXXXX.
 
 
-class Body:
+class GuardedStream:
     """What is read, piece by piece; in the last piece it breaks. Raises Malformed."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -42,7 +42,9 @@ class Body:
         seen = self._digits + piece
         self._digits = seen[-MOST_DIGITS - 1 :]
         if NUMBER_TOO_LONG.search(seen):
-            raise Malformed(f"A number of more than {MOST_DIGITS:,} digits cannot be imported.")
+            raise MalformedRequest(
+                f"A number of more than {MOST_DIGITS:,} digits cannot be imported."
+            )
 
     def _refuse_long_strings(self, piece: bytes) -> None:
         # One that ends in a backslash is measured with what stands between it and the next.
@@ -50,7 +52,7 @@ class Body:
         self._backslash = b"\\" if seen.endswith(b"\\") else b""
         before, quote, _ = seen.partition(b'"')
         if self._since_quote + len(before) > LONGEST_STRING_BYTES:
-            raise Malformed(
+            raise MalformedRequest(
                 f"More than {LONGEST_STRING_BYTES:,} bytes without a quotation mark are no text "
                 "that can be imported."
             )
@@ -59,9 +61,11 @@ class Body:
 
     def where_it_breaks(self) -> str:
         if self.begins:
-            return error_hints.of_broken_piece(self.begins, self.begins + len(self.piece))
+            return error_hints.describe_broken_json(self.begins, self.begins + len(self.piece))
         try:
             json.loads(self.piece)
         except (ValueError, RecursionError) as error:
-            return error_hints.of_unreadable(error)
-        return error_hints.of_unreadable(ValueError())  # NaN, which only Python's own parser takes.
+            return error_hints.describe_unreadable_body(error)
+        return error_hints.describe_unreadable_body(
+            ValueError()
+        )  # NaN, which only Python's own parser takes.

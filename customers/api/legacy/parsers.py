@@ -17,8 +17,8 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import BaseParser
 
-from customers.api.legacy.json_guard import Body
-from imports.api.errors import Malformed, TooLarge
+from customers.api.legacy.json_guard import GuardedStream
+from imports.api.errors import MalformedRequest, PayloadTooLarge
 
 Events = Iterator[tuple[str, Any]]
 SCALARS = {"null", "boolean", "number", "integer", "double", "string"}
@@ -26,7 +26,7 @@ BEGINS, ENDS = {"start_map", "start_array"}, {"end_map", "end_array"}
 LONGEST_SHOWN = 50
 
 
-class Posted:
+class PostedCustomers:
     """What a body holds: customers as a file of JSON lines, or the id of a checked upload."""
 
     def __init__(self) -> None:
@@ -44,24 +44,24 @@ class CustomersParser(BaseParser):
 
     def parse(
         self, stream: BinaryIO, media_type: str | None = None, parser_context: Any = None
-    ) -> Posted:
-        posted, body = Posted(), Body(stream)
+    ) -> PostedCustomers:
+        posted, body = PostedCustomers(), GuardedStream(stream)
         try:
             # With floats of its own it refuses integers of more than 64 bits.
             read_body(ijson.basic_parse(body), posted)
         except (ijson.JSONError, ValueError, StopIteration):
             posted.close()
-            raise Malformed(body.where_it_breaks()) from None
+            raise MalformedRequest(body.where_it_breaks()) from None
         except ArithmeticError:  # An exponent that no Decimal has.
             posted.close()
-            raise Malformed("A number is larger or smaller than can be imported.") from None
+            raise MalformedRequest("A number is larger or smaller than can be imported.") from None
         except BaseException:
             posted.close()
             raise
         return posted
 
 
-def read_body(events: Events, posted: Posted) -> None:
+def read_body(events: Events, posted: PostedCustomers) -> None:
     if next(events)[0] != "start_map":
         raise wrong('Send a JSON object: {"customers": [...]} or {"upload_id": "..."}.')
     for event, name in events:
@@ -82,7 +82,7 @@ def read_body(events: Events, posted: Posted) -> None:
         pass
 
 
-def read_customers(events: Events, posted: Posted) -> None:
+def read_customers(events: Events, posted: PostedCustomers) -> None:
     posted.file = file = TemporaryUploadedFile("customers.jsonl", "application/x-ndjson", 0, None)
     for event, _ in events:
         if event == "end_array":
@@ -92,7 +92,7 @@ def read_customers(events: Events, posted: Posted) -> None:
         file.write(json.dumps(read_customer(events, posted.total)).encode() + b"\n")
         posted.total += 1
         if posted.total > settings.EXCEL_MAX_CUSTOMERS:
-            raise TooLarge(
+            raise PayloadTooLarge(
                 f"More than {settings.EXCEL_MAX_CUSTOMERS} customers: send several lists, "
                 "or a file to POST /api/imports/."
             )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from imports import row_results
-from imports.api.serializers import error_as_sent
+from imports.api.serializers import serialize_row_error
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.failed_rows import FailedRows
 from imports.snapshots import status_message, to_json_value
 from imports.statuses import Outcome, Status
 
-IMPORTER = "customers"
+IMPORTER_NAME = "customers"
 MOST_ERRORS = 100
 
 S = Status
@@ -26,7 +26,7 @@ REPEATS = {"repeats_row"}
 CLASHES = {"exists", "matches_several"}
 
 
-def status_of(job: ImportJob) -> dict[str, Any]:
+def serialize_task(job: ImportJob) -> dict[str, Any]:
     word = WORDS[Status(job.status)]
     answer = {
         "task_id": str(job.pk),
@@ -47,12 +47,12 @@ def first_errors(job: ImportJob) -> list[dict[str, Any]]:
 
 
 def errors_of(row: ImportRow) -> list[dict[str, Any]]:
-    return [error_as_sent(error, row, IMPORTER) for error in row.errors or []]
+    return [serialize_row_error(error, row, IMPORTER_NAME) for error in row.errors or []]
 
 
-def judgement_of(job: ImportJob) -> dict[str, Any]:
+def serialize_check(job: ImportJob) -> dict[str, Any]:
     """What checking has found: who could be imported as they are, and who could not and why."""
-    fields = [column.field for column in get_importer(IMPORTER).columns]
+    fields = [column.field for column in get_importer(IMPORTER_NAME).columns]
     found: dict[str, list] = {"valid_candidates": [], "refused": [], "repeats": [], "clashes": []}
     rows = ImportRow.objects.filter(job=job).only("number", "outcome", "errors", "cleaned")
     columns = FailedRows(job)
@@ -76,6 +76,6 @@ def kind_of(row: ImportRow) -> str:
 def refusal_of(row: ImportRow, columns: FailedRows) -> dict[str, Any]:
     """Why, column by column, in the words of the report of refused rows."""
     errors = errors_of(row)
-    named = ((columns.name_of(error["column"]), error["message"]) for error in errors)
+    named = ((columns.get_column_label(error["column"]), error["message"]) for error in errors)
     reason = " ".join(f"{name}: {sentence}" if name else sentence for name, sentence in named)
     return {"row": row.number, "reason": reason, "errors": errors}

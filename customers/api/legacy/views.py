@@ -23,21 +23,21 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers.api.legacy import call_descriptions, estimates
-from customers.api.legacy.parsers import CustomersParser, Posted
-from customers.api.legacy.results import IMPORTER, judgement_of, status_of
+from customers.api.legacy.parsers import CustomersParser, PostedCustomers
+from customers.api.legacy.results import IMPORTER_NAME, serialize_check, serialize_task
 from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
-from imports.api.errors import Conflict, NotHere, TooLarge, Unavailable
-from imports.api.serializers import KEY_PATTERN, LONGEST_KEY
+from imports.api.errors import Conflict, PayloadTooLarge, ResourceNotFound, ServiceUnavailable
+from imports.api.serializers import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_CHARS
 from imports.api.views import (
+    check_content_length,
+    check_upload_length,
+    format_size,
+    get_uploaded_file,
     in_english,
-    refuse_longer,
-    refuse_too_large,
-    sent_file,
-    size_told,
 )
 from imports.models import ImportJob
-from imports.pipeline.reader_client import Limits
+from imports.pipeline.reader_client import ReaderLimits
 from imports.statuses import Status
 
 OTHER_WAY = (
@@ -67,14 +67,14 @@ UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 @method_decorator(in_english, name="dispatch")
 class ExcelView(APIView):
     def refuse_too_large(self, request: Request) -> None:
-        refuse_too_large(request)
+        check_upload_length(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method == "POST":
             self.refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
         if request.method == "POST" and not permissions.may_import(request.user):
-            raise PermissionDenied(error_hints.MAY_NOT_IMPORT)
+            raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
 
 
 class UploadView(ExcelView):
@@ -82,16 +82,16 @@ class UploadView(ExcelView):
 
     parser_classes = (MultiPartParser,)
 
-    @call_descriptions.UPLOAD
+    @call_descriptions.describe_upload
     def post(self, request: Request) -> Response:
-        file = sent_file(request)
+        file = get_uploaded_file(request)
         if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
-            raise TooLarge(OTHER_WAY)
+            raise PayloadTooLarge(OTHER_WAY)
         with waiting_for_a_place():
             job = lifecycle.upload(
-                request.user, file, importer=IMPORTER, check_first=True, ask_worker=False
+                request.user, file, importer=IMPORTER_NAME, check_first=True, ask_worker=False
             )
-            return Response(judgement_of(ready(inline.check_now(job.pk, reader_limits()))))
+            return Response(serialize_check(ready(inline.check_now(job.pk, reader_limits()))))
 
 
 class ListView(ExcelView):
@@ -99,13 +99,15 @@ class ListView(ExcelView):
 
     def refuse_too_large(self, request: Request) -> None:
         most = settings.EXCEL_MAX_LIST_BYTES
-        refuse_longer(request, most, TooLarge(LIST_TOO_LARGE % {"most": size_told(most)}))
+        check_content_length(
+            request, most, PayloadTooLarge(LIST_TOO_LARGE % {"most": format_size(most)})
+        )
 
 
 class BulkCreateAsyncView(ListView):
     """Queue a list of customers, or start an upload that was checked."""
 
-    @call_descriptions.BULK_CREATE_ASYNC
+    @call_descriptions.describe_bulk_create_async
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -117,7 +119,7 @@ class BulkCreateAsyncView(ListView):
 class BulkCreateView(ListView):
     """Import a short list while the client waits; queue a longer one."""
 
-    @call_descriptions.BULK_CREATE
+    @call_descriptions.describe_bulk_create
     def post(self, request: Request) -> Response:
         posted = sent_customers(request)
         try:
@@ -125,7 +127,7 @@ class BulkCreateView(ListView):
         finally:
             posted.close()
 
-    def answer(self, posted: Posted, request: Request) -> Response:
+    def answer(self, posted: PostedCustomers, request: Request) -> Response:
         if posted.upload_id or posted.total > settings.EXCEL_SYNC_MAX_CUSTOMERS:
             return queued(job_of(posted, request), posted.total)
         with waiting_for_a_place():
@@ -133,30 +135,30 @@ class BulkCreateView(ListView):
             job = job if job.is_final else inline.finish_now(job.pk, reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return queued(job, posted.total)
-        return Response(status_of(job))
+        return Response(serialize_task(job))
 
 
-@call_descriptions.TEMPLATE
+@call_descriptions.describe_legacy_template
 class TemplateView(downloads.TemplateView):
     """The workbook to fill in."""
 
-    importer = IMPORTER
+    importer = IMPORTER_NAME
 
 
 class StatusView(ExcelView):
     """How far a task is."""
 
-    @call_descriptions.STATUS
+    @call_descriptions.describe_status
     def get(self, request: Request, task_id: str) -> Response:
-        tasks = permissions.visible_imports(request.user).filter(importer=IMPORTER)
+        tasks = permissions.visible_imports(request.user).filter(importer=IMPORTER_NAME)
         job = tasks.filter(pk=as_uuid(task_id)).first()
         if job is None:
-            raise NotHere(NO_TASK)
-        return Response(status_of(job))
+            raise ResourceNotFound(NO_TASK)
+        return Response(serialize_task(job))
 
 
-def sent_customers(request: Request) -> Posted:
-    posted = request.data if isinstance(request.data, Posted) else Posted()
+def sent_customers(request: Request) -> PostedCustomers:
+    posted = request.data if isinstance(request.data, PostedCustomers) else PostedCustomers()
     if bool(posted.file) == bool(posted.upload_id):
         posted.close()
         raise ValidationError(
@@ -168,13 +170,13 @@ def sent_customers(request: Request) -> Posted:
     return posted
 
 
-def job_of(posted: Posted, request: Request, *, ask_worker: bool = True) -> ImportJob:
+def job_of(posted: PostedCustomers, request: Request, *, ask_worker: bool = True) -> ImportJob:
     if posted.upload_id:
         return started(posted.upload_id, request)
     return lifecycle.upload(
         request.user,
         posted.file,
-        importer=IMPORTER,
+        importer=IMPORTER_NAME,
         idempotency_key=sent_key(request),
         ask_worker=ask_worker,
     )
@@ -182,20 +184,22 @@ def job_of(posted: Posted, request: Request, *, ask_worker: bool = True) -> Impo
 
 def sent_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > LONGEST_KEY or not re.search(KEY_PATTERN, key):
-        message = f"An Idempotency-Key has up to {LONGEST_KEY} printable ASCII characters."
+    if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not re.search(IDEMPOTENCY_KEY_PATTERN, key):
+        message = (
+            f"An Idempotency-Key has up to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters."
+        )
         raise ValidationError({"idempotency_key": [message]}, "invalid")
     return key
 
 
 def started(upload_id: str, request: Request) -> ImportJob:
     """The checked upload, started; once more asked for, as it is."""
-    uploads = permissions.controllable_imports(request.user).filter(importer=IMPORTER)
+    uploads = permissions.controllable_imports(request.user).filter(importer=IMPORTER_NAME)
     job = uploads.filter(pk=as_uuid(upload_id)).first()
     if job is None:
-        raise NotHere(NO_UPLOAD)
+        raise ResourceNotFound(NO_UPLOAD)
     try:
-        return views.started(job)
+        return views.start_import(job)
     except Conflict:
         if job.status in UNDER_WAY:
             return job
@@ -210,9 +214,9 @@ def as_uuid(text: str) -> UUID | None:
         return None
 
 
-def reader_limits() -> Limits:
+def reader_limits() -> ReaderLimits:
     """Return the limits of a file that is checked inside a request."""
-    return Limits(**settings.EXCEL_READER)
+    return ReaderLimits(**settings.EXCEL_READER)
 
 
 @contextmanager
@@ -221,7 +225,7 @@ def waiting_for_a_place() -> Iterator[None]:
         with inline.limited_slot(SLOTS):
             yield
     except inline.NoFreeSlot:
-        raise Unavailable(NOT_NOW) from None
+        raise ServiceUnavailable(NOT_NOW) from None
 
 
 def ready(job: ImportJob) -> ImportJob:
@@ -231,10 +235,10 @@ def ready(job: ImportJob) -> ImportJob:
     if job.status == Status.READY:
         lifecycle.cancel(job.pk)
     if job.status == Status.READY or job.error_code in TOO_MUCH_FOR_A_REQUEST:
-        raise TooLarge(OTHER_WAY)
+        raise PayloadTooLarge(OTHER_WAY)
     if job.error_code is None:
-        raise Unavailable(NOT_NOW)
-    raise ValidationError(error_hints.of_check(job), job.error_code)
+        raise ServiceUnavailable(NOT_NOW)
+    raise ValidationError(error_hints.describe_failed_check(job), job.error_code)
 
 
 def queued(job: ImportJob, total: int) -> Response:
@@ -243,6 +247,6 @@ def queued(job: ImportJob, total: int) -> Response:
         "task_id": str(job.pk),
         "status": "QUEUED",
         "total_customers": total,
-        "estimated_time_seconds": estimates.seconds_for(total),
+        "estimated_time_seconds": estimates.estimate_seconds(total),
     }
     return Response(answer, status.HTTP_202_ACCEPTED)

@@ -22,9 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *, path: Path, rows: int, seed: int, expect: Path | None, **_: Any) -> None:
         try:
-            sample_data.write(path, rows, seed)
+            sample_data.write_sample(path, rows, seed)
             if expect:
-                expect.write_text(json.dumps(sample_data.expectation(rows)) + "\n")
+                expect.write_text(json.dumps(sample_data.expected_counts(rows)) + "\n")
         except (ValueError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{rows:,} rows of sample customers are in {path}.")

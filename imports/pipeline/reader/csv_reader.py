@@ -12,7 +12,7 @@ from io import BufferedReader
 from typing import NamedTuple
 
 from encoding_detection import Encodings, decode_line, find_encodings
-from headers import LOOKED_AT, Fields, named_fields
+from headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, named_fields
 from options import is_delimiter
 from protocol import Answers, Order, Refused, is_blank
 
@@ -56,7 +56,7 @@ def read_text(file: BufferedReader, answers: Answers, order: Order) -> None:
         answers.row(number, [cell or None for cell in record], fraction, notes)
 
 
-def find_dialect(sample: str, delimiter: str = "", fields: Fields = ()) -> Dialect:
+def find_dialect(sample: str, delimiter: str = "", fields: FieldHeaders = ()) -> Dialect:
     if said := SAID.match(sample):
         delimiter, sample = delimiter or said[1], sample[said.end() :]
     if not is_delimiter(delimiter):  # Nobody said one, or the file one that cannot be.
@@ -66,7 +66,7 @@ def find_dialect(sample: str, delimiter: str = "", fields: Fields = ()) -> Diale
     return Dialect(delimiter, quote, "\\" if escapes else None)
 
 
-def find_delimiter(sample: str, fields: Fields = ()) -> str:
+def find_delimiter(sample: str, fields: FieldHeaders = ()) -> str:
     """The character that cuts the sample into the most consistent table with known headers.
 
     A header that names two or more of `fields` decides; between delimiters whose headers name
@@ -79,12 +79,14 @@ def find_delimiter(sample: str, fields: Fields = ()) -> str:
     return unusual if scores[unusual][0] > scores[usual][0] else usual
 
 
-def _score(sample: str, delimiter: str, fields: Fields) -> tuple[int, float]:
+def _score(sample: str, delimiter: str, fields: FieldHeaders) -> tuple[int, float]:
     """How many fields the best header names, if two or more; and how regular the table is."""
     if delimiter not in sample:
         return 0, 0.0
     records = _sample_records(sample, delimiter)
-    named = max((named_fields(record, fields)[0] for record in records[:LOOKED_AT]), default=0)
+    named = max(
+        (named_fields(record, fields)[0] for record in records[:MAX_HEADER_SEARCH_ROWS]), default=0
+    )
     return (named if named > 1 else 0), _regularity(list(map(len, records)))
 
 

@@ -4,7 +4,7 @@ import re
 from io import BufferedReader
 
 from encoding_detection import BYTE_ORDER_MARKS, unmarked_utf_16
-from headers import Fields
+from headers import FieldHeaders
 from jsonl_reader import LONGEST_LINE_BYTES, is_object, is_wrapper
 from protocol import Refused
 from text_file_types import find_other_kind
@@ -36,7 +36,7 @@ SAMPLE_BYTES = 64 * 1024
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 
 
-def recognise(file: BufferedReader, fields: Fields = ()) -> str:
+def recognise(file: BufferedReader, fields: FieldHeaders = ()) -> str:
     """Return "zip", "xls", "jsonl", "json" or "csv", or raise Refused with what it is instead."""
     head = file.read(SAMPLE_BYTES)
     if not head.removeprefix(UTF_8_MARK).strip():

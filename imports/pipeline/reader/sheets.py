@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, islice
 from typing import NamedTuple
 
-from headers import LOOKED_AT, named_fields
+from headers import MAX_HEADER_SEARCH_ROWS, named_fields
 from protocol import Order, Refused, is_blank
 
 # Number of the row, its cells, how much of the sheet it ends.
@@ -89,7 +89,7 @@ def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
     best, most = None, -1
     for position, sheet in candidates:
         rows = _from_first_filled(sheet.rows(), order.limits["rows"])
-        first = list(islice(rows, LOOKED_AT))
+        first = list(islice(rows, MAX_HEADER_SEARCH_ROWS))
         scores = [named_fields(cells, order.fields) for _, cells, _ in first] or [(-1, False)]
         score, is_complete = max(scores, key=lambda score: score[::-1])
         if best is None or is_complete or score > most:

@@ -7,7 +7,7 @@ must be read. A file with a line that names two or more fields of the importer i
 import re
 from collections.abc import Callable, Sequence
 
-from headers import LOOKED_AT, Fields, named_fields
+from headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, named_fields
 
 MAX_LINES = 40  # From the beginning; more tell nothing new.
 MIN_ALIKE_LINES = 3  # So many lines in a row must look like lines of a log.
@@ -52,7 +52,7 @@ LOGS = (
 )
 
 
-def find_other_kind(text: str, fields: Fields) -> str | None:
+def find_other_kind(text: str, fields: FieldHeaders) -> str | None:
     """The code of what this beginning of a file is, if it is no table; None if it may be one."""
     lines = [line for line in text.splitlines()[: 5 * MAX_LINES] if line.strip()][:MAX_LINES]
     for code, matches in RULES.items():
@@ -61,10 +61,10 @@ def find_other_kind(text: str, fields: Fields) -> str | None:
     return None
 
 
-def _names_fields(lines: Sequence[str], fields: Fields) -> bool:
+def _names_fields(lines: Sequence[str], fields: FieldHeaders) -> bool:
     return any(
         named_fields(line.split(delimiter), fields)[0] > 1
-        for line in lines[:LOOKED_AT]
+        for line in lines[:MAX_HEADER_SEARCH_ROWS]
         for delimiter in DELIMITERS
     )
 

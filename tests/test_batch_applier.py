@@ -1,0 +1,414 @@
+"""A batch is written exactly once, whoever asks, however often, and whatever happens."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
+import pytest
+from django.db import ProgrammingError, connection, transaction
+
+from customers.models import Customer
+from imports import lifecycle
+from imports.importer import get_importer
+from imports.models import ImportAttempt, ImportBatch, ImportJob
+from imports.pipeline import attempts, poison_batches
+from imports.pipeline.batch_applier import apply_batch
+from imports.pipeline.duplicates import match_existing_records
+from imports.pipeline.target_table import get_target_table
+from imports.pipeline.transactions import TransientError
+from imports.statuses import Status
+from tests.concurrency import (
+    blocked_worker,
+    call_then_close_connection,
+    concurrent_transaction,
+    poll_until,
+)
+from tests.factories import (
+    apply_all_batches,
+    check_job,
+    get_counts,
+    get_outcomes,
+    make_csv,
+    make_job,
+    make_row,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REFUSING_TRIGGER = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.shipping_mark = 'MARK 4' THEN RAISE EXCEPTION 'no %', NEW.phone; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON customers_customer
+FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+NOTHING = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, "processed": 0}
+
+
+@pytest.fixture
+def make_import(settings):
+    """A RUNNING import of these people, two to a batch."""
+    settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"lock_timeout": "20s"}
+
+    def make(*people, **fields):
+        job = check_job(make_job(make_csv([make_row(n) for n in people]), **fields))
+        replan(job, rows=2)
+        return job
+
+    return make
+
+
+def replan(job, rows):
+    """Cut a settled import into batches of so many rows."""
+    job.batches.all().delete()
+    numbers = list(
+        job.rows.filter(outcome=None).order_by("number").values_list("number", flat=True)
+    )
+    for index in range(0, len(numbers), rows):
+        piece = numbers[index : index + rows]
+        job.batches.create(
+            number=index // rows + 1, first_row=piece[0], last_row=piece[-1], rows=len(piece)
+        )
+
+
+def phone(n):
+    return make_row(n)[4]
+
+
+def test_a_batch_delivered_again_changes_nothing(make_import):
+    job = make_import(1, 2, 3, 4)
+
+    first, again = apply_batch(job.pk, 1), apply_batch(job.pk, 1)
+
+    assert (first.processed, again) == (2, None)
+    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert Customer.objects.count() == 2
+
+
+def test_a_batch_in_another_workers_hands_is_left_alone(make_import):
+    job = make_import(1, 2, 3, 4)
+
+    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as first:
+        assert apply_batch(job.pk, 1) is None  # At once: it does not wait.
+
+    assert first.result().processed == 2
+    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert not ImportAttempt.objects.exists()
+
+
+def test_eight_workers_at_one_batch_write_it_once(make_import):
+    job = make_import(1, 2, 3, 4)
+    together = Barrier(8)
+
+    def work():
+        together.wait()
+        return apply_batch(job.pk, 1)
+
+    with ThreadPoolExecutor(8) as workers:
+        results = [workers.submit(call_then_close_connection, work) for _ in range(8)]
+
+    assert sum(result.result() is not None for result in results) == 1
+    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert not ImportAttempt.objects.exists()
+
+
+def test_the_last_batch_completes_the_import(make_import):
+    job = make_import(1, 2, 3)
+
+    done = apply_batch(job.pk, 2)
+    last = apply_batch(job.pk, 1)
+
+    assert (done.status, last.status) == (Status.RUNNING, Status.COMPLETE)
+    assert last.progress_percent == 100
+    assert last.finished_at is not None
+
+
+def test_a_cancel_during_a_batch_wins_and_leaves_nothing_behind(make_import):
+    job = make_import(1, 2)
+
+    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as worker:
+        cancelled = lifecycle.cancel(job.pk)  # Does not wait for the batch either.
+
+    assert worker.result() is None
+    assert cancelled.status == Status.CANCELLED
+    assert get_counts(job) == NOTHING
+    assert (job.status, job.version) == (Status.CANCELLED, cancelled.version)
+    assert not Customer.objects.exists()
+    assert job.batches.get().applied_at is None
+    assert not ImportAttempt.objects.exists()
+
+
+def test_a_batch_of_a_cancelled_import_is_not_begun(make_import):
+    job = make_import(1, 2)
+    lifecycle.cancel(job.pk)
+
+    assert apply_batch(job.pk, 1) is None
+    assert not Customer.objects.exists()
+    assert not ImportAttempt.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("on_duplicate", "outcome"), [("skip", "skipped"), ("fail", "failed"), ("update", "updated")]
+)
+def test_a_customer_who_appears_after_the_check_is_decided_by_policy(
+    make_import, on_duplicate, outcome
+):
+    job = make_import(1, 2, on_duplicate=on_duplicate)
+    Customer.objects.create(shipping_mark="OTHER", first_name="O", last_name="O", phone=phone(2))
+
+    apply_batch(job.pk, 1)
+
+    assert get_outcomes(job) == {2: "created", 3: outcome}
+    assert Customer.objects.count() == 2
+    expected = "MARK 2" if on_duplicate == "update" else "OTHER"
+    assert Customer.objects.get(phone=phone(2)).shipping_mark == expected
+
+
+def test_two_rows_never_update_one_customer_who_appears_after_the_check(make_import):
+    job = make_import(1, 2, on_duplicate="update")
+    mark, *_ = make_row(1)
+    Customer.objects.create(shipping_mark=mark, first_name="O", last_name="O", phone=phone(2))
+
+    apply_batch(job.pk, 1)
+
+    assert get_outcomes(job) == {2: "updated", 3: "failed"}
+    assert job.rows.get(number=3).errors[0]["code"] == "repeats_row"
+
+
+def test_a_matched_customer_who_is_deleted_before_the_batch_is_told(make_import):
+    Customer.objects.create(shipping_mark="MARK 1", first_name="O", last_name="O", phone=phone(1))
+    job = make_import(1, 2, on_duplicate="update")
+    Customer.objects.all().delete()
+
+    apply_batch(job.pk, 1)
+
+    assert get_outcomes(job) == {2: "failed", 3: "created"}
+    assert job.rows.get(number=2).errors[0]["code"] == "gone"
+
+
+def test_an_update_whose_new_key_was_taken_since_costs_that_row_alone(make_import):
+    for n in (1, 2):
+        Customer.objects.create(
+            shipping_mark=f"MARK {n}", first_name="O", last_name="O", phone=f"+2332090000{n:02d}"
+        )
+    job = make_import(1, 2, on_duplicate="update")
+    Customer.objects.create(shipping_mark="OTHER", first_name="O", last_name="O", phone=phone(1))
+
+    apply_batch(job.pk, 1)
+
+    assert get_outcomes(job) == {2: "failed", 3: "updated"}
+    error = job.rows.get(number=2).errors[0]
+    assert (error["code"], error["column"]) == ("exists", "phone")
+
+
+def test_a_value_too_long_for_its_column_costs_that_row_alone(make_import):
+    job = make_import(*range(1, 9))
+    replan(job, rows=8)
+    row = job.rows.get(number=5)
+    job.rows.filter(number=5).update(cleaned=["M" * 60, *row.cleaned[1:]])
+
+    apply_batch(job.pk, 1)
+
+    assert get_outcomes(job)[5] == "failed"
+    assert job.rows.get(number=5).errors[0]["params"]["sqlstate"] == "22001"
+    assert Customer.objects.count() == get_counts(job)["created"] == 7
+
+
+def test_what_a_trigger_refuses_costs_that_row_alone(make_import):
+    job = make_import(*range(1, 9))
+    replan(job, rows=8)
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSING_TRIGGER)
+    try:
+        apply_batch(job.pk, 1)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+    assert get_outcomes(job)[5] == "failed"
+    assert job.rows.get(number=5).errors[0]["params"]["sqlstate"] == "P0001"
+    assert get_counts(job)["created"] == 7
+
+
+def test_a_wrong_statement_is_not_asked_for_for_ever(make_import):
+    job = make_import(1)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
+    try:
+        with pytest.raises(ProgrammingError):
+            apply_batch(job.pk, 1)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
+
+    assert ImportAttempt.objects.get().session == ""  # A death, and not the row's fault yet.
+    assert get_outcomes(job) == {2: None}
+
+
+def test_who_waits_too_long_for_a_lock_is_interrupted_and_burns_no_attempt(make_import, settings):
+    job = make_import(1, 2)
+    settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"statement_timeout": "100ms"}
+
+    with concurrent_transaction() as cursor:
+        cursor.execute("LOCK TABLE customers_customer IN EXCLUSIVE MODE")
+        with pytest.raises(TransientError, match="57014"):
+            apply_batch(job.pk, 1)
+
+    assert not ImportAttempt.objects.exists()
+    assert apply_batch(job.pk, 1).status == Status.COMPLETE
+
+
+def test_a_worker_that_loses_its_connection_leaves_the_batch_to_the_next(make_import):
+    job = make_import(1, 2)
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as worker:
+        with connection.cursor() as cursor:
+            cursor.execute(ended)
+        assert isinstance(worker.exception(timeout=10), TransientError)
+
+    assert not ImportAttempt.objects.exists()
+    assert apply_batch(job.pk, 1).status == Status.COMPLETE
+    assert Customer.objects.count() == 2
+
+
+# --- Violent crashes ----------------------------------------------------------
+
+
+def die(job, number, times=1):
+    """What a worker that is killed leaves behind."""
+    for _ in range(times):
+        with ThreadPoolExecutor(1) as worker:  # Its session ends with it.
+            worker.submit(
+                call_then_close_connection, attempts.begin_attempt, job.pk, number, ""
+            ).result()
+    poll_until(no_attempt_is_alive)
+
+
+def no_attempt_is_alive():
+    """PostgreSQL takes a moment to see that a client is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM imports_importattempt, pg_stat_activity"
+            " WHERE session = pid || ' ' || backend_start"
+        )
+        return cursor.fetchone() == (0,)
+
+
+def test_two_violent_deaths_cut_a_batch_to_single_rows(make_import):
+    job = make_import(1, 2, 3)
+    die(job, 1, times=2)
+
+    apply_batch(job.pk, 1)
+
+    assert list(job.batches.values_list("number", "first_row", "last_row", "rows", "crashes")) == [
+        (2, 4, 4, 1, 0),
+        (3, 2, 2, 1, 2),
+        (4, 3, 3, 1, 2),
+    ]
+    assert apply_all_batches(job.pk).status == Status.COMPLETE
+    assert get_counts(job) == NOTHING | {"created": 3, "processed": 3}
+
+
+def test_a_row_that_kills_a_third_time_is_refused_and_the_rest_is_written(make_import):
+    job = make_import(1, 2, 3)
+    die(job, 1, times=2)
+    apply_batch(job.pk, 1)
+    die(job, 3)
+
+    apply_all_batches(job.pk)
+
+    assert get_outcomes(job) == {2: "failed", 3: "created", 4: "created"}
+    assert job.rows.get(number=2).errors[0]["code"] == "crashed_worker"
+
+
+def test_an_ordinary_end_takes_its_attempt_back(make_import):
+    job = make_import(1, 2)
+    die(job, 1)
+
+    apply_batch(job.pk, 1)
+
+    assert ImportAttempt.objects.count() == 1  # The one that died.
+
+
+def test_workers_that_live_are_not_counted_as_deaths(make_import):
+    job = make_import(1, 2)
+    for _ in range(5):
+        attempts.begin_attempt(job.pk, 1, "")  # Begun by sessions that may yet end in order.
+
+    assert apply_batch(job.pk, 1).status == Status.COMPLETE
+
+
+def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
+    began, log = Event(), []
+
+    def suspect():
+        began.set()
+        with poison_batches.batch_slot(poison_batches.MIN_CRASHES_TO_SPLIT):
+            log.append("suspect")
+
+    def ordinary():
+        with poison_batches.batch_slot(0):
+            log.append("ordinary")
+
+    with ThreadPoolExecutor(2) as threads:
+        with (
+            poison_batches.batch_slot(0),
+            poison_batches.batch_slot(0),
+        ):  # Ordinary ones share the room.
+            alone = threads.submit(suspect)
+            began.wait(30)
+            poll_until(lambda: poison_batches._room._suspects == 1)
+            after = threads.submit(ordinary)
+            log.append("first")
+        alone.result(timeout=30)
+        after.result(timeout=30)
+
+    assert log == ["first", "suspect", "ordinary"]
+
+
+def test_what_a_batch_has_written_is_no_clash_of_its_own_rows(make_import):
+    job = make_import(1, 2)
+    apply_batch(job.pk, 1)
+
+    with transaction.atomic():
+        target = get_target_table(get_importer("customers"))
+        clashes = match_existing_records(target, job, first=0, last=9)
+
+    assert sum(clashes.values()) == 0
+
+
+# --- Two imports of the same people ------------------------------------------
+
+
+def test_crossing_imports_of_the_same_people_both_end_exactly(make_import):
+    people = list(range(1, 41))
+    jobs = [make_import(*people), make_import(*reversed(people))]
+
+    def work(job):
+        while ImportJob.objects.get(pk=job.pk).status == Status.RUNNING:
+            for number in job.batches.filter(applied_at=None).values_list("number", flat=True):
+                try:
+                    apply_batch(job.pk, number)
+                except TransientError:
+                    continue
+
+    with ThreadPoolExecutor(4) as workers:
+        for result in [workers.submit(call_then_close_connection, work, job) for job in jobs * 2]:
+            result.result(timeout=60)
+
+    assert Customer.objects.count() == 40
+    assert sum(get_counts(job)["created"] for job in jobs) == 40
+    assert all(get_counts(job)["created"] + get_counts(job)["skipped"] == 40 for job in jobs)
+
+
+def test_a_batch_in_the_database_is_never_counted_without_its_rows(make_import):
+    job = make_import(1, 2)
+    ImportBatch.objects.filter(job=job).update(rows=3)  # A plan that does not fit the rows.
+
+    with pytest.raises(AssertionError, match="has 3 rows, not 2"):
+        apply_batch(job.pk, 1)
+
+    assert not Customer.objects.exists()
+    assert ImportAttempt.objects.get().session == ""  # Counted: it must not go on for ever.

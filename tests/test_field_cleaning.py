@@ -1,0 +1,334 @@
+"""What a column without a rule of its own takes, and what is done to a cell before any rule."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings as site_settings
+from django.db import models
+from django.test.utils import isolate_apps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from customers.importer import CustomerImporter
+from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, make_cell
+from imports.importer import Column, Importer, Invalid
+from imports.mojibake import SEQUENCE, repair_mojibake
+from imports.pipeline.field_cleaning import (
+    extract_link_address,
+    is_placeholder,
+    make_field_cleaner,
+    prepare_cell,
+)
+from imports.text_cell_values import INVISIBLE
+from tests.parcels.models import Parcel
+
+TEXT_FIELDS = [
+    models.CharField(max_length=50),
+    models.TextField(),
+    models.SlugField(),
+    models.EmailField(),
+    models.URLField(),
+]
+by_type = pytest.mark.parametrize("field", TEXT_FIELDS, ids=lambda field: type(field).__name__)
+
+
+def outcome(field, cell):
+    try:
+        return make_field_cleaner(field)(cell)
+    except Invalid as refused:
+        return refused.code, refused.params
+
+
+# --- Text that is not what was typed -----------------------------------------
+
+
+@by_type
+@pytest.mark.parametrize(
+    ("cell", "code", "shown"),
+    [
+        (make_cell("date", "2026-05-07", "May-26"), "date_in_text", "May-26"),
+        (make_cell("date", "2026-05-07", ""), "date_in_text", "2026-05-07"),
+        (make_cell("time", "12:00:00", "12:00"), "time_in_text", "12:00"),
+        (make_cell("duration", "26:30:00", "26:30"), "time_in_text", "26:30"),
+        (make_cell("percentage", 0.5, "50%"), "percentage_in_text", "50%"),
+        (make_cell("fraction", 0.5, "1/2"), "fraction_in_text", "1/2"),
+        (make_cell("exponent", 2.19e26, "2.19E+26"), "exponent_in_text", "2.19E+26"),
+        (make_cell("rounded", 12345678901234567000, "1.23E+19"), "digits_lost", "1.23E+19"),
+        (True, "yes_or_no_in_text", "TRUE"),
+        (False, "yes_or_no_in_text", "FALSE"),
+        ("1.23457E+19", "exponent_in_text", "1.23457E+19"),
+        (" 2,19E+26 ", "exponent_in_text", "2,19E+26"),
+    ],
+)
+def test_a_field_of_text_refuses_what_a_spreadsheet_program_has_changed(field, cell, code, shown):
+    assert outcome(field, cell) == (code, {"shown": shown})
+
+
+@by_type
+def test_a_field_of_text_refuses_garbled_and_damaged_text(field):
+    assert outcome(field, "NoÃ«l") == ("garbled_text", {"probably": "Noël"})
+    assert outcome(field, "voilÃ\xa0") == ("garbled_text", {"probably": "voilà"})
+    assert outcome(field, "No\ufffdl") == ("damaged_characters", {})
+    assert outcome(field, "NoÃ\u200b«l") == ("garbled_text", {"probably": "Noël"})
+
+
+@pytest.mark.parametrize("cell", ["219E24", "5E-12", "2026-05-07", "12:00", "TRUE", "5%", "1/2"])
+def test_what_was_typed_as_text_stays(cell):
+    assert outcome(models.CharField(max_length=50), cell) == cell
+
+
+def test_what_nobody_sees_is_no_part_of_a_text():
+    for cell in ("\u202aACC\u202c 1", "ACC\u00ad 1", "\ufeffACC 1", "A\ufe0fCC 1\u200b"):
+        assert outcome(models.CharField(max_length=5), cell) == "ACC 1"
+    assert outcome(models.TextField(), "one\n\ttwo  क्\u200dष") == "one\n\ttwo  क्\u200dष"
+
+
+@given(
+    drawn=st.one_of(
+        st.text(max_size=20),
+        st.text("NoÃ«l\xad\xa0\u200b\ufffd\u202e\ufe0f", max_size=8),
+        st.tuples(st.sampled_from(sorted(TEXT_KINDS)), st.text(max_size=9), st.text(max_size=9)),
+        st.tuples(st.sampled_from(sorted(NUMBER_KINDS)), st.integers(), st.text(max_size=9)),
+        st.tuples(st.just("link"), st.text(max_size=9), st.text(max_size=9)),
+    )
+)
+def test_an_accepted_text_holds_nothing_garbled_and_nothing_invisible(drawn):
+    cell = make_cell(*drawn) if isinstance(drawn, tuple) else drawn
+    text = outcome(models.TextField(), cell)
+
+    if isinstance(text, str):
+        assert not INVISIBLE.search(text)
+        assert "\ufffd" not in text
+        assert not SEQUENCE.search(text) or repair_mojibake(text) is None
+        assert isinstance(cell, str)
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "becomes"),
+    [
+        (models.DateField(), make_cell("date", "2026-05-07", "May-26"), "2026-05-07"),
+        (models.TimeField(), make_cell("time", "12:00:00", "12:00"), "12:00:00"),
+        (models.FloatField(), make_cell("percentage", 0.05, "5%"), "0.05"),
+        (models.FloatField(), make_cell("fraction", 0.5, "1/2"), "0.5"),
+        (models.FloatField(), make_cell("exponent", 2.19e26, "2.19E+26"), "2.19e+26"),
+        (models.FloatField(), "2.19E+26", "2.19e+26"),
+        (models.BigIntegerField(), make_cell("exponent", 10**12, "1E+12"), "1000000000000"),
+        (models.BooleanField(), True, "True"),
+        (models.IntegerField(choices=[(1, "one")]), make_cell("percentage", 1, "100%"), "1"),
+    ],
+)
+def test_a_field_of_another_type_takes_the_value(field, cell, becomes):
+    assert outcome(field, cell) == becomes
+
+
+def test_a_choice_is_compared_with_the_choices_alone():
+    field = models.CharField(choices=[("1E+20", "a"), ("NoÃ«l", "b")])
+    assert [outcome(field, cell) for cell in ("1E+20", "NoÃ«l")] == ["1E+20", "NoÃ«l"]
+
+
+@pytest.mark.parametrize(
+    ("field", "limit"),
+    [
+        (models.CharField(max_length=7), 7),
+        (models.CharField(max_length=200), 12),
+        (models.TextField(), 12),
+        (models.IntegerField(), 12),
+    ],
+)
+def test_text_that_the_reader_has_cut_is_too_long(field, limit):
+    cell = make_cell("shortened", "1" * 12, 40_000)
+    assert outcome(field, cell) == ("too_long", {"limit": limit})
+
+
+# --- Before the rule ---------------------------------------------------------
+
+
+with isolate_apps("tests.parcels"):  # Or parcels could not be deleted: it has no table.
+
+    class Wares(models.Model):
+        code = models.CharField(max_length=10)
+        name = models.CharField(max_length=50, blank=True)
+        remark = models.TextField(blank=True)
+        price = models.DecimalField(max_digits=9, decimal_places=2, null=True)
+        sold_on = models.DateField(null=True)
+        size = models.CharField(max_length=3, blank=True, choices=[("S", "S"), ("NA", "none")])
+        email = models.EmailField(blank=True)
+        site = models.URLField(blank=True)
+        slug = models.SlugField(blank=True)
+        parcel = models.ForeignKey(Parcel, models.PROTECT, null=True)
+
+        class Meta:
+            app_label = "parcels"
+
+        def __str__(self):
+            return self.code
+
+
+class Warehouse(Importer):
+    name = "wares"
+    model = Wares
+    columns = (
+        *(Column(name) for name in ("name", "remark", "price", "sold_on", "size")),
+        *(Column(name) for name in ("email", "site", "slug")),
+        Column("parcel", lookup="number"),
+        Column("code", required=True, placeholders=("n/a",)),
+    )
+
+
+def prepared(field, cell, importer=Warehouse, **changed):
+    column = next(column for column in importer.columns if column.field == field)
+    if changed:
+        column = Column(field, **changed)
+    return prepare_cell(importer, column, cell)
+
+
+EMPTY = (None, "placeholder_as_empty")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("N/A", "n/a", " n/a ", "NA", "n.a.", "-", "--", "\u2013", "\u2014", ".", "?", "nil"),
+        *("NONE", "Null"),
+        *("unknown", "keine", "Aucun", "NÉANT", "sans", "ninguno", "nenhum", "nessuno", "geen"),
+        *("无", "нет", "\u00a0n/a\u00a0", "keine  Angabe", "\\N", "(null)", "لا يوجد"),
+    ],
+)
+@pytest.mark.parametrize("field", ["price", "sold_on", "email", "site", "parcel", "size"])
+def test_a_placeholder_is_empty_where_no_free_text_is_expected(field, cell):
+    if (field, cell) != ("size", "NA"):
+        assert prepared(field, cell) == EMPTY
+
+
+@pytest.mark.parametrize("cell", ["N/A", "-", "nil", "none", "Null", "sans", "无"])
+@pytest.mark.parametrize("field", ["name", "remark", "slug", "code"])
+def test_free_text_and_required_columns_keep_their_placeholders(field, cell):
+    assert prepared(field, cell) == (cell, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        *(("price", cell) for cell in ("0", "12.50", "#N/A", "n/a!", "none of them", "", "-5", 0)),
+        *(("email", cell) for cell in ("na@example.com", "n/a@example.com", "x" * 10_000)),
+        ("size", "NA"),  # It is one of the choices.
+        ("price", None),
+        ("price", True),
+    ],
+)
+def test_what_is_no_placeholder_stays(field, cell):
+    assert prepared(field, cell) == (cell, None)
+    assert not is_placeholder(Warehouse, Column(field), cell)
+
+
+def test_placeholders_are_those_of_the_setting_or_of_the_column(settings):
+    assert {"n/a", "-", "nil", "none"} <= set(site_settings.IMPORT_PLACEHOLDERS)
+    settings.IMPORT_PLACEHOLDERS = ["Nix"]
+
+    assert prepared("price", "nix") == EMPTY
+    assert prepared("price", "n/a") == ("n/a", None)
+    assert prepared("price", "NADA", placeholders=("nada",)) == EMPTY
+    assert prepared("price", "nix", placeholders=("nada",)) == ("nix", None)
+    assert prepared("price", "nix", placeholders=()) == ("nix", None)
+    assert prepared("name", "nada", placeholders=("nada",)) == EMPTY
+    assert prepared("name", "nada", placeholders=("nada",), required=True) == ("nada", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "result"),
+    [
+        *(("email", cell, EMPTY) for cell in ("N/A", "-", "nil", "none")),
+        *((name, "Null", ("Null", None)) for name in ("first_name", "last_name")),
+        *((name, "-", ("-", None)) for name in ("first_name", "shipping_mark", "phone")),
+    ],
+)
+def test_customers_have_placeholders_for_their_address_alone(field, cell, result):
+    assert prepared(field, cell, CustomerImporter) == result
+
+
+@pytest.mark.parametrize(
+    ("cell", "first", "code"),
+    [
+        ("a@x.com ::: b@x.com", "a@x.com", "first_of_several_values"),
+        (" a@x.com  :::  b@x.com ::: c@x.com", "a@x.com", "first_of_several_values"),
+        (" ::: b@x.com ::: c@x.com", "b@x.com", "first_of_several_values"),
+        (" ::: b@x.com", "b@x.com", None),
+        ("a@x.com ::: ", "a@x.com", None),
+        ("a@x.com ::: a@x.com", "a@x.com", None),
+        (" ::: ", "", None),
+        ("a@x.com:::b@x.com", "a@x.com:::b@x.com", None),
+        ("N/A ::: b@x.com", None, "placeholder_as_empty"),
+    ],
+)
+def test_of_several_values_in_a_cell_the_first_counts(cell, first, code):
+    assert prepared("email", cell, CustomerImporter) == (first, code)
+
+
+def linked(text, link):
+    return make_cell("link", text, link)
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "address"),
+    [
+        ("email", linked("Write to Yaa", "mailto:yaa@example.com"), "yaa@example.com"),
+        ("email", linked("Yaa", "MAILTO:Yaa@example.com?subject=Hi"), "Yaa@example.com"),
+        ("email", linked("Yaa", "mailto:yaa%40example.com"), "yaa@example.com"),
+        ("phone", linked("Call", "tel:+233-24-100-0153"), "+233-24-100-0153"),
+        ("phone", linked("Chat", "https://wa.me/233241000153"), "https://wa.me/233241000153"),
+    ],
+)
+def test_a_link_is_taken_where_its_text_is_no_address(field, cell, address):
+    assert prepared(field, cell, CustomerImporter) == (address, "link_taken")
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        ("email", linked("yaa@example.com", "mailto:other@example.com")),  # The text counts.
+        ("email", linked("Write to Yaa", "https://example.com")),
+        ("email", linked("Write to Yaa", "mailto:nobody")),
+        ("email", linked("Write to Yaa", "tel:+233241000153")),
+        ("email", linked("Write to Yaa", "")),
+        ("phone", linked("Call", "mailto:yaa@example.com")),
+        ("phone", linked("0241000153", "tel:+233201000155")),
+        ("first_name", linked("Yaa", "mailto:yaa@example.com")),
+        ("first_name", linked("#REF!", "mailto:yaa@example.com")),  # A name takes any word.
+        ("shipping_mark", linked("M" * 51, "tel:+233241000153")),
+    ],
+)
+def test_a_link_is_left_where_it_is_no_value_of_the_column(field, cell):
+    assert prepared(field, cell, CustomerImporter) == (cell, None)
+
+
+def test_a_link_is_a_web_address_where_one_is_expected():
+    assert prepared("site", linked("Our site", "https://example.com/a")) == (
+        "https://example.com/a",
+        "link_taken",
+    )
+
+
+@pytest.mark.parametrize(
+    ("link", "address"),
+    [
+        ("mailto:ama@example.com", "ama@example.com"),
+        ("MailTo: ama@example.com ?subject=x", "ama@example.com"),
+        ("tel:+233%2024", "+233 24"),
+        ("https://example.com?a=%20", "https://example.com?a=%20"),
+        ("#Sheet2!A1", "#Sheet2!A1"),
+    ],
+)
+def test_the_address_of_a_link(link, address):
+    assert extract_link_address(link) == address
+
+
+def test_a_cut_text_is_too_long_whatever_the_columns_own_rule_says():
+    cell = make_cell("shortened", "a" * 200, 40_000)
+    column = Column("code", clean=lambda cell: cell)
+
+    with pytest.raises(Invalid) as refused:
+        prepare_cell(Warehouse, column, cell)
+    assert (refused.value.code, refused.value.params) == ("too_long", {"limit": 10})
+    with pytest.raises(Invalid) as refused:
+        prepared("remark", cell)
+    assert refused.value.params == {"limit": 200}

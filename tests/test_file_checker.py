@@ -1,0 +1,373 @@
+"""A file on its way to settled rows: asked for again at any moment, it goes on exactly."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from customers.models import Customer
+from imports import lifecycle
+from imports.advisory_locks import END_OF_CHECK, TRY_LOCK
+from imports.importer import get_importer
+from imports.models import ImportJob
+from imports.pipeline import duplicates, file_checker, staging
+from imports.pipeline.file_checker import acquire_lease, check_file
+from imports.pipeline.row_validation import ValidatedRow
+from imports.pipeline.target_table import get_target_table
+from imports.pipeline.transactions import JobNotActive, TransientError
+from imports.statuses import Status
+from tests.concurrency import call_then_close_connection, concurrent_transaction, wait_until_blocked
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    get_counts,
+    get_outcomes,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PEOPLE = make_csv([make_row(n) for n in range(1_200)])
+
+
+def reading(job):
+    """The import as a reader holds it that has just begun."""
+    return acquire_lease(job.pk)
+
+
+def stage(job, *numbers):
+    rows = [ValidatedRow(number, make_row(number)) for number in numbers]
+    target = get_target_table(get_importer("customers"))
+    return staging.stage_rows(job, target, rows, upto=numbers[-1], fraction=0.5)
+
+
+# --- The cursor --------------------------------------------------------------
+
+
+def test_of_two_readers_at_one_cursor_one_adds_its_rows():
+    job = reading(make_job(PEOPLE))
+    stage(job, 2, 3)
+
+    with pytest.raises(JobNotActive):
+        stage(job, 2, 3, 4)
+
+    assert list(job.rows.values_list("number", flat=True)) == [2, 3]
+    job.refresh_from_db()
+    assert (job.cursor_row, job.checked) == (3, 2)
+
+
+def test_a_late_reader_of_an_earlier_round_adds_nothing():
+    late = reading(make_job(PEOPLE))
+    ImportJob.objects.transition(late.pk, Status.MAPPING)
+    ImportJob.objects.transition(late.pk, Status.QUEUED)
+    reading(late)
+
+    with pytest.raises(JobNotActive):
+        stage(late, 2, 3)
+
+    assert not late.rows.exists()
+
+
+def test_a_late_reader_of_an_earlier_round_ends_nothing():
+    late = stage(reading(make_job(PEOPLE)), 2, 3)
+    ImportJob.objects.transition(late.pk, Status.MAPPING)
+    ImportJob.objects.transition(late.pk, Status.QUEUED)
+    job = stage(reading(late), 2, 3)
+
+    assert file_checker.fail_job(late, "damaged_file", {}) is None
+    with pytest.raises(JobNotActive):
+        duplicates.finish_check(late)
+
+    assert duplicates.finish_check(job).status == Status.RUNNING
+
+
+def test_a_new_round_begins_from_nothing():
+    job = check_job(
+        make_job(make_csv([make_row(1), make_row(2, phone="no phone")]), check_first=True)
+    )
+    ImportJob.objects.transition(job.pk, Status.QUEUED)
+
+    job = check_job(job)
+
+    assert (job.status, job.check_generation, job.checked, job.failed) == (Status.READY, 2, 2, 1)
+    assert job.rows.count() == 2
+    assert job.batches.count() == 1
+
+
+def test_who_is_told_to_stop_ends_between_two_chunks_and_the_next_goes_on():
+    job = make_job(PEOPLE)
+
+    halfway = check_job(job, should_stop=lambda: True)
+    others = (halfway.status, halfway.reader_crashes, halfway.reader_heartbeat_at)
+    staged = halfway.rows.count()
+    done = apply_all_batches(check_job(job).pk)
+
+    assert others == (Status.CHECKING, 0, None)
+    assert 0 < staged < 1_200
+    assert done.status == Status.COMPLETE
+    assert done.created == Customer.objects.count() == 1_200
+
+
+def test_a_cancel_during_the_check_wins():
+    job = make_job(PEOPLE)
+
+    def cancel_once(job):
+        if job.checked:
+            lifecycle.cancel(job.pk)
+
+    assert check_file(job.pk, on_progress=cancel_once) is None
+
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+    assert job.checked == job.rows.count()
+
+
+# --- Who reads ---------------------------------------------------------------
+
+
+def test_a_file_that_is_being_read_is_left_alone():
+    job = reading(make_job(PEOPLE))
+
+    assert check_file(job.pk, on_progress=lambda job: None) is None
+    assert file_checker.list_checkable_jobs() == []
+
+
+def test_a_file_whose_reader_fell_silent_is_read_on(settings):
+    settings.IMPORT_READER_SILENT_SECONDS = 5
+    job = reading(make_job(PEOPLE))
+    long_ago = Now() - timedelta(seconds=6)
+    ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=long_ago)
+
+    assert file_checker.list_checkable_jobs() == [job.pk]
+    assert check_job(job).status == Status.RUNNING
+
+
+def test_of_many_who_begin_at_once_one_reads():
+    job = make_job(PEOPLE)
+
+    with ThreadPoolExecutor(6) as workers:
+        begun = [
+            workers.submit(call_then_close_connection, acquire_lease, job.pk) for _ in range(6)
+        ]
+
+    assert sum(result.result() is not None for result in begun) == 1
+
+
+def test_a_file_that_kills_its_reader_three_times_is_given_up():
+    job = make_job(PEOPLE)
+    for _ in range(3):
+        acquire_lease(job.pk)
+        ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
+
+    job = check_job(job)
+
+    assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
+
+
+def test_what_makes_progress_is_not_what_kills_its_readers():
+    job = make_job(PEOPLE)
+    for number in (2, 3, 4, 5):
+        stage(acquire_lease(job.pk), number)
+        ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
+
+    assert acquire_lease(job.pk).status == Status.CHECKING
+
+
+def test_a_statement_that_stays_wrong_comes_to_an_end():
+    run_import(make_csv([make_row(1)]))
+    job = make_job(PEOPLE)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
+    try:
+        for _ in range(3):
+            with pytest.raises(TransientError, match="42703"):
+                check_job(job)
+        job = check_job(job)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
+
+    assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
+
+
+def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
+    large, small, old = (make_job(PEOPLE) for _ in range(3))
+    sizes = {large: 3_000, small: 10, old: 9_000}
+    for job, size in sizes.items():
+        ImportJob.objects.filter(pk=job.pk).update(file_size=size)
+    waiting = Now() - timedelta(seconds=61)
+    ImportJob.objects.filter(pk=old.pk).update(phase_started_at=waiting)
+
+    assert file_checker.list_checkable_jobs() == [old.pk, small.pk, large.pk]
+
+
+@pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"needs_main_reader": True}])
+def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
+    first, second, third = (make_job(PEOPLE, owner=bob) for _ in range(3))
+    one = make_job(PEOPLE, owner=alice)
+    ImportJob.objects.filter(owner=bob).update(file_size=1)
+    assert file_checker.list_checkable_jobs() == [first.pk, second.pk, third.pk, one.pk]
+
+    acquire_lease(first.pk)
+    ImportJob.objects.filter(pk=first.pk).update(**{"status": Status.QUEUED} | served)
+    if "needs_main_reader" in served:
+        ImportJob.objects.filter(pk=first.pk).update(started_at=None)
+
+    assert [pk for pk in file_checker.list_checkable_jobs() if pk != first.pk] == [
+        one.pk,
+        second.pk,
+        third.pk,
+    ]
+    assert file_checker.list_checkable_jobs()[0] == one.pk
+
+
+# --- What a file can turn out to be ------------------------------------------
+
+
+def test_a_missing_required_column_asks_for_it():
+    job = check_job(make_job(make_csv([["a", "b"]], headers=["Shipping mark", "First name"])))
+
+    assert (job.status, job.error_code) == (Status.MAPPING, "missing_columns")
+    assert job.error_params == {"columns": ["last_name", "phone"]}
+    assert not job.rows.exists()
+
+
+def test_a_file_without_rows_fails():
+    job = check_job(make_job(make_csv([])))
+
+    assert (job.status, job.error_code) == (Status.FAILED, "no_rows")
+
+
+def test_a_file_of_refused_rows_is_complete():
+    job = run_import(make_csv([make_row(1, phone="none"), make_row(2, mark="")]))
+
+    assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
+    assert job.progress_percent == 100
+
+
+def test_a_file_without_headers_is_read_in_the_importers_order():
+    job = run_import(make_csv([make_row(1), make_row(2)], headers=None))
+
+    assert get_outcomes(job) == {1: "created", 2: "created"}
+
+
+def test_all_problems_of_a_row_are_kept_with_its_cells():
+    job = run_import(make_csv([make_row(1, mark="", email="no", phone="none")]))
+
+    row = job.rows.get()
+    assert [(e["column"], e["code"]) for e in row.errors] == [
+        ("shipping_mark", "required"),
+        ("email", "email_without_at"),
+        ("phone", "invalid_phone"),
+    ]
+    assert row.cells[4] == "none"
+
+
+def test_rows_of_a_megabyte_are_staged_before_they_fill_the_memory():
+    wide = ["x" * 30_000] * 30
+    rows = [[*make_row(n), *wide] for n in range(60)]
+    sizes = []
+
+    def remember(job):
+        sizes.append(job.checked)
+
+    job = make_job(make_csv(rows, headers=[*HEADERS, *(f"H{n}" for n in range(30))]))
+    check_file(job.pk, on_progress=remember)
+
+    staged = [after - before for before, after in pairwise(sizes)]
+    assert sum(staged) == 60
+    assert max(staged) <= 12
+
+
+def test_a_header_with_characters_nobody_can_store_does_no_harm():
+    job = run_import(
+        make_csv([[*make_row(1), "x"]], headers=[*HEADERS, "No\x00te" + "\u0301" * 30_000])
+    )
+
+    assert (job.status, job.created) == (Status.COMPLETE, 1)
+
+
+def test_an_import_whose_app_is_gone_fails_with_a_sentence():
+    job = check_job(make_job(PEOPLE, importer="nobodys"))
+
+    assert (job.status, job.error_code) == (Status.FAILED, "unknown_importer")
+
+
+def test_of_two_who_settle_at_once_one_does():
+    job = reading(make_job(PEOPLE))
+    job = stage(job, 2, 3)
+
+    with concurrent_transaction() as cursor:
+        cursor.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
+        with pytest.raises(JobNotActive):
+            duplicates.finish_check(job)
+
+    assert duplicates.finish_check(job).status == Status.RUNNING
+    with pytest.raises(JobNotActive):
+        duplicates.finish_check(job)
+
+
+def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
+    job = reading(make_job(PEOPLE))
+    ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=Now() - timedelta(minutes=1))
+    with concurrent_transaction() as settler:
+        settler.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
+
+        assert check_file(job.pk, on_progress=print) is None
+        job.refresh_from_db()
+        assert job.reader_crashes == 1
+
+    assert check_file(job.pk, on_progress=print).status == Status.RUNNING
+
+
+def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
+    job = stage(reading(make_job(PEOPLE)), 2, 3)
+
+    with ThreadPoolExecutor(1) as worker, concurrent_transaction() as cursor:
+        cursor.execute("LOCK TABLE imports_importbatch IN EXCLUSIVE MODE")
+        settled = worker.submit(call_then_close_connection, duplicates.finish_check, job)
+        wait_until_blocked()
+        cancelled = lifecycle.cancel(job.pk)
+        cursor.connection.rollback()
+
+        with pytest.raises((JobNotActive, TransientError)):
+            settled.result(timeout=20)
+
+    assert cancelled.status == ImportJob.objects.get(pk=job.pk).status == Status.CANCELLED
+    assert not job.batches.exists()
+
+
+def test_a_file_that_is_no_longer_there_fails():
+    job = make_job(PEOPLE)
+    job.file.storage.delete(job.file.name)
+
+    job = check_job(job)
+
+    assert (job.status, job.error_code) == (Status.FAILED, "file_gone")
+
+
+# --- Check first -------------------------------------------------------------
+
+
+def test_check_first_writes_nothing_until_it_is_started():
+    job = check_job(make_job(make_csv([make_row(1), make_row(2, phone="none")]), check_first=True))
+    assert (job.status, job.progress_percent, job.failed) == (Status.READY, 33, 1)
+    assert not Customer.objects.exists()
+
+    lifecycle.start(job.pk)
+
+    assert apply_all_batches(job.pk).status == Status.COMPLETE
+    assert get_counts(job)["created"] == Customer.objects.count() == 1
+
+
+def test_starting_an_import_of_refused_rows_completes_it():
+    job = check_job(make_job(make_csv([make_row(1, phone="none")]), check_first=True))
+
+    assert lifecycle.start(job.pk).status == Status.COMPLETE

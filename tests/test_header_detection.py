@@ -1,0 +1,269 @@
+"""Header cells to fields: what is recognised, what is not guessed."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from django.db.models import CharField
+from django.utils.translation import override
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from customers.importer import CustomerImporter as OurCustomers
+from imports.importer import Column, Importer, Invalid
+from imports.pipeline.column_suggestions import add_suggestions
+from imports.pipeline.header_detection import (
+    DetectedColumns,
+    detect_columns,
+    fold_text,
+    get_header_names,
+    get_unambiguous_names,
+    match_positions,
+)
+
+
+def phone(cell):
+    if not str(cell or "").startswith("0"):
+        raise Invalid("invalid_phone")
+    return str(cell)
+
+
+def email(cell):
+    if cell is not None and "@" not in str(cell):
+        raise Invalid("invalid_email")
+    return cell
+
+
+class Model:
+    """As much of a Django model as the columns ask for."""
+
+    class _meta:
+        @staticmethod
+        def get_field(name):
+            return CharField({"email": "e-mail address"}.get(name, name), max_length=50)
+
+
+class Customers(Importer):
+    name = "customers"
+    model = Model
+    columns = (
+        Column("shipping_mark", aliases=("mark", "code"), required=True),
+        Column("last_name", aliases=("Surname", "Nom de famille", "Prénom légal"), required=True),
+        Column("email", aliases=("mail", "@"), clean=email),
+        Column("phone", aliases=("Telephone", "Mobile", "code"), required=True, clean=phone),
+    )
+
+
+def layout(*cells, number=1):
+    return detect_columns([(number, list(cells))], Customers)
+
+
+FULL = {"shipping_mark": 0, "last_name": 1, "email": 2, "phone": 3}
+
+
+def test_fields_are_found_in_any_order_among_strangers():
+    found = layout(None, "Phone", "Colour", "last name", 7, "Shipping mark", number=4)
+
+    headers = ["", "Phone", "Colour", "last name", "7", "Shipping mark"]
+    assert found == DetectedColumns(
+        4, headers, {"phone": 1, "last_name": 3, "shipping_mark": 5}, []
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("shipping_mark", "last_name", "email", "phone"),
+        ("SHIPPING MARK", "Last-Name", "E-Mail Address", " phone: "),
+        ("Mark", "surname", "Mail", "Telephone"),
+        ("\uff2d\uff21\uff32\uff2b", "NOM de Famille*", "é-mail", "Mobile"),
+        ("mark", "PRENOM LEGAL", "e_mail_address", "TÉLÉPHONE"),
+    ],
+)
+def test_case_accents_spaces_and_punctuation_do_not_matter(headers):
+    assert layout(*headers).positions == FULL
+
+
+def test_the_same_header_twice_means_its_first_column():
+    found = layout("Phone", "mark", "surname", "PHONE")
+
+    assert (found.positions["phone"], found.missing) == (0, [])
+
+
+def test_two_aliases_of_one_field_are_not_guessed_between():
+    found = layout("Mobile", "mark", "surname", "Telephone")
+
+    assert "phone" not in found.positions
+    assert found.missing == ["phone"]
+
+
+def test_what_a_field_is_called_itself_beats_an_alias():
+    assert layout("Mobile", "mark", "surname", "Phone").positions["phone"] == 3
+
+
+def test_a_name_that_two_fields_claim_fills_neither():
+    assert layout("code", "surname").missing == ["shipping_mark", "phone"]
+
+
+@pytest.mark.parametrize("header", ["id", "pk", "__class__", "is_staff", '"; DROP TABLE', "", "_"])
+def test_only_declared_columns_are_filled(header):
+    found = layout(header, "mark", "surname", "phone")
+
+    assert found.positions == {"shipping_mark": 1, "last_name": 2, "phone": 3}
+
+
+def test_a_file_without_a_header_row_is_read_in_order():
+    assert layout("A1", "Doe", None, "0241") == DetectedColumns(0, [], FULL, [])
+    assert layout("A1", "Doe", "x@example.com", "0241", number=3) == DetectedColumns(
+        0, [], FULL, []
+    )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("A1", "Doe", "no address", "0241"),
+        ("A1", "Doe", None, "hello"),
+        ("A1", " ", None, "0241"),
+        ("A1", "Doe"),
+        ("A1", "Doe", None, "0241", "one cell too many"),
+    ],
+)
+def test_a_first_row_that_is_neither_header_nor_record_leaves_all_open(cells):
+    found = layout(*cells)
+
+    assert found.header_row == 1
+    assert found.positions == {}
+    assert found.missing == ["shipping_mark", "last_name", "phone"]
+
+
+def test_one_recognised_header_makes_it_a_header_row():
+    found = layout("mark", "Doe", None, "0241")  # It would pass for a record, too.
+
+    assert (found.header_row, found.positions) == (1, {"shipping_mark": 0})
+    assert found.missing == ["last_name", "phone"]
+
+
+def test_no_record_is_taken_for_a_title():
+    record, header = ["A1", "Doe", None, "0241"], ["mark", "surname", "mail", "phone"]
+
+    assert detect_columns([(1, record), (2, header)], Customers).header_row == 0
+    assert detect_columns([(1, ["A1", "Doe"]), (2, header), (3, record)], Customers).header_row == 2
+
+
+# --- Any headers at all ------------------------------------------------------
+
+NAMES = {  # What each field of customers may be called, as a file may write it.
+    column.field: sorted(
+        {
+            column.field,
+            str(OurCustomers.model._meta.get_field(column.field).verbose_name),
+            *column.aliases,
+        }
+    )
+    for column in OurCustomers.columns
+}
+KNOWN = set[str].union(
+    *(own | aliases for own, aliases in get_unambiguous_names(OurCustomers).values())
+)
+NOISE = st.text(" \u00a0\n_-.:*/()'\"#\u200b\u0301\u0308", max_size=3)
+STRANGERS = st.one_of(st.none(), st.integers(), st.booleans(), st.text(max_size=30)).filter(
+    lambda cell: fold_text(str(cell or "")) not in KNOWN
+)
+
+
+@st.composite
+def respelled(draw, name):
+    """The name with other case, accents and whatever is no letter between its letters."""
+    recased = draw(st.sampled_from([str.upper, str.lower, str.title, str.swapcase, str]))
+    form = draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+    letters = unicodedata.normalize(form, recased(name))
+    place = draw(st.integers(0, len(letters)))
+    return draw(NOISE) + letters[:place] + draw(NOISE) + letters[place:] + draw(NOISE)
+
+
+@st.composite
+def headers(draw):
+    """A file's headers, and where each field stands among them."""
+    fields = draw(st.lists(st.sampled_from(sorted(NAMES)), unique=True))
+    cells = [(field, draw(respelled(draw(st.sampled_from(NAMES[field]))))) for field in fields]
+    cells += [(None, draw(STRANGERS)) for _ in range(draw(st.integers(0, 4)))]
+    cells = draw(st.permutations(cells))
+    places = {field: place for place, (field, _) in enumerate(cells) if field}
+    return [cell for _, cell in cells], places
+
+
+@given(headers())
+def test_known_headers_are_found_however_they_are_written(drawn):
+    cells, places = drawn
+    assert match_positions(cells, OurCustomers) == places
+
+
+@given(st.lists(STRANGERS, max_size=8))
+def test_unknown_headers_are_no_fields(cells):
+    assert match_positions(cells, OurCustomers) == {}
+
+
+@given(st.data())
+def test_two_different_aliases_of_a_field_are_not_guessed_between(drawn):
+    column = drawn.draw(st.sampled_from(OurCustomers.columns))
+    own, _ = get_header_names(column, OurCustomers)
+    pair = drawn.draw(st.lists(st.sampled_from(sorted(column.aliases)), min_size=2, max_size=2))
+    assume(len(set(map(fold_text, pair)) - own) == 2)
+    cells = [drawn.draw(respelled(name)) for name in pair]
+
+    assert match_positions(cells, OurCustomers) == {}
+    named = [*cells, drawn.draw(respelled(column.field))]
+    assert match_positions(named, OurCustomers) == {column.field: 2}
+
+
+# --- What is guessed ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "rows", "guessed"),
+    [
+        pytest.param(
+            ["Ref", "Remarks", "Marketing consent"],
+            [["MS 001", "vip", "yes, all"], ["MS 002", "gone", "no"], ["MS 003", "new", "yes"]],
+            {},
+            id="no word is a part of another",
+        ),
+        pytest.param(
+            ["Our mark today", "Second"],
+            [["MS 001", "x"], ["MS 002", "x"], ["MS 003", "x"]],
+            {"0": "shipping_mark"},
+            id="a whole word among others",
+        ),
+        pytest.param(
+            ["Our mark today"],
+            [["MS 001"], ["MS 001"], ["MS 001"], ["MS 001"]],
+            {},
+            id="what is unique does not repeat itself",
+        ),
+        pytest.param(
+            ["Our mark today", "First name"],
+            [["MS 001", "Ama"], [None, "Efua"], [None, "Esi"], [None, "Abena"]],
+            {},
+            id="what is required is seldom empty",
+        ),
+    ],
+)
+def test_a_guess_looks_at_whole_words_and_at_the_values(headers, rows, guessed):
+    numbered = list(enumerate([headers, *rows], start=1))
+    layout = add_suggestions(detect_columns(numbered, OurCustomers), numbered, OurCustomers)
+
+    assert {i: f for i, f in layout.suggestions.items() if f == "shipping_mark"} == guessed
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_a_page_calls_a_column_is_recognised(language):
+    columns, meta = OurCustomers.columns, OurCustomers.model._meta
+    with override(language):
+        names = [str(meta.get_field(column.field).verbose_name) for column in columns]
+    record = ["MS 1", "Ama", "Mensah", None, "0244123456"]
+
+    layout = detect_columns([(1, names), (2, record)], OurCustomers)
+
+    assert layout.positions == {column.field: n for n, column in enumerate(columns)}
