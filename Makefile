@@ -11,8 +11,9 @@ PROCESSES := --numprocesses auto --maxprocesses 4 --dist loadfile
 # In this order, because a Redis for the first two comes as a wheel.
 CANDIDATES := python3.12 python3.11 python3.13 python3.14 python3
 
-# Django's own commands, for what asks neither the database nor for secrets.
-MANAGE := SECRET_KEY=none DATABASE_URL=postgres:///none $(PYTHON) manage.py
+# For commands that load the settings and use neither the database nor secrets.
+SETTINGS := SECRET_KEY=none DATABASE_URL=postgres:///none
+MANAGE := $(SETTINGS) $(PYTHON) manage.py
 
 # npm's own note of what it has installed.
 TYPESCRIPT := docs/examples/node_modules/.package-lock.json
@@ -22,7 +23,7 @@ SAY = echo "Installing what $< names, once: a minute or two, longer on a slow ne
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint sample migrations check clean
+.PHONY: help demo run test lint types coverage sample migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,10 +39,16 @@ test: .venv/development $(TYPESCRIPT) lint ## Every test, on servers of its own 
 	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
-lint: .venv/development ## Style, format, and which module may import which
+lint: .venv/development ## Check style, format and the imports between modules
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports --no-logo
+
+types: .venv/development ## Check types with mypy
+	@$(SETTINGS) $(PYTHON) -m mypy imports customers config
+
+coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
+	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 sample: .venv/runtime ## Write a workbook to try: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
