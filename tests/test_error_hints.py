@@ -334,14 +334,14 @@ def test_a_sheet_that_is_not_there_is_told_which_are_and_no_snapshot_has_their_n
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=map(" ".join, ROUTES))
-def test_programs_get_english_whatever_language_they_ask_for(cast, filled_in, route):  # noqa: F811
+def test_programs_get_english_whatever_language_they_ask_for(cast, fill_url, route):  # noqa: F811
     """From a stranger to the superuser, whatever is refused."""
     method, address = route
     known = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
     in_french, in_english = (
         [
             Client(headers=headers | more).generic(
-                method, filled_in(address), b"{", content_type="application/json"
+                method, fill_url(address), b"{", content_type="application/json"
             )
             for headers in known
         ]

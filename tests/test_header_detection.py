@@ -17,6 +17,7 @@ from imports.pipeline.header_detection import (
     DetectedColumns,
     detect_columns,
     fold_text,
+    get_fallback_names,
     get_header_names,
     get_unambiguous_names,
     match_positions,
@@ -165,7 +166,8 @@ NAMES = {  # What each field of customers may be called, as a file may write it.
     for column in OurCustomers.columns
 }
 KNOWN = set[str].union(
-    *(own | aliases for own, aliases in get_unambiguous_names(OurCustomers).values())
+    *(own | aliases for own, aliases in get_unambiguous_names(OurCustomers).values()),
+    *get_fallback_names(OurCustomers).values(),
 )
 NOISE = st.text(" \u00a0\n_-.:*/()'\"#\u200b\u0301\u0308", max_size=3)
 STRANGERS = st.one_of(st.none(), st.integers(), st.booleans(), st.text(max_size=30)).filter(
@@ -198,6 +200,13 @@ def headers(draw):
 def test_known_headers_are_found_however_they_are_written(drawn):
     cells, places = drawn
     assert match_positions(cells, OurCustomers) == places
+
+
+@pytest.mark.parametrize(
+    "header", ["MÜŞTERİ NUMARASI", "MÜŞTERI NUMARASI", "müşteri numaras\u0131"]
+)
+def test_turkish_headers_are_found_in_capitals(header):
+    assert match_positions([header], OurCustomers) == {"shipping_mark": 0}
 
 
 @given(st.lists(STRANGERS, max_size=8))

@@ -18,18 +18,18 @@ PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 # Carries a file through the pipeline as workers do, and prints what became of it.
 IMPORT = """
 import sys
-from imports.error_messages import of_row
+from imports.error_messages import describe_row_error
 from imports.pipeline import batch_applier
 from parcels.models import Parcel
-from tests.factories import outcomes, run_import
+from tests.factories import get_outcomes, run_import
 
 importer = {importer!r}
 job = run_import(sys.stdin.read().encode(), importer=importer, on_duplicate="update")
 for batch in job.batches.all():
-    batch_applier.announce(job.pk, batch.number)
-print(job.status, sorted(outcomes(job).items()))
+    batch_applier.run_after_batch(job.pk, batch.number)
+print(job.status, sorted(get_outcomes(job).items()))
 for row in job.rows.exclude(errors=None).order_by("number"):
-    print(row.number, *(of_row(error, importer) for error in row.errors))
+    print(row.number, *(describe_row_error(error, importer) for error in row.errors))
 for parcel in Parcel.objects.order_by("number"):
     print(parcel.customer.shipping_mark, parcel.number, parcel.weight, parcel.sent_on,
           "labelled" if parcel.labelled_at else "not labelled")

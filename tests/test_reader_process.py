@@ -201,8 +201,8 @@ PARENT = """
 import io, sys
 from dataclasses import replace
 from imports.pipeline.reader_client import open_rows
-from tests.spreadsheets import LIMITS, many
-with open_rows(io.BytesIO(many(300_000)), limits=LIMITS) as reader:
+from tests.spreadsheets import LIMITS, make_long_csv
+with open_rows(io.BytesIO(make_long_csv(300_000)), limits=LIMITS) as reader:
     print(reader.child.pid, flush=True)
     sys.stdin.read()
 """
@@ -342,4 +342,4 @@ def pretend(monkeypatch, folder: Path, program: str) -> None:
     opened = '{"opened": {"format": "csv"}}'
     end = '{"end": {"last_row": 2}}'
     (folder / "__main__.py").write_text(f"OPENED, END = {opened!r}, {end!r}\n{program}\n")
-    monkeypatch.setattr(reader_process, "READER", folder)
+    monkeypatch.setattr(reader_process, "READER_FOLDER", folder)

@@ -92,8 +92,11 @@ def typed(cell):
 @given(rows=st.lists(st.lists(CELLS, min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=8))
 @pytest.mark.parametrize("write", [by_openpyxl, by_xlsxwriter])
 def test_a_workbook_is_read_as_it_was_written(write, rows):
-    if write is by_openpyxl:  # It makes formulas and errors of such text.
-        assume(not any(str(cell)[:1] in "=#" for cells in rows for cell in cells))
+    if write is by_openpyxl:
+        texts = [cell for cells in rows for cell in cells if isinstance(cell, str)]
+        # openpyxl writes such texts as formulas and errors, and drops white space alone.
+        assume(not any(text[:1] in {"=", "#"} for text in texts))
+        assume(not any(text and not text.strip(" \t\n\r") for text in texts))
     assume(expected(rows))
     content = write(rows)
 

@@ -119,13 +119,13 @@ def fill_url(alice):
 
 
 @pytest.mark.parametrize(("route", "expected"), ROUTES.items(), ids=map(" ".join, ROUTES))
-def test_who_gets_what_from_the_api(cast, filled_in, route, expected):
+def test_who_gets_what_from_the_api(cast, fill_url, route, expected):
     method, address = route
     kind = "multipart/form-data; boundary=x" if "upload" in address else "application/json"
     headers = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
 
     got = [
-        Client(headers=those).generic(method, filled_in(address), content_type=kind)
+        Client(headers=those).generic(method, fill_url(address), content_type=kind)
         for those in headers
     ]
 
@@ -137,7 +137,7 @@ def test_who_gets_what_from_the_api(cast, filled_in, route, expected):
 
 
 @pytest.mark.parametrize(("route", "expected"), PAGES.items(), ids=map(" ".join, PAGES))
-def test_who_gets_what_from_the_pages(cast, filled_in, route, expected):
+def test_who_gets_what_from_the_pages(cast, fill_url, route, expected):
     method, address = route
     people, tokens = cast
     callers = [
@@ -147,7 +147,7 @@ def test_who_gets_what_from_the_pages(cast, filled_in, route, expected):
         for name in CALLERS
     ]
 
-    got = [caller.generic(method, filled_in(address)) for caller in callers]
+    got = [caller.generic(method, fill_url(address)) for caller in callers]
     for response in got:
         response.close()
 

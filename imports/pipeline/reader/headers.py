@@ -12,9 +12,14 @@ FieldHeaders = list[tuple[list[str], bool]]
 
 
 def fold_text(name: str) -> str:
-    """Without case, accents, spaces and punctuation: "E-Mail " and "e_mail" are one name."""
+    """Return the name without case, accents, spaces and punctuation.
+
+    "E-Mail " and "e_mail" become the same text. The Turkish letter dotless i counts as i, because
+    many programs write I for both in capitals.
+    """
     name = name[:MAX_HEADER_CHARS]  # Ten thousand accents on one letter take this a second.
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    plain = plain.replace("\N{LATIN SMALL LETTER DOTLESS I}", "i")
     return "".join(character for character in plain if character.isalnum())
 
 
