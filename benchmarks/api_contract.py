@@ -37,10 +37,10 @@ def fuzz_a_site_of_its_own(examples: int, seed: int):
 
         from tests.contract.fuzzing import ENVIRONMENT, fuzz
         from tests.processes import worker
-        from tests.streams import daphne
+        from tests.streams import running_daphne
 
         user = get_user_model().objects.create_superuser("contract")
-        with quiet(worker(waits={})), daphne(**ENVIRONMENT) as server:
+        with quiet(worker(waits={})), running_daphne(**ENVIRONMENT) as server:
             return fuzz(f"http://127.0.0.1:{server.port}", user, examples=examples, seed=seed)
 
 

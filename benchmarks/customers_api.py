@@ -47,10 +47,10 @@ SELECT '{job}', c.id, c.id::text, ARRAY[shipping_mark, first_name, last_name, em
 def main() -> int:
     arguments = parse()
     with temporary_servers() as urls, django_on(urls):
-        from tests.streams import daphne
+        from tests.streams import running_daphne
 
         tokens = prepare(arguments.customers)
-        with daphne(THROTTLE_READS="100000/s") as server:
+        with running_daphne(THROTTLE_READS="100000/s") as server:
             print(f"{'':52}{'median':>10}{'worst':>10}   (ms, {arguments.runs} runs)")
             for who, token in tokens.items():
                 headers = {"Authorization": f"Bearer {token}"}

@@ -61,11 +61,11 @@ def cost(rule: Callable, cells: Iterable) -> float:
 
 
 def once(rule: Callable, cells: list) -> float:
-    from imports.importer import Invalid
+    from imports.importer import InvalidValue
 
     began = process_time()
     for cell in cells:
-        with suppress(Invalid):
+        with suppress(InvalidValue):
             rule(cell)
     return process_time() - began
 

@@ -131,10 +131,10 @@ def everything_of_its_own() -> Iterator[tuple[str, Costs]]:
         from django.contrib.auth import get_user_model
 
         from tests.processes import worker
-        from tests.streams import daphne
+        from tests.streams import running_daphne
 
         get_user_model().objects.create_superuser("timing", password=PASSWORD)
-        with quiet(worker(waits={})) as started, daphne() as server:
+        with quiet(worker(waits={})) as started, running_daphne() as server:
             yield f"http://127.0.0.1:{server.port}", Costs(started.list_processes)
 
 

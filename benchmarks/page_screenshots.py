@@ -24,15 +24,15 @@ def main(folder="screenshots", wanted=""):
     with temporary_servers() as urls, django_on(urls):
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
         from tests.demo_data import create_demo_admin_pages, create_demo_pages
-        from tests.streams import daphne, log_in
+        from tests.streams import make_session_cookie, running_daphne
 
         is_admin = wanted.startswith("admin")
         owner, pages = create_demo_admin_pages() if is_admin else create_demo_pages()
-        with daphne() as server, browser() as chromium:
+        with running_daphne() as server, browser() as chromium:
             site = f"http://127.0.0.1:{server.port}"
             for scheme in SCHEMES:
                 for width in WIDTHS:
-                    tab = open_tab(chromium, site, log_in(owner), scheme, width)
+                    tab = open_tab(chromium, site, make_session_cookie(owner), scheme, width)
                     for name, path in pages.items():
                         if wanted in name:
                             photograph(tab, path, Path(folder) / f"{name}-{width}-{scheme}.png")

@@ -48,14 +48,18 @@ def main(rows=100_000):
 
         from customers import sample_data
         from tests.processes import upload_in_process, worker
-        from tests.streams import daphne, log_in
+        from tests.streams import make_session_cookie, running_daphne
 
         owner = get_user_model().objects.create_superuser("ama")
         workbook = Path(folder) / "customers.xlsx"
         sample_data.write_sample(workbook, rows)
-        with quiet(worker(waits={})), daphne() as server, browser() as chromium:
+        with quiet(worker(waits={})), running_daphne() as server, browser() as chromium:
             tab = open_tab(
-                chromium, f"http://127.0.0.1:{server.port}", log_in(owner), "light", 1280
+                chromium,
+                f"http://127.0.0.1:{server.port}",
+                make_session_cookie(owner),
+                "light",
+                1280,
             )
             tab.add_init_script(WATCH)
             tab.goto("/")  # The server and the browser have begun.

@@ -46,7 +46,7 @@ def measure(rows: int) -> None:
     print(f"{rows:,} rows made and settled in {seconds:.1f} s, {job.to_update:,} match")
     reader = User.objects.create_superuser("reader")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = [timed(lambda: preview.preview_of(job, reader)) for _ in range(RUNS)]
+    found = [timed(lambda: preview.build_preview(job, reader)) for _ in range(RUNS)]
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     times = [seconds for _, seconds in found]
     print(f"preview: median {statistics.median(times):.3f} s, worst {max(times):.3f} s")

@@ -27,13 +27,17 @@ def main(viewers=500, seconds=5):
         from django.contrib.auth import get_user_model
 
         from imports import progress, snapshots
-        from tests.streams import daphne, log_in, make_job
+        from tests.streams import make_job, make_session_cookie, running_daphne
 
         alice = get_user_model().objects.create_superuser("alice")
         job = make_job(alice)
         many = str(viewers + 10)
-        with daphne(IMPORT_STREAMS_PER_USER=many, IMPORT_STREAMS_PER_PROCESS=many) as server:
-            measured = Measured(server, log_in(alice), progress.channel(job), urls["REDIS_URL"])
+        with running_daphne(
+            IMPORT_STREAMS_PER_USER=many, IMPORT_STREAMS_PER_PROCESS=many
+        ) as server:
+            measured = Measured(
+                server, make_session_cookie(alice), progress.get_channel(job), urls["REDIS_URL"]
+            )
             asyncio.run(measured.run(snapshots.build_snapshot(job), viewers, seconds))
         measured.print_table(viewers, seconds)
 

@@ -10,6 +10,6 @@ django_application = get_asgi_application()
 
 # Consumers use models, so they come after Django is set up.
 from config.request_guard import refuse_unreadable  # noqa: E402
-from imports.live.routing import with_streams  # noqa: E402
+from imports.live.routing import make_stream_router  # noqa: E402
 
-application = refuse_unreadable(with_streams(django_application))
+application = refuse_unreadable(make_stream_router(django_application))

@@ -317,7 +317,7 @@ DRAMATIQ_BROKER = {
     "MIDDLEWARE": [
         "dramatiq.middleware.TimeLimit",
         "django_dramatiq.middleware.DbConnectionsMiddleware",
-        "imports.worker_process.WorkerLife",
+        "imports.worker_process.MaintenanceMiddleware",
     ],
 }
 # It looks for modules named "tasks" unless told; then a worker starts, and does nothing.

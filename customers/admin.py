@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from customers import validators
 from customers.models import Customer
 from imports import error_messages, permissions, provenance
-from imports.importer import Cell, Invalid
+from imports.importer import Cell, InvalidValue
 from imports.models import ImportJob
 
 RULES: dict[str, Callable[[Cell], str | None]] = {
@@ -46,7 +46,7 @@ class CustomerForm(forms.ModelForm):
             try:
                 if field in self.cleaned_data:
                     self.cleaned_data[field] = rule(self.cleaned_data[field])
-            except Invalid as invalid:
+            except InvalidValue as invalid:
                 words = error_messages.describe_row_error(
                     {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
                 )
@@ -84,8 +84,8 @@ class CustomerAdmin(admin.ModelAdmin):
 
     def add_origins(self, request: HttpRequest, customers: Iterable[Customer]) -> None:
         """Give each its `origin`: the address and the words, if the reader may see the import."""
-        visible = permissions.visible_imports(request.user)
-        known = provenance.origins_of(customers, visible)
+        visible = permissions.get_visible_imports(request.user)
+        known = provenance.find_provenance(customers, visible)
         names = visible.filter(pk__in={origin.job_id for origin in known.values()})
         names = dict(names.values_list("pk", "file_name"))
         reviews = self.admin_site.get_model_admin(ImportJob).has_view_permission(request)
@@ -104,7 +104,7 @@ class CustomerAdmin(admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', address, words)
 
 
-def row_address(origin: provenance.Origin) -> str:
+def row_address(origin: provenance.Provenance) -> str:
     """The page of the import's rows that begins with this one."""
     rows = reverse("admin:imports_importjob_rows", args=[origin.job_id])
     return f"{rows}?after={origin.row - 1}"

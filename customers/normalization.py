@@ -7,8 +7,13 @@ from decimal import Decimal
 from unicodedata import normalize
 
 from imports.cell_values import ShortenedText
-from imports.importer import Cell, Invalid
-from imports.text_cell_values import MARKS, SHAPING_MARKS, validate_encoding, validate_type
+from imports.importer import Cell, InvalidValue
+from imports.text_cell_values import (
+    INVISIBLE_MARKS,
+    SHAPING_MARKS,
+    validate_encoding,
+    validate_type,
+)
 
 MAX_TEXT_CHARS = 1_000  # Ten thousand accents on one letter take NFC a second.
 
@@ -25,8 +30,8 @@ FORBIDDEN_CHARACTERS = re.compile(
 )
 
 JOINERS = "\u200c\u200d"
-INVISIBLE_CHARACTERS = re.compile(f"[{MARKS}{SHAPING_MARKS}]")
-INVISIBLE_CHARACTERS_IN_NAMES = re.compile(f"[{MARKS}]")
+INVISIBLE_CHARACTERS = re.compile(f"[{INVISIBLE_MARKS}{SHAPING_MARKS}]")
+INVISIBLE_CHARACTERS_IN_NAMES = re.compile(f"[{INVISIBLE_MARKS}]")
 
 # How programs write text that Excel must not take for a formula or a number: ="0244123456",
 # or with an apostrophe in front.
@@ -45,10 +50,10 @@ def clean_text(
     if type(cell) is not str:
         validate_type(cell)
         if not isinstance(cell, str):
-            raise Invalid("not_text")
+            raise InvalidValue("not_text")
     # Before anything that takes longer than reading it.
     if len(cell) > MAX_TEXT_CHARS or isinstance(cell, ShortenedText):
-        raise Invalid("too_long", limit=limit)
+        raise InvalidValue("too_long", limit=limit)
     if not cell.isascii():
         cell = normalize("NFC", cell)
         validate_encoding(cell)  # First: an invisible character may be part of a garbled letter.
@@ -57,12 +62,12 @@ def clean_text(
             cell = normalize("NFC", seen)
             validate_encoding(cell)
     if FORBIDDEN_CHARACTERS.search(cell):
-        raise Invalid("forbidden_character")
+        raise InvalidValue("forbidden_character")
     text = " ".join(cell.split()).strip(f" {JOINERS}")  # They join nothing at either end.
     if text[:1] in {"=", "'"}:
         text = without_quotes(text)
     if text[:1] == "#" and text.upper() in SPREADSHEET_ERRORS:
-        raise Invalid("error_cell", error=text.upper())
+        raise InvalidValue("error_cell", error=text.upper())
     return text or None
 
 
@@ -73,14 +78,14 @@ def without_quotes(text: str) -> str:
     if escaped := ESCAPING.match(text):
         text = text[escaped.end() :]
     if text.startswith("="):
-        raise Invalid("formula")
+        raise InvalidValue("formula")
     return text
 
 
 def format_number(number: int | float) -> str:
     """A number cell as its reader sees it: 12, not 12.0, and never 1e+11."""
     if not abs(number) < 1e300:  # Neither is "nan", and Python refuses to print huge integers.
-        raise Invalid("not_text")
+        raise InvalidValue("not_text")
     text = repr(number)
     if "e" in text:
         text = format(Decimal(text), "f")
@@ -89,5 +94,5 @@ def format_number(number: int | float) -> str:
 
 def validate_length(limit: int, text: str) -> str:
     if len(text) > limit:
-        raise Invalid("too_long", limit=limit)
+        raise InvalidValue("too_long", limit=limit)
     return text

@@ -25,7 +25,7 @@ from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
 from customers.normalization import MAX_TEXT_CHARS, clean_text, format_number
 from imports.cell_values import FormattedCell
-from imports.importer import Cell, Invalid
+from imports.importer import Cell, InvalidValue
 from imports.mojibake import repair_mojibake
 
 PHONE_LENGTH = 20
@@ -267,7 +267,7 @@ CODES_OF_PARSING = {
 }
 
 
-def what_is_wrong(text: str, spelled: str | None, region: str) -> Invalid:
+def what_is_wrong(text: str, spelled: str | None, region: str) -> InvalidValue:
     """Why this is not one number we can call, as the library's reasons tell."""
     if holds_several(text, region):
         return invalid("several_phones")
@@ -304,9 +304,9 @@ def has_extension(text: str, region: str) -> bool:
     return bool(number and number.extension)
 
 
-def invalid(code: str, region: str | None = None) -> Invalid:
+def invalid(code: str, region: str | None = None) -> InvalidValue:
     """The refusal, with an example of a number of that region, or else of our own."""
-    return Invalid(code, **examples_of(region or settings.CUSTOMERS_PHONE_REGION))
+    return InvalidValue(code, **examples_of(region or settings.CUSTOMERS_PHONE_REGION))
 
 
 @cache

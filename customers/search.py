@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from customers import phones, validators
 from customers.models import Customer
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 
 LIKE_A_KEY = re.compile(r"[\d@]")
 FEWEST_DIGITS = 3
@@ -29,7 +29,7 @@ def search_customers(customers: QuerySet[Customer], text: str) -> QuerySet[Custo
 def by_mark(text: str) -> Q:
     try:
         return Q(shipping_mark__startswith=validators.clean_shipping_mark(text) or "")
-    except Invalid:
+    except InvalidValue:
         return Q(pk__in=[])
 
 
@@ -37,7 +37,7 @@ def by_phone(text: str) -> Q:
     """The number itself, or the beginning of one, with or without what stands before it."""
     try:
         return Q(phone=validators.clean_phone(text))
-    except Invalid:
+    except InvalidValue:
         pass
     spelled = phones.extract_dialled_number(text.strip()) or ""
     digits = spelled.lstrip("+0")

@@ -22,8 +22,8 @@ from django.utils.translation import gettext_lazy as _
 
 from customers.normalization import INVISIBLE_CHARACTERS_IN_NAMES, clean_text, validate_length
 from customers.phones import clean_phone
-from imports.importer import Cell, Invalid
-from imports.text_cell_values import EXPONENT, validate_digits, validate_encoding
+from imports.importer import Cell, InvalidValue
+from imports.text_cell_values import EXPONENT_PATTERN, validate_digits, validate_encoding
 
 __all__ = ["MESSAGES", "clean_email", "clean_name", "clean_phone", "clean_shipping_mark"]
 
@@ -99,7 +99,7 @@ MESSAGES = {
 # None of these characters combines with another, so their text is in NFC as it stands, and none is
 # the second of a garbled letter. An error cell begins with "#", a formula with "=", and an
 # apostrophe may keep text from being one.
-TELLTALE = rf"(?:(?=[^#='0-9-])|(?!#|=|'+[=+@-]|{EXPONENT}\Z))"
+TELLTALE = rf"(?:(?=[^#='0-9-])|(?!#|=|'+[=+@-]|{EXPONENT_PATTERN}\Z))"
 PLAIN_MARK = re.compile(rf"{TELLTALE}[!-~]+(?: [!-~]+)*")
 NAME_LETTERS = (
     r"[!-~\u00c0-\u0151\u0154-\u015f\u0162-\u0177\u0179-\u017c\u017f-\u0191\u0193-\u02c5\u02c7-\u02db"
@@ -191,7 +191,7 @@ def repeated_address(text: str) -> str:
         if len(addresses) == 1 and is_address(address := addresses.pop()):
             return address
     # Without the validator's own words: its parameters quote the address.
-    raise Invalid(wrong_with_address(text))
+    raise InvalidValue(wrong_with_address(text))
 
 
 def is_address(address: str) -> bool:

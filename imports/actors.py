@@ -38,7 +38,7 @@ _reading_beside = threading.Lock()
 
 
 @dramatiq.actor(queue_name="checks", time_limit=3_600 * SECONDS)
-def check_next() -> None:
+def check_next_file() -> None:
     """A file waits: check the one whose turn it is, if this process may read one more."""
     for place in (_reading, _reading_beside):
         if place.acquire(blocking=False):
@@ -46,24 +46,25 @@ def check_next() -> None:
     else:
         return  # Whoever ends a check asks for the next.
     try:
-        has_checked = check_first_due(is_small=place is _reading_beside)
+        has_checked = check_first_available(is_small=place is _reading_beside)
     finally:
         place.release()
     if has_checked:  # Where a check came to nothing, recovery asks again, in its own time.
-        ask_for_due_check()
+        enqueue_check_if_waiting()
 
 
-def check_first_due(*, is_small: bool) -> bool:
+def check_first_available(*, is_small: bool) -> bool:
     """Bring the first file that can be had out of CHECKING; False if there was none."""
     due = _due(is_small=is_small)
     return any(
-        not worker_process.stopping.is_set() and check(one, is_small=is_small) for one in due
+        not worker_process.stop_requested.is_set() and check_and_publish(one, is_small=is_small)
+        for one in due
     )
 
 
-def ask_for_due_check() -> None:
+def enqueue_check_if_waiting() -> None:
     if _due():
-        ask_for_check()
+        enqueue_check()
 
 
 def _due(*, is_small: bool = False) -> list[UUID]:
@@ -74,14 +75,14 @@ def _due(*, is_small: bool = False) -> list[UUID]:
         return []
 
 
-def check(job_id: UUID, *, is_small: bool = False) -> bool:
+def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
     """Check one file; False if that did not bring it to an end."""
     try:
-        with worker_process.busy_with(f"checking {job_id}"):
+        with worker_process.report_work(f"checking {job_id}"):
             job = file_checker.check_file(
                 job_id,
                 on_progress=progress.publish,
-                should_stop=worker_process.stopping.is_set,
+                should_stop=worker_process.stop_requested.is_set,
                 is_small=is_small,
             )
     except TransientError as error:
@@ -91,33 +92,37 @@ def check(job_id: UUID, *, is_small: bool = False) -> bool:
         return False
     progress.publish(job)
     if job.status == Status.RUNNING:
-        send_due_batches(job)
+        enqueue_due_batches(job)
     return True
 
 
 @dramatiq.actor(queue_name="batches", time_limit=300 * SECONDS)
-def apply_batch(job_id: str, number: int) -> None:
+def apply_batches(job_id: str, number: int) -> None:
     """One turn: a batch, or as many small ones as go into its time.
 
     Counted in batches, a small import of twenty would wait twenty times for everyone's large ones.
     """
     began = time.monotonic()
-    while (job := apply_one(UUID(job_id), number)) and not worker_process.stopping.is_set():
+    while (
+        job := apply_and_publish(UUID(job_id), number)
+    ) and not worker_process.stop_requested.is_set():
         applied, number = number, number + settings.IMPORT_BATCHES_IN_FLIGHT
         took = time.monotonic() - began
         is_anothers_turn = took >= settings.IMPORT_TURN_SECONDS
-        is_over = job.status != Status.RUNNING or (is_anothers_turn and send_batch(job.pk, number))
-        announce(job.pk, applied)
+        is_over = job.status != Status.RUNNING or (
+            is_anothers_turn and enqueue_batch(job.pk, number)
+        )
+        run_after_batch_safely(job.pk, applied)
         # With Redis away nobody else would be told of the next batch, so it is done here, too.
         if is_over or took > WITHOUT_QUEUE_SECONDS:
             break
 
 
-def apply_one(job_id: UUID, number: int) -> ImportJob | None:
+def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
     """Apply a batch and tell; the import if it was this call that has applied it."""
     try:
-        with worker_process.busy_with(f"batch {number} of {job_id}"):
-            job = batch_applier.apply_batch(job_id, number, worker=worker_process.NAME)
+        with worker_process.report_work(f"batch {number} of {job_id}"):
+            job = batch_applier.apply_batch(job_id, number, worker=worker_process.WORKER_NAME)
     except TransientError as error:
         log.warning("batch %s of %s interrupted (%s), recovery repeats it", number, job_id, error)
         return None
@@ -129,7 +134,7 @@ def apply_one(job_id: UUID, number: int) -> ImportJob | None:
     return job
 
 
-def announce(job_id: UUID, number: int) -> None:
+def run_after_batch_safely(job_id: UUID, number: int) -> None:
     """Call the importer's after_batch. Whatever it does, the import goes on."""
     try:
         batch_applier.run_after_batch(job_id, number)
@@ -140,11 +145,11 @@ def announce(job_id: UUID, number: int) -> None:
 # --- Sending -----------------------------------------------------------------
 
 
-def ask_for_check() -> bool:
-    return _send(check_next.message())
+def enqueue_check() -> bool:
+    return _send(check_next_file.message())
 
 
-def send_due_batches(job: ImportJob) -> None:
+def enqueue_due_batches(job: ImportJob) -> None:
     """Of the first K unapplied batches, ask for those never asked for or asked long ago."""
     long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     in_flight = job.batches.filter(applied_at=None)[: settings.IMPORT_BATCHES_IN_FLIGHT]
@@ -152,10 +157,10 @@ def send_due_batches(job: ImportJob) -> None:
         Q(enqueued_at=None) | Q(enqueued_at__lt=long_ago), pk__in=[batch.pk for batch in in_flight]
     )
     for number in due.values_list("number", flat=True):
-        send_batch(job.pk, number)
+        enqueue_batch(job.pk, number)
 
 
-def send_batch(job_id: UUID, number: int) -> bool:
+def enqueue_batch(job_id: UUID, number: int) -> bool:
     """Ask for one batch, if there is one to ask for; False only if asking failed.
 
     A message lost here is sent again by recovery.
@@ -170,7 +175,7 @@ def send_batch(job_id: UUID, number: int) -> bool:
         return True  # The database is at fault, not the queue: recovery asks for it.
     if not is_due:
         return True  # Past the last batch, applied already, or in a worker's hands.
-    return _send(apply_batch.message(str(job_id), number))
+    return _send(apply_batches.message(str(job_id), number))
 
 
 def _send(message: dramatiq.Message) -> bool:

@@ -27,23 +27,23 @@ from rest_framework_simplejwt.tokens import Token
 TICKET_SALT = "imports.stream"
 # An address that changed with every second would change the answer's ETag with it.
 TICKET_STEPS = 12
-STAMP_LENGTH = 16  # Of a user's password, as a token or a ticket remembers it.
+PASSWORD_STAMP_CHARS = 16  # Of a user's password, as a token or a ticket remembers it.
 
 
-class NoTicket(AuthenticationFailed):
+class InvalidTicket(AuthenticationFailed):
     default_code = "invalid_ticket"
     default_detail = (
         "This stream's address is not valid (any more). GET the import: urls.stream is a new one."
     )
 
 
-def how_to_log_in() -> str:
+def get_login_hint() -> str:
     """Short, as the next is: the reason a WebSocket closes with has 123 bytes."""
     token = reverse("api:token")
     return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
 
 
-def how_to_renew() -> str:
+def get_renewal_hint() -> str:
     token, refresh = reverse("api:token"), reverse("api:token-refresh")
     return f"This token is not valid (any more). POST refresh to {refresh}, or log in at {token}."
 
@@ -55,13 +55,15 @@ class BearerAuthentication(JWTAuthentication):
         try:
             return super().authenticate(request)
         except (AuthenticationFailed, ValueError, OverflowError):  # Also of claims no key holds.
-            raise AuthenticationFailed(how_to_renew(), "token_not_valid") from None
+            raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
 
 
 # --- Streams -----------------------------------------------------------------
 
 
-def watcher(request: HttpRequest, job_id: UUID | str | None = None) -> AbstractBaseUser | None:
+def authenticate_stream(
+    request: HttpRequest, job_id: UUID | str | None = None
+) -> AbstractBaseUser | None:
     """Who asks for a stream: by token, by ticket or by session; None if nobody says so.
 
     A ticket is good for the stream of one import. Raises AuthenticationFailed for a token or
@@ -71,52 +73,52 @@ def watcher(request: HttpRequest, job_id: UUID | str | None = None) -> AbstractB
     if known is not None:
         return known[0]
     if ticket := request.GET.get("ticket"):
-        return ticket_holder(ticket, job_id)
-    user = get_user(with_session(request))
+        return get_ticket_user(ticket, job_id)
+    user = get_user(attach_session(request))
     return user if user.is_authenticated else None
 
 
-def with_session(request: HttpRequest) -> HttpRequest:
+def attach_session(request: HttpRequest) -> HttpRequest:
     """The request with the session its cookie names, as Django's middleware would give it."""
     session: type[SessionBase] = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     return request
 
 
-def with_ticket(address: str, job_id: UUID, user: AbstractBaseUser) -> str:
+def add_ticket(address: str, job_id: UUID, user: AbstractBaseUser) -> str:
     """The address of an import's stream, good for this user and a while.
 
     For a browser's EventSource on another site, which can send neither header nor cookie.
     It reconnects to the same address, so a ticket for one use would end the stream.
     """
-    return f"{address}?{urlencode({'ticket': ticket(job_id, user)})}"
+    return f"{address}?{urlencode({'ticket': make_ticket(job_id, user)})}"
 
 
-def ticket(job_id: UUID, user: AbstractBaseUser) -> str:
+def make_ticket(job_id: UUID, user: AbstractBaseUser) -> str:
     step = max(1, settings.IMPORT_TICKET_SECONDS // TICKET_STEPS)
     ends = int(timezone.now().timestamp()) + settings.IMPORT_TICKET_SECONDS
     ends += step - ends % step
-    return signer().sign_object([str(job_id), user.pk, stamp(user), ends])
+    return make_ticket_signer().sign_object([str(job_id), user.pk, get_password_stamp(user), ends])
 
 
-def signer() -> signing.Signer:
+def make_ticket_signer() -> signing.Signer:
     """Without the second of the signature, which would change the address each second."""
     return signing.Signer(salt=TICKET_SALT)
 
 
-def ticket_holder(sent: str, job_id: UUID | str | None) -> AbstractBaseUser:
+def get_ticket_user(sent: str, job_id: UUID | str | None) -> AbstractBaseUser:
     try:
-        job, user_id, stamped, ends = signer().unsign_object(sent)
+        job, user_id, stamped, ends = make_ticket_signer().unsign_object(sent)
     except (signing.BadSignature, ValueError, TypeError):
-        raise NoTicket from None
+        raise InvalidTicket from None
     if job != str(job_id) or timezone.now().timestamp() > ends:
-        raise NoTicket
+        raise InvalidTicket
     user = get_user_model()._default_manager.filter(pk=user_id, is_active=True).first()
-    if user is None or stamped != stamp(user):
-        raise NoTicket
+    if user is None or stamped != get_password_stamp(user):
+        raise InvalidTicket
     return user
 
 
-def stamp(user: Any) -> str:
+def get_password_stamp(user: Any) -> str:
     """What changes with the user's password."""
-    return user.get_session_auth_hash()[:STAMP_LENGTH]
+    return user.get_session_auth_hash()[:PASSWORD_STAMP_CHARS]

@@ -14,24 +14,24 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import AutoField, Field, Model, UniqueConstraint, UUIDField
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Column, Importer, registered
+from imports.importer import Column, Importer, list_importers
 from imports.pipeline.header_detection import get_header_names
 
-Problem = tuple[str, str, str]  # What is wrong, what to do, and the error's id.
+ImporterProblem = tuple[str, str, str]  # What is wrong, what to do, and the error's id.
 
 
 def check_importers(app_configs: Any, **kwargs: Any) -> list[Error]:
-    return [error for importer in registered() for error in errors_of(importer)]
+    return [error for importer in list_importers() for error in list_importer_errors(importer)]
 
 
-def errors_of(importer: type[Importer]) -> list[Error]:
+def list_importer_errors(importer: type[Importer]) -> list[Error]:
     return [
         Error(problem, hint=hint, obj=f"Importer {importer.name!r}", id=f"imports.{number}")
-        for problem, hint, number in problems_of(importer)
+        for problem, hint, number in find_importer_problems(importer)
     ]
 
 
-def problems_of(importer: type[Importer]) -> Iterator[Problem]:
+def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     yield from table_problems(importer.model)
     wrong_fields = list(field_problems(importer))
     yield from wrong_fields
@@ -46,7 +46,7 @@ def problems_of(importer: type[Importer]) -> Iterator[Problem]:
 # --- The table ---------------------------------------------------------------
 
 
-def table_problems(model: type[Model]) -> Iterator[Problem]:
+def table_problems(model: type[Model]) -> Iterator[ImporterProblem]:
     meta, name = model._meta, model.__name__
     if meta.parents and not meta.proxy:
         yield (
@@ -77,7 +77,7 @@ def _draws_keys(pk: Field) -> bool:
 # --- The columns -------------------------------------------------------------
 
 
-def field_problems(importer: type[Importer]) -> Iterator[Problem]:
+def field_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     seen = set()
     for column in importer.columns:
         if wrong := _cannot_fill(column, importer.model):
@@ -102,8 +102,8 @@ def _cannot_fill(column: Column, model: type[Model]) -> str:
     return "" if field.name == column.field else f"must be called {field.name!r}"
 
 
-def unique_problems(importer: type[Importer]) -> Iterator[Problem]:
-    alone = {names for names in unique_fields(importer.model) if len(names) == 1}
+def unique_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    alone = {names for names in get_unique_fields(importer.model) if len(names) == 1}
     for column in importer.columns:
         if column.unique and (column.field,) not in alone:
             yield (
@@ -114,7 +114,7 @@ def unique_problems(importer: type[Importer]) -> Iterator[Problem]:
             )
 
 
-def unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
+def get_unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
     """The field names of each unconditional unique constraint."""
     meta = model._meta
     found = {(field.name,) for field in meta.concrete_fields if field.unique}
@@ -128,7 +128,7 @@ def unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
     }
 
 
-def required_problems(importer: type[Importer]) -> Iterator[Problem]:
+def required_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     columns = {column.field: column for column in importer.columns}
     for field in importer.model._meta.concrete_fields:
         if not _needs_value(field):
@@ -161,10 +161,10 @@ def _is_stamp(field: Field) -> bool:
     return getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
 
 
-def default_problems(importer: type[Importer]) -> Iterator[Problem]:
+def default_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     columns = {column.field for column in importer.columns}
     meta = importer.model._meta
-    for names in sorted(unique_fields(importer.model)):
+    for names in sorted(get_unique_fields(importer.model)):
         fields = [meta.get_field(name) for name in names]
         if columns.isdisjoint(names) and all(map(_is_same_for_all, fields)):
             yield (
@@ -185,7 +185,7 @@ def _is_same_for_all(field: Field) -> bool:
 # --- Lookups and names -------------------------------------------------------
 
 
-def lookup_problems(importer: type[Importer]) -> Iterator[Problem]:
+def lookup_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     for column in importer.columns:
         field = importer.model._meta.get_field(column.field)
         if column.lookup and (wrong := _cannot_look_up(field, column.lookup)):
@@ -203,12 +203,12 @@ def _cannot_look_up(field: Field, lookup: str) -> str:
     if not field.target_field.primary_key:
         return "the foreign key does not refer to a primary key"
     related = field.related_model
-    if (lookup,) in unique_fields(related):
+    if (lookup,) in get_unique_fields(related):
         return ""
     return f"{related.__name__} has no unique field of this name"
 
 
-def alias_problems(importer: type[Importer]) -> Iterator[Problem]:
+def alias_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     claims: dict[str, list[str]] = defaultdict(list)
     for column in importer.columns:
         for name in set[str].union(*get_header_names(column, importer)):

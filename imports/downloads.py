@@ -24,18 +24,18 @@ from imports.importer import Importer
 from imports.inline import limited_slot
 from imports.models import ImportJob
 from imports.pipeline import failed_rows_file
-from imports.storage import CHUNK_BYTES, FileGone
+from imports.storage import CHUNK_BYTES, StoredFileNotFound
 from imports.template_workbook import write_template
 
-ANY = "application/octet-stream"  # Nobody's browser is to guess what it may be.
-WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-TEXT = "text/csv; charset=utf-8"
+BINARY_MEDIA_TYPE = "application/octet-stream"  # Nobody's browser is to guess what it may be.
+XLSX_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
 
 # How many failed-rows files a process builds at the same time.
 REPORT_SLOTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
 
 
-class Chunks:
+class FileChunks:
     """A file's bytes; each chunk is read in the request's own thread."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -49,57 +49,63 @@ class Chunks:
         self.file.close()
 
 
-def original(job: ImportJob) -> StreamingHttpResponse:
+def send_original_file(job: ImportJob) -> StreamingHttpResponse:
     """The file as it was uploaded, or FileGone."""
     if not job.file:
-        raise FileGone
+        raise StoredFileNotFound
     try:
         file = job.file.storage.open(job.file.name)
     except FileNotFoundError:
-        raise FileGone from None
-    return sent(file, job.file_name, ANY, file.size)
+        raise StoredFileNotFound from None
+    return make_file_response(file, job.file_name, BINARY_MEDIA_TYPE, file.size)
 
 
-def failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
+def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
     """Refused rows and skipped ones; or NoFailedRows, or Busy."""
     with limited_slot(REPORT_SLOTS):
-        return built(
+        return build_file_response(
             partial(failed_rows_file.write_workbook, job),
-            f"{failed_rows_file_name(job)}.xlsx",
-            WORKBOOK,
+            f"{get_failed_rows_file_name(job)}.xlsx",
+            XLSX_MEDIA_TYPE,
         )
 
 
-def failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
+def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
     """Refused rows as CSV; or NoFailedRows, or Busy."""
     with limited_slot(REPORT_SLOTS):
-        return built(
-            partial(failed_rows_file.write_csv, job), f"{failed_rows_file_name(job)}.csv", TEXT
+        return build_file_response(
+            partial(failed_rows_file.write_csv, job),
+            f"{get_failed_rows_file_name(job)}.csv",
+            CSV_MEDIA_TYPE,
         )
 
 
-def template(importer: type[Importer]) -> StreamingHttpResponse:
-    return built(partial(write_template, importer), f"{importer.name}.xlsx", WORKBOOK)
+def send_template(importer: type[Importer]) -> StreamingHttpResponse:
+    return build_file_response(
+        partial(write_template, importer), f"{importer.name}.xlsx", XLSX_MEDIA_TYPE
+    )
 
 
-def failed_rows_file_name(job: ImportJob) -> str:
+def get_failed_rows_file_name(job: ImportJob) -> str:
     return f"failed-rows-{Path(job.file_name).stem}"
 
 
-def built(write: Callable[[BinaryIO], None], name: str, kind: str) -> StreamingHttpResponse:
+def build_file_response(
+    write: Callable[[BinaryIO], None], name: str, kind: str
+) -> StreamingHttpResponse:
     """A file that is whole, on the disk, before its first byte is sent."""
     with ExitStack() as until_sent:
         file = until_sent.enter_context(TemporaryFile())
         write(file)
-        answer = sent(file, name, kind, file.seek(0, SEEK_END))
+        answer = make_file_response(file, name, kind, file.seek(0, SEEK_END))
         until_sent.pop_all()  # The answer closes it.
     return answer
 
 
-def sent(file: BinaryIO, name: str, kind: str, size: int) -> StreamingHttpResponse:
+def make_file_response(file: BinaryIO, name: str, kind: str, size: int) -> StreamingHttpResponse:
     file.seek(0)
     return StreamingHttpResponse(
-        Chunks(file),
+        FileChunks(file),
         content_type=kind,
         headers={
             "Content-Disposition": content_disposition_header(True, name or "file"),

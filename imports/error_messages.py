@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from imports.importer import shown_importer
+from imports.importer import get_importer_or_placeholder
 from imports.statuses import Outcome
 
 JOB_MESSAGES = {
@@ -297,14 +297,14 @@ def describe_job_error_with_labels(
     """The sentence for a job's error, with columns as a reader knows them."""
     shown = dict(params or {})
     if "columns" in shown:
-        known = shown_importer(importer)
+        known = get_importer_or_placeholder(importer)
         shown["columns"] = [capfirst(known.label(field)) for field in shown["columns"]]
     return describe_job_error(code, shown)
 
 
 def describe_read_summary_entry(entry: Mapping[str, Any], importer: str) -> str:
     """The sentence for one entry of a read summary, with its column as a reader knows it."""
-    params, known = dict(entry["params"]), shown_importer(importer)
+    params, known = dict(entry["params"]), get_importer_or_placeholder(importer)
     if params.get("column") in {column.field for column in known.columns}:
         params["column"] = capfirst(known.label(params["column"]))
     return _fill(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
@@ -353,8 +353,8 @@ def describe_row_error(
     """The sentence for one error of a row with this outcome."""
     if outcome == Outcome.SKIPPED and (words := SKIPPED_ROW_MESSAGES.get(error["code"])):
         return str(words)
-    known = shown_importer(importer)
-    if error["code"] == "not_found" and (key := known.looked_up(error["column"])):
+    known = get_importer_or_placeholder(importer)
+    if error["code"] == "not_found" and (key := known.describe_lookup(error["column"])):
         return _fill(LOOKUP_MESSAGE, key)
     words = {**ROW_MESSAGES, **known.messages}
     return _fill(words.get(error["code"], error["code"]), error["params"])

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
 from django.db.models.functions import Now
 
-KEY_HOURS = 24  # A client may repeat an upload for this long.
+IDEMPOTENCY_KEY_HOURS = 24  # A client may repeat an upload for this long.
 
 
 class IdempotencyKey(models.Model):
@@ -50,7 +50,7 @@ def get_or_create_key(owner: AbstractBaseUser, key: str, request: str) -> Idempo
         IdempotencyKeyReused: The key was used for a different upload.
     """
     request_digest = hashlib.sha256(request.encode()).hexdigest()
-    expired = Now() - timedelta(hours=KEY_HOURS)
+    expired = Now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
     IdempotencyKey.objects.filter(owner=owner, created_at__lt=expired).delete()
     stored, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
         owner=owner, key=key, defaults={"request_digest": request_digest}

@@ -25,16 +25,16 @@ __all__ = [
     "Cell",
     "Column",
     "Importer",
-    "Invalid",
+    "InvalidValue",
     "get_importer",
+    "get_importer_or_placeholder",
     "is_registered",
+    "list_importers",
     "register",
-    "registered",
-    "shown_importer",
 ]
 
 
-class Invalid(ValueError):
+class InvalidValue(ValueError):
     """One value that cannot be accepted, as a code and its parameters; words come later."""
 
     def __init__(self, code: str, **params: Any) -> None:
@@ -101,7 +101,7 @@ class Importer:
         return str(cls.model._meta.get_field(field).verbose_name)
 
     @classmethod
-    def looked_up(cls, field: str | None) -> dict[str, str]:
+    def describe_lookup(cls, field: str | None) -> dict[str, str]:
         """What the column's cells name: a record of which model, and by what; else nothing."""
         column = next((c for c in cls.columns if c.field == field and c.lookup), None)
         if column is None:
@@ -111,7 +111,7 @@ class Importer:
         return {"record": str(related.verbose_name), "key": str(key)}
 
 
-class Gone(Importer):
+class MissingImporter(Importer):
     """Stands in for the importer of an old import whose app is no longer installed."""
 
     name = ""
@@ -145,10 +145,10 @@ def is_registered(name: str) -> bool:
     return name in _registered
 
 
-def shown_importer(name: str) -> type[Importer]:
+def get_importer_or_placeholder(name: str) -> type[Importer]:
     """The importer for what is only shown: there is one whatever the name."""
-    return _registered.get(name, Gone)
+    return _registered.get(name, MissingImporter)
 
 
-def registered() -> list[type[Importer]]:
+def list_importers() -> list[type[Importer]]:
     return list(_registered.values())

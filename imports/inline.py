@@ -72,10 +72,10 @@ def finish_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
     job = check_now(job_id, limits)
     while job.status == Status.RUNNING and time.monotonic() < deadline:
         batch = job.batches.filter(applied_at=None).first()
-        if batch is None or actors.apply_one(job_id, batch.number) is None:
+        if batch is None or actors.apply_and_publish(job_id, batch.number) is None:
             break  # A worker has claimed the batch.
-        actors.announce(job_id, batch.number)
+        actors.run_after_batch_safely(job_id, batch.number)
         job = ImportJob.objects.get(pk=job_id)
     if job.status == Status.RUNNING:
-        actors.send_due_batches(job)
+        actors.enqueue_due_batches(job)
     return job

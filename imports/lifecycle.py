@@ -20,18 +20,18 @@ from django.db.models import F
 
 from imports import actors, progress
 from imports.idempotency import get_or_create_key
-from imports.importer import get_importer, shown_importer
+from imports.importer import get_importer, get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline import column_mapping, duplicates, file_checker
 from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
-LONGEST_NAME = 255
+MAX_FILE_NAME_CHARS = 255
 # Read options that may give a file other columns.
 OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
-CHANGEABLE = {Status.MAPPING, Status.READY}
+CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
 # Why a file could not be read that may well be readable otherwise.
-READABLE_OTHERWISE = frozenset({
+FIXABLE_READ_ERRORS = frozenset({
     *("wrong_encoding", "wrong_delimiter", "unknown_encoding", "no_such_sheet", "no_rows")
 })  # fmt: skip
 
@@ -46,12 +46,12 @@ def upload(
     check_first: bool = False,
     read_options: Mapping[str, str] | None = None,
     idempotency_key: str = "",
-    ask_worker: bool = True,
+    should_enqueue: bool = True,
 ) -> ImportJob:
     """Store a file and create its import, in one transaction.
 
     An upload with an idempotency key that was used before returns the import of that time. With
-    `ask_worker=False` no worker is asked to check the file, because the caller does it; if the
+    `should_enqueue=False` no worker is asked to check the file, because the caller does it; if the
     caller crashes, recovery asks a worker.
 
     Raises:
@@ -67,7 +67,7 @@ def upload(
         key = get_or_create_key(owner, idempotency_key, options) if idempotency_key else None
         if key and key.job:
             return key.job
-        name = file.name[-LONGEST_NAME:]
+        name = file.name[-MAX_FILE_NAME_CHARS:]
         job = ImportJob(
             owner=owner,
             importer=importer,
@@ -84,8 +84,8 @@ def upload(
         if key:
             key.job = job
             key.save(update_fields=["job"])
-        if ask_worker:
-            transaction.on_commit(actors.ask_for_check)
+        if should_enqueue:
+            transaction.on_commit(actors.enqueue_check)
     progress.publish(job)
     return job
 
@@ -102,16 +102,16 @@ def start(pk: UUID) -> ImportJob:
     """Write what was checked. Raises TransitionNotAllowed unless the import is READY."""
     with transaction.atomic():
         job = duplicates.start_applying(pk, only_from=Status.READY)
-        transaction.on_commit(partial(actors.send_due_batches, job))
+        transaction.on_commit(partial(actors.enqueue_due_batches, job))
     progress.publish(job)
     return job
 
 
-def may_change(job: ImportJob) -> bool:
+def can_change(job: ImportJob) -> bool:
     """Whether it waits for someone's word, or failed of what someone can say otherwise."""
     if job.status == Status.FAILED:
-        return job.error_code in READABLE_OTHERWISE
-    return job.status in CHANGEABLE
+        return job.error_code in FIXABLE_READ_ERRORS
+    return job.status in CHANGEABLE_STATUSES
 
 
 def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
@@ -122,7 +122,7 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
     options = dict(changed)
     with transaction.atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
-        if not may_change(job):
+        if not can_change(job):
             raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
         if "read_options" in options:
             options |= _read_anew(job, options["read_options"])
@@ -131,7 +131,7 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
                 raise TransitionNotAllowed(
                     "This file has not been read: say first how it is to be read."
                 )
-            told, importer = options["column_mapping"], shown_importer(job.importer)
+            told, importer = options["column_mapping"], get_importer_or_placeholder(job.importer)
             options["column_mapping"] = column_mapping.resolve_mapping(
                 told, DetectedColumns(**job.detected_columns), importer
             )
@@ -140,7 +140,7 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
             **options, **file_checker.VALUES_BEFORE_CHECK, run=F("run") + 1, progress_percent=0
         )
         job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=job.status)
-        transaction.on_commit(actors.ask_for_check)
+        transaction.on_commit(actors.enqueue_check)
     progress.publish(job)
     return job
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from imports.idempotency import IdempotencyKey
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
-from imports.statuses import FINAL, EmptyCells, OnDuplicate, Outcome, Status, Success
+from imports.statuses import FINAL_STATUSES, EmptyCells, OnDuplicate, Outcome, Status, Success
 from imports.storage import StoredChunk, StoredFile
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
@@ -130,7 +130,7 @@ class ImportJob(models.Model):
             models.Index(
                 fields=["created_at"],
                 name="import_unfinished",
-                condition=~Q(status__in=sorted(FINAL)),
+                condition=~Q(status__in=sorted(FINAL_STATUSES)),
             ),
         )
         constraints = (
@@ -161,8 +161,8 @@ class ImportJob(models.Model):
             ),
             models.CheckConstraint(
                 name="import_final_means_finished",
-                condition=Q(status__in=sorted(FINAL), finished_at__isnull=False)
-                | (~Q(status__in=sorted(FINAL)) & Q(finished_at=None)),
+                condition=Q(status__in=sorted(FINAL_STATUSES), finished_at__isnull=False)
+                | (~Q(status__in=sorted(FINAL_STATUSES)) & Q(finished_at=None)),
             ),
             models.CheckConstraint(
                 name="import_failed_says_why",
@@ -171,7 +171,7 @@ class ImportJob(models.Model):
             models.CheckConstraint(
                 name="import_whole_means_final",
                 condition=Q(progress_percent__lt=100)
-                | Q(progress_percent=100, status__in=sorted({*FINAL, Status.UNDOING})),
+                | Q(progress_percent=100, status__in=sorted({*FINAL_STATUSES, Status.UNDOING})),
             ),
         )
 
@@ -180,7 +180,7 @@ class ImportJob(models.Model):
 
     @property
     def is_final(self) -> bool:
-        return self.status in FINAL
+        return self.status in FINAL_STATUSES
 
     @property
     def success(self) -> Success | None:

@@ -40,10 +40,10 @@ SYMBOL = "".join(
     char for char in CONTINUATION if char not in f"\x85{SLAVIC}{SPACE}{APOSTROPHE}{CLOSING}{RAISED}"
 )
 
-SEQUENCE = re.compile(
+SEQUENCE_PATTERN = re.compile(
     f"[Â-ß][{CONTINUATION}]|[à-ï][{CONTINUATION}]{{2}}|[ð-ô][{CONTINUATION}]{{3}}"
 )
-GARBLED = re.compile(
+GARBLED_PATTERN = re.compile(
     rf"""
     # Two sequences in a row, unless each is a capital letter with a space or a letter behind it.
     (?!(?:[Â-ß][{SLAVIC}{SPACE}]){{2}})(?:[Â-ß][{CONTINUATION}]){{2}}
@@ -84,21 +84,21 @@ def repair_mojibake(text: str) -> str | None:
     if text.isascii() or not _is_garbled(text):
         return None
     for _ in range(MAX_REPAIRS):
-        text = SEQUENCE.sub(lambda found: _decode(found[0]) or found[0], text)
+        text = SEQUENCE_PATTERN.sub(lambda found: _decode(found[0]) or found[0], text)
         if not _is_garbled(text):
             break
     return normalize("NFC", text)
 
 
 def _is_garbled(text: str) -> bool:
-    if not SEQUENCE.search(text):
+    if not SEQUENCE_PATTERN.search(text):
         return False
-    return any(_holds_written(found[0]) for found in GARBLED.finditer(text))
+    return any(_holds_written(found[0]) for found in GARBLED_PATTERN.finditer(text))
 
 
 def _holds_written(text: str) -> bool:
     """Whether each sequence stands for a character that people write, or holds a control."""
-    decoded = [_decode(found[0]) for found in SEQUENCE.finditer(text)]
+    decoded = [_decode(found[0]) for found in SEQUENCE_PATTERN.finditer(text)]
     if not decoded or None in decoded:
         return False
     is_alone = len(decoded) == 1

@@ -18,9 +18,9 @@ from imports.permissions import User
 from imports.pipeline.target_table import TargetTable, get_target_table
 from imports.statuses import Status
 
-SAMPLE_ROWS = 20
-COMPARED_ROWS = 10_000  # So many rows are held against the records that they would update.
-SHOWN_LENGTH = 200  # Of a value, which may be a megabyte.
+MAX_SAMPLE_ROWS = 20
+MAX_COMPARED_ROWS = 10_000  # So many rows are held against the records that they would update.
+MAX_PREVIEW_VALUE_CHARS = 200  # Of a value, which may be a megabyte.
 
 COMPARE = """
 WITH looked_at AS MATERIALIZED (
@@ -48,7 +48,7 @@ SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
 """
 
 
-def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
+def build_preview(job: ImportJob, reader: User) -> dict[str, Any]:
     """What starting this import would do. Raises TransitionNotAllowed unless it is READY.
 
     Where `unchanged` is None, more rows match records than were compared, and `updated`
@@ -57,7 +57,7 @@ def preview_of(job: ImportJob, reader: User) -> dict[str, Any]:
     _ready(job)
     importer = get_importer(job.importer)
     target = get_target_table(importer)
-    records = permissions.visible_records(reader, importer.model)
+    records = permissions.get_visible_records(reader, importer.model)
     unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
     to_create = job.total - job.processed - job.to_update
     creates = _creates(job, target) if to_create else []
@@ -104,7 +104,7 @@ def _updates(
         else {"row": number, "record": None, "changes": {}}
         for number, key, *values in found
     ]
-    return unchanged if job.to_update <= COMPARED_ROWS else None, updates
+    return unchanged if job.to_update <= MAX_COMPARED_ROWS else None, updates
 
 
 def _changes(
@@ -138,11 +138,11 @@ def _asked(
         shown_new=_shown(new),
         shown=_shown([f"r.cleaned[{cell.position}]" for cell in target.cells]),
     )
-    limits = {"job": job.pk, "compared": COMPARED_ROWS, "sample": SAMPLE_ROWS}
+    limits = {"job": job.pk, "compared": MAX_COMPARED_ROWS, "sample": MAX_SAMPLE_ROWS}
     with connection.cursor() as cursor:
         cursor.execute(sql, limits | these)
         return cursor.fetchall()
 
 
 def _shown(values: list[str]) -> str:
-    return ", ".join(f"left(({value})::text, {SHOWN_LENGTH})" for value in values)
+    return ", ".join(f"left(({value})::text, {MAX_PREVIEW_VALUE_CHARS})" for value in values)

@@ -24,7 +24,7 @@ PAUSE_SECONDS = 5  # After a failure, nothing is published for this long.
 _paused_until = 0.0
 
 
-def channel(job: ImportJob) -> str:
+def get_channel(job: ImportJob) -> str:
     return f"imports:{job.owner_id}:{job.id}"
 
 
@@ -38,7 +38,7 @@ def publish(job: ImportJob) -> None:
     if time.monotonic() < _paused_until:
         return
     try:
-        _redis().publish(channel(job), json.dumps(build_snapshot(job)))
+        _redis().publish(get_channel(job), json.dumps(build_snapshot(job)))
     except (RedisError, OSError, Error) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
         log.warning("progress not published for %s s: %s", PAUSE_SECONDS, type(error).__name__)

@@ -26,33 +26,33 @@ FORGET_WORKERS_AFTER = timedelta(hours=1)
 _this_worker = uuid.uuid4()
 
 
-@worker_process.duty
-def say_alive() -> None:
-    current_work = worker_process.now_doing()
+@worker_process.periodic
+def beat() -> None:
+    current_work = worker_process.list_current_work()
     Worker.objects.update_or_create(
         id=_this_worker,
         defaults={"heartbeat_at": Now(), "current_work": current_work},
-        create_defaults={"name": worker_process.NAME, "current_work": current_work},
+        create_defaults={"name": worker_process.WORKER_NAME, "current_work": current_work},
     )
 
 
-@worker_process.last_duty
-def say_goodbye() -> None:
+@worker_process.on_shutdown
+def deregister() -> None:
     Worker.objects.filter(id=_this_worker).delete()
 
 
-@worker_process.duty
+@worker_process.periodic
 def recover() -> None:
     run_deferred()
-    if not evict():
+    if not remove_stuck_workers():
         return  # Another worker is at it.
-    actors.ask_for_due_check()
+    actors.enqueue_check_if_waiting()
     for job in ImportJob.objects.filter(status=Status.RUNNING):
-        actors.send_due_batches(job)
-    announce_late()
+        actors.enqueue_due_batches(job)
+    run_missed_after_batch()
 
 
-def evict() -> bool:
+def remove_stuck_workers() -> bool:
     """End what is frozen, forget who is gone; False if another worker is doing it right now."""
     with short_transaction():
         if not advisory_locks.try_lock(advisory_locks.MAINTENANCE, ""):
@@ -63,10 +63,10 @@ def evict() -> bool:
     return True
 
 
-def announce_late() -> None:
+def run_missed_after_batch() -> None:
     """Call after_batch where the worker died between its commit and the call."""
     long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     late = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=long_ago)
     # In no order, so that some that always fail do not keep the others waiting.
     for job_id, number in late.order_by("?").values_list("job_id", "number")[:20]:
-        actors.announce(job_id, number)
+        actors.run_after_batch_safely(job_id, number)

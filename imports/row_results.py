@@ -17,14 +17,14 @@ from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.statuses import Outcome
 
 # Of each outcome so many rows are looked at: a million refused ones have few causes.
-ROWS_LOOKED_AT = 50_000
-LARGEST_SHOWN = 20_000  # Characters of a row's values.
-MOST_PROBLEMS = 100
-FIRST_ROWS = 5
+MAX_GROUPED_ROWS = 50_000
+MAX_DISPLAYED_VALUES_CHARS = 20_000  # Characters of a row's values.
+MAX_PROBLEMS = 100
+MAX_EXAMPLE_ROWS = 5
 
-OPEN = Q(outcome=None, matched=False)
+IS_NEW_RECORD = Q(outcome=None, matched=False)
 
-PROBLEMS = """
+GROUP_PROBLEMS = """
 WITH looked_at AS (
     (SELECT number, outcome, errors FROM imports_importrow
       WHERE job_id = %(job)s AND outcome = 'failed' ORDER BY number LIMIT %(looked_at)s)
@@ -50,7 +50,7 @@ SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, examp
 """
 
 
-def rows_of(
+def list_rows(
     job: ImportJob,
     *,
     outcome: str | None = None,
@@ -66,25 +66,25 @@ def rows_of(
     """
     rows = ImportRow.objects.filter(job=job, number__gt=after)
     rows = rows.filter(errors__contains=[cause]) if cause else rows
-    rows = with_values(rows) if values else rows
+    rows = annotate_values(rows) if values else rows
     if outcome == Outcome.CREATED:
         # Nothing behind the last written batch is looked at, however large the rest is.
-        rows = rows.filter(OPEN, _is_written(), number__lte=_last_written(job))
+        rows = rows.filter(IS_NEW_RECORD, _is_written(), number__lte=_last_written(job))
     elif outcome:
         rows = rows.filter(outcome=outcome)
     rows = rows.defer("cells", "cleaned", "previous_values")  # A row may hold a megabyte of each.
-    created = When(OPEN & Q(_is_written()), then=Value(Outcome.CREATED.value))
+    created = When(IS_NEW_RECORD & Q(_is_written()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
     return list(rows.annotate(result=result).order_by("number")[:most])
 
 
-def with_values(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
+def annotate_values(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
     """The rows with their `values`, where these are small enough to be shown."""
     cells, cleaned = (Cast(name, TextField()) for name in ("cells", "cleaned"))
     rows = rows.annotate(cells_size=Length(cells), cleaned_size=Length(cleaned))
     return rows.annotate(
-        shown_cells=Case(When(cells_size__lte=LARGEST_SHOWN, then="cells")),
-        shown_cleaned=Case(When(cleaned_size__lte=LARGEST_SHOWN, then="cleaned")),
+        shown_cells=Case(When(cells_size__lte=MAX_DISPLAYED_VALUES_CHARS, then="cells")),
+        shown_cleaned=Case(When(cleaned_size__lte=MAX_DISPLAYED_VALUES_CHARS, then="cleaned")),
     )
 
 
@@ -101,27 +101,27 @@ def _last_written(job: ImportJob) -> int:
     return written.aggregate(last=Max("last_row"))["last"] or 0
 
 
-def record_of(row: ImportRow) -> str | None:
+def get_record_key(row: ImportRow) -> str | None:
     """The key of the record that the row has created or belongs to."""
     return row.target_id if row.matched or row.result == Outcome.CREATED else None
 
 
-def problems_of(job: ImportJob) -> list[dict[str, Any]]:
+def group_problems(job: ImportJob) -> list[dict[str, Any]]:
     """Why rows were refused or skipped: each cause with its count, first rows and an example."""
     these = {
         "job": job.pk,
-        "looked_at": ROWS_LOOKED_AT,
-        "first": FIRST_ROWS,
-        "most": MOST_PROBLEMS,
+        "looked_at": MAX_GROUPED_ROWS,
+        "first": MAX_EXAMPLE_ROWS,
+        "most": MAX_PROBLEMS,
     }
     names = ("outcome", "column", "code", "count", "rows", "example")
     with connection.cursor() as cursor:
-        cursor.execute(PROBLEMS, these)
+        cursor.execute(GROUP_PROBLEMS, these)
         found = cursor.fetchall()
     problems = [dict(zip(names, values, strict=True)) for values in found]
     return [problem | {"example": json.loads(problem["example"])} for problem in problems]
 
 
-def all_looked_at(job: ImportJob) -> bool:
+def has_exact_problem_counts(job: ImportJob) -> bool:
     """Whether the counts of `problems_of` are those of the whole import."""
-    return max(job.failed, job.skipped) <= ROWS_LOOKED_AT
+    return max(job.failed, job.skipped) <= MAX_GROUPED_ROWS

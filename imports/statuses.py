@@ -20,35 +20,35 @@ class Status(models.TextChoices):
     UNDONE = "UNDONE", _("Undone")  # Rows edited or used since are kept and listed.
 
 
-S = Status
-MAY_BECOME: dict[Status, set[Status]] = {
-    S.QUEUED: {S.CHECKING, S.CANCELLED, S.FAILED},
-    S.CHECKING: {S.QUEUED, S.MAPPING, S.READY, S.RUNNING, S.CANCELLED, S.FAILED},
-    S.MAPPING: {S.QUEUED, S.CANCELLED},
-    S.READY: {S.RUNNING, S.QUEUED, S.CANCELLED},
-    S.RUNNING: {S.PAUSED, S.COMPLETE, S.CANCELLED, S.FAILED},
-    S.PAUSED: {S.RUNNING, S.CANCELLED},
-    S.COMPLETE: {S.UNDOING},
-    S.CANCELLED: {S.UNDOING},
-    S.FAILED: {S.UNDOING, S.QUEUED, S.RUNNING},  # The last two are a retry.
-    S.UNDOING: {S.UNDONE, S.FAILED},
-    S.UNDONE: set(),
+_S = Status
+ALLOWED_TRANSITIONS: dict[Status, set[Status]] = {
+    _S.QUEUED: {_S.CHECKING, _S.CANCELLED, _S.FAILED},
+    _S.CHECKING: {_S.QUEUED, _S.MAPPING, _S.READY, _S.RUNNING, _S.CANCELLED, _S.FAILED},
+    _S.MAPPING: {_S.QUEUED, _S.CANCELLED},
+    _S.READY: {_S.RUNNING, _S.QUEUED, _S.CANCELLED},
+    _S.RUNNING: {_S.PAUSED, _S.COMPLETE, _S.CANCELLED, _S.FAILED},
+    _S.PAUSED: {_S.RUNNING, _S.CANCELLED},
+    _S.COMPLETE: {_S.UNDOING},
+    _S.CANCELLED: {_S.UNDOING},
+    _S.FAILED: {_S.UNDOING, _S.QUEUED, _S.RUNNING},  # The last two are a retry.
+    _S.UNDOING: {_S.UNDONE, _S.FAILED},
+    _S.UNDONE: set(),
 }
 
 # A worker makes progress in these.
-ACTIVE = frozenset({S.CHECKING, S.RUNNING, S.UNDOING})
+ACTIVE_STATUSES = frozenset({_S.CHECKING, _S.RUNNING, _S.UNDOING})
 
 # Nothing more happens by itself: streams end here, and finished_at is set.
-FINAL = frozenset({S.COMPLETE, S.CANCELLED, S.FAILED, S.UNDONE})
+FINAL_STATUSES = frozenset({_S.COMPLETE, _S.CANCELLED, _S.FAILED, _S.UNDONE})
 
 # How much of `progress_percent` each phase is. The last percent is added when an import is final.
 CHECKING_PERCENT = 33
 APPLYING_PERCENT = 66
 
 
-def may_become(target: Status) -> list[Status]:
+def get_source_statuses(target: Status) -> list[Status]:
     """The statuses from which an import may move to `target`."""
-    return [status for status, targets in MAY_BECOME.items() if target in targets]
+    return [status for status, targets in ALLOWED_TRANSITIONS.items() if target in targets]
 
 
 class Outcome(models.TextChoices):

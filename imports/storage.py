@@ -48,11 +48,11 @@ class StoredChunk(models.Model):
         return f"{self.file_id}/{self.number}"
 
 
-class FileGone(FileNotFoundError):
+class StoredFileNotFound(FileNotFoundError):
     """The stored file is not there, or not there any more."""
 
 
-class StoredReader(io.RawIOBase):
+class StoredFileReader(io.RawIOBase):
     """A stored file as a stream; holds one chunk at a time."""
 
     def __init__(self, stored: StoredFile) -> None:
@@ -89,7 +89,7 @@ class StoredReader(io.RawIOBase):
         if number != self._number:
             chunk = StoredChunk.objects.filter(file=self._stored_id, number=number).first()
             if chunk is None:
-                raise FileGone("The stored file was deleted while it was read.")
+                raise StoredFileNotFound("The stored file was deleted while it was read.")
             self._chunk, self._number = bytes(chunk.content), number
         return self._chunk
 
@@ -101,8 +101,8 @@ class DatabaseStorage(Storage):
             raise ValueError("Stored files are written once, by save(); open them with 'rb'.")
         stored = StoredFile.objects.filter(name=name).first()
         if stored is None:
-            raise FileGone(f"No stored file is named {name}.")
-        return File(io.BufferedReader(StoredReader(stored), CHUNK_BYTES), name)
+            raise StoredFileNotFound(f"No stored file is named {name}.")
+        return File(io.BufferedReader(StoredFileReader(stored), CHUNK_BYTES), name)
 
     def _save(self, name: str, content: File | IO[bytes]) -> str:
         file = content if isinstance(content, File) else ContentFile(content.read())

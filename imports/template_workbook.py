@@ -14,7 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
-from imports.importer import Column, Importer, Invalid
+from imports.importer import Column, Importer, InvalidValue
 from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
 
@@ -49,10 +49,10 @@ def _write_rows_sheet(book: Workbook, importer: type[Importer]) -> None:
         for is_required in (True, False)
     }
     for position, column in enumerate(importer.columns):
-        shape = book.add_format({"num_format": number_format(_field_of(column, importer))})
+        shape = book.add_format({"num_format": get_number_format(_field_of(column, importer))})
         sheet.set_column(position, position, COLUMN_WIDTH, shape)
         sheet.write_string(0, position, get_header(column, importer), headers[column.required])
-        if rule := validation(column, importer):
+        if rule := make_data_validation(column, importer):
             sheet.data_validation(1, position, LAST_ROW, position, rule)
 
 
@@ -92,14 +92,14 @@ def _field_of(column: Column, importer: type[Importer]) -> models.Field:
     return field.related_model._meta.get_field(column.lookup) if column.lookup else field
 
 
-def number_format(field: models.Field) -> str:
+def get_number_format(field: models.Field) -> str:
     for kind, shown_as in FORMATS.items():  # The first that fits: a date and time is a date too.
         if isinstance(field, kind):
             return shown_as
     return "@"
 
 
-def validation(column: Column, importer: type[Importer]) -> dict[str, Any] | None:
+def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, Any] | None:
     """What Excel is to say while a cell is typed. It warns; what counts is the importer's rule."""
     field = _field_of(column, importer)
     rule = _choices(field) or _length(column, importer, field) or _anything(column)
@@ -141,7 +141,7 @@ def _refuses_longer(column: Column, importer: type[Importer], limit: int) -> boo
         return True
     try:
         get_cleaner(importer, column)("x" * (limit + 1))
-    except Invalid as invalid:
+    except InvalidValue as invalid:
         return invalid.code == "too_long"
     return False
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from imports.statuses import FINAL, Status, may_become
+from imports.statuses import FINAL_STATUSES, Status, get_source_statuses
 
 if TYPE_CHECKING:
     from imports.models import ImportJob
@@ -63,10 +63,10 @@ class TransitionManager(models.Manager):
             {
                 "pk": pk,
                 "target": target,
-                "sources": [only_from] if only_from else may_become(target),
+                "sources": [only_from] if only_from else get_source_statuses(target),
                 "is_work": target in {Status.CHECKING, Status.RUNNING},
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
-                "is_final": target in FINAL,
+                "is_final": target in FINAL_STATUSES,
                 "error_code": error_code,
                 "error_params": None if error_params is None else json.dumps(error_params),
             },

@@ -22,30 +22,30 @@ from dramatiq.middleware import Middleware
 
 log = logging.getLogger(__name__)
 
-NAME = f"{socket.gethostname()}:{os.getpid()}"
-stopping = threading.Event()  # Whoever works ends between two steps.
+WORKER_NAME = f"{socket.gethostname()}:{os.getpid()}"
+stop_requested = threading.Event()  # Whoever works ends between two steps.
 
-Duty = Callable[[], None]
+PeriodicTask = Callable[[], None]
 
 _busy: dict[int, tuple[str, float]] = {}
-_duties: list[Duty] = []
-_last_duties: list[Duty] = []
+_duties: list[PeriodicTask] = []
+_last_duties: list[PeriodicTask] = []
 
 
-def duty(function: Duty) -> Duty:
+def periodic(function: PeriodicTask) -> PeriodicTask:
     """Have `function` called every IMPORT_RECOVERY_SECONDS in each worker process."""
     _duties.append(function)
     return function
 
 
-def last_duty(function: Duty) -> Duty:
+def on_shutdown(function: PeriodicTask) -> PeriodicTask:
     """Have `function` called when the process ends in order."""
     _last_duties.append(function)
     return function
 
 
 @contextmanager
-def busy_with(what: str) -> Iterator[None]:
+def report_work(what: str) -> Iterator[None]:
     """Say in the worker's row what this thread does."""
     _busy[threading.get_ident()] = (what, time.monotonic())
     try:
@@ -54,33 +54,33 @@ def busy_with(what: str) -> Iterator[None]:
         del _busy[threading.get_ident()]
 
 
-class WorkerLife(Middleware):
+class MaintenanceMiddleware(Middleware):
     """Starts and ends the process's own thread with the Dramatiq worker."""
 
     def after_worker_boot(self, broker, worker):
-        stopping.clear()
-        self.thread = threading.Thread(target=live, name="worker life", daemon=True)
+        stop_requested.clear()
+        self.thread = threading.Thread(target=run_maintenance, name="worker life", daemon=True)
         self.thread.start()
 
     def before_worker_shutdown(self, broker, worker):
-        stopping.set()
+        stop_requested.set()
 
     def after_worker_shutdown(self, broker, worker):
         self.thread.join(timeout=5)
 
 
-def live() -> None:
+def run_maintenance() -> None:
     while True:
         for step in _duties:
-            perform(step)
-        if stopping.wait(settings.IMPORT_RECOVERY_SECONDS):
+            run_safely(step)
+        if stop_requested.wait(settings.IMPORT_RECOVERY_SECONDS):
             break
     for step in _last_duties:
-        perform(step)
+        run_safely(step)
     connection.close()
 
 
-def perform(step: Duty) -> None:
+def run_safely(step: PeriodicTask) -> None:
     try:
         step()
     except Exception as error:  # A thread that ends leaves lost messages lost.
@@ -89,7 +89,7 @@ def perform(step: Duty) -> None:
         connection.close()
 
 
-def now_doing() -> list[dict[str, Any]]:
+def list_current_work() -> list[dict[str, Any]]:
     """What each thread is at, and for how many seconds."""
     now = time.monotonic()
     return [{"what": what, "seconds": round(now - since)} for what, since in list(_busy.values())]

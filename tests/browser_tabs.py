@@ -21,7 +21,7 @@ from imports.models import ImportJob
 from imports.pipeline import batch_applier
 from tests import browser as browsers
 from tests.factories import check_job, make_csv, make_row
-from tests.streams import PROJECT, daphne, django_environment, log_in
+from tests.streams import PROJECT, get_django_environment, make_session_cookie, running_daphne
 
 ROWS = 400
 BAD_ROWS = {7: "12", 70: "12345"}  # Of one cause.
@@ -36,7 +36,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def address(django_db_setup):
-    with daphne() as server:
+    with running_daphne() as server:
         yield f"http://127.0.0.1:{server.port}"
 
 
@@ -51,7 +51,7 @@ def tabs(chromium, address, **every):
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         if owner:
-            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": make_session_cookie(owner)}
             context.add_cookies([session | {"url": address}])
         return context.new_page()
 
@@ -78,7 +78,7 @@ def worker():
     process = subprocess.Popen(
         [sys.executable, *WORKER_COMMAND],
         cwd=PROJECT,
-        env=os.environ | django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
+        env=os.environ | get_django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

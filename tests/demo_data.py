@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from customers.models import Customer
 from imports.models import ImportAttempt, ImportBatch, ImportJob, ImportRow, Worker
-from imports.statuses import FINAL, Outcome, Status
+from imports.statuses import FINAL_STATUSES, Outcome, Status
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
 LONG_NAME = "customers_of_all_offices_north_and_south_" * 5 + "final_v2.xlsx"
@@ -184,7 +184,7 @@ def import_in(status, owner, **fields):
         "error_code": code,
         "error_params": params,
         "started_at": None if status == Status.QUEUED else now - timedelta(seconds=75),
-        "finished_at": now if status in FINAL else None,
+        "finished_at": now if status in FINAL_STATUSES else None,
         "progress_percent": PERCENTS.get(status, 0),
     }
     known["phase_started_at"] = known["started_at"] or now

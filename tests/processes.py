@@ -23,7 +23,14 @@ from devserver.processes import running_child
 from devserver.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
 from imports import lifecycle
 from imports.models import ImportJob, Worker
-from tests.streams import PROJECT, Server, daphne, django_environment, log_in, wait_until
+from tests.streams import (
+    PROJECT,
+    Server,
+    get_django_environment,
+    make_session_cookie,
+    running_daphne,
+    wait_until,
+)
 
 MAX_WAIT_SECONDS = 60  # The machine may be busy; nothing here is expected to take so long.
 SMALL_WAITS = {
@@ -44,7 +51,7 @@ class WorkerProcess:
             [sys.executable, *WORKER_COMMAND],
             cwd=PROJECT,
             env=os.environ
-            | django_environment()
+            | get_django_environment()
             | WORKER_ENVIRONMENT
             | {"LOG_LEVEL": "INFO"}
             | environment,
@@ -140,10 +147,10 @@ class Site(NamedTuple):
 @contextmanager
 def site(user, **environment):
     """A real Daphne, and a program that is logged in as this user."""
-    cookie = log_in(user)
+    cookie = make_session_cookie(user)
     cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF}
     with (
-        daphne(IMPORT_PING_SECONDS="1", IMPORT_POLL_SECONDS="0.5", **environment) as server,
+        running_daphne(IMPORT_PING_SECONDS="1", IMPORT_POLL_SECONDS="0.5", **environment) as server,
         httpx.Client(
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,

@@ -22,9 +22,9 @@ from imports.models import ImportJob
 from imports.statuses import Status
 
 PROJECT = Path(__file__).resolve().parents[1]
-PATIENCE_SECONDS = 60  # The machine may be busy, and a server may just be starting.
+MAX_WAIT_SECONDS = 60  # The machine may be busy, and a server may just be starting.
 STOP_SECONDS = 30
-WAYS = {
+TRANSITIONS_TO_STATUS = {
     Status.QUEUED: (),
     Status.CHECKING: (Status.CHECKING,),
     Status.MAPPING: (Status.CHECKING, Status.MAPPING),
@@ -38,12 +38,12 @@ WAYS = {
 def make_job(owner, status=Status.RUNNING):
     """An import without a file, on its way: here only its own row counts."""
     job = ImportJob.objects.create(owner=owner, importer="customers", file_size=1)
-    for target in WAYS[status]:
-        job = move(job, target)
+    for target in TRANSITIONS_TO_STATUS[status]:
+        job = transition(job, target)
     return job
 
 
-def move(job, target, **why):
+def transition(job, target, **why):
     """Move an import on; before it is COMPLETE, every row it has checked gets an outcome."""
     if target == Status.COMPLETE:
         checked = F("checked")
@@ -53,14 +53,14 @@ def move(job, target, **why):
     return ImportJob.objects.transition(job.pk, target, **why)
 
 
-def advance(job):
+def check_one_row(job):
     """One more row is checked, committed, and nobody is told."""
     ImportJob.objects.filter(pk=job.pk).update(version=F("version") + 1, checked=F("checked") + 1)
     job.refresh_from_db()
     return job
 
 
-def log_in(user):
+def make_session_cookie(user):
     """The cookie of a new session."""
     client = Client()
     client.force_login(user)
@@ -77,7 +77,7 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def daphne(port=0, **environment):
+def running_daphne(port=0, **environment):
     """Daphne on the test database. It listens before it runs, so nobody has to wait for it."""
     with (
         socket.create_server(("127.0.0.1", port), backlog=1024) as listening,
@@ -95,7 +95,7 @@ def daphne(port=0, **environment):
         process = subprocess.Popen(
             [sys.executable, *command, "config.asgi:application"],
             cwd=PROJECT,
-            env=os.environ | django_environment() | environment,
+            env=os.environ | get_django_environment() | environment,
             pass_fds=[listening.fileno()],
             stderr=errors,
         )
@@ -111,7 +111,7 @@ def daphne(port=0, **environment):
                 raise
 
 
-def django_environment():
+def get_django_environment():
     database = connection.settings_dict
     user = f"{database['USER']}:{quote(database['PASSWORD'])}"
     port = f":{database['PORT']}" if database["PORT"] else ""
@@ -138,7 +138,7 @@ class Stream:
     """One connection, read event by event."""
 
     def __init__(self, port, path, cookie=None, *, method="GET", last_event_id=None, **headers):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=MAX_WAIT_SECONDS)
         if cookie:
             headers["Cookie"] = f"{settings.SESSION_COOKIE_NAME}={cookie}"
         if last_event_id is not None:
@@ -182,13 +182,13 @@ class Stream:
         return json.loads(self.response.read())
 
 
-def refused(server, job, cookie=None, **options):
+def get_stream_error(server, job, cookie=None, **options):
     """Status and code of an answer that is no stream."""
     with server.stream(job, cookie, **options) as answer:
         return answer.status, answer.body()["code"]
 
 
-def wait_until(happened, seconds=PATIENCE_SECONDS):
+def wait_until(happened, seconds=MAX_WAIT_SECONDS):
     """How long it took; fails when it took too long."""
     began = time.monotonic()
     while not happened():
@@ -198,7 +198,7 @@ def wait_until(happened, seconds=PATIENCE_SECONDS):
     return time.monotonic() - began
 
 
-def somebody_waits_for_a_lock(cursor, table):
+def is_lock_awaited(cursor, table):
     cursor.execute(
         "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = %s::regclass)",
         [table],
@@ -207,7 +207,7 @@ def somebody_waits_for_a_lock(cursor, table):
 
 
 @contextmanager
-def deaf_clients(server, job, cookie, count):
+def stalled_clients(server, job, cookie, count):
     """Connections that ask for the stream and never read it."""
     path = f"/api/imports/{job.pk}/events/"
     cookies = f"Cookie: {settings.SESSION_COOKIE_NAME}={cookie}"

@@ -231,7 +231,7 @@ def test_an_address_of_a_stream_is_the_same_a_second_later(alice, monkeypatch):
     monkeypatch.setattr(settings, "IMPORT_TICKET_SECONDS", 10**9)
     job, seconds = make_job(CONTENT, owner=alice), iter(range(10**9, 10**9 + 9))
     monkeypatch.setattr(signing.time, "time", lambda: next(seconds))
-    assert authentication.ticket(job.pk, alice) == authentication.ticket(job.pk, alice)
+    assert authentication.make_ticket(job.pk, alice) == authentication.make_ticket(job.pk, alice)
 
 
 def test_an_unchanged_import_is_304_and_a_precondition_asks_nothing_of_a_reading(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customers import validators
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 from tests.test_customer_validators import (
     EMAIL_LIKE_TEXTS,
     clean_error,
@@ -165,7 +165,7 @@ def test_an_address_obeys_the_rules_of_text(cell, code):
 
 
 def test_an_address_is_refused_without_quoting_it():
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         validators.clean_email("ama.@example.com")
     assert "ama" not in str(refused.value) + str(refused.value.params)
     assert refused.value.__context__ is None

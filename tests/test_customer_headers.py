@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from customers.importer import CustomerImporter
-from imports.checks import errors_of
+from imports.checks import list_importer_errors
 from imports.pipeline.header_detection import get_header_names, match_columns, match_positions
 from imports.pipeline.reader.headers import fold_text
 
@@ -196,7 +196,7 @@ def test_a_header_that_may_mean_several_things_or_none_is_unknown(header):
 
 
 def test_no_header_is_claimed_by_two_fields_or_twice_by_one():
-    assert errors_of(CustomerImporter) == []
+    assert list_importer_errors(CustomerImporter) == []
     fallbacks = []
     for column in CustomerImporter.columns:
         own, aliases = get_header_names(column, CustomerImporter)

@@ -17,9 +17,9 @@ from customers.importer import CustomerImporter
 from customers.models import Customer
 from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, LinkedText, make_cell
 from imports.error_messages import describe_row_error
-from imports.importer import Invalid
-from imports.mojibake import CONTINUATION, SEQUENCE, repair_mojibake
-from imports.text_cell_values import CODES, INVISIBLE
+from imports.importer import InvalidValue
+from imports.mojibake import CONTINUATION, SEQUENCE_PATTERN, repair_mojibake
+from imports.text_cell_values import FORMATTED_CELL_ERROR_CODES, INVISIBLE_MARK_PATTERN
 
 FIELDS = {
     validators.clean_shipping_mark: "shipping_mark",
@@ -62,7 +62,7 @@ UNSEEN = st.text("\u200b\u200e\u2060\ufeff\u00ad", max_size=2)
 
 
 def clean_error(rule, cell):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         rule(cell)
     return refused.value.code, refused.value.params
 
@@ -70,7 +70,7 @@ def clean_error(rule, cell):
 def clean_or_error(rule, cell):
     try:
         return rule(cell)
-    except Invalid as refused:
+    except InvalidValue as refused:
         return refused.code, refused.params
 
 
@@ -110,7 +110,7 @@ def test_any_cell_ends_in_text_none_or_a_refusal_with_words(rule, drawn):
     cell = make_cell(*drawn) if isinstance(drawn, tuple) else drawn
     try:
         cleaned, refused = rule(cell), None
-    except Invalid as error:
+    except InvalidValue as error:
         cleaned, refused = None, error
     if refused:
         error = {"column": FIELDS[rule], "code": refused.code, "params": refused.params}
@@ -123,7 +123,7 @@ def test_any_cell_ends_in_text_none_or_a_refusal_with_words(rule, drawn):
     assert cleaned is None or len(cleaned) <= LIMITS[rule]
     assert cleaned is None or cleaned == unicodedata.normalize("NFC", cleaned)
     assert not normalization.FORBIDDEN_CHARACTERS.search(cleaned or "")
-    assert not INVISIBLE.search(cleaned or "")
+    assert not INVISIBLE_MARK_PATTERN.search(cleaned or "")
     assert "\ufffd" not in (cleaned or "")
     assert cleaned is None or repair_mojibake(cleaned) is None
 
@@ -140,7 +140,7 @@ def may_be_garbled(text):
     """A soft hyphen or a no-break space may make a garbled letter of the one before it."""
     text = unicodedata.normalize("NFC", text)
     seen = unicodedata.normalize("NFC", normalization.INVISIBLE_CHARACTERS.sub("", text))
-    return SEQUENCE.search(text) or SEQUENCE.search(seen)
+    return SEQUENCE_PATTERN.search(text) or SEQUENCE_PATTERN.search(seen)
 
 
 @every_rule
@@ -191,7 +191,7 @@ def test_a_cell_that_is_no_text_is_refused_with_what_it_shows(rule, cell, code, 
 
 
 def test_every_kind_of_formatted_cell_has_a_code():
-    assert CODES.keys() == TEXT_KINDS | NUMBER_KINDS
+    assert FORMATTED_CELL_ERROR_CODES.keys() == TEXT_KINDS | NUMBER_KINDS
 
 
 def test_the_sentence_for_a_date_says_what_it_shows_and_what_to_do():
@@ -473,4 +473,9 @@ def test_the_page_on_values_names_every_refusal_of_a_phone_or_an_address():
     general = {"too_long", "forbidden_character", "not_text", "phone_of_wrong_length"}
     named = set(re.findall(r"`(\w+)` \|$", PAGE.read_text(), re.MULTILINE))
     assert named >= validators.MESSAGES.keys() - general
-    assert named >= {*CODES.values(), "yes_or_no_in_text", "garbled_text", "damaged_characters"}
+    assert named >= {
+        *FORMATTED_CELL_ERROR_CODES.values(),
+        "yes_or_no_in_text",
+        "garbled_text",
+        "damaged_characters",
+    }

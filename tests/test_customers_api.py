@@ -167,11 +167,11 @@ def test_a_longer_page_takes_no_more_queries(alice):
     assert queries() == few
     customers = list(Customer.objects.all())
     with CaptureQueriesContext(connection) as one:
-        found = provenance.origins_of(customers, permissions.visible_imports(alice))
+        found = provenance.find_provenance(customers, permissions.get_visible_imports(alice))
     # Who may see what is asked once for each user; here nobody has asked before.
     assert len([query for query in one if "imports_importrow" in query["sql"]]) == 1
     assert found.keys() == {customer.pk for customer in customers}
-    assert provenance.origins_of([], ImportJob.objects.all()) == {}
+    assert provenance.find_provenance([], ImportJob.objects.all()) == {}
 
 
 # --- By import, by what one remembers ----------------------------------------
@@ -266,9 +266,9 @@ def test_a_question_that_makes_no_sense_is_400(alice, query):
 
 def test_queries_are_callable_without_http(alice):
     imported(alice, *PEOPLE)
-    own = permissions.visible_records(alice, Customer)
+    own = permissions.get_visible_records(alice, Customer)
     assert search_customers(own, "kofi").get().last_name == "Owusu"
-    assert not permissions.visible_records(alice, Parcel).exists()
+    assert not permissions.get_visible_records(alice, Parcel).exists()
 
 
 # --- Pages -------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests import browser as browsers
-from tests.streams import daphne
+from tests.streams import running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def test_it_shows_every_call_and_tries_one_under_a_strict_policy(page):
     page.on("request", lambda request: asked.append(urlsplit(request.url)))
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    with daphne() as server:
+    with running_daphne() as server:
         address = f"http://127.0.0.1:{server.port}"
         policy = page.goto(f"{address}/api/docs/").headers["content-security-policy"]
         expect(page.get_by_role("heading", name="Customer import")).to_be_visible(
@@ -68,7 +68,7 @@ def test_it_shows_every_call_and_tries_one_under_a_strict_policy(page):
 
 def test_the_policy_would_be_felt(page):
     """A script of the page's own is stopped, so that a page without one proves something."""
-    with daphne() as server:
+    with running_daphne() as server:
         page.goto(f"http://127.0.0.1:{server.port}/api/docs/")
         page.evaluate(
             "document.body.append(Object.assign(document.createElement('script'),"

@@ -11,13 +11,13 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
 from imports import downloads, inline
-from imports.importer import get_importer, registered
+from imports.importer import get_importer, list_importers
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
 from tests.conftest import logged_in_client
 from tests.factories import HEADERS, make_csv, make_job, make_row, run_import
 from tests.spreadsheets import read_rows
-from tests.streams import daphne, log_in
+from tests.streams import make_session_cookie, running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,8 +114,8 @@ def test_so_is_one_in_another_storage(alice, tmp_path, monkeypatch):
 
 
 def test_daphne_sends_it_whole(alice):
-    job, cookie = make_job(LARGE, owner=alice), log_in(alice)
-    with daphne() as server:
+    job, cookie = make_job(LARGE, owner=alice), make_session_cookie(alice)
+    with running_daphne() as server:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
         headers = {"Cookie": f"sessionid={cookie}", "Accept": "text/csv"}
         connection.request("GET", f"/api/imports/{job.pk}/file/", headers=headers)
@@ -235,7 +235,7 @@ def template(person, address="/api/imports/template.xlsx?importer=customers") ->
     return read_content(logged_in_client(person).get(address))
 
 
-@pytest.mark.parametrize("name", [importer.name for importer in registered()])
+@pytest.mark.parametrize("name", [importer.name for importer in list_importers()])
 def test_a_template_that_is_filled_in_imports(alice, name):
     run_import(make_csv([make_row(1)]))
     importer = get_importer(name)
@@ -303,7 +303,7 @@ def test_a_template_of_what_nobody_imports_is_refused(alice, query):
 
 def test_where_there_is_one_importer_nobody_has_to_say_which(alice, monkeypatch):
     one = [get_importer("customers")]
-    monkeypatch.setattr("imports.api.serializers.registered", lambda: one)
-    monkeypatch.setattr("imports.pages.downloads.registered", lambda: one)
+    monkeypatch.setattr("imports.api.serializers.list_importers", lambda: one)
+    monkeypatch.setattr("imports.pages.downloads.list_importers", lambda: one)
     for root in ("/api/imports", "/imports"):
         assert template(alice, f"{root}/template.xlsx")

@@ -6,7 +6,7 @@ import pytest
 
 from customers.models import Customer
 from imports.models import ImportJob, ImportRow
-from imports.statuses import FINAL, Status
+from imports.statuses import FINAL_STATUSES, Status
 from tests.factories import make_csv, make_row
 from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
 from tests.processes import flush_redis, site, wait_for, worker
@@ -14,7 +14,7 @@ from tests.processes import flush_redis, site, wait_for, worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
-OVER = [*FINAL, Status.MAPPING]
+OVER = [*FINAL_STATUSES, Status.MAPPING]
 HEADERS_WITHOUT_PHONE = ["Shipping mark", "First name", "Last name", "E-mail"]
 
 

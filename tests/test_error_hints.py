@@ -215,8 +215,8 @@ def test_whose_token_is_not_valid_is_told_where_to_get_another(alice):
 
 
 def test_a_reason_fits_the_close_of_a_websocket():
-    reasons = [authentication.how_to_log_in(), authentication.how_to_renew()]
-    reasons.append(authentication.NoTicket.default_detail)
+    reasons = [authentication.get_login_hint(), authentication.get_renewal_hint()]
+    reasons.append(authentication.InvalidTicket.default_detail)
     assert all(len(reason.encode()) <= 123 for reason in reasons)
 
 
@@ -283,7 +283,9 @@ def test_a_start_of_what_cannot_go_on_says_what_to_do(alice):
     lifecycle.cancel(waiting.pk)
     assert said(start(alice, waiting), 409, "not_allowed").endswith("Upload its file again.")
     failed = check_job(make_job(make_csv([]), owner=alice))
-    assert said(start(alice, failed), 409, "not_allowed").endswith(snapshots.status_message(failed))
+    assert said(start(alice, failed), 409, "not_allowed").endswith(
+        snapshots.get_status_message(failed)
+    )
 
 
 def start(person, job):

@@ -10,7 +10,7 @@ from django.utils.translation import override
 
 from customers import validators
 from customers.models import Customer
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 from imports.pipeline import failed_rows, failed_rows_file
 from imports.pipeline.failed_rows import FailedRows, NoFailedRows
 from imports.pipeline.formula_injection import neutralize_formula, restore_formula
@@ -162,7 +162,7 @@ def as_name(text):
     """The text, if a customer may be called so."""
     try:
         return text if validators.clean_name(text) else "Ama"
-    except Invalid:
+    except InvalidValue:
         return "Ama"
 
 

@@ -81,7 +81,7 @@ def test_imports_whose_messages_are_lost_while_they_run_go_on_by_themselves(alic
 def test_messages_delivered_five_times_in_any_order_collapse_into_the_chains(alice):
     sent = make_sample(4_000)
     job = check_job(make_job(sent.content, owner=alice))
-    again = [actors.apply_batch.message(str(job.pk), n) for n in range(1, 7)] * 5
+    again = [actors.apply_batches.message(str(job.pk), n) for n in range(1, 7)] * 5
     Random(5).shuffle(again)
     job.batches.filter(number__lte=6).update(enqueued_at=Now())
 

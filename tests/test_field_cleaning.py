@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from customers.importer import CustomerImporter
 from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, make_cell
-from imports.importer import Column, Importer, Invalid
-from imports.mojibake import SEQUENCE, repair_mojibake
+from imports.importer import Column, Importer, InvalidValue
+from imports.mojibake import SEQUENCE_PATTERN, repair_mojibake
 from imports.pipeline.field_cleaning import (
     extract_link_address,
     is_placeholder,
     make_field_cleaner,
     prepare_cell,
 )
-from imports.text_cell_values import INVISIBLE
+from imports.text_cell_values import INVISIBLE_MARK_PATTERN
 from tests.parcels.models import Parcel
 
 TEXT_FIELDS = [
@@ -35,7 +35,7 @@ by_type = pytest.mark.parametrize("field", TEXT_FIELDS, ids=lambda field: type(f
 def outcome(field, cell):
     try:
         return make_field_cleaner(field)(cell)
-    except Invalid as refused:
+    except InvalidValue as refused:
         return refused.code, refused.params
 
 
@@ -97,9 +97,9 @@ def test_an_accepted_text_holds_nothing_garbled_and_nothing_invisible(drawn):
     text = outcome(models.TextField(), cell)
 
     if isinstance(text, str):
-        assert not INVISIBLE.search(text)
+        assert not INVISIBLE_MARK_PATTERN.search(text)
         assert "\ufffd" not in text
-        assert not SEQUENCE.search(text) or repair_mojibake(text) is None
+        assert not SEQUENCE_PATTERN.search(text) or repair_mojibake(text) is None
         assert isinstance(cell, str)
 
 
@@ -326,9 +326,9 @@ def test_a_cut_text_is_too_long_whatever_the_columns_own_rule_says():
     cell = make_cell("shortened", "a" * 200, 40_000)
     column = Column("code", clean=lambda cell: cell)
 
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         prepare_cell(Warehouse, column, cell)
     assert (refused.value.code, refused.value.params) == ("too_long", {"limit": 10})
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         prepared("remark", cell)
     assert refused.value.params == {"limit": 200}

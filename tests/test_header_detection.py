@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from customers.importer import CustomerImporter as OurCustomers
-from imports.importer import Column, Importer, Invalid
+from imports.importer import Column, Importer, InvalidValue
 from imports.pipeline.column_suggestions import add_suggestions
 from imports.pipeline.header_detection import (
     DetectedColumns,
@@ -26,13 +26,13 @@ from imports.pipeline.header_detection import (
 
 def phone(cell):
     if not str(cell or "").startswith("0"):
-        raise Invalid("invalid_phone")
+        raise InvalidValue("invalid_phone")
     return str(cell)
 
 
 def email(cell):
     if cell is not None and "@" not in str(cell):
-        raise Invalid("invalid_email")
+        raise InvalidValue("invalid_email")
     return cell
 
 

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from django.test.utils import isolate_apps
 
 from imports import importer as importers
-from imports.checks import errors_of
-from imports.importer import Column, Importer, register, registered
+from imports.checks import list_importer_errors
+from imports.importer import Column, Importer, list_importers, register
 from tests.parcels.importer import ParcelImporter
 
 
@@ -28,7 +28,7 @@ def importer_of(fields, *columns, bases=(models.Model,), **meta):
 
 
 def found(importer):
-    return [error.id.removeprefix("imports.") for error in errors_of(importer)]
+    return [error.id.removeprefix("imports.") for error in list_importer_errors(importer)]
 
 
 def text(**options):
@@ -50,11 +50,13 @@ def own_models():
 
 
 def test_our_importers_fit():
-    assert [error for importer in registered() for error in errors_of(importer)] == []
+    assert [
+        error for importer in list_importers() for error in list_importer_errors(importer)
+    ] == []
 
 
 def test_an_error_says_what_to_do():
-    (error,) = errors_of(importer_of({"code": text()}, CODE, Column("color")))
+    (error,) = list_importer_errors(importer_of({"code": text()}, CODE, Column("color")))
 
     assert (error.id, error.obj) == ("imports.E003", "Importer 'things'")
     assert "color" in error.msg
@@ -124,7 +126,7 @@ def test_a_proxy_does_not_fit():
 
     things = type("Things", (Importer,), {**THINGS, "model": child, "columns": (CODE,)})
 
-    (error,) = errors_of(things)
+    (error,) = list_importer_errors(things)
     assert error.id == "imports.E001"
     assert "proxy" in error.msg
 
@@ -261,7 +263,7 @@ def test_a_name_that_two_columns_claim_is_named(alias):
     color = Column("color", aliases=("COLOUR!", alias))
     code = Column("code", aliases=("colour",), required=True)
 
-    errors = errors_of(importer_of(fields, code, color))
+    errors = list_importer_errors(importer_of(fields, code, color))
 
     assert {error.id for error in errors} == {"imports.E009"}
 

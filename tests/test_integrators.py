@@ -15,7 +15,7 @@ from imports.models import ImportJob, Worker
 from tests import typescript
 from tests.conftest import create_user
 from tests.processes import wait_until_final, worker
-from tests.streams import PROJECT, daphne, make_job
+from tests.streams import PROJECT, make_job, running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ FOLLOW, POLL = "Follow it by a stream", "Or poll"
 def port(django_db_setup, django_db_blocker):
     """Of a site with a worker, for all that is tried here."""
     with django_db_blocker.unblock():
-        with worker(), daphne(THROTTLE_LOGINS="1000/min") as server:
+        with worker(), running_daphne(THROTTLE_LOGINS="1000/min") as server:
             yield server.port
         Worker.objects.all().delete()  # It has said that it lives after the last test, too.
 

@@ -17,14 +17,14 @@ import pytest
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from imports import lifecycle, snapshots
-from imports.live.sse import event
+from imports.live.sse import format_event
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests import browser, typescript
 from tests.factories import make_csv, make_row
 from tests.http_proxy import DROP_RESPONSE, running_proxy
 from tests.processes import MAX_WAIT_SECONDS, upload_in_process, wait_for, worker
-from tests.streams import Stream, daphne
+from tests.streams import Stream, running_daphne
 from tests.test_integrators import FOLLOW, PAGE, snippets
 from tests.test_live import other_sessions
 
@@ -99,7 +99,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def server(transactional_db, origin):
     options = {"IMPORT_TICKET_SECONDS": "5", "CORS_ALLOWED_ORIGINS": origin}
-    with worker(), daphne(**options) as running:
+    with worker(), running_daphne(**options) as running:
         yield running
     wait_for(lambda: other_sessions() == 0)
 
@@ -180,7 +180,7 @@ def test_a_cut_stream_whose_ticket_has_expired_comes_back_by_itself(
         wait_for(lambda: statuses(network, "/events/") == [200])
         first = answers(network, "/events/")[0]
         wait_for(lambda: status_of(server, f"{first.path}?{first.query}") == 401)
-        network.stream_prefix = event(snapshots.build_snapshot(job))
+        network.stream_prefix = format_event(snapshots.build_snapshot(job))
         network.cut_responses()
         wait_for(lambda: statuses(network, "/events/") == [200, 401, 200])
         lifecycle.start(job.pk)
@@ -250,7 +250,7 @@ def test_the_python_loop_survives_cuts_and_polls_in_the_end(alice, job, network)
     )
     with in_process([sys.executable, "-W", "error", "-c", text]) as program:
         wait_for(lambda: statuses(network, "/events/") == [200])
-        network.stream_prefix = event(snapshots.build_snapshot(job))
+        network.stream_prefix = format_event(snapshots.build_snapshot(job))
         network.cut_responses()
         wait_for(lambda: statuses(network, "/events/") == [200, 200])
         network.fault = lambda method, path: 503 if path.endswith("/events/") else None

@@ -19,7 +19,7 @@ from tests.conftest import create_user, logged_in_client
 from tests.factories import apply_all_batches, check_job, make_csv, make_row
 from tests.factories import make_job as make_file_job
 from tests.processes import worker
-from tests.streams import make_job, move, wait_until
+from tests.streams import make_job, transition, wait_until
 from tests.test_downloads import read_content
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -276,7 +276,7 @@ ENDS = {
 def test_an_old_client_gets_one_of_the_four_words_it_knows(alice, status):
     job = make_job(alice, ENDS.get(status, status))
     if status in ENDS:
-        job = move(job, status, error_code="no_rows" if status == Status.FAILED else None)
+        job = transition(job, status, error_code="no_rows" if status == Status.FAILED else None)
 
     answer = status_of(logged_in_client(alice), job.pk).json()
 

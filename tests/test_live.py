@@ -13,18 +13,18 @@ from django.db import connection
 from django.test import Client
 
 from imports import progress, snapshots
-from imports.authentication import how_to_log_in
+from imports.authentication import get_login_hint
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.streams import (
     PING,
-    advance,
-    daphne,
-    deaf_clients,
-    log_in,
+    check_one_row,
+    get_stream_error,
     make_job,
-    move,
-    refused,
+    make_session_cookie,
+    running_daphne,
+    stalled_clients,
+    transition,
     wait_until,
 )
 
@@ -37,7 +37,7 @@ FAST = {"IMPORT_POLL_SECONDS": "0.3", "IMPORT_PING_SECONDS": "0.3"}
 @pytest.fixture(scope="module")
 def server(django_db_setup, django_db_blocker):
     """Nothing reaches its streams but what is published."""
-    with django_db_blocker.unblock(), daphne(**NO_POLL) as running:
+    with django_db_blocker.unblock(), running_daphne(**NO_POLL) as running:
         yield running
         assert running.errors.read_text() == ""
 
@@ -68,7 +68,7 @@ def published_at_once():
 
 
 def test_the_first_event_is_the_import_as_it_stands_and_comes_at_once(server, alice):
-    job, cookie = make_job(alice), log_in(alice)
+    job, cookie = make_job(alice), make_session_cookie(alice)
 
     took = []
     for _ in range(5):
@@ -83,12 +83,12 @@ def test_the_first_event_is_the_import_as_it_stands_and_comes_at_once(server, al
 
 
 def test_a_stream_begins_with_the_time_to_reconnect_after(server, alice):
-    with server.stream(make_job(alice), log_in(alice)) as stream:
+    with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.block() == ["retry: 3000"]
 
 
 def test_nobody_on_the_way_may_keep_a_stream(server, alice):
-    with server.stream(make_job(alice), log_in(alice)) as stream:
+    with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert stream.headers["Cache-Control"] == "no-cache, no-store, no-transform"
         assert stream.headers["X-Accel-Buffering"] == "no"
@@ -108,11 +108,11 @@ def test_the_last_event_is_named_after_the_end_and_the_answer_ends(
     server, alice, before, target, name
 ):
     job = make_job(alice, before)
-    with server.stream(job, log_in(alice)) as stream:
+    with server.stream(job, make_session_cookie(alice)) as stream:
         assert stream.next().name == "progress"
 
         error_code = "no_rows" if target == Status.FAILED else None
-        job = move(job, target, error_code=error_code)
+        job = transition(job, target, error_code=error_code)
         progress.publish(job)
 
         last = stream.next()
@@ -124,14 +124,14 @@ def test_the_last_event_is_named_after_the_end_and_the_answer_ends(
 @pytest.mark.parametrize("status", [Status.MAPPING, Status.READY, Status.PAUSED])
 def test_a_wait_for_people_is_not_the_end(server, alice, status):
     job = make_job(alice, status)
-    with server.stream(job, log_in(alice)) as stream:
+    with server.stream(job, make_session_cookie(alice)) as stream:
         assert stream.next().name == "progress"
         progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert stream.next().name == "cancelled"
 
 
 def test_whoever_has_seen_the_end_is_told_not_to_ask_again(server, alice):
-    cookie = log_in(alice)
+    cookie = make_session_cookie(alice)
     job = ImportJob.objects.transition(make_job(alice).pk, Status.CANCELLED)
 
     with server.stream(job, cookie, last_event_id=job.version) as answer:
@@ -142,24 +142,24 @@ def test_whoever_has_seen_the_end_is_told_not_to_ask_again(server, alice):
 
 def test_a_reconnect_before_the_end_gets_the_newest_snapshot(server, alice):
     job = make_job(alice)
-    with server.stream(job, log_in(alice), last_event_id=job.version) as stream:
+    with server.stream(job, make_session_cookie(alice), last_event_id=job.version) as stream:
         assert stream.next().id == str(job.version)
 
 
 def test_versions_never_go_back_however_messages_arrive(server, alice):
     job, order = make_job(alice), random.Random(7)
-    overtaken = [snapshots.build_snapshot(advance(job)) for _ in range(20)]
-    with server.stream(job, log_in(alice)) as stream:
+    overtaken = [snapshots.build_snapshot(check_one_row(job)) for _ in range(20)]
+    with server.stream(job, make_session_cookie(alice)) as stream:
         stream.next()
         for _ in range(10):
-            publish(job, snapshots.build_snapshot(advance(job)))
+            publish(job, snapshots.build_snapshot(check_one_row(job)))
             publish(job, order.choice(overtaken))
             assert stream.next().id == str(job.version)
 
 
 def test_what_is_true_only_now_is_shown_without_a_new_version(server, alice):
     job = make_job(alice)
-    with server.stream(job, log_in(alice)) as stream:
+    with server.stream(job, make_session_cookie(alice)) as stream:
         first = stream.next()
         stalled = first.snapshot | {"live": {"stalled": True}}
         publish(job, first.snapshot)  # Seen already.
@@ -169,16 +169,16 @@ def test_what_is_true_only_now_is_shown_without_a_new_version(server, alice):
 
 def publish(job, snapshot):
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.publish(progress.channel(job), json.dumps(snapshot))
+        client.publish(progress.get_channel(job), json.dumps(snapshot))
 
 
 def test_of_many_changes_ten_a_second_are_sent_and_the_last_always(server, alice):
     job = make_job(alice)
-    with server.stream(job, log_in(alice)) as stream:
+    with server.stream(job, make_session_cookie(alice)) as stream:
         stream.next()
         began, seen = time.monotonic(), []
         for _ in range(100):
-            progress.publish(advance(job))
+            progress.publish(check_one_row(job))
         while not seen or seen[-1].id != str(job.version):
             seen.append(stream.next())
 
@@ -189,45 +189,48 @@ def test_of_many_changes_ten_a_second_are_sent_and_the_last_always(server, alice
 
 
 def test_strangers_are_sent_to_log_in(server, alice):
-    assert refused(server, make_job(alice)) == (401, "not_authenticated")
-    assert refused(server, make_job(alice), "a-made-up-session") == (401, "not_authenticated")
+    assert get_stream_error(server, make_job(alice)) == (401, "not_authenticated")
+    assert get_stream_error(server, make_job(alice), "a-made-up-session") == (
+        401,
+        "not_authenticated",
+    )
 
 
 def test_an_import_one_may_not_see_is_not_there(server, alice, bob):
     job = make_job(alice)
-    assert refused(server, job, log_in(bob)) == (404, "not_found")
+    assert get_stream_error(server, job, make_session_cookie(bob)) == (404, "not_found")
     alice.user_permissions.clear()
-    assert refused(server, job, log_in(alice)) == (404, "not_found")
-    assert refused(server, ImportJob(), log_in(alice)) == (404, "not_found")
+    assert get_stream_error(server, job, make_session_cookie(alice)) == (404, "not_found")
+    assert get_stream_error(server, ImportJob(), make_session_cookie(alice)) == (404, "not_found")
 
 
 def test_errors_have_the_one_shape(server, alice):
     with server.stream(make_job(alice)) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        message = how_to_log_in()
+        message = get_login_hint()
         body = {"code": "not_authenticated", "message": message, "errors": []}
         assert answer.body() == body
         assert "POST username and password to /api/auth/token/" in message
 
 
 def test_a_stream_can_only_be_read(server, alice):
-    job, cookie = make_job(alice), log_in(alice)
+    job, cookie = make_job(alice), make_session_cookie(alice)
     for method in ("POST", "DELETE", "PUT"):
-        assert refused(server, job, cookie, method=method) == (405, "method_not_allowed")
+        assert get_stream_error(server, job, cookie, method=method) == (405, "method_not_allowed")
     with server.stream(job, cookie, method="HEAD") as answer:
         assert (answer.status, answer.response.read()) == (200, b"")
 
 
 def test_a_foreign_host_name_is_refused(server, alice):
-    job, cookie = make_job(alice), log_in(alice)
-    assert refused(server, job, cookie, Host="evil.example") == (400, "invalid_host")
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    assert get_stream_error(server, job, cookie, Host="evil.example") == (400, "invalid_host")
 
 
 @pytest.mark.parametrize("end", ["logout", "password", "permission", "deletion"])
 def test_whoever_loses_the_right_to_watch_loses_the_stream(alice, end):
-    job, cookie = make_job(alice), log_in(alice)
-    with daphne(**FAST) as server, server.stream(job, cookie) as stream:
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with running_daphne(**FAST) as server, server.stream(job, cookie) as stream:
         assert stream.next().name == "progress"
         assert stream.next(pings=True) == PING  # Asked again meanwhile, and still welcome.
         assert stream.next(pings=True) == PING
@@ -252,15 +255,15 @@ def test_whoever_loses_the_right_to_watch_loses_the_stream(alice, end):
 
 
 def test_a_user_has_so_many_streams_and_a_closed_tab_makes_room_at_once(alice, bob):
-    job, cookie, of_bob = make_job(alice), log_in(alice), make_job(bob)
-    with daphne(IMPORT_STREAMS_PER_USER="2", **NO_POLL) as server:
+    job, cookie, of_bob = make_job(alice), make_session_cookie(alice), make_job(bob)
+    with running_daphne(IMPORT_STREAMS_PER_USER="2", **NO_POLL) as server:
         with server.stream(job, cookie) as first, server.stream(job, cookie) as second:
             assert first.next()
             assert second.next()
             with server.stream(job, cookie) as third:
                 assert (third.status, third.body()["code"]) == (429, "throttled")
                 assert third.headers["Retry-After"] == "10"
-            with server.stream(of_bob, log_in(bob)) as of_another:
+            with server.stream(of_bob, make_session_cookie(bob)) as of_another:
                 assert of_another.status == 200
             fds = psutil.Process(server.process.pid).num_fds()
             second.close()
@@ -275,18 +278,18 @@ def welcome(server, job, cookie):
 
 
 def test_a_process_has_so_many_streams(alice, bob):
-    job, cookie = make_job(alice), log_in(alice)
-    with daphne(IMPORT_STREAMS_PER_PROCESS="1", **NO_POLL) as server:
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with running_daphne(IMPORT_STREAMS_PER_PROCESS="1", **NO_POLL) as server:
         with server.stream(job, cookie) as only:
             assert only.next()
-            with server.stream(make_job(bob), log_in(bob)) as another:
+            with server.stream(make_job(bob), make_session_cookie(bob)) as another:
                 assert (another.status, another.body()["code"]) == (503, "unavailable")
                 assert another.headers["Retry-After"] == "10"
         wait_until(lambda: welcome(server, job, cookie), seconds=1)
 
 
 def test_an_open_stream_holds_no_database_connection(server, alice):
-    with server.stream(make_job(alice), log_in(alice)) as stream:
+    with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.next()
         wait_until(lambda: other_sessions() == 0)
 
@@ -301,16 +304,16 @@ def other_sessions():
 
 
 def test_who_never_reads_keeps_nobody_waiting(alice, bob):
-    job, cookie = make_job(alice), log_in(alice)
+    job, cookie = make_job(alice), make_session_cookie(alice)
     limits = {"IMPORT_STREAMS_PER_USER": "100", "IMPORT_STREAM_SECONDS": "4"}
-    with daphne(**limits, **NO_POLL) as server, server.stream(job, cookie) as warm:
+    with running_daphne(**limits, **NO_POLL) as server, server.stream(job, cookie) as warm:
         assert warm.next()
         before = psutil.Process(server.process.pid).memory_info().rss
-        with deaf_clients(server, job, cookie, 50), server.stream(job, cookie) as stream:
+        with stalled_clients(server, job, cookie, 50), server.stream(job, cookie) as stream:
             stream.next()
             for _ in range(10):
                 began = time.monotonic()
-                progress.publish(advance(job))
+                progress.publish(check_one_row(job))
                 assert stream.next().id == str(job.version)
                 assert time.monotonic() - began < 1
             grown = psutil.Process(server.process.pid).memory_info().rss - before
@@ -319,9 +322,9 @@ def test_who_never_reads_keeps_nobody_waiting(alice, bob):
 
 
 def test_a_stream_ends_after_its_longest_time_and_is_taken_up_again(alice):
-    job, cookie = make_job(alice), log_in(alice)
+    job, cookie = make_job(alice), make_session_cookie(alice)
     limits = {"IMPORT_STREAM_SECONDS": "0.5", "IMPORT_PING_SECONDS": "10"}
-    with daphne(**limits, **NO_POLL) as server:
+    with running_daphne(**limits, **NO_POLL) as server:
         with server.stream(job, cookie) as stream:
             began = time.monotonic()
             last = stream.rest()[-1]

@@ -21,19 +21,19 @@ from devserver.processes import running_child, wait_for
 from imports import progress, snapshots
 from imports.live import coalescing
 from imports.live import hub as hub_module
-from imports.live.database import Questions
-from imports.live.hub import Hub, Viewer, hub
-from imports.live.routing import with_streams
+from imports.live.database import QueryBatcher
+from imports.live.hub import ProgressHub, Subscriber, hub
+from imports.live.routing import make_stream_router
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.streams import (
     PING,
-    advance,
-    daphne,
-    log_in,
+    check_one_row,
+    get_stream_error,
+    is_lock_awaited,
     make_job,
-    refused,
-    somebody_waits_for_a_lock,
+    make_session_cookie,
+    running_daphne,
     wait_until,
 )
 
@@ -64,10 +64,13 @@ def own_redis(settings):
 
 def test_a_lost_message_is_made_good_by_the_poll(alice):
     job = make_job(alice)
-    with daphne(IMPORT_POLL_SECONDS="0.2") as server, server.stream(job, log_in(alice)) as stream:
+    with (
+        running_daphne(IMPORT_POLL_SECONDS="0.2") as server,
+        server.stream(job, make_session_cookie(alice)) as stream,
+    ):
         assert stream.next().id == str(job.version)
 
-        advance(job)  # Nobody is told.
+        check_one_row(job)  # Nobody is told.
         assert stream.next().id == str(job.version)
 
         ImportJob.objects.transition(job.pk, Status.CANCELLED)
@@ -75,12 +78,12 @@ def test_a_lost_message_is_made_good_by_the_poll(alice):
 
 
 def test_without_redis_streams_begin_move_and_end(alice, own_redis):
-    job, cookie = make_job(alice), log_in(alice)
-    with daphne(IMPORT_POLL_SECONDS="0.2") as server, server.stream(job, cookie) as stream:
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with running_daphne(IMPORT_POLL_SECONDS="0.2") as server, server.stream(job, cookie) as stream:
         assert stream.next()
         own_redis.stop()
 
-        progress.publish(advance(job))
+        progress.publish(check_one_row(job))
         assert stream.next().id == str(job.version)
         with server.stream(job, cookie) as late:
             assert late.next().id == str(job.version)
@@ -90,10 +93,13 @@ def test_without_redis_streams_begin_move_and_end(alice, own_redis):
 
 def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
     job = make_job(alice)
-    with daphne(IMPORT_POLL_SECONDS="60") as server, server.stream(job, log_in(alice)) as stream:
+    with (
+        running_daphne(IMPORT_POLL_SECONDS="60") as server,
+        server.stream(job, make_session_cookie(alice)) as stream,
+    ):
         assert stream.next()
         wait_until(lambda: subscribers(settings.REDIS_URL) == 1)
-        progress.publish(advance(job))
+        progress.publish(check_one_row(job))
         assert stream.next().id == str(job.version)
 
         own_redis.stop()
@@ -107,13 +113,13 @@ def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
 
 
 def test_without_postgresql_streams_stay_open(alice):
-    job, cookie = make_job(alice), log_in(alice)
+    job, cookie = make_job(alice), make_session_cookie(alice)
     fast = {"IMPORT_POLL_SECONDS": "0.2", "IMPORT_PING_SECONDS": "0.2"}
-    with daphne(**fast) as server, server.stream(job, cookie) as stream:
+    with running_daphne(**fast) as server, server.stream(job, cookie) as stream:
         assert stream.next()
         with no_new_database_connections():
             assert [stream.next(pings=True) for _ in range(8)] == [PING] * 8
-            assert refused(server, job, cookie) == (503, "unavailable")
+            assert get_stream_error(server, job, cookie) == (503, "unavailable")
         ImportJob.objects.transition(job.pk, Status.CANCELLED)
         assert stream.next().name == "cancelled"
         with server.stream(job, cookie) as again:
@@ -135,8 +141,8 @@ def no_new_database_connections():
 
 
 def test_a_server_that_stops_lets_its_streams_go(alice):
-    job, cookie = make_job(alice), log_in(alice)
-    with daphne() as server:
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with running_daphne() as server:
         streams = [server.stream(job, cookie) for _ in range(10)]
         assert all(stream.next() for stream in streams)
         server.process.terminate()
@@ -155,7 +161,7 @@ async def django_answers(scope, receive, send):
     await send({"type": "http.response.body", "body": b"Django"})
 
 
-application = with_streams(django_answers)
+application = make_stream_router(django_answers)
 
 
 @asynccontextmanager
@@ -189,7 +195,10 @@ async def opened(browser):
 
 
 async def test_a_closed_tab_is_forgotten(alice):
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     async with tab(job, cookie) as browser:
         await opened(browser)
         assert list(hub.viewers) == [str(job.pk)]
@@ -197,7 +206,10 @@ async def test_a_closed_tab_is_forgotten(alice):
 
 
 async def test_a_stream_that_fails_ends_so_that_the_browser_asks_again(alice):
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     async with tab(job, cookie) as browser:
         await opened(browser)
         hub.dispatch(None, {"id": str(job.pk), "version": 10**6, "status": {}})
@@ -216,10 +228,15 @@ async def test_a_stream_that_cannot_start_says_so(alice, settings):
 async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkeypatch):
     monkeypatch.setattr(coalescing, "EAGER_SECONDS", 0)
     monkeypatch.setattr(coalescing, "LATER_PAUSE", 3600)
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     async with tab(job, cookie) as browser:
         await opened(browser)
-        hub.dispatch(None, await sync_to_async(lambda: snapshots.build_snapshot(advance(job)))())
+        hub.dispatch(
+            None, await sync_to_async(lambda: snapshots.build_snapshot(check_one_row(job)))()
+        )
         assert await browser.receive_nothing(0.3)
         paused = await sync_to_async(ImportJob.objects.transition)(job.pk, Status.PAUSED)
         hub.dispatch(None, await sync_to_async(snapshots.build_snapshot)(paused))
@@ -228,14 +245,17 @@ async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkey
 
 async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, settings, monkeypatch):
     settings.IMPORT_POLL_SECONDS = 3600
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     ahead = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
     monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # So that the first look counts them.
     parameters = connection.get_connection_params()
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")
         async with tab(job, cookie) as browser:
-            await until(lambda: somebody_waits_for_a_lock(cursor, "imports_worker"))
+            await until(lambda: is_lock_awaited(cursor, "imports_worker"))
             hub.dispatch(None, ahead)
             other.rollback()
             await browser.receive_output(30)
@@ -244,7 +264,10 @@ async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, setti
 
 
 async def test_a_question_about_the_headers_only_is_answered_and_over(alice):
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     async with tab(job, cookie, method="HEAD") as browser:
         answer = await browser.get_response(5)
     assert (answer["status"], answer["body"]) == (200, b"")
@@ -264,7 +287,10 @@ async def test_a_web_socket_is_refused():
 
 
 async def test_a_server_that_cancels_the_connection_cancels_the_stream(alice):
-    job, cookie = await sync_to_async(make_job)(alice), await sync_to_async(log_in)(alice)
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
     async with tab(job, cookie) as browser:
         await opened(browser)
         browser.future.cancel()
@@ -282,7 +308,7 @@ def session_number():
 
 
 async def test_who_asks_at_the_same_time_shares_a_connection_and_nothing_else(db):
-    ask = Questions().ask
+    ask = QueryBatcher().ask
     asked = [*[session_number] * 30, lambda: 1 / 0, session_number]
 
     answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
@@ -293,7 +319,7 @@ async def test_who_asks_at_the_same_time_shares_a_connection_and_nothing_else(db
 
 
 async def test_who_leaves_before_the_answer_disturbs_nobody(db):
-    ask, hold = Questions().ask, threading.Event()
+    ask, hold = QueryBatcher().ask, threading.Event()
     first, leaves, stays = (
         asyncio.ensure_future(ask(question)) for question in (hold.wait, session_number, hold.wait)
     )
@@ -314,7 +340,7 @@ def seen(version, status="RUNNING", **more):
 
 
 async def test_a_viewer_keeps_the_newest_only():
-    viewer = Viewer()
+    viewer = Subscriber()
     for version in (3, 5, 4):
         viewer.show(seen(version))
     assert await viewer.next(pause=0) == [seen(5)]
@@ -327,7 +353,7 @@ async def test_a_viewer_keeps_the_newest_only():
 async def test_a_connection_gone_dead_without_an_error_is_noticed(own_redis, settings, monkeypatch):
     monkeypatch.setattr(hub_module, "ECHO_SECONDS", 0.2)
     settings.IMPORT_POLL_SECONDS = 3600
-    address, own = settings.REDIS_URL, Hub()
+    address, own = settings.REDIS_URL, ProgressHub()
     async with middleman(settings) as swallow:
         with own.viewer(1, WATCHED) as viewer:
             await until(lambda: subscribers(address) == 1)
@@ -343,7 +369,7 @@ async def test_a_connection_gone_dead_without_an_error_is_noticed(own_redis, set
 
 async def test_messages_that_are_none_of_ours_change_nothing(own_redis, settings):
     settings.IMPORT_POLL_SECONDS = 3600
-    own = Hub()
+    own = ProgressHub()
     with own.viewer(1, WATCHED) as viewer:
         await until(lambda: subscribers(settings.REDIS_URL) == 1)
         with Redis.from_url(settings.REDIS_URL) as client:
@@ -402,7 +428,7 @@ async def middleman(settings):
 async def test_a_hub_stops_whatever_moment_it_is_asked_at():
     """Before its loops have begun, and while they connect."""
     for step in range(200):
-        own = Hub()
+        own = ProgressHub()
         with own.viewer(1, WATCHED):
             if step < 60:
                 for _ in range(step):

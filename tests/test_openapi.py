@@ -24,7 +24,7 @@ from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 from tests.streams import make_job as make_moved_job
-from tests.streams import move
+from tests.streams import transition
 from tests.test_legacy_api import LEGACY_ROOT, make_customer
 from tests.test_routes import list_django_urls
 
@@ -105,7 +105,7 @@ def test_it_is_valid_and_made_without_a_warning(tmp_path):
 def test_every_route_is_in_it(strict_schema):
     known = {plain(path) for path in strict_schema["paths"]}
     routes = {p for p in list_django_urls() if p.startswith("api/")}
-    streams = {plain(path) for path in (routing.EVENTS, routing.FEED)}
+    streams = {plain(path) for path in (routing.EVENTS_PATH, routing.FEED_PATH)}
 
     assert routes - PAGES - {"api/"} | streams == known
 
@@ -270,7 +270,7 @@ def test_a_snapshot_is_as_described_whatever_the_status(alice, strict_schema, st
     before = {Status.UNDONE: Status.UNDOING}.get(status, Status.RUNNING)
     job = make_moved_job(alice, before if status in ends else status)
     job = (
-        move(job, status, error_code="no_rows" if status == "FAILED" else None)
+        transition(job, status, error_code="no_rows" if status == "FAILED" else None)
         if (status in ends)
         else job
     )

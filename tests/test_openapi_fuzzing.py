@@ -17,7 +17,7 @@ from tests.conftest import create_user
 from tests.contract.fuzzing import ENVIRONMENT, fuzz
 from tests.factories import make_csv, make_row
 from tests.processes import MAX_WAIT_SECONDS, worker
-from tests.streams import daphne
+from tests.streams import running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_whatever_is_asked_the_answer_is_described_and_no_5xx():
     """A short run; `python -m benchmarks.api_contract` is the long one."""
     root = User.objects.create_superuser("root")
-    with worker(), daphne(**ENVIRONMENT) as server:
+    with worker(), running_daphne(**ENVIRONMENT) as server:
         address = f"http://127.0.0.1:{server.port}"
         findings = fuzz(address, root, examples=3, options=["--phases", "fuzzing,stateful"])
 
@@ -41,7 +41,7 @@ def test_a_client_generated_from_it_logs_in_uploads_polls_and_reads_what_was_ref
     anna.save()
     content = make_csv([make_row(1), make_row(2, phone="12"), make_row(3)])
 
-    with worker(), daphne() as server:
+    with worker(), running_daphne() as server:
         address = f"http://127.0.0.1:{server.port}"
         ours = generated(address, tmp_path, monkeypatch)
         sent = ours.models.CredentialsRequest(username="anna", password="a-good-password")

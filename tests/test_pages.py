@@ -19,7 +19,7 @@ from django.utils import timezone
 from imports import row_results
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
-from imports.statuses import FINAL, MAY_BECOME, OnDuplicate, Outcome, Status
+from imports.statuses import ALLOWED_TRANSITIONS, FINAL_STATUSES, OnDuplicate, Outcome, Status
 from tests.conftest import create_user, logged_in_client
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
@@ -59,7 +59,7 @@ def create_import(status, owner, **fields):
         error_code=code,
         error_params=params,
         started_at=timezone.now() - timedelta(seconds=75),
-        finished_at=timezone.now() if status in FINAL else None,
+        finished_at=timezone.now() if status in FINAL_STATUSES else None,
         **{"file_name": "customers.csv", "importer": "customers"} | counts | fields,
     )
 
@@ -125,7 +125,7 @@ def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, i
 def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
     rows = [make_row(n, phone="no") for n in (1, 2)]
     job = run_import(make_csv(rows), owner=alice)
-    monkeypatch.setattr(row_results, "ROWS_LOOKED_AT", most)
+    monkeypatch.setattr(row_results, "MAX_GROUPED_ROWS", most)
 
     _, html = get_import_page(logged_in_client(alice), job)
 
@@ -476,7 +476,7 @@ def test_buttons_are_shown_only_where_they_work(alice, status):
     _, html = get_import_page(logged_in_client(alice), job)
 
     assert (reverse("import-start", args=[job.pk]) in html) == (status == Status.READY)
-    may_cancel = Status.CANCELLED in MAY_BECOME[status]
+    may_cancel = Status.CANCELLED in ALLOWED_TRANSITIONS[status]
     assert (reverse("import-cancel", args=[job.pk]) in html) == may_cancel
 
 

@@ -46,7 +46,7 @@ def counted(found):
 def test_what_is_told_is_what_happens(root, on_duplicate, empty_cells):
     job = ready(on_duplicate=on_duplicate, empty_cells=empty_cells)
 
-    found = preview.preview_of(job, root)
+    found = preview.build_preview(job, root)
     lifecycle.start(job.pk)
     apply_all_batches(job.pk)
 
@@ -101,10 +101,10 @@ def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
 
 
 def test_samples_are_small_and_so_are_their_values(root, monkeypatch):
-    monkeypatch.setattr(preview, "SAMPLE_ROWS", 1)
-    monkeypatch.setattr(preview, "SHOWN_LENGTH", 3)
+    monkeypatch.setattr(preview, "MAX_SAMPLE_ROWS", 1)
+    monkeypatch.setattr(preview, "MAX_PREVIEW_VALUE_CHARS", 3)
 
-    found = preview.preview_of(ready(on_duplicate="update"), root)
+    found = preview.build_preview(ready(on_duplicate="update"), root)
 
     assert [row["changes"] for row in found["updates"]] == [
         {"first_name": {"old": "Kof", "new": "Ama"}}
@@ -114,9 +114,9 @@ def test_samples_are_small_and_so_are_their_values(root, monkeypatch):
 
 def test_where_not_all_are_compared_nobody_claims_to_know(root, monkeypatch):
     job = ready(on_duplicate="update")
-    monkeypatch.setattr(preview, "COMPARED_ROWS", 2)
+    monkeypatch.setattr(preview, "MAX_COMPARED_ROWS", 2)
 
-    found = preview.preview_of(job, root)
+    found = preview.build_preview(job, root)
 
     assert (found["updated"], found["unchanged"], len(found["updates"])) == (3, None, 1)
 
@@ -135,19 +135,19 @@ def test_what_begins_meanwhile_gets_no_preview(root):
     job = ready()
     ImportJob.objects.filter(pk=job.pk).update(check_generation=F("check_generation") + 1)
     with pytest.raises(TransitionNotAllowed, match="checked again"):
-        preview.preview_of(job, root)
+        preview.build_preview(job, root)
 
     lifecycle.start(job.pk)
 
     with pytest.raises(TransitionNotAllowed, match="RUNNING has no preview"):
-        preview.preview_of(job, root)
+        preview.build_preview(job, root)
 
 
 def test_where_the_records_are_gone_nothing_is_compared(root):
     job = ready(on_duplicate="update")
     Customer.objects.all().delete()
 
-    found = preview.preview_of(job, root)
+    found = preview.build_preview(job, root)
 
     assert (found["updated"], found["unchanged"], found["updates"]) == (3, 0, [])
 
@@ -156,4 +156,4 @@ def test_an_import_whose_importer_is_gone_says_so(root):
     job = ready()
     job.importer = "gone"
     with pytest.raises(TransitionNotAllowed, match="no longer installed"):
-        preview.preview_of(job, root)
+        preview.build_preview(job, root)

@@ -59,7 +59,7 @@ def asked_for(queue):
 
 
 def deliver(job, number):
-    actors.apply_batch.fn(str(job.pk), number)
+    actors.apply_batches.fn(str(job.pk), number)
 
 
 def test_a_running_import_has_its_first_batches_asked_for(running, queue):
@@ -124,7 +124,7 @@ def test_a_check_that_came_to_nothing_does_not_ask_for_itself(queue):
 
     with concurrent_transaction() as cursor:
         cursor.execute("SELECT FROM imports_importjob FOR UPDATE")
-        actors.check_next.fn()
+        actors.check_next_file.fn()
 
     assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
     assert messages(queue, "checks") == []
@@ -173,7 +173,7 @@ def test_beside_a_file_a_process_reads_a_small_one(queue, settings):
 
     with actors._reading:
         for _ in range(3):
-            actors.check_next.fn()
+            actors.check_next_file.fn()
 
     assert status_of(small) == Status.RUNNING
     assert status_of(large) == Status.QUEUED
@@ -183,7 +183,7 @@ def test_a_process_reads_no_third_file(queue):
     job = make_job(make_csv([make_row(1)]))
 
     with actors._reading, actors._reading_beside:
-        actors.check_next.fn()
+        actors.check_next_file.fn()
 
     assert status_of(job) == Status.QUEUED
 
@@ -194,12 +194,12 @@ def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue,
     # More than the cells of the second, less than the workbook unpacks to.
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
     with actors._reading:
-        actors.check_next.fn()
+        actors.check_next_file.fn()
         put_back, asked = ImportJob.objects.get(pk=costly.pk), messages(queue, "checks")
-        actors.check_next.fn()
+        actors.check_next_file.fn()
         stood_at = status_of(after_it)
 
-    actors.check_next.fn()
+    actors.check_next_file.fn()
 
     assert (put_back.status, put_back.needs_main_reader, put_back.reader_crashes) == (
         Status.QUEUED,
@@ -217,10 +217,10 @@ def test_what_is_put_back_in_the_middle_waits_as_if_nobody_had_opened_it(queue, 
     job = make_job(make_csv(rows))
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 60_000}
     with actors._reading:
-        actors.check_next.fn()
+        actors.check_next_file.fn()
         put_back, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
 
-    actors.check_next.fn()
+    actors.check_next_file.fn()
 
     assert staged > 0
     assert (put_back.status, put_back.checked, put_back.failed) == (Status.QUEUED, 0, 0)
@@ -233,7 +233,7 @@ def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
     job = make_job(make_workbook(HEADERS, make_row(1))[:-50])
 
     with actors._reading:
-        actors.check_next.fn()
+        actors.check_next_file.fn()
 
     assert status_of(job) == Status.FAILED
 
@@ -244,9 +244,9 @@ def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
     ImportJob.objects.filter(pk=job.pk).update(reader_crashes=2)
 
     with actors._reading:
-        actors.check_next.fn()
+        actors.check_next_file.fn()
         stood_at = status_of(job)
-    actors.check_next.fn()
+    actors.check_next_file.fn()
 
     assert (stood_at, status_of(job)) == (Status.CHECKING, Status.RUNNING)
 
@@ -254,7 +254,7 @@ def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
 def test_who_ends_a_check_asks_for_the_next(queue):
     jobs = [make_job(make_csv([make_row(n)])) for n in (1, 2)]
 
-    actors.check_next.fn()
+    actors.check_next_file.fn()
 
     statuses = sorted(ImportJob.objects.get(pk=job.pk).status for job in jobs)
     assert statuses == [Status.QUEUED, Status.RUNNING]
@@ -324,12 +324,12 @@ def test_what_the_database_could_not_take_is_done_later():
 
 
 def test_a_worker_says_that_it_is_alive_and_what_it_does():
-    with worker_process.busy_with("batch 4"):
-        recovery.say_alive()
+    with worker_process.report_work("batch 4"):
+        recovery.beat()
 
     worker = Worker.objects.get()
-    assert (worker.name, worker.current_work[0]["what"]) == (worker_process.NAME, "batch 4")
-    recovery.say_goodbye()
+    assert (worker.name, worker.current_work[0]["what"]) == (worker_process.WORKER_NAME, "batch 4")
+    recovery.deregister()
     assert not Worker.objects.exists()
 
 
@@ -340,16 +340,18 @@ def test_a_duty_that_fails_does_not_end_the_thread(settings, caplog):
     def duty():
         calls.append(1)
         if len(calls) == 3:
-            worker_process.stopping.set()
+            worker_process.stop_requested.set()
         raise ValueError("+233244000000")
 
     worker_process._duties.append(duty)
     try:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(call_then_close_connection, worker_process.live).result(timeout=20)
+            thread.submit(call_then_close_connection, worker_process.run_maintenance).result(
+                timeout=20
+            )
     finally:
         worker_process._duties.remove(duty)
-        worker_process.stopping.clear()
+        worker_process.stop_requested.clear()
 
     assert len(calls) == 3
     assert "duty failed: ValueError" in caplog.text

@@ -7,7 +7,7 @@ import pytest
 from channels.testing import HttpCommunicator
 
 from config.asgi import application
-from tests.streams import daphne
+from tests.streams import running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,7 +49,7 @@ async def test_what_can_be_read_goes_through():
 def test_a_form_that_has_no_parts_reaches_us_through_daphne():
     """Twisted would parse it too, in memory, and answer with nothing at all."""
     form = {"Content-Type": "multipart/form-data; boundary=x"}
-    with daphne() as server:
+    with running_daphne() as server:
         address = f"http://127.0.0.1:{server.port}/api/auth/token/"
         response = httpx.post(address, content=b"--x--\r\n", headers=form, trust_env=False)
 

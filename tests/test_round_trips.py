@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from customers import validators
 from customers.models import Customer
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 from imports.mojibake import repair_mojibake
-from imports.text_cell_values import INVISIBLE
+from imports.text_cell_values import INVISIBLE_MARK_PATTERN
 from tests.factories import HEADERS, make_csv, run_import
 from tests.oracle import FIELDS
 from tests.spreadsheets import STREAMING_LIMITS, make_workbook, read_rows
@@ -148,7 +148,7 @@ def cleaned(row):
     """The customer that the rules make of the row; None where they refuse it."""
     try:
         customer = tuple(rule(cell) for rule, cell in zip(RULES, row, strict=True))
-    except Invalid:
+    except InvalidValue:
         return None
     return customer if all(customer[:3]) and customer[4] else None
 
@@ -181,5 +181,5 @@ def test_customers_are_what_the_rules_make_of_their_rows(write, people):
     assert stored == sorted(customers, key=str)
     for value in filter(None, chain(*stored)):
         assert not repair_mojibake(value)
-        assert not INVISIBLE.search(value)
+        assert not INVISIBLE_MARK_PATTERN.search(value)
         assert "\ufffd" not in value

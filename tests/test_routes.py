@@ -15,7 +15,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from config.asgi import application, django_application
 from customers.models import Customer
 from imports.live.hub import hub
-from imports.live.routing import EVENTS, FEED, SOCKET, with_streams
+from imports.live.routing import EVENTS_PATH, FEED_PATH, SOCKET_PATH, make_stream_router
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
@@ -81,10 +81,10 @@ PAGES = {
     ("GET", "admin/customers/customer/"): "302 302 302 302 302 302 302 200 302",
 }
 STREAMS = {
-    EVENTS: "401 401 401 404 200 200 404 200 200",
-    FEED: "401 401 401 200 200 200 403 200 200",
+    EVENTS_PATH: "401 401 401 404 200 200 404 200 200",
+    FEED_PATH: "401 401 401 200 200 200 403 200 200",
 }
-SOCKETS = {SOCKET: "4401 4401 4401 4404 open open 4404 open open"}
+SOCKETS = {SOCKET_PATH: "4401 4401 4401 4404 open open 4404 open open"}
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_every_django_address_is_in_a_table():
 
 
 def test_every_stream_and_socket_is_in_a_table():
-    routers = with_streams(django_application).application_mapping
+    routers = make_stream_router(django_application).application_mapping
     for protocol, table in (("http", STREAMS), ("websocket", SOCKETS)):
         routes = {str(route.pattern) for route in routers[protocol].routes} - {""}
         assert {f"{route.removesuffix('/')}/" for route in routes} == table.keys()

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from imports.cell_values import make_cell
-from imports.importer import Column, Importer, Invalid, get_importer
+from imports.importer import Column, Importer, InvalidValue, get_importer
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.row_validation import RowValidator
 from tests.parcels.models import Parcel
@@ -17,11 +17,11 @@ def upper(cell):
     if cell == "number":
         return 5
     if cell == "limit":
-        raise Invalid("too_small", limit=Decimal("5"), seen="\x00")
+        raise InvalidValue("too_small", limit=Decimal("5"), seen="\x00")
     if cell == "nul":
         return "a\x00b"
     if not isinstance(cell, str | None):
-        raise Invalid("not_text")
+        raise InvalidValue("not_text")
     return cell and cell.upper()
 
 

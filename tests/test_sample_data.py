@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from openpyxl import load_workbook
 
 from customers import sample_data, validators
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 
 RULES = {
     sample_data.MARK: validators.clean_shipping_mark,
@@ -33,7 +33,7 @@ def clean_row(row, seed):
         column = sample_data.HEADERS.index(header)
         try:
             values[column] = RULES[column](cell)
-        except Invalid:
+        except InvalidValue:
             return None
         if values[column] is None and column != sample_data.EMAIL:
             return None

@@ -22,12 +22,12 @@ from config.server import PIECE_BYTES, Inbox, Request
 from imports.models import ImportJob
 from tests.factories import make_csv, make_row
 from tests.streams import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     STOP_SECONDS,
-    daphne,
-    log_in,
+    is_lock_awaited,
     make_job,
-    somebody_waits_for_a_lock,
+    make_session_cookie,
+    running_daphne,
     wait_until,
 )
 
@@ -40,7 +40,7 @@ ROOM = 1024 * 1024  # Beside the file, as the server has it.
 
 @pytest.fixture
 def server():
-    with daphne(IMPORT_MAX_UPLOAD_BYTES="1000000", CORS_ALLOWED_ORIGINS=FRIEND) as server:
+    with running_daphne(IMPORT_MAX_UPLOAD_BYTES="1000000", CORS_ALLOWED_ORIGINS=FRIEND) as server:
         yield server
 
 
@@ -54,7 +54,7 @@ def ask(server, path, body, **headers):
 
 
 def test_to_head_no_body_is_sent_however_long_it_is(server):
-    with closing(socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)) as caller:
+    with closing(socket.create_connection(("127.0.0.1", server.port), MAX_WAIT_SECONDS)) as caller:
         for method, path in (("HEAD", "/api/schema/"), ("GET", "/healthz-that-is-not-there")):
             asked = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
             caller.sendall(asked.encode())
@@ -168,7 +168,7 @@ async def test_a_body_is_read_once_as_it_is_asked_for_then_there_is_news():
     inbox.put_nowait({"type": "http.request", "body": b"all of it", "more_body": False})
     inbox.put_nowait({"type": "http.disconnect"})
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         got = [await inbox.get() for _ in range(3)]
 
     assert [one.get("body", b"")[:1] for one in got] == [b"a", b"b", b""]
@@ -180,7 +180,7 @@ async def test_a_body_that_is_gone_is_not_asked_for():
     body.close()
     inbox.put_nowait({"type": "http.disconnect"})
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         assert await inbox.get() == {"type": "http.disconnect"}
 
 
@@ -189,7 +189,7 @@ async def test_a_body_that_is_gone_is_not_asked_for():
 
 def test_it_ends_in_the_middle_of_an_answer(server, alice):
     """With a stream to let go, an idle connection, and a view whose thread wants the loop again."""
-    cookie = log_in(alice)
+    cookie = make_session_cookie(alice)
     idle, asking = (http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(2))
     with (
         server.stream(make_job(alice), cookie) as stream,
@@ -204,7 +204,7 @@ def test_it_ends_in_the_middle_of_an_answer(server, alice):
         cursor.execute("LOCK TABLE customers_customer IN ACCESS EXCLUSIVE MODE")
         headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={cookie}"}
         asking.request("GET", "/api/customers/", headers=headers)
-        wait_until(lambda: somebody_waits_for_a_lock(cursor, "customers_customer"))
+        wait_until(lambda: is_lock_awaited(cursor, "customers_customer"))
 
         server.process.terminate()
         with pytest.raises(subprocess.TimeoutExpired):  # It waits for the view, however long.

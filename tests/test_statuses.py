@@ -8,7 +8,7 @@ from django.db import IntegrityError
 
 from imports import lifecycle
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.statuses import FINAL, MAY_BECOME, Status, may_become
+from imports.statuses import ALLOWED_TRANSITIONS, FINAL_STATUSES, Status, get_source_statuses
 from tests.concurrency import call_then_close_connection
 from tests.factories import make_csv, make_job, make_row
 
@@ -23,7 +23,7 @@ def job():
 def put(job, status, **fields):
     """Any status at once, past the table of transitions but not past the constraints."""
     needed = {"error_code": "no_rows"} if status == Status.FAILED else {}
-    if status in FINAL:
+    if status in FINAL_STATUSES:
         needed["finished_at"] = job.created_at
     if status == Status.COMPLETE:
         needed["total"] = 0
@@ -31,7 +31,7 @@ def put(job, status, **fields):
 
 
 @pytest.mark.parametrize("source", Status)
-@pytest.mark.parametrize("target", [status for status in Status if may_become(status)])
+@pytest.mark.parametrize("target", [status for status in Status if get_source_statuses(status)])
 def test_a_move_happens_exactly_where_the_table_says(job, source, target):
     put(job, source)
     if target == Status.COMPLETE:
@@ -40,7 +40,7 @@ def test_a_move_happens_exactly_where_the_table_says(job, source, target):
     def move():
         return ImportJob.objects.transition(job.pk, target, error_code="no_rows")
 
-    if target in MAY_BECOME[source]:
+    if target in ALLOWED_TRANSITIONS[source]:
         assert move().status == target
     else:
         with pytest.raises(TransitionNotAllowed, match=f"{source} cannot become {target}"):

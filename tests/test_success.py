@@ -9,7 +9,7 @@ from django.urls import reverse
 from imports import lifecycle, snapshots
 from imports.models import ImportJob
 from imports.pages.presenters import status_labels
-from imports.statuses import FINAL, Status, Success
+from imports.statuses import FINAL_STATUSES, Status, Success
 from tests.conftest import logged_in_client
 from tests.factories import (
     HEADERS,
@@ -51,7 +51,7 @@ EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails
         (Status.FAILED, 5, {"skipped": 2}, NONE),
         (Status.FAILED, 5, {"created": 2}, SOME),
         (Status.UNDONE, 5, {"created": 5}, NONE),
-        *((status, 5, {"created": 5}, None) for status in Status if status not in FINAL),
+        *((status, 5, {"created": 5}, None) for status in Status if status not in FINAL_STATUSES),
     ],
 )
 def test_it_is_told_by_status_and_counts(status, total, counts, success):

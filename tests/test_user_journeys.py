@@ -26,7 +26,7 @@ from tests.browser_tabs import (  # noqa: F401
 )
 from tests.demo_data import create_demo_pages
 from tests.factories import apply_all_batches, check_job, make_csv, make_row, run_import
-from tests.streams import daphne, log_in
+from tests.streams import make_session_cookie, running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -244,14 +244,14 @@ def test_a_cut_stream_is_polled_for_and_comes_back(open_tab):
 
 def test_a_page_outlives_a_restart_of_the_server(open_tab, alice):
     tab = open_tab()
-    with daphne() as first:
+    with running_daphne() as first:
         port = first.port
-        session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(alice)}
+        session = {"name": settings.SESSION_COOKIE_NAME, "value": make_session_cookie(alice)}
         tab.context.add_cookies([session | {"url": f"http://127.0.0.1:{port}"}])
         tab.goto(f"http://127.0.0.1:{port}/")
         job = half_way(tab)
         is_live(tab)
-    with daphne(port=port):
+    with running_daphne(port=port):
         apply_all_batches(job.pk)
         expect_the_end(tab)
 
@@ -301,7 +301,7 @@ def test_axe_finds_nothing_on_any_page_or_status(chromium, address, db):
         if reports := what_axe_finds(tab):
             found[path] = reports
         if "login" in path:
-            session = {"name": settings.SESSION_COOKIE_NAME, "value": log_in(owner)}
+            session = {"name": settings.SESSION_COOKIE_NAME, "value": make_session_cookie(owner)}
             context.add_cookies([session | {"url": address}])
     context.close()
     assert found == {}

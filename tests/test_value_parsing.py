@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imports.error_messages import describe_cause, describe_row_error
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 from imports.pipeline import value_parsing
 from imports.pipeline.field_cleaning import make_field_cleaner
 from imports.statuses import Outcome
@@ -54,7 +54,7 @@ def outcome(field, cell):
     """What becomes of it, or the code it is refused with."""
     try:
         return make_field_cleaner(field)(cell)
-    except Invalid as refused:
+    except InvalidValue as refused:
         return refused.code
 
 
@@ -207,7 +207,7 @@ def test_what_is_neither_date_nor_time_is_refused(field, cell):
 )
 def test_both_that_it_may_mean_are_named_and_each_is_taken(field, cell, named):
     rule = make_field_cleaner(FIELDS[field])
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         rule(cell)
 
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
@@ -232,7 +232,7 @@ def test_both_that_it_may_mean_are_named_and_each_is_taken(field, cell, named):
     ],
 )
 def test_a_limit_is_named(cell, sentence):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         make_field_cleaner(MONEY)(cell)
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
     assert describe_row_error(error, "customers") == sentence

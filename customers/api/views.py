@@ -43,7 +43,7 @@ class CustomerViewSet(GenericViewSet):
     lookup_value_converter = "int"
 
     def get_queryset(self) -> QuerySet[Customer]:
-        return permissions.visible_records(self.request.user, Customer)
+        return permissions.get_visible_records(self.request.user, Customer)
 
     def list(self, request: Request) -> Response:
         query = CustomersQuery(data=request.query_params)
@@ -59,11 +59,13 @@ class CustomerViewSet(GenericViewSet):
         return Response(self.sent([self.get_object()])[0])
 
     def written_by(self, job_id: UUID, outcome: str | None) -> QuerySet[Customer]:
-        jobs = permissions.visible_imports(self.request.user).filter(pk=job_id)
+        jobs = permissions.get_visible_imports(self.request.user).filter(pk=job_id)
         if not jobs.exists():
             raise Http404
-        return provenance.written_by(jobs, Customer, outcome)
+        return provenance.find_written_records(jobs, Customer, outcome)
 
     def sent(self, customers: Sequence[Customer]) -> Any:
-        found = provenance.origins_of(customers, permissions.visible_imports(self.request.user))
+        found = provenance.find_provenance(
+            customers, permissions.get_visible_imports(self.request.user)
+        )
         return self.get_serializer(customers, many=True, context={"origins": found}).data

@@ -26,11 +26,11 @@ CUSTOMERS_A_PAGE = 50
 @require_safe
 def customers(request: HttpRequest) -> HttpResponse:
     """The customers the reader may see, newest first: all, of one import, or as searched."""
-    visible = permissions.visible_imports(request.user)
-    found, job = permissions.visible_records(request.user, Customer), None
+    visible = permissions.get_visible_imports(request.user)
+    found, job = permissions.get_visible_records(request.user, Customer), None
     if asked_import := request.GET.get("import"):
         job = get_object_or_404(visible, pk=as_uuid(asked_import))
-        found = found & provenance.written_by(visible.filter(pk=job.pk), Customer)
+        found = found & provenance.find_written_records(visible.filter(pk=job.pk), Customer)
     text = request.GET.get("q", "").strip().replace("\x00", "")
     if text:
         found = search.search_customers(found, text)
@@ -63,7 +63,7 @@ def behind(found: QuerySet[Customer], before: int | None) -> QuerySet[Customer]:
 
 
 def with_origins(page: list[Customer], visible: QuerySet[ImportJob]) -> list[dict[str, Any]]:
-    known = provenance.origins_of(page, visible)
+    known = provenance.find_provenance(page, visible)
     names = visible.filter(pk__in={origin.job_id for origin in known.values()})
     names = dict(names.values_list("pk", "file_name"))
     return [

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from imports import lifecycle, permissions
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.statuses import MAY_BECOME, Status
+from imports.statuses import ALLOWED_TRANSITIONS, Status
 
 MOST_AT_ONCE = 200  # Each is a transaction of its own, and this is one request.
 
@@ -36,7 +36,7 @@ MOVES = {
     ),
     "cancel": Move(
         lifecycle.cancel,
-        lambda status: Status.CANCELLED in MAY_BECOME[status],
+        lambda status: Status.CANCELLED in ALLOWED_TRANSITIONS[status],
         gettext_lazy("Cancelled: %(files)s."),
         gettext_lazy("Not cancelled, because its status is “%(status)s”: %(files)s."),
     ),
@@ -59,7 +59,7 @@ FORBIDDEN = Said(
 
 def offered(job: ImportJob, user: AbstractUser) -> list[str]:
     """What this reader may do to the import now."""
-    mine = permissions.controllable_imports(user).filter(pk=job.pk).exists()
+    mine = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     return [name for name, move in MOVES.items() if mine and move.only_from(Status(job.status))]
 
 
@@ -72,7 +72,9 @@ def move_each(
         words = gettext("Nothing was done: choose at most %(most)s imports at a time.")
         messages.error(request, words % {"most": MOST_AT_ONCE})
         return
-    mine = permissions.controllable_imports(request.user).filter(pk__in=[job.pk for job in jobs])
+    mine = permissions.get_controllable_imports(request.user).filter(
+        pk__in=[job.pk for job in jobs]
+    )
     allowed = set(mine.values_list("pk", flat=True))
     files: dict[Said, list[str]] = {}
     for job in jobs:

@@ -52,7 +52,7 @@ class ImportBatchAdmin(ReadOnly):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportBatch]:
-        visible = permissions.visible_imports(request.user)
+        visible = permissions.get_visible_imports(request.user)
         return timeline.with_attempts(super().get_queryset(request).filter(job__in=visible))
 
     @admin.display(description=_("import"), ordering="job__file_name")

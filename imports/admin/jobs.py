@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from imports import error_messages, permissions
 from imports.admin import actions, rows, timeline
 from imports.admin.base import NOTHING, ReadOnly, counted, lasted, rate
-from imports.importer import is_registered, shown_importer
+from imports.importer import get_importer_or_placeholder, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 
@@ -80,7 +80,7 @@ class ImportJobAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
         begun = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
         began = Subquery(begun.order_by("number").values("started_at")[:1])
-        visible = permissions.visible_imports(request.user).annotate(writing_began=began)
+        visible = permissions.get_visible_imports(request.user).annotate(writing_began=began)
         visible = visible.defer(*ImportJob.LARGE_FIELDS)  # A page of one import loads them.
         return visible.order_by("-created_at", "-pk")
 
@@ -150,7 +150,7 @@ class ImportJobAdmin(ReadOnly):
     @admin.display(description=_("columns"))
     def headers(self, job: ImportJob) -> str:
         """Which column of the file is which. Without samples of its values."""
-        layout, importer = job.detected_columns or {}, shown_importer(job.importer)
+        layout, importer = job.detected_columns or {}, get_importer_or_placeholder(job.importer)
         headers = dict(enumerate(layout.get("headers", [])))
         return ", ".join(
             f"{rows.name_of(importer, field)} ← {headers.get(index) or index + 1}"
@@ -222,7 +222,9 @@ class ImportJobAdmin(ReadOnly):
 
     def link_to_records(self, request: HttpRequest, job: ImportJob) -> rows.LinkTo:
         """The way to a record's own page here, for who may see records."""
-        model = shown_importer(job.importer).model if is_registered(job.importer) else None
+        model = (
+            get_importer_or_placeholder(job.importer).model if is_registered(job.importer) else None
+        )
         if model is None or not self.admin_site.is_registered(model):
             return lambda key: ""
         if not self.admin_site.get_model_admin(model).has_view_permission(request):
@@ -233,7 +235,7 @@ class ImportJobAdmin(ReadOnly):
     # --- Actions -------------------------------------------------------------
 
     def has_control_permission(self, request: HttpRequest) -> bool:
-        return permissions.controllable_imports(request.user).exists()
+        return permissions.get_controllable_imports(request.user).exists()
 
     @admin.action(description=_("Start selected imports"), permissions=["control"])
     def start(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
@@ -253,5 +255,5 @@ def beginning_of(value: Any) -> str:
 
 def records_address(job: ImportJob) -> str:
     """The page that lists what the import has written, if there is one."""
-    page = shown_importer(job.importer).page
+    page = get_importer_or_placeholder(job.importer).page
     return f"{reverse(page)}?import={job.pk}" if page and job.created + job.updated else ""

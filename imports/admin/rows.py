@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from imports import error_messages, row_results
-from imports.importer import Importer, shown_importer
+from imports.importer import Importer, get_importer_or_placeholder
 from imports.models import ImportJob, ImportRow
 from imports.statuses import Outcome
 
@@ -27,11 +27,11 @@ def address(job: ImportJob) -> str:
 
 def problems_shown(job: ImportJob) -> Context:
     """Each cause with its count, an example and the way to its rows."""
-    problems = row_results.problems_of(job) if job.failed or job.skipped else []
+    problems = row_results.group_problems(job) if job.failed or job.skipped else []
     return {
         "problems": [problem_shown(problem, job) for problem in problems],
-        "all_looked_at": row_results.all_looked_at(job),
-        "rows_looked_at": row_results.ROWS_LOOKED_AT,
+        "has_exact_counts": row_results.has_exact_problem_counts(job),
+        "rows_looked_at": row_results.MAX_GROUPED_ROWS,
     }
 
 
@@ -41,7 +41,7 @@ def problem_shown(problem: Context, job: ImportJob) -> Context:
     return {
         "count": problem["count"],
         "outcome": Outcome(problem["outcome"]).label,
-        "column": name_of(shown_importer(job.importer), problem["column"]),
+        "column": name_of(get_importer_or_placeholder(job.importer), problem["column"]),
         "reason": error_messages.describe_cause(
             problem["example"], job.importer, problem["outcome"]
         ),
@@ -59,10 +59,10 @@ def rows_shown(job: ImportJob, asked: QueryDict, link_to: LinkTo) -> Context:
     after = int(after) if after.isdecimal() and len(after) < 10 else 0
     code, column = (asked.get(name, "").replace("\x00", "") for name in ("code", "column"))
     cause = {"column": column or None, "code": code} if code else None
-    found = row_results.rows_of(
+    found = row_results.list_rows(
         job, outcome=outcome, after=after, most=ROWS_A_PAGE + 1, values=True, cause=cause
     )
-    rows, importer = found[:ROWS_A_PAGE], shown_importer(job.importer)
+    rows, importer = found[:ROWS_A_PAGE], get_importer_or_placeholder(job.importer)
     query = {"outcome": outcome, "column": column, "code": code}
     return {
         "outcome": outcome,
@@ -81,13 +81,13 @@ def cause_shown(rows: list[ImportRow], cause: Context | None, job: ImportJob) ->
     if not cause or not rows:
         return None
     example = next(error for error in rows[0].errors if cause.items() <= error.items())
-    importer = shown_importer(job.importer)
+    importer = get_importer_or_placeholder(job.importer)
     reason = error_messages.describe_cause(example, job.importer, rows[0].outcome)
     return {"column": name_of(importer, cause["column"]), "reason": reason}
 
 
 def row_shown(row: ImportRow, job: ImportJob, link_to: LinkTo) -> Context:
-    importer, key = shown_importer(job.importer), row_results.record_of(row)
+    importer, key = get_importer_or_placeholder(job.importer), row_results.get_record_key(row)
     return {
         "number": row.number,
         "outcome": Outcome(row.result).label if row.result else "",
@@ -107,7 +107,7 @@ def row_shown(row: ImportRow, job: ImportJob, link_to: LinkTo) -> Context:
 
 def values_of(row: ImportRow, job: ImportJob) -> list[Any] | None:
     """In the order of the headers, as stored or else as read; None where they are too long."""
-    fields = [column.field for column in shown_importer(job.importer).columns]
+    fields = [column.field for column in get_importer_or_placeholder(job.importer).columns]
     if row.shown_cleaned is not None:
         return [*row.shown_cleaned, *[None] * (len(fields) - len(row.shown_cleaned))]
     if row.shown_cells is None:

@@ -47,7 +47,7 @@ from imports.api.serializers import (
     RowsQuery,
     UploadSerializer,
 )
-from imports.importer import registered
+from imports.importer import list_importers
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 
 TAG = ["imports"]
@@ -67,7 +67,7 @@ FILE_ERROR_CODES = {
 
 
 def importer_names() -> list[str]:
-    return sorted(importer.name for importer in registered())
+    return sorted(importer.name for importer in list_importers())
 
 
 def importer_schema() -> dict[str, Any]:

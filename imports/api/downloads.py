@@ -23,7 +23,7 @@ from imports.importer import get_importer
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import NoFailedRows
-from imports.storage import FileGone
+from imports.storage import StoredFileNotFound
 
 TOO_MANY = "Too many reports are being built just now. Ask again in a few seconds."
 
@@ -52,7 +52,7 @@ class FileView(APIView):
     content_negotiation_class = AnyAccepted
 
     def visible(self, pk: UUID) -> ImportJob:
-        return get_object_or_404(permissions.visible_imports(self.request.user), pk=pk)
+        return get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
 
 
 @file_schema.describe_original_file
@@ -61,8 +61,8 @@ class OriginalFileView(FileView):
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         try:
-            return downloads.original(self.visible(pk))
-        except FileGone:
+            return downloads.send_original_file(self.visible(pk))
+        except StoredFileNotFound:
             raise FileMissing from None
 
 
@@ -80,14 +80,14 @@ class FailedRowsView(FileView):
 class FailedRowsWorkbookView(FailedRowsView):
     """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
 
-    report = staticmethod(downloads.failed_rows_workbook)
+    report = staticmethod(downloads.send_failed_rows_workbook)
 
 
 @file_schema.describe_failed_rows_csv
 class FailedRowsCsvView(FailedRowsView):
     """Refused rows as CSV."""
 
-    report = staticmethod(downloads.failed_rows_csv)
+    report = staticmethod(downloads.send_failed_rows_csv)
 
 
 @file_schema.describe_import_template
@@ -97,7 +97,7 @@ class TemplateView(FileView):
     importer = ""  # Of a view for one; else the client says which.
 
     def get(self, request: Request) -> StreamingHttpResponse:
-        if not permissions.may_import(request.user):
+        if not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
         name = self.importer or validate_query(ImporterChoiceSerializer, request)["importer"]
-        return downloads.template(get_importer(name))
+        return downloads.send_template(get_importer(name))

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import shown
-from imports.snapshots import status_message
+from imports.snapshots import get_status_message
 from imports.statuses import Status
 
 NOT_FOUND_MESSAGE = "There is nothing at this address that you may see."
@@ -79,8 +79,8 @@ def describe_available_sheets(job: ImportJob) -> str:
 def describe_failed_check(job: ImportJob) -> str:
     """Why its file could not be checked, and where that can be put right."""
     if job.status != Status.MAPPING:
-        return status_message(job)
-    return f"{status_message(job)} To say so, PATCH {own_address(job)} with column_mapping."
+        return get_status_message(job)
+    return f"{get_status_message(job)} To say so, PATCH {own_address(job)} with column_mapping."
 
 
 def own_address(job: ImportJob) -> str:
@@ -97,5 +97,5 @@ def describe_start_conflict(job: ImportJob) -> str:
     if job.status == Status.CANCELLED:
         return "It was cancelled. Upload its file again."
     if job.status == Status.FAILED:
-        return f"It has failed. {status_message(job)}"
+        return f"It has failed. {get_status_message(job)}"
     return f"It has been started already, and is {job.status}."

@@ -41,7 +41,7 @@ from rest_framework.views import exception_handler
 
 from imports import error_messages
 from imports.api import error_hints
-from imports.authentication import how_to_log_in
+from imports.authentication import get_login_hint
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping
@@ -148,7 +148,7 @@ def to_api_exception(error: Exception) -> APIException:
         log.warning("the database did not answer: %s", reason(error))
         return ServiceUnavailable()
     if isinstance(error, NotAuthenticated):
-        error.detail = ErrorDetail(how_to_log_in(), error.detail.code)
+        error.detail = ErrorDetail(get_login_hint(), error.detail.code)
     if isinstance(error, (NotAuthenticated, AuthenticationFailed)):
         # Django REST framework answers 403 where sessions are the first way to sign in.
         error.status_code = status.HTTP_401_UNAUTHORIZED

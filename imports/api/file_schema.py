@@ -22,7 +22,7 @@ from imports.api.describing import (
     error_response,
     error_responses,
 )
-from imports.downloads import ANY, TEXT, WORKBOOK
+from imports.downloads import BINARY_MEDIA_TYPE, CSV_MEDIA_TYPE, XLSX_MEDIA_TYPE
 
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 NO_FAILED_ROWS = {"no_failed_rows": "no row was, or they are no longer kept"}
@@ -49,7 +49,7 @@ def of_import(name: str, summary: str, kind: str, missing: dict[str, str]) -> An
 
 def describe_template(name: str, **more: Any) -> Any:
     answers = error_responses(400, 401, 403, 429, 503)
-    return file(name, "A workbook to fill in", WORKBOOK, answers, **more)
+    return file(name, "A workbook to fill in", XLSX_MEDIA_TYPE, answers, **more)
 
 
 def importer() -> OpenApiParameter:
@@ -60,13 +60,16 @@ def importer() -> OpenApiParameter:
 
 
 describe_original_file = of_import(
-    *("file", "The file as it was uploaded", ANY), {"file_gone": "it is no longer kept"}
+    *("file", "The file as it was uploaded", BINARY_MEDIA_TYPE),
+    {"file_gone": "it is no longer kept"},
 )
 describe_failed_rows_workbook = of_import(
     "failed_rows_xlsx",
     "Refused rows and skipped ones, to correct and send again",
-    WORKBOOK,
+    XLSX_MEDIA_TYPE,
     NO_FAILED_ROWS,
 )
-describe_failed_rows_csv = of_import("failed_rows_csv", "Refused rows as CSV", TEXT, NO_FAILED_ROWS)
+describe_failed_rows_csv = of_import(
+    "failed_rows_csv", "Refused rows as CSV", CSV_MEDIA_TYPE, NO_FAILED_ROWS
+)
 describe_import_template = describe_template("imports_template", parameters=[importer()])

@@ -14,8 +14,8 @@ from rest_framework import serializers
 
 from imports import error_messages, permissions, row_results
 from imports.api import error_hints
-from imports.authentication import with_ticket
-from imports.importer import registered, shown_importer
+from imports.authentication import add_ticket
+from imports.importer import get_importer_or_placeholder, list_importers
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.column_mapping import shown
@@ -66,7 +66,7 @@ class ImporterChoiceSerializer(serializers.Serializer):
 
     def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
         sent = super().validate(sent)
-        names = [importer.name for importer in registered()]
+        names = [importer.name for importer in list_importers()]
         if "importer" not in sent and len(names) == 1:
             sent["importer"] = names[0]
         if sent.get("importer") not in names:
@@ -220,7 +220,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
             "failed_rows_xlsx": f"{own}failed-rows.xlsx" if job.failed + job.skipped else None,
             "failed_rows_csv": f"{own}failed-rows.csv" if job.failed else None,
             # For a page of another site: its EventSource can send no token.
-            "stream": with_ticket(f"{own}events/", job.pk, self.context["user"]),
+            "stream": add_ticket(f"{own}events/", job.pk, self.context["user"]),
             "websocket": f"/ws/imports/{job.pk}/",
         }
 
@@ -236,7 +236,7 @@ class ImportJobSerializer(serializers.ModelSerializer):
         return None if job.is_final else POLL_SECONDS.get(job.status, 5)
 
     def get_same_file_as(self, job: ImportJob) -> SameFile | None:
-        earlier = permissions.same_file(self.context["user"], job)
+        earlier = permissions.find_earlier_import_of_same_file(self.context["user"], job)
         return earlier and {
             "id": str(earlier.pk),
             "status": earlier.status,
@@ -306,7 +306,7 @@ def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
             "index": positions.get(column.field),
             "suggested": suggested.get(column.field),
         }
-        for column in shown_importer(importer).columns
+        for column in get_importer_or_placeholder(importer).columns
     ]
     return {**{name: layout.get(name) for name in found}, "fields": fields}
 
@@ -328,7 +328,7 @@ def serialize_row(row: ImportRow, importer: str) -> dict[str, Any]:
     return {
         "row": row.number,
         "outcome": row.result,
-        "record": row_results.record_of(row),
+        "record": row_results.get_record_key(row),
         "errors": [serialize_row_error(error, row, importer) for error in row.errors or []],
     }
 

@@ -13,14 +13,14 @@ from rest_framework.views import APIView
 from imports.api import examples
 from imports.api.describing import COMMON_HEADERS, error_response, request_header, response_example
 from imports.authentication import BearerAuthentication
-from imports.statuses import FINAL
+from imports.statuses import FINAL_STATUSES
 
 EVENT = {
     "type": "object",
     "description": "Each of the events.",
     "properties": {
         "id": {"type": "string", "description": "The snapshot's version."},
-        "event": {"enum": ["progress", *(status.lower() for status in sorted(FINAL))]},
+        "event": {"enum": ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]},
         "data": {
             "type": "string",
             "description": "The snapshot, as JSON.",

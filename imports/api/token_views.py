@@ -25,7 +25,7 @@ from imports.api.describing import (
 )
 from imports.api.throttles import LoginThrottle
 from imports.api.views import in_english
-from imports.authentication import BearerAuthentication, how_to_log_in
+from imports.authentication import BearerAuthentication, get_login_hint
 
 NO_SUCH_ACCOUNT = (
     "No active account has this username and password. Correct them, or ask whoever runs this "
@@ -107,7 +107,7 @@ class RefreshView(APIView):
             token = RefreshToken(sent["refresh"])
             BearerAuthentication().get_user(token)
         except (TokenError, AuthenticationFailed, ValueError, OverflowError):
-            message = f"This refresh token is not valid (any more). {how_to_log_in()}"
+            message = f"This refresh token is not valid (any more). {get_login_hint()}"
             raise AuthenticationFailed(message, "token_not_valid") from None
         return Response({"access": str(token.access_token)})
 

@@ -96,7 +96,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         return super().get_serializer_context() | {"user": self.request.user}
 
     def get_queryset(self) -> QuerySet[ImportJob]:
-        found = permissions.visible_imports(self.request.user).select_related("owner")
+        found = permissions.get_visible_imports(self.request.user).select_related("owner")
         return found.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
@@ -104,12 +104,12 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         query.is_valid(raise_exception=True)
         jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
         page = self.paginate_queryset(jobs.filter(**query.lookups()))
-        context = {"waiting": snapshots.list_waiting(page), "user": request.user}
+        context = {"waiting": snapshots.list_waiting_ids(page), "user": request.user}
         sent = ListedJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(sent)
 
     def create(self, request: Request) -> Response:
-        if not permissions.may_import(request.user):
+        if not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
         file, fields = get_uploaded_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
@@ -135,7 +135,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def rows(self, request: Request, pk: UUID) -> Response:
         job, query = self.get_object(), validate_query(RowsQuery, request)
         most = query["limit"]
-        rows = row_results.rows_of(
+        rows = row_results.list_rows(
             job, outcome=query.get("outcome"), after=query["after"], most=most + 1
         )
         following = behind(rows[most - 1], request) if len(rows) > most else None
@@ -146,14 +146,14 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
         found = [
-            serialize_problem(problem, job.importer) for problem in row_results.problems_of(job)
+            serialize_problem(problem, job.importer) for problem in row_results.group_problems(job)
         ]
-        return Response({"complete": row_results.all_looked_at(job), "results": found})
+        return Response({"complete": row_results.has_exact_problem_counts(job), "results": found})
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        found = preview.preview_of(job, request.user)
+        found = preview.build_preview(job, request.user)
         known = {
             "checked_at": snapshots.to_json_value(found["checked_at"]),
             "read_summary": serialize_read_summary(job),
@@ -163,7 +163,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
     def get_controllable(self) -> ImportJob:
         """The import in the address: 404 if the user may not see it, 403 if only that."""
         job = self.get_object()
-        if not permissions.controllable_imports(self.request.user).filter(pk=job.pk).exists():
+        if not permissions.get_controllable_imports(self.request.user).filter(pk=job.pk).exists():
             raise PermissionDenied("You may look at this import, but not start, stop or change it.")
         return job
 

@@ -24,41 +24,41 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from rest_framework.exceptions import AuthenticationFailed
 
-from imports.authentication import how_to_log_in, watcher
-from imports.live.hub import Full, TooMany, Viewer, hub
-from imports.permissions import may_import, sees_all, visible_imports
-from imports.snapshots import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
+from imports.authentication import authenticate_stream, get_login_hint
+from imports.live.hub import ProcessLimitReached, Subscriber, UserLimitReached, hub
+from imports.permissions import can_import, can_view_all, get_visible_imports
+from imports.snapshots import ALL_OWNERS, Snapshot, is_feed_topic, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 
-Headers = list[tuple[bytes, bytes]]
-NEVER_KEPT: Headers = [
+RawHeaders = list[tuple[bytes, bytes]]
+NO_STORE_HEADERS: RawHeaders = [
     (b"Cache-Control", b"no-cache, no-store, no-transform"),
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Referrer-Policy", b"same-origin"),
 ]
 
-CHALLENGE = {"WWW_Authenticate": 'Bearer realm="api"'}
+BEARER_CHALLENGE = {"WWW_Authenticate": 'Bearer realm="api"'}
 
 _cross_origin = CorsMiddleware(lambda request: HttpResponse())
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """An answer in place of a stream."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
         self.status = status
         self.body = json.dumps({"code": code, "message": message, "errors": []}).encode()
-        self.headers: Headers = [
+        self.headers: RawHeaders = [
             (b"Content-Type", b"application/json"),
-            *NEVER_KEPT,
+            *NO_STORE_HEADERS,
             *((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()),
         ]
 
 
 @dataclass(frozen=True)
-class Wish:
+class StreamRequest:
     """To watch one import, or with `job_id` None all that the user may see."""
 
     request: ASGIRequest
@@ -66,88 +66,88 @@ class Wish:
 
     def judge(self) -> tuple[int, int | str]:
         """Who it is, and the import or the owner to watch; or raise Refusal."""
-        user = watcher(self.request, self.job_id)
+        user = authenticate_stream(self.request, self.job_id)
         if user is None:
-            raise Refusal(401, "not_authenticated", how_to_log_in(), **CHALLENGE)
+            raise HttpError(401, "not_authenticated", get_login_hint(), **BEARER_CHALLENGE)
         if self.job_id is None:
-            return user.pk, whose_feed(user)
-        if not visible_imports(user).filter(pk=self.job_id).exists():
-            raise Refusal(404, "not_found", "There is no such import.")
+            return user.pk, get_feed_scope(user)
+        if not get_visible_imports(user).filter(pk=self.job_id).exists():
+            raise HttpError(404, "not_found", "There is no such import.")
         return user.pk, self.job_id
 
-    def holds_for(self, viewer: Viewer) -> bool:
+    def holds_for(self, viewer: Subscriber) -> bool:
         """Whether the same person may still watch the same: people log out and lose rights."""
         try:
             return self.judge() == (viewer.user_id, viewer.watched)
-        except (AuthenticationFailed, Refusal):
+        except (AuthenticationFailed, HttpError):
             return False
 
 
 @asynccontextmanager
-async def admitted(request: ASGIRequest, job_id: str | None) -> AsyncIterator[Viewer]:
+async def open_subscription(request: ASGIRequest, job_id: str | None) -> AsyncIterator[Subscriber]:
     """Whoever asks as a viewer who has been shown how things stand; or raise what refuses."""
-    wish = Wish(request, job_id)
+    wish = StreamRequest(request, job_id)
     user_id, watched = await hub.ask(wish.judge)
     # Listen first, look second: a change in between is seen twice, never missed.
     with hub.viewer(user_id, watched) as viewer:
         viewer.may_watch = partial(wish.holds_for, viewer)
-        for snapshot in await hub.ask(partial(look, watched)):
+        for snapshot in await hub.ask(partial(read_initial_snapshots, watched)):
             viewer.show(snapshot)
         yield viewer
 
 
-def look(watched: int | str) -> list[Snapshot]:
-    if is_feed(watched):
+def read_initial_snapshots(watched: int | str) -> list[Snapshot]:
+    if is_feed_topic(watched):
         return [snapshot for _, snapshot in read_feed([watched])]
     return read_snapshots([watched])
 
 
-def whose_feed(user: Any) -> int | str:
+def get_feed_scope(user: Any) -> int | str:
     """The owner whose imports the user's feed shows, or EVERYONE."""
-    if sees_all(user):
-        return EVERYONE
-    if not may_import(user):
-        raise Refusal(403, "permission_denied", "You may not see imports.")
+    if can_view_all(user):
+        return ALL_OWNERS
+    if not can_import(user):
+        raise HttpError(403, "permission_denied", "You may not see imports.")
     return user.pk
 
 
-def request_of(scope: dict[str, Any]) -> ASGIRequest:
+def build_request(scope: dict[str, Any]) -> ASGIRequest:
     """The request, if it is one for this site."""
     request = ASGIRequest({"method": "GET", **scope}, BytesIO())
     request.get_host()
     return request
 
 
-def job_id_of(scope: dict[str, Any]) -> str | None:
+def get_job_id(scope: dict[str, Any]) -> str | None:
     job_id = scope["url_route"]["kwargs"].get("job_id")
     return None if job_id is None else str(job_id)
 
 
-def as_refusal(error: Exception) -> Refusal:
-    if isinstance(error, Refusal):
+def to_http_error(error: Exception) -> HttpError:
+    if isinstance(error, HttpError):
         return error
     if isinstance(error, AuthenticationFailed):
-        return Refusal(401, error.detail.code, str(error.detail), **CHALLENGE)
+        return HttpError(401, error.detail.code, str(error.detail), **BEARER_CHALLENGE)
     if isinstance(error, DisallowedHost):
-        return Refusal(400, "invalid_host", "This site does not answer to that name.")
-    if isinstance(error, TooMany):
+        return HttpError(400, "invalid_host", "This site does not answer to that name.")
+    if isinstance(error, UserLimitReached):
         message = "You have too many progress streams open. Close a tab."
-        return Refusal(429, "throttled", message, Retry_After="10")
-    if isinstance(error, Full):
+        return HttpError(429, "throttled", message, Retry_After="10")
+    if isinstance(error, ProcessLimitReached):
         message = "Too many progress streams are open. Ask again later."
-        return Refusal(503, "unavailable", message, Retry_After="10")
+        return HttpError(503, "unavailable", message, Retry_After="10")
     # Its text may quote a row.
     log.error("a progress stream did not start: %s", type(error).__name__)
     if isinstance(error, (OperationalError, InterfaceError)):
         message = "The database does not answer. Ask again later."
-        return Refusal(503, "unavailable", message, Retry_After="5")
-    return Refusal(500, "internal_error", "The stream could not be started.")
+        return HttpError(503, "unavailable", message, Retry_After="5")
+    return HttpError(500, "internal_error", "The stream could not be started.")
 
 
 # --- From other sites --------------------------------------------------------
 
 
-def cross_origin(request: ASGIRequest) -> Headers:
+def get_cross_origin_headers(request: ASGIRequest) -> RawHeaders:
     """What lets a page of another site read the answer, if its origin is in the settings."""
     return list(_cross_origin_headers(request))
 
@@ -158,7 +158,7 @@ def _cross_origin_headers(request: ASGIRequest) -> Iterator[tuple[bytes, bytes]]
             yield name.encode(), value.encode()
 
 
-def may_connect(request: ASGIRequest) -> bool:
+def is_origin_allowed(request: ASGIRequest) -> bool:
     """Whether the page that opens a WebSocket may: browsers ask nobody before they do.
 
     A session's cookie comes by itself, so then the page must be ours; a token or a ticket

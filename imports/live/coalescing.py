@@ -8,15 +8,15 @@ from time import monotonic
 
 from django.conf import settings
 
-from imports.live.hub import Viewer
+from imports.live.hub import Subscriber
 from imports.snapshots import Snapshot
-from imports.statuses import FINAL
+from imports.statuses import FINAL_STATUSES
 
 EAGER_SECONDS = 15  # Ten events a second at first, two later.
 EAGER_PAUSE, LATER_PAUSE = 0.1, 0.5
 
 
-async def follow(viewer: Viewer) -> AsyncIterator[list[Snapshot]]:
+async def iterate_updates(viewer: Subscriber) -> AsyncIterator[list[Snapshot]]:
     """What is new, until the viewer has to leave or has watched for long enough.
 
     An empty list is a quarter of a minute without news: time to show that we are alive.
@@ -37,4 +37,4 @@ async def follow(viewer: Viewer) -> AsyncIterator[list[Snapshot]]:
 
 
 def is_final(snapshot: Snapshot) -> bool:
-    return snapshot["status"] in FINAL
+    return snapshot["status"] in FINAL_STATUSES

@@ -14,16 +14,16 @@ from channels.db import database_sync_to_async
 
 AT_ONCE = 20
 
-Answer = TypeVar("Answer")
-Outcome = tuple[Any, Exception | None]
+QueryValue = TypeVar("Answer")
+QueryResult = tuple[Any, Exception | None]
 
 
-class Questions:
+class QueryBatcher:
     def __init__(self) -> None:
         self.waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self.work: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Callable[[], Answer]) -> Answer:
+    async def ask(self, question: Callable[[], QueryValue]) -> QueryValue:
         """What `question` returns or raises, in the thread that speaks to the database."""
         answer = asyncio.get_running_loop().create_future()
         self.waiting.append((question, answer))
@@ -47,11 +47,11 @@ class Questions:
                     answer.set_result(result)
 
 
-def ask_all(questions: list[Callable[[], Any]]) -> list[Outcome]:
+def ask_all(questions: list[Callable[[], Any]]) -> list[QueryResult]:
     return [ask_one(question) for question in questions]
 
 
-def ask_one(question: Callable[[], Any]) -> Outcome:
+def ask_one(question: Callable[[], Any]) -> QueryResult:
     try:
         return question(), None
     except Exception as error:

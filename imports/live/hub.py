@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from imports.live.database import Questions
-from imports.snapshots import EVERYONE, Snapshot, is_feed, read_feed, read_snapshots
+from imports.live.database import QueryBatcher
+from imports.snapshots import ALL_OWNERS, Snapshot, is_feed_topic, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,15 @@ CANCEL_AGAIN_SECONDS = 6.0  # Sooner, it would hit a connection that is just bei
 MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
 
 
-class Full(Exception):
+class ProcessLimitReached(Exception):
     """This process holds as many streams as it may."""
 
 
-class TooMany(Exception):
+class UserLimitReached(Exception):
     """This user holds as many streams as one may."""
 
 
-class Viewer:
+class Subscriber:
     """What one open stream has not been shown yet: the newest snapshots, never a queue."""
 
     # Asked every now and then, in a thread; the stream ends when the answer is no.
@@ -95,24 +95,24 @@ class Viewer:
         return None if self.dismissed else news
 
 
-class Hub:
+class ProgressHub:
     """Takes in what is published and shows it to those who watch; runs from the first on."""
 
     def __init__(self) -> None:
         # By what they watch: an import's id, or for a feed its owner's or EVERYONE.
-        self.viewers: dict[int | str, set[Viewer]] = defaultdict(set)
-        self.ask = Questions().ask
+        self.viewers: dict[int | str, set[Subscriber]] = defaultdict(set)
+        self.ask = QueryBatcher().ask
         self.work: asyncio.Task[None] | None = None
 
     @contextmanager
-    def viewer(self, user_id: int, watched: int | str) -> Iterator[Viewer]:
+    def viewer(self, user_id: int, watched: int | str) -> Iterator[Subscriber]:
         """A viewer for as long as the block lasts; or raise Full or TooMany."""
         if len(self.everyone()) >= settings.IMPORT_STREAMS_PER_PROCESS:
-            raise Full
+            raise ProcessLimitReached
         if self.streams_of(user_id) >= settings.IMPORT_STREAMS_PER_USER:
-            raise TooMany
+            raise UserLimitReached
         self.start()
-        viewer = Viewer(user_id, watched)
+        viewer = Subscriber(user_id, watched)
         self.viewers[watched].add(viewer)
         try:
             yield viewer
@@ -121,7 +121,7 @@ class Hub:
             if not self.viewers[watched]:
                 del self.viewers[watched]
 
-    def everyone(self) -> list[Viewer]:
+    def everyone(self) -> list[Subscriber]:
         return [viewer for viewers in self.viewers.values() for viewer in viewers]
 
     def streams_of(self, user_id: int) -> int:
@@ -142,10 +142,10 @@ class Hub:
         # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends. And
         # `return_exceptions`, or this ended with the first loop, whatever the others still do.
         await asyncio.gather(
-            again_and_again(self.listen, pause=RECONNECT_SECONDS),
-            again_and_again(self.poll, pause=settings.IMPORT_POLL_SECONDS),
+            run_forever(self.listen, pause=RECONNECT_SECONDS),
+            run_forever(self.poll, pause=settings.IMPORT_POLL_SECONDS),
             # A logout ends the stream within a minute.
-            again_and_again(self.recheck, pause=2 * settings.IMPORT_PING_SECONDS),
+            run_forever(self.recheck, pause=2 * settings.IMPORT_PING_SECONDS),
             return_exceptions=True,
         )
 
@@ -156,7 +156,10 @@ class Hub:
         another machine. So the hub publishes too, by another connection, and listens for it.
         """
         own = f"imports:{OF_HUBS}:{uuid4()}"
-        async with connect() as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        async with (
+            connect_to_redis() as client,
+            client.pubsub(ignore_subscribe_messages=True) as pubsub,
+        ):
             await pubsub.psubscribe(CHANNELS)
             heard_at, called_at = monotonic(), 0.0
             # Redis' client can take being cancelled for a time-out.
@@ -177,7 +180,7 @@ class Hub:
     def take(self, channel: str, published: str) -> None:
         _, owner, job_id = (*channel.split(":"), "", "")[:3]
         owner_id = int(owner) if owner.isdecimal() else None
-        if owner == OF_HUBS or not any(map(self.viewers.get, (job_id, owner_id, EVERYONE))):
+        if owner == OF_HUBS or not any(map(self.viewers.get, (job_id, owner_id, ALL_OWNERS))):
             return
         try:
             self.dispatch(owner_id, json.loads(published))
@@ -186,8 +189,8 @@ class Hub:
 
     async def poll(self) -> None:
         """Read all watched imports in one query, and in another what feeds show."""
-        feeds = list(filter(is_feed, self.viewers))
-        jobs = [watched for watched in self.viewers if not is_feed(watched)]
+        feeds = list(filter(is_feed_topic, self.viewers))
+        jobs = [watched for watched in self.viewers if not is_feed_topic(watched)]
         if feeds:
             for owner_id, snapshot in await self.ask(partial(read_feed, feeds)):
                 self.dispatch(owner_id, snapshot)
@@ -197,7 +200,7 @@ class Hub:
 
     def dispatch(self, owner_id: int | None, snapshot: Snapshot) -> None:
         """To those who watch the import, its owner's imports, or every import."""
-        for watched in (snapshot["id"], owner_id, EVERYONE):
+        for watched in (snapshot["id"], owner_id, ALL_OWNERS):
             for viewer in self.viewers.get(watched, ()):
                 viewer.show(snapshot)
 
@@ -206,15 +209,15 @@ class Hub:
         viewers = [viewer for viewer in self.everyone() if viewer.may_watch]
         for start in range(0, len(viewers), VIEWERS_ASKED_AT_ONCE):
             asked = viewers[start : start + VIEWERS_ASKED_AT_ONCE]
-            for viewer in await self.ask(partial(turned_away, asked)):
+            for viewer in await self.ask(partial(list_revoked, asked)):
                 viewer.dismiss()
 
 
-def turned_away(viewers: list[Viewer]) -> list[Viewer]:
+def list_revoked(viewers: list[Subscriber]) -> list[Subscriber]:
     return [viewer for viewer in viewers if not viewer.may_watch()]
 
 
-def connect() -> Redis:
+def connect_to_redis() -> Redis:
     """Without retries of its own: `again_and_again` is the only one that tries again."""
     patience = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
     once = Retry(NoBackoff(), 0)
@@ -225,7 +228,7 @@ def is_cancelled() -> bool:
     return bool(asyncio.current_task().cancelling())
 
 
-async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) -> None:
+async def run_forever(step: Callable[[], Awaitable[None]], *, pause: float) -> None:
     """Repeat `step` for the life of the process; where it fails, say so and go on.
 
     A loop that ends would leave every viewer in the dark. It pauses longer from failure to
@@ -246,4 +249,4 @@ async def again_and_again(step: Callable[[], Awaitable[None]], *, pause: float) 
             await asyncio.sleep(max(pause, longer))
 
 
-hub = Hub()
+hub = ProgressHub()

@@ -6,27 +6,27 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import path, re_path
 
-from imports.live.sse import ImportEvents
-from imports.live.websocket import ImportSocket
+from imports.live.sse import ImportEventsConsumer
+from imports.live.websocket import ImportSocketConsumer
 
-EVENTS = "api/imports/<uuid:job_id>/events/"
-FEED = "api/imports/events/"
-SOCKET = "ws/imports/<uuid:job_id>/"
+EVENTS_PATH = "api/imports/<uuid:job_id>/events/"
+FEED_PATH = "api/imports/events/"
+SOCKET_PATH = "ws/imports/<uuid:job_id>/"
 
 
-def with_streams(django_application: ASGIHandler) -> ProtocolTypeRouter:
-    events, socket = ImportEvents.as_asgi(), ImportSocket.as_asgi()
+def make_stream_router(django_application: ASGIHandler) -> ProtocolTypeRouter:
+    events, socket = ImportEventsConsumer.as_asgi(), ImportSocketConsumer.as_asgi()
     return ProtocolTypeRouter(
         {
             "http": URLRouter(
                 [
-                    *(path(one, events) for one in with_and_without_slash(EVENTS, FEED)),
+                    *(path(one, events) for one in with_and_without_slash(EVENTS_PATH, FEED_PATH)),
                     re_path("", django_application),
                 ]
             ),
             "websocket": URLRouter(
                 [
-                    *(path(one, socket) for one in with_and_without_slash(SOCKET)),
+                    *(path(one, socket) for one in with_and_without_slash(SOCKET_PATH)),
                     re_path("", refuse_socket),
                 ]
             ),

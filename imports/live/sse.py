@@ -12,36 +12,36 @@ from channels.generic.http import AsyncHttpConsumer
 from django.core.handlers.asgi import ASGIRequest
 
 from imports.live.authorization import (
-    NEVER_KEPT,
-    Headers,
-    Refusal,
-    admitted,
-    as_refusal,
-    cross_origin,
-    job_id_of,
-    request_of,
+    NO_STORE_HEADERS,
+    HttpError,
+    RawHeaders,
+    build_request,
+    get_cross_origin_headers,
+    get_job_id,
+    open_subscription,
+    to_http_error,
 )
-from imports.live.coalescing import follow, is_final
-from imports.live.hub import Viewer
+from imports.live.coalescing import is_final, iterate_updates
+from imports.live.hub import Subscriber
 from imports.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
 RETRY = b"retry: 3000\n\n"
 PING = b": ping\n\n"
-EVENTS: Headers = [
+EVENTS: RawHeaders = [
     (b"Content-Type", b"text/event-stream; charset=utf-8"),
     (b"X-Accel-Buffering", b"no"),  # nginx would collect events.
-    *NEVER_KEPT,
+    *NO_STORE_HEADERS,
 ]
 
 
-class ImportEvents(AsyncHttpConsumer):
+class ImportEventsConsumer(AsyncHttpConsumer):
     channel_layer_alias = "none"  # Else every request would open a channel of its own.
 
     stream: asyncio.Task[None] | None = None
     is_open = False
-    cross_origin: Headers = []
+    cross_origin: RawHeaders = []
 
     async def __call__(self, scope, receive, send):
         try:
@@ -68,49 +68,49 @@ class ImportEvents(AsyncHttpConsumer):
                 log.warning("a progress stream failed: %s", type(error).__name__)
                 await self.send_body(b"")  # Ends the answer; the browser asks again.
             else:
-                refusal = as_refusal(error)
+                refusal = to_http_error(error)
                 await self.respond_with(refusal.status, refusal.headers, refusal.body)
 
     async def answer(self) -> None:
-        request = request_of(self.scope)
-        self.cross_origin = cross_origin(request)
+        request = build_request(self.scope)
+        self.cross_origin = get_cross_origin_headers(request)
         if request.method == "OPTIONS":  # A browser asks for a page of another site.
             await self.respond_with(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
         elif request.method in {"GET", "HEAD"}:
             await self.send_events(request)
         else:
             message = f"{request.method} is not possible here."
-            raise Refusal(405, "method_not_allowed", message, Allow="GET, HEAD, OPTIONS")
+            raise HttpError(405, "method_not_allowed", message, Allow="GET, HEAD, OPTIONS")
 
-    async def respond_with(self, status: int, headers: Headers, body: bytes = b"") -> None:
+    async def respond_with(self, status: int, headers: RawHeaders, body: bytes = b"") -> None:
         await self.send_response(status, body, headers=[*headers, *self.cross_origin])
 
     async def send_events(self, request: ASGIRequest) -> None:
-        job_id = job_id_of(self.scope)
-        async with admitted(request, job_id) as viewer:
+        job_id = get_job_id(self.scope)
+        async with open_subscription(request, job_id) as viewer:
             if job_id and ends_at(request.headers.get("Last-Event-ID"), viewer):
-                return await self.respond_with(204, NEVER_KEPT)
+                return await self.respond_with(204, NO_STORE_HEADERS)
             self.is_open = True
             await self.send_headers(headers=[*EVENTS, *self.cross_origin])
             if request.method == "GET":
                 await self.send_news(viewer, until_final=bool(job_id))
         return await self.send_body(b"")
 
-    async def send_news(self, viewer: Viewer, *, until_final: bool) -> None:
+    async def send_news(self, viewer: Subscriber, *, until_final: bool) -> None:
         await self.send_body(RETRY, more_body=True)
-        async with aclosing(follow(viewer)) as all_news:
+        async with aclosing(iterate_updates(viewer)) as all_news:
             async for news in all_news:
-                await self.send_body(b"".join(map(event, news)) or PING, more_body=True)
+                await self.send_body(b"".join(map(format_event, news)) or PING, more_body=True)
                 if until_final and any(map(is_final, news)):
                     return
 
 
-def ends_at(last_event_id: str | None, viewer: Viewer) -> bool:
+def ends_at(last_event_id: str | None, viewer: Subscriber) -> bool:
     """Whether the end of the import has been seen, so that there is no more to wait for."""
     shown = viewer.news.values()
     return any(is_final(one) and str(one["version"]) == last_event_id for one in shown)
 
 
-def event(snapshot: Snapshot) -> bytes:
+def format_event(snapshot: Snapshot) -> bytes:
     name = snapshot["status"].lower() if is_final(snapshot) else "progress"
     return f"id: {snapshot['version']}\nevent: {name}\ndata: {json.dumps(snapshot)}\n\n".encode()

@@ -14,14 +14,20 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.handlers.asgi import ASGIRequest
 
-from imports.live.authorization import admitted, as_refusal, job_id_of, may_connect, request_of
-from imports.live.coalescing import follow, is_final
+from imports.live.authorization import (
+    build_request,
+    get_job_id,
+    is_origin_allowed,
+    open_subscription,
+    to_http_error,
+)
+from imports.live.coalescing import is_final, iterate_updates
 
 THE_END, AGAIN, NOT_READ = 1000, 4000, 4400
 HTTP = 4000  # Added to an HTTP status: a browser tells a script nothing of a refused handshake.
 
 
-class ImportSocket(AsyncWebsocketConsumer):
+class ImportSocketConsumer(AsyncWebsocketConsumer):
     channel_layer_alias = "none"
 
     stream: asyncio.Task[None] | None = None
@@ -36,8 +42,8 @@ class ImportSocket(AsyncWebsocketConsumer):
 
     async def websocket_connect(self, message):
         try:
-            request = request_of(self.scope)
-            welcome = may_connect(request)
+            request = build_request(self.scope)
+            welcome = is_origin_allowed(request)
         except Exception:  # Whatever a header leads its parser into.
             welcome = False
         if not welcome:
@@ -56,13 +62,13 @@ class ImportSocket(AsyncWebsocketConsumer):
         try:
             await self.send_news(request)
         except Exception as error:
-            refusal = as_refusal(error)
+            refusal = to_http_error(error)
             await self.close(HTTP + refusal.status, str(refusal))
 
     async def send_news(self, request: ASGIRequest) -> None:
         async with (
-            admitted(request, job_id_of(self.scope)) as viewer,
-            aclosing(follow(viewer)) as all_news,
+            open_subscription(request, get_job_id(self.scope)) as viewer,
+            aclosing(iterate_updates(viewer)) as all_news,
         ):
             async for news in all_news:
                 for snapshot in news:

@@ -10,7 +10,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from imports import error_messages
-from imports.importer import shown_importer
+from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pages.presenters import name_of
 from imports.pipeline.column_mapping import InvalidMapping
@@ -31,7 +31,10 @@ def mapping_shown(job: ImportJob, sent: QueryDict | None = None) -> Context:
     """Each column of the file with its samples, and what it is known, guessed or said to be."""
     if not job.detected_columns or job.status == Status.FAILED:  # Its columns are of no use then.
         return {}
-    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
+    layout, importer = (
+        DetectedColumns(**job.detected_columns),
+        get_importer_or_placeholder(job.importer),
+    )
     known = {index: field for field, index in layout.positions.items()}
     fields = [(c.field, name_of(importer, c.field), c.required) for c in importer.columns]
     offered, left_out = offered_columns(layout)
@@ -78,7 +81,10 @@ def guess(layout: DetectedColumns, known: dict[int, str], index: int) -> str:
 
 def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
     """Of every field the column that was chosen for it. Raises ChosenTwice."""
-    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
+    layout, importer = (
+        DetectedColumns(**job.detected_columns),
+        get_importer_or_placeholder(job.importer),
+    )
     told: dict[str, int | None] = {column.field: None for column in importer.columns}
     for index in range(layout.width):
         field = sent.get(f"column-{index}")
@@ -94,7 +100,7 @@ def chosen(job: ImportJob, sent: QueryDict) -> dict[str, int | None]:
 def problem_with(job: ImportJob, error: ChosenTwice | InvalidMapping) -> str:
     if isinstance(error, ChosenTwice):
         return str(error)
-    importer = shown_importer(job.importer)
+    importer = get_importer_or_placeholder(job.importer)
     needed = [field for field, (code, _) in error.problems.items() if code == "column_needed"]
     if not needed:
         return " ".join(

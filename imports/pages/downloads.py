@@ -15,32 +15,32 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from imports import downloads, permissions
-from imports.importer import get_importer, registered
+from imports.importer import get_importer, list_importers
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import NoFailedRows
-from imports.storage import FileGone
+from imports.storage import StoredFileNotFound
 
 
 @never_cache
 @login_required
 @require_safe
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.original)
+    return answer(request, pk, downloads.send_original_file)
 
 
 @never_cache
 @login_required
 @require_safe
 def failed_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.failed_rows_workbook)
+    return answer(request, pk, downloads.send_failed_rows_workbook)
 
 
 @never_cache
 @login_required
 @require_safe
 def failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.failed_rows_csv)
+    return answer(request, pk, downloads.send_failed_rows_csv)
 
 
 @never_cache
@@ -48,23 +48,23 @@ def failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 def template(request: HttpRequest) -> HttpResponseBase:
     """An empty workbook for `?importer=`; where there is one importer, for that."""
-    if not permissions.may_import(request.user):
+    if not permissions.can_import(request.user):
         raise PermissionDenied
-    names = [importer.name for importer in registered()]
+    names = [importer.name for importer in list_importers()]
     name = request.GET.get("importer", names[0] if len(names) == 1 else "")
     if name not in names:
         raise Http404
-    return downloads.template(get_importer(name))
+    return downloads.send_template(get_importer(name))
 
 
 def answer(
     request: HttpRequest, pk: UUID, download: Callable[[ImportJob], HttpResponseBase]
 ) -> HttpResponseBase:
     """The file; or the import's page, which says why there is none."""
-    job = get_object_or_404(permissions.visible_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.get_visible_imports(request.user), pk=pk)
     try:
         return download(job)
-    except FileGone:
+    except StoredFileNotFound:
         notes.warning(request, _("The uploaded file is no longer kept."))
     except NoFailedRows:
         notes.warning(request, _("There are no such rows, or they are no longer kept."))

@@ -9,7 +9,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import QueryDict
 
 from imports import error_messages, row_results
-from imports.importer import shown_importer
+from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, ImportRow
 from imports.pages.presenters import name_of
 from imports.statuses import Outcome
@@ -21,8 +21,8 @@ Context = dict[str, Any]
 
 
 def problems_shown(job: ImportJob) -> Context:
-    problems = row_results.problems_of(job) if job.failed or job.skipped else []
-    all_looked_at = row_results.all_looked_at(job)
+    problems = row_results.group_problems(job) if job.failed or job.skipped else []
+    has_exact_counts = row_results.has_exact_problem_counts(job)
     return {
         "problems": [
             {
@@ -30,12 +30,12 @@ def problems_shown(job: ImportJob) -> Context:
                 "title": cause_title(job, problem, problem["example"]),
                 "value": problem["example"]["value"],
                 "count": problem["count"],
-                "shown": f"{intcomma(problem['count'])}{'' if all_looked_at else '+'}",
+                "shown": f"{intcomma(problem['count'])}{'' if has_exact_counts else '+'}",
                 "query": query_of(problem["outcome"], problem),
             }
             for problem in problems
         ],
-        "all_looked_at": all_looked_at,
+        "has_exact_counts": has_exact_counts,
     }
 
 
@@ -44,7 +44,7 @@ def query_of(outcome: str, cause: Context) -> str:
 
 
 def cause_title(job: ImportJob, cause: Context, error: Context) -> Context:
-    importer, column = shown_importer(job.importer), cause["column"]
+    importer, column = get_importer_or_placeholder(job.importer), cause["column"]
     return {
         "column": name_of(importer, column) if column else "",
         "reason": error_messages.describe_cause(error, job.importer, cause["outcome"]),
@@ -62,7 +62,7 @@ def rows_shown(job: ImportJob, asked: QueryDict) -> Context:
         else None
     )
     most = ROWS_A_PAGE
-    found = row_results.rows_of(job, outcome=outcome, after=after, most=most + 1, cause=cause)
+    found = row_results.list_rows(job, outcome=outcome, after=after, most=most + 1, cause=cause)
     rows = found[:most]
     return {
         "outcome": outcome,
@@ -81,7 +81,7 @@ def example_of(rows: list[ImportRow], cause: Context) -> Context:
 
 
 def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
-    importer = shown_importer(job.importer)
+    importer = get_importer_or_placeholder(job.importer)
     return [
         {
             "column": name_of(importer, error["column"]) if error["column"] else "",

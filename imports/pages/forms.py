@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from imports.importer import registered
+from imports.importer import list_importers
 from imports.models import ImportJob
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
@@ -89,7 +89,7 @@ class UploadForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in registered()]
+        choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in list_importers()]
         importer = self.fields["importer"]
         importer.choices = choices
         if len(choices) == 1:  # Nothing to choose.

@@ -11,10 +11,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports import error_messages, lifecycle, permissions, snapshots
-from imports.importer import Importer, shown_importer
+from imports.importer import Importer, get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pages.forms import too_large
-from imports.statuses import MAY_BECOME, Status, Success
+from imports.statuses import ALLOWED_TRANSITIONS, Status, Success
 
 # Work goes on by itself: the page's script follows it without asking for the page anew.
 ACTIVE = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
@@ -30,7 +30,7 @@ def import_shown(job: ImportJob, user: AbstractUser) -> Context:
         "moving": ACTIVE,
         "partial": f"imports/status/{job.status.lower()}.html",
         "words": status_labels() | {"percent": _("{n} percent done")},
-        "earlier": permissions.same_file(user, job),
+        "earlier": permissions.find_earlier_import_of_same_file(user, job),
         **facts_of(job),
         **live_notices(snapshot),
         **offered(job, user),
@@ -38,7 +38,7 @@ def import_shown(job: ImportJob, user: AbstractUser) -> Context:
 
 
 def facts_of(job: ImportJob) -> Context:
-    importer = shown_importer(job.importer)
+    importer = get_importer_or_placeholder(job.importer)
     waited = has_waited(job)
     elapsed = writing_seconds(job) if waited else elapsed_seconds(job)
     return {
@@ -117,12 +117,12 @@ def failure_of(job: ImportJob) -> str:
 
 def offered(job: ImportJob, user: AbstractUser) -> Context:
     """What this reader may do to the import now."""
-    mine = permissions.controllable_imports(user).filter(pk=job.pk).exists()
+    mine = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     return {
         "may_start": mine and job.status == Status.READY,
-        "may_cancel": mine and Status.CANCELLED in MAY_BECOME[Status(job.status)],
-        "may_change": mine and lifecycle.may_change(job),
-        "may_import": permissions.may_import(user),
+        "may_cancel": mine and Status.CANCELLED in ALLOWED_TRANSITIONS[Status(job.status)],
+        "can_change": mine and lifecycle.can_change(job),
+        "can_import": permissions.can_import(user),
     }
 
 

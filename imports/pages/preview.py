@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imports import preview
-from imports.importer import shown_importer
+from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.presenters import name_of
 from imports.permissions import User
@@ -17,12 +17,12 @@ Context = dict[str, Any]
 
 def preview_shown(job: ImportJob, reader: User) -> Context:
     try:
-        found = preview.preview_of(job, reader)
+        found = preview.build_preview(job, reader)
     except (
         TransitionNotAllowed
     ):  # Started or checked anew just now; the script asks for the page anew.
         return {}
-    importer = shown_importer(job.importer)
+    importer = get_importer_or_placeholder(job.importer)
     names = [name_of(importer, column.field) for column in importer.columns]
     return {
         "preview": found,

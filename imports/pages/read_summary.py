@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from imports.error_messages import ReadNote, describe_read_summary
-from imports.importer import shown_importer
+from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pages.column_mapping import header_of
 from imports.pages.presenters import name_of
@@ -60,7 +60,10 @@ def columns_in_order(job: ImportJob) -> list[str]:
     told = not job.has_header_row or job.column_mapping is not None
     if told or not job.detected_columns or job.detected_columns["headers"]:
         return []
-    importer, positions = shown_importer(job.importer), job.detected_columns["positions"]
+    importer, positions = (
+        get_importer_or_placeholder(job.importer),
+        job.detected_columns["positions"],
+    )
     return [name_of(importer, field) for field in sorted(positions, key=positions.get)]
 
 
@@ -68,7 +71,10 @@ def columns_as_earlier(job: ImportJob) -> list[Context]:
     """Which column fills which field, where that was said of an earlier file and not of this."""
     if not job.detected_columns or job.column_mapping is not None:
         return []
-    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
+    layout, importer = (
+        DetectedColumns(**job.detected_columns),
+        get_importer_or_placeholder(job.importer),
+    )
     if not layout.from_saved_mapping:
         return []
     return [
@@ -84,7 +90,10 @@ def left_alone(job: ImportJob) -> list[Context]:
     """
     if not job.detected_columns:
         return []
-    layout, importer = DetectedColumns(**job.detected_columns), shown_importer(job.importer)
+    layout, importer = (
+        DetectedColumns(**job.detected_columns),
+        get_importer_or_placeholder(job.importer),
+    )
     hidden = [e["params"] for e in job.read_summary if e["code"] == "hidden_columns_ignored"]
     told = {header for params in hidden for header in params.get("columns", [])}
     found = []

@@ -27,7 +27,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from imports import lifecycle, permissions
-from imports.importer import registered
+from imports.importer import list_importers
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import ChosenTwice, chosen, mapping_shown, problem_with
 from imports.pages.failed_rows import problems_shown, rows_shown
@@ -47,19 +47,19 @@ IMPORTS_A_PAGE = 20
 @login_required
 def imports(request: HttpRequest) -> HttpResponse:
     """The reader's imports, and a form to add some."""
-    may_import = permissions.may_import(request.user)
+    can_import = permissions.can_import(request.user)
     corrected = corrected_import(request)
     form = UploadForm(initial=choices_of(corrected) if corrected else None)
     if request.method == "POST":
-        if not may_import:
+        if not can_import:
             raise PermissionDenied
         form = UploadForm(request.POST, request.FILES)
         if form.is_valid():
             return redirect(*upload_all(request, **form.cleaned_data))
     context = {
-        "form": form if may_import else None,
+        "form": form if can_import else None,
         "corrected": corrected,
-        "importers": [described(importer) for importer in registered()],
+        "importers": [described(importer) for importer in list_importers()],
         "most_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
         "words": list_words(),
         **imports_found(request),
@@ -73,8 +73,8 @@ def corrected_import(request: HttpRequest) -> ImportJob | None:
         pk = UUID(request.GET.get("corrects", ""))
     except ValueError:
         return None
-    known = [importer.name for importer in registered()]
-    return permissions.visible_imports(request.user).filter(pk=pk, importer__in=known).first()
+    known = [importer.name for importer in list_importers()]
+    return permissions.get_visible_imports(request.user).filter(pk=pk, importer__in=known).first()
 
 
 def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tuple[Any, ...]:
@@ -88,7 +88,7 @@ def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tupl
 
 
 def imports_found(request: HttpRequest) -> dict[str, Any]:
-    visible = permissions.visible_imports(request.user).select_related("owner")
+    visible = permissions.get_visible_imports(request.user).select_related("owner")
     visible = visible.defer(*ImportJob.LARGE_FIELDS)
     asked = FilterForm(request.GET)
     page = page_of(request, asked.found_in(visible, request.user.pk), IMPORTS_A_PAGE)
@@ -96,7 +96,7 @@ def imports_found(request: HttpRequest) -> dict[str, Any]:
     return {
         "filter": asked,
         "is_filtered": bool(filters),
-        "sees_all": permissions.sees_all(request.user),
+        "can_view_all": permissions.can_view_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
         "listed": [(job, failure_of(job)) for job in page],
@@ -120,7 +120,7 @@ def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> Http
         context |= problems_shown(job) | {"understood": understood(job)}
     if job.status == Status.READY:
         context |= preview_shown(job, request.user)
-    if context["may_change"]:
+    if context["can_change"]:
         context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
         context["options"] = options_offered(job)
     return render(request, "imports/import.html", context, status=422 if problem else 200)
@@ -145,7 +145,7 @@ def rows(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
     return get_object_or_404(
-        permissions.visible_imports(request.user).select_related("owner"), pk=pk
+        permissions.get_visible_imports(request.user).select_related("owner"), pk=pk
     )
 
 
@@ -177,7 +177,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @by_button
 def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, with the columns that were chosen."""
-    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
         told = {"column_mapping": chosen(job, request.POST)} if job.detected_columns else {}
         return ask(request, pk, partial(lifecycle.check_again, changed=told))
@@ -188,7 +188,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
 @by_button
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the file anew, read or taken otherwise."""
-    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
         return ask(request, pk, partial(lifecycle.check_again, changed=form.changed()))
@@ -197,7 +197,7 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> HttpResponse:
-    job = get_object_or_404(permissions.controllable_imports(request.user), pk=pk)
+    job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
         move(job.pk)
     except TransitionNotAllowed:

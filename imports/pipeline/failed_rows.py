@@ -16,7 +16,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports import error_messages
-from imports.importer import Cell, Column, shown_importer
+from imports.importer import Cell, Column, get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pipeline.header_detection import (
     REASON_HEADER_PREFIX,
@@ -71,7 +71,7 @@ class FailedRows:
 
     def __init__(self, job: ImportJob) -> None:
         self.job = job
-        self.importer = shown_importer(job.importer)
+        self.importer = get_importer_or_placeholder(job.importer)
         self._said: dict[tuple[str, ...], str] = {}
         self.layout = (
             DetectedColumns(**job.detected_columns)

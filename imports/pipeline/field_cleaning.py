@@ -28,9 +28,14 @@ from django.db.models import (
 from django.utils import timezone
 
 from imports.cell_values import LinkedText, ShortenedText
-from imports.importer import Cell, Column, Importer, Invalid
+from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.pipeline import value_parsing
-from imports.text_cell_values import INVISIBLE, validate_digits, validate_encoding, validate_type
+from imports.text_cell_values import (
+    INVISIBLE_MARK_PATTERN,
+    validate_digits,
+    validate_encoding,
+    validate_type,
+)
 
 CellCleaner = Callable[[Cell], str | None]
 
@@ -97,17 +102,19 @@ def make_field_cleaner(field: Field) -> CellCleaner:
 
     def clean(cell: Cell) -> str | None:
         if isinstance(cell, ShortenedText):
-            raise Invalid("too_long", limit=longest_text(field, cell))
+            raise InvalidValue("too_long", limit=longest_text(field, cell))
         if is_text:
             cell = _as_typed(cell)
         cell = cell.strip() if isinstance(cell, str) else cell
         if cell is None or cell == "":
             return None
         if isinstance(cell, str) and UNSTORABLE_CHARACTERS.search(cell):
-            raise Invalid("forbidden_character")
+            raise InvalidValue("forbidden_character")
         value = _only_meaning(field, kind, cell)
         if field.choices and value not in dict(field.flatchoices):
-            raise Invalid("invalid_choice", choices=", ".join(map(str, dict(field.flatchoices))))
+            raise InvalidValue(
+                "invalid_choice", choices=", ".join(map(str, dict(field.flatchoices)))
+            )
         return str(_in_its_zone(value))
 
     return clean
@@ -120,7 +127,7 @@ def _as_typed(cell: Cell) -> Cell:
         return cell
     if not cell.isascii():
         validate_encoding(cell)
-        cell = INVISIBLE.sub("", cell)
+        cell = INVISIBLE_MARK_PATTERN.sub("", cell)
         validate_encoding(cell)  # An invisible character may have hidden a garbled letter.
     validate_digits(cell.strip())
     return cell
@@ -141,23 +148,23 @@ def _only_meaning(field: Field, kind: Kind, cell: Cell) -> Any:
         except ValidationError as error:
             refused.append(_refusal(error, kind.code))
         except (OverflowError, TypeError):
-            refused.append(Invalid(kind.code))
+            refused.append(InvalidValue(kind.code))
         else:
             taken.append((value, meaning))
     if not taken:
-        raise next(iter(refused), Invalid(kind.code))
+        raise next(iter(refused), InvalidValue(kind.code))
     if len(taken) > 1:
-        raise Invalid("ambiguous", first=taken[0][1], second=taken[1][1])
+        raise InvalidValue("ambiguous", first=taken[0][1], second=taken[1][1])
     return taken[0][0]
 
 
-def _refusal(error: ValidationError, code: str) -> Invalid:
+def _refusal(error: ValidationError, code: str) -> InvalidValue:
     """A validator's limit where it is one, else what the field's type asks for."""
     first = error.error_list[0]
     if first.code in LIMITS:
         code, name = LIMITS[first.code]
-        return Invalid(code, limit=first.params[name])
-    return Invalid(code)
+        return InvalidValue(code, limit=first.params[name])
+    return InvalidValue(code)
 
 
 def _in_its_zone(value: Any) -> Any:
@@ -199,7 +206,9 @@ def get_preparer(importer: type[Importer], column: Column) -> Callable[[Cell], P
         if not isinstance(cell, str):
             return cell, None
         if isinstance(cell, ShortenedText):
-            raise Invalid("too_long", limit=longest_text(get_value_field(importer, column), cell))
+            raise InvalidValue(
+                "too_long", limit=longest_text(get_value_field(importer, column), cell)
+            )
         code = None
         if VALUE_SEPARATOR in cell:
             cell, code = _first_value(cell)

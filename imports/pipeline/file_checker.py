@@ -56,7 +56,7 @@ from imports.pipeline.transactions import (
     short_transaction,
 )
 from imports.statuses import Status
-from imports.storage import FileGone
+from imports.storage import StoredFileNotFound
 
 OnProgress = Callable[[ImportJob], None]
 
@@ -103,7 +103,7 @@ def check_file(
         if is_small and error.code in OF_COST:
             return requeue(job)
         return fail_job(job, error.code, error.params)
-    except FileGone:
+    except StoredFileNotFound:
         return fail_job(job, "file_gone", {})
     except JobNotActive:
         return None  # Cancelled, or another reader was quicker.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from imports.cell_values import FormattedCell
-from imports.importer import Cell, Column, Importer, Invalid
+from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
     UNSTORABLE_CHARACTERS,
     VALUE_SEPARATOR,
@@ -109,21 +109,21 @@ class RowValidator:
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
                     raise TypeError("a rule returns text or None")
-            except Invalid as invalid:
+            except InvalidValue as invalid:
                 errors.append(_error(column, cell, invalid))
                 value = None
             except Exception as error:  # A rule with a bug costs this row, not the import.
-                invalid = Invalid("rule_failed", error=type(error).__name__)
+                invalid = InvalidValue("rule_failed", error=type(error).__name__)
                 errors.append(_error(column, cell, invalid))
                 value = None
             else:
                 if not value and column.required:
-                    errors.append(_error(column, cell, Invalid("required")))
+                    errors.append(_error(column, cell, InvalidValue("required")))
             values.append(value)
         # An importer's own rule may let through what PostgreSQL would refuse for the whole chunk.
         if not errors and UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
             errors = [
-                _error(column, value, Invalid("forbidden_character"))
+                _error(column, value, InvalidValue("forbidden_character"))
                 for value, column in zip(values, self._columns, strict=True)
                 if value and UNSTORABLE_CHARACTERS.search(value)
             ]
@@ -150,7 +150,7 @@ class RowValidator:
         equals = {indexes[0], *self._layout.equals.get(step.column.field, ())}
         values = [prepared[index] for index in filled if index in equals]
         if len({_comparable(step.clean, value) for value in values}) > 1:
-            raise Invalid("several_values", values=", ".join(map(str, values)))
+            raise InvalidValue("several_values", values=", ".join(map(str, values)))
         return cells[filled[0]]
 
     def _said_of(self, code: str, field: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _comparable(clean: CellCleaner, cell: Cell) -> Cell:
     """What a cell means to its column: two ways of writing one value are equal."""
     try:
         return clean(cell)
-    except Invalid:
+    except InvalidValue:
         return cell
 
 
@@ -196,13 +196,13 @@ def _resolve(row: ValidatedRow, index: int, column: Column, keys: dict[str, str]
     if natural in keys:
         row.cleaned[index] = keys[natural]
         return row
-    error = _error(column, natural, Invalid("not_found"))
+    error = _error(column, natural, InvalidValue("not_found"))
     return ValidatedRow(row.number, None, [error], [make_storable(cell) for cell in row.cells])
 
 
-def _error(column: Column, cell: Cell, invalid: Invalid) -> RowError:
+def _error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
-        cell, invalid = None, Invalid("formula_without_value")
+        cell, invalid = None, InvalidValue("formula_without_value")
     cell = as_shown(cell)
     value = "" if cell is None else make_storable(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     return {

@@ -9,7 +9,7 @@ from imports.api.serializers import serialize_row_error
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.failed_rows import FailedRows
-from imports.snapshots import status_message, to_json_value
+from imports.snapshots import get_status_message, to_json_value
 from imports.statuses import Outcome, Status
 
 IMPORTER_NAME = "customers"
@@ -31,18 +31,18 @@ def serialize_task(job: ImportJob) -> dict[str, Any]:
     answer = {
         "task_id": str(job.pk),
         "status": word,
-        "message": status_message(job),
+        "message": get_status_message(job),
         "total_customers": job.total,
         **{name: getattr(job, name) for name in ("created", "updated", "skipped", "failed")},
         "progress": job.progress_percent,
         "errors": first_errors(job),
         **{n: to_json_value(getattr(job, n)) for n in ("created_at", "started_at", "finished_at")},
     }
-    return answer | {"error": status_message(job)} if word == "FAILED" else answer
+    return answer | {"error": get_status_message(job)} if word == "FAILED" else answer
 
 
 def first_errors(job: ImportJob) -> list[dict[str, Any]]:
-    rows = row_results.rows_of(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
+    rows = row_results.list_rows(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
     return [error for row in rows for error in errors_of(row)][:MOST_ERRORS]
 
 

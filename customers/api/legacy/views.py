@@ -73,7 +73,7 @@ class ExcelView(APIView):
         if request.method == "POST":
             self.refuse_too_large(request)  # First of all: the CSRF check parses the body.
         super().initial(request, *args, **kwargs)
-        if request.method == "POST" and not permissions.may_import(request.user):
+        if request.method == "POST" and not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
 
 
@@ -89,7 +89,7 @@ class UploadView(ExcelView):
             raise PayloadTooLarge(OTHER_WAY)
         with waiting_for_a_place():
             job = lifecycle.upload(
-                request.user, file, importer=IMPORTER_NAME, check_first=True, ask_worker=False
+                request.user, file, importer=IMPORTER_NAME, check_first=True, should_enqueue=False
             )
             return Response(serialize_check(ready(inline.check_now(job.pk, reader_limits()))))
 
@@ -131,7 +131,7 @@ class BulkCreateView(ListView):
         if posted.upload_id or posted.total > settings.EXCEL_SYNC_MAX_CUSTOMERS:
             return queued(job_of(posted, request), posted.total)
         with waiting_for_a_place():
-            job = job_of(posted, request, ask_worker=False)
+            job = job_of(posted, request, should_enqueue=False)
             job = job if job.is_final else inline.finish_now(job.pk, reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return queued(job, posted.total)
@@ -150,7 +150,7 @@ class StatusView(ExcelView):
 
     @call_descriptions.describe_status
     def get(self, request: Request, task_id: str) -> Response:
-        tasks = permissions.visible_imports(request.user).filter(importer=IMPORTER_NAME)
+        tasks = permissions.get_visible_imports(request.user).filter(importer=IMPORTER_NAME)
         job = tasks.filter(pk=as_uuid(task_id)).first()
         if job is None:
             raise ResourceNotFound(NO_TASK)
@@ -170,7 +170,7 @@ def sent_customers(request: Request) -> PostedCustomers:
     return posted
 
 
-def job_of(posted: PostedCustomers, request: Request, *, ask_worker: bool = True) -> ImportJob:
+def job_of(posted: PostedCustomers, request: Request, *, should_enqueue: bool = True) -> ImportJob:
     if posted.upload_id:
         return started(posted.upload_id, request)
     return lifecycle.upload(
@@ -178,7 +178,7 @@ def job_of(posted: PostedCustomers, request: Request, *, ask_worker: bool = True
         posted.file,
         importer=IMPORTER_NAME,
         idempotency_key=sent_key(request),
-        ask_worker=ask_worker,
+        should_enqueue=should_enqueue,
     )
 
 
@@ -194,7 +194,7 @@ def sent_key(request: Request) -> str:
 
 def started(upload_id: str, request: Request) -> ImportJob:
     """The checked upload, started; once more asked for, as it is."""
-    uploads = permissions.controllable_imports(request.user).filter(importer=IMPORTER_NAME)
+    uploads = permissions.get_controllable_imports(request.user).filter(importer=IMPORTER_NAME)
     job = uploads.filter(pk=as_uuid(upload_id)).first()
     if job is None:
         raise ResourceNotFound(NO_UPLOAD)

@@ -11,10 +11,10 @@ from rest_framework_simplejwt.tokens import AccessToken
 from websockets.sync.client import connect
 
 from imports.models import ImportJob
-from imports.statuses import FINAL
+from imports.statuses import FINAL_STATUSES
 from tests.factories import make_csv, make_row
 from tests.processes import upload_in_process, worker
-from tests.streams import PATIENCE_SECONDS, Stream, daphne
+from tests.streams import MAX_WAIT_SECONDS, Stream, running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,14 +27,14 @@ def by_events(port, path, headers, job_id):
     with Stream(port, path, **headers) as stream:
         while event := stream.next():
             seen.append(event.snapshot)
-            if event.snapshot["id"] == job_id and event.snapshot["status"] in FINAL:
+            if event.snapshot["id"] == job_id and event.snapshot["status"] in FINAL_STATUSES:
                 break
     return seen
 
 
 def by_socket(port, headers, job_id):
     address = f"ws://127.0.0.1:{port}/ws/imports/{job_id}/"
-    with connect(address, additional_headers=headers, open_timeout=PATIENCE_SECONDS) as socket:
+    with connect(address, additional_headers=headers, open_timeout=MAX_WAIT_SECONDS) as socket:
         return [json.loads(message) for message in socket]
 
 
@@ -42,9 +42,9 @@ def by_polling(port, headers, job_id):
     seen = []
     address = f"http://127.0.0.1:{port}"
     with httpx.Client(
-        base_url=address, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False
+        base_url=address, headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False
     ) as client:
-        while not seen or seen[-1]["status"] not in FINAL:
+        while not seen or seen[-1]["status"] not in FINAL_STATUSES:
             seen.append(client.get(f"/api/imports/{job_id}/").raise_for_status().json())
     return seen
 
@@ -52,7 +52,7 @@ def by_polling(port, headers, job_id):
 def test_streams_sockets_the_feed_and_rest_tell_the_same(alice, bob):
     headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}"}
     rows = [make_row(n) for n in range(PEOPLE)]
-    with daphne() as server, ThreadPoolExecutor(4) as threads:
+    with running_daphne() as server, ThreadPoolExecutor(4) as threads:
         upload_in_process(bob, make_csv([make_row(n) for n in range(PEOPLE, 2 * PEOPLE)]))
         job = upload_in_process(alice, make_csv(rows))
         port, job_id = server.port, str(job.pk)

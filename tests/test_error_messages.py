@@ -19,7 +19,7 @@ from django.db.models import (
 
 from customers.validators import MESSAGES
 from imports import error_messages
-from imports.importer import Invalid
+from imports.importer import InvalidValue
 from imports.pipeline.field_cleaning import make_field_cleaner
 
 ADVICE = re.compile(
@@ -54,7 +54,7 @@ def test_every_error_of_a_row_is_advice(code, words):
 )
 def test_a_value_its_field_refuses_is_told_what_the_field_takes(field, cell, message):
     field.set_attributes_from_name("value")
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidValue) as refused:
         make_field_cleaner(field)(cell)
 
     error = {"code": refused.value.code, "params": refused.value.params}

@@ -15,7 +15,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from imports import authentication, progress, snapshots
 from imports.statuses import Status
-from tests.streams import Stream, advance, daphne, log_in, make_job, move
+from tests.streams import (
+    Stream,
+    check_one_row,
+    make_job,
+    make_session_cookie,
+    running_daphne,
+    transition,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +33,7 @@ FEED = "/api/imports/events/"
 @pytest.fixture(scope="module")
 def server(django_db_setup, django_db_blocker):
     options = {"IMPORT_POLL_SECONDS": "0.3", "CORS_ALLOWED_ORIGINS": FRIEND}
-    with django_db_blocker.unblock(), daphne(**options) as running:
+    with django_db_blocker.unblock(), running_daphne(**options) as running:
         yield running
         assert running.errors.read_text() == ""
 
@@ -41,7 +48,7 @@ def answer_to(server, path, cookie=None, **options):
 
 
 def ticketed(job, user):
-    return authentication.with_ticket(f"/api/imports/{job.pk}/events/", job.pk, user)
+    return authentication.add_ticket(f"/api/imports/{job.pk}/events/", job.pk, user)
 
 
 # --- Tokens and tickets ------------------------------------------------------
@@ -57,7 +64,7 @@ def test_a_forged_token_is_refused_even_beside_a_session(server, alice):
     job = make_job(alice)
     forged = {"Authorization": f"{bearer(alice)['Authorization']}x"}
     path = f"/api/imports/{job.pk}/events/"
-    assert answer_to(server, path, log_in(alice), **forged) == (401, "token_not_valid")
+    assert answer_to(server, path, make_session_cookie(alice), **forged) == (401, "token_not_valid")
 
 
 def test_a_ticket_opens_the_stream_of_its_import_only(server, alice):
@@ -96,7 +103,7 @@ def test_what_is_no_ticket_is_refused(server, alice, ticket):
 
 def test_a_ticket_stays_the_same_for_a_while_so_that_an_answer_does(alice):
     job = make_job(alice)
-    assert len({authentication.ticket(job.pk, alice) for _ in range(20)}) <= 2
+    assert len({authentication.make_ticket(job.pk, alice) for _ in range(20)}) <= 2
 
 
 def test_a_ticket_does_not_show_imports_one_may_not_see(server, alice, bob):
@@ -108,16 +115,16 @@ def test_a_ticket_does_not_show_imports_one_may_not_see(server, alice, bob):
 
 def test_the_feed_shows_ones_own_imports_and_nobody_elses(server, alice, bob):
     mine, other = make_job(alice), make_job(bob)
-    with Stream(server.port, FEED, log_in(alice)) as feed:
+    with Stream(server.port, FEED, make_session_cookie(alice)) as feed:
         assert feed.next().snapshot["id"] == str(mine.pk)
-        progress.publish(advance(other))
+        progress.publish(check_one_row(other))
         new = make_job(alice, Status.QUEUED)
         progress.publish(new)
         assert feed.next().snapshot["id"] == str(new.pk)
-        progress.publish(move(new, Status.CANCELLED))
+        progress.publish(transition(new, Status.CANCELLED))
         last = feed.next()
         assert (last.name, last.snapshot["id"]) == ("cancelled", str(new.pk))
-        progress.publish(advance(mine))  # The end of one import does not end the feed.
+        progress.publish(check_one_row(mine))  # The end of one import does not end the feed.
         assert feed.next().snapshot["id"] == str(mine.pk)
 
 
@@ -125,14 +132,14 @@ def test_whoever_may_see_all_has_them_all_in_the_feed(server, alice, eve):
     job = make_job(alice)
     with Stream(server.port, FEED, **bearer(eve)) as feed:
         assert feed.next().snapshot["id"] == str(job.pk)
-        job = advance(job)  # And nobody is told: the poll finds it.
+        job = check_one_row(job)  # And nobody is told: the poll finds it.
         assert feed.next().snapshot["version"] == job.version
 
 
 def test_the_feed_is_for_those_who_may_import_or_see(server, django_user_model):
     assert answer_to(server, FEED) == (401, "not_authenticated")
     visitor = django_user_model.objects.create_user("visitor")
-    assert answer_to(server, FEED, log_in(visitor)) == (403, "permission_denied")
+    assert answer_to(server, FEED, make_session_cookie(visitor)) == (403, "permission_denied")
 
 
 # --- Pages of another site ---------------------------------------------------
@@ -171,7 +178,7 @@ def socket_address(server, job, query=""):
 
 
 def cookie_header(user):
-    return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={log_in(user)}"}
+    return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={make_session_cookie(user)}"}
 
 
 async def closed_with(address, **options):
@@ -191,7 +198,7 @@ async def test_a_socket_carries_snapshots_until_the_end(server, alice, job):
     async with connect(socket_address(server, job), additional_headers=bearer(alice)) as socket:
         first = json.loads(await socket.recv())
         assert first == await sync_to_async(snapshots.build_snapshot)(job)
-        done = await sync_to_async(move)(job, Status.COMPLETE)
+        done = await sync_to_async(transition)(job, Status.COMPLETE)
         await sync_to_async(progress.publish)(done)
         assert json.loads(await socket.recv())["status"] == "COMPLETE"
         assert await close_code(socket) == 1000
