@@ -1,7 +1,7 @@
-"""Who asks: a Bearer token, a session, or the ticket in a stream's address.
+"""Authentication: by a Bearer token, a session, or the ticket in the URL of a stream.
 
-One answer for REST, server-sent events and WebSockets. A token is as good as its user: a
-changed password or a deactivated account ends every token and ticket at once.
+REST, server-sent events and WebSockets use the same functions. A change of the user's password, or
+of the account to inactive, makes all tokens and tickets of the user invalid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user, get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, AbstractUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
 from django.http import HttpRequest
@@ -25,9 +25,10 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import Token
 
 TICKET_SALT = "imports.stream"
-# An address that changed with every second would change the answer's ETag with it.
+# Tickets expire at the end of a step, so that the URL of a stream, and with it the ETag of the
+# response that holds it, does not change every second.
 TICKET_STEPS = 12
-PASSWORD_STAMP_CHARS = 16  # Of a user's password, as a token or a ticket remembers it.
+PASSWORD_STAMP_CHARS = 16
 
 
 class InvalidTicket(AuthenticationFailed):
@@ -38,7 +39,11 @@ class InvalidTicket(AuthenticationFailed):
 
 
 def get_login_hint() -> str:
-    """Short, as the next is: the reason a WebSocket closes with has 123 bytes."""
+    """Return the message for a request without a user.
+
+    It is short, like that of `get_renewal_hint`, because the reason of a closed WebSocket has at
+    most 123 bytes.
+    """
     token = reverse("api:token")
     return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
 
@@ -49,12 +54,13 @@ def get_renewal_hint() -> str:
 
 
 class BearerAuthentication(JWTAuthentication):
-    """`Authorization: Bearer` with an access token; what is no token of ours is a 401."""
+    """Authenticates `Authorization: Bearer` with an access token. A bad token is a status 401."""
 
-    def authenticate(self, request: Request | HttpRequest) -> tuple[AbstractBaseUser, Token] | None:
+    def authenticate(self, request: Request) -> tuple[Any, Token] | None:
         try:
             return super().authenticate(request)
-        except (AuthenticationFailed, ValueError, OverflowError):  # Also of claims no key holds.
+        # A token with a bad user id raises a ValueError or an OverflowError.
+        except (AuthenticationFailed, ValueError, OverflowError):
             raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
 
 
@@ -63,62 +69,76 @@ class BearerAuthentication(JWTAuthentication):
 
 def authenticate_stream(
     request: HttpRequest, job_id: UUID | str | None = None
-) -> AbstractBaseUser | None:
-    """Who asks for a stream: by token, by ticket or by session; None if nobody says so.
+) -> AbstractUser | None:
+    """Return the user who asks for a stream, or None if the request names no user.
 
-    A ticket is good for the stream of one import. Raises AuthenticationFailed for a token or
-    a ticket that is not (any more) valid, rather than falling back to another way.
+    A token comes before a ticket, and a ticket before the session. A ticket is valid for the
+    stream of the import `job_id` only, and not for the feed (`job_id` None).
+
+    Raises:
+        AuthenticationFailed: The request has a token or a ticket that is not valid. The session
+            is not tried then.
     """
-    known = BearerAuthentication().authenticate(request)
-    if known is not None:
-        return known[0]
+    authenticated = BearerAuthentication().authenticate(Request(request))
+    if authenticated is not None:
+        user: AbstractUser = authenticated[0]
+        return user
     if ticket := request.GET.get("ticket"):
         return get_ticket_user(ticket, job_id)
-    user = get_user(attach_session(request))
-    return user if user.is_authenticated else None
+    session_user = get_user(attach_session(request))
+    return None if isinstance(session_user, AnonymousUser) else session_user
 
 
 def attach_session(request: HttpRequest) -> HttpRequest:
-    """The request with the session its cookie names, as Django's middleware would give it."""
+    """Set `request.session` from the session cookie, as Django's middleware does."""
     session: type[SessionBase] = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     return request
 
 
-def add_ticket(address: str, job_id: UUID, user: AbstractBaseUser) -> str:
-    """The address of an import's stream, good for this user and a while.
+def add_ticket(url: str, job_id: UUID, user: AbstractBaseUser) -> str:
+    """Return the URL of an import's stream with a ticket for this user.
 
-    For a browser's EventSource on another site, which can send neither header nor cookie.
-    It reconnects to the same address, so a ticket for one use would end the stream.
+    A ticket is for a page of another site, whose EventSource can send neither headers nor cookies.
+    It is valid for IMPORT_TICKET_SECONDS and can be used repeatedly, because an EventSource
+    reconnects to the same URL.
     """
-    return f"{address}?{urlencode({'ticket': make_ticket(job_id, user)})}"
+    return f"{url}?{urlencode({'ticket': make_ticket(job_id, user)})}"
 
 
 def make_ticket(job_id: UUID, user: AbstractBaseUser) -> str:
     step = max(1, settings.IMPORT_TICKET_SECONDS // TICKET_STEPS)
-    ends = int(timezone.now().timestamp()) + settings.IMPORT_TICKET_SECONDS
-    ends += step - ends % step
-    return make_ticket_signer().sign_object([str(job_id), user.pk, get_password_stamp(user), ends])
+    expires = int(timezone.now().timestamp()) + settings.IMPORT_TICKET_SECONDS
+    expires += step - expires % step
+    return make_ticket_signer().sign_object(
+        [str(job_id), user.pk, get_password_stamp(user), expires]
+    )
 
 
 def make_ticket_signer() -> signing.Signer:
-    """Without the second of the signature, which would change the address each second."""
+    """Return a signer without a time stamp, which would change the ticket every second."""
     return signing.Signer(salt=TICKET_SALT)
 
 
-def get_ticket_user(sent: str, job_id: UUID | str | None) -> AbstractBaseUser:
+def get_ticket_user(ticket: str, job_id: UUID | str | None) -> AbstractUser:
+    """Return the user of a ticket.
+
+    Raises:
+        InvalidTicket: The ticket is forged or expired, or is for another import, or the user's
+            password or account has changed.
+    """
     try:
-        job, user_id, stamped, ends = make_ticket_signer().unsign_object(sent)
+        ticket_job_id, user_id, stamp, expires = make_ticket_signer().unsign_object(ticket)
     except (signing.BadSignature, ValueError, TypeError):
         raise InvalidTicket from None
-    if job != str(job_id) or timezone.now().timestamp() > ends:
+    if ticket_job_id != str(job_id) or timezone.now().timestamp() > expires:
         raise InvalidTicket
     user = get_user_model()._default_manager.filter(pk=user_id, is_active=True).first()
-    if user is None or stamped != get_password_stamp(user):
+    if user is None or stamp != get_password_stamp(user):
         raise InvalidTicket
     return user
 
 
-def get_password_stamp(user: Any) -> str:
-    """What changes with the user's password."""
-    return user.get_session_auth_hash()[:PASSWORD_STAMP_CHARS]
+def get_password_stamp(user: AbstractBaseUser) -> str:
+    """Return a short text that changes with the user's password."""
+    return str(user.get_session_auth_hash())[:PASSWORD_STAMP_CHARS]

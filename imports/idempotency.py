@@ -36,24 +36,24 @@ class IdempotencyKey(models.Model):
 
 
 class IdempotencyKeyReused(Exception):
-    """This Idempotency-Key was used for another upload."""
+    """The Idempotency-Key was used for another upload."""
 
 
 def get_or_create_key(owner: AbstractBaseUser, key: str, request: str) -> IdempotencyKey:
     """Return the owner's key, which is inserted unless it exists.
 
     `request` describes the upload: two uploads are the same if it is the same. Keys of the owner
-    that are older than KEY_HOURS are deleted first. Waits for a transaction that inserts the same
-    key. `job` of the returned key is None if the key is new.
+    that are older than IDEMPOTENCY_KEY_HOURS are deleted first. Waits for a transaction that
+    inserts the same key. `job` of the returned key is None if the key is new.
 
     Raises:
         IdempotencyKeyReused: The key was used for a different upload.
     """
     request_digest = hashlib.sha256(request.encode()).hexdigest()
     expired = Now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
-    IdempotencyKey.objects.filter(owner=owner, created_at__lt=expired).delete()
+    IdempotencyKey.objects.filter(owner=owner.pk, created_at__lt=expired).delete()
     stored, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
-        owner=owner, key=key, defaults={"request_digest": request_digest}
+        owner_id=owner.pk, key=key, defaults={"request_digest": request_digest}
     )
     if not is_new and stored.request_digest != request_digest:
         raise IdempotencyKeyReused(

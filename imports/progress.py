@@ -20,6 +20,7 @@ from imports.snapshots import build_snapshot
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 5  # After a failure, nothing is published for this long.
+REDIS_TIMEOUT_SECONDS = 0.25
 
 _paused_until = 0.0
 
@@ -46,5 +47,9 @@ def publish(job: ImportJob) -> None:
 
 @cache
 def _redis() -> Redis:
-    patience = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
-    return Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **patience)
+    return Redis.from_url(
+        settings.REDIS_URL,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )

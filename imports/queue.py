@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -11,14 +12,17 @@ from django.db.models.functions import Coalesce, Now
 
 from imports.statuses import Status
 
+if TYPE_CHECKING:
+    from imports.models import ImportJob  # noqa: F401  The type below names it in quotes.
+
 # An owner's imports that were uploaded earlier do not count when owners take turns.
 FAIRNESS_WINDOW = timedelta(days=1)
 # A file that has waited longer goes before the smaller files of its owner.
 MAX_WAIT = timedelta(minutes=1)
 
 
-class QueueQuerySet(models.QuerySet):
-    """Imports as a queue."""
+class QueueQuerySet(models.QuerySet["ImportJob"]):
+    """Imports as a queue of files that wait for a worker."""
 
     def waiting(self) -> QueueQuerySet:
         """Return the imports in status QUEUED, in the order in which they are checked.

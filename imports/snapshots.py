@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -22,38 +22,97 @@ from imports import error_messages
 from imports.models import ImportJob, Worker
 from imports.statuses import ACTIVE_STATUSES, CHECKING_PERCENT, Status
 
-Snapshot = dict[str, Any]
-FIELDS_BEFORE = ("version", "run", "status", "error_code")
-FIELDS = (
-    *("total", "checked", "processed", "progress_percent"),
-    *("created", "updated", "unchanged", "skipped", "failed", "success"),
-    *("created_at", "started_at", "finished_at", "updated_at"),
-)
 WORKER_COUNT_CACHE_SECONDS = 2
-ALL_OWNERS = "everyone"
+# An import stays in feeds for this long after its end, in case the message of its end was lost.
 FEED_SECONDS = 60
 MAX_FEED_IMPORTS = 200
+ALL_OWNERS = "everyone"
 
-_workers = (-1e9, 0)  # When they were counted, and how many were alive.
+# What a stream shows: an import (its id as text), the feed of an owner (the owner's id), or the
+# feed of all owners (ALL_OWNERS).
+Topic = int | str
+
+_workers = (-1e9, 0)  # When the workers were counted, and how many were alive.
+
+
+class LiveState(TypedDict):
+    """The part of a snapshot that changes without a new version of the import."""
+
+    queue_position: int | None  # From 1; None unless the import is QUEUED.
+    workers: int  # Workers that are alive.
+    stalled: bool  # Active, but without progress for IMPORT_STALLED_SECONDS.
+    rows_per_second: int | None  # None while it is not known.
+    eta_seconds: int | None  # Until the end of the phase; None while it is not known.
+
+
+class Snapshot(TypedDict):
+    """How far an import is. The names and their order are part of the REST API.
+
+    Times are ISO 8601 text. The other fields are described in `imports.models.ImportJob`.
+    """
+
+    id: str
+    version: int
+    run: int
+    status: str
+    error_code: str | None
+    message: str  # English, for programs and logs; pages translate the codes.
+    total: int | None
+    checked: int
+    processed: int
+    progress_percent: int
+    created: int
+    updated: int
+    unchanged: int
+    skipped: int
+    failed: int
+    success: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    updated_at: str
+    live: LiveState
 
 
 def build_snapshot(job: ImportJob, *, waiting: Sequence[UUID] | None = None) -> Snapshot:
-    """How far one import is; `waiting` spares asking for the queue once for each of many."""
+    """Return the snapshot of an import.
+
+    `waiting` is the result of `list_waiting_ids`; None reads it from the database if the import is
+    QUEUED.
+    """
     return {
         "id": str(job.id),
-        **{name: getattr(job, name) for name in FIELDS_BEFORE},
+        "version": job.version,
+        "run": job.run,
+        "status": job.status,
+        "error_code": job.error_code,
         "message": get_status_message(job),
-        **{name: to_json_value(getattr(job, name)) for name in FIELDS},
+        "total": job.total,
+        "checked": job.checked,
+        "processed": job.processed,
+        "progress_percent": job.progress_percent,
+        "created": job.created,
+        "updated": job.updated,
+        "unchanged": job.unchanged,
+        "skipped": job.skipped,
+        "failed": job.failed,
+        "success": job.success,
+        "created_at": job.created_at.isoformat(),
+        "started_at": to_json_value(job.started_at),
+        "finished_at": to_json_value(job.finished_at),
+        "updated_at": job.updated_at.isoformat(),
         "live": build_live_state(job, waiting),
     }
 
 
-def to_json_value(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+def to_json_value(moment: datetime | None) -> str | None:
+    """Return a time as ISO 8601 text, and None as None."""
+    return None if moment is None else moment.isoformat()
 
 
 def get_status_message(job: ImportJob) -> str:
-    with override("en"):  # For programs and logs; pages put the codes into words.
+    """Return the English sentence for the import's error, or else for its status."""
+    with override("en"):
         if job.error_code:
             return error_messages.describe_job_error(job.error_code, job.error_params)
         if job.has_only_failed_rows:
@@ -61,21 +120,26 @@ def get_status_message(job: ImportJob) -> str:
         return str(Status(job.status).label)
 
 
-def build_live_state(job: ImportJob, waiting: Sequence[UUID] | None = None) -> dict[str, Any]:
-    """What is true only now: no change of the import, so it has no version."""
-    silent = (timezone.now() - job.updated_at).total_seconds()
-    rate, eta = estimate_speed(job)
+def build_live_state(job: ImportJob, waiting: Sequence[UUID] | None = None) -> LiveState:
+    """Return the state that changes without a new version. `waiting` as in `build_snapshot`."""
+    seconds_since_change = (timezone.now() - job.updated_at).total_seconds()
+    rate, seconds_left = estimate_speed(job)
     return {
         "queue_position": get_queue_position(job, waiting),
         "workers": count_live_workers(),
-        "stalled": job.status in ACTIVE_STATUSES and silent > settings.IMPORT_STALLED_SECONDS,
+        "stalled": (
+            job.status in ACTIVE_STATUSES and seconds_since_change > settings.IMPORT_STALLED_SECONDS
+        ),
         "rows_per_second": rate,
-        "eta_seconds": eta,
+        "eta_seconds": seconds_left,
     }
 
 
 def estimate_speed(job: ImportJob) -> tuple[int | None, int | None]:
-    """Rows a second in this phase, and seconds until the end; None while nothing is known."""
+    """Return the rows per second of the current phase, and the seconds until its end.
+
+    Both are None if the import is not active, or has no row done in this phase.
+    """
     if job.status not in ACTIVE_STATUSES:
         return None, None
     seconds = max((job.updated_at - job.phase_started_at).total_seconds(), 0.001)
@@ -85,12 +149,17 @@ def estimate_speed(job: ImportJob) -> tuple[int | None, int | None]:
     rate = done / seconds
     if job.total is not None:
         return round(rate), round((job.total - job.processed) / rate)
-    # How large the file is shows in how far its reader has come.
+    # The number of rows is not known yet. The reader's percentage says how much of the file is
+    # left.
     left = CHECKING_PERCENT / max(job.progress_percent, 1) - 1
     return round(rate), round(seconds * left)
 
 
 def get_queue_position(job: ImportJob, waiting: Sequence[UUID] | None = None) -> int | None:
+    """Return the import's position in the queue, from 1; None if it is not in the queue.
+
+    `waiting` as in `build_snapshot`.
+    """
     if job.status != Status.QUEUED:
         return None
     if waiting is None:
@@ -99,44 +168,52 @@ def get_queue_position(job: ImportJob, waiting: Sequence[UUID] | None = None) ->
 
 
 def list_waiting_ids(jobs: Iterable[ImportJob]) -> list[UUID]:
-    """Who waits, in order, if any of these imports does; one query for all of them."""
+    """Return the ids of all imports in the queue, in order; nothing if none of `jobs` is QUEUED.
+
+    One query serves the snapshots of many imports.
+    """
     if all(job.status != Status.QUEUED for job in jobs):
         return []
     return list(ImportJob.objects.waiting().values_list("pk", flat=True))
 
 
 def count_live_workers() -> int:
-    """How many workers have been heard of lately; asked every two seconds at most."""
+    """Return the number of workers with a recent heartbeat.
+
+    A process asks the database at most once in WORKER_COUNT_CACHE_SECONDS.
+    """
     global _workers
-    counted, alive = _workers
-    if time.monotonic() - counted > WORKER_COUNT_CACHE_SECONDS:
-        since = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
-        alive = Worker.objects.filter(heartbeat_at__gt=since).count()
-        _workers = (time.monotonic(), alive)
-    return alive
+    counted_at, count = _workers
+    if time.monotonic() - counted_at > WORKER_COUNT_CACHE_SECONDS:
+        oldest_heartbeat = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
+        count = Worker.objects.filter(heartbeat_at__gt=oldest_heartbeat).count()
+        _workers = (time.monotonic(), count)
+    return count
 
 
 def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
+    """Return the snapshots of these imports, in any order. Ids that do not exist are left out."""
     jobs = list(ImportJob.objects.defer(*ImportJob.LARGE_FIELDS).filter(id__in=job_ids))
     waiting = list_waiting_ids(jobs)
     return [build_snapshot(job, waiting=waiting) for job in jobs]
 
 
-def read_feed(feeds: Collection[int | str]) -> list[tuple[int | None, Snapshot]]:
-    """What these owners' feeds show now, newest first: each import's owner and snapshot.
+def read_feed(topics: Collection[Topic]) -> list[tuple[int | None, Snapshot]]:
+    """Return what these feeds show, the newest import first: pairs of owner id and snapshot.
 
-    All that is unfinished, and what has finished so lately that a message of it may be lost.
+    A feed shows imports that are not final, and imports that have ended within FEED_SECONDS.
     """
-    lately = Now() - timedelta(seconds=FEED_SECONDS)
+    recently = Now() - timedelta(seconds=FEED_SECONDS)
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
-    jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=lately))
-    if ALL_OWNERS not in feeds:
-        jobs = jobs.filter(owner__in=feeds)
-    shown = list(jobs.order_by("-created_at")[:MAX_FEED_IMPORTS])
-    waiting = list_waiting_ids(shown)
-    return [(job.owner_id, build_snapshot(job, waiting=waiting)) for job in shown]
+    jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=recently))
+    if ALL_OWNERS not in topics:
+        owner_ids = [topic for topic in topics if isinstance(topic, int)]
+        jobs = jobs.filter(owner__in=owner_ids)
+    newest = list(jobs.order_by("-created_at")[:MAX_FEED_IMPORTS])
+    waiting = list_waiting_ids(newest)
+    return [(job.owner_id, build_snapshot(job, waiting=waiting)) for job in newest]
 
 
-def is_feed_topic(watched: int | str) -> bool:
-    """Whether this is an owner, or EVERYONE, rather than one import."""
-    return isinstance(watched, int) or watched == ALL_OWNERS
+def is_feed_topic(topic: Topic) -> bool:
+    """Whether the topic is a feed: the id of an owner, or ALL_OWNERS."""
+    return isinstance(topic, int) or topic == ALL_OWNERS

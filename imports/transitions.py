@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -36,7 +37,7 @@ class TransitionNotAllowed(Exception):
     """The status of the import does not allow this transition."""
 
 
-class TransitionManager(models.Manager):
+class TransitionManager(models.Manager["ImportJob"]):
     """A manager of imports that changes their status."""
 
     def transition(
@@ -46,7 +47,7 @@ class TransitionManager(models.Manager):
         *,
         only_from: Status | None = None,
         error_code: str | None = None,
-        error_params: dict[str, Any] | None = None,
+        error_params: Mapping[str, Any] | None = None,
     ) -> ImportJob:
         """Change the status of an import to `target` and return the import as it is then.
 
@@ -68,7 +69,7 @@ class TransitionManager(models.Manager):
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
                 "is_final": target in FINAL_STATUSES,
                 "error_code": error_code,
-                "error_params": None if error_params is None else json.dumps(error_params),
+                "error_params": None if error_params is None else json.dumps(dict(error_params)),
             },
         )
         if job := next(iter(rows), None):

@@ -201,8 +201,8 @@ async def test_a_closed_tab_is_forgotten(alice):
     )
     async with tab(job, cookie) as browser:
         await opened(browser)
-        assert list(hub.viewers) == [str(job.pk)]
-    assert not hub.viewers
+        assert list(hub.subscribers) == [str(job.pk)]
+    assert not hub.subscribers
 
 
 async def test_a_stream_that_fails_ends_so_that_the_browser_asks_again(alice):
@@ -226,8 +226,8 @@ async def test_a_stream_that_cannot_start_says_so(alice, settings):
 
 
 async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkeypatch):
-    monkeypatch.setattr(coalescing, "EAGER_SECONDS", 0)
-    monkeypatch.setattr(coalescing, "LATER_PAUSE", 3600)
+    monkeypatch.setattr(coalescing, "FAST_PHASE_SECONDS", 0)
+    monkeypatch.setattr(coalescing, "SLOW_PAUSE_SECONDS", 3600)
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
@@ -295,7 +295,7 @@ async def test_a_server_that_cancels_the_connection_cancels_the_stream(alice):
         await opened(browser)
         browser.future.cancel()
         await asyncio.wait([browser.future])
-        assert not hub.viewers
+        assert not hub.subscribers
 
 
 # --- Questions to the database -----------------------------------------------
@@ -308,7 +308,7 @@ def session_number():
 
 
 async def test_who_asks_at_the_same_time_shares_a_connection_and_nothing_else(db):
-    ask = QueryBatcher().ask
+    ask = QueryBatcher().run
     asked = [*[session_number] * 30, lambda: 1 / 0, session_number]
 
     answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
@@ -319,7 +319,7 @@ async def test_who_asks_at_the_same_time_shares_a_connection_and_nothing_else(db
 
 
 async def test_who_leaves_before_the_answer_disturbs_nobody(db):
-    ask, hold = QueryBatcher().ask, threading.Event()
+    ask, hold = QueryBatcher().run, threading.Event()
     first, leaves, stays = (
         asyncio.ensure_future(ask(question)) for question in (hold.wait, session_number, hold.wait)
     )
@@ -340,44 +340,44 @@ def seen(version, status="RUNNING", **more):
 
 
 async def test_a_viewer_keeps_the_newest_only():
-    viewer = Subscriber()
+    subscriber = Subscriber()
     for version in (3, 5, 4):
-        viewer.show(seen(version))
-    assert await viewer.next(pause=0) == [seen(5)]
-    viewer.show(seen(5))
-    assert not viewer.news
-    viewer.show(seen(5, live={"stalled": True}))
-    assert await viewer.next(pause=0) == [seen(5, live={"stalled": True})]
+        subscriber.push(seen(version))
+    assert await subscriber.next_snapshots(pause=0) == [seen(5)]
+    subscriber.push(seen(5))
+    assert not subscriber.pending
+    subscriber.push(seen(5, live={"stalled": True}))
+    assert await subscriber.next_snapshots(pause=0) == [seen(5, live={"stalled": True})]
 
 
 async def test_a_connection_gone_dead_without_an_error_is_noticed(own_redis, settings, monkeypatch):
-    monkeypatch.setattr(hub_module, "ECHO_SECONDS", 0.2)
+    monkeypatch.setattr(hub_module, "SELF_PING_SECONDS", 0.2)
     settings.IMPORT_POLL_SECONDS = 3600
     address, own = settings.REDIS_URL, ProgressHub()
     async with middleman(settings) as swallow:
-        with own.viewer(1, WATCHED) as viewer:
+        with own.subscribe(1, WATCHED) as subscriber:
             await until(lambda: subscribers(address) == 1)
             await tell(address, seen(1))
-            assert await asyncio.wait_for(viewer.next(pause=0), 5) == [seen(1)]
+            assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(1)]
 
             swallow()
             await until(lambda: subscribers(address) == 2)
             await tell(address, seen(2))
-            assert await asyncio.wait_for(viewer.next(pause=0), 5) == [seen(2)]
+            assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(2)]
         await own.stop()
 
 
 async def test_messages_that_are_none_of_ours_change_nothing(own_redis, settings):
     settings.IMPORT_POLL_SECONDS = 3600
     own = ProgressHub()
-    with own.viewer(1, WATCHED) as viewer:
+    with own.subscribe(1, WATCHED) as subscriber:
         await until(lambda: subscribers(settings.REDIS_URL) == 1)
         with Redis.from_url(settings.REDIS_URL) as client:
             client.publish("imports:1:b", "not watched, so not even read")
             client.publish(f"imports:1:{WATCHED}", "no snapshot")
             client.publish(f"imports:{WATCHED}", "{}")
         await tell(settings.REDIS_URL, seen(1))
-        assert await asyncio.wait_for(viewer.next(pause=0), 5) == [seen(1)]
+        assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(1)]
     await own.stop()
 
 
@@ -429,7 +429,7 @@ async def test_a_hub_stops_whatever_moment_it_is_asked_at():
     """Before its loops have begun, and while they connect."""
     for step in range(200):
         own = ProgressHub()
-        with own.viewer(1, WATCHED):
+        with own.subscribe(1, WATCHED):
             if step < 60:
                 for _ in range(step):
                     await asyncio.sleep(0)

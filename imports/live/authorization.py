@@ -1,14 +1,14 @@
-"""Who asks for a stream, and for what; and the answer when it is no.
+"""Authorization of streams: who asks for which stream, and the error response if they may not.
 
-Django's middleware does not run for streams, so what it does for other addresses is done by
-hand: the host, cross-origin headers, who is logged in.
+Django's middleware does not run for streams. This module does what the middleware does for other
+URLs: it checks the host name, identifies the user and adds the cross-origin headers.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
+from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db import InterfaceError, OperationalError
@@ -27,7 +28,14 @@ from rest_framework.exceptions import AuthenticationFailed
 from imports.authentication import authenticate_stream, get_login_hint
 from imports.live.hub import ProcessLimitReached, Subscriber, UserLimitReached, hub
 from imports.permissions import can_import, can_view_all, get_visible_imports
-from imports.snapshots import ALL_OWNERS, Snapshot, is_feed_topic, read_feed, read_snapshots
+from imports.snapshots import (
+    ALL_OWNERS,
+    Snapshot,
+    Topic,
+    is_feed_topic,
+    read_feed,
+    read_snapshots,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +48,14 @@ NO_STORE_HEADERS: RawHeaders = [
 
 BEARER_CHALLENGE = {"WWW_Authenticate": 'Bearer realm="api"'}
 
-_cross_origin = CorsMiddleware(lambda request: HttpResponse())
+_cors_middleware = CorsMiddleware(lambda request: HttpResponse())
 
 
 class HttpError(Exception):
-    """An answer in place of a stream."""
+    """An error response in place of a stream.
+
+    `headers` are HTTP headers, with underscores in place of hyphens.
+    """
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -59,13 +70,18 @@ class HttpError(Exception):
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """To watch one import, or with `job_id` None all that the user may see."""
+    """A request for the stream of one import, or for the feed if `job_id` is None."""
 
     request: ASGIRequest
     job_id: str | None
 
-    def judge(self) -> tuple[int, int | str]:
-        """Who it is, and the import or the owner to watch; or raise Refusal."""
+    def authorize(self) -> tuple[int, Topic]:
+        """Return the user's id and the topic of the stream. Queries the database.
+
+        Raises:
+            HttpError: The user is not logged in, or may not see the import or any feed.
+            AuthenticationFailed: The token or the ticket is not valid.
+        """
         user = authenticate_stream(self.request, self.job_id)
         if user is None:
             raise HttpError(401, "not_authenticated", get_login_hint(), **BEARER_CHALLENGE)
@@ -75,59 +91,82 @@ class StreamRequest:
             raise HttpError(404, "not_found", "There is no such import.")
         return user.pk, self.job_id
 
-    def holds_for(self, viewer: Subscriber) -> bool:
-        """Whether the same person may still watch the same: people log out and lose rights."""
+    def is_still_authorized(self, subscriber: Subscriber) -> bool:
+        """Whether the request would open the same stream again for the same user."""
         try:
-            return self.judge() == (viewer.user_id, viewer.watched)
+            return self.authorize() == (subscriber.user_id, subscriber.topic)
         except (AuthenticationFailed, HttpError):
             return False
 
 
 @asynccontextmanager
 async def open_subscription(request: ASGIRequest, job_id: str | None) -> AsyncIterator[Subscriber]:
-    """Whoever asks as a viewer who has been shown how things stand; or raise what refuses."""
-    wish = StreamRequest(request, job_id)
-    user_id, watched = await hub.ask(wish.judge)
-    # Listen first, look second: a change in between is seen twice, never missed.
-    with hub.viewer(user_id, watched) as viewer:
-        viewer.may_watch = partial(wish.holds_for, viewer)
-        for snapshot in await hub.ask(partial(read_initial_snapshots, watched)):
-            viewer.show(snapshot)
-        yield viewer
+    """Subscribe to one import, or to the user's feed if `job_id` is None.
+
+    The subscriber has the current snapshots as pending ones.
+
+    Raises:
+        HttpError: The user may not open the stream.
+        AuthenticationFailed: The token or the ticket is not valid.
+        ProcessLimitReached: The process has too many open streams.
+        UserLimitReached: The user has too many open streams.
+    """
+    stream_request = StreamRequest(request, job_id)
+    user_id, topic = await hub.run_query(stream_request.authorize)
+    # The subscription begins before the snapshots are read. A change in between arrives twice
+    # instead of being missed.
+    with hub.subscribe(user_id, topic) as subscriber:
+        subscriber.is_authorized = partial(stream_request.is_still_authorized, subscriber)
+        for snapshot in await hub.run_query(partial(read_initial_snapshots, topic)):
+            subscriber.push(snapshot)
+        yield subscriber
 
 
-def read_initial_snapshots(watched: int | str) -> list[Snapshot]:
-    if is_feed_topic(watched):
-        return [snapshot for _, snapshot in read_feed([watched])]
-    return read_snapshots([watched])
+def read_initial_snapshots(topic: Topic) -> list[Snapshot]:
+    if is_feed_topic(topic):
+        return [snapshot for _, snapshot in read_feed([topic])]
+    return read_snapshots([str(topic)])
 
 
-def get_feed_scope(user: Any) -> int | str:
-    """The owner whose imports the user's feed shows, or EVERYONE."""
+def get_feed_scope(user: AbstractUser) -> Topic:
+    """Return whose imports the user's feed shows: the user's id, or ALL_OWNERS.
+
+    Raises:
+        HttpError: The user may neither import nor see imports.
+    """
     if can_view_all(user):
         return ALL_OWNERS
     if not can_import(user):
         raise HttpError(403, "permission_denied", "You may not see imports.")
-    return user.pk
+    return int(user.pk)
 
 
 def build_request(scope: dict[str, Any]) -> ASGIRequest:
-    """The request, if it is one for this site."""
+    """Return the Django request of an ASGI scope. The method of a WebSocket is GET.
+
+    Raises:
+        DisallowedHost: The host name is not in ALLOWED_HOSTS.
+    """
     request = ASGIRequest({"method": "GET", **scope}, BytesIO())
     request.get_host()
     return request
 
 
 def get_job_id(scope: dict[str, Any]) -> str | None:
+    """Return the import's id from the URL, or None for the URL of the feed."""
     job_id = scope["url_route"]["kwargs"].get("job_id")
     return None if job_id is None else str(job_id)
 
 
 def to_http_error(error: Exception) -> HttpError:
+    """Return the error response for an exception that kept a stream from starting.
+
+    An unexpected exception is logged, and becomes status 500 or 503.
+    """
     if isinstance(error, HttpError):
         return error
     if isinstance(error, AuthenticationFailed):
-        return HttpError(401, error.detail.code, str(error.detail), **BEARER_CHALLENGE)
+        return HttpError(401, str(error.get_codes()), str(error.detail), **BEARER_CHALLENGE)
     if isinstance(error, DisallowedHost):
         return HttpError(400, "invalid_host", "This site does not answer to that name.")
     if isinstance(error, UserLimitReached):
@@ -136,7 +175,7 @@ def to_http_error(error: Exception) -> HttpError:
     if isinstance(error, ProcessLimitReached):
         message = "Too many progress streams are open. Ask again later."
         return HttpError(503, "unavailable", message, Retry_After="10")
-    # Its text may quote a row.
+    # Logged without the text of the error, which may quote a row.
     log.error("a progress stream did not start: %s", type(error).__name__)
     if isinstance(error, (OperationalError, InterfaceError)):
         message = "The database does not answer. Ask again later."
@@ -144,32 +183,38 @@ def to_http_error(error: Exception) -> HttpError:
     return HttpError(500, "internal_error", "The stream could not be started.")
 
 
-# --- From other sites --------------------------------------------------------
+# --- Pages of other sites ----------------------------------------------------
 
 
 def get_cross_origin_headers(request: ASGIRequest) -> RawHeaders:
-    """What lets a page of another site read the answer, if its origin is in the settings."""
-    return list(_cross_origin_headers(request))
+    """Return the headers that let a page of another site read the response.
 
-
-def _cross_origin_headers(request: ASGIRequest) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in _cross_origin(request).items():
-        if name.lower() == "vary" or name.lower().startswith("access-control-"):
-            yield name.encode(), value.encode()
+    The origin of the page must be in CORS_ALLOWED_ORIGINS.
+    """
+    response = _cors_middleware(request)
+    assert isinstance(response, HttpResponse)  # The middleware is used synchronously.
+    return [
+        (name.encode(), value.encode())
+        for name, value in response.items()
+        if name.lower() == "vary" or name.lower().startswith("access-control-")
+    ]
 
 
 def is_origin_allowed(request: ASGIRequest) -> bool:
-    """Whether the page that opens a WebSocket may: browsers ask nobody before they do.
+    """Whether the page that opens a WebSocket may do so.
 
-    A session's cookie comes by itself, so then the page must be ours; a token or a ticket
-    only a page or a program has that was given it.
+    Browsers do not apply the cross-origin rules to WebSockets, so the server must. A browser sends
+    a session cookie with every request, so a request with a session must come from a page of this
+    site. A token or a ticket is known only to those who received it, so then the origins in
+    CORS_ALLOWED_ORIGINS are allowed too.
     """
     origin = request.headers.get("Origin")
-    by_cookie = not ("Authorization" in request.headers or request.GET.get("ticket"))
+    has_session_only = not ("Authorization" in request.headers or request.GET.get("ticket"))
     if origin is None:
-        return not by_cookie
-    own = urlsplit(origin)
-    if own.scheme in {"http", "https"} and own.netloc == request.get_host():
+        return not has_session_only
+    parts = urlsplit(origin)
+    if parts.scheme in {"http", "https"} and parts.netloc == request.get_host():
         return True
-    friends = settings.CSRF_TRUSTED_ORIGINS if by_cookie else settings.CORS_ALLOWED_ORIGINS
-    return origin in friends
+    if has_session_only:
+        return origin in settings.CSRF_TRUSTED_ORIGINS
+    return origin in settings.CORS_ALLOWED_ORIGINS

@@ -1,9 +1,14 @@
-"""What a viewer is sent, and when: news at once, then not too often, the last one always."""
+"""Coalescing: how often a stream sends snapshots.
+
+A change of status is sent at once. Other snapshots are sent at most ten times a second at first,
+and twice a second later; only the newest snapshot of each import is sent. The last snapshot is
+always sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from time import monotonic
 
 from django.conf import settings
@@ -12,28 +17,31 @@ from imports.live.hub import Subscriber
 from imports.snapshots import Snapshot
 from imports.statuses import FINAL_STATUSES
 
-EAGER_SECONDS = 15  # Ten events a second at first, two later.
-EAGER_PAUSE, LATER_PAUSE = 0.1, 0.5
+FAST_PHASE_SECONDS = 15  # How long a new stream uses the shorter pause.
+FAST_PAUSE_SECONDS = 0.1
+SLOW_PAUSE_SECONDS = 0.5
 
 
-async def iterate_updates(viewer: Subscriber) -> AsyncIterator[list[Snapshot]]:
-    """What is new, until the viewer has to leave or has watched for long enough.
+async def iterate_updates(subscriber: Subscriber) -> AsyncGenerator[list[Snapshot], None]:
+    """Yield the new snapshots of a subscriber, at most one of each import at a time.
 
-    An empty list is a quarter of a minute without news: time to show that we are alive.
+    Yields an empty list after IMPORT_PING_SECONDS without a snapshot, so that the stream can send
+    a heartbeat. Ends when the subscriber is closed, or after IMPORT_STREAM_SECONDS.
     """
-    began, pause_until = monotonic(), 0.0
-    while (age := monotonic() - began) < settings.IMPORT_STREAM_SECONDS:
-        left = settings.IMPORT_STREAM_SECONDS - age
+    started, pause_until = monotonic(), 0.0
+    while (age := monotonic() - started) < settings.IMPORT_STREAM_SECONDS:
+        seconds_left = settings.IMPORT_STREAM_SECONDS - age
         try:
-            async with asyncio.timeout(min(settings.IMPORT_PING_SECONDS, left)):
-                news = await viewer.next(pause=pause_until - monotonic())
+            async with asyncio.timeout(min(settings.IMPORT_PING_SECONDS, seconds_left)):
+                snapshots = await subscriber.next_snapshots(pause=pause_until - monotonic())
         except TimeoutError:
             yield []
             continue
-        if news is None:
+        if snapshots is None:
             return
-        yield news
-        pause_until = monotonic() + (EAGER_PAUSE if age < EAGER_SECONDS else LATER_PAUSE)
+        yield snapshots
+        is_fast = age < FAST_PHASE_SECONDS
+        pause_until = monotonic() + (FAST_PAUSE_SECONDS if is_fast else SLOW_PAUSE_SECONDS)
 
 
 def is_final(snapshot: Snapshot) -> bool:

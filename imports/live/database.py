@@ -1,7 +1,8 @@
-"""What streams ask of the database: those who wait at the same time share one connection.
+"""Batching of the database queries that streams make in the same moment.
 
-The web process keeps no connection, and making one takes longer than most questions. After
-a restart hundreds of browsers come back in the same second.
+Queries that wait at the same time share one connection. The web process keeps no connection open,
+and to open one takes longer than most of the queries. After a restart of the server, hundreds of
+browsers reconnect within a second.
 """
 
 from __future__ import annotations
@@ -12,47 +13,56 @@ from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
 
-AT_ONCE = 20
+MAX_QUERIES_PER_BATCH = 20
 
-QueryValue = TypeVar("Answer")
-QueryResult = tuple[Any, Exception | None]
+QueryValue = TypeVar("QueryValue")
+Query = Callable[[], object]
+QueryResult = tuple[object, Exception | None]  # The return value, or the exception.
 
 
 class QueryBatcher:
+    """Runs functions that query the database, several of them in one thread after each other."""
+
     def __init__(self) -> None:
-        self.waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
-        self.work: asyncio.Task[None] | None = None
+        self.waiting: list[tuple[Query, asyncio.Future[Any]]] = []
+        self.task: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Callable[[], QueryValue]) -> QueryValue:
-        """What `question` returns or raises, in the thread that speaks to the database."""
-        answer = asyncio.get_running_loop().create_future()
-        self.waiting.append((question, answer))
-        if self.work is None or self.work.done():
-            self.work = asyncio.create_task(self.answer())
-        return await answer
+    async def run(self, query: Callable[[], QueryValue]) -> QueryValue:
+        """Call `query` in a thread that may use the database, and return its result.
 
-    async def answer(self) -> None:
+        Raises:
+            Exception: Whatever `query` raises, or why the database cannot be reached.
+        """
+        future: asyncio.Future[QueryValue] = asyncio.get_running_loop().create_future()
+        self.waiting.append((query, future))
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self._run_waiting())
+        return await future
+
+    async def _run_waiting(self) -> None:
         while self.waiting:
-            now, self.waiting = self.waiting[:AT_ONCE], self.waiting[AT_ONCE:]
+            batch = self.waiting[:MAX_QUERIES_PER_BATCH]
+            self.waiting = self.waiting[MAX_QUERIES_PER_BATCH:]
+            results: list[QueryResult]
             try:
-                outcomes = await database_sync_to_async(ask_all)([question for question, _ in now])
-            except Exception as error:  # Whoever waits must not wait for ever.
-                outcomes = [(None, error)] * len(now)
-            for (_, answer), (result, error) in zip(now, outcomes, strict=True):
-                if answer.done():
-                    continue  # The tab was closed meanwhile.
+                results = await database_sync_to_async(run_all)([query for query, _ in batch])
+            except Exception as failure:  # Every future must get a result, or its stream hangs.
+                results = [(None, failure)] * len(batch)
+            for (_, future), (value, error) in zip(batch, results, strict=True):
+                if future.done():
+                    continue  # The client disconnected while its query waited.
                 if error is not None:
-                    answer.set_exception(error)
+                    future.set_exception(error)
                 else:
-                    answer.set_result(result)
+                    future.set_result(value)
 
 
-def ask_all(questions: list[Callable[[], Any]]) -> list[QueryResult]:
-    return [ask_one(question) for question in questions]
+def run_all(queries: list[Query]) -> list[QueryResult]:
+    return [run_one(query) for query in queries]
 
 
-def ask_one(question: Callable[[], Any]) -> QueryResult:
+def run_one(query: Query) -> QueryResult:
     try:
-        return question(), None
+        return query(), None
     except Exception as error:
         return None, error

@@ -1,7 +1,9 @@
-"""One Redis subscription and a few loops per process, for however many viewers.
+"""The progress hub: it passes snapshots from Redis and PostgreSQL to the streams of one process.
 
-A viewer holds the newest snapshot and nothing older, so a slow one costs no memory. What a
-lost message held is found by the next poll; with Redis away, the poll is all there is.
+A process has one hub with one Redis subscription, for any number of streams. A subscriber keeps
+only the newest snapshot of each import, so a slow client costs no memory. The hub also polls the
+database: the next poll replaces a message that was lost, and while Redis is down the poll alone
+keeps the streams going.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
+from typing import Protocol
 from uuid import uuid4
 
 from django.conf import settings
@@ -22,231 +25,269 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from imports.live.database import QueryBatcher
-from imports.snapshots import ALL_OWNERS, Snapshot, is_feed_topic, read_feed, read_snapshots
+from imports.snapshots import ALL_OWNERS, Snapshot, Topic, is_feed_topic, read_feed, read_snapshots
 
 log = logging.getLogger(__name__)
 
-CHANNELS = "imports:*"  # imports:{owner}:{job}
-OF_HUBS = "hub"
-REDIS_SECONDS = 2  # As long as Redis may take to answer.
-ECHO_SECONDS = 5.0  # How often the hub calls out to itself.
-RECONNECT_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 5.0
-VIEWERS_ASKED_AT_ONCE = 20
-CANCEL_AGAIN_SECONDS = 6.0  # Sooner, it would hit a connection that is just being closed.
-MOST_KNOWN = 1_000  # Imports that a feed remembers having shown.
+CHANNEL_PATTERN = "imports:*"  # imports:{owner}:{job}
+SELF_PING_OWNER = "hub"  # Stands in the place of the owner in the channels of the hubs.
+SELF_PING_SECONDS = 5.0  # How often the hub publishes a message to itself.
+REDIS_TIMEOUT_SECONDS = 2
+RECONNECT_PAUSE_SECONDS = 0.25
+MAX_RETRY_PAUSE_SECONDS = 5.0
+MAX_AUTHORIZATIONS_PER_QUERY = 20
+# An earlier second cancellation would hit a connection that is just being closed.
+CANCEL_AGAIN_SECONDS = 6.0
+MAX_LATEST_SNAPSHOTS = 1_000
 
 
 class ProcessLimitReached(Exception):
-    """This process holds as many streams as it may."""
+    """This process has as many open streams as IMPORT_STREAMS_PER_PROCESS allows."""
 
 
 class UserLimitReached(Exception):
-    """This user holds as many streams as one may."""
+    """This user has as many open streams as IMPORT_STREAMS_PER_USER allows."""
+
+
+class Step(Protocol):
+    """A function that `run_forever` repeats; its name is logged when it fails."""
+
+    __name__: str
+
+    def __call__(self) -> Awaitable[None]: ...
 
 
 class Subscriber:
-    """What one open stream has not been shown yet: the newest snapshots, never a queue."""
+    """One open stream: the newest snapshots that it has not sent yet, and no queue of older ones.
 
-    # Asked every now and then, in a thread; the stream ends when the answer is no.
-    may_watch: Callable[[], bool] | None = None
+    `topic` is the import or the feed that the stream shows.
+    """
 
-    def __init__(self, user_id: int | None = None, watched: int | str = "") -> None:
+    # Called in a thread from time to time. The stream ends when it returns False. None: no check.
+    is_authorized: Callable[[], bool] | None = None
+
+    def __init__(self, user_id: int | None = None, topic: Topic = "") -> None:
         self.user_id = user_id
-        self.watched = watched
-        self.known: dict[str, Snapshot] = {}  # Of each import the newest, in order of arrival.
-        self.news: dict[str, Snapshot] = {}  # Those of them that have not been sent.
-        self.dismissed = False
-        self.arrived = asyncio.Event()
-        self.urgent = asyncio.Event()
+        self.topic = topic
+        # The newest snapshot of each import, in the order in which they arrived.
+        self.latest: dict[str, Snapshot] = {}
+        # Those of `latest` that have not been sent.
+        self.pending: dict[str, Snapshot] = {}
+        self.is_closed = False
+        self.has_arrived = asyncio.Event()
+        self.is_urgent = asyncio.Event()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def push(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot, unless it is known already or older than the newest one."""
         job_id = snapshot["id"]
-        known = self.known.pop(job_id, None)
-        if known is not None:
-            if snapshot == known or snapshot["version"] < known["version"]:
-                self.known[job_id] = known
-                return  # Seen, or overtaken on the way.
-            if snapshot["status"] != known["status"]:
-                self.urgent.set()
-        elif len(self.known) == MOST_KNOWN:  # Forgotten, it may be sent again: no harm.
-            del self.known[next(iter(self.known))]
-        self.known[job_id] = self.news[job_id] = snapshot
-        self.arrived.set()
+        latest = self.latest.pop(job_id, None)
+        if latest is not None:
+            if snapshot == latest or snapshot["version"] < latest["version"]:
+                self.latest[job_id] = latest
+                return
+            if snapshot["status"] != latest["status"]:
+                self.is_urgent.set()
+        elif len(self.latest) == MAX_LATEST_SNAPSHOTS:
+            # The snapshot that is dropped may be sent a second time, which does no harm.
+            del self.latest[next(iter(self.latest))]
+        self.latest[job_id] = self.pending[job_id] = snapshot
+        self.has_arrived.set()
 
-    def dismiss(self) -> None:
-        self.dismissed = True
-        self.urgent.set()
-        self.arrived.set()
+    def close(self) -> None:
+        """End the stream: `next_snapshots` returns None."""
+        self.is_closed = True
+        self.is_urgent.set()
+        self.has_arrived.set()
 
-    async def next(self, *, pause: float) -> list[Snapshot] | None:
-        """The newest snapshots once there is news, but not before `pause` has passed.
+    async def next_snapshots(self, *, pause: float) -> list[Snapshot] | None:
+        """Wait for snapshots and return them, or None if the subscriber is closed.
 
-        Only a change of status is not kept waiting. Whatever arrives meanwhile replaces
-        what waits, so the last one always goes out. None: the viewer has to leave.
+        Waits at least `pause` seconds, except for a change of status, which is returned at once.
+        A snapshot that arrives during the wait replaces the older one of the same import.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
-                await self.urgent.wait()
-        await self.arrived.wait()
-        self.arrived.clear()
-        self.urgent.clear()
-        news, self.news = list(self.news.values()), {}
-        return None if self.dismissed else news
+                await self.is_urgent.wait()
+        await self.has_arrived.wait()
+        self.has_arrived.clear()
+        self.is_urgent.clear()
+        snapshots, self.pending = list(self.pending.values()), {}
+        return None if self.is_closed else snapshots
 
 
 class ProgressHub:
-    """Takes in what is published and shows it to those who watch; runs from the first on."""
+    """Receives snapshots and pushes them to subscribers. Starts with the first subscriber."""
 
     def __init__(self) -> None:
-        # By what they watch: an import's id, or for a feed its owner's or EVERYONE.
-        self.viewers: dict[int | str, set[Subscriber]] = defaultdict(set)
-        self.ask = QueryBatcher().ask
-        self.work: asyncio.Task[None] | None = None
+        self.subscribers: dict[Topic, set[Subscriber]] = defaultdict(set)
+        self.run_query = QueryBatcher().run
+        self.task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def viewer(self, user_id: int, watched: int | str) -> Iterator[Subscriber]:
-        """A viewer for as long as the block lasts; or raise Full or TooMany."""
-        if len(self.everyone()) >= settings.IMPORT_STREAMS_PER_PROCESS:
+    def subscribe(self, user_id: int, topic: Topic) -> Iterator[Subscriber]:
+        """Add a subscriber for the duration of the block.
+
+        Raises:
+            ProcessLimitReached: The process has too many open streams.
+            UserLimitReached: The user has too many open streams.
+        """
+        if len(self.list_subscribers()) >= settings.IMPORT_STREAMS_PER_PROCESS:
             raise ProcessLimitReached
-        if self.streams_of(user_id) >= settings.IMPORT_STREAMS_PER_USER:
+        if self.count_streams(user_id) >= settings.IMPORT_STREAMS_PER_USER:
             raise UserLimitReached
         self.start()
-        viewer = Subscriber(user_id, watched)
-        self.viewers[watched].add(viewer)
+        subscriber = Subscriber(user_id, topic)
+        self.subscribers[topic].add(subscriber)
         try:
-            yield viewer
+            yield subscriber
         finally:
-            self.viewers[watched].discard(viewer)
-            if not self.viewers[watched]:
-                del self.viewers[watched]
+            self.subscribers[topic].discard(subscriber)
+            if not self.subscribers[topic]:
+                del self.subscribers[topic]
 
-    def everyone(self) -> list[Subscriber]:
-        return [viewer for viewers in self.viewers.values() for viewer in viewers]
+    def list_subscribers(self) -> list[Subscriber]:
+        return [subscriber for group in self.subscribers.values() for subscriber in group]
 
-    def streams_of(self, user_id: int) -> int:
-        return sum(viewer.user_id == user_id for viewer in self.everyone())
+    def count_streams(self, user_id: int) -> int:
+        return sum(subscriber.user_id == user_id for subscriber in self.list_subscribers())
 
     def start(self) -> None:
-        if self.work is None or self.work.done():
-            self.work = asyncio.create_task(self.run())
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        if work := self.work:
-            self.work = None
-            while not work.done():
-                work.cancel()
-                await asyncio.wait([work], timeout=CANCEL_AGAIN_SECONDS)
+        """Cancel the loops of the hub and wait until they have ended."""
+        if task := self.task:
+            self.task = None
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
     async def run(self) -> None:
-        # No TaskGroup: cancelled before its tasks have begun, Python 3.11's never ends. And
-        # `return_exceptions`, or this ended with the first loop, whatever the others still do.
+        # A TaskGroup of Python 3.11 never ends if it is cancelled before its tasks have begun.
+        # Without `return_exceptions`, gather() would end with the first loop that ends.
         await asyncio.gather(
-            run_forever(self.listen, pause=RECONNECT_SECONDS),
+            run_forever(self.listen, pause=RECONNECT_PAUSE_SECONDS),
             run_forever(self.poll, pause=settings.IMPORT_POLL_SECONDS),
-            # A logout ends the stream within a minute.
-            run_forever(self.recheck, pause=2 * settings.IMPORT_PING_SECONDS),
+            # A stream ends at most this long after its user has logged out.
+            run_forever(self.close_revoked, pause=2 * settings.IMPORT_PING_SECONDS),
             return_exceptions=True,
         )
 
     async def listen(self) -> None:
-        """Take in what is published, for as long as the hub hears itself.
+        """Receive what is published to Redis, for as long as the connection works.
 
-        A connection can be dead without an error: a firewall forgot it, or Redis moved to
-        another machine. So the hub publishes too, by another connection, and listens for it.
+        A connection can be dead without an error, for example if a firewall has dropped it or
+        Redis has moved to another machine. Therefore the hub publishes messages to itself on a
+        second connection, and expects to receive them.
+
+        Raises:
+            ConnectionError: The hub has not received its own messages.
         """
-        own = f"imports:{OF_HUBS}:{uuid4()}"
+        own_channel = f"imports:{SELF_PING_OWNER}:{uuid4()}"
         async with (
             connect_to_redis() as client,
             client.pubsub(ignore_subscribe_messages=True) as pubsub,
         ):
-            await pubsub.psubscribe(CHANNELS)
-            heard_at, called_at = monotonic(), 0.0
-            # Redis' client can take being cancelled for a time-out.
-            while monotonic() - heard_at < 2 * ECHO_SECONDS and not is_cancelled():
-                if monotonic() - called_at >= ECHO_SECONDS:
-                    await client.publish(own, "")
-                    called_at = monotonic()
-                message = await pubsub.get_message(timeout=ECHO_SECONDS)
+            await pubsub.psubscribe(CHANNEL_PATTERN)
+            received_at, published_at = monotonic(), 0.0
+            # The Redis client may mistake a cancellation for a time-out of its own.
+            while monotonic() - received_at < 2 * SELF_PING_SECONDS and not is_cancelled():
+                if monotonic() - published_at >= SELF_PING_SECONDS:
+                    await client.publish(own_channel, "")
+                    published_at = monotonic()
+                message = await pubsub.get_message(timeout=SELF_PING_SECONDS)
                 if message is None:
                     continue
-                if message["channel"] == own:
-                    heard_at = monotonic()
+                if message["channel"] == own_channel:
+                    received_at = monotonic()
                 else:
-                    self.take(message["channel"], message["data"])
+                    self.on_message(message["channel"], message["data"])
         if not is_cancelled():
-            raise ConnectionError("The hub did not hear itself.")
+            raise ConnectionError("The hub did not receive its own messages.")
 
-    def take(self, channel: str, published: str) -> None:
+    def on_message(self, channel: str, published: str) -> None:
+        """Dispatch a published snapshot; ignore messages that nobody has subscribed to."""
         _, owner, job_id = (*channel.split(":"), "", "")[:3]
         owner_id = int(owner) if owner.isdecimal() else None
-        if owner == OF_HUBS or not any(map(self.viewers.get, (job_id, owner_id, ALL_OWNERS))):
+        if owner == SELF_PING_OWNER or not any(map(self._get, (job_id, owner_id, ALL_OWNERS))):
             return
         try:
             self.dispatch(owner_id, json.loads(published))
-        except (ValueError, TypeError, KeyError):  # Must not cost us the connection.
+        except (ValueError, TypeError, KeyError):  # A bad message must not end the subscription.
             log.warning("not a snapshot, on %s", channel)
 
     async def poll(self) -> None:
-        """Read all watched imports in one query, and in another what feeds show."""
-        feeds = list(filter(is_feed_topic, self.viewers))
-        jobs = [watched for watched in self.viewers if not is_feed_topic(watched)]
+        """Read the snapshots of all topics: imports in one query, feeds in another."""
+        feeds = [topic for topic in self.subscribers if is_feed_topic(topic)]
+        job_ids = [str(topic) for topic in self.subscribers if not is_feed_topic(topic)]
         if feeds:
-            for owner_id, snapshot in await self.ask(partial(read_feed, feeds)):
+            for owner_id, snapshot in await self.run_query(partial(read_feed, feeds)):
                 self.dispatch(owner_id, snapshot)
-        if jobs:
-            for snapshot in await self.ask(partial(read_snapshots, jobs)):
+        if job_ids:
+            for snapshot in await self.run_query(partial(read_snapshots, job_ids)):
                 self.dispatch(None, snapshot)
 
     def dispatch(self, owner_id: int | None, snapshot: Snapshot) -> None:
-        """To those who watch the import, its owner's imports, or every import."""
-        for watched in (snapshot["id"], owner_id, ALL_OWNERS):
-            for viewer in self.viewers.get(watched, ()):
-                viewer.show(snapshot)
+        """Push a snapshot to the subscribers of the import, of its owner's feed and of all."""
+        for topic in (snapshot["id"], owner_id, ALL_OWNERS):
+            for subscriber in self._get(topic):
+                subscriber.push(snapshot)
 
-    async def recheck(self) -> None:
-        """Ask of each viewer whether it may still watch: people log out and lose rights."""
-        viewers = [viewer for viewer in self.everyone() if viewer.may_watch]
-        for start in range(0, len(viewers), VIEWERS_ASKED_AT_ONCE):
-            asked = viewers[start : start + VIEWERS_ASKED_AT_ONCE]
-            for viewer in await self.ask(partial(list_revoked, asked)):
-                viewer.dismiss()
+    def _get(self, topic: Topic | None) -> set[Subscriber]:
+        """Return the subscribers of a topic; none for None, an import without an owner."""
+        return set() if topic is None else self.subscribers.get(topic, set())
+
+    async def close_revoked(self) -> None:
+        """Close the subscribers whose user has logged out or lost the permission."""
+        subscribers = [each for each in self.list_subscribers() if each.is_authorized]
+        for start in range(0, len(subscribers), MAX_AUTHORIZATIONS_PER_QUERY):
+            batch = subscribers[start : start + MAX_AUTHORIZATIONS_PER_QUERY]
+            for subscriber in await self.run_query(partial(list_revoked, batch)):
+                subscriber.close()
 
 
-def list_revoked(viewers: list[Subscriber]) -> list[Subscriber]:
-    return [viewer for viewer in viewers if not viewer.may_watch()]
+def list_revoked(subscribers: list[Subscriber]) -> list[Subscriber]:
+    return [each for each in subscribers if each.is_authorized and not each.is_authorized()]
 
 
 def connect_to_redis() -> Redis:
-    """Without retries of its own: `again_and_again` is the only one that tries again."""
-    patience = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
-    once = Retry(NoBackoff(), 0)
-    return Redis.from_url(settings.REDIS_URL, decode_responses=True, retry=once, **patience)
+    """Return a client that does not retry by itself: only `run_forever` retries."""
+    return Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
 
 
 def is_cancelled() -> bool:
-    return bool(asyncio.current_task().cancelling())
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-async def run_forever(step: Callable[[], Awaitable[None]], *, pause: float) -> None:
-    """Repeat `step` for the life of the process; where it fails, say so and go on.
+async def run_forever(step: Step, *, pause: float) -> None:
+    """Repeat `step` with `pause` seconds in between, until the task is cancelled.
 
-    A loop that ends would leave every viewer in the dark. It pauses longer from failure to
-    failure, and speaks up at the first only: being away is Redis's news, not ours.
+    An exception does not end the loop, because without its loops the hub sends nothing. After each
+    failure in a row the pause doubles, up to MAX_RETRY_PAUSE_SECONDS. Only the first failure is
+    logged.
     """
     failures = 0
     while not is_cancelled():
-        began = monotonic()
+        started = monotonic()
         try:
             await step()
             failures = 0
-        except Exception as error:  # Its text may quote a row.
-            failures = 1 if monotonic() - began > LONGEST_PAUSE_SECONDS else failures + 1
+        except Exception as error:  # Logged without its text, which may quote a row.
+            has_run_long = monotonic() - started > MAX_RETRY_PAUSE_SECONDS
+            failures = 1 if has_run_long else failures + 1
             if failures == 1:
                 log.warning("%s failed: %s", step.__name__, type(error).__name__)
-        longer = min(pause * 2 ** min(max(failures - 1, 0), 10), LONGEST_PAUSE_SECONDS)
+        retry_pause = min(pause * 2 ** min(max(failures - 1, 0), 10), MAX_RETRY_PAUSE_SECONDS)
         if not is_cancelled():
-            await asyncio.sleep(max(pause, longer))
+            await asyncio.sleep(max(pause, retry_pause))
 
 
 hub = ProgressHub()

@@ -1,4 +1,7 @@
-"""Progress as server-sent events: of one import, or the feed of all that one may see."""
+"""Progress as server-sent events: the stream of one import, or the feed of the user's imports.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import json
 import logging
 from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.http import AsyncHttpConsumer
@@ -25,92 +29,110 @@ from imports.live.coalescing import is_final, iterate_updates
 from imports.live.hub import Subscriber
 from imports.snapshots import Snapshot
 
+if TYPE_CHECKING:
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+
 log = logging.getLogger(__name__)
 
-RETRY = b"retry: 3000\n\n"
-PING = b": ping\n\n"
-EVENTS: RawHeaders = [
+RETRY = b"retry: 3000\n\n"  # Milliseconds after which a browser reconnects.
+HEARTBEAT = b": ping\n\n"
+EVENT_STREAM_HEADERS: RawHeaders = [
     (b"Content-Type", b"text/event-stream; charset=utf-8"),
-    (b"X-Accel-Buffering", b"no"),  # nginx would collect events.
+    (b"X-Accel-Buffering", b"no"),  # Otherwise nginx would hold events back.
     *NO_STORE_HEADERS,
 ]
 
 
-class ImportEventsConsumer(AsyncHttpConsumer):
-    channel_layer_alias = "none"  # Else every request would open a channel of its own.
+class ImportEventsConsumer(AsyncHttpConsumer):  # type: ignore[misc]  # Channels has no types.
+    """Answers a GET or HEAD request for a stream, and the OPTIONS request of a browser."""
 
-    stream: asyncio.Task[None] | None = None
-    is_open = False
-    cross_origin: RawHeaders = []
+    # Without it, every request would open a channel of its own.
+    channel_layer_alias = "none"
 
-    async def __call__(self, scope, receive, send):
+    stream_task: asyncio.Task[None] | None = None
+    has_started_stream = False
+    cross_origin_headers: RawHeaders = []
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
         try:
             await super().__call__(scope, receive, send)
-        finally:  # The tab was closed, or the server stops.
-            if self.stream is not None:
-                self.stream.cancel()
-                await asyncio.wait([self.stream])
+        finally:  # The client has disconnected, or the server stops.
+            if self.stream_task is not None:
+                self.stream_task.cancel()
+                await asyncio.wait([self.stream_task])
 
-    async def http_request(self, message):
-        # The base class hears nothing while it handles a request, not even that the
-        # browser has left. So the stream runs beside it, and here is only its beginning.
+    async def http_request(self, message: dict[str, Any]) -> None:
+        # While this method runs, the base class receives no message, not even the one that says
+        # that the client has disconnected. Therefore the stream runs in a task of its own.
         if not message.get("more_body"):
-            self.stream = asyncio.create_task(self.respond())
+            self.stream_task = asyncio.create_task(self.respond())
 
-    async def http_disconnect(self, message):
+    async def http_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
 
     async def respond(self) -> None:
         try:
-            await self.answer()
+            await self.handle_request()
         except Exception as error:
-            if self.is_open:
+            if self.has_started_stream:
                 log.warning("a progress stream failed: %s", type(error).__name__)
-                await self.send_body(b"")  # Ends the answer; the browser asks again.
+                await self.send_body(b"")  # The end of the response: the browser reconnects.
             else:
-                refusal = to_http_error(error)
-                await self.respond_with(refusal.status, refusal.headers, refusal.body)
+                response = to_http_error(error)
+                await self.send_complete(response.status, response.headers, response.body)
 
-    async def answer(self) -> None:
+    async def handle_request(self) -> None:
         request = build_request(self.scope)
-        self.cross_origin = get_cross_origin_headers(request)
-        if request.method == "OPTIONS":  # A browser asks for a page of another site.
-            await self.respond_with(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
+        self.cross_origin_headers = get_cross_origin_headers(request)
+        if request.method == "OPTIONS":  # The preflight request for a page of another site.
+            await self.send_complete(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
         elif request.method in {"GET", "HEAD"}:
-            await self.send_events(request)
+            await self.send_stream(request)
         else:
             message = f"{request.method} is not possible here."
             raise HttpError(405, "method_not_allowed", message, Allow="GET, HEAD, OPTIONS")
 
-    async def respond_with(self, status: int, headers: RawHeaders, body: bytes = b"") -> None:
-        await self.send_response(status, body, headers=[*headers, *self.cross_origin])
+    async def send_complete(self, status: int, headers: RawHeaders, body: bytes = b"") -> None:
+        await self.send_response(status, body, headers=[*headers, *self.cross_origin_headers])
 
-    async def send_events(self, request: ASGIRequest) -> None:
+    async def send_stream(self, request: ASGIRequest) -> None:
         job_id = get_job_id(self.scope)
-        async with open_subscription(request, job_id) as viewer:
-            if job_id and ends_at(request.headers.get("Last-Event-ID"), viewer):
-                return await self.respond_with(204, NO_STORE_HEADERS)
-            self.is_open = True
-            await self.send_headers(headers=[*EVENTS, *self.cross_origin])
+        async with open_subscription(request, job_id) as subscriber:
+            if job_id and has_seen_end(request.headers.get("Last-Event-ID"), subscriber):
+                # Status 204 tells a browser not to reconnect.
+                await self.send_complete(204, NO_STORE_HEADERS)
+                return
+            self.has_started_stream = True
+            await self.send_headers(headers=[*EVENT_STREAM_HEADERS, *self.cross_origin_headers])
             if request.method == "GET":
-                await self.send_news(viewer, until_final=bool(job_id))
-        return await self.send_body(b"")
+                await self.send_events(subscriber, until_final=bool(job_id))
+        await self.send_body(b"")
 
-    async def send_news(self, viewer: Subscriber, *, until_final: bool) -> None:
+    async def send_events(self, subscriber: Subscriber, *, until_final: bool) -> None:
         await self.send_body(RETRY, more_body=True)
-        async with aclosing(iterate_updates(viewer)) as all_news:
-            async for news in all_news:
-                await self.send_body(b"".join(map(format_event, news)) or PING, more_body=True)
-                if until_final and any(map(is_final, news)):
+        async with aclosing(iterate_updates(subscriber)) as updates:
+            async for snapshots in updates:
+                events = b"".join(map(format_event, snapshots))
+                await self.send_body(events or HEARTBEAT, more_body=True)
+                if until_final and any(map(is_final, snapshots)):
                     return
 
 
-def ends_at(last_event_id: str | None, viewer: Subscriber) -> bool:
-    """Whether the end of the import has been seen, so that there is no more to wait for."""
-    shown = viewer.news.values()
-    return any(is_final(one) and str(one["version"]) == last_event_id for one in shown)
+def has_seen_end(last_event_id: str | None, subscriber: Subscriber) -> bool:
+    """Whether the client that reconnects has received the last snapshot of the import."""
+    return any(
+        is_final(snapshot) and str(snapshot["version"]) == last_event_id
+        for snapshot in subscriber.pending.values()
+    )
 
 
 def format_event(snapshot: Snapshot) -> bytes:
+    """Return a snapshot as one event.
+
+    The event is named after the status if that is final, otherwise "progress". Its id is the
+    version of the import.
+    """
     name = snapshot["status"].lower() if is_final(snapshot) else "progress"
     return f"id: {snapshot['version']}\nevent: {name}\ndata: {json.dumps(snapshot)}\n\n".encode()

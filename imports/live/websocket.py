@@ -1,7 +1,8 @@
-"""Progress over a WebSocket: each message is a snapshot, the last one that of the end.
+"""Progress over a WebSocket: each message is a snapshot, and the last one is final.
 
-Close codes: 1000 the import has come to its end; 4000 connect again (a connection lasts
-minutes, not hours); 4400 nothing is to be sent here; 4401, 4404, 4429, 4503: HTTP's own.
+Close codes: 1000: the import has ended. 4000: the connection has reached its maximum age, connect
+again. 4400: the client sent a message. 4401, 4404, 4429, 4503: 4000 plus the status that an HTTP
+request would get.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -23,56 +25,69 @@ from imports.live.authorization import (
 )
 from imports.live.coalescing import is_final, iterate_updates
 
-THE_END, AGAIN, NOT_READ = 1000, 4000, 4400
-HTTP = 4000  # Added to an HTTP status: a browser tells a script nothing of a refused handshake.
+if TYPE_CHECKING:
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+
+CLOSE_IMPORT_ENDED = 1000
+CLOSE_CONNECT_AGAIN = 4000
+CLOSE_MESSAGE_NOT_ALLOWED = 4400
+# Added to an HTTP status. A browser does not tell a script why a handshake was refused, so the
+# connection is accepted and then closed with a code.
+CLOSE_HTTP_STATUS_OFFSET = 4000
 
 
-class ImportSocketConsumer(AsyncWebsocketConsumer):
+class ImportSocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types.
+    """Sends the snapshots of one import."""
+
+    # Without it, every connection would open a channel of its own.
     channel_layer_alias = "none"
 
-    stream: asyncio.Task[None] | None = None
+    stream_task: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(
+        self, scope: dict[str, Any], receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
         try:
             await super().__call__(scope, receive, send)
-        finally:  # The tab was closed, or the server stops.
-            if self.stream is not None:
-                self.stream.cancel()
-                await asyncio.wait([self.stream])
+        finally:  # The client has disconnected, or the server stops.
+            if self.stream_task is not None:
+                self.stream_task.cancel()
+                await asyncio.wait([self.stream_task])
 
-    async def websocket_connect(self, message):
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
         try:
             request = build_request(self.scope)
-            welcome = is_origin_allowed(request)
-        except Exception:  # Whatever a header leads its parser into.
-            welcome = False
-        if not welcome:
-            return await self.close()
+            is_allowed = is_origin_allowed(request)
+        except Exception:  # Parsing of a malformed header may raise anything.
+            is_allowed = False
+        if not is_allowed:
+            await self.close()
+            return
         await self.accept()
-        self.stream = asyncio.create_task(self.respond(request))
-        return None
+        self.stream_task = asyncio.create_task(self.respond(request))
 
-    async def websocket_disconnect(self, message):
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
 
-    async def receive(self, text_data=None, bytes_data=None):
-        await self.close(NOT_READ, "Nothing is to be sent here.")
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.close(CLOSE_MESSAGE_NOT_ALLOWED, "Nothing is to be sent here.")
 
     async def respond(self, request: ASGIRequest) -> None:
         try:
-            await self.send_news(request)
+            await self.send_snapshots(request)
         except Exception as error:
-            refusal = to_http_error(error)
-            await self.close(HTTP + refusal.status, str(refusal))
+            response = to_http_error(error)
+            await self.close(CLOSE_HTTP_STATUS_OFFSET + response.status, str(response))
 
-    async def send_news(self, request: ASGIRequest) -> None:
+    async def send_snapshots(self, request: ASGIRequest) -> None:
         async with (
-            open_subscription(request, get_job_id(self.scope)) as viewer,
-            aclosing(iterate_updates(viewer)) as all_news,
+            open_subscription(request, get_job_id(self.scope)) as subscriber,
+            aclosing(iterate_updates(subscriber)) as updates,
         ):
-            async for news in all_news:
-                for snapshot in news:
+            async for snapshots in updates:
+                for snapshot in snapshots:
                     await self.send(json.dumps(snapshot))
                     if is_final(snapshot):
-                        return await self.close(THE_END)
-        return await self.close(AGAIN, "Connect again.")
+                        await self.close(CLOSE_IMPORT_ENDED)
+                        return
+        await self.close(CLOSE_CONNECT_AGAIN, "Connect again.")
