@@ -1,7 +1,9 @@
-"""The messages workers receive and send. One only says: look at this batch, or: a file waits.
+"""The actors: the messages that workers receive, and the functions that send them.
 
-After batch n comes batch n + K, so an import has K batches in flight however many messages are
-lost, late or doubled. Only this module sends.
+A message says only that a batch is due, or that a file waits; everything else is in PostgreSQL.
+A worker that has applied batch n sends the message for batch n + K, where K is
+IMPORT_BATCHES_IN_FLIGHT. So an import has K batches in flight, however many messages are lost,
+late or duplicated. Only this module sends messages.
 """
 
 from __future__ import annotations
@@ -28,46 +30,47 @@ from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
-SECONDS = 1_000  # Dramatiq counts in milliseconds.
-WITHOUT_QUEUE_SECONDS = 60  # How long one call goes on by itself while Redis is away.
+MILLISECONDS = 1_000  # Dramatiq's time limits are in milliseconds.
+# While Redis is down, one message applies batches for at most this long.
+MAX_WITHOUT_QUEUE_SECONDS = 60
 
-# A worker process reads one file at a time, and beside it a small one, so that nobody waits for
-# somebody else's million rows. Of its three threads (see the Procfile) one is left for batches.
-_reading = threading.Lock()
-_reading_beside = threading.Lock()
+# A worker process reads one file of any size and one small file at the same time, so that small
+# files do not wait for large ones. One of its three threads (see the Procfile) remains for batches.
+_main_reader_lock = threading.Lock()
+_small_reader_lock = threading.Lock()
 
 
-@dramatiq.actor(queue_name="checks", time_limit=3_600 * SECONDS)
+@dramatiq.actor(queue_name="checks", time_limit=3_600 * MILLISECONDS)
 def check_next_file() -> None:
-    """A file waits: check the one whose turn it is, if this process may read one more."""
-    for place in (_reading, _reading_beside):
-        if place.acquire(blocking=False):
+    """Check the next file of the queue, unless this process reads as many as it may."""
+    for lock in (_main_reader_lock, _small_reader_lock):
+        if lock.acquire(blocking=False):
             break
     else:
-        return  # Whoever ends a check asks for the next.
+        return  # The thread that ends a check enqueues the next one.
     try:
-        has_checked = check_first_available(is_small=place is _reading_beside)
+        has_checked = check_first_available(is_small=lock is _small_reader_lock)
     finally:
-        place.release()
-    if has_checked:  # Where a check came to nothing, recovery asks again, in its own time.
+        lock.release()
+    if has_checked:  # Otherwise recovery enqueues the check again, a few seconds later.
         enqueue_check_if_waiting()
 
 
 def check_first_available(*, is_small: bool) -> bool:
-    """Bring the first file that can be had out of CHECKING; False if there was none."""
-    due = _due(is_small=is_small)
+    """Check the first file whose lease is free; return whether one check came to an end."""
     return any(
-        not worker_process.stop_requested.is_set() and check_and_publish(one, is_small=is_small)
-        for one in due
+        not worker_process.stop_requested.is_set() and check_and_publish(job_id, is_small=is_small)
+        for job_id in _list_checkable_jobs(is_small=is_small)
     )
 
 
 def enqueue_check_if_waiting() -> None:
-    if _due():
+    """Send a message if a file waits to be checked."""
+    if _list_checkable_jobs():
         enqueue_check()
 
 
-def _due(*, is_small: bool = False) -> list[UUID]:
+def _list_checkable_jobs(*, is_small: bool = False) -> list[UUID]:
     try:
         return file_checker.list_checkable_jobs(is_small=is_small)
     except Error as error:  # Logged without its text, which may quote a row.
@@ -76,7 +79,10 @@ def _due(*, is_small: bool = False) -> list[UUID]:
 
 
 def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
-    """Check one file; False if that did not bring it to an end."""
+    """Check one file and publish its progress; return whether the check came to an end.
+
+    `is_small` reads the file beside another file, with the limits for that.
+    """
     try:
         with worker_process.report_work(f"checking {job_id}"):
             job = file_checker.check_file(
@@ -96,30 +102,34 @@ def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
     return True
 
 
-@dramatiq.actor(queue_name="batches", time_limit=300 * SECONDS)
+@dramatiq.actor(queue_name="batches", time_limit=300 * MILLISECONDS)
 def apply_batches(job_id: str, number: int) -> None:
-    """One turn: a batch, or as many small ones as go into its time.
+    """Apply a batch of an import, and then every K-th batch until IMPORT_TURN_SECONDS are over.
 
-    Counted in batches, a small import of twenty would wait twenty times for everyone's large ones.
+    Imports take turns by time. If they took turns by batch, an import of twenty small batches
+    would wait twenty times for the large batches of others.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     while (
         job := apply_and_publish(UUID(job_id), number)
     ) and not worker_process.stop_requested.is_set():
         applied, number = number, number + settings.IMPORT_BATCHES_IN_FLIGHT
-        took = time.monotonic() - began
-        is_anothers_turn = took >= settings.IMPORT_TURN_SECONDS
-        is_over = job.status != Status.RUNNING or (
-            is_anothers_turn and enqueue_batch(job.pk, number)
-        )
+        seconds = time.monotonic() - started
+        is_turn_over = seconds >= settings.IMPORT_TURN_SECONDS
+        is_done = job.status != Status.RUNNING or (is_turn_over and enqueue_batch(job.pk, number))
         run_after_batch_safely(job.pk, applied)
-        # With Redis away nobody else would be told of the next batch, so it is done here, too.
-        if is_over or took > WITHOUT_QUEUE_SECONDS:
+        # If the next batch cannot be enqueued because Redis is down, apply it here.
+        if is_done or seconds > MAX_WITHOUT_QUEUE_SECONDS:
             break
 
 
 def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
-    """Apply a batch and tell; the import if it was this call that has applied it."""
+    """Apply a batch and publish the progress; return the import.
+
+    Returns None if this call has not applied the batch: it was applied before, another worker has
+    claimed it, or the database failed. The caller then enqueues nothing, so that the number of
+    messages stays the same.
+    """
     try:
         with worker_process.report_work(f"batch {number} of {job_id}"):
             job = batch_applier.apply_batch(job_id, number, worker=worker_process.WORKER_NAME)
@@ -129,16 +139,16 @@ def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
     except Error as error:  # Logged without its text, which may quote a row.
         log.error("batch %s of %s failed: SQLSTATE %s", number, job_id, get_sqlstate(error))
         return None
-    if job is not None:  # Not our turn otherwise: sending nothing keeps K messages K.
+    if job is not None:
         progress.publish(job)
     return job
 
 
 def run_after_batch_safely(job_id: UUID, number: int) -> None:
-    """Call the importer's after_batch. Whatever it does, the import goes on."""
+    """Call the importer's `after_batch` for a batch. An exception is logged and goes no further."""
     try:
         batch_applier.run_after_batch(job_id, number)
-    except Exception as error:  # An app's own code; its text may quote a record.
+    except Exception as error:  # The code of an app. The text of its error may quote a record.
         log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
 
 
@@ -146,39 +156,46 @@ def run_after_batch_safely(job_id: UUID, number: int) -> None:
 
 
 def enqueue_check() -> bool:
+    """Send a message that a file waits; return whether it was sent."""
     return _send(check_next_file.message())
 
 
 def enqueue_due_batches(job: ImportJob) -> None:
-    """Of the first K unapplied batches, ask for those never asked for or asked long ago."""
-    long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
+    """Send messages for those of the first K unapplied batches that have none.
+
+    A message counts as lost after IMPORT_RESEND_SECONDS.
+    """
+    lost_before = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     in_flight = job.batches.filter(applied_at=None)[: settings.IMPORT_BATCHES_IN_FLIGHT]
     due = ImportBatch.objects.filter(
-        Q(enqueued_at=None) | Q(enqueued_at__lt=long_ago), pk__in=[batch.pk for batch in in_flight]
+        Q(enqueued_at=None) | Q(enqueued_at__lt=lost_before),
+        pk__in=[batch.pk for batch in in_flight],
     )
     for number in due.values_list("number", flat=True):
         enqueue_batch(job.pk, number)
 
 
 def enqueue_batch(job_id: UUID, number: int) -> bool:
-    """Ask for one batch, if there is one to ask for; False only if asking failed.
+    """Send the message for a batch, unless the batch is missing, applied or claimed.
 
-    A message lost here is sent again by recovery.
+    Returns False only if a message was due and the queue did not accept it. Recovery sends a lost
+    message again.
     """
     batch = ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
-    free = batch.select_for_update(skip_locked=True).values("pk")
+    unclaimed = batch.select_for_update(skip_locked=True).values("pk")
     try:
-        with short_transaction(durable=False):  # Forgotten in a crash, it is asked for again.
-            is_due = ImportBatch.objects.filter(pk__in=free).update(enqueued_at=Now()) > 0
+        # Not durable: if the commit is lost in a crash, the batch is enqueued once more.
+        with short_transaction(durable=False):
+            is_due = ImportBatch.objects.filter(pk__in=unclaimed).update(enqueued_at=Now()) > 0
     except TransientError as error:
         log.warning("batch %s of %s not asked for (%s)", number, job_id, error)
-        return True  # The database is at fault, not the queue: recovery asks for it.
+        return True  # The database failed, not the queue: recovery enqueues the batch.
     if not is_due:
-        return True  # Past the last batch, applied already, or in a worker's hands.
+        return True
     return _send(apply_batches.message(str(job_id), number))
 
 
-def _send(message: dramatiq.Message) -> bool:
+def _send(message: dramatiq.Message[None]) -> bool:
     try:
         dramatiq.get_broker().enqueue(message)
     except (RedisError, BrokerConnectionError, OSError) as error:

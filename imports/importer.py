@@ -1,4 +1,4 @@
-"""What an app declares to have its model filled from files.
+"""Importers: an app declares here how files fill one of its models.
 
     class Customers(Importer):
         name = "customers"
@@ -7,7 +7,7 @@
 
     register(Customers)
 
-`imports` knows no model of the apps that use it; they come to it through `register`.
+The app `imports` imports no model of other apps; they register their importers with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+from django.utils.functional import Promise
 
 from imports.cell_values import Cell
 
@@ -35,7 +36,11 @@ __all__ = [
 
 
 class InvalidValue(ValueError):
-    """One value that cannot be accepted, as a code and its parameters; words come later."""
+    """A cell has a value that its field does not accept.
+
+    `code` and `params` are stored with the row. `Importer.messages` and
+    `imports.error_messages` have the sentences for the codes.
+    """
 
     def __init__(self, code: str, **params: Any) -> None:
         super().__init__(code)
@@ -45,11 +50,12 @@ class InvalidValue(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the file and the model field it fills.
+    """One column of the file and the model field that it fills.
 
-    `clean` turns a cell into the text PostgreSQL casts to the field's type, or None for an
-    empty cell, and raises Invalid; without it the model field's own rules are used. `lookup`
-    names the field of a related model that the cell holds, for a foreign key.
+    `clean` takes a cell. It returns the text that PostgreSQL casts to the field's type, or None for
+    an empty cell, and raises InvalidValue. Without it, the rules of the model field are used.
+    `lookup` is for a foreign key: it names the unique field of the related model whose value the
+    cells hold.
 
     A column headed with one of `fallback_aliases` fills the field only in rows where the column
     headed with its name or one of `aliases` is empty, or where the file has no such column.
@@ -68,51 +74,59 @@ class Column:
     unique: bool = False
     lookup: str | None = None
     example: str = ""
-    note: Any = ""  # What to know before filling it in; a sentence, may be translated lazily.
+    note: str | Promise = ""  # A sentence about what to fill in; may be translated lazily.
 
 
 class Importer:
     """A model, and the columns of a file that fill it.
 
-    Rows are written set by set: `save()` and signals do not run, `after_batch` does.
+    Rows are written in batches with SQL: `save()` and signals do not run, but `after_batch` does.
     """
 
     name: ClassVar[str]
     model: ClassVar[type[models.Model]]
     columns: ClassVar[Sequence[Column]]
-    # Words for the codes that this importer's `clean` functions raise.
-    messages: ClassVar[Mapping[str, Any]] = {}
-    # The URL name of a page that lists the records; it takes ?import= and an import's key.
+    # Sentences for the codes that the `clean` functions of this importer raise.
+    messages: ClassVar[Mapping[str, str | Promise]] = {}
+    # The URL name of a page that lists the records. It takes ?import= with the id of an import.
     page: ClassVar[str] = ""
 
     @classmethod
     def after_batch(cls, ids: Sequence[Any]) -> None:
-        """Called after the commit with the keys of created and updated records.
+        """Called after the commit of a batch with the keys of its created and updated records.
 
-        At least once for every batch: it must bear to be called again.
+        It is called at least once for every batch, so it must be idempotent. An exception is
+        logged, and `after_batch` is called again later.
         """
 
     @classmethod
     def title(cls) -> str:
+        """Return the name of the records, in the active language and in the plural."""
         return str(cls.model._meta.verbose_name_plural)
 
     @classmethod
     def label(cls, field: str) -> str:
-        return str(cls.model._meta.get_field(field).verbose_name)
+        """Return the name of a field in the active language."""
+        return str(get_model_field(cls.model, field).verbose_name)
 
     @classmethod
     def describe_lookup(cls, field: str | None) -> dict[str, str]:
-        """What the column's cells name: a record of which model, and by what; else nothing."""
+        """Return the names of the model and the field that a column looks up.
+
+        The keys are "record" and "key". Returns an empty dictionary for a field whose column has
+        no lookup.
+        """
         column = next((c for c in cls.columns if c.field == field and c.lookup), None)
-        if column is None:
+        if column is None or column.lookup is None:
             return {}
-        related = cls.model._meta.get_field(column.field).related_model._meta
-        key = related.get_field(column.lookup).verbose_name
-        return {"record": str(related.verbose_name), "key": str(key)}
+        related = get_model_field(cls.model, column.field).related_model
+        assert related is not None  # A system check asks for a foreign key.
+        key = get_model_field(related, column.lookup).verbose_name
+        return {"record": str(related._meta.verbose_name), "key": str(key)}
 
 
 class MissingImporter(Importer):
-    """Stands in for the importer of an old import whose app is no longer installed."""
+    """The placeholder for an importer that is no longer installed, for pages of its old imports."""
 
     name = ""
     columns = ()
@@ -130,14 +144,22 @@ _registered: dict[str, type[Importer]] = {}
 
 
 def register(importer: type[Importer]) -> type[Importer]:
-    """Make an importer known by its name; usable as a decorator. Call it in AppConfig.ready."""
+    """Register an importer under its name. Call it in `AppConfig.ready`, or use it as a decorator.
+
+    Raises:
+        ImproperlyConfigured: Another importer is registered under this name.
+    """
     if _registered.setdefault(importer.name, importer) is not importer:
         raise ImproperlyConfigured(f"Two importers are named {importer.name!r}: rename one.")
     return importer
 
 
 def get_importer(name: str) -> type[Importer]:
-    """The importer registered under `name`; KeyError if there is none."""
+    """Return the importer that is registered under `name`.
+
+    Raises:
+        KeyError: There is no such importer.
+    """
     return _registered[name]
 
 
@@ -146,9 +168,24 @@ def is_registered(name: str) -> bool:
 
 
 def get_importer_or_placeholder(name: str) -> type[Importer]:
-    """The importer for what is only shown: there is one whatever the name."""
+    """Return the importer that is registered under `name`, or MissingImporter.
+
+    It is for pages that show an import whether or not its importer is still installed.
+    """
     return _registered.get(name, MissingImporter)
 
 
 def list_importers() -> list[type[Importer]]:
+    """Return all registered importers, in the order of their registration."""
     return list(_registered.values())
+
+
+def get_model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
+    """Return a field of the model by its name.
+
+    Raises:
+        FieldDoesNotExist: The model has no such field.
+    """
+    field = model._meta.get_field(name)
+    assert isinstance(field, models.Field)  # A relation from another model fills no column.
+    return field

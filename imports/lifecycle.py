@@ -1,7 +1,7 @@
-"""What people and programs do to an import: upload, start, cancel.
+"""The actions on imports: upload, start, check again, cancel.
 
-All that pages, REST, admin and commands call. Each is one move by compare-and-set; what it
-sets going is asked for after the commit.
+Pages, the REST API, the admin and management commands call these functions. Each function changes
+the status of an import by one compare-and-set, and enqueues the following work after the commit.
 """
 
 from __future__ import annotations
@@ -27,18 +27,24 @@ from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
 MAX_FILE_NAME_CHARS = 255
-# Read options that may give a file other columns.
+# The read options that may change which columns a file has.
 OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
 CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
-# Why a file could not be read that may well be readable otherwise.
-FIXABLE_READ_ERRORS = frozenset({
-    *("wrong_encoding", "wrong_delimiter", "unknown_encoding", "no_such_sheet", "no_rows")
-})  # fmt: skip
+# Errors of reading a file that other read options may correct.
+FIXABLE_READ_ERRORS = frozenset(
+    {
+        "wrong_encoding",
+        "wrong_delimiter",
+        "unknown_encoding",
+        "no_such_sheet",
+        "no_rows",
+    }
+)
 
 
 def upload(
     owner: AbstractBaseUser,
-    file: UploadedFile,
+    file: UploadedFile[bytes],
     *,
     importer: str,
     on_duplicate: str = OnDuplicate.SKIP,
@@ -61,22 +67,21 @@ def upload(
     get_importer(importer)  # KeyError before anything is stored.
     digest = _digest(file)
     read_options = dict(read_options or {})
-    how = json.dumps(read_options, sort_keys=True)
-    options = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{how}"
+    sorted_options = json.dumps(read_options, sort_keys=True)
+    request = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{sorted_options}"
     with transaction.atomic():
-        key = get_or_create_key(owner, idempotency_key, options) if idempotency_key else None
+        key = get_or_create_key(owner, idempotency_key, request) if idempotency_key else None
         if key and key.job:
             return key.job
-        name = file.name[-MAX_FILE_NAME_CHARS:]
         job = ImportJob(
-            owner=owner,
+            owner_id=owner.pk,
             importer=importer,
             on_duplicate=on_duplicate,
             empty_cells=empty_cells,
             check_first=check_first,
             read_options=read_options,
-            file_name=name,
-            file_size=file.size,
+            file_name=(file.name or "")[-MAX_FILE_NAME_CHARS:],
+            file_size=file.size or 0,
             file_digest=digest,
         )
         job.file.save(str(job.id), file, save=False)
@@ -90,8 +95,8 @@ def upload(
     return job
 
 
-def _digest(file: UploadedFile) -> str:
-    """SHA-256 of the file's bytes: the same file is known again."""
+def _digest(file: UploadedFile[bytes]) -> str:
+    """Return the SHA-256 digest of the file."""
     digest = hashlib.sha256()
     for chunk in file.chunks():
         digest.update(chunk)
@@ -99,7 +104,11 @@ def _digest(file: UploadedFile) -> str:
 
 
 def start(pk: UUID) -> ImportJob:
-    """Write what was checked. Raises TransitionNotAllowed unless the import is READY."""
+    """Start to write the checked rows of an import.
+
+    Raises:
+        TransitionNotAllowed: The import is not READY.
+    """
     with transaction.atomic():
         job = duplicates.start_applying(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.enqueue_due_batches, job))
@@ -108,16 +117,26 @@ def start(pk: UUID) -> ImportJob:
 
 
 def can_change(job: ImportJob) -> bool:
-    """Whether it waits for someone's word, or failed of what someone can say otherwise."""
+    """Whether the options of the import may be changed, with `check_again`.
+
+    This is so while the import waits for a person, or after an error that other read options may
+    correct.
+    """
     if job.status == Status.FAILED:
         return job.error_code in FIXABLE_READ_ERRORS
     return job.status in CHANGEABLE_STATUSES
 
 
 def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
-    """Check an import anew with other options; `column_mapping` is told as `mapping` has it.
+    """Change options of an import and check it again.
 
-    Raises TransitionNotAllowed unless it may be changed, and WrongMapping; then nothing changes.
+    `changed` holds new values of fields of `ImportJob`. `read_options` are added to those that the
+    import has. `column_mapping` has the form that `column_mapping.resolve_mapping` takes.
+
+    Raises:
+        TransitionNotAllowed: The import may not be changed (see `can_change`), or has a new column
+            mapping before its file was read.
+        InvalidMapping: The column mapping does not fit the file.
     """
     options = dict(changed)
     with transaction.atomic():
@@ -125,34 +144,34 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
         if not can_change(job):
             raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
         if "read_options" in options:
-            options |= _read_anew(job, options["read_options"])
+            options |= _merge_read_options(job, options["read_options"])
         if options.get("column_mapping") is not None:
             if job.detected_columns is None:
                 raise TransitionNotAllowed(
                     "This file has not been read: say first how it is to be read."
                 )
-            told, importer = options["column_mapping"], get_importer_or_placeholder(job.importer)
             options["column_mapping"] = column_mapping.resolve_mapping(
-                told, DetectedColumns(**job.detected_columns), importer
+                options["column_mapping"],
+                DetectedColumns(**job.detected_columns),
+                get_importer_or_placeholder(job.importer),
             )
-        mine = ImportJob.objects.filter(pk=pk)
-        mine.update(
+        ImportJob.objects.filter(pk=pk).update(
             **options, **file_checker.VALUES_BEFORE_CHECK, run=F("run") + 1, progress_percent=0
         )
-        job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=job.status)
+        job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=Status(job.status))
         transaction.on_commit(actors.enqueue_check)
     progress.publish(job)
     return job
 
 
-def _read_anew(job: ImportJob, told: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that change where a file is to be read by these options.
+def _merge_read_options(job: ImportJob, changed: Mapping[str, str]) -> dict[str, Any]:
+    """Return the new values of the import's fields when these read options change.
 
-    An option that is empty no longer holds. What is known of the columns is forgotten where the
-    options may give the file other columns.
+    An empty value removes an option. If the options may change which columns the file has, the
+    detected columns and the column mapping are removed.
     """
-    options = {name: value for name, value in {**job.read_options, **told}.items() if value}
-    if not told.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
+    options = {name: value for name, value in {**job.read_options, **changed}.items() if value}
+    if not changed.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
         return {"read_options": options}
     return {
         "read_options": options,
@@ -163,7 +182,7 @@ def _read_anew(job: ImportJob, told: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cancel(pk: UUID) -> ImportJob:
-    """Stop an import for good; batches already written stay written.
+    """Cancel an import. Batches that were written stay written.
 
     Raises:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.

@@ -1,4 +1,7 @@
-"""What an import is: its job, its batches, its rows, the bytes it came from, and the workers."""
+"""The models of the app: imports, their batches, attempts and rows, and worker processes.
+
+The models of `idempotency`, `saved_mappings` and `storage` are in the modules of these names.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,11 @@ def import_storage() -> Storage:
 
 
 class ImportJob(models.Model):
-    """One uploaded file on its way to records. Whatever is true of it is written here."""
+    """An import: one uploaded file on its way into the table of a model.
+
+    The row holds the whole state of the import. Redis and the workers hold nothing that is not
+    here.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -56,8 +63,8 @@ class ImportJob(models.Model):
     )
     check_first = models.BooleanField(_("check first"), default=False)
 
-    # What someone says about the file, over what would be guessed: {"sheet", "encoding",
-    # "delimiter", "hidden_rows"}, each of which may be missing.
+    # How the user wants the file to be read, in place of what would be detected: {"sheet",
+    # "encoding", "delimiter", "hidden_rows"}, all of them optional.
     read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
 
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
@@ -68,18 +75,20 @@ class ImportJob(models.Model):
     status = models.CharField(_("status"), max_length=9, choices=Status, default=Status.QUEUED)
     error_code = models.CharField(_("error"), max_length=50, null=True)
     error_params = models.JSONField(_("error details"), null=True)
-    version = models.IntegerField(_("version"), default=1)  # Rises with every committed change.
-    run = models.IntegerField(_("run"), default=1)  # Progress never goes back within one.
+    # Increases with every committed change.
+    version = models.IntegerField(_("version"), default=1)
+    # Increases when the import is checked again. Within one run, progress never decreases.
+    run = models.IntegerField(_("run"), default=1)
 
-    # A person's word on the columns: each field's index, or null to leave the field out.
+    # The user's column mapping: the index of each field's column, or null to leave the field out.
     column_mapping = models.JSONField(_("columns as told"), null=True)
     has_header_row = models.BooleanField(_("may have a header row"), default=True)
 
-    # How the file was read: {"format", "sheet", "encoding", "delimiter"}, and which of its
-    # columns is which: see pipeline.columns.DetectedColumns.
+    # How the file was read: {"format", "sheet", "encoding", "delimiter"}.
     detected_format = models.JSONField(_("read as"), null=True)
+    # Which column of the file fills which field: see pipeline.header_detection.DetectedColumns.
     detected_columns = models.JSONField(_("columns"), null=True)
-    # What the user should know of how it was read: see pipeline.read_summary.
+    # What the user should know about the reading of the file: see pipeline.read_summary.
     read_summary = models.JSONField(_("read summary"), default=list)
 
     # Increased whenever checking starts again, so that an outdated reader cannot add rows.
@@ -105,15 +114,17 @@ class ImportJob(models.Model):
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     phase_started_at = models.DateTimeField(auto_now_add=True)
-    phase_rows = models.IntegerField(default=0)  # Done when the phase began.
+    # Rows that were checked or processed when the phase began.
+    phase_rows = models.IntegerField(default=0)
     checked_at = models.DateTimeField(_("judged"), null=True)
-    to_update = models.PositiveIntegerField(_("to update"), default=0)  # As judged then.
+    # Rows that matched an existing record at `checked_at` and will update it.
+    to_update = models.PositiveIntegerField(_("to update"), default=0)
     finished_at = models.DateTimeField(_("finished"), null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
 
     objects = TransitionManager.from_queryset(QueueQuerySet)()
 
-    # Up to some hundred kilobytes each. No list of imports needs them.
+    # Up to several hundred kilobytes each. Lists of imports defer them.
     LARGE_FIELDS = ("detected_format", "detected_columns", "read_summary")
 
     class Meta:
@@ -156,7 +167,7 @@ class ImportJob(models.Model):
             ),
             models.CheckConstraint(
                 name="import_complete_means_every_row",
-                # A condition that is NULL would be held to be met.
+                # A check constraint is fulfilled if its condition is NULL.
                 condition=~Q(status=Status.COMPLETE) | Q(processed=F("total"), total__isnull=False),
             ),
             models.CheckConstraint(
@@ -192,37 +203,43 @@ class ImportJob(models.Model):
         if not self.is_final:
             return None
         imported = self.created + self.updated + self.unchanged
+        # If an import has not completed, skipped rows do not say that it has succeeded.
         if self.status == Status.COMPLETE:
-            imported += self.skipped  # In any other import, nothing was decided by skipping.
+            imported += self.skipped
         if not imported or self.status == Status.UNDONE:
             return Success.NONE
         return Success.ALL if self.processed == self.total and not self.failed else Success.SOME
 
     @property
     def has_only_failed_rows(self) -> bool:
-        """Whether it has completed, and every row has failed."""
+        """Whether the import has completed, and every row has failed."""
         return self.status == Status.COMPLETE and self.success == Success.NONE
 
     @property
     def status_label(self) -> str:
-        """The status in the reader's language; "Nothing imported" where every row has failed."""
+        """The status in the active language, or "Nothing imported" if every row has failed."""
         return str(Success.NONE.label) if self.has_only_failed_rows else self.get_status_display()
 
 
 class ImportBatch(models.Model):
-    """Rows that are written together, in one transaction, exactly once."""
+    """A range of rows that are written in one transaction, exactly once."""
 
     job = models.ForeignKey(ImportJob, models.CASCADE, related_name="batches")
     number = models.PositiveIntegerField(_("number"))
     first_row = models.PositiveIntegerField(_("first row"))
     last_row = models.PositiveIntegerField(_("last row"))
-    rows = models.PositiveIntegerField(_("rows"))  # That had no outcome when it was planned.
+    # Rows of the range without an outcome when the batch was planned.
+    rows = models.PositiveIntegerField(_("rows"))
+    # When the message for a worker was sent last.
     enqueued_at = models.DateTimeField(_("asked for"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
-    after_batch_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
-    worker = models.CharField(_("worker"), max_length=100, blank=True)  # That has written it.
-    crashes = models.PositiveIntegerField(_("crashes"), default=0)  # Of the batch it was cut from.
+    # When the importer's `after_batch` has run.
+    after_batch_at = models.DateTimeField(_("announced"), null=True)
+    # The worker that has written the batch.
+    worker = models.CharField(_("worker"), max_length=100, blank=True)
+    # Crashes of the batch that this one was split from.
+    crashes = models.PositiveIntegerField(_("crashes"), default=0)
 
     class Meta:
         ordering = ("number",)
@@ -245,12 +262,16 @@ class ImportBatch(models.Model):
 
 
 class ImportAttempt(models.Model):
-    """A worker's attempt at a batch: there while it works, and for good if it was killed."""
+    """A worker's attempt to write a batch.
+
+    The row exists while the worker writes. It stays if the worker crashes, and counts as a crash.
+    """
 
     batch = models.ForeignKey(
         ImportBatch, models.CASCADE, related_name="attempts", db_constraint=False
     )
-    session = models.CharField(max_length=60)  # Of the database: its process and its beginning.
+    # The worker's database session: the process id and the start of its backend.
+    session = models.CharField(max_length=60)
     worker = models.CharField(_("worker"), max_length=100, blank=True)
     started_at = models.DateTimeField(_("started"))
 
@@ -264,37 +285,43 @@ class ImportAttempt(models.Model):
 
 
 class ImportRow(models.Model):
-    """One row of the file, staged. The largest table: every byte here counts.
+    """One staged row of the file.
 
-    No foreign key in the database, to it or from it: that would double the time COPY takes.
-    Nothing deletes them by cascade.
+    This is the largest table, so every byte counts. It has no foreign key in the database, and no
+    table refers to it, because foreign keys would double the duration of COPY. Therefore no
+    cascade deletes its rows.
     """
 
     pk = models.CompositePrimaryKey("job_id", "number")
     job = models.ForeignKey(
         ImportJob, models.DO_NOTHING, related_name="rows", db_constraint=False, db_index=False
     )
-    number = models.IntegerField(_("row"))  # The spreadsheet's own.
-    # Only where it differs from the batch's: no mark on rows that go well.
+    # The row's number in the spreadsheet.
+    number = models.IntegerField(_("row"))
+    # NULL while the row is pending, and also after it was created: the row of a new record has no
+    # outcome, so that most batches need not update their staged rows. See `row_results`.
     outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, null=True)
-    matched = models.BooleanField(_("exists"), db_default=False)  # target_id exists already.
-    target_id = models.TextField(_("record"), null=True)  # The key it gets, or the one it matched.
+    # Whether `target_id` is a record that existed already.
+    matched = models.BooleanField(_("exists"), db_default=False)
+    # The primary key of the record that the row creates or has matched.
+    target_id = models.TextField(_("record"), null=True)
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
     previous_values = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
     errors = models.JSONField(_("errors"), null=True)
-    cells = models.JSONField(_("cells"), null=True)  # As read, where `cleaned` says less.
+    # The cells as read, for rows whose `cleaned` does not hold all of them.
+    cells = models.JSONField(_("cells"), null=True)
 
     class Meta:
         verbose_name = _("row")
         verbose_name_plural = _("rows")
         indexes = (
-            # Reports and pages ask for what went wrong, which is little of a large table.
+            # Reports and pages read the rows with an outcome, which are few.
             models.Index(
                 fields=["job", "outcome", "number"],
                 name="row_exceptions",
                 condition=Q(outcome__isnull=False),
             ),
-            # Which row a record came from. Refused rows have none.
+            # For the provenance of a record.
             models.Index(
                 fields=["target_id"], name="row_record", condition=Q(target_id__isnull=False)
             ),
@@ -305,7 +332,7 @@ class ImportRow(models.Model):
 
 
 class Worker(models.Model):
-    """A worker process, for as long as it keeps saying so."""
+    """A worker process that sends heartbeats."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(_("name"), max_length=100)  # host:pid

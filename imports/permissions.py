@@ -1,4 +1,7 @@
-"""Who may do what to imports and to what they wrote: the only place that decides."""
+"""Permissions: who may do what with imports and the records they wrote.
+
+No other module decides about permissions.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def can_import(user: User) -> bool:
 
 
 def get_visible_imports(user: User) -> QuerySet[ImportJob]:
-    """Imports the user may list, read and stream."""
+    """Return the imports that the user may list, read and stream."""
     return ImportJob.objects.all() if can_view_all(user) else _own(user)
 
 
@@ -25,23 +28,24 @@ def can_view_all(user: User) -> bool:
 
 
 def find_earlier_import_of_same_file(user: User, job: ImportJob) -> ImportJob | None:
-    """The newest earlier import of this very file that the user may see."""
-    alike = get_visible_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
-    earlier = alike.exclude(file_digest="").filter(created_at__lt=job.created_at)
+    """Return the newest import of the same file before `job` that the user may see, or None."""
+    same = get_visible_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
+    earlier = same.exclude(file_digest="").filter(created_at__lt=job.created_at)
     return earlier.order_by("-created_at").first()
 
 
 def get_controllable_imports(user: User) -> QuerySet[ImportJob]:
-    """Imports the user may start, stop and change."""
+    """Return the imports that the user may start, cancel and change."""
     if user.has_perm("imports.control_all"):
         return ImportJob.objects.all()
     return _own(user)
 
 
 def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
-    """Records of an imported model: all, or those that the user's own imports have written.
+    """Return the records of an imported model that the user may see.
 
-    Seeing or controlling every import is no right to what they wrote.
+    With the model's view permission these are all records, otherwise those that the user's own
+    imports have written. A permission for all imports gives no permission for their records.
     """
     meta = model._meta
     if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):

@@ -1,7 +1,7 @@
-"""Which records imports have written, and which row each record came from.
+"""Provenance: which records imports have written, and which row of which import wrote a record.
 
-`imports` knows no model of the apps that use it: they pass theirs. Nothing here looks at more
-rows than the imports or the records asked about have.
+The app `imports` knows no model of the apps that use it, so these pass their models. The queries
+read no other rows than those of the given imports or records.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from imports.importer import list_importers
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.statuses import Outcome
 
-# True of a row whose record exists, and then only if its batch is applied: the key was drawn
-# for this row alone, and nothing else has written a record under it.
+# A row without an outcome has created a record if a record with its key exists. The key was
+# reserved for this row, so the record exists only after the row's batch is applied.
 HAS_CREATED = Q(outcome=None, matched=False)
 HAS_UPDATED = Q(outcome=Outcome.UPDATED)
 HAS_OUTCOME: Mapping[str | None, Q] = {
@@ -29,6 +29,8 @@ HAS_OUTCOME: Mapping[str | None, Q] = {
 
 
 class Provenance(NamedTuple):
+    """The import and the row that wrote a record last."""
+
     job_id: UUID
     row: int
 
@@ -36,12 +38,15 @@ class Provenance(NamedTuple):
 def find_written_records(
     jobs: QuerySet[ImportJob], model: type[Model], outcome: str | None = None
 ) -> QuerySet[Any]:
-    """The model's records that these imports have created or updated, or only one of both."""
-    # As a list: the planner then knows how many imports they are, and chooses well whether to
-    # go from their rows to the records or the other way round.
-    ids = list(_into(model, jobs).values_list("pk", flat=True))
+    """Return the records of `model` that these imports have written.
+
+    `outcome` is Outcome.CREATED, Outcome.UPDATED, or None for both.
+    """
+    # A list of ids, not a subquery: PostgreSQL then knows the number of imports, and decides well
+    # whether to begin with their rows or with the records.
+    ids = list(_filter_by_model(jobs, model).values_list("pk", flat=True))
     rows = ImportRow.objects.filter(HAS_OUTCOME[outcome], job__in=ids)
-    # Twice the same, so that either way has its index.
+    # The same condition on both types, so that an index fits whichever side comes first.
     rows = rows.annotate(key=Cast("target_id", model._meta.pk)).filter(
         target_id=Cast(OuterRef("pk"), TextField()), key=OuterRef("pk")
     )
@@ -49,22 +54,27 @@ def find_written_records(
 
 
 def find_provenance(records: Iterable[Model], jobs: QuerySet[ImportJob]) -> dict[Any, Provenance]:
-    """By its key, the row of these imports that has written each record last; in one query."""
+    """Return, by primary key, the provenance of each record that one of these imports has written.
+
+    One query for all records, which must be of the same model.
+    """
     keys = {str(record.pk): record.pk for record in records}
     if not keys:
         return {}
     model = type(next(iter(records)))
-    around = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
-    batch = ImportBatch.objects.filter(around, job=OuterRef("job_id"))
+    holds_row = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
+    batch = ImportBatch.objects.filter(holds_row, job=OuterRef("job_id"))
     rows = ImportRow.objects.filter(
-        HAS_OUTCOME[None], target_id__in=keys, job__in=_into(model, jobs)
+        HAS_OUTCOME[None], target_id__in=keys, job__in=_filter_by_model(jobs, model)
     )
     rows = rows.annotate(written_at=Subquery(batch.values("applied_at")[:1]))
     rows = rows.order_by("target_id", F("written_at").desc(nulls_last=True), "-number")
     newest = rows.distinct("target_id").values_list("target_id", "job_id", "number")
-    return {keys[key]: Provenance(job_id, number) for key, job_id, number in newest}
+    return {
+        keys[key]: Provenance(job_id, number) for key, job_id, number in newest if key is not None
+    }
 
 
-def _into(model: type[Model], jobs: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
-    """Those of the imports that write the model: keys of two models may be alike."""
+def _filter_by_model(jobs: QuerySet[ImportJob], model: type[Model]) -> QuerySet[ImportJob]:
+    """Return the imports that write this model. Records of two models may have the same key."""
     return jobs.filter(importer__in=[each.name for each in list_importers() if each.model is model])

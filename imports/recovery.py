@@ -1,7 +1,7 @@
-"""What a lost message left behind is sent again, from every worker, every few seconds.
+"""Recovery: every worker regularly enqueues what a lost message or a crashed worker left undone.
 
-PostgreSQL's rows say what should be under way; this asks for what is not. Everything here
-may be done twice, or by two workers at once.
+The rows in PostgreSQL say what should be in progress; recovery sends the messages that are missing.
+All of it is idempotent and may run in several workers at the same time.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
-FORGET_WORKERS_AFTER = timedelta(hours=1)
+MAX_WORKER_SILENCE = timedelta(hours=1)  # After that, the row of a worker is deleted.
+MAX_MISSED_CALLS = 20
 
-
-_this_worker = uuid.uuid4()
+_worker_id = uuid.uuid4()
 
 
 @worker_process.periodic
 def beat() -> None:
+    """Write this worker's heartbeat and what its threads do."""
     current_work = worker_process.list_current_work()
     Worker.objects.update_or_create(
-        id=_this_worker,
+        id=_worker_id,
         defaults={"heartbeat_at": Now(), "current_work": current_work},
         create_defaults={"name": worker_process.WORKER_NAME, "current_work": current_work},
     )
@@ -38,14 +39,16 @@ def beat() -> None:
 
 @worker_process.on_shutdown
 def deregister() -> None:
-    Worker.objects.filter(id=_this_worker).delete()
+    """Delete this worker's row."""
+    Worker.objects.filter(id=_worker_id).delete()
 
 
 @worker_process.periodic
 def recover() -> None:
+    """Enqueue what is missing. One worker does so at a time; the others skip it."""
     run_deferred()
     if not remove_stuck_workers():
-        return  # Another worker is at it.
+        return
     actors.enqueue_check_if_waiting()
     for job in ImportJob.objects.filter(status=Status.RUNNING):
         actors.enqueue_due_batches(job)
@@ -53,20 +56,24 @@ def recover() -> None:
 
 
 def remove_stuck_workers() -> bool:
-    """End what is frozen, forget who is gone; False if another worker is doing it right now."""
+    """Terminate frozen database sessions and delete the rows of silent workers.
+
+    Returns False, and does nothing, while another worker does the same.
+    """
     with short_transaction():
         if not advisory_locks.try_lock(advisory_locks.MAINTENANCE, ""):
             return False
         if frozen := terminate_frozen_sessions():
             log.warning("ended %s sessions frozen inside a step", frozen)
-        Worker.objects.filter(heartbeat_at__lt=Now() - FORGET_WORKERS_AFTER).delete()
+        Worker.objects.filter(heartbeat_at__lt=Now() - MAX_WORKER_SILENCE).delete()
     return True
 
 
 def run_missed_after_batch() -> None:
-    """Call after_batch where the worker died between its commit and the call."""
-    long_ago = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
-    late = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=long_ago)
-    # In no order, so that some that always fail do not keep the others waiting.
-    for job_id, number in late.order_by("?").values_list("job_id", "number")[:20]:
+    """Call `after_batch` for batches whose worker crashed between its commit and the call."""
+    missed_before = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
+    missed = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=missed_before)
+    # In random order, so that batches that fail every time do not block the others.
+    batches = missed.order_by("?").values_list("job_id", "number")[:MAX_MISSED_CALLS]
+    for job_id, number in batches:
         actors.run_after_batch_safely(job_id, number)

@@ -1,13 +1,14 @@
-"""What became of an import's rows: read page by page, and grouped by cause.
+"""The results of an import's rows: read page by page, and grouped into problems.
 
-A row is marked only where it differs from its batch, so nobody else should look at
-`outcome` alone. Nothing here counts or loads a whole large import.
+`ImportRow.outcome` alone does not say the result of a row: the row of a created record has none
+(see `list_rows`). No query here counts or loads all rows of a large import.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from django.db import connection
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, TextField, Value, When
@@ -16,29 +17,30 @@ from django.db.models.functions import Cast, Coalesce, Length
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.statuses import Outcome
 
-# Of each outcome so many rows are looked at: a million refused ones have few causes.
+# The first rows of each outcome that are grouped. A million failed rows have few causes.
 MAX_GROUPED_ROWS = 50_000
-MAX_DISPLAYED_VALUES_CHARS = 20_000  # Characters of a row's values.
+MAX_DISPLAYED_VALUES_CHARS = 20_000  # Of one row's cells or values, as JSON or array text.
 MAX_PROBLEMS = 100
 MAX_EXAMPLE_ROWS = 5
 
+# The row creates a record. The record exists if the row's batch is applied.
 IS_NEW_RECORD = Q(outcome=None, matched=False)
 
 GROUP_PROBLEMS = """
-WITH looked_at AS (
+WITH grouped AS (
     (SELECT number, outcome, errors FROM imports_importrow
-      WHERE job_id = %(job)s AND outcome = 'failed' ORDER BY number LIMIT %(looked_at)s)
+      WHERE job_id = %(job)s AND outcome = 'failed' ORDER BY number LIMIT %(max_grouped)s)
     UNION ALL
     (SELECT number, outcome, errors FROM imports_importrow
-      WHERE job_id = %(job)s AND outcome = 'skipped' ORDER BY number LIMIT %(looked_at)s)),
-found AS (
+      WHERE job_id = %(job)s AND outcome = 'skipped' ORDER BY number LIMIT %(max_grouped)s)),
+errors AS (
     SELECT number, outcome, error ->> 'column' AS "column", error ->> 'code' AS code
-      FROM looked_at, jsonb_array_elements(errors) AS error),
+      FROM grouped, jsonb_array_elements(errors) AS error),
 cause AS (
     SELECT outcome, "column", code, count(*) AS count,
-           (array_agg(number ORDER BY number))[1:%(first)s] AS rows
-      FROM found GROUP BY outcome, "column", code
-     ORDER BY count DESC, outcome, "column", code LIMIT %(most)s)
+           (array_agg(number ORDER BY number))[1:%(max_examples)s] AS rows
+      FROM errors GROUP BY outcome, "column", code
+     ORDER BY count DESC, outcome, "column", code LIMIT %(max_problems)s)
 SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, example.error
   FROM cause CROSS JOIN LATERAL (
        SELECT error FROM imports_importrow r, jsonb_array_elements(r.errors) AS error

@@ -1,4 +1,4 @@
-"""The life of an import, in one table."""
+"""The statuses of an import, the outcomes of a row, and the choices of an import's options."""
 
 from __future__ import annotations
 
@@ -7,47 +7,97 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Status(models.TextChoices):
+    """The status of an import. ALLOWED_TRANSITIONS says how it may change."""
+
+    # The file waits for a worker.
     QUEUED = "QUEUED", _("Waiting for a worker")
-    CHECKING = "CHECKING", _("Checking rows")  # Read, cleaned, validated and staged.
-    MAPPING = "MAPPING", _("Columns needed")  # Someone must say which column is which.
-    READY = "READY", _("Ready to start")  # Checked, nothing written.
-    RUNNING = "RUNNING", _("Importing")  # Written batch by batch.
-    PAUSED = "PAUSED", _("Paused")  # Batches already written stay written.
-    COMPLETE = "COMPLETE", _("Complete")  # Every row has an outcome.
-    CANCELLED = "CANCELLED", _("Cancelled")  # Batches already written stay written.
-    FAILED = "FAILED", _("Failed")  # It could not go on; error_code says why.
-    UNDOING = "UNDOING", _("Undoing")  # Not cancellable.
-    UNDONE = "UNDONE", _("Undone")  # Rows edited or used since are kept and listed.
+    # A worker reads, cleans, validates and stages the rows. If it crashes, another one goes on.
+    CHECKING = "CHECKING", _("Checking rows")
+    # Required columns were not found. A person must choose them.
+    MAPPING = "MAPPING", _("Columns needed")
+    # The file is checked, and nothing is written. A person must start the import.
+    READY = "READY", _("Ready to start")
+    # Workers write the staged rows batch by batch.
+    RUNNING = "RUNNING", _("Importing")
+    # No further batch is written. Batches that were written stay written.
+    PAUSED = "PAUSED", _("Paused")
+    # Every row has an outcome.
+    COMPLETE = "COMPLETE", _("Complete")
+    # Stopped by a person. Batches that were written stay written.
+    CANCELLED = "CANCELLED", _("Cancelled")
+    # Stopped by an error, which is in `ImportJob.error_code`.
+    FAILED = "FAILED", _("Failed")
+    # What the import has written is being removed. Cannot be cancelled.
+    UNDOING = "UNDOING", _("Undoing")
+    # Removed, except for records that were edited or used since.
+    UNDONE = "UNDONE", _("Undone")
 
 
-_S = Status
 ALLOWED_TRANSITIONS: dict[Status, set[Status]] = {
-    _S.QUEUED: {_S.CHECKING, _S.CANCELLED, _S.FAILED},
-    _S.CHECKING: {_S.QUEUED, _S.MAPPING, _S.READY, _S.RUNNING, _S.CANCELLED, _S.FAILED},
-    _S.MAPPING: {_S.QUEUED, _S.CANCELLED},
-    _S.READY: {_S.RUNNING, _S.QUEUED, _S.CANCELLED},
-    _S.RUNNING: {_S.PAUSED, _S.COMPLETE, _S.CANCELLED, _S.FAILED},
-    _S.PAUSED: {_S.RUNNING, _S.CANCELLED},
-    _S.COMPLETE: {_S.UNDOING},
-    _S.CANCELLED: {_S.UNDOING},
-    _S.FAILED: {_S.UNDOING, _S.QUEUED, _S.RUNNING},  # The last two are a retry.
-    _S.UNDOING: {_S.UNDONE, _S.FAILED},
-    _S.UNDONE: set(),
+    Status.QUEUED: {
+        Status.CHECKING,
+        Status.CANCELLED,
+        Status.FAILED,
+    },
+    Status.CHECKING: {
+        Status.QUEUED,
+        Status.MAPPING,
+        Status.READY,
+        Status.RUNNING,
+        Status.CANCELLED,
+        Status.FAILED,
+    },
+    Status.MAPPING: {
+        Status.QUEUED,
+        Status.CANCELLED,
+    },
+    Status.READY: {
+        Status.RUNNING,
+        Status.QUEUED,
+        Status.CANCELLED,
+    },
+    Status.RUNNING: {
+        Status.PAUSED,
+        Status.COMPLETE,
+        Status.CANCELLED,
+        Status.FAILED,
+    },
+    Status.PAUSED: {
+        Status.RUNNING,
+        Status.CANCELLED,
+    },
+    Status.COMPLETE: {
+        Status.UNDOING,
+    },
+    Status.CANCELLED: {
+        Status.UNDOING,
+    },
+    Status.FAILED: {
+        Status.UNDOING,
+        # A retry of the check, or of writing.
+        Status.QUEUED,
+        Status.RUNNING,
+    },
+    Status.UNDOING: {
+        Status.UNDONE,
+        Status.FAILED,
+    },
+    Status.UNDONE: set(),
 }
 
-# A worker makes progress in these.
-ACTIVE_STATUSES = frozenset({_S.CHECKING, _S.RUNNING, _S.UNDOING})
+# A worker makes progress in these statuses.
+ACTIVE_STATUSES = frozenset({Status.CHECKING, Status.RUNNING, Status.UNDOING})
 
-# Nothing more happens by itself: streams end here, and finished_at is set.
-FINAL_STATUSES = frozenset({_S.COMPLETE, _S.CANCELLED, _S.FAILED, _S.UNDONE})
+# The import has ended: `finished_at` is set, and streams end.
+FINAL_STATUSES = frozenset({Status.COMPLETE, Status.CANCELLED, Status.FAILED, Status.UNDONE})
 
-# How much of `progress_percent` each phase is. The last percent is added when an import is final.
+# The share of `progress_percent` of each phase. The last percent is added when an import is final.
 CHECKING_PERCENT = 33
 APPLYING_PERCENT = 66
 
 
 def get_source_statuses(target: Status) -> list[Status]:
-    """The statuses from which an import may move to `target`."""
+    """Return the statuses from which an import may change to `target`."""
     return [status for status, targets in ALLOWED_TRANSITIONS.items() if target in targets]
 
 
@@ -57,12 +107,13 @@ class Outcome(models.TextChoices):
     CREATED = "created", _("Created")
     UPDATED = "updated", _("Updated")
     UNCHANGED = "unchanged", _("Unchanged")
-    SKIPPED = "skipped", _("Skipped")  # It exists already, and the policy is to skip.
+    # The record exists already, and the duplicate policy is "skip".
+    SKIPPED = "skipped", _("Skipped")
     FAILED = "failed", _("Refused")
 
 
 class OnDuplicate(models.TextChoices):
-    """What to do with a row whose customer exists already."""
+    """The duplicate policy: what to do with a row whose record exists already."""
 
     SKIP = "skip", _("Skip it, and leave what exists as it is")
     UPDATE = "update", _("Update what exists with the row")
@@ -70,21 +121,21 @@ class OnDuplicate(models.TextChoices):
 
 
 class EmptyCells(models.TextChoices):
-    """What an empty cell does to a value that exists already, where a row updates it."""
+    """What an empty cell of a row that updates a record does to the old value."""
 
     KEEP = "keep", _("Leave the old value")
     CLEAR = "clear", _("Remove the old value")
 
 
 class HiddenRows(models.TextChoices):
-    """What to do with rows that a workbook hides, as a filter does."""
+    """What to do with the rows that are hidden in a workbook, for example by a filter."""
 
     IMPORT = "import", _("Import them like the others")
     SKIP = "skip", _("Leave them out")
 
 
 class Success(models.TextChoices):
-    """How many rows of an import that has ended were imported."""
+    """How many rows of an ended import were imported: see `ImportJob.success`."""
 
     ALL = "all", _("Every row imported")
     SOME = "some", _("Some rows imported")

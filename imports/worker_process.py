@@ -1,8 +1,8 @@
-"""A worker process: its name, its sign of life, what its threads do, and its end.
+"""The worker process: its name, what its threads do, its maintenance thread, and its shutdown.
 
-Dramatiq starts and stops workers; `WorkerLife` is told. Between the two, one thread does the
-process's duties every few seconds (see `recovery`). Dramatiq loads this before Django has
-models, so it knows none.
+Dramatiq starts and stops workers and calls `MaintenanceMiddleware`. One thread of each process runs
+the periodic tasks (see `recovery`). Dramatiq imports this module before Django has loaded the
+models, so it must not import them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypedDict
 
+import dramatiq
 from django.conf import settings
 from django.db import connection
 from dramatiq.middleware import Middleware
@@ -23,73 +24,86 @@ from dramatiq.middleware import Middleware
 log = logging.getLogger(__name__)
 
 WORKER_NAME = f"{socket.gethostname()}:{os.getpid()}"
-stop_requested = threading.Event()  # Whoever works ends between two steps.
+stop_requested = threading.Event()  # Work ends after its current step when this is set.
 
 PeriodicTask = Callable[[], None]
 
-_busy: dict[int, tuple[str, float]] = {}
-_duties: list[PeriodicTask] = []
-_last_duties: list[PeriodicTask] = []
+
+class CurrentWork(TypedDict):
+    """What one thread does."""
+
+    what: str
+    seconds: int  # Since it began.
+
+
+# By thread id: a description, and the time of `time.monotonic` when the work began.
+_current_work: dict[int, tuple[str, float]] = {}
+_periodic_tasks: list[PeriodicTask] = []
+_shutdown_tasks: list[PeriodicTask] = []
 
 
 def periodic(function: PeriodicTask) -> PeriodicTask:
-    """Have `function` called every IMPORT_RECOVERY_SECONDS in each worker process."""
-    _duties.append(function)
+    """Decorator: each worker process calls `function` every IMPORT_RECOVERY_SECONDS."""
+    _periodic_tasks.append(function)
     return function
 
 
 def on_shutdown(function: PeriodicTask) -> PeriodicTask:
-    """Have `function` called when the process ends in order."""
-    _last_duties.append(function)
+    """Decorator: a worker process calls `function` when it shuts down in order."""
+    _shutdown_tasks.append(function)
     return function
 
 
 @contextmanager
 def report_work(what: str) -> Iterator[None]:
-    """Say in the worker's row what this thread does."""
-    _busy[threading.get_ident()] = (what, time.monotonic())
+    """List this thread with a description in `list_current_work` for the duration of the block."""
+    _current_work[threading.get_ident()] = (what, time.monotonic())
     try:
         yield
     finally:
-        del _busy[threading.get_ident()]
+        del _current_work[threading.get_ident()]
 
 
 class MaintenanceMiddleware(Middleware):
-    """Starts and ends the process's own thread with the Dramatiq worker."""
+    """Starts the maintenance thread with the Dramatiq worker, and ends it with the worker."""
 
-    def after_worker_boot(self, broker, worker):
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         stop_requested.clear()
-        self.thread = threading.Thread(target=run_maintenance, name="worker life", daemon=True)
+        self.thread = threading.Thread(target=run_maintenance, name="maintenance", daemon=True)
         self.thread.start()
 
-    def before_worker_shutdown(self, broker, worker):
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         stop_requested.set()
 
-    def after_worker_shutdown(self, broker, worker):
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self.thread.join(timeout=5)
 
 
 def run_maintenance() -> None:
+    """Run the periodic tasks until a stop is requested, and then the shutdown tasks."""
     while True:
-        for step in _duties:
-            run_safely(step)
+        for task in _periodic_tasks:
+            run_safely(task)
         if stop_requested.wait(settings.IMPORT_RECOVERY_SECONDS):
             break
-    for step in _last_duties:
-        run_safely(step)
+    for task in _shutdown_tasks:
+        run_safely(task)
     connection.close()
 
 
-def run_safely(step: PeriodicTask) -> None:
+def run_safely(task: PeriodicTask) -> None:
+    """Run a task. An exception is logged: it must not end the thread that recovers messages."""
     try:
-        step()
-    except Exception as error:  # A thread that ends leaves lost messages lost.
-        # Without its text, which may quote a row.
-        log.warning("%s failed: %s", step.__name__, type(error).__name__)
+        task()
+    except Exception as error:  # Logged without its text, which may quote a row.
+        log.warning("%s failed: %s", task.__name__, type(error).__name__)
         connection.close()
 
 
-def list_current_work() -> list[dict[str, Any]]:
-    """What each thread is at, and for how many seconds."""
+def list_current_work() -> list[CurrentWork]:
+    """Return what the threads of this process do."""
     now = time.monotonic()
-    return [{"what": what, "seconds": round(now - since)} for what, since in list(_busy.values())]
+    return [
+        {"what": what, "seconds": round(now - started)}
+        for what, started in list(_current_work.values())
+    ]

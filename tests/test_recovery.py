@@ -1,4 +1,4 @@
-"""What a lost message left behind is asked for again, and nothing is asked for twice over."""
+"""Recovery, the actors and the maintenance thread: lost messages are sent again, and none twice."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -33,49 +33,49 @@ def queue():
 
 
 @pytest.fixture(autouse=True)
-def _turns_of_one_batch(settings):
+def turns_of_one_batch(settings):
     settings.IMPORT_TURN_SECONDS = 0
 
 
 @pytest.fixture
 def running(settings):
-    """A RUNNING import of six batches, none of which has been asked for."""
+    """A RUNNING import of six batches, for which no message has been sent."""
     settings.IMPORT_BATCHES_A_FILE = 6
     return check_job(make_job(make_csv([make_row(n) for n in range(300)])))
 
 
-def messages(queue, name):
-    """The arguments of all messages that wait in a queue."""
+def list_messages(queue, name):
+    """Return the arguments of all messages in a queue."""
     raw = queue.client.hgetall(f"{queue.namespace}:{name}.msgs").values()
     return sorted(dramatiq.Message.decode(data).args for data in raw)
 
 
-def status_of(job):
+def get_status(job):
     return ImportJob.objects.get(pk=job.pk).status
 
 
-def asked_for(queue):
-    return [number for _, number in messages(queue, "batches")]
+def list_enqueued_batches(queue):
+    return [number for _, number in list_messages(queue, "batches")]
 
 
-def deliver(job, number):
+def deliver_message(job, number):
     actors.apply_batches.fn(str(job.pk), number)
 
 
-def test_a_running_import_has_its_first_batches_asked_for(running, queue):
+def test_recovery_enqueues_the_first_batches_of_a_running_import(running, queue):
     recovery.recover()
 
-    assert asked_for(queue) == [1, 2]
+    assert list_enqueued_batches(queue) == [1, 2]
 
 
-def test_what_was_asked_for_lately_is_not_asked_for_again(running, queue):
+def test_recovery_does_not_enqueue_a_batch_again_at_once(running, queue):
     for _ in range(5):
         recovery.recover()
 
-    assert asked_for(queue) == [1, 2]
+    assert list_enqueued_batches(queue) == [1, 2]
 
 
-def test_a_lost_message_is_sent_again(running, queue, settings):
+def test_recovery_enqueues_a_batch_again_after_the_resend_time(running, queue, settings):
     recovery.recover()
     queue.flush_all()
     running.batches.filter(number=1).update(
@@ -84,34 +84,34 @@ def test_a_lost_message_is_sent_again(running, queue, settings):
 
     recovery.recover()
 
-    assert asked_for(queue) == [1]
+    assert list_enqueued_batches(queue) == [1]
 
 
-def test_a_batch_once_applied_asks_for_the_one_k_further(running, queue):
-    deliver(running, 1)
+def test_an_applied_batch_enqueues_the_batch_k_further(running, queue):
+    deliver_message(running, 1)
 
-    assert asked_for(queue) == [3]
+    assert list_enqueued_batches(queue) == [3]
 
 
-def test_a_batch_in_a_workers_hands_is_not_waited_for(running, queue):
+def test_recovery_skips_a_batch_that_a_worker_has_claimed(running, queue):
     with concurrent_transaction() as cursor:
         cursor.execute("SELECT FROM imports_importbatch WHERE number = 1 FOR UPDATE")
 
         recovery.recover()
 
-    assert asked_for(queue) == [2]
+    assert list_enqueued_batches(queue) == [2]
 
 
-def test_an_after_batch_that_fails_costs_nobody_the_import(queue, caplog, monkeypatch):
+def test_an_exception_in_after_batch_does_not_fail_the_import(queue, caplog, monkeypatch):
     def fail(ids):
         raise ValueError("+233244000000")
 
-    deliver(check_job(make_job(make_csv([make_row(1)]))), 1)
+    deliver_message(check_job(make_job(make_csv([make_row(1)]))), 1)
     rows = make_csv([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
     job = check_job(make_job(rows, importer="parcels"))
     monkeypatch.setattr(get_importer("parcels"), "after_batch", fail)
 
-    deliver(job, 1)
+    deliver_message(job, 1)
 
     job.refresh_from_db()
     assert job.status == Status.COMPLETE
@@ -119,7 +119,7 @@ def test_an_after_batch_that_fails_costs_nobody_the_import(queue, caplog, monkey
     assert "+233244000000" not in caplog.text
 
 
-def test_a_check_that_came_to_nothing_does_not_ask_for_itself(queue):
+def test_a_check_that_gets_no_lease_enqueues_no_check(queue):
     job = make_job(make_csv([make_row(1)]))
 
     with concurrent_transaction() as cursor:
@@ -127,141 +127,141 @@ def test_a_check_that_came_to_nothing_does_not_ask_for_itself(queue):
         actors.check_next_file.fn()
 
     assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
-    assert messages(queue, "checks") == []
+    assert list_messages(queue, "checks") == []
 
 
-def test_a_message_for_an_applied_batch_asks_for_nothing(running, queue):
-    deliver(running, 1)
+def test_a_message_for_an_applied_batch_enqueues_nothing(running, queue):
+    deliver_message(running, 1)
     queue.flush_all()
 
-    deliver(running, 1)
+    deliver_message(running, 1)
 
-    assert asked_for(queue) == []
+    assert list_enqueued_batches(queue) == []
     assert get_counts(running)["created"] == 50
 
 
-def test_a_turn_is_as_many_small_batches_as_go_into_its_time(running, queue, settings):
+def test_a_turn_applies_small_batches_until_its_time_is_over(running, queue, settings):
     settings.IMPORT_TURN_SECONDS = 60
-    deliver(running, 1)
+    deliver_message(running, 1)
 
-    assert asked_for(queue) == []
+    assert list_enqueued_batches(queue) == []
     assert [batch.number for batch in running.batches.filter(applied_at=None)] == [2, 4, 6]
-    deliver(running, 2)
-    assert status_of(running) == Status.COMPLETE
+    deliver_message(running, 2)
+    assert get_status(running) == Status.COMPLETE
 
 
-def test_the_last_batches_ask_for_nothing(running, queue):
+def test_the_last_batches_enqueue_nothing(running, queue):
     for number in range(1, 7):
-        deliver(running, number)
+        deliver_message(running, number)
 
     running.refresh_from_db()
     assert running.status == Status.COMPLETE
-    assert max(asked_for(queue)) == 6
+    assert max(list_enqueued_batches(queue)) == 6
 
 
-def test_a_waiting_file_is_asked_for(queue):
+def test_recovery_enqueues_a_check_for_a_waiting_file(queue):
     make_job(make_csv([make_row(1)]))
 
     recovery.recover()
 
-    assert messages(queue, "checks") == [()]
+    assert list_messages(queue, "checks") == [()]
 
 
-def test_beside_a_file_a_process_reads_a_small_one(queue, settings):
+def test_a_process_reads_a_small_file_beside_another(queue, settings):
     small, large = (make_job(make_csv(map(make_row, range(count)))) for count in (1, 100))
     settings.IMPORT_SMALL_FILE_BYTES = 1_000
 
-    with actors._reading:
+    with actors._main_reader_lock:
         for _ in range(3):
             actors.check_next_file.fn()
 
-    assert status_of(small) == Status.RUNNING
-    assert status_of(large) == Status.QUEUED
+    assert get_status(small) == Status.RUNNING
+    assert get_status(large) == Status.QUEUED
 
 
-def test_a_process_reads_no_third_file(queue):
+def test_a_process_reads_at_most_two_files(queue):
     job = make_job(make_csv([make_row(1)]))
 
-    with actors._reading, actors._reading_beside:
+    with actors._main_reader_lock, actors._small_reader_lock:
         actors.check_next_file.fn()
 
-    assert status_of(job) == Status.QUEUED
+    assert get_status(job) == Status.QUEUED
 
 
-def test_what_costs_too_much_to_be_read_beside_another_waits_for_its_turn(queue, settings):
+def test_a_file_above_the_small_limits_goes_back_to_the_queue(queue, settings):
     costly = make_job(make_workbook(HEADERS, make_row(1)))
-    after_it = make_job(make_csv(map(make_row, range(120))))
-    # More than the cells of the second, less than the workbook unpacks to.
+    next_file = make_job(make_csv(map(make_row, range(120))))
+    # More than the cells of the second file, and less than the size of the inflated workbook.
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
-    with actors._reading:
+    with actors._main_reader_lock:
         actors.check_next_file.fn()
-        put_back, asked = ImportJob.objects.get(pk=costly.pk), messages(queue, "checks")
+        requeued, messages = ImportJob.objects.get(pk=costly.pk), list_messages(queue, "checks")
         actors.check_next_file.fn()
-        stood_at = status_of(after_it)
+        status_beside = get_status(next_file)
 
     actors.check_next_file.fn()
 
-    assert (put_back.status, put_back.needs_main_reader, put_back.reader_crashes) == (
+    assert (requeued.status, requeued.needs_main_reader, requeued.reader_crashes) == (
         Status.QUEUED,
         True,
         0,
     )
-    assert put_back.error_code is None
-    assert asked == [()]  # Whoever may read it, or another, is told.
-    assert (stood_at, status_of(costly)) == (Status.RUNNING, Status.RUNNING)
+    assert requeued.error_code is None
+    assert messages == [()]  # For this file or the next one.
+    assert (status_beside, get_status(costly)) == (Status.RUNNING, Status.RUNNING)
     assert get_counts(costly)["failed"] == 0
 
 
-def test_what_is_put_back_in_the_middle_waits_as_if_nobody_had_opened_it(queue, settings):
+def test_a_requeued_file_has_no_counts_and_no_start(queue, settings):
     rows = [make_row(n, phone="bad") if n % 3 == 0 else make_row(n) for n in range(3_000)]
     job = make_job(make_csv(rows))
     settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 60_000}
-    with actors._reading:
+    with actors._main_reader_lock:
         actors.check_next_file.fn()
-        put_back, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
+        requeued, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
 
     actors.check_next_file.fn()
 
     assert staged > 0
-    assert (put_back.status, put_back.checked, put_back.failed) == (Status.QUEUED, 0, 0)
-    assert put_back.started_at is None  # To wait is no work.
-    assert (status_of(job), get_counts(job)["failed"]) == (Status.RUNNING, 1_000)
+    assert (requeued.status, requeued.checked, requeued.failed) == (Status.QUEUED, 0, 0)
+    assert requeued.started_at is None
+    assert (get_status(job), get_counts(job)["failed"]) == (Status.RUNNING, 1_000)
     assert job.rows.count() == 3_000
 
 
-def test_a_small_file_that_is_damaged_is_refused_beside_another(queue):
+def test_a_damaged_small_file_fails_beside_another(queue):
     job = make_job(make_workbook(HEADERS, make_row(1))[:-50])
 
-    with actors._reading:
+    with actors._main_reader_lock:
         actors.check_next_file.fn()
 
-    assert status_of(job) == Status.FAILED
+    assert get_status(job) == Status.FAILED
 
 
-def test_what_has_killed_two_readers_gets_all_there_is_for_the_third(queue):
+def test_the_third_attempt_to_read_a_file_uses_the_main_reader(queue):
     job = make_job(make_csv([make_row(1)]))
     ImportJob.objects.transition(job.pk, Status.CHECKING)
     ImportJob.objects.filter(pk=job.pk).update(reader_crashes=2)
 
-    with actors._reading:
+    with actors._main_reader_lock:
         actors.check_next_file.fn()
-        stood_at = status_of(job)
+        status_beside = get_status(job)
     actors.check_next_file.fn()
 
-    assert (stood_at, status_of(job)) == (Status.CHECKING, Status.RUNNING)
+    assert (status_beside, get_status(job)) == (Status.CHECKING, Status.RUNNING)
 
 
-def test_who_ends_a_check_asks_for_the_next(queue):
+def test_the_end_of_a_check_enqueues_the_next_check(queue):
     jobs = [make_job(make_csv([make_row(n)])) for n in (1, 2)]
 
     actors.check_next_file.fn()
 
     statuses = sorted(ImportJob.objects.get(pk=job.pk).status for job in jobs)
     assert statuses == [Status.QUEUED, Status.RUNNING]
-    assert messages(queue, "checks") == [()]
+    assert list_messages(queue, "checks") == [()]
 
 
-def test_a_session_frozen_inside_a_step_is_ended():
+def test_a_frozen_session_is_terminated():
     with concurrent_transaction() as cursor:
         cursor.execute("SET LOCAL application_name = 'imports step, at most 0 s'")
         cursor.execute("SELECT pg_backend_pid()")
@@ -269,7 +269,7 @@ def test_a_session_frozen_inside_a_step_is_ended():
         assert transactions.terminate_frozen_sessions() == 1
 
 
-def test_a_session_of_someone_else_is_left_alone():
+def test_a_session_of_another_application_is_not_terminated():
     with concurrent_transaction() as cursor:
         cursor.execute("SET LOCAL application_name = 'a report'")
         cursor.execute("SELECT pg_backend_pid()")
@@ -277,29 +277,29 @@ def test_a_session_of_someone_else_is_left_alone():
         assert transactions.terminate_frozen_sessions() == 0
 
 
-def test_a_step_says_how_long_it_may_take():
+def test_the_application_name_of_a_transaction_holds_its_time_limit():
     with short_transaction(), connection.cursor() as cursor:
         cursor.execute("SHOW application_name")
         assert cursor.fetchone() == ("imports step, at most 70 s",)
 
 
-def test_of_two_recoveries_at_once_one_looks(running, queue):
+def test_recovery_does_nothing_while_another_worker_recovers(running, queue):
     with concurrent_transaction() as cursor:
         cursor.execute(TRY_LOCK, [MAINTENANCE, ""])
 
         recovery.recover()
 
-    assert asked_for(queue) == []
+    assert list_enqueued_batches(queue) == []
 
 
-def test_after_batch_is_called_where_a_worker_died_before_it(settings):
+def test_recovery_calls_after_batch_that_a_crashed_worker_missed(settings):
     settings.IMPORT_RESEND_SECONDS = 0
     parcels.after_batch_calls.clear()
     customers = check_job(make_job(make_csv([make_row(1)])))
-    deliver(customers, 1)
+    deliver_message(customers, 1)
     rows = make_csv([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
     job = check_job(make_job(rows, importer="parcels"))
-    actors.batch_applier.apply_batch(job.pk, 1)  # And the worker dies.
+    actors.batch_applier.apply_batch(job.pk, 1)  # The worker crashes before after_batch.
 
     recovery.recover()
     recovery.recover()
@@ -308,7 +308,7 @@ def test_after_batch_is_called_where_a_worker_died_before_it(settings):
     assert parcels.after_batch_calls == [[model.objects.get().pk]]
 
 
-def test_what_the_database_could_not_take_is_done_later():
+def test_a_step_that_met_a_transient_error_is_repeated():
     done = []
 
     def step():
@@ -323,7 +323,7 @@ def test_what_the_database_could_not_take_is_done_later():
     assert done == ["tried", "done"]
 
 
-def test_a_worker_says_that_it_is_alive_and_what_it_does():
+def test_a_heartbeat_holds_the_name_and_the_current_work():
     with worker_process.report_work("batch 4"):
         recovery.beat()
 
@@ -333,26 +333,26 @@ def test_a_worker_says_that_it_is_alive_and_what_it_does():
     assert not Worker.objects.exists()
 
 
-def test_a_duty_that_fails_does_not_end_the_thread(settings, caplog):
+def test_an_exception_in_a_periodic_task_does_not_end_the_thread(settings, caplog):
     settings.IMPORT_RECOVERY_SECONDS = 0.01
     calls = []
 
-    def duty():
+    def failing_task():
         calls.append(1)
         if len(calls) == 3:
             worker_process.stop_requested.set()
         raise ValueError("+233244000000")
 
-    worker_process._duties.append(duty)
+    worker_process._periodic_tasks.append(failing_task)
     try:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(call_then_close_connection, worker_process.run_maintenance).result(
                 timeout=20
             )
     finally:
-        worker_process._duties.remove(duty)
+        worker_process._periodic_tasks.remove(failing_task)
         worker_process.stop_requested.clear()
 
     assert len(calls) == 3
-    assert "duty failed: ValueError" in caplog.text
+    assert "failing_task failed: ValueError" in caplog.text
     assert "+233244000000" not in caplog.text
