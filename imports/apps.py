@@ -1,4 +1,4 @@
-"""The imports app: a file becomes an ImportJob, and its rows records of any model."""
+"""The configuration of the app, which imports spreadsheets into the models of other apps."""
 
 from django.apps import AppConfig
 from django.core import checks
@@ -10,6 +10,6 @@ class ImportsConfig(AppConfig):
     verbose_name = _("Imports")
 
     def ready(self) -> None:
-        from imports.checks import check_importers  # Needs the models.
+        from imports.checks import check_importers  # Imports the models.
 
         checks.register(check_importers, "imports")

@@ -1,14 +1,12 @@
-"""The cells of a file, as the reader hands them to importers.
+"""The types of the cells that the reader passes to importers.
 
-Most cells are plain values. A cell of a workbook may say more than its value: a number that is
-shown as a date, text with a link behind it, text that was too long to keep. Such a cell is an
-instance of its plain type with attributes added, so a rule that knows nothing of them treats
-it as the plain value.
+Most cells are plain values. A cell of a workbook may hold more than a value: a number that is
+displayed as a date, text with a link, text that was too long to keep. Such a cell is an instance
+of a subclass of the plain type with attributes added. Code that does not know the attributes
+treats it as the plain value.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 # Dates and times arrive as ISO 8601 text.
 Cell = str | int | float | bool | None
@@ -18,15 +16,15 @@ MAX_LINK_CHARS = 500
 
 
 class FormattedCell:
-    """A number of a workbook that its format shows as something else.
+    """A number of a workbook that its number format displays as something else.
 
-    A spreadsheet program makes such cells of what people type: "12-3" becomes a date, "219E24"
-    a number with an exponent, a code of twenty digits a number of fifteen. A column of text must
-    not take them for what was typed.
+    Spreadsheet programs change what users type: "12-3" becomes a date, "219E24" becomes a number
+    with an exponent, and a code of twenty digits keeps only fifteen of them. A text column must not
+    accept such a cell as the text that was typed.
 
     kind: "date", "time", "duration", "percentage", "fraction", "exponent" or "rounded" (a number
-        of more than fifteen digits, of which the last are lost).
-    shown: what the cell shows in the spreadsheet program; "" where the format is not known.
+        of more than fifteen digits, which has lost the others).
+    shown: what the spreadsheet program displays; "" if the number format is not known.
     """
 
     kind: str
@@ -38,21 +36,24 @@ class FormattedText(FormattedCell, str):
 
 
 class FormattedInteger(FormattedCell, int):
-    """A whole number that is shown as a percentage, with an exponent, or rounded."""
+    """A whole number that is displayed as a percentage, with an exponent, or rounded."""
 
 
 class FormattedFloat(FormattedCell, float):
-    """A number with decimals that is shown as a percentage, a fraction or with an exponent."""
+    """A number with decimals that is displayed as a percentage, a fraction or with an exponent."""
 
 
 class LinkedText(str):
-    """Text with a link behind it. `link` is the address, such as "mailto:ama@example.com"."""
+    """Text with a hyperlink. `link` is the URL, such as "mailto:ama@example.com"."""
 
     link: str
 
 
 class ShortenedText(str):
-    """The beginning of a text that is longer than a cell may be; `length` is the text's own."""
+    """The beginning of a text that exceeds the size limit of a cell.
+
+    `length` is the number of characters of the whole text.
+    """
 
     length: int
 
@@ -61,10 +62,13 @@ TEXT_KINDS = frozenset({"date", "time", "duration"})
 NUMBER_KINDS = frozenset({"percentage", "fraction", "exponent", "rounded"})
 
 
-def make_cell(kind: Any, value: Any, detail: Any) -> Cell:
+def make_cell(kind: object, value: object, detail: object) -> Cell:
     """Return the cell that the reader process describes by these three values.
 
-    Raises ValueError if they describe none: the reader process is not trusted.
+    The reader process is not trusted, so all types and sizes are checked.
+
+    Raises:
+        ValueError: The values do not describe a cell.
     """
     if kind == "link" and type(value) is type(detail) is str and len(detail) <= MAX_LINK_CHARS:
         linked = LinkedText(value)
@@ -77,11 +81,13 @@ def make_cell(kind: Any, value: Any, detail: Any) -> Cell:
     if type(detail) is not str or len(detail) > MAX_SHOWN_CHARS:
         raise ValueError("a formatted cell shows a short text")
     formatted = _make_formatted(kind, value)
-    formatted.kind, formatted.shown = kind, detail
+    formatted.kind, formatted.shown = str(kind), detail
     return formatted
 
 
-def _make_formatted(kind: Any, value: Any) -> FormattedText | FormattedInteger | FormattedFloat:
+def _make_formatted(
+    kind: object, value: object
+) -> FormattedText | FormattedInteger | FormattedFloat:
     if kind in TEXT_KINDS and type(value) is str:
         return FormattedText(value)
     if kind in NUMBER_KINDS and type(value) is int:

@@ -1,52 +1,54 @@
-"""`manage.py check`: what does not fit in a registered importer, and what to do about it.
+"""System checks for importers: `manage.py check` says what is wrong and what to do about it.
 
-Whatever is refused here would otherwise come out in the middle of somebody's import.
+Without the checks, such a mistake would appear in the middle of an import.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.apps import AppConfig
 from django.core.checks import Error
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import AutoField, Field, Model, UniqueConstraint, UUIDField
+from django.db.models import AutoField, Field, ForeignKey, Model, UniqueConstraint, UUIDField
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Column, Importer, list_importers
+from imports.importer import Column, Importer, get_model_field, list_importers
 from imports.pipeline.header_detection import get_header_names
 
-ImporterProblem = tuple[str, str, str]  # What is wrong, what to do, and the error's id.
+ImporterProblem = tuple[str, str, str]  # The message, the hint and the error id, "E001" etc.
 
 
-def check_importers(app_configs: Any, **kwargs: Any) -> list[Error]:
+def check_importers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Error]:
+    """Check all registered importers, whatever `app_configs` says."""
     return [error for importer in list_importers() for error in list_importer_errors(importer)]
 
 
 def list_importer_errors(importer: type[Importer]) -> list[Error]:
     return [
-        Error(problem, hint=hint, obj=f"Importer {importer.name!r}", id=f"imports.{number}")
-        for problem, hint, number in find_importer_problems(importer)
+        Error(message, hint=hint, obj=f"Importer {importer.name!r}", id=f"imports.{error_id}")
+        for message, hint, error_id in find_importer_problems(importer)
     ]
 
 
 def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    yield from table_problems(importer.model)
-    wrong_fields = list(field_problems(importer))
-    yield from wrong_fields
-    if not wrong_fields:  # All else asks the fields.
-        yield from unique_problems(importer)
-        yield from required_problems(importer)
-        yield from default_problems(importer)
-        yield from lookup_problems(importer)
-        yield from alias_problems(importer)
+    yield from check_table(importer.model)
+    field_problems = list(check_fields(importer))
+    yield from field_problems
+    if not field_problems:  # The other checks read the fields.
+        yield from check_unique_columns(importer)
+        yield from check_required_fields(importer)
+        yield from check_defaults(importer)
+        yield from check_lookups(importer)
+        yield from check_aliases(importer)
 
 
 # --- The table ---------------------------------------------------------------
 
 
-def table_problems(model: type[Model]) -> Iterator[ImporterProblem]:
+def check_table(model: type[Model]) -> Iterator[ImporterProblem]:
     meta, name = model._meta, model.__name__
     if meta.parents and not meta.proxy:
         yield (
@@ -60,7 +62,7 @@ def table_problems(model: type[Model]) -> Iterator[ImporterProblem]:
             "Import into the model that Django keeps the table of.",
             "E001",
         )
-    elif not _draws_keys(meta.pk):
+    elif not _has_reservable_keys(meta.pk):
         yield (
             f"The primary key of {name} is neither an integer sequence nor a UUID with a default.",
             "Use an AutoField of any size, or UUIDField(primary_key=True, default=uuid.uuid4).",
@@ -68,32 +70,33 @@ def table_problems(model: type[Model]) -> Iterator[ImporterProblem]:
         )
 
 
-def _draws_keys(pk: Field) -> bool:
-    """Whether a row's key can be known before the row is written."""
-    is_drawn = isinstance(pk, UUIDField) and pk.has_default() and callable(pk.default)
-    return isinstance(pk, AutoField) or is_drawn
+def _has_reservable_keys(pk: Field[Any, Any]) -> bool:
+    """Whether the primary key of a record can be reserved before the record is written."""
+    is_generated_uuid = isinstance(pk, UUIDField) and pk.has_default() and callable(pk.default)
+    return isinstance(pk, AutoField) or is_generated_uuid
 
 
 # --- The columns -------------------------------------------------------------
 
 
-def field_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    seen = set()
+def check_fields(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    names = set()
     for column in importer.columns:
-        if wrong := _cannot_fill(column, importer.model):
+        if reason := _explain_unfillable(column, importer.model):
             hint = f"Name a field that {importer.model.__name__} stores in a column of its own."
-            yield f"Column {column.field!r} {wrong}.", hint, "E003"
-        if column.field in seen:
+            yield f"Column {column.field!r} {reason}.", hint, "E003"
+        if column.field in names:
             yield f"Column {column.field!r} is declared twice.", "Remove one of the two.", "E003"
-        seen.add(column.field)
+        names.add(column.field)
 
 
-def _cannot_fill(column: Column, model: type[Model]) -> str:
+def _explain_unfillable(column: Column, model: type[Model]) -> str:
+    """Return why the column cannot fill its field; "" if it can."""
     try:
         field = model._meta.get_field(column.field)
     except FieldDoesNotExist:
         return f"names no field of {model.__name__}"
-    if not getattr(field, "concrete", False) or field.many_to_many:
+    if not isinstance(field, Field) or not field.concrete or field.many_to_many:
         return "names a field that is no column of the table"
     if field.primary_key:
         return "names the primary key, which each row is given before it is written"
@@ -102,10 +105,10 @@ def _cannot_fill(column: Column, model: type[Model]) -> str:
     return "" if field.name == column.field else f"must be called {field.name!r}"
 
 
-def unique_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    alone = {names for names in get_unique_fields(importer.model) if len(names) == 1}
+def check_unique_columns(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    unique_fields = {names for names in get_unique_fields(importer.model) if len(names) == 1}
     for column in importer.columns:
-        if column.unique and (column.field,) not in alone:
+        if column.unique and (column.field,) not in unique_fields:
             yield (
                 f"Column {column.field!r} is declared unique, but the table does not keep it so.",
                 f'Add UniqueConstraint(fields=["{column.field}"], name=…), without a condition, '
@@ -115,11 +118,12 @@ def unique_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
 
 
 def get_unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
-    """The field names of each unconditional unique constraint."""
+    """Return the field names of each unique constraint without a condition."""
     meta = model._meta
-    found = {(field.name,) for field in meta.concrete_fields if field.unique}
-    found |= {tuple(names) for names in meta.unique_together}
-    return found | {
+    unique: set[tuple[str, ...]]
+    unique = {(field.name,) for field in meta.concrete_fields if field.unique}
+    unique |= {tuple(names) for names in meta.unique_together}
+    return unique | {
         tuple(constraint.fields)
         for constraint in meta.constraints
         if isinstance(constraint, UniqueConstraint)
@@ -128,7 +132,7 @@ def get_unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
     }
 
 
-def required_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
+def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]:
     columns = {column.field: column for column in importer.columns}
     for field in importer.model._meta.concrete_fields:
         if not _needs_value(field):
@@ -148,25 +152,24 @@ def required_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
             )
 
 
-def _needs_value(field: Field) -> bool:
-    """NOT NULL, and neither a default nor the database nor Django has something to put there."""
+def _needs_value(field: Field[Any, Any]) -> bool:
+    """Whether a record needs a value for the field, which no default gives."""
     if field.primary_key or field.null or field.has_default() or field.generated:
         return False
-    if field.db_default is not NOT_PROVIDED or _is_stamp(field):
+    if field.db_default is not NOT_PROVIDED or _is_automatic_time(field):
         return False
     return not (field.blank and field.empty_strings_allowed)
 
 
-def _is_stamp(field: Field) -> bool:
+def _is_automatic_time(field: Field[Any, Any]) -> bool:
     return getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
 
 
-def default_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
+def check_defaults(importer: type[Importer]) -> Iterator[ImporterProblem]:
     columns = {column.field for column in importer.columns}
-    meta = importer.model._meta
     for names in sorted(get_unique_fields(importer.model)):
-        fields = [meta.get_field(name) for name in names]
-        if columns.isdisjoint(names) and all(map(_is_same_for_all, fields)):
+        fields = [get_model_field(importer.model, name) for name in names]
+        if columns.isdisjoint(names) and all(map(_is_same_in_batch, fields)):
             yield (
                 f"{importer.model.__name__} must be unique by {', '.join(names)}, which no column "
                 "gives, and a default is made once for all rows of a batch.",
@@ -175,45 +178,46 @@ def default_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
             )
 
 
-def _is_same_for_all(field: Field) -> bool:
-    """Whether all rows of a batch get one value: a default, or the time of writing."""
+def _is_same_in_batch(field: Field[Any, Any]) -> bool:
+    """Whether all rows of a batch get the same value: a default, or the time of writing."""
     if field.primary_key or field.db_default is not NOT_PROVIDED or field.generated:
         return False
-    return field.get_default() is not None or _is_stamp(field)
+    return field.get_default() is not None or _is_automatic_time(field)
 
 
 # --- Lookups and names -------------------------------------------------------
 
 
-def lookup_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
+def check_lookups(importer: type[Importer]) -> Iterator[ImporterProblem]:
     for column in importer.columns:
-        field = importer.model._meta.get_field(column.field)
-        if column.lookup and (wrong := _cannot_look_up(field, column.lookup)):
+        field = get_model_field(importer.model, column.field)
+        if column.lookup and (reason := _explain_bad_lookup(field, column.lookup)):
             hint = "lookup names a unique field of the model that a foreign key refers to."
             yield (
-                f"Column {column.field!r} cannot look up {column.lookup!r}: {wrong}.",
+                f"Column {column.field!r} cannot look up {column.lookup!r}: {reason}.",
                 hint,
                 "E008",
             )
 
 
-def _cannot_look_up(field: Field, lookup: str) -> str:
-    if not (field.many_to_one or field.one_to_one):
+def _explain_bad_lookup(field: Field[Any, Any], lookup: str) -> str:
+    """Return why the lookup does not work; "" if it does."""
+    if not isinstance(field, ForeignKey):  # A OneToOneField is one too.
         return "it is no foreign key"
     if not field.target_field.primary_key:
         return "the foreign key does not refer to a primary key"
-    related = field.related_model
+    related: type[Model] = field.related_model
     if (lookup,) in get_unique_fields(related):
         return ""
     return f"{related.__name__} has no unique field of this name"
 
 
-def alias_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    claims: dict[str, list[str]] = defaultdict(list)
+def check_aliases(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    fields_by_name: dict[str, list[str]] = defaultdict(list)
     for column in importer.columns:
         for name in set[str].union(*get_header_names(column, importer)):
-            claims[name].append(column.field)
-    for name, fields in sorted(claims.items()):
+            fields_by_name[name].append(column.field)
+    for name, fields in sorted(fields_by_name.items()):
         if len(fields) > 1:
             meanings = " or ".join(map(repr, fields))
             yield (

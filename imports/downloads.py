@@ -1,7 +1,7 @@
-"""Files that go back to people, as answers: the original, reports of refused rows, a template.
+"""Responses with a file: the original file, the failed rows, and the template to fill in.
 
-Each is sent chunk by chunk by an async iterator: of a plain one Daphne's Django would make
-a list in memory first.
+A file is sent in chunks by an asynchronous iterator. Under ASGI, Django would first collect the
+chunks of a synchronous iterator in a list in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.files.base import File
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
@@ -27,7 +28,8 @@ from imports.pipeline import failed_rows_file
 from imports.storage import CHUNK_BYTES, StoredFileNotFound
 from imports.template_workbook import write_template
 
-BINARY_MEDIA_TYPE = "application/octet-stream"  # Nobody's browser is to guess what it may be.
+# For the original file, so that no browser opens it.
+BINARY_MEDIA_TYPE = "application/octet-stream"
 XLSX_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
 
@@ -36,9 +38,9 @@ REPORT_SLOTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
 
 
 class FileChunks:
-    """A file's bytes; each chunk is read in the request's own thread."""
+    """The chunks of a file, each of which is read in the thread of the request."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | File[bytes]) -> None:
         self.file = file
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -50,8 +52,12 @@ class FileChunks:
 
 
 def send_original_file(job: ImportJob) -> StreamingHttpResponse:
-    """The file as it was uploaded, or FileGone."""
-    if not job.file:
+    """Return a response with the file as it was uploaded.
+
+    Raises:
+        StoredFileNotFound: The file was deleted.
+    """
+    if not job.file or job.file.name is None:
         raise StoredFileNotFound
     try:
         file = job.file.storage.open(job.file.name)
@@ -61,7 +67,12 @@ def send_original_file(job: ImportJob) -> StreamingHttpResponse:
 
 
 def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
-    """Refused rows and skipped ones; or NoFailedRows, or Busy."""
+    """Return a response with the failed and the skipped rows as a workbook.
+
+    Raises:
+        NoFailedRows: The import has no failed or skipped row.
+        NoFreeSlot: The process builds as many files as it may.
+    """
     with limited_slot(REPORT_SLOTS):
         return build_file_response(
             partial(failed_rows_file.write_workbook, job),
@@ -71,7 +82,12 @@ def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
 
 
 def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
-    """Refused rows as CSV; or NoFailedRows, or Busy."""
+    """Return a response with the failed rows as CSV.
+
+    Raises:
+        NoFailedRows: The import has no failed row.
+        NoFreeSlot: The process builds as many files as it may.
+    """
     with limited_slot(REPORT_SLOTS):
         return build_file_response(
             partial(failed_rows_file.write_csv, job),
@@ -81,6 +97,7 @@ def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
 
 
 def send_template(importer: type[Importer]) -> StreamingHttpResponse:
+    """Return a response with the workbook to fill in."""
     return build_file_response(
         partial(write_template, importer), f"{importer.name}.xlsx", XLSX_MEDIA_TYPE
     )
@@ -91,22 +108,28 @@ def get_failed_rows_file_name(job: ImportJob) -> str:
 
 
 def build_file_response(
-    write: Callable[[BinaryIO], None], name: str, kind: str
+    write: Callable[[BinaryIO], None], name: str, media_type: str
 ) -> StreamingHttpResponse:
-    """A file that is whole, on the disk, before its first byte is sent."""
-    with ExitStack() as until_sent:
-        file = until_sent.enter_context(TemporaryFile())
+    """Return a response with a file that `write` writes to a temporary file.
+
+    The file is complete before its first byte is sent, so an error of `write` is raised here.
+    """
+    with ExitStack() as close_on_error:
+        file = close_on_error.enter_context(TemporaryFile())
         write(file)
-        answer = make_file_response(file, name, kind, file.seek(0, SEEK_END))
-        until_sent.pop_all()  # The answer closes it.
-    return answer
+        response = make_file_response(file, name, media_type, file.seek(0, SEEK_END))
+        close_on_error.pop_all()  # The response closes the file.
+    return response
 
 
-def make_file_response(file: BinaryIO, name: str, kind: str, size: int) -> StreamingHttpResponse:
+def make_file_response(
+    file: BinaryIO | File[bytes], name: str, media_type: str, size: int
+) -> StreamingHttpResponse:
+    """Return a response with an open file of `size` bytes, which the response closes."""
     file.seek(0)
     return StreamingHttpResponse(
         FileChunks(file),
-        content_type=kind,
+        content_type=media_type,
         headers={
             "Content-Disposition": content_disposition_header(True, name or "file"),
             "Content-Length": str(size),

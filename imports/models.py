@@ -292,6 +292,11 @@ class ImportRow(models.Model):
     cascade deletes its rows.
     """
 
+    # No fields: `row_results.list_rows` sets these attributes.
+    result: str | None
+    shown_cells: list[object] | None
+    shown_cleaned: list[str | None] | None
+
     pk = models.CompositePrimaryKey("job_id", "number")
     job = models.ForeignKey(
         ImportJob, models.DO_NOTHING, related_name="rows", db_constraint=False, db_index=False

@@ -1,12 +1,15 @@
-"""What starting an import would do, as its rows were judged: counts, and samples to look at.
+"""The preview: what starting an import would do, as counts and samples.
 
-Asks little of a large import. Holds personal data: only for whoever may read its rows, and of
-what exists only the records that its reader may see.
+The queries are cheap for a large import too. A preview holds personal data of the file, so it is
+only for users who may see the import. Of existing records it shows only those that the user may
+see.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -19,18 +22,18 @@ from imports.pipeline.target_table import TargetTable, get_target_table
 from imports.statuses import Status
 
 MAX_SAMPLE_ROWS = 20
-MAX_COMPARED_ROWS = 10_000  # So many rows are held against the records that they would update.
-MAX_PREVIEW_VALUE_CHARS = 200  # Of a value, which may be a megabyte.
+MAX_COMPARED_ROWS = 10_000  # Rows that are compared with the records that they would update.
+MAX_PREVIEW_VALUE_CHARS = 200  # A longer value is cut.
 
 COMPARE = """
-WITH looked_at AS MATERIALIZED (
+WITH matched AS MATERIALIZED (
     SELECT number FROM imports_importrow
      WHERE job_id = %(job)s AND outcome IS NULL AND matched
      ORDER BY number LIMIT %(compared)s),
 compared AS MATERIALIZED (
     SELECT r.number, ROW({old}) IS DISTINCT FROM ROW({new}) AS differs
-      FROM looked_at JOIN imports_importrow r
-        ON r.job_id = %(job)s AND r.number = looked_at.number
+      FROM matched JOIN imports_importrow r
+        ON r.job_id = %(job)s AND r.number = matched.number
       JOIN {table} c ON c.{pk} = {id})
 SELECT number, differs, count(*) FILTER (WHERE NOT differs) OVER ()
   FROM compared ORDER BY differs DESC, number LIMIT %(sample)s
@@ -48,25 +51,65 @@ SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
 """
 
 
-def build_preview(job: ImportJob, reader: User) -> dict[str, Any]:
-    """What starting this import would do. Raises TransitionNotAllowed unless it is READY.
+class Change(TypedDict):
+    """The old and the new value of one field, as text; None for NULL."""
 
-    Where `unchanged` is None, more rows match records than were compared, and `updated`
-    counts all of them.
+    old: str | None
+    new: str | None
+
+
+class UpdateSample(TypedDict):
+    """One row that would update a record."""
+
+    row: int
+    record: str | None  # The primary key; None if the user may not see the record.
+    changes: dict[str, Change]  # By field; empty if the user may not see the record.
+
+
+class CreateSample(TypedDict):
+    """One row that would create a record."""
+
+    row: int
+    values: dict[str, str | None]  # By field.
+
+
+class Preview(TypedDict):
+    """What starting an import would do."""
+
+    checked_at: datetime | None
+    total: int
+    created: int
+    updated: int
+    # None if more than MAX_COMPARED_ROWS rows match records. `updated` then counts all of them.
+    unchanged: int | None
+    skipped: int
+    failed: int
+    updates: list[UpdateSample]
+    creates: list[CreateSample]
+
+
+def build_preview(job: ImportJob, user: User) -> Preview:
+    """Return what starting the import would do.
+
+    Raises:
+        TransitionNotAllowed: The import is not READY, or its importer is not installed any more,
+            or the import was started or checked again in the meantime.
     """
-    _ready(job)
+    total = _validate_ready(job)
     importer = get_importer(job.importer)
     target = get_target_table(importer)
-    records = permissions.get_visible_records(reader, importer.model)
+    records = permissions.get_visible_records(user, importer.model)
     unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
-    to_create = job.total - job.processed - job.to_update
+    to_create = total - job.processed - job.to_update
     creates = _creates(job, target) if to_create else []
-    # Started, or checked anew, meanwhile: then the samples are of something else.
-    if _ready(ImportJob.objects.get(pk=job.pk)).check_generation != job.check_generation:
+    # If the import was started or checked again meanwhile, the counts and samples do not match.
+    newest = ImportJob.objects.get(pk=job.pk)
+    _validate_ready(newest)
+    if newest.check_generation != job.check_generation:
         raise TransitionNotAllowed("This import has been checked again just now: ask again.")
     return {
         "checked_at": job.checked_at,
-        "total": job.total,
+        "total": total,
         "created": to_create,
         "updated": job.to_update - (unchanged or 0),
         "unchanged": unchanged,
@@ -77,72 +120,93 @@ def build_preview(job: ImportJob, reader: User) -> dict[str, Any]:
     }
 
 
-def _ready(job: ImportJob) -> ImportJob:
+def _validate_ready(job: ImportJob) -> int:
+    """Return the number of rows of the import, if it has a preview.
+
+    Raises:
+        TransitionNotAllowed: The import has no preview.
+    """
     if job.status != Status.READY:
         raise TransitionNotAllowed(
             f"An import that is {job.status} has no preview; it has one while READY."
         )
     if not is_registered(job.importer):
         raise TransitionNotAllowed("What this file is imported by is no longer installed.")
-    return job
+    assert job.total is not None  # It is known as soon as a file is checked.
+    return job.total
 
 
 def _updates(
     job: ImportJob, target: TargetTable, records: QuerySet[Any]
-) -> tuple[int | None, list[dict[str, Any]]]:
-    """How many rows would change nothing, if that is known, and the first that would."""
-    compared = _asked(job, target, COMPARE)
+) -> tuple[int | None, list[UpdateSample]]:
+    """Return the number of rows that would change nothing, and samples of rows that would.
+
+    The number is None if not all rows were compared.
+    """
+    compared = _fetch(job, target, COMPARE)
     unchanged = compared[0][2] if compared else 0
     numbers = [number for number, differs, _ in compared if differs]
-    found = _asked(job, target, UPDATES, numbers=numbers)
-    visible = records.filter(pk__in=[key for _, key, *_ in found]).values_list("pk", flat=True)
-    known = set(map(str, visible))
-    # What an update leaves alone stands among its new values, too.
-    updates = [
+    rows = _fetch(job, target, UPDATES, numbers=numbers)
+    visible = records.filter(pk__in=[key for _, key, *_ in rows]).values_list("pk", flat=True)
+    visible_keys = set(map(str, visible))
+    updates: list[UpdateSample] = [
         {"row": number, "record": key, "changes": _changes(target, *values)}
-        if key in known
+        if key in visible_keys
         else {"row": number, "record": None, "changes": {}}
-        for number, key, *values in found
+        for number, key, *values in rows
     ]
     return unchanged if job.to_update <= MAX_COMPARED_ROWS else None, updates
 
 
 def _changes(
     target: TargetTable, differ: list[bool], old: list[str | None], new: list[str | None]
-) -> dict[str, dict[str, str | None]]:
-    """What becomes of the fields that change."""
-    cells = zip(target.cells, differ, old, new, strict=True)
-    return {cell.field: {"old": was, "new": now} for cell, differs, was, now in cells if differs}
+) -> dict[str, Change]:
+    """Return the fields that change."""
+    columns = zip(target.cells, differ, old, new, strict=True)
+    return {
+        column.field: {"old": old_value, "new": new_value}
+        for column, differs, old_value, new_value in columns
+        if differs
+    }
 
 
-def _creates(job: ImportJob, target: TargetTable) -> list[dict[str, Any]]:
-    fields = [cell.field for cell in target.cells]
-    found = _asked(job, target, CREATES)
-    return [{"row": number, "values": dict(zip(fields, v, strict=True))} for number, v in found]
+def _creates(job: ImportJob, target: TargetTable) -> list[CreateSample]:
+    fields = [column.field for column in target.cells]
+    return [
+        {"row": number, "values": dict(zip(fields, values, strict=True))}
+        for number, values in _fetch(job, target, CREATES)
+    ]
 
 
-def _asked(
-    job: ImportJob, target: TargetTable, statement: str, **these: Any
+def _fetch(
+    job: ImportJob, target: TargetTable, statement: str, *, numbers: list[int] | None = None
 ) -> list[tuple[Any, ...]]:
-    old = [f"c.{cell.column}" for cell in target.cells]
-    new = target.updated_values(job)
-    pairs = zip(old, new, strict=True)
+    old_values = [f"c.{column.column}" for column in target.cells]
+    new_values = target.updated_values(job)
+    pairs = zip(old_values, new_values, strict=True)
     sql = statement.format(
         table=target.table,
         pk=target.pk,
         id=target.id_of_row,
-        old=", ".join(old),
-        new=", ".join(new),
-        differ=", ".join(f"{was} IS DISTINCT FROM {now}" for was, now in pairs),
-        shown_old=_shown(old),
-        shown_new=_shown(new),
-        shown=_shown([f"r.cleaned[{cell.position}]" for cell in target.cells]),
+        old=", ".join(old_values),
+        new=", ".join(new_values),
+        differ=", ".join(f"{old} IS DISTINCT FROM {new}" for old, new in pairs),
+        shown_old=_cut_values(old_values),
+        shown_new=_cut_values(new_values),
+        shown=_cut_values([f"r.cleaned[{column.position}]" for column in target.cells]),
     )
-    limits = {"job": job.pk, "compared": MAX_COMPARED_ROWS, "sample": MAX_SAMPLE_ROWS}
+    params: dict[str, UUID | int | list[int] | None] = {
+        "job": job.pk,
+        "compared": MAX_COMPARED_ROWS,
+        "sample": MAX_SAMPLE_ROWS,
+        "numbers": numbers,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(sql, limits | these)
-        return cursor.fetchall()
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
-def _shown(values: list[str]) -> str:
+def _cut_values(values: list[str]) -> str:
+    """Return SQL for the beginnings of these values, as text."""
     return ", ".join(f"left(({value})::text, {MAX_PREVIEW_VALUE_CHARS})" for value in values)

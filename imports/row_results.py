@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, TextField, Value, When
@@ -33,13 +34,13 @@ WITH grouped AS (
     UNION ALL
     (SELECT number, outcome, errors FROM imports_importrow
       WHERE job_id = %(job)s AND outcome = 'skipped' ORDER BY number LIMIT %(max_grouped)s)),
-errors AS (
+row_errors AS (
     SELECT number, outcome, error ->> 'column' AS "column", error ->> 'code' AS code
       FROM grouped, jsonb_array_elements(errors) AS error),
 cause AS (
     SELECT outcome, "column", code, count(*) AS count,
            (array_agg(number ORDER BY number))[1:%(max_examples)s] AS rows
-      FROM errors GROUP BY outcome, "column", code
+      FROM row_errors GROUP BY outcome, "column", code
      ORDER BY count DESC, outcome, "column", code LIMIT %(max_problems)s)
 SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, example.error
   FROM cause CROSS JOIN LATERAL (
@@ -52,6 +53,17 @@ SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, examp
 """
 
 
+class ProblemGroup(TypedDict):
+    """The errors with the same outcome, column and code."""
+
+    outcome: str
+    column: str | None  # The name of the field; None for an error of the whole row.
+    code: str
+    count: int
+    rows: list[int]  # The numbers of the first rows, at most MAX_EXAMPLE_ROWS.
+    example: dict[str, Any]  # The error of the first row: {"column", "code", "params"}.
+
+
 def list_rows(
     job: ImportJob,
     *,
@@ -59,71 +71,92 @@ def list_rows(
     after: int = 0,
     most: int = 100,
     values: bool = False,
-    cause: dict[str, str | None] | None = None,
+    cause: Mapping[str, str | None] | None = None,
 ) -> list[ImportRow]:
-    """At most `most` rows behind number `after`, each with its `result`: an outcome or None.
+    """Return at most `most` rows with a number greater than `after`, in the order of the file.
 
-    With `values`, each has `shown_cleaned` and `shown_cells` too, None where they are large. A
-    `cause` is the column and code of one of their errors.
+    Each row has the attribute `result`: its outcome, or None while it is pending. With `values`,
+    each row has also `shown_cells` and `shown_cleaned`, which are None if they are longer than
+    MAX_DISPLAYED_VALUES_CHARS.
+
+    `outcome` selects the rows with this result. `cause` selects the rows with an error that has
+    this "column" and "code".
     """
     rows = ImportRow.objects.filter(job=job, number__gt=after)
     rows = rows.filter(errors__contains=[cause]) if cause else rows
     rows = annotate_values(rows) if values else rows
     if outcome == Outcome.CREATED:
-        # Nothing behind the last written batch is looked at, however large the rest is.
-        rows = rows.filter(IS_NEW_RECORD, _is_written(), number__lte=_last_written(job))
+        # Ends the scan after the last applied batch, however many rows are pending.
+        rows = rows.filter(IS_NEW_RECORD, _is_applied(), number__lte=_get_last_applied_row(job))
     elif outcome:
         rows = rows.filter(outcome=outcome)
     rows = rows.defer("cells", "cleaned", "previous_values")  # A row may hold a megabyte of each.
-    created = When(IS_NEW_RECORD & Q(_is_written()), then=Value(Outcome.CREATED.value))
+    created = When(IS_NEW_RECORD & Q(_is_applied()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
-    return list(rows.annotate(result=result).order_by("number")[:most])
+    # The model declares the attributes for the type checker, as here and below they are set.
+    rows = rows.annotate(result=result)  # type: ignore[no-redef]
+    return list(rows.order_by("number")[:most])
 
 
 def annotate_values(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
-    """The rows with their `values`, where these are small enough to be shown."""
+    """Return the rows with `shown_cells` and `shown_cleaned`, which are None if they are large."""
     cells, cleaned = (Cast(name, TextField()) for name in ("cells", "cleaned"))
     rows = rows.annotate(cells_size=Length(cells), cleaned_size=Length(cleaned))
-    return rows.annotate(
+    return rows.annotate(  # type: ignore[no-redef]
         shown_cells=Case(When(cells_size__lte=MAX_DISPLAYED_VALUES_CHARS, then="cells")),
         shown_cleaned=Case(When(cleaned_size__lte=MAX_DISPLAYED_VALUES_CHARS, then="cleaned")),
     )
 
 
-def _is_written() -> Exists:
+def _is_applied() -> Exists:
     """Whether the row's batch is applied."""
-    around = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
+    holds_row = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
     return Exists(
-        ImportBatch.objects.filter(around, job=OuterRef("job_id"), applied_at__isnull=False)
+        ImportBatch.objects.filter(holds_row, job=OuterRef("job_id"), applied_at__isnull=False)
     )
 
 
-def _last_written(job: ImportJob) -> int:
-    written = job.batches.filter(applied_at__isnull=False)
-    return written.aggregate(last=Max("last_row"))["last"] or 0
+def _get_last_applied_row(job: ImportJob) -> int:
+    applied = job.batches.filter(applied_at__isnull=False)
+    return applied.aggregate(last=Max("last_row"))["last"] or 0
 
 
 def get_record_key(row: ImportRow) -> str | None:
-    """The key of the record that the row has created or belongs to."""
+    """Return the primary key of the record that the row has created or matched, or None.
+
+    `row` comes from `list_rows`.
+    """
     return row.target_id if row.matched or row.result == Outcome.CREATED else None
 
 
-def group_problems(job: ImportJob) -> list[dict[str, Any]]:
-    """Why rows were refused or skipped: each cause with its count, first rows and an example."""
-    these = {
+def group_problems(job: ImportJob) -> list[ProblemGroup]:
+    """Return why rows failed or were skipped: groups of equal errors, the most frequent first.
+
+    Only the first MAX_GROUPED_ROWS rows of each outcome are grouped, and only the first
+    MAX_PROBLEMS groups are returned.
+    """
+    params: dict[str, int | UUID] = {
         "job": job.pk,
-        "looked_at": MAX_GROUPED_ROWS,
-        "first": MAX_EXAMPLE_ROWS,
-        "most": MAX_PROBLEMS,
+        "max_grouped": MAX_GROUPED_ROWS,
+        "max_examples": MAX_EXAMPLE_ROWS,
+        "max_problems": MAX_PROBLEMS,
     }
-    names = ("outcome", "column", "code", "count", "rows", "example")
     with connection.cursor() as cursor:
-        cursor.execute(GROUP_PROBLEMS, these)
-        found = cursor.fetchall()
-    problems = [dict(zip(names, values, strict=True)) for values in found]
-    return [problem | {"example": json.loads(problem["example"])} for problem in problems]
+        cursor.execute(GROUP_PROBLEMS, params)
+        groups = cursor.fetchall()
+    return [
+        {
+            "outcome": outcome,
+            "column": column,
+            "code": code,
+            "count": count,
+            "rows": rows,
+            "example": json.loads(example),
+        }
+        for outcome, column, code, count, rows, example in groups
+    ]
 
 
 def has_exact_problem_counts(job: ImportJob) -> bool:
-    """Whether the counts of `problems_of` are those of the whole import."""
+    """Whether `group_problems` counts all failed and skipped rows of the import."""
     return max(job.failed, job.skipped) <= MAX_GROUPED_ROWS

@@ -1,25 +1,28 @@
-"""Uploaded files in PostgreSQL, in chunks, behind Django's Storage API.
+"""A storage backend of Django that keeps uploaded files in PostgreSQL, in chunks.
 
-Web and worker share no disk, but they share the database; and a file stored in the same
-transaction as its import is never left behind without it.
+The web server and the workers share the database, but no disk. A file is stored in the same
+transaction as its import, so neither exists without the other.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 from django.db import models, transaction
 from django.utils.deconstruct import deconstructible
 
-CHUNK_BYTES = 512 * 1024  # Read and written one at a time, so memory stays small.
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+CHUNK_BYTES = 512 * 1024  # One chunk is in memory at a time.
 
 
 class StoredFile(models.Model):
-    """An uploaded file, kept in PostgreSQL, which web and worker share."""
+    """An uploaded file; its content is in its chunks."""
 
     name = models.CharField(max_length=300)
     size = models.BigIntegerField()
@@ -33,7 +36,7 @@ class StoredFile(models.Model):
 
 
 class StoredChunk(models.Model):
-    """A piece of a stored file."""
+    """A chunk of a stored file: CHUNK_BYTES, or less for the last one. `number` counts from 0."""
 
     file = models.ForeignKey(StoredFile, models.CASCADE, related_name="chunks")
     number = models.PositiveIntegerField()
@@ -49,17 +52,17 @@ class StoredChunk(models.Model):
 
 
 class StoredFileNotFound(FileNotFoundError):
-    """The stored file is not there, or not there any more."""
+    """There is no such stored file, or it was deleted."""
 
 
 class StoredFileReader(io.RawIOBase):
-    """A stored file as a stream; holds one chunk at a time."""
+    """A stored file as a binary stream. It keeps one chunk in memory."""
 
     def __init__(self, stored: StoredFile) -> None:
         self.size = stored.size
         self._stored_id = stored.pk
         self._position = 0
-        self._number: int | None = None
+        self._chunk_number: int | None = None
         self._chunk = b""
 
     def readable(self) -> bool:
@@ -76,27 +79,30 @@ class StoredFileReader(io.RawIOBase):
         self._position = max(0, start + offset)
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if self._position >= self.size:
             return 0
+        view = memoryview(buffer)
         number, offset = divmod(self._position, CHUNK_BYTES)
-        piece = self._load(number)[offset : offset + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
+        content = self._load_chunk(number)[offset : offset + len(view)]
+        view[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
-    def _load(self, number: int) -> bytes:
-        if number != self._number:
+    def _load_chunk(self, number: int) -> bytes:
+        if number != self._chunk_number:
             chunk = StoredChunk.objects.filter(file=self._stored_id, number=number).first()
             if chunk is None:
                 raise StoredFileNotFound("The stored file was deleted while it was read.")
-            self._chunk, self._number = bytes(chunk.content), number
+            self._chunk, self._chunk_number = bytes(chunk.content), number
         return self._chunk
 
 
 @deconstructible
 class DatabaseStorage(Storage):
-    def _open(self, name: str, mode: str = "rb") -> File:
+    """Django's storage API on top of StoredFile."""
+
+    def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         if mode != "rb":
             raise ValueError("Stored files are written once, by save(); open them with 'rb'.")
         stored = StoredFile.objects.filter(name=name).first()
@@ -104,11 +110,11 @@ class DatabaseStorage(Storage):
             raise StoredFileNotFound(f"No stored file is named {name}.")
         return File(io.BufferedReader(StoredFileReader(stored), CHUNK_BYTES), name)
 
-    def _save(self, name: str, content: File | IO[bytes]) -> str:
+    def _save(self, name: str, content: File[bytes] | IO[bytes]) -> str:
         file = content if isinstance(content, File) else ContentFile(content.read())
         with transaction.atomic():
             stored = StoredFile.objects.create(name=name, size=0)
-            for number, chunk in enumerate(_cut(file)):
+            for number, chunk in enumerate(_split_into_chunks(file)):
                 StoredChunk.objects.create(file=stored, number=number, content=chunk)
                 stored.size += len(chunk)
             stored.save(update_fields=["size"])
@@ -123,11 +129,10 @@ class DatabaseStorage(Storage):
     def size(self, name: str) -> int:
         return StoredFile.objects.values_list("size", flat=True).get(name=name)
 
-    def url(self, name: str) -> str:
+    def url(self, name: str | None) -> str:
         raise NotImplementedError("Stored files have no address; they are sent by a view.")
 
 
-def _cut(file: File) -> Iterator[bytes]:
-    """The file's bytes in pieces of CHUNK_BYTES each, the last one shorter."""
+def _split_into_chunks(file: File[bytes]) -> Iterator[bytes]:
     file.seek(0)
     return iter(lambda: file.read(CHUNK_BYTES), b"")

@@ -1,8 +1,8 @@
-"""An empty workbook to fill in, made from an importer's declaration.
+"""The template: an empty workbook to fill in, made from the columns of an importer.
 
-The first sheet holds headers and nothing else, so that an example is never imported by
-accident: examples stand on the second sheet, with what each column means. Headers are
-English whatever the reader's language, for by them the columns are recognised.
+The first sheet holds only the headers, so that no example is imported by accident. The second
+sheet describes the columns and has the examples. The headers are English in every language, because
+the import recognises the columns by them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
-from imports.importer import Column, Importer, InvalidValue
+from imports.importer import Column, Importer, InvalidValue, get_model_field
 from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
 
-LAST_ROW = 1_048_575  # Of a sheet, counted from 0.
-LONGEST_LIST = 255  # Of the choices in Excel's list.
+LAST_ROW_INDEX = 1_048_575  # Of a sheet; the first index is 0.
+MAX_CHOICES_CHARS = 255  # Excel's limit for the choices of a list, with the commas.
+MAX_TITLE_CHARS = 32  # Excel's limits for the messages of a validation.
+MAX_MESSAGE_CHARS = 255
 COLUMN_WIDTH, NOTE_WIDTH = 22, 70
-# How Excel shows what is typed; all else is text, so that zeros and long codes keep their digits.
-FORMATS = {
+# The number formats for the types of fields. All other fields get the text format, so that a code
+# keeps its leading zeros and all of its digits. Order matters: DateTimeField is a DateField.
+NUMBER_FORMATS = {
     models.DateTimeField: "yyyy-mm-dd hh:mm:ss",
     models.DateField: "yyyy-mm-dd",
     models.TimeField: "hh:mm:ss",
@@ -34,6 +37,7 @@ FORMATS = {
 
 
 def write_template(importer: type[Importer], file: BinaryIO) -> None:
+    """Write the template to `file`, with its notes in the active language."""
     with Workbook(file, {"in_memory": True}) as book:
         _write_rows_sheet(book, importer)
         _write_notes_sheet(book, importer)
@@ -49,32 +53,41 @@ def _write_rows_sheet(book: Workbook, importer: type[Importer]) -> None:
         for is_required in (True, False)
     }
     for position, column in enumerate(importer.columns):
-        shape = book.add_format({"num_format": get_number_format(_field_of(column, importer))})
-        sheet.set_column(position, position, COLUMN_WIDTH, shape)
+        cell_format = book.add_format(
+            {"num_format": get_number_format(_get_value_field(column, importer))}
+        )
+        sheet.set_column(position, position, COLUMN_WIDTH, cell_format)
         sheet.write_string(0, position, get_header(column, importer), headers[column.required])
         if rule := make_data_validation(column, importer):
-            sheet.data_validation(1, position, LAST_ROW, position, rule)
+            sheet.data_validation(1, position, LAST_ROW_INDEX, position, rule)
 
 
 def _write_notes_sheet(book: Workbook, importer: type[Importer]) -> None:
     sheet = book.add_worksheet(_("Notes"))
     bold, text = book.add_format({"bold": True}), book.add_format({"text_wrap": True})
-    heads = (
-        _("Column"), _("Meaning"), _("Required"), _("Unique"), _("Example"),
-        _("Other headers that are recognised"), _("Note"),
-    )  # fmt: skip
-    for place, head in enumerate(heads):
-        sheet.write_string(0, place, head, bold)
+    headers = (
+        _("Column"),
+        _("Meaning"),
+        _("Required"),
+        _("Unique"),
+        _("Example"),
+        _("Other headers that are recognised"),
+        _("Note"),
+    )
+    for position, header in enumerate(headers):
+        sheet.write_string(0, position, header, bold)
     for row, column in enumerate(importer.columns, start=1):
-        for place, said in enumerate(_notes_on(column, importer)):
-            sheet.write_string(row, place, str(said), text)
+        for position, note in enumerate(_describe_column(column, importer)):
+            sheet.write_string(row, position, note, text)
     sheet.set_column(0, 4, COLUMN_WIDTH)
     sheet.set_column(5, 6, NOTE_WIDTH)
-    last = len(importer.columns) + 2
-    sheet.write_string(last, 0, _("Fill in the first sheet, one row each. Nothing here is read."))
+    row_below = len(importer.columns) + 2
+    sheet.write_string(
+        row_below, 0, _("Fill in the first sheet, one row each. Nothing here is read.")
+    )
 
 
-def _notes_on(column: Column, importer: type[Importer]) -> tuple[Any, ...]:
+def _describe_column(column: Column, importer: type[Importer]) -> tuple[str, ...]:
     return (
         get_header(column, importer),
         capfirst(importer.label(column.field)),
@@ -82,49 +95,62 @@ def _notes_on(column: Column, importer: type[Importer]) -> tuple[Any, ...]:
         _("yes") if column.unique else "",
         column.example,
         ", ".join(column.aliases),
-        column.note,
+        str(column.note),
     )
 
 
-def _field_of(column: Column, importer: type[Importer]) -> models.Field:
-    """The field whose values the column's cells hold."""
-    field = importer.model._meta.get_field(column.field)
-    return field.related_model._meta.get_field(column.lookup) if column.lookup else field
+def _get_value_field(column: Column, importer: type[Importer]) -> models.Field[Any, Any]:
+    """Return the field whose values the cells of the column hold."""
+    field = get_model_field(importer.model, column.field)
+    if not column.lookup:
+        return field
+    assert field.related_model is not None  # A system check asks for a foreign key.
+    return get_model_field(field.related_model, column.lookup)
 
 
-def get_number_format(field: models.Field) -> str:
-    for kind, shown_as in FORMATS.items():  # The first that fits: a date and time is a date too.
-        if isinstance(field, kind):
-            return shown_as
+def get_number_format(field: models.Field[Any, Any]) -> str:
+    """Return Excel's number format for the values of a field."""
+    for field_type, number_format in NUMBER_FORMATS.items():
+        if isinstance(field, field_type):
+            return number_format
     return "@"
 
 
 def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, Any] | None:
-    """What Excel is to say while a cell is typed. It warns; what counts is the importer's rule."""
-    field = _field_of(column, importer)
-    rule = _choices(field) or _length(column, importer, field) or _anything(column)
+    """Return the validation of Excel for a column, as XlsxWriter takes it, or None.
+
+    Excel only warns. The importer validates the cells again.
+    """
+    field = _get_value_field(column, importer)
+    rule = _validate_choices(field) or _validate_length(column, importer, field)
+    rule = rule or _allow_any(column)
     if rule is None:
         return None
     return rule | {
         "ignore_blank": not column.required,
         "error_type": "warning",
-        "error_title": _("Please check")[:32],
-        "input_title": get_header(column, importer)[:32],
-        "input_message": _input_message(column)[:255],
+        "error_title": _("Please check")[:MAX_TITLE_CHARS],
+        "input_title": get_header(column, importer)[:MAX_TITLE_CHARS],
+        "input_message": _describe_input(column)[:MAX_MESSAGE_CHARS],
     }
 
 
-def _choices(field: models.Field) -> dict[str, Any] | None:
-    names = [str(value) for value, _label in field.flatchoices or ()]
+def _validate_choices(field: models.Field[Any, Any]) -> dict[str, Any] | None:
+    choices = [str(value) for value, _label in field.flatchoices or ()]
     if isinstance(field, models.BooleanField):
-        names = ["TRUE", "FALSE"]
-    fits = names and len(",".join(names)) <= LONGEST_LIST and not any("," in n for n in names)
-    return {"validate": "list", "source": names} if fits else None
+        choices = ["TRUE", "FALSE"]
+    if not choices or len(",".join(choices)) > MAX_CHOICES_CHARS:
+        return None
+    if any("," in choice for choice in choices):  # Excel would split it into two choices.
+        return None
+    return {"validate": "list", "source": choices}
 
 
-def _length(column: Column, importer: type[Importer], field: models.Field) -> dict | None:
+def _validate_length(
+    column: Column, importer: type[Importer], field: models.Field[Any, Any]
+) -> dict[str, Any] | None:
     limit = field.max_length
-    if not limit or not _refuses_longer(column, importer, limit):
+    if not limit or not _has_length_limit(column, importer, limit):
         return None
     return {
         "validate": "length",
@@ -135,28 +161,31 @@ def _length(column: Column, importer: type[Importer], field: models.Field) -> di
     }
 
 
-def _refuses_longer(column: Column, importer: type[Importer], limit: int) -> bool:
-    """Whether it is the length that counts: a rule may take "024 412 3456 " for ten digits."""
+def _has_length_limit(column: Column, importer: type[Importer], limit: int) -> bool:
+    """Whether the column rejects every text that is longer than its field.
+
+    A `clean` function may shorten a text: "024 412 3456 " has only ten digits.
+    """
     if column.clean is None:
         return True
     try:
         get_cleaner(importer, column)("x" * (limit + 1))
-    except InvalidValue as invalid:
-        return invalid.code == "too_long"
+    except InvalidValue as error:
+        return error.code == "too_long"
     return False
 
 
-def _anything(column: Column) -> dict[str, Any] | None:
-    """No limit, but a message beside the cell; of a required one Excel asks for something."""
+def _allow_any(column: Column) -> dict[str, Any] | None:
+    """Return a validation without a limit, which shows the message for the input."""
     if column.required:
         return {"validate": "length", "criteria": ">", "value": 0}
     return {"validate": "any"} if column.note or column.example else None
 
 
-def _input_message(column: Column) -> str:
-    told = [_("Required.") if column.required else _("May be empty.")]
+def _describe_input(column: Column) -> str:
+    sentences = [_("Required.") if column.required else _("May be empty.")]
     if column.unique:
-        told.append(_("No two rows may have the same."))
+        sentences.append(_("No two rows may have the same."))
     if column.example:
-        told.append(_("Like: %(example)s") % {"example": column.example})
-    return " ".join([*told, str(column.note)]).strip()
+        sentences.append(_("Like: %(example)s") % {"example": column.example})
+    return " ".join([*sentences, str(column.note)]).strip()

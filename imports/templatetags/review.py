@@ -1,4 +1,4 @@
-"""The admin's own words for numbers, times and attempts, for its templates."""
+"""Template filters of the admin for numbers, times, durations and attempts."""
 
 from django import template
 
