@@ -27,9 +27,9 @@ class QueueQuerySet(models.QuerySet["ImportJob"]):
     def waiting(self) -> QueueQuerySet:
         """Return the imports in status QUEUED, in the order in which they are checked.
 
-        Owners take turns: first comes the owner whose latest check began longest ago. Of one
-        owner's files the smallest comes first, except for files that have waited for more than
-        a minute: they come before all others, in the order of their waiting.
+        Owners take turns: first come the files of the owner whose latest check began longest
+        ago. Among the files of one owner, those that have waited for longer than MAX_WAIT come
+        first, in the order of their waiting; the others follow by size, the smallest first.
         """
         has_waited_long = Q(phase_started_at__lt=Now() - MAX_WAIT)
         waiting_since = Case(When(has_waited_long, then=F("phase_started_at")))
@@ -38,8 +38,8 @@ class QueueQuerySet(models.QuerySet["ImportJob"]):
         )
         served = imports_of_owner.filter(Q(started_at__isnull=False) | Q(needs_main_reader=True))
         # An import that was put back into the queue has no started_at.
-        at = Coalesce("started_at", "phase_started_at")
-        latest = served.annotate(at=at).order_by("-at").values("at")[:1]
+        served_at = Coalesce("started_at", "phase_started_at")
+        latest = served.annotate(at=served_at).order_by("-at").values("at")[:1]
         return self.filter(status=Status.QUEUED).order_by(
             Subquery(latest).asc(nulls_first=True),
             waiting_since.asc(nulls_last=True),

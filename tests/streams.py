@@ -1,4 +1,4 @@
-"""A real Daphne, and clients that read its streams as a browser would."""
+"""A Daphne server on the test database, and clients that read its streams as a browser does."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ from imports.models import ImportJob
 from imports.statuses import Status
 
 PROJECT = Path(__file__).resolve().parents[1]
-MAX_WAIT_SECONDS = 60  # The machine may be busy, and a server may just be starting.
+MAX_WAIT_SECONDS = 60  # The machine may be busy, or a server may be starting.
 STOP_SECONDS = 30
 TRANSITIONS_TO_STATUS = {
     Status.QUEUED: (),
@@ -36,32 +36,32 @@ TRANSITIONS_TO_STATUS = {
 
 
 def make_job(owner, status=Status.RUNNING):
-    """An import without a file, on its way: here only its own row counts."""
+    """Create an import without a file in the given status."""
     job = ImportJob.objects.create(owner=owner, importer="customers", file_size=1)
     for target in TRANSITIONS_TO_STATUS[status]:
         job = transition(job, target)
     return job
 
 
-def transition(job, target, **why):
-    """Move an import on; before it is COMPLETE, every row it has checked gets an outcome."""
+def transition(job, target, **error):
+    """Change the status of an import. For COMPLETE, first all checked rows get an outcome."""
     if target == Status.COMPLETE:
         checked = F("checked")
         ImportJob.objects.filter(pk=job.pk).update(
             total=checked, processed=checked, created=checked
         )
-    return ImportJob.objects.transition(job.pk, target, **why)
+    return ImportJob.objects.transition(job.pk, target, **error)
 
 
 def check_one_row(job):
-    """One more row is checked, committed, and nobody is told."""
+    """Check one more row and commit it, without publishing the progress."""
     ImportJob.objects.filter(pk=job.pk).update(version=F("version") + 1, checked=F("checked") + 1)
     job.refresh_from_db()
     return job
 
 
 def make_session_cookie(user):
-    """The cookie of a new session."""
+    """Return the session cookie of a new session."""
     client = Client()
     client.force_login(user)
     return client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -78,9 +78,12 @@ class Server(NamedTuple):
 
 @contextmanager
 def running_daphne(port=0, **environment):
-    """Daphne on the test database. It listens before it runs, so nobody has to wait for it."""
+    """Run Daphne on the test database.
+
+    The socket listens before Daphne runs, so clients need not wait for its start.
+    """
     with (
-        socket.create_server(("127.0.0.1", port), backlog=1024) as listening,
+        socket.create_server(("127.0.0.1", port), backlog=1024) as listener,
         tempfile.NamedTemporaryFile() as errors,
     ):
         command = [
@@ -90,17 +93,17 @@ def running_daphne(port=0, **environment):
             "0",
             "--no-server-name",
             "--fd",
-            str(listening.fileno()),
+            str(listener.fileno()),
         ]
         process = subprocess.Popen(
             [sys.executable, *command, "config.asgi:application"],
             cwd=PROJECT,
             env=os.environ | get_django_environment() | environment,
-            pass_fds=[listening.fileno()],
+            pass_fds=[listener.fileno()],
             stderr=errors,
         )
         try:
-            yield Server(listening.getsockname()[1], process, Path(errors.name))
+            yield Server(listener.getsockname()[1], process, Path(errors.name))
         finally:
             process.terminate()
             try:
@@ -121,7 +124,7 @@ def get_django_environment():
         "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",
         "REDIS_URL": settings.REDIS_URL,
         "LOG_LEVEL": "WARNING",
-        "PYTHONWARNINGS": "ignore",  # Of folders that only a deployment has.
+        "PYTHONWARNINGS": "ignore",  # Warnings about directories that exist only in a deployment.
     }
 
 
@@ -135,7 +138,7 @@ PING = Event("ping", None, None)
 
 
 class Stream:
-    """One connection, read event by event."""
+    """One HTTP connection with a stream, which is read event by event."""
 
     def __init__(self, port, path, cookie=None, *, method="GET", last_event_id=None, **headers):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=MAX_WAIT_SECONDS)
@@ -158,8 +161,11 @@ class Stream:
         self.connection.close()
 
     def next(self, *, pings=False):
-        """The next event, or None at the end of the answer."""
-        while block := self.block():
+        """Return the next event, or None at the end of the response.
+
+        Heartbeats are skipped unless `pings` is true.
+        """
+        while block := self.read_block():
             fields = dict(line.split(": ", 1) for line in block)
             if "data" in fields:
                 return Event(fields["event"], fields["id"], json.loads(fields["data"]))
@@ -167,35 +173,35 @@ class Stream:
                 return PING
         return None
 
-    def block(self):
-        """Lines up to an empty one."""
+    def read_block(self):
+        """Return the lines before the next empty line."""
         lines = []
         while line := self.response.readline().decode().rstrip("\n"):
             lines.append(line if line[0] != ":" else f": {line[1:].strip()}")
         return lines
 
     def rest(self):
-        """All events until the server ends the answer."""
+        """Return all events until the server ends the response."""
         return list(iter(self.next, None))
 
-    def body(self):
+    def read_json(self):
         return json.loads(self.response.read())
 
 
 def get_stream_error(server, job, cookie=None, **options):
-    """Status and code of an answer that is no stream."""
-    with server.stream(job, cookie, **options) as answer:
-        return answer.status, answer.body()["code"]
+    """Return status and error code of a response that is no stream."""
+    with server.stream(job, cookie, **options) as response:
+        return response.status, response.read_json()["code"]
 
 
-def wait_until(happened, seconds=MAX_WAIT_SECONDS):
-    """How long it took; fails when it took too long."""
-    began = time.monotonic()
-    while not happened():
-        took = time.monotonic() - began
-        assert took < seconds, f"not within {seconds} s"
+def wait_until(condition, seconds=MAX_WAIT_SECONDS):
+    """Wait for a condition and return the seconds it took. Fail after `seconds`."""
+    started = time.monotonic()
+    while not condition():
+        elapsed = time.monotonic() - started
+        assert elapsed < seconds, f"not within {seconds} s"
         time.sleep(0.01)
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def is_lock_awaited(cursor, table):
@@ -208,11 +214,11 @@ def is_lock_awaited(cursor, table):
 
 @contextmanager
 def stalled_clients(server, job, cookie, count):
-    """Connections that ask for the stream and never read it."""
+    """Open connections that request a stream and never read it."""
     path = f"/api/imports/{job.pk}/events/"
     cookies = f"Cookie: {settings.SESSION_COOKIE_NAME}={cookie}"
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{cookies}\r\n\r\n".encode()
-    with closing_all(count) as sockets:
+    with open_sockets(count) as sockets:
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             each.connect(("127.0.0.1", server.port))
@@ -221,7 +227,7 @@ def stalled_clients(server, job, cookie, count):
 
 
 @contextmanager
-def closing_all(count):
+def open_sockets(count):
     sockets = [socket.socket() for _ in range(count)]
     try:
         yield sockets

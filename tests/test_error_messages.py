@@ -1,4 +1,4 @@
-"""Words for codes: each error of a row says what is wrong and what would be right."""
+"""The sentences of row errors say what is wrong and what would be right."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ADVICE = re.compile(
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), sorted((MESSAGES | error_messages.ROW_MESSAGES).items())
+    ("code", "sentence"), sorted((MESSAGES | error_messages.ROW_MESSAGES).items())
 )
-def test_every_error_of_a_row_is_advice(code, words):
-    assert ADVICE.search(str(words)), code
-    assert str(words).endswith(".")
+def test_every_sentence_of_a_row_error_gives_advice(code, sentence):
+    assert ADVICE.search(str(sentence)), code
+    assert str(sentence).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_every_error_of_a_row_is_advice(code, words):
         (CharField(choices=[("a", "A"), ("b", "B")]), "c", "Write one of: a, b."),
     ],
 )
-def test_a_value_its_field_refuses_is_told_what_the_field_takes(field, cell, message):
+def test_the_sentence_says_what_the_field_accepts(field, cell, message):
     field.set_attributes_from_name("value")
-    with pytest.raises(InvalidValue) as refused:
+    with pytest.raises(InvalidValue) as raised:
         make_field_cleaner(field)(cell)
 
-    error = {"code": refused.value.code, "params": refused.value.params}
+    error = {"code": raised.value.code, "params": raised.value.params}
     assert message in error_messages.describe_row_error(error, "customers")
 
 
-def test_an_error_without_the_parameters_of_its_words_is_shown_all_the_same():
+def test_an_error_without_its_parameters_still_has_a_sentence():
     assert "row …" in error_messages.describe_row_error(
         {"code": "repeats_row", "params": {}}, "customers"
     )

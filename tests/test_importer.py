@@ -1,4 +1,4 @@
-"""The seam: any model that qualifies is filled from files, not only customers."""
+"""Importers: any suitable model can be filled from files, here the model Parcel of a test app."""
 
 import datetime
 from decimal import Decimal
@@ -43,19 +43,19 @@ def bea():
     )
 
 
-def parcels(*rows, **fields):
+def import_parcels(*rows, **fields):
     return run_import(make_csv(rows, HEADERS), importer="parcels", **fields)
 
 
-def errors(job):
+def get_errors(job):
     rows = job.rows.exclude(errors=None).order_by("number")
     return {row.number: [(e["column"], e["code"]) for e in row.errors] for row in rows}
 
 
-def test_every_type_of_value_arrives_as_it_was_meant(ann):
+def test_values_of_every_type_are_written_correctly(ann):
     awkward = 'a "quoted", {braced} \\back\\slash\ttab\nline'
 
-    job = parcels(["ANN", "7", "2.50", "2026-01-31", "True", awkward])
+    job = import_parcels(["ANN", "7", "2.50", "2026-01-31", "True", awkward])
 
     assert job.status == Status.COMPLETE, job.error_code
     parcel = Parcel.objects.get()
@@ -66,18 +66,18 @@ def test_every_type_of_value_arrives_as_it_was_meant(ann):
     assert parcel.made_at is not None
 
 
-def test_empty_cells_get_the_models_defaults(ann):
-    parcels(["ANN", "7", "1", "", "", ""])
+def test_empty_cells_get_the_defaults_of_the_model(ann):
+    import_parcels(["ANN", "7", "1", "", "", ""])
 
     parcel = Parcel.objects.get()
     assert (parcel.sent_on, parcel.fragile, parcel.note) == (None, False, "")
 
 
-def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
-    job = parcels(["ANN", "1", "1"], ["NOBODY", "2", "1"])
+def test_a_lookup_without_a_match_is_an_error_of_its_row(ann):
+    job = import_parcels(["ANN", "1", "1"], ["NOBODY", "2", "1"])
 
     assert get_outcomes(job) == {2: "created", 3: "failed"}
-    assert errors(job) == {3: [("customer", "not_found")]}
+    assert get_errors(job) == {3: [("customer", "not_found")]}
     (error,) = job.rows.get(number=3).errors
     assert describe_row_error(error, "parcels").startswith(
         "There is no customer with this shipping mark."
@@ -87,8 +87,8 @@ def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
         assert "«\u00a0client\u00a0»" in describe_row_error(error, "parcels")
 
 
-def test_a_report_says_of_each_column_what_is_true_of_it(ann):
-    job = parcels(["NOBODY", "2", "1"])
+def test_failed_rows_name_each_column_with_its_own_sentence(ann):
+    job = import_parcels(["NOBODY", "2", "1"])
     (error,) = job.rows.get(number=2).errors
     job.rows.update(errors=[error, error | {"column": "note"}])
 
@@ -98,25 +98,25 @@ def test_a_report_says_of_each_column_what_is_true_of_it(ann):
     assert "Note: There is no record of this name." in cells[-1]
 
 
-def test_a_key_of_two_columns_repeats_only_as_a_whole(ann, bea):
-    job = parcels(["ANN", "1", "1"], ["BEA", "1", "1"], ["ANN", "2", "1"], ["ANN", "1", "2"])
+def test_a_duplicate_needs_all_columns_of_a_unique_constraint(ann, bea):
+    job = import_parcels(["ANN", "1", "1"], ["BEA", "1", "1"], ["ANN", "2", "1"], ["ANN", "1", "2"])
 
     assert get_outcomes(job) == {2: "created", 3: "created", 4: "created", 5: "failed"}
-    assert errors(job) == {5: [("customer", "repeats_row")]}
+    assert get_errors(job) == {5: [("customer", "repeats_row")]}
 
 
-def test_values_are_compared_by_their_type_not_their_spelling(ann):
-    parcels(["ANN", "1", "1.5", "2026-01-31"])
+def test_values_are_compared_by_type_and_not_as_text(ann):
+    import_parcels(["ANN", "1", "1.5", "2026-01-31"])
 
-    job = parcels(["ANN", "01", "1.50", "2026-1-31"], on_duplicate="update")
+    job = import_parcels(["ANN", "01", "1.50", "2026-1-31"], on_duplicate="update")
 
     assert get_outcomes(job) == {2: "unchanged"}
 
 
-def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
-    job = parcels(["ANN", "x", "1.234", "31st", "perhaps", "ok"])
+def test_a_value_that_its_field_rejects_is_an_error_of_its_column(ann):
+    job = import_parcels(["ANN", "x", "1.234", "31st", "perhaps", "ok"])
 
-    assert errors(job) == {
+    assert get_errors(job) == {
         2: [
             ("number", "invalid_whole_number"),
             ("weight", "too_many_decimals"),
@@ -127,29 +127,38 @@ def test_a_value_its_field_refuses_is_an_error_with_its_column(ann):
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("cell", "value"),
     [
-        *(("TRUE", True), ("true", True), ("1", True), ("Yes", True), ("y", True), ("OUI", True)),
-        *(("false", False), ("0", False), ("no", False), ("N", False), ("non", False)),
+        ("TRUE", True),
+        ("true", True),
+        ("1", True),
+        ("Yes", True),
+        ("y", True),
+        ("OUI", True),
+        ("false", False),
+        ("0", False),
+        ("no", False),
+        ("N", False),
+        ("non", False),
     ],
 )
-def test_yes_and_no_are_what_people_write_for_them(ann, typed, meant):
-    parcels(["ANN", "1", "1", "", typed])
+def test_the_usual_words_for_yes_and_no_are_accepted(ann, cell, value):
+    import_parcels(["ANN", "1", "1", "", cell])
 
-    assert Parcel.objects.get().fragile == meant
+    assert Parcel.objects.get().fragile == value
 
 
-def test_what_only_the_database_refuses_costs_that_row_alone(ann):
+def test_a_row_that_only_the_database_rejects_fails_alone(ann):
     rows = [["ANN", str(n), "0" if n == 5 else "1"] for n in range(10)]
 
-    job = parcels(*rows)
+    job = import_parcels(*rows)
 
     assert job.status == Status.COMPLETE
-    assert errors(job) == {7: [(None, "refused_by_database")]}
+    assert get_errors(job) == {7: [(None, "refused_by_database")]}
     assert Parcel.objects.count() == job.created == 9
 
 
-def test_a_foreign_key_that_vanishes_after_the_check_costs_that_row_alone(ann, bea):
+def test_a_row_whose_foreign_key_was_deleted_after_the_check_fails_alone(ann, bea):
     content = make_csv([["ANN", "1", "1"], ["BEA", "2", "1"]], HEADERS)
     job = check_job(make_job(content, importer="parcels"))
     bea.delete()
@@ -160,10 +169,10 @@ def test_a_foreign_key_that_vanishes_after_the_check_costs_that_row_alone(ann, b
     assert Parcel.objects.get().number == 1
 
 
-def test_an_update_keeps_what_the_file_does_not_say(ann):
-    parcels(["ANN", "1", "1", "2026-01-31", "true", "careful"])
+def test_an_update_keeps_values_whose_cells_are_empty(ann):
+    import_parcels(["ANN", "1", "1", "2026-01-31", "true", "careful"])
 
-    job = parcels(["ANN", "1", "3", "", "", ""], on_duplicate="update")
+    job = import_parcels(["ANN", "1", "3", "", "", ""], on_duplicate="update")
 
     parcel = Parcel.objects.get()
     assert (parcel.weight, parcel.note, parcel.fragile) == (Decimal("3"), "careful", True)
@@ -171,12 +180,12 @@ def test_an_update_keeps_what_the_file_does_not_say(ann):
     assert job.rows.get().previous_values[2] == "1.00"
 
 
-def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
+def test_after_batch_gets_the_keys_of_written_records_once(ann):
     importer.after_batch_calls.clear()
-    job = parcels(["ANN", "1", "1"], ["ANN", "2", "1"], ["NOBODY", "3", "1"])
+    job = import_parcels(["ANN", "1", "1"], ["ANN", "2", "1"], ["NOBODY", "3", "1"])
 
     batch_applier.run_after_batch(job.pk, 1)
-    batch_applier.run_after_batch(job.pk, 1)  # Nothing more to say.
+    batch_applier.run_after_batch(job.pk, 1)  # Has run already, so it does nothing.
 
     assert importer.after_batch_calls == [sorted(Parcel.objects.values_list("pk", flat=True))]
 
@@ -186,8 +195,11 @@ def test_after_batch_hears_of_created_and_updated_records_once_known(ann):
 FULL = ["ANN", "1", "1.5", "2026-01-31", "True", "a note"]
 
 
-def updated(row, headers=HEADERS, **fields):
-    """The parcel, and what became of the row and was kept of before."""
+def update_parcel(row, headers=HEADERS, **fields):
+    """Import one row with the policy "update".
+
+    Returns the outcome of the row, the values of the parcel, and the previous values.
+    """
     fields = {"importer": "parcels", "on_duplicate": "update"} | fields
     job = run_import(make_csv([row], headers), **fields)
     parcel, staged = Parcel.objects.get(), job.rows.get()
@@ -195,46 +207,48 @@ def updated(row, headers=HEADERS, **fields):
     return staged.outcome, values, staged.previous_values
 
 
-def test_an_empty_cell_leaves_the_old_value(ann):
-    parcels(FULL)
+def test_an_empty_cell_keeps_the_old_value_by_default(ann):
+    import_parcels(FULL)
 
-    outcome, values, before = updated(["ANN", "1", "1.5", "", "", ""])
+    outcome, values, previous = update_parcel(["ANN", "1", "1.5", "", "", ""])
 
     old = ("1.50", datetime.date(2026, 1, 31), True, "a note")
-    assert (outcome, values, before) == ("unchanged", old, None)
+    assert (outcome, values, previous) == ("unchanged", old, None)
 
 
-def test_an_empty_cell_removes_the_old_value_where_that_is_asked_for(ann):
-    parcels(FULL)
+def test_an_empty_cell_removes_the_old_value_with_the_option_clear(ann):
+    import_parcels(FULL)
 
-    outcome, values, before = updated(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
+    outcome, values, previous = update_parcel(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
 
     assert outcome == "updated"
-    assert values == ("1.50", None, True, "")  # What must be true or false stays what it is.
-    assert before == [str(ann.pk), "1", "1.50", "2026-01-31", "true", "a note"]
-    again = updated(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
+    assert values == ("1.50", None, True, "")  # A required boolean keeps its value.
+    assert previous == [str(ann.pk), "1", "1.50", "2026-01-31", "true", "a note"]
+    again = update_parcel(["ANN", "1", "1.5", "", "", ""], empty_cells="clear")
     assert again == ("unchanged", values, None)
 
 
 @pytest.mark.parametrize(
     ("field", "cleared"), [("sent_on", "NULL"), ("note", "''"), ("fragile", None), ("state", None)]
 )
-def test_only_what_may_be_empty_can_be_removed(field, cleared):
+def test_only_a_field_that_may_be_empty_can_be_cleared(field, cleared):
     assert _cleared(Parcel._meta.get_field(field)) == cleared
 
 
 @pytest.mark.parametrize("empty_cells", ["keep", "clear"])
-def test_a_column_the_file_lacks_never_removes_a_value(ann, empty_cells):
-    parcels(FULL)
+def test_a_column_that_the_file_lacks_never_removes_a_value(ann, empty_cells):
+    import_parcels(FULL)
 
-    outcome, values, before = updated(["ANN", "1", "2.5"], HEADERS[:3], empty_cells=empty_cells)
+    outcome, values, previous = update_parcel(
+        ["ANN", "1", "2.5"], HEADERS[:3], empty_cells=empty_cells
+    )
 
     assert (outcome, values) == ("updated", ("2.50", datetime.date(2026, 1, 31), True, "a note"))
-    assert before[2] == "1.50"
+    assert previous[2] == "1.50"
 
 
-def test_a_field_left_out_by_a_person_is_a_column_the_file_lacks(ann):
-    parcels(FULL)
+def test_a_field_without_a_column_in_the_mapping_keeps_its_value(ann):
+    import_parcels(FULL)
     row = make_csv([["ANN", "1", "1.5", "", "", ""]], HEADERS)
     fields = {"importer": "parcels", "on_duplicate": "update", "empty_cells": "clear"}
     job = check_job(make_job(row, check_first=True, **fields))

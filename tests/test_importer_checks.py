@@ -1,4 +1,4 @@
-"""`manage.py check` names what does not fit in an importer, and only that."""
+"""The system checks for importers."""
 
 import uuid
 from copy import deepcopy
@@ -18,8 +18,8 @@ from imports.importer import Column, Importer, list_importers, register
 from tests.parcels.importer import ParcelImporter
 
 
-def importer_of(fields, *columns, bases=(models.Model,), **meta):
-    """An importer of a model made for one test."""
+def make_importer(fields, *columns, bases=(models.Model,), **meta):
+    """Make an importer with a new model of these fields."""
     options = type("Meta", (), {"app_label": "parcels", **meta})
     attributes = {"__module__": __name__, "Meta": options, **deepcopy(fields)}
     model = type(models.Model)(f"Thing{next(numbers)}", bases, attributes)
@@ -27,15 +27,15 @@ def importer_of(fields, *columns, bases=(models.Model,), **meta):
     return type("Things", (Importer,), names)
 
 
-def found(importer):
+def get_error_ids(importer):
     return [error.id.removeprefix("imports.") for error in list_importer_errors(importer)]
 
 
-def text(**options):
+def make_text(**options):
     return models.CharField(max_length=20, **options)
 
 
-def unique(*fields, **options):
+def make_constraint(*fields, **options):
     return models.UniqueConstraint(fields=fields, name="_".join(fields), **options)
 
 
@@ -49,23 +49,23 @@ def own_models():
         yield
 
 
-def test_our_importers_fit():
+def test_the_registered_importers_have_no_errors():
     assert [
         error for importer in list_importers() for error in list_importer_errors(importer)
     ] == []
 
 
-def test_an_error_says_what_to_do():
-    (error,) = list_importer_errors(importer_of({"code": text()}, CODE, Column("color")))
+def test_an_error_has_a_message_and_a_hint():
+    (error,) = list_importer_errors(make_importer({"code": make_text()}, CODE, Column("color")))
 
     assert (error.id, error.obj) == ("imports.E003", "Importer 'things'")
     assert "color" in error.msg
     assert "Thing" in error.hint
 
 
-def test_manage_check_looks_at_every_registered_importer(monkeypatch):
+def test_manage_check_checks_every_registered_importer(monkeypatch):
     monkeypatch.setattr(importers, "_registered", dict(importers._registered))
-    register(importer_of({"code": text()}, CODE, Column("color")))
+    register(make_importer({"code": make_text()}, CODE, Column("color")))
 
     with pytest.raises(SystemCheckError, match=r"imports\.E003"):
         call_command("check", "--tag", "imports")
@@ -83,8 +83,8 @@ def test_manage_check_looks_at_every_registered_importer(monkeypatch):
         models.UUIDField(primary_key=True, default=uuid.uuid4),
     ],
 )
-def test_a_key_that_can_be_known_beforehand_fits(key):
-    assert found(importer_of({"id": key, "code": text()}, CODE)) == []
+def test_a_primary_key_that_can_be_reserved_is_accepted(key):
+    assert get_error_ids(make_importer({"id": key, "code": make_text()}, CODE)) == []
 
 
 @pytest.mark.parametrize(
@@ -95,32 +95,32 @@ def test_a_key_that_can_be_known_beforehand_fits(key):
         models.UUIDField(primary_key=True),
     ],
 )
-def test_another_key_does_not(key):
-    assert found(importer_of({"id": key, "code": text()}, CODE)) == ["E002"]
+def test_another_primary_key_is_an_error(key):
+    assert get_error_ids(make_importer({"id": key, "code": make_text()}, CODE)) == ["E002"]
 
 
-def test_a_model_in_two_tables_does_not_fit():
-    parent = importer_of({"code": text()}).model
+def test_multi_table_inheritance_is_an_error():
+    parent = make_importer({"code": make_text()}).model
 
     child = type("Child", (parent,), {"__module__": __name__, "Meta": type("Meta", (), APP)})
 
-    assert "E001" in found(type("Things", (Importer,), {**THINGS, "model": child}))
+    assert "E001" in get_error_ids(type("Things", (Importer,), {**THINGS, "model": child}))
 
 
 APP = {"app_label": "parcels"}
 THINGS = {"name": "things", "columns": ()}
 
 
-def test_a_model_with_an_abstract_parent_fits():
+def test_an_abstract_parent_is_accepted():
     abstract = type("Meta", (), {**APP, "abstract": True})
-    fields = {"__module__": __name__, "Meta": abstract, "code": text()}
+    fields = {"__module__": __name__, "Meta": abstract, "code": make_text()}
     base = type(models.Model)("Base", (models.Model,), fields)
 
-    assert found(importer_of({}, CODE, bases=(base,))) == []
+    assert get_error_ids(make_importer({}, CODE, bases=(base,))) == []
 
 
-def test_a_proxy_does_not_fit():
-    parent = importer_of({"code": text()}).model
+def test_a_proxy_model_is_an_error():
+    parent = make_importer({"code": make_text()}).model
     proxy = type("Meta", (), {**APP, "proxy": True})
     child = type("Child", (parent,), {"__module__": __name__, "Meta": proxy})
 
@@ -131,48 +131,48 @@ def test_a_proxy_does_not_fit():
     assert "proxy" in error.msg
 
 
-def test_an_unmanaged_model_does_not_fit():
-    assert found(importer_of({"code": text()}, CODE, managed=False)) == ["E001"]
+def test_an_unmanaged_model_is_an_error():
+    assert get_error_ids(make_importer({"code": make_text()}, CODE, managed=False)) == ["E001"]
 
 
 # --- The columns -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("field", ["color", "id", "others", "parent_id", "shout"])
-def test_a_column_that_cannot_be_filled_is_named(field):
+def test_a_column_that_cannot_be_filled_is_an_error(field):
     fields = {
-        "code": text(),
+        "code": make_text(),
         "others": models.ManyToManyField("self"),
         "parent": models.ForeignKey("self", models.CASCADE, null=True),
         "shout": models.GeneratedField(
-            expression=models.F("code"), output_field=text(), db_persist=True
+            expression=models.F("code"), output_field=make_text(), db_persist=True
         ),
     }
 
-    assert found(importer_of(fields, CODE, Column(field))) == ["E003"]
+    assert get_error_ids(make_importer(fields, CODE, Column(field))) == ["E003"]
 
 
-def test_a_column_declared_twice_is_named():
-    assert found(importer_of({"code": text()}, CODE, CODE)) == ["E003"]
+def test_a_column_that_is_declared_twice_is_an_error():
+    assert get_error_ids(make_importer({"code": make_text()}, CODE, CODE)) == ["E003"]
 
 
 @pytest.mark.parametrize(
     ("field", "constraints", "errors"),
     [
-        (text(unique=True), [], []),
-        (text(), [unique("code")], []),
-        (text(), [], ["E004"]),
-        (text(), [unique("code", condition=models.Q(code__gt=""))], ["E004"]),
-        (text(), [unique("code", "size")], ["E004"]),
+        (make_text(unique=True), [], []),
+        (make_text(), [make_constraint("code")], []),
+        (make_text(), [], ["E004"]),
+        (make_text(), [make_constraint("code", condition=models.Q(code__gt=""))], ["E004"]),
+        (make_text(), [make_constraint("code", "size")], ["E004"]),
     ],
 )
-def test_unique_must_be_kept_by_the_table(field, constraints, errors):
+def test_a_unique_column_needs_a_unique_constraint(field, constraints, errors):
     size = models.IntegerField(null=True)
     column = Column("code", required=True, unique=True)
 
-    things = importer_of({"code": field, "size": size}, column, constraints=constraints)
+    things = make_importer({"code": field, "size": size}, column, constraints=constraints)
 
-    assert found(things) == errors
+    assert get_error_ids(things) == errors
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_unique_must_be_kept_by_the_table(field, constraints, errors):
         models.IntegerField(blank=True),
     ],
 )
-def test_a_field_that_needs_a_value_must_be_a_required_column(field):
-    fields = {"code": text(), "more": field}
+def test_a_field_that_needs_a_value_needs_a_required_column(field):
+    fields = {"code": make_text(), "more": field}
 
-    assert found(importer_of(fields, CODE)) == ["E005"]
-    assert found(importer_of(fields, CODE, Column("more"))) == ["E006"]
-    assert found(importer_of(fields, CODE, Column("more", required=True))) == []
+    assert get_error_ids(make_importer(fields, CODE)) == ["E005"]
+    assert get_error_ids(make_importer(fields, CODE, Column("more"))) == ["E006"]
+    assert get_error_ids(make_importer(fields, CODE, Column("more", required=True))) == []
 
 
 @pytest.mark.parametrize(
@@ -204,28 +204,28 @@ def test_a_field_that_needs_a_value_must_be_a_required_column(field):
         models.DateTimeField(db_default=Now()),
     ],
 )
-def test_a_field_that_fills_itself_need_not_be_a_column(field):
-    assert found(importer_of({"code": text(), "more": field}, CODE)) == []
+def test_a_field_with_a_default_needs_no_column(field):
+    assert get_error_ids(make_importer({"code": make_text(), "more": field}, CODE)) == []
 
 
 @pytest.mark.parametrize(
     ("field", "constraints", "errors"),
     [
         (models.UUIDField(default=uuid.uuid4, unique=True), [], ["E007"]),
-        (models.UUIDField(default=uuid.uuid4), [unique("token")], ["E007"]),
+        (models.UUIDField(default=uuid.uuid4), [make_constraint("token")], ["E007"]),
         (models.IntegerField(default=1, unique=True), [], ["E007"]),
         (models.CharField(max_length=9, blank=True, unique=True), [], ["E007"]),
         (models.DateTimeField(auto_now_add=True, unique=True), [], ["E007"]),
         (models.UUIDField(default=uuid.uuid4), [], []),
-        (models.UUIDField(default=uuid.uuid4), [unique("token", "code")], []),
+        (models.UUIDField(default=uuid.uuid4), [make_constraint("token", "code")], []),
         (models.UUIDField(null=True, unique=True), [], []),
         (models.IntegerField(db_default=1, unique=True), [], []),
     ],
 )
-def test_one_default_for_a_whole_batch_must_not_have_to_be_unique(field, constraints, errors):
-    fields = {"code": text(), "token": field}
+def test_a_default_of_a_unique_field_is_an_error(field, constraints, errors):
+    fields = {"code": make_text(), "token": field}
 
-    assert found(importer_of(fields, CODE, constraints=constraints)) == errors
+    assert get_error_ids(make_importer(fields, CODE, constraints=constraints)) == errors
 
 
 # --- Lookups and names -------------------------------------------------------
@@ -240,30 +240,33 @@ def test_one_default_for_a_whole_batch_must_not_have_to_be_unique(field, constra
         ("color", ["E008"]),
     ],
 )
-def test_a_lookup_names_a_unique_field_of_the_related_model(lookup, errors):
+def test_a_lookup_needs_a_unique_field_of_the_related_model(lookup, errors):
     customer = models.ForeignKey(apps.get_model("customers", "Customer"), models.CASCADE)
     column = Column("customer", required=True, lookup=lookup)
 
-    assert found(importer_of({"code": text(), "customer": customer}, CODE, column)) == errors
+    assert (
+        get_error_ids(make_importer({"code": make_text(), "customer": customer}, CODE, column))
+        == errors
+    )
 
 
 def test_a_lookup_needs_a_foreign_key_to_a_primary_key():
     plain = Column("code", required=True, lookup="shipping_mark")
-    keyed = importer_of({"code": text(unique=True)}).model
+    keyed = make_importer({"code": make_text(unique=True)}).model
     elsewhere = models.ForeignKey(keyed, models.CASCADE, to_field="code")
     column = Column("thing", required=True, lookup="code")
 
-    assert found(importer_of({"code": text()}, plain)) == ["E008"]
-    assert found(importer_of({"thing": elsewhere}, column)) == ["E008"]
+    assert get_error_ids(make_importer({"code": make_text()}, plain)) == ["E008"]
+    assert get_error_ids(make_importer({"thing": elsewhere}, column)) == ["E008"]
 
 
 @pytest.mark.parametrize("alias", ["Colour", "code", "co-de"])
-def test_a_name_that_two_columns_claim_is_named(alias):
-    fields = {"code": text(), "color": text(null=True)}
+def test_a_header_of_two_columns_is_an_error(alias):
+    fields = {"code": make_text(), "color": make_text(null=True)}
     color = Column("color", aliases=("COLOUR!", alias))
     code = Column("code", aliases=("colour",), required=True)
 
-    errors = list_importer_errors(importer_of(fields, code, color))
+    errors = list_importer_errors(make_importer(fields, code, color))
 
     assert {error.id for error in errors} == {"imports.E009"}
 
@@ -271,8 +274,8 @@ def test_a_name_that_two_columns_claim_is_named(alias):
 def test_an_alias_may_repeat_the_columns_own_name():
     column = Column("code", aliases=("CODE", "the code", "The-Code"), required=True)
 
-    assert found(importer_of({"code": text()}, column)) == []
+    assert get_error_ids(make_importer({"code": make_text()}, column)) == []
 
 
-def test_the_parcels_fit():
-    assert found(ParcelImporter) == []
+def test_the_parcel_importer_has_no_errors():
+    assert get_error_ids(ParcelImporter) == []

@@ -1,4 +1,4 @@
-"""Streams of a real Daphne, on the real PostgreSQL and Redis."""
+"""Streams of a Daphne server with PostgreSQL and Redis."""
 
 import json
 import random
@@ -36,7 +36,7 @@ FAST = {"IMPORT_POLL_SECONDS": "0.3", "IMPORT_PING_SECONDS": "0.3"}
 
 @pytest.fixture(scope="module")
 def server(django_db_setup, django_db_blocker):
-    """Nothing reaches its streams but what is published."""
+    """A server without polling: streams receive only what is published."""
     with django_db_blocker.unblock(), running_daphne(**NO_POLL) as running:
         yield running
         assert running.errors.read_text() == ""
@@ -59,35 +59,35 @@ def importing_user(model, name):
 
 
 @pytest.fixture(autouse=True)
-def published_at_once():
-    """A Redis that failed an earlier test is asked again."""
+def publish_without_pause():
+    """End the pause after a failure of Redis in an earlier test."""
     progress._paused_until = 0.0
 
 
-# --- What a stream says ------------------------------------------------------
+# --- Events ------------------------------------------------------------------
 
 
-def test_the_first_event_is_the_import_as_it_stands_and_comes_at_once(server, alice):
+def test_the_first_event_is_the_current_snapshot_within_200_ms(server, alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
 
-    took = []
+    durations = []
     for _ in range(5):
-        began = time.monotonic()
+        started = time.monotonic()
         with server.stream(job, cookie) as stream:
             first = stream.next()
-        took.append(time.monotonic() - began)
+        durations.append(time.monotonic() - started)
 
     assert (first.name, first.id) == ("progress", str(job.version))
     assert first.snapshot == snapshots.build_snapshot(job)
-    assert min(took) < 0.2
+    assert min(durations) < 0.2
 
 
-def test_a_stream_begins_with_the_time_to_reconnect_after(server, alice):
+def test_a_stream_begins_with_the_reconnection_time(server, alice):
     with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
-        assert stream.block() == ["retry: 3000"]
+        assert stream.read_block() == ["retry: 3000"]
 
 
-def test_nobody_on_the_way_may_keep_a_stream(server, alice):
+def test_the_headers_of_a_stream_forbid_caching_and_buffering(server, alice):
     with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert stream.headers["Cache-Control"] == "no-cache, no-store, no-transform"
@@ -96,7 +96,7 @@ def test_nobody_on_the_way_may_keep_a_stream(server, alice):
 
 
 @pytest.mark.parametrize(
-    ("before", "target", "name"),
+    ("status", "target", "name"),
     [
         (Status.RUNNING, Status.COMPLETE, "complete"),
         (Status.RUNNING, Status.FAILED, "failed"),
@@ -104,10 +104,10 @@ def test_nobody_on_the_way_may_keep_a_stream(server, alice):
         (Status.UNDOING, Status.UNDONE, "undone"),
     ],
 )
-def test_the_last_event_is_named_after_the_end_and_the_answer_ends(
-    server, alice, before, target, name
+def test_the_last_event_is_named_after_the_final_status_and_the_response_ends(
+    server, alice, status, target, name
 ):
-    job = make_job(alice, before)
+    job = make_job(alice, status)
     with server.stream(job, make_session_cookie(alice)) as stream:
         assert stream.next().name == "progress"
 
@@ -122,7 +122,7 @@ def test_the_last_event_is_named_after_the_end_and_the_answer_ends(
 
 
 @pytest.mark.parametrize("status", [Status.MAPPING, Status.READY, Status.PAUSED])
-def test_a_wait_for_people_is_not_the_end(server, alice, status):
+def test_a_stream_goes_on_while_the_import_waits_for_a_person(server, alice, status):
     job = make_job(alice, status)
     with server.stream(job, make_session_cookie(alice)) as stream:
         assert stream.next().name == "progress"
@@ -130,7 +130,7 @@ def test_a_wait_for_people_is_not_the_end(server, alice, status):
         assert stream.next().name == "cancelled"
 
 
-def test_whoever_has_seen_the_end_is_told_not_to_ask_again(server, alice):
+def test_a_reconnect_after_the_last_event_gets_204(server, alice):
     cookie = make_session_cookie(alice)
     job = ImportJob.objects.transition(make_job(alice).pk, Status.CANCELLED)
 
@@ -146,23 +146,23 @@ def test_a_reconnect_before_the_end_gets_the_newest_snapshot(server, alice):
         assert stream.next().id == str(job.version)
 
 
-def test_versions_never_go_back_however_messages_arrive(server, alice):
-    job, order = make_job(alice), random.Random(7)
-    overtaken = [snapshots.build_snapshot(check_one_row(job)) for _ in range(20)]
+def test_a_message_with_an_older_version_is_dropped(server, alice):
+    job, rng = make_job(alice), random.Random(7)
+    older = [snapshots.build_snapshot(check_one_row(job)) for _ in range(20)]
     with server.stream(job, make_session_cookie(alice)) as stream:
         stream.next()
         for _ in range(10):
             publish(job, snapshots.build_snapshot(check_one_row(job)))
-            publish(job, order.choice(overtaken))
+            publish(job, rng.choice(older))
             assert stream.next().id == str(job.version)
 
 
-def test_what_is_true_only_now_is_shown_without_a_new_version(server, alice):
+def test_a_change_of_the_live_state_is_sent_without_a_new_version(server, alice):
     job = make_job(alice)
     with server.stream(job, make_session_cookie(alice)) as stream:
         first = stream.next()
         stalled = first.snapshot | {"live": {"stalled": True}}
-        publish(job, first.snapshot)  # Seen already.
+        publish(job, first.snapshot)  # The stream has sent it already.
         publish(job, stalled)
         assert stream.next().snapshot == stalled
 
@@ -172,23 +172,23 @@ def publish(job, snapshot):
         client.publish(progress.get_channel(job), json.dumps(snapshot))
 
 
-def test_of_many_changes_ten_a_second_are_sent_and_the_last_always(server, alice):
+def test_at_most_ten_events_a_second_are_sent_and_always_the_last_one(server, alice):
     job = make_job(alice)
     with server.stream(job, make_session_cookie(alice)) as stream:
         stream.next()
-        began, seen = time.monotonic(), []
+        started, events = time.monotonic(), []
         for _ in range(100):
             progress.publish(check_one_row(job))
-        while not seen or seen[-1].id != str(job.version):
-            seen.append(stream.next())
+        while not events or events[-1].id != str(job.version):
+            events.append(stream.next())
 
-    assert len(seen) <= 10 * (time.monotonic() - began) + 1
-
-
-# --- Who may -----------------------------------------------------------------
+    assert len(events) <= 10 * (time.monotonic() - started) + 1
 
 
-def test_strangers_are_sent_to_log_in(server, alice):
+# --- Permissions -------------------------------------------------------------
+
+
+def test_a_request_without_a_session_gets_401(server, alice):
     assert get_stream_error(server, make_job(alice)) == (401, "not_authenticated")
     assert get_stream_error(server, make_job(alice), "a-made-up-session") == (
         401,
@@ -196,7 +196,7 @@ def test_strangers_are_sent_to_log_in(server, alice):
     )
 
 
-def test_an_import_one_may_not_see_is_not_there(server, alice, bob):
+def test_an_import_that_the_user_may_not_see_gets_404(server, alice, bob):
     job = make_job(alice)
     assert get_stream_error(server, job, make_session_cookie(bob)) == (404, "not_found")
     alice.user_permissions.clear()
@@ -204,17 +204,17 @@ def test_an_import_one_may_not_see_is_not_there(server, alice, bob):
     assert get_stream_error(server, ImportJob(), make_session_cookie(alice)) == (404, "not_found")
 
 
-def test_errors_have_the_one_shape(server, alice):
+def test_an_error_is_json_with_code_and_message(server, alice):
     with server.stream(make_job(alice)) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         message = get_login_hint()
         body = {"code": "not_authenticated", "message": message, "errors": []}
-        assert answer.body() == body
+        assert answer.read_json() == body
         assert "POST username and password to /api/auth/token/" in message
 
 
-def test_a_stream_can_only_be_read(server, alice):
+def test_only_get_and_head_are_allowed(server, alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     for method in ("POST", "DELETE", "PUT"):
         assert get_stream_error(server, job, cookie, method=method) == (405, "method_not_allowed")
@@ -222,17 +222,17 @@ def test_a_stream_can_only_be_read(server, alice):
         assert (answer.status, answer.response.read()) == (200, b"")
 
 
-def test_a_foreign_host_name_is_refused(server, alice):
+def test_an_unknown_host_name_gets_400(server, alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     assert get_stream_error(server, job, cookie, Host="evil.example") == (400, "invalid_host")
 
 
 @pytest.mark.parametrize("end", ["logout", "password", "permission", "deletion"])
-def test_whoever_loses_the_right_to_watch_loses_the_stream(alice, end):
+def test_a_stream_ends_when_its_user_loses_access(alice, end):
     job, cookie = make_job(alice), make_session_cookie(alice)
     with running_daphne(**FAST) as server, server.stream(job, cookie) as stream:
         assert stream.next().name == "progress"
-        assert stream.next(pings=True) == PING  # Asked again meanwhile, and still welcome.
+        assert stream.next(pings=True) == PING  # The permission was checked again meanwhile.
         assert stream.next(pings=True) == PING
         assert stream.next(pings=True) == PING
 
@@ -248,53 +248,55 @@ def test_whoever_loses_the_right_to_watch_loses_the_stream(alice, end):
         else:
             job.delete()
 
-        assert wait_until(lambda: stream.next() is None) < 30  # It would go on for ten minutes.
+        assert (
+            wait_until(lambda: stream.next() is None) < 30
+        )  # Otherwise it would last for ten minutes.
 
 
-# --- How many ----------------------------------------------------------------
+# --- Limits ------------------------------------------------------------------
 
 
-def test_a_user_has_so_many_streams_and_a_closed_tab_makes_room_at_once(alice, bob):
-    job, cookie, of_bob = make_job(alice), make_session_cookie(alice), make_job(bob)
+def test_the_limit_per_user_counts_open_streams_only(alice, bob):
+    job, cookie, job_of_bob = make_job(alice), make_session_cookie(alice), make_job(bob)
     with running_daphne(IMPORT_STREAMS_PER_USER="2", **NO_POLL) as server:
         with server.stream(job, cookie) as first, server.stream(job, cookie) as second:
             assert first.next()
             assert second.next()
             with server.stream(job, cookie) as third:
-                assert (third.status, third.body()["code"]) == (429, "throttled")
+                assert (third.status, third.read_json()["code"]) == (429, "throttled")
                 assert third.headers["Retry-After"] == "10"
-            with server.stream(of_bob, make_session_cookie(bob)) as of_another:
-                assert of_another.status == 200
+            with server.stream(job_of_bob, make_session_cookie(bob)) as stream_of_bob:
+                assert stream_of_bob.status == 200
             fds = psutil.Process(server.process.pid).num_fds()
             second.close()
-            assert wait_until(lambda: welcome(server, job, cookie), seconds=1) < 1
+            assert wait_until(lambda: is_accepted(server, job, cookie), seconds=1) < 1
             wait_until(lambda: psutil.Process(server.process.pid).num_fds() < fds)
         assert server.errors.read_text() == ""
 
 
-def welcome(server, job, cookie):
+def is_accepted(server, job, cookie):
     with server.stream(job, cookie) as stream:
         return stream.status == 200
 
 
-def test_a_process_has_so_many_streams(alice, bob):
+def test_the_limit_per_process_gets_503(alice, bob):
     job, cookie = make_job(alice), make_session_cookie(alice)
     with running_daphne(IMPORT_STREAMS_PER_PROCESS="1", **NO_POLL) as server:
         with server.stream(job, cookie) as only:
             assert only.next()
             with server.stream(make_job(bob), make_session_cookie(bob)) as another:
-                assert (another.status, another.body()["code"]) == (503, "unavailable")
+                assert (another.status, another.read_json()["code"]) == (503, "unavailable")
                 assert another.headers["Retry-After"] == "10"
-        wait_until(lambda: welcome(server, job, cookie), seconds=1)
+        wait_until(lambda: is_accepted(server, job, cookie), seconds=1)
 
 
 def test_an_open_stream_holds_no_database_connection(server, alice):
     with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.next()
-        wait_until(lambda: other_sessions() == 0)
+        wait_until(lambda: count_other_sessions() == 0)
 
 
-def other_sessions():
+def count_other_sessions():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
@@ -303,31 +305,31 @@ def other_sessions():
         return cursor.fetchone()[0]
 
 
-def test_who_never_reads_keeps_nobody_waiting(alice, bob):
+def test_clients_that_never_read_do_not_delay_others(alice, bob):
     job, cookie = make_job(alice), make_session_cookie(alice)
     limits = {"IMPORT_STREAMS_PER_USER": "100", "IMPORT_STREAM_SECONDS": "4"}
-    with running_daphne(**limits, **NO_POLL) as server, server.stream(job, cookie) as warm:
-        assert warm.next()
-        before = psutil.Process(server.process.pid).memory_info().rss
+    with running_daphne(**limits, **NO_POLL) as server, server.stream(job, cookie) as first:
+        assert first.next()
+        memory_before = psutil.Process(server.process.pid).memory_info().rss
         with stalled_clients(server, job, cookie, 50), server.stream(job, cookie) as stream:
             stream.next()
             for _ in range(10):
-                began = time.monotonic()
+                started = time.monotonic()
                 progress.publish(check_one_row(job))
                 assert stream.next().id == str(job.version)
-                assert time.monotonic() - began < 1
-            grown = psutil.Process(server.process.pid).memory_info().rss - before
-            assert grown < 50 * 1024 * 1024
-            assert stream.next() is None  # At its longest, as theirs are.
+                assert time.monotonic() - started < 1
+            growth = psutil.Process(server.process.pid).memory_info().rss - memory_before
+            assert growth < 50 * 1024 * 1024
+            assert stream.next() is None  # Its maximum age is reached.
 
 
-def test_a_stream_ends_after_its_longest_time_and_is_taken_up_again(alice):
+def test_a_stream_ends_at_its_maximum_age_and_the_client_reconnects(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     limits = {"IMPORT_STREAM_SECONDS": "0.5", "IMPORT_PING_SECONDS": "10"}
     with running_daphne(**limits, **NO_POLL) as server:
         with server.stream(job, cookie) as stream:
-            began = time.monotonic()
+            started = time.monotonic()
             last = stream.rest()[-1]
-            assert 0.3 < time.monotonic() - began < 2
+            assert 0.3 < time.monotonic() - started < 2
         with server.stream(job, cookie, last_event_id=last.id) as again:
             assert again.next().id == last.id

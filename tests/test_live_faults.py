@@ -1,4 +1,4 @@
-"""Streams while Redis, PostgreSQL, a message or the server itself is away; the hub alone."""
+"""Streams while Redis, PostgreSQL or the server fails, or a message is lost; the hub by itself."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def alice(django_user_model):
 
 @pytest.fixture
 def own_redis(settings):
-    """A Redis that this test may stop, in use by this process and by what it starts."""
+    """A Redis server that the test may stop, for this process and the processes it starts."""
     with temporary_paths() as home, running_child(embedded_redis.make_server(home)) as child:
         settings.REDIS_URL = embedded_redis.get_url(home)
         progress._redis.cache_clear()
@@ -59,10 +59,10 @@ def own_redis(settings):
         progress._redis.cache_clear()
 
 
-# --- What may be away --------------------------------------------------------
+# --- Failures ----------------------------------------------------------------
 
 
-def test_a_lost_message_is_made_good_by_the_poll(alice):
+def test_the_poll_finds_a_change_whose_message_was_lost(alice):
     job = make_job(alice)
     with (
         running_daphne(IMPORT_POLL_SECONDS="0.2") as server,
@@ -70,14 +70,14 @@ def test_a_lost_message_is_made_good_by_the_poll(alice):
     ):
         assert stream.next().id == str(job.version)
 
-        check_one_row(job)  # Nobody is told.
+        check_one_row(job)  # Not published.
         assert stream.next().id == str(job.version)
 
         ImportJob.objects.transition(job.pk, Status.CANCELLED)
         assert [event.name for event in stream.rest()][-1] == "cancelled"
 
 
-def test_without_redis_streams_begin_move_and_end(alice, own_redis):
+def test_streams_work_without_redis(alice, own_redis):
     job, cookie = make_job(alice), make_session_cookie(alice)
     with running_daphne(IMPORT_POLL_SECONDS="0.2") as server, server.stream(job, cookie) as stream:
         assert stream.next()
@@ -91,14 +91,14 @@ def test_without_redis_streams_begin_move_and_end(alice, own_redis):
         assert [event.name for event in stream.rest()] == ["cancelled"]
 
 
-def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
+def test_the_hub_reconnects_when_redis_returns(alice, own_redis, settings):
     job = make_job(alice)
     with (
         running_daphne(IMPORT_POLL_SECONDS="60") as server,
         server.stream(job, make_session_cookie(alice)) as stream,
     ):
         assert stream.next()
-        wait_until(lambda: subscribers(settings.REDIS_URL) == 1)
+        wait_until(lambda: count_subscribers(settings.REDIS_URL) == 1)
         progress.publish(check_one_row(job))
         assert stream.next().id == str(job.version)
 
@@ -107,12 +107,12 @@ def test_when_redis_returns_it_is_heard_again(alice, own_redis, settings):
         assert wait_for(own_redis.is_ready, 10)
         progress._paused_until = 0.0
 
-        wait_until(lambda: subscribers(settings.REDIS_URL) == 1)
+        wait_until(lambda: count_subscribers(settings.REDIS_URL) == 1)
         progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert stream.next().name == "cancelled"
 
 
-def test_without_postgresql_streams_stay_open(alice):
+def test_streams_stay_open_without_postgresql(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     fast = {"IMPORT_POLL_SECONDS": "0.2", "IMPORT_PING_SECONDS": "0.2"}
     with running_daphne(**fast) as server, server.stream(job, cookie) as stream:
@@ -140,7 +140,7 @@ def no_new_database_connections():
                 cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
-def test_a_server_that_stops_lets_its_streams_go(alice):
+def test_a_server_that_stops_ends_its_streams(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     with running_daphne() as server:
         streams = [server.stream(job, cookie) for _ in range(10)]
@@ -156,283 +156,284 @@ def test_a_server_that_stops_lets_its_streams_go(alice):
 # --- One stream, event by event ----------------------------------------------
 
 
-async def django_answers(scope, receive, send):
+async def django_stub(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"Django"})
 
 
-application = make_stream_router(django_answers)
+application = make_stream_router(django_stub)
 
 
 @asynccontextmanager
-async def tab(job, cookie, method="GET"):
-    """A browser's tab on this process: bodies as they are sent."""
+async def open_client(job, cookie, method="GET"):
+    """Open a stream of this process without a server; yield the client."""
     headers = [(b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
-    browser = HttpCommunicator(
-        application, method, f"/api/imports/{job.pk}/events", headers=headers
-    )
-    browser.sent_request = True
-    await browser.send_input({"type": "http.request", "body": b""})
+    client = HttpCommunicator(application, method, f"/api/imports/{job.pk}/events", headers=headers)
+    client.sent_request = True
+    await client.send_input({"type": "http.request", "body": b""})
     try:
-        yield browser
-        if not browser.future.done():
-            await browser.send_input({"type": "http.disconnect"})
-            await browser.wait()
+        yield client
+        if not client.future.done():
+            await client.send_input({"type": "http.disconnect"})
+            await client.wait()
     finally:
         await hub.stop()
         await sync_to_async(connections.close_all)()
 
 
-async def next_body(browser, timeout=30):
-    return (await browser.receive_output(timeout)).get("body", b"").decode()
+async def read_body(client, timeout=30):
+    return (await client.receive_output(timeout)).get("body", b"").decode()
 
 
-async def opened(browser):
-    """The tab after its first event."""
-    assert (await browser.receive_output(30))["status"] == 200
-    assert await next_body(browser) == "retry: 3000\n\n"
-    assert (await next_body(browser)).startswith("id: ")
+async def read_first_event(client):
+    assert (await client.receive_output(30))["status"] == 200
+    assert await read_body(client) == "retry: 3000\n\n"
+    assert (await read_body(client)).startswith("id: ")
 
 
-async def test_a_closed_tab_is_forgotten(alice):
+async def test_a_client_that_disconnects_is_unsubscribed(alice):
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    async with tab(job, cookie) as browser:
-        await opened(browser)
+    async with open_client(job, cookie) as client:
+        await read_first_event(client)
         assert list(hub.subscribers) == [str(job.pk)]
     assert not hub.subscribers
 
 
-async def test_a_stream_that_fails_ends_so_that_the_browser_asks_again(alice):
+async def test_a_stream_that_fails_ends_its_response(alice):
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    async with tab(job, cookie) as browser:
-        await opened(browser)
+    async with open_client(job, cookie) as client:
+        await read_first_event(client)
         hub.dispatch(None, {"id": str(job.pk), "version": 10**6, "status": {}})
-        last = await browser.receive_output(30)
+        last = await client.receive_output(30)
         assert (last["body"], last["more_body"]) == (b"", False)
 
 
-async def test_a_stream_that_cannot_start_says_so(alice, settings):
+async def test_a_stream_that_cannot_start_gets_500(alice, settings):
     settings.SESSION_ENGINE = "no.such.engine"
-    async with tab(ImportJob(), "a-session") as browser:
-        answer = await browser.get_response(5)
+    async with open_client(ImportJob(), "a-session") as client:
+        answer = await client.get_response(5)
     assert answer["status"] == 500
     assert b'"code": "internal_error"' in answer["body"]
 
 
-async def test_later_events_are_fewer_but_a_new_status_never_waits(alice, monkeypatch):
+async def test_a_change_of_status_is_sent_without_the_slow_pause(alice, monkeypatch):
     monkeypatch.setattr(coalescing, "FAST_PHASE_SECONDS", 0)
     monkeypatch.setattr(coalescing, "SLOW_PAUSE_SECONDS", 3600)
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    async with tab(job, cookie) as browser:
-        await opened(browser)
+    async with open_client(job, cookie) as client:
+        await read_first_event(client)
         hub.dispatch(
             None, await sync_to_async(lambda: snapshots.build_snapshot(check_one_row(job)))()
         )
-        assert await browser.receive_nothing(0.3)
+        assert await client.receive_nothing(0.3)
         paused = await sync_to_async(ImportJob.objects.transition)(job.pk, Status.PAUSED)
         hub.dispatch(None, await sync_to_async(snapshots.build_snapshot)(paused))
-        assert f"id: {paused.version}\n" in await next_body(browser)
+        assert f"id: {paused.version}\n" in await read_body(client)
 
 
-async def test_what_is_published_while_a_stream_looks_is_not_missed(alice, settings, monkeypatch):
+async def test_a_message_during_the_initial_query_is_not_missed(alice, settings, monkeypatch):
     settings.IMPORT_POLL_SECONDS = 3600
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    ahead = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
-    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # So that the first look counts them.
+    newer = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
+    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # So that the first query counts them.
     parameters = connection.get_connection_params()
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")
-        async with tab(job, cookie) as browser:
-            await until(lambda: is_lock_awaited(cursor, "imports_worker"))
-            hub.dispatch(None, ahead)
+        async with open_client(job, cookie) as client:
+            await wait_until_async(lambda: is_lock_awaited(cursor, "imports_worker"))
+            hub.dispatch(None, newer)
             other.rollback()
-            await browser.receive_output(30)
-            await next_body(browser)
-            assert f"id: {ahead['version']}\n" in await next_body(browser)
+            await client.receive_output(30)
+            await read_body(client)
+            assert f"id: {newer['version']}\n" in await read_body(client)
 
 
-async def test_a_question_about_the_headers_only_is_answered_and_over(alice):
+async def test_a_head_request_gets_a_complete_response(alice):
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    async with tab(job, cookie, method="HEAD") as browser:
-        answer = await browser.get_response(5)
+    async with open_client(job, cookie, method="HEAD") as client:
+        answer = await client.get_response(5)
     assert (answer["status"], answer["body"]) == (200, b"")
 
 
-async def test_other_addresses_are_djangos(alice):
+async def test_other_paths_go_to_django(alice):
     for path in ("/", "/api/imports/{}/", "/api/imports/{}/events/x", "/api/imports/1/events/"):
-        browser = HttpCommunicator(application, "GET", path.format(ImportJob().pk))
-        assert (await browser.get_response())["body"] == b"Django"
-        await browser.wait()
+        client = HttpCommunicator(application, "GET", path.format(ImportJob().pk))
+        assert (await client.get_response())["body"] == b"Django"
+        await client.wait()
 
 
-async def test_a_web_socket_is_refused():
-    browser = WebsocketCommunicator(application, "/ws/imports/1/")
-    connected, _ = await browser.connect()
+async def test_a_websocket_at_an_unknown_path_is_refused():
+    client = WebsocketCommunicator(application, "/ws/imports/1/")
+    connected, _ = await client.connect()
     assert not connected
 
 
-async def test_a_server_that_cancels_the_connection_cancels_the_stream(alice):
+async def test_cancelling_the_connection_cancels_the_stream(alice):
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
     )
-    async with tab(job, cookie) as browser:
-        await opened(browser)
-        browser.future.cancel()
-        await asyncio.wait([browser.future])
+    async with open_client(job, cookie) as client:
+        await read_first_event(client)
+        client.future.cancel()
+        await asyncio.wait([client.future])
         assert not hub.subscribers
 
 
-# --- Questions to the database -----------------------------------------------
+# --- Batching of queries -----------------------------------------------------
 
 
-def session_number():
+def get_session_id():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return cursor.fetchone()[0]
 
 
-async def test_who_asks_at_the_same_time_shares_a_connection_and_nothing_else(db):
-    ask = QueryBatcher().run
-    asked = [*[session_number] * 30, lambda: 1 / 0, session_number]
+async def test_simultaneous_queries_share_a_connection_but_not_their_errors(db):
+    run = QueryBatcher().run
+    queries = [*[get_session_id] * 30, lambda: 1 / 0, get_session_id]
 
-    answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
+    results = await asyncio.gather(*map(run, queries), return_exceptions=True)
 
-    assert isinstance(answers.pop(-2), ZeroDivisionError)
-    assert len(set(answers)) == 2  # Twenty questions at once.
-    assert await ask(session_number) not in answers
+    assert isinstance(results.pop(-2), ZeroDivisionError)
+    assert len(set(results)) == 2  # Twenty queries per batch.
+    assert await run(get_session_id) not in results
 
 
-async def test_who_leaves_before_the_answer_disturbs_nobody(db):
-    ask, hold = QueryBatcher().run, threading.Event()
-    first, leaves, stays = (
-        asyncio.ensure_future(ask(question)) for question in (hold.wait, session_number, hold.wait)
+async def test_a_cancelled_query_does_not_disturb_the_others(db):
+    run, release = QueryBatcher().run, threading.Event()
+    first, cancelled, last = (
+        asyncio.ensure_future(run(query)) for query in (release.wait, get_session_id, release.wait)
     )
-    await asyncio.sleep(0)  # All have asked.
-    leaves.cancel()
-    hold.set()
-    assert await asyncio.gather(first, stays) == [True, True]
+    await asyncio.sleep(0)  # All three queries wait now.
+    cancelled.cancel()
+    release.set()
+    assert await asyncio.gather(first, last) == [True, True]
 
 
-# --- The hub alone -----------------------------------------------------------
+# --- The hub by itself -------------------------------------------------------
 
 
-WATCHED = str(uuid4())
+JOB_ID = str(uuid4())
 
 
-def seen(version, status="RUNNING", **more):
-    return {"id": WATCHED, "version": version, "status": status} | more
+def make_snapshot(version, status="RUNNING", **more):
+    return {"id": JOB_ID, "version": version, "status": status} | more
 
 
-async def test_a_viewer_keeps_the_newest_only():
+async def test_a_subscriber_keeps_only_the_newest_snapshot():
     subscriber = Subscriber()
     for version in (3, 5, 4):
-        subscriber.push(seen(version))
-    assert await subscriber.next_snapshots(pause=0) == [seen(5)]
-    subscriber.push(seen(5))
+        subscriber.push(make_snapshot(version))
+    assert await subscriber.next_snapshots(pause=0) == [make_snapshot(5)]
+    subscriber.push(make_snapshot(5))
     assert not subscriber.pending
-    subscriber.push(seen(5, live={"stalled": True}))
-    assert await subscriber.next_snapshots(pause=0) == [seen(5, live={"stalled": True})]
+    subscriber.push(make_snapshot(5, live={"stalled": True}))
+    assert await subscriber.next_snapshots(pause=0) == [make_snapshot(5, live={"stalled": True})]
 
 
-async def test_a_connection_gone_dead_without_an_error_is_noticed(own_redis, settings, monkeypatch):
+async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monkeypatch):
     monkeypatch.setattr(hub_module, "SELF_PING_SECONDS", 0.2)
     settings.IMPORT_POLL_SECONDS = 3600
-    address, own = settings.REDIS_URL, ProgressHub()
-    async with middleman(settings) as swallow:
-        with own.subscribe(1, WATCHED) as subscriber:
-            await until(lambda: subscribers(address) == 1)
-            await tell(address, seen(1))
-            assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(1)]
+    url, own_hub = settings.REDIS_URL, ProgressHub()
+    async with relay_to_redis(settings) as cut_first_connection:
+        with own_hub.subscribe(1, JOB_ID) as subscriber:
+            await wait_until_async(lambda: count_subscribers(url) == 1)
+            await publish(url, make_snapshot(1))
+            assert await wait_for_snapshots(subscriber) == [make_snapshot(1)]
 
-            swallow()
-            await until(lambda: subscribers(address) == 2)
-            await tell(address, seen(2))
-            assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(2)]
-        await own.stop()
+            cut_first_connection()
+            await wait_until_async(lambda: count_subscribers(url) == 2)
+            await publish(url, make_snapshot(2))
+            assert await wait_for_snapshots(subscriber) == [make_snapshot(2)]
+        await own_hub.stop()
 
 
-async def test_messages_that_are_none_of_ours_change_nothing(own_redis, settings):
+async def test_messages_that_are_no_snapshots_are_ignored(own_redis, settings):
     settings.IMPORT_POLL_SECONDS = 3600
-    own = ProgressHub()
-    with own.subscribe(1, WATCHED) as subscriber:
-        await until(lambda: subscribers(settings.REDIS_URL) == 1)
+    own_hub = ProgressHub()
+    with own_hub.subscribe(1, JOB_ID) as subscriber:
+        await wait_until_async(lambda: count_subscribers(settings.REDIS_URL) == 1)
         with Redis.from_url(settings.REDIS_URL) as client:
-            client.publish("imports:1:b", "not watched, so not even read")
-            client.publish(f"imports:1:{WATCHED}", "no snapshot")
-            client.publish(f"imports:{WATCHED}", "{}")
-        await tell(settings.REDIS_URL, seen(1))
-        assert await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5) == [seen(1)]
-    await own.stop()
+            client.publish("imports:1:b", "an import without subscribers, so not even parsed")
+            client.publish(f"imports:1:{JOB_ID}", "no snapshot")
+            client.publish(f"imports:{JOB_ID}", "{}")
+        await publish(settings.REDIS_URL, make_snapshot(1))
+        assert await wait_for_snapshots(subscriber) == [make_snapshot(1)]
+    await own_hub.stop()
 
 
-def subscribers(url):
+async def wait_for_snapshots(subscriber):
+    return await asyncio.wait_for(subscriber.next_snapshots(pause=0), 5)
+
+
+def count_subscribers(url):
     with Redis.from_url(url) as client:
         return sum(int(each["psub"]) for each in client.client_list())
 
 
-async def tell(url, snapshot):
+async def publish(url, snapshot):
     with Redis.from_url(url) as client:
-        client.publish(f"imports:1:{WATCHED}", json.dumps(snapshot))
+        client.publish(f"imports:1:{JOB_ID}", json.dumps(snapshot))
 
 
-async def until(happened, seconds=10):
+async def wait_until_async(condition, seconds=10):
     async with asyncio.timeout(seconds):
-        while not happened():
+        while not condition():
             await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def middleman(settings):
-    """Stand before Redis; call what this yields, and the first connection goes dead."""
+async def relay_to_redis(settings):
+    """Relay connections to Redis; yield a function that silently cuts the first one."""
     path = parse_url(settings.REDIS_URL)["path"]
-    writers, pipes = [], []
+    writers, relays = [], []
 
-    async def carry(reader, writer):
+    async def copy(reader, writer):
         while chunk := await reader.read(65536):
             writer.write(chunk)
         writer.close()
 
-    async def serve(reader, writer):
+    async def relay(reader, writer):
         redis_reader, redis_writer = await asyncio.open_unix_connection(path)
         writers.extend([writer, redis_writer])
-        pipes.append(asyncio.gather(carry(reader, redis_writer), carry(redis_reader, writer)))
-        await asyncio.wait([pipes[-1]])
+        relays.append(asyncio.gather(copy(reader, redis_writer), copy(redis_reader, writer)))
+        await asyncio.wait([relays[-1]])
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
     settings.REDIS_URL = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield lambda: pipes[0].cancel()
+        yield lambda: relays[0].cancel()
     finally:
         server.close()
         for writer in writers:
             writer.close()
-        await asyncio.gather(*pipes, return_exceptions=True)
+        await asyncio.gather(*relays, return_exceptions=True)
 
 
-async def test_a_hub_stops_whatever_moment_it_is_asked_at():
-    """Before its loops have begun, and while they connect."""
+async def test_a_hub_can_be_stopped_at_any_moment():
+    """Stop before the loops have begun, and while they connect."""
     for step in range(200):
-        own = ProgressHub()
-        with own.subscribe(1, WATCHED):
+        own_hub = ProgressHub()
+        with own_hub.subscribe(1, JOB_ID):
             if step < 60:
                 for _ in range(step):
                     await asyncio.sleep(0)
             else:
                 await asyncio.sleep(step / 20_000)
-            await asyncio.wait_for(own.stop(), 5)
+            await asyncio.wait_for(own_hub.stop(), 5)

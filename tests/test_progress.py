@@ -1,4 +1,4 @@
-"""The snapshot: one object, whole, with codes and counts and nobody's data."""
+"""Snapshots: their fields, their order, the live state, and the publishing to Redis."""
 
 import json
 import time
@@ -26,8 +26,8 @@ unchanged skipped failed success created_at started_at finished_at updated_at li
 
 
 @pytest.fixture(autouse=True)
-def nothing_known():
-    """What this process remembers between two snapshots."""
+def reset_process_state():
+    """Reset what the process keeps between two snapshots."""
     snapshots._workers = (-1e9, 0)
     progress._paused_until = 0.0
     yield
@@ -39,23 +39,23 @@ def nothing_known():
 def subscriber():
     with Redis.from_url(configured.REDIS_URL) as client, client.pubsub() as pubsub:
         pubsub.psubscribe("imports:*")
-        pubsub.get_message(timeout=30)  # Says that the subscription stands.
+        pubsub.get_message(timeout=30)  # The confirmation of the subscription.
         yield pubsub
 
 
-def heard(subscriber):
+def receive(subscriber):
     message = subscriber.get_message(timeout=30)
     return message["channel"].decode(), json.loads(message["data"])
 
 
-def history(content, **fields):
-    """Every snapshot that an import goes through."""
-    seen = []
+def list_history(content, **fields):
+    """Return every snapshot of an import, from its check to its end."""
+    history = []
     job = make_job(content, **fields)
-    check_file(job.pk, on_progress=lambda job: seen.append(build_snapshot(job)))
+    check_file(job.pk, on_progress=lambda job: history.append(build_snapshot(job)))
     for number in job.batches.values_list("number", flat=True):
-        seen.append(build_snapshot(batch_applier.apply_batch(job.pk, number)))
-    return seen
+        history.append(build_snapshot(batch_applier.apply_batch(job.pk, number)))
+    return history
 
 
 def test_a_snapshot_has_the_agreed_fields_in_the_agreed_order():
@@ -68,35 +68,37 @@ def test_a_snapshot_is_the_same_after_json():
     assert json.loads(json.dumps(build_snapshot(job))) == build_snapshot(job)
 
 
-def test_versions_rise_and_progress_never_goes_back():
-    seen = history(
+def test_versions_increase_and_progress_never_decreases():
+    history = list_history(
         make_csv([make_row(n, **({"phone": "x"} if n % 9 == 0 else {})) for n in range(3_000)])
     )
 
-    versions = [one["version"] for one in seen]
-    percents = [one["progress_percent"] for one in seen]
+    versions = [snapshot["version"] for snapshot in history]
+    percents = [snapshot["progress_percent"] for snapshot in history]
     assert versions == sorted(set(versions))
     assert percents == sorted(percents)
     assert len(set(percents)) > 20
     assert percents[-1] == 100
-    assert [one["status"] for one in seen if one["progress_percent"] == 100] == [Status.COMPLETE]
+    assert [snapshot["status"] for snapshot in history if snapshot["progress_percent"] == 100] == [
+        Status.COMPLETE
+    ]
 
 
 def test_counts_add_up_in_every_snapshot():
     names = ("created", "updated", "unchanged", "skipped", "failed")
-    for one in history(make_csv([make_row(n % 700) for n in range(1_000)])):
-        assert sum(one[name] for name in names) == one["processed"]
+    for snapshot in list_history(make_csv([make_row(n % 700) for n in range(1_000)])):
+        assert sum(snapshot[name] for name in names) == snapshot["processed"]
 
 
-def test_a_snapshot_holds_nobodys_data():
+def test_a_snapshot_holds_no_personal_data():
     canary = make_row(1, mark="CANARY", email="canary@example.com", phone="+233240000077")
 
-    for one in history(make_csv([canary, canary, make_row(2, phone="CANARY")])):
-        assert "canary" not in json.dumps(one).lower()
-        assert "+233240000077" not in json.dumps(one)
+    for snapshot in list_history(make_csv([canary, canary, make_row(2, phone="CANARY")])):
+        assert "canary" not in json.dumps(snapshot).lower()
+        assert "+233240000077" not in json.dumps(snapshot)
 
 
-def test_the_rate_and_the_time_left_are_those_of_the_phase():
+def test_the_speed_is_that_of_the_current_phase():
     job = check_job(make_job(make_csv([make_row(n) for n in range(100)])))
     job.phase_started_at = timezone.now() - timedelta(seconds=10)
     job.updated_at = timezone.now()
@@ -107,7 +109,7 @@ def test_the_rate_and_the_time_left_are_those_of_the_phase():
     assert (live["rows_per_second"], live["eta_seconds"]) == (5, 8)
 
 
-def test_nobody_who_works_is_said_in_the_snapshot():
+def test_a_snapshot_holds_the_number_of_live_workers():
     job = make_job(make_csv([make_row(1)]))
     before = build_snapshot(job)["live"]["workers"]
     Worker.objects.create(name="host:1")
@@ -116,7 +118,7 @@ def test_nobody_who_works_is_said_in_the_snapshot():
     assert (before, build_snapshot(job)["live"]["workers"]) == (0, 1)
 
 
-def test_a_worker_that_fell_silent_does_not_count(settings):
+def test_a_worker_without_a_recent_heartbeat_does_not_count(settings):
     settings.IMPORT_WORKER_SILENT_SECONDS = 5
     worker = Worker.objects.create(name="host:1")
     Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=60))
@@ -124,7 +126,7 @@ def test_a_worker_that_fell_silent_does_not_count(settings):
     assert snapshots.count_live_workers() == 0
 
 
-def test_an_import_that_stands_still_is_stalled_and_one_that_waits_is_not():
+def test_only_an_active_import_without_progress_is_stalled():
     job = check_job(make_job(make_csv([make_row(1)])))
     ImportJob.objects.update(updated_at=timezone.now() - timedelta(minutes=1))
     job.refresh_from_db()
@@ -134,31 +136,31 @@ def test_an_import_that_stands_still_is_stalled_and_one_that_waits_is_not():
     assert (running, build_snapshot(job)["live"]["stalled"]) == (True, False)
 
 
-def test_the_place_in_the_queue_is_the_order_in_which_files_are_read():
+def test_the_queue_position_is_the_order_in_which_files_are_checked():
     jobs = [make_job(make_csv([make_row(n) for n in range(size)])) for size in (300, 10, 100)]
 
     assert [build_snapshot(job)["live"]["queue_position"] for job in jobs] == [3, 1, 2]
 
 
-def test_a_publish_reaches_the_imports_own_channel(subscriber):
+def test_a_snapshot_is_published_to_the_channel_of_its_import(subscriber):
     job = make_job(make_csv([make_row(1)]))
 
     progress.publish(job)
 
-    channel, published = heard(subscriber)
+    channel, published = receive(subscriber)
     assert channel == f"imports:{job.owner_id}:{job.id}"
     assert published == build_snapshot(job)
 
 
-def test_a_publish_without_redis_is_silent_and_quick(settings):
+def test_publishing_without_redis_is_quick_and_raises_nothing(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     progress._redis.cache_clear()
     job = make_job(make_csv([make_row(1)]))
-    began = time.monotonic()
+    started = time.monotonic()
 
     for _ in range(50):
         progress.publish(job)
 
     progress._redis.cache_clear()
-    assert time.monotonic() - began < 2
-    assert progress._paused_until > began
+    assert time.monotonic() - started < 2
+    assert progress._paused_until > started

@@ -1,4 +1,4 @@
-"""The life of an import: one table, one line of code that moves, constraints that hold."""
+"""The status of an import: the allowed transitions, their atomicity, and the constraints."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -20,61 +20,61 @@ def job():
     return make_job(make_csv([make_row(1)]))
 
 
-def put(job, status, **fields):
-    """Any status at once, past the table of transitions but not past the constraints."""
-    needed = {"error_code": "no_rows"} if status == Status.FAILED else {}
+def force_status(job, status, **fields):
+    """Set a status without a transition. The constraints of the database still apply."""
+    required = {"error_code": "no_rows"} if status == Status.FAILED else {}
     if status in FINAL_STATUSES:
-        needed["finished_at"] = job.created_at
+        required["finished_at"] = job.created_at
     if status == Status.COMPLETE:
-        needed["total"] = 0
-    ImportJob.objects.filter(pk=job.pk).update(status=status, **needed, **fields)
+        required["total"] = 0
+    ImportJob.objects.filter(pk=job.pk).update(status=status, **required, **fields)
 
 
 @pytest.mark.parametrize("source", Status)
 @pytest.mark.parametrize("target", [status for status in Status if get_source_statuses(status)])
-def test_a_move_happens_exactly_where_the_table_says(job, source, target):
-    put(job, source)
+def test_exactly_the_allowed_transitions_are_possible(job, source, target):
+    force_status(job, source)
     if target == Status.COMPLETE:
         ImportJob.objects.filter(pk=job.pk).update(total=0)
 
-    def move():
+    def transition():
         return ImportJob.objects.transition(job.pk, target, error_code="no_rows")
 
     if target in ALLOWED_TRANSITIONS[source]:
-        assert move().status == target
+        assert transition().status == target
     else:
         with pytest.raises(TransitionNotAllowed, match=f"{source} cannot become {target}"):
-            move()
+            transition()
         assert ImportJob.objects.get(pk=job.pk).status == source
 
 
-def test_a_move_raises_the_version_and_keeps_the_times(job):
-    moved = ImportJob.objects.transition(job.pk, Status.CHECKING)
-    ended = ImportJob.objects.transition(job.pk, Status.CANCELLED)
+def test_a_transition_increases_the_version_and_keeps_the_times(job):
+    checking = ImportJob.objects.transition(job.pk, Status.CHECKING)
+    cancelled = ImportJob.objects.transition(job.pk, Status.CANCELLED)
 
-    assert [moved.version, ended.version] == [2, 3]
-    assert moved.started_at == ended.started_at
-    assert moved.finished_at is None
-    assert ended.finished_at is not None
+    assert [checking.version, cancelled.version] == [2, 3]
+    assert checking.started_at == cancelled.started_at
+    assert checking.finished_at is None
+    assert cancelled.finished_at is not None
 
 
-def test_of_many_who_cancel_at_once_one_wins(job):
-    together = Barrier(8)
+def test_one_of_several_simultaneous_cancellations_succeeds(job):
+    barrier = Barrier(8)
 
     def cancel():
-        together.wait()
+        barrier.wait()
         lifecycle.cancel(job.pk)
 
-    with ThreadPoolExecutor(8) as people:
-        results = [people.submit(call_then_close_connection, cancel) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        results = [threads.submit(call_then_close_connection, cancel) for _ in range(8)]
 
     assert sum(result.exception() is None for result in results) == 1
     assert all(isinstance(e, TransitionNotAllowed) for r in results if (e := r.exception()))
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s != Status.READY])
-def test_only_what_is_ready_can_be_started(job, status):
-    put(job, status)
+def test_only_an_import_that_is_ready_can_be_started(job, status):
+    force_status(job, status)
 
     with pytest.raises(TransitionNotAllowed):
         lifecycle.start(job.pk)
@@ -99,6 +99,6 @@ def test_only_what_is_ready_can_be_started(job, status):
     ],
     ids=str,
 )
-def test_the_database_refuses_an_impossible_import(job, impossible):
+def test_a_constraint_rejects_an_impossible_import(job, impossible):
     with pytest.raises(IntegrityError):
         ImportJob.objects.filter(pk=job.pk).update(**impossible)

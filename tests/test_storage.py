@@ -1,4 +1,4 @@
-"""Uploaded bytes in PostgreSQL, behind Django's Storage API."""
+"""The storage backend that keeps uploaded files in PostgreSQL."""
 
 import os
 
@@ -21,7 +21,7 @@ def storage():
 @pytest.mark.parametrize(
     "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5]
 )
-def test_what_comes_back_is_what_went_in(storage, size):
+def test_a_stored_file_has_the_content_that_was_saved(storage, size):
     content = os.urandom(size)
 
     name = storage.save("file", ContentFile(content))
@@ -32,7 +32,7 @@ def test_what_comes_back_is_what_went_in(storage, size):
     assert StoredChunk.objects.count() == -(-size // CHUNK_BYTES)
 
 
-def test_a_file_can_be_read_from_anywhere(storage):
+def test_a_file_can_be_read_from_any_position(storage):
     content = os.urandom(2 * CHUNK_BYTES + 100)
     name = storage.save("file", ContentFile(content))
 
@@ -46,14 +46,14 @@ def test_a_file_can_be_read_from_anywhere(storage):
     assert last == content[-5:]
 
 
-def test_two_files_of_one_name_are_both_kept(storage):
+def test_two_files_with_the_same_name_are_both_kept(storage):
     names = {storage.save("file", ContentFile(content)) for content in (b"one", b"two")}
 
     assert len(names) == 2
     assert {storage.open(name).read() for name in names} == {b"one", b"two"}
 
 
-def test_a_deleted_file_leaves_no_bytes(storage):
+def test_a_deleted_file_leaves_no_chunks(storage):
     name = storage.save("file", ContentFile(b"bytes"))
 
     storage.delete(name)
@@ -62,7 +62,7 @@ def test_a_deleted_file_leaves_no_bytes(storage):
     assert not StoredChunk.objects.exists()
 
 
-def test_a_file_stored_in_a_transaction_that_fails_was_never_there(storage):
+def test_a_file_stored_in_a_transaction_that_is_rolled_back_does_not_exist(storage):
     with transaction.atomic():
         storage.save("file", ContentFile(b"bytes"))
         transaction.set_rollback(True)
@@ -70,12 +70,12 @@ def test_a_file_stored_in_a_transaction_that_fails_was_never_there(storage):
     assert not StoredFile.objects.exists()
 
 
-def test_a_file_nobody_stored_is_not_found(storage):
+def test_opening_an_unknown_file_raises_file_not_found(storage):
     with pytest.raises(FileNotFoundError, match="nothing"):
         storage.open("nothing")
 
 
-def test_stored_files_are_not_written_again(storage):
+def test_a_stored_file_cannot_be_opened_for_writing(storage):
     name = storage.save("file", ContentFile(b"bytes"))
 
     with pytest.raises(ValueError, match="written once"):

@@ -1,4 +1,4 @@
-"""Whether an import has succeeded: in the snapshot, on pages, in the admin, for programs."""
+"""Whether an import has succeeded: in snapshots, on pages, in the admin and in the API."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails
         (Status.CANCELLED, 5, {}, NONE),
         (Status.CANCELLED, None, {}, NONE),
         (Status.CANCELLED, 5, {"failed": 2}, NONE),
-        (Status.CANCELLED, 5, {"skipped": 5}, NONE),  # It was never started.
+        (Status.CANCELLED, 5, {"skipped": 5}, NONE),  # The import was never started.
         (Status.FAILED, None, {}, NONE),
         (Status.FAILED, 5, {"skipped": 2}, NONE),
         (Status.FAILED, 5, {"created": 2}, SOME),
@@ -54,7 +54,7 @@ EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails
         *((status, 5, {"created": 5}, None) for status in Status if status not in FINAL_STATUSES),
     ],
 )
-def test_it_is_told_by_status_and_counts(status, total, counts, success):
+def test_success_depends_on_status_and_counts(status, total, counts, success):
     processed = sum(counts.values())
     job = ImportJob(status=status, total=total, processed=processed, **counts)
 
@@ -69,40 +69,39 @@ def test_it_is_told_by_status_and_counts(status, total, counts, success):
         ([make_row(1, phone="12"), make_row(2, phone="13")], "none"),
     ],
 )
-def test_programs_and_streams_are_told(alice, rows, success):
+def test_the_api_and_snapshots_hold_success(alice, rows, success):
     client, waiting = logged_in_client(alice), make_job(make_csv(rows), owner=alice)
     before = client.get(f"/api/imports/{waiting.pk}/").json()
 
     job = apply_all_batches(check_job(waiting).pk)
 
-    told = [
+    bodies = [
         client.get(f"/api/imports/{job.pk}/").json(),
         client.get("/api/imports/").json()["results"][0],
         json.loads(json.dumps(snapshots.build_snapshot(job))),
     ]
     assert before["success"] is None
-    assert [one["success"] for one in told] == [success] * 3
-    assert {one["message"] for one in told} == {
+    assert [body["success"] for body in bodies] == [success] * 3
+    assert {body["message"] for body in bodies} == {
         NOTHING_IMPORTED if success == "none" else "Complete"
     }
 
 
-def test_one_that_could_not_be_read_or_was_cancelled_has_imported_nothing(alice):
+def test_an_unreadable_or_cancelled_file_has_imported_nothing(alice):
     unreadable = check_job(make_job(b"%PDF-1.7", owner=alice))
-    stopped = lifecycle.cancel(make_job(make_csv([make_row(1)]), owner=alice).pk)
+    cancelled = lifecycle.cancel(make_job(make_csv([make_row(1)]), owner=alice).pk)
 
-    assert [snapshots.build_snapshot(job)["success"] for job in (unreadable, stopped)] == [
-        "none"
-    ] * 2
-    assert snapshots.build_snapshot(stopped)["message"] == "Cancelled"
+    for job in (unreadable, cancelled):
+        assert snapshots.build_snapshot(job)["success"] == "none"
+    assert snapshots.build_snapshot(cancelled)["message"] == "Cancelled"
 
 
-def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
+def test_every_page_says_that_every_row_has_failed(alice, root):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
     assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
     client, admin = logged_in_client(alice), logged_in_client(root)
 
-    shown = {
+    pages = {
         name: user.get(path).content.decode()
         for name, user, path in (
             ("page", client, reverse("import", args=[job.pk])),
@@ -112,20 +111,20 @@ def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
         )
     }
 
-    for name, html in shown.items():
+    for name, html in pages.items():
         assert NOTHING_IMPORTED in visible_text(html), name
         assert "Nothing imported" in visible_text(html), name
     for name in ("page", "list"):
-        assert 'data-status="COMPLETE" data-success="none"' in shown[name]
+        assert 'data-status="COMPLETE" data-success="none"' in pages[name]
     assert "download the refused rows, correct them and upload that file" in visible_text(
-        shown["page"]
+        pages["page"]
     )
-    assert "Nothing imported</title>" in shown["page"]
-    earlier = client.get(f"/api/auth/customers/excel/bulk-create/status/{job.pk}/").json()
-    assert (earlier["status"], earlier["message"]) == ("COMPLETE", NOTHING_IMPORTED)
+    assert "Nothing imported</title>" in pages["page"]
+    legacy = client.get(f"/api/auth/customers/excel/bulk-create/status/{job.pk}/").json()
+    assert (legacy["status"], legacy["message"]) == ("COMPLETE", NOTHING_IMPORTED)
 
 
-def test_it_is_told_in_french(alice):
+def test_pages_say_it_in_french(alice):
     job, client = run_import(EVERY_ROW_FAILS, owner=alice), logged_in_client(alice)
 
     for path in (reverse("import", args=[job.pk]), reverse("imports")):
@@ -134,7 +133,7 @@ def test_it_is_told_in_french(alice):
 
 
 @pytest.mark.parametrize("rows", [[make_row(1)], [make_row(1), make_row(2, phone="12")]])
-def test_of_any_other_it_is_not_said(alice, root, rows):
+def test_no_page_says_so_if_a_row_was_imported(alice, root, rows):
     job = run_import(make_csv(rows), owner=alice)
 
     for user, path in (
@@ -147,8 +146,8 @@ def test_of_any_other_it_is_not_said(alice, root, rows):
         assert "Complete" in text
 
 
-def test_before_it_is_started_it_is_said_that_nothing_would_be_imported(alice):
-    said = "Nothing would be imported: every row fails."
+def test_the_page_of_a_ready_import_says_that_every_row_would_fail(alice):
+    sentence = "Nothing would be imported: every row fails."
     pages = [
         logged_in_client(alice).get(reverse("import", args=[check_job(job).pk])).content.decode()
         for job in (
@@ -157,17 +156,17 @@ def test_before_it_is_started_it_is_said_that_nothing_would_be_imported(alice):
         )
     ]
 
-    assert [said in visible_text(html) for html in pages] == [True, False]
+    assert [sentence in visible_text(html) for html in pages] == [True, False]
 
 
-def test_scripts_have_the_servers_words(alice):
+def test_scripts_have_the_label_of_the_server(alice):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
 
     assert str(status_labels()["nothingImported"]) == job.status_label
 
 
-def test_colours_of_success_have_a_sign_too():
-    """Nobody has to tell green from amber or red."""
+def test_success_has_a_sign_besides_its_colour():
+    """A user who cannot tell the colours apart sees the signs."""
     style = (Path(__file__).resolve().parents[1] / "static/imports/imports.css").read_text()
     rules = [line for line in style.splitlines() if line.startswith('[data-status="COMPLETE"]')]
 
@@ -177,8 +176,8 @@ def test_colours_of_success_have_a_sign_too():
     assert "" not in signs
 
 
-def test_a_file_without_a_usable_row_by_any_header(alice):
-    """Relatives of a file whose every row fails: other headers, one row, repeated rows."""
+def test_every_row_fails_for_different_reasons(alice):
+    """Every row fails: a single row, an existing record, swapped columns, words for numbers."""
     run_import(make_csv([make_row(1)]), owner=alice)
     kinds = {
         "one row": make_csv([make_row(2, phone="")]),
