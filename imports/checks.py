@@ -59,7 +59,7 @@ def check_table(model: type[Model]) -> Iterator[ImporterProblem]:
     elif meta.proxy or not meta.managed or meta.abstract or meta.swapped:
         yield (
             f"{name} is a proxy, unmanaged, abstract or swapped model.",
-            "Import into the model that Django keeps the table of.",
+            "Import into the model whose table Django manages.",
             "E001",
         )
     elif not _has_reservable_keys(meta.pk):
@@ -97,9 +97,9 @@ def _explain_unfillable(column: Column, model: type[Model]) -> str:
     except FieldDoesNotExist:
         return f"names no field of {model.__name__}"
     if not isinstance(field, Field) or not field.concrete or field.many_to_many:
-        return "names a field that is no column of the table"
+        return "names a field that has no column in the table"
     if field.primary_key:
-        return "names the primary key, which each row is given before it is written"
+        return "names the primary key, which is reserved before a row is written"
     if field.generated:
         return "names a field that the database computes"
     return "" if field.name == column.field else f"must be called {field.name!r}"
@@ -110,7 +110,7 @@ def check_unique_columns(importer: type[Importer]) -> Iterator[ImporterProblem]:
     for column in importer.columns:
         if column.unique and (column.field,) not in unique_fields:
             yield (
-                f"Column {column.field!r} is declared unique, but the table does not keep it so.",
+                f"Column {column.field!r} is declared unique, but its table has no constraint.",
                 f'Add UniqueConstraint(fields=["{column.field}"], name=…), without a condition, '
                 f"to {importer.model.__name__}.Meta.constraints, or drop unique=True.",
                 "E004",
@@ -139,7 +139,7 @@ def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]
             continue
         if field.name not in columns:
             yield (
-                f"{importer.model.__name__}.{field.name} needs a value, and no column gives it.",
+                f"{importer.model.__name__}.{field.name} needs a value, and no column fills it.",
                 f'Add Column("{field.name}", required=True), or give the field a default.',
                 "E005",
             )
@@ -172,8 +172,8 @@ def check_defaults(importer: type[Importer]) -> Iterator[ImporterProblem]:
         if columns.isdisjoint(names) and all(map(_is_same_in_batch, fields)):
             yield (
                 f"{importer.model.__name__} must be unique by {', '.join(names)}, which no column "
-                "gives, and a default is made once for all rows of a batch.",
-                "Make it a column, let it be null, or fill it with db_default.",
+                "fills, and all rows of a batch get the same default.",
+                "Add a column for it, make it nullable, or give it a db_default.",
                 "E007",
             )
 
@@ -192,7 +192,7 @@ def check_lookups(importer: type[Importer]) -> Iterator[ImporterProblem]:
     for column in importer.columns:
         field = get_model_field(importer.model, column.field)
         if column.lookup and (reason := _explain_bad_lookup(field, column.lookup)):
-            hint = "lookup names a unique field of the model that a foreign key refers to."
+            hint = "lookup must name a unique field of the model that a foreign key refers to."
             yield (
                 f"Column {column.field!r} cannot look up {column.lookup!r}: {reason}.",
                 hint,
@@ -203,7 +203,7 @@ def check_lookups(importer: type[Importer]) -> Iterator[ImporterProblem]:
 def _explain_bad_lookup(field: Field[Any, Any], lookup: str) -> str:
     """Return why the lookup does not work; "" if it does."""
     if not isinstance(field, ForeignKey):  # A OneToOneField is one too.
-        return "it is no foreign key"
+        return "it is not a foreign key"
     if not field.target_field.primary_key:
         return "the foreign key does not refer to a primary key"
     related: type[Model] = field.related_model
@@ -221,7 +221,7 @@ def check_aliases(importer: type[Importer]) -> Iterator[ImporterProblem]:
         if len(fields) > 1:
             meanings = " or ".join(map(repr, fields))
             yield (
-                f"A header {name!r} could mean {meanings}, so it means neither.",
-                "Leave it to one of them; case, accents, spaces and punctuation do not count.",
+                f"A header {name!r} could mean {meanings}, so the import ignores it.",
+                "Remove it from all but one. Case, accents, spaces and punctuation are ignored.",
                 "E009",
             )

@@ -1,7 +1,7 @@
-"""The sentences for error codes: what went wrong and what to do about it.
+"""Words for codes: what went wrong and what to do about it.
 
-The database and the API hold codes. Pages show the sentences in the language of the user; programs
-and logs get them in English.
+Codes are what is stored and sent; pages render these in the reader's language, programs
+and logs get the English.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -197,21 +196,20 @@ LOOKUP_MESSAGE = _(
     "There is no %(record)s with this %(key)s. Check how it is written, or create the "
     "%(record)s first."
 )
-# For a group of rows, where the sentence in ROW_MESSAGES names values of a single row.
+# Where one row's sentence names what is true of that row alone.
 CAUSE_MESSAGES = {
     "repeats_row": _("It repeats an earlier row of the same file."),
     "matches_several": _("Its values belong to several existing records."),
     "ambiguous": _("It may mean two different values. Write the one that is meant."),
 }
-# For skipped rows, where the advice for failed rows would be wrong.
+# Of a row that was skipped: what to do about one that was refused would mislead.
 SKIPPED_ROW_MESSAGES = {
     "exists": _(
         "It exists already. What exists stays as it is; there is something to correct only if this "
         "value is somebody else's."
     ),
 }
-# What the user should know about the reading of a file. The rows themselves are not named here:
-# see `_describe_row_numbers`.
+# What the user should know of how a file was read; `count` and `rows` are the rows it is said of.
 READ_SUMMARY_MESSAGES = {
     "columns_ignored": _("No field takes these columns, so they were ignored: %(columns)s."),
     "hidden_columns_ignored": _(
@@ -254,7 +252,7 @@ READ_SUMMARY_MESSAGES = {
     ),
     "link_taken": _("%(column)s: the address behind the link was taken instead of its text."),
 }
-# The entries of a read summary that the user should see first, the most important one first.
+# The entries of a read summary that a reader should see first, the most important first.
 NEEDS_ATTENTION = (
     "other_encoding",
     "hidden_row",
@@ -265,9 +263,9 @@ NEEDS_ATTENTION = (
     "signature_row",
     "repeated_header",
 )
-MAX_ROW_NUMBERS = 5  # Row numbers that the sentence of an entry names.
+MAX_ROW_NUMBERS = 5  # Of an entry, in its text.
 NOTHING_IMPORTED = _("Nothing was imported: every row failed.")
-# Errors of a column mapping.
+# What is wrong with a person's word on the columns.
 MAPPING_MESSAGES = {
     "unknown_field": _("Nothing is filled from %(field)s. These are: %(fields)s."),
     "unknown_column": _(
@@ -286,109 +284,93 @@ MAPPING_MESSAGES = {
 
 
 def describe_mapping_problem(code: str, params: Mapping[str, Any]) -> str:
-    """Return the sentence for an error of a column mapping.
-
-    Raises:
-        KeyError: There is no such code.
-    """
     return _fill(MAPPING_MESSAGES[code], params)
 
 
 def describe_job_error(code: str, params: Mapping[str, Any] | None) -> str:
-    """Return the sentence for the error of an import, or the code if it has no sentence."""
     return _fill(JOB_MESSAGES.get(code, code), params)
 
 
 def describe_job_error_with_labels(
     importer: str, code: str, params: Mapping[str, Any] | None
 ) -> str:
-    """Return the sentence for the error of an import, with labels in place of field names."""
-    labelled = dict(params or {})
-    if "columns" in labelled:
-        label = get_importer_or_placeholder(importer).label
-        labelled["columns"] = [capfirst(label(field)) for field in labelled["columns"]]
-    return describe_job_error(code, labelled)
+    """The sentence for a job's error, with columns as a reader knows them."""
+    shown = dict(params or {})
+    if "columns" in shown:
+        known = get_importer_or_placeholder(importer)
+        shown["columns"] = [capfirst(known.label(field)) for field in shown["columns"]]
+    return describe_job_error(code, shown)
 
 
 def describe_read_summary_entry(entry: Mapping[str, Any], importer: str) -> str:
-    """Return the sentence for one entry of a read summary, with a label in place of a field name.
-
-    An entry is {"code", "params"}.
-    """
-    params, importer_class = dict(entry["params"]), get_importer_or_placeholder(importer)
-    if params.get("column") in {column.field for column in importer_class.columns}:
-        params["column"] = capfirst(importer_class.label(params["column"]))
+    """The sentence for one entry of a read summary, with its column as a reader knows it."""
+    params, known = dict(entry["params"]), get_importer_or_placeholder(importer)
+    if params.get("column") in {column.field for column in known.columns}:
+        params["column"] = capfirst(known.label(params["column"]))
     return _fill(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
 
 
 class ReadNote(TypedDict):
-    """One entry of a read summary in the active language."""
+    """One entry of a read summary in the reader's language."""
 
     code: str
     sentence: str
-    rows: str  # "Rows 2, 57 and 18 more"; "" if the entry is about the whole file.
+    rows: str  # "Rows 2, 57 and 18 more"; "" where the entry is about the whole file.
     needs_attention: bool
 
 
 def describe_read_summary(entries: Iterable[Mapping[str, Any]], importer: str) -> list[ReadNote]:
-    """Return the sentences of a read summary.
-
-    The entries of NEEDS_ATTENTION come first, the others follow in their order.
-    """
+    """Return the entries in words: those that need attention first, the others in their order."""
     notes = [
         ReadNote(
             code=entry["code"],
             sentence=describe_read_summary_entry(entry, importer),
-            rows=_describe_row_numbers(entry["params"]),
+            rows=_of_row_numbers(entry["params"]),
             needs_attention=entry["code"] in NEEDS_ATTENTION,
         )
         for entry in entries
     ]
-    ranks = {code: rank for rank, code in enumerate(NEEDS_ATTENTION)}
-    return sorted(notes, key=lambda note: ranks.get(note["code"], len(ranks)))
+    places = {code: place for place, code in enumerate(NEEDS_ATTENTION)}
+    return sorted(notes, key=lambda note: places.get(note["code"], len(places)))
 
 
-def _describe_row_numbers(params: Mapping[str, Any]) -> str:
-    """Return the numbers of the first rows of an entry, and how many more rows there are."""
+def _of_row_numbers(params: Mapping[str, Any]) -> str:
+    """Name the first rows of an entry, and say how many more there are."""
     numbers = params.get("rows", [])[:MAX_ROW_NUMBERS]
     if not numbers:
         return ""
     count = params.get("count", len(numbers))
-    listed, more = ", ".join(map(str, numbers)), count - len(numbers)
+    named, more = ", ".join(map(str, numbers)), count - len(numbers)
     if more > 0:
-        sentence = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", more)
-        return sentence % {"rows": listed, "n": intcomma(more)}
-    return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": listed}
+        words = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", more)
+        return words % {"rows": named, "n": intcomma(more)}
+    return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": named}
 
 
 def describe_row_error(
     error: Mapping[str, Any], importer: str, outcome: str = Outcome.FAILED
 ) -> str:
-    """Return the sentence for one error of a row with this outcome.
-
-    An error is {"column", "code", "params"}. Returns the code if it has no sentence.
-    """
-    code = error["code"]
-    if outcome == Outcome.SKIPPED and code in SKIPPED_ROW_MESSAGES:
-        return str(SKIPPED_ROW_MESSAGES[code])
-    importer_class = get_importer_or_placeholder(importer)
-    if code == "not_found" and (names := importer_class.describe_lookup(error["column"])):
-        return _fill(LOOKUP_MESSAGE, names)
-    messages = {**ROW_MESSAGES, **importer_class.messages}
-    return _fill(messages.get(code, code), error["params"])
+    """The sentence for one error of a row with this outcome."""
+    if outcome == Outcome.SKIPPED and (words := SKIPPED_ROW_MESSAGES.get(error["code"])):
+        return str(words)
+    known = get_importer_or_placeholder(importer)
+    if error["code"] == "not_found" and (key := known.describe_lookup(error["column"])):
+        return _fill(LOOKUP_MESSAGE, key)
+    words = {**ROW_MESSAGES, **known.messages}
+    return _fill(words.get(error["code"], error["code"]), error["params"])
 
 
 def describe_cause(error: Mapping[str, Any], importer: str, outcome: str) -> str:
-    """Return the sentence for a group of rows, of which `error` is the example."""
-    message = CAUSE_MESSAGES.get(error["code"])
-    return str(message) if message else describe_row_error(error, importer, outcome)
+    """The sentence for all rows with this outcome for the reason of this one."""
+    words = CAUSE_MESSAGES.get(error["code"])
+    return str(words) if words else describe_row_error(error, importer, outcome)
 
 
-def _fill(message: str | Promise, params: Mapping[str, Any] | None) -> str:
-    values = {
+def _fill(words: Any, params: Mapping[str, Any] | None) -> str:
+    shown = {
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in (params or {}).items()
     }
-    text = str(message)
-    # An error of an older release may lack a parameter, which must not break the page.
-    return text % defaultdict(lambda: "…", values) if "%(" in text else text
+    text = str(words)
+    # A parameter that is not there, in an error of an older release, must not cost the page.
+    return text % defaultdict(lambda: "…", shown) if "%(" in text else text
