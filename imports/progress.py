@@ -20,7 +20,7 @@ from imports.snapshots import build_snapshot
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 5  # After a failure, nothing is published for this long.
-REDIS_TIMEOUT_SECONDS = 0.25
+PUBLISH_TIMEOUT_SECONDS = 0.25
 
 _paused_until = 0.0
 
@@ -50,6 +50,6 @@ def _redis() -> Redis:
     return Redis.from_url(
         settings.REDIS_URL,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=PUBLISH_TIMEOUT_SECONDS,
+        socket_connect_timeout=PUBLISH_TIMEOUT_SECONDS,
     )

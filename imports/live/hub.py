@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 CHANNEL_PATTERN = "imports:*"  # imports:{owner}:{job}
 SELF_PING_OWNER = "hub"  # Stands in the place of the owner in the channels of the hubs.
 SELF_PING_SECONDS = 5.0  # How often the hub publishes a message to itself.
-REDIS_TIMEOUT_SECONDS = 2
+SUBSCRIBE_TIMEOUT_SECONDS = 2  # For connecting to Redis, and for each of its answers.
 RECONNECT_PAUSE_SECONDS = 0.25
 MAX_RETRY_PAUSE_SECONDS = 5.0
 MAX_AUTHORIZATIONS_PER_QUERY = 20
@@ -257,8 +257,8 @@ def connect_to_redis() -> Redis:
         settings.REDIS_URL,
         decode_responses=True,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=SUBSCRIBE_TIMEOUT_SECONDS,
+        socket_connect_timeout=SUBSCRIBE_TIMEOUT_SECONDS,
     )
 
 

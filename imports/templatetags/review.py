@@ -1,4 +1,4 @@
-"""Template filters of the admin for numbers, times, durations and attempts."""
+"""The admin's own words for numbers, times and attempts, for its templates."""
 
 from django import template
 
