@@ -1,4 +1,4 @@
-"""The page of the API in a real browser: nothing from elsewhere, no script but our files'."""
+"""The page /api/docs/ in a real browser: its Content-Security-Policy, and a call that is tried."""
 
 import os
 from urllib.parse import urlsplit
@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests import browser as browsers
+from tests.browser import find_browser
 from tests.streams import running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE_MS = 60_000
-# Before any other script: what the policy forbids is written down.
-WATCH = """
+TIMEOUT_MS = 60_000
+# Runs before all scripts of the page and records what the policy blocks.
+RECORD_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", event => {
     violations.push(`${event.violatedDirective} ${event.blockedURI}`);
@@ -25,25 +25,26 @@ document.addEventListener("securitypolicyviolation", event => {
 def page():
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in this thread.
-        browser = playwright.chromium.launch(executable_path=browsers.find_browser(), args=options)
+        # Playwright runs an event loop in this thread.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=options)
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(WATCH)
+        page.set_default_timeout(TIMEOUT_MS)
+        page.add_init_script(RECORD_VIOLATIONS)
         yield page
         browser.close()
 
 
-def test_it_shows_every_call_and_tries_one_under_a_strict_policy(page):
-    asked, said = [], []
-    page.on("request", lambda request: asked.append(urlsplit(request.url)))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+def test_page_shows_and_executes_calls_under_a_strict_policy(page):
+    requested_urls, console_messages = [], []
+    page.on("request", lambda request: requested_urls.append(urlsplit(request.url)))
+    page.on("console", lambda message: console_messages.append(message.text))
+    page.on("pageerror", lambda error: console_messages.append(str(error)))
     with running_daphne() as server:
         address = f"http://127.0.0.1:{server.port}"
         policy = page.goto(f"{address}/api/docs/").headers["content-security-policy"]
         expect(page.get_by_role("heading", name="Customer import")).to_be_visible(
-            timeout=PATIENCE_MS
+            timeout=TIMEOUT_MS
         )
         expect(page.locator(".opblock")).not_to_have_count(0)
         call = page.locator("#operations-description-schema_retrieve")
@@ -51,23 +52,25 @@ def test_it_shows_every_call_and_tries_one_under_a_strict_policy(page):
         call.get_by_role("button", name="Try it out").click()
         call.get_by_role("button", name="Execute").click()
         expect(call.locator(".live-responses-table .response-col_status").last).to_contain_text(
-            "200", timeout=PATIENCE_MS
+            "200", timeout=TIMEOUT_MS
         )
         page.locator("#operations-imports-imports_create .opblock-summary-control").click()
         expect(page.locator("#operations-imports-imports_create .opblock-body")).to_be_visible()
         violations = page.evaluate("violations")
 
     assert violations == []
-    assert said == []
-    assert {one.netloc for one in asked if one.scheme != "data"} == {urlsplit(address).netloc}
+    assert console_messages == []
+    assert {url.netloc for url in requested_urls if url.scheme != "data"} == {
+        urlsplit(address).netloc
+    }
     scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
     assert scripts == "script-src 'self'"
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 
 
-def test_the_policy_would_be_felt(page):
-    """A script of the page's own is stopped, so that a page without one proves something."""
+def test_policy_blocks_an_inline_script(page):
+    """Without this, the absence of violations in the test above would prove nothing."""
     with running_daphne() as server:
         page.goto(f"http://127.0.0.1:{server.port}/api/docs/")
         page.evaluate(

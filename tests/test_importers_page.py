@@ -1,4 +1,4 @@
-"""docs/importers.md is true: followed to the letter in a copy of the project, it works."""
+"""The example of docs/importers.md works in a copy of the project."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PAGE = (PROJECT / "docs" / "importers.md").read_text()
 PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 
-# Carries a file through the pipeline as workers do, and prints what became of it.
+# Imports a file as workers do, and prints the outcomes, the errors and the parcels.
 IMPORT = """
 import sys
 from imports.error_messages import describe_row_error
@@ -36,19 +36,19 @@ for parcel in Parcel.objects.order_by("number"):
 """
 
 
-def blocks(language):
+def get_code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def python_files():
-    """The page's files in its order: where each belongs, and its text."""
-    for block in blocks("python"):
+def get_python_files():
+    """Yield the path and the content of each Python file of the page, in order."""
+    for block in get_code_blocks("python"):
         first, _, text = block.partition("\n")
         yield first.removeprefix("# "), text
 
 
-class Copy:
-    """A copy of the project, on a database of its own."""
+class ProjectCopy:
+    """A copy of the project with its own database."""
 
     def __init__(self, folder, url):
         self.folder = folder
@@ -64,27 +64,34 @@ class Copy:
             copy = shutil.copy if source.is_file() else shutil.copytree
             copy(source, folder / name, **({} if source.is_file() else {"ignore": ignored}))
 
-    def write(self, place, text):
-        if place.endswith(", at its end"):
-            path = self.folder / place.removesuffix(", at its end")
+    def write(self, name, text):
+        """Write a file; append to it if its name ends with ", at its end"."""
+        if name.endswith(", at its end"):
+            path = self.folder / name.removesuffix(", at its end")
             text = f"{path.read_text()}\n{text}"
         else:
-            path = self.folder / place
+            path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
     def manage(self, *arguments, **options):
         command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, text=True, capture_output=True,
-            check=False, **options
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
+        completed = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            check=False,
+            **options,
+        )
+        return completed.returncode, completed.stdout, completed.stderr
 
     def run(self, *arguments, **options):
-        status, said, complaints = self.manage(*arguments, **options)
-        assert status == 0, complaints
-        return said
+        """Run a management command that must succeed, and return its output."""
+        status, output, errors = self.manage(*arguments, **options)
+        assert status == 0, errors
+        return output
 
     def import_file(self, text, importer="parcels"):
         program = IMPORT.format(importer=importer)
@@ -92,46 +99,48 @@ class Copy:
 
 
 @pytest.fixture
-def copy(tmp_path):
+def project(tmp_path):
     server, name = os.environ["DATABASE_URL"], f"importers_page_{os.getpid()}"
     connection = psycopg2.connect(server)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
-        yield Copy(tmp_path, urlsplit(server)._replace(path=f"/{name}").geturl())
+        yield ProjectCopy(tmp_path, urlsplit(server)._replace(path=f"/{name}").geturl())
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
     connection.close()
 
 
-def test_the_page_followed_to_the_letter_imports_parcels(copy):
-    *first, (place, with_rule) = python_files()
-    copy.write("parcels/__init__.py", "")
-    for file in first:
-        copy.write(*file)
-    copy.run("makemigrations", "parcels")
-    copy.run("migrate")
-    assert "no issues" in copy.run("check")
-    uploads = re.findall(r"-F file=@(\w+)\.csv -F importer=(\w+)", "".join(blocks("sh")))
+def test_example_of_the_page_imports_parcels(project):
+    *files, (importer_path, importer_with_hook) = get_python_files()
+    project.write("parcels/__init__.py", "")
+    for name, text in files:
+        project.write(name, text)
+    project.run("makemigrations", "parcels")
+    project.run("migrate")
+    assert "no issues" in project.run("check")
+    uploads = re.findall(r"-F file=@(\w+)\.csv -F importer=(\w+)", "".join(get_code_blocks("sh")))
     assert re.findall(r"`(\w+)\.csv`", PAGE) == [name for name, _ in uploads]
-    (people, customers), (file, parcels) = zip(blocks("csv"), dict(uploads).values(), strict=True)
-    assert copy.import_file(people, customers) == ["COMPLETE [(2, 'created')]"]
+    (customers_csv, customers), (parcels_csv, parcels) = zip(
+        get_code_blocks("csv"), dict(uploads).values(), strict=True
+    )
+    assert project.import_file(customers_csv, customers) == ["COMPLETE [(2, 'created')]"]
 
-    said = copy.import_file(file, parcels)
+    output = project.import_file(parcels_csv, parcels)
 
-    assert said[0] == "COMPLETE [(2, 'created'), (3, 'created'), (4, 'failed')]"
-    assert said[1].startswith("4 There is no customer with this shipping mark.")
-    assert said[2:] == [
+    assert output[0] == "COMPLETE [(2, 'created'), (3, 'created'), (4, 'failed')]"
+    assert output[1].startswith("4 There is no customer with this shipping mark.")
+    assert output[2:] == [
         "ACC-1 1 2.50 2026-01-31 not labelled",
         "ACC-1 2 0.75 None not labelled",
     ]
 
-    copy.write(place, with_rule)
-    assert "no issues" in copy.run("check")
+    project.write(importer_path, importer_with_hook)
+    assert "no issues" in project.run("check")
     more = "mark,number,weight\nACC-1,1,3 kg\nACC-1,4,heavy\nACC-1,5,1001\nACC-1,6,1.5\n"
 
-    said = copy.import_file(more)
+    output = project.import_file(more)
 
-    assert said == [
+    assert output == [
         "COMPLETE [(2, 'updated'), (3, 'failed'), (4, 'failed'), (5, 'created')]",
         "3 This is not a weight. Write kilograms, like 2.5.",
         "4 We carry up to 1000 kg. Split the parcel.",
@@ -140,9 +149,9 @@ def test_the_page_followed_to_the_letter_imports_parcels(copy):
         "ACC-1 6 1.50 None labelled",
     ]
 
-    copy.write(place, with_rule.replace('"weight", required=True', '"weight"'))
-    status, _, complaints = copy.manage("check")
+    project.write(importer_path, importer_with_hook.replace('"weight", required=True', '"weight"'))
+    status, _, errors = project.manage("check")
 
-    (answer,) = blocks("text")
+    (expected,) = get_code_blocks("text")
     assert status == 1
-    assert answer.strip() in complaints
+    assert expected.strip() in errors

@@ -1,7 +1,7 @@
-"""The examples for integrators on a network that cuts, loses, refuses and mixes up.
+"""The clients of docs/integrators.md on a network that interrupts streams and drops responses.
 
-Against a real site and worker; the TypeScript client in Node, and in a browser whose page
-is of another origin.
+The tests use a real site and worker. The TypeScript client runs in Node, and in a browser on a page
+of another origin.
 """
 
 import json
@@ -25,19 +25,19 @@ from tests.factories import make_csv, make_row
 from tests.http_proxy import DROP_RESPONSE, running_proxy
 from tests.processes import MAX_WAIT_SECONDS, upload_in_process, wait_for, worker
 from tests.streams import Stream, running_daphne
-from tests.test_integrators import FOLLOW, PAGE, snippets
+from tests.test_integrators import PAGE, STREAM_SECTION, get_snippets
 from tests.test_live import other_sessions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FOLLOWING = """
+FOLLOW_PROGRAM = """
 import {{ Site }} from "./client.ts";
 
 const site = new Site("{address}", {tokens});
 const last = await site.follow("{job}", ({{ version, status }}) => console.log(version, status));
 console.log("The end:", last.status);
 """
-UPLOADING = """
+UPLOAD_PROGRAM = """
 import {{ Site }} from "./client.ts";
 
 const site = new Site("{address}", {tokens});
@@ -45,44 +45,45 @@ const file = new File(["shipping mark,first name,last name,phone\\n"], "customer
 const job = await site.upload(file, "once", {{ check_first: "true" }});
 console.log(job.id);
 """
-LEAVING = """
+ABORT_PROGRAM = """
 import {{ Site }} from "./client.ts";
 
-const leaving = new AbortController();
+const controller = new AbortController();
 const site = new Site("{address}", {tokens});
-const follows = site.follow("{job}", () => setTimeout(() => leaving.abort()), leaving.signal);
-console.log(await follows.catch((error: Error) => error.name));
+const abort = () => setTimeout(() => controller.abort());
+const result = site.follow("{job}", abort, controller.signal);
+console.log(await result.catch((error: Error) => error.name));
 """
-POLL_SECONDS_OF_READY = 5
+READY_POLL_SECONDS = 5
 PAGE_OF_ANOTHER_SITE = """
 <!doctype html><link rel="icon" href="data:,">
 <script type="module">await import("./program.js"); document.title = "The end";</script>
 """
 
 
-def content(rows):
-    return make_csv([make_row(number) for number in range(1, rows + 1)])
+def make_csv_of_rows(count):
+    return make_csv([make_row(number) for number in range(1, count + 1)])
 
 
-def tokens(user):
+def make_tokens(user):
     return {"access": str(AccessToken.for_user(user)), "refresh": str(RefreshToken.for_user(user))}
 
 
-def expired(tokens):
-    """As the site takes it: any token that it would not give today."""
+def expire_access_token(tokens):
+    """Replace the access token with one that the site rejects, as it rejects an expired one."""
     return tokens | {"access": "x.y.z"}
 
 
 @pytest.fixture
 def network(server):
-    with running_proxy(server.port) as between:
-        yield between
+    with running_proxy(server.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 def origin(tmp_path):
-    """A site of other people, whose pages lie in a folder."""
-    pages = partial(Quiet, directory=tmp_path)
+    """The origin of another site, which serves the files of `tmp_path`."""
+    pages = partial(SilentHandler, directory=tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), pages) as site:
         thread = Thread(target=site.serve_forever, daemon=True)
         thread.start()
@@ -91,7 +92,7 @@ def origin(tmp_path):
         thread.join()
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class SilentHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
@@ -106,161 +107,166 @@ def server(transactional_db, origin):
 
 @pytest.fixture
 def job(alice, server):
-    """Checked, and waiting to be started."""
-    job = upload_in_process(alice, content(20_000), check_first=True)
+    """An import that is READY."""
+    job = upload_in_process(alice, make_csv_of_rows(20_000), check_first=True)
     wait_for(lambda: ImportJob.objects.get(pk=job.pk).status == Status.READY)
-    return job  # As it was when it was new.
+    return job  # Its fields are those of the upload, older than the database.
 
 
-class Ended:
-    """What a program has said, line by line; filled when it has ended."""
+class ProgramOutput:
+    """The lines that a program has printed; empty until the program has exited."""
 
     lines: list[str] = []
 
 
 @contextmanager
-def in_node(folder, text, origin):
-    with in_process(typescript.write_program(folder, text), folder) as ended:
-        yield ended
+def run_in_node(folder, text, origin):
+    with run_process(typescript.write_program(folder, text), folder) as output:
+        yield output
 
 
 @contextmanager
-def in_process(command, folder="."):
-    ended = Ended()
+def run_process(command, folder="."):
+    """Run a command beside the block, and wait for its end after the block."""
+    output = ProgramOutput()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield ended
-            said, _ = process.communicate(timeout=MAX_WAIT_SECONDS)
+            yield output
+            printed, _ = process.communicate(timeout=MAX_WAIT_SECONDS)
         finally:
             process.kill()
-    assert process.returncode == 0, said
-    ended.lines = said.splitlines()
+    assert process.returncode == 0, printed
+    output.lines = printed.splitlines()
 
 
 @contextmanager
-def in_chromium(folder, text, origin):
+def run_in_chromium(folder, text, origin):
     typescript.write_program(folder, text)
     typescript.run_compiler(folder, "--noEmit", "false")
     (folder / "index.html").write_text(PAGE_OF_ANOTHER_SITE)
-    ended, said = Ended(), []
+    output, messages = ProgramOutput(), []
     with browser.launch_browser() as chromium:
         page = chromium.new_page()
-        page.on("console", lambda message: said.append(message.text))
+        page.on("console", lambda message: messages.append(message.text))
         page.goto(origin)
-        yield ended
+        yield output
         page.wait_for_function("document.title == 'The end'", timeout=MAX_WAIT_SECONDS * 1_000)
-    ended.lines = [line for line in said if "Failed to load resource" not in line]
+    output.lines = [line for line in messages if "Failed to load resource" not in line]
 
 
-def answers(network, ending):
-    """The exchanges of one address, but for what a browser asks for other sites' pages."""
+def get_exchanges(network, ending):
+    """Return the exchanges of paths with this ending, without the preflight requests of CORS."""
     return [
-        one for one in network.exchanges if one.path.endswith(ending) and one.method != "OPTIONS"
+        exchange
+        for exchange in network.exchanges
+        if exchange.path.endswith(ending) and exchange.method != "OPTIONS"
     ]
 
 
-def statuses(network, ending):
-    return [one.status for one in answers(network, ending)]
+def get_statuses(network, ending):
+    return [exchange.status for exchange in get_exchanges(network, ending)]
 
 
-def check_versions(lines):
-    """Never an older one after a newer."""
+def assert_versions_rise(lines):
+    """No snapshot is older than the one before it."""
     versions = [int(line.split()[0]) for line in lines]
     assert versions == sorted(versions)
     assert len(versions) > 2
 
 
-@pytest.mark.parametrize("running", [in_node, in_chromium])
-def test_a_cut_stream_whose_ticket_has_expired_comes_back_by_itself(
-    running, tmp_path, alice, job, server, network, origin
+@pytest.mark.parametrize("run_program", [run_in_node, run_in_chromium])
+def test_client_replaces_an_interrupted_stream_whose_ticket_has_expired(
+    run_program, tmp_path, alice, job, server, network, origin
 ):
-    sent = json.dumps(expired(tokens(alice)))
-    text = FOLLOWING.format(address=network.address, tokens=sent, job=job.pk)
-    with running(tmp_path, text, origin) as program:
-        wait_for(lambda: statuses(network, "/events/") == [200])
-        first = answers(network, "/events/")[0]
-        wait_for(lambda: status_of(server, f"{first.path}?{first.query}") == 401)
+    tokens = json.dumps(expire_access_token(make_tokens(alice)))
+    text = FOLLOW_PROGRAM.format(address=network.address, tokens=tokens, job=job.pk)
+    with run_program(tmp_path, text, origin) as program:
+        wait_for(lambda: get_statuses(network, "/events/") == [200])
+        first = get_exchanges(network, "/events/")[0]
+        wait_for(lambda: request_status(server, f"{first.path}?{first.query}") == 401)
         network.stream_prefix = format_event(snapshots.build_snapshot(job))
         network.cut_responses()
-        wait_for(lambda: statuses(network, "/events/") == [200, 401, 200])
+        wait_for(lambda: get_statuses(network, "/events/") == [200, 401, 200])
         lifecycle.start(job.pk)
 
-    _, refused, renewed = answers(network, "/events/")
-    assert refused.query == first.query != renewed.query
-    assert statuses(network, "/refresh/") == [200]
+    _, with_expired_ticket, with_new_ticket = get_exchanges(network, "/events/")
+    assert with_expired_ticket.query == first.query != with_new_ticket.query
+    assert get_statuses(network, "/refresh/") == [200]
     *printed, end = program.lines
     assert (printed[-1].split()[1], end) == ("COMPLETE", "The end: COMPLETE")
-    check_versions(printed)
+    assert_versions_rise(printed)
 
 
-def status_of(server, address):
-    with Stream(server.port, address) as answer:
-        return answer.status
+def request_status(server, address):
+    with Stream(server.port, address) as response:
+        return response.status
 
 
-def test_where_no_stream_comes_through_it_polls_as_it_is_told(
-    tmp_path, alice, job, network, origin
-):
+def test_client_polls_at_the_given_interval_without_streams(tmp_path, alice, job, network, origin):
     network.fault = lambda method, path: 503 if path.endswith("/events/") else None
-    text = FOLLOWING.format(address=network.address, tokens=json.dumps(tokens(alice)), job=job.pk)
-    with in_node(tmp_path, text, origin) as program:
-        wait_for(lambda: len(answers(network, f"/{job.pk}/")) >= 3)
+    text = FOLLOW_PROGRAM.format(
+        address=network.address, tokens=json.dumps(make_tokens(alice)), job=job.pk
+    )
+    with run_in_node(tmp_path, text, origin) as program:
+        wait_for(lambda: len(get_exchanges(network, f"/{job.pk}/")) >= 3)
         lifecycle.start(job.pk)
 
     assert program.lines[-1] == "The end: COMPLETE"
-    assert set(statuses(network, "/events/")) == {503}
-    # A slow machine can only make a pause longer.
-    _, told, asked_again, *_ = answers(network, f"/{job.pk}/")
-    assert asked_again.at - told.at > POLL_SECONDS_OF_READY - 0.1
+    assert set(get_statuses(network, "/events/")) == {503}
+    # A slow machine can only make the interval longer.
+    _, first, second, *_ = get_exchanges(network, f"/{job.pk}/")
+    assert second.at - first.at > READY_POLL_SECONDS - 0.1
 
 
-def test_an_upload_is_sent_until_it_is_answered_and_is_one_import(tmp_path, alice, network, origin):
-    troubles = iter([DROP_RESPONSE, 503])
+def test_client_repeats_an_upload_until_it_succeeds_once(tmp_path, alice, network, origin):
+    faults = iter([DROP_RESPONSE, 503])
     network.fault = lambda method, path: (
-        next(troubles, None) if path == "/api/imports/" and method == "POST" else None
+        next(faults, None) if path == "/api/imports/" and method == "POST" else None
     )
-    text = UPLOADING.format(address=network.address, tokens=json.dumps(tokens(alice)))
-    with in_node(tmp_path, text, origin) as program:
+    text = UPLOAD_PROGRAM.format(address=network.address, tokens=json.dumps(make_tokens(alice)))
+    with run_in_node(tmp_path, text, origin) as program:
         pass
 
-    assert statuses(network, "/imports/") == [DROP_RESPONSE, 503, 202]
+    assert get_statuses(network, "/imports/") == [DROP_RESPONSE, 503, 202]
     assert program.lines == [str(ImportJob.objects.get().pk)]
 
 
-def test_whoever_leaves_the_page_ends_the_stream(tmp_path, alice, job, network, origin):
-    text = LEAVING.format(address=network.address, tokens=json.dumps(tokens(alice)), job=job.pk)
-    with in_node(tmp_path, text, origin) as program:
+def test_abort_signal_ends_the_stream(tmp_path, alice, job, network, origin):
+    text = ABORT_PROGRAM.format(
+        address=network.address, tokens=json.dumps(make_tokens(alice)), job=job.pk
+    )
+    with run_in_node(tmp_path, text, origin) as program:
         pass
 
     assert program.lines == ["AbortError"]
 
 
-def test_the_python_loop_survives_cuts_and_polls_in_the_end(alice, job, network):
-    log_in, following = snippets("python", PAGE).split('\ntokens = ask("POST"')[0], section(FOLLOW)
-    following = snippets("python", following).partition("\n\n\nfor job in")[0]
+def test_python_loop_continues_after_interruptions_and_polls_without_streams(alice, job, network):
+    call = get_snippets("python", PAGE).split('\ntokens = call("POST"')[0]
+    follow = get_snippets("python", get_section(STREAM_SECTION)).partition("\n\n\nfor job in")[0]
     bearer = f"Bearer {AccessToken.for_user(alice)}"
     text = "\n".join(
         [
-            log_in.replace("http://localhost:8000", network.address),
+            call.replace("http://localhost:8000", network.address),
             f'site.headers["Authorization"] = "{bearer}"',
-            following,
+            follow,
             f'for job in follow("/api/imports/{job.pk}/"):',
             '    print(job["version"], job["status"])',
         ]
     )
-    with in_process([sys.executable, "-W", "error", "-c", text]) as program:
-        wait_for(lambda: statuses(network, "/events/") == [200])
+    with run_process([sys.executable, "-W", "error", "-c", text]) as program:
+        wait_for(lambda: get_statuses(network, "/events/") == [200])
         network.stream_prefix = format_event(snapshots.build_snapshot(job))
         network.cut_responses()
-        wait_for(lambda: statuses(network, "/events/") == [200, 200])
+        wait_for(lambda: get_statuses(network, "/events/") == [200, 200])
         network.fault = lambda method, path: 503 if path.endswith("/events/") else None
         network.cut_responses()
-        wait_for(lambda: 503 in statuses(network, "/events/"))
+        wait_for(lambda: 503 in get_statuses(network, "/events/"))
         lifecycle.start(job.pk)
 
     assert program.lines[-1].endswith("COMPLETE")
-    check_versions(program.lines)
+    assert_versions_rise(program.lines)
 
 
-def section(name):
+def get_section(name):
     return re.search(rf"### {name}\n.*?(?=\n###? )", PAGE, re.DOTALL)[0]

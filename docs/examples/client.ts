@@ -1,7 +1,7 @@
 /**
- * A client for front ends on other sites, and for Node: log in, upload, follow.
+ * A client of the REST API for browsers and Node: log in, upload a file, follow an import.
  *
- * One file without dependencies: copy it. Node needs --experimental-eventsource.
+ * This file has no dependencies; copy it. Node needs the option --experimental-eventsource.
  */
 
 export interface Snapshot {
@@ -22,7 +22,7 @@ export interface Snapshot {
   success: "all" | "some" | "none" | null;
 }
 
-/** One thing that the user should know of how the file was read. */
+/** One thing that users should know about how the file was read. */
 export interface ReadSummaryEntry {
   code: string;
   params: Record<string, unknown>;
@@ -30,7 +30,7 @@ export interface ReadSummaryEntry {
 }
 
 export interface Job extends Snapshot {
-  /** How long to wait before asking again; null when nothing more happens. */
+  /** Seconds to wait before the next request; null when the import has ended. */
   poll_after_seconds: number | null;
   read_summary: ReadSummaryEntry[];
   urls: {
@@ -48,24 +48,24 @@ export interface Tokens {
   refresh: string;
 }
 
-/** An answer that is not the one asked for. */
-export class Refused extends Error {
+/** A response with an error status. */
+export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
   readonly retryAfter: number | undefined;
 
   constructor(response: Response, { code, message }: { code?: string; message?: string }) {
-    super(message ?? `The site answered ${response.status}.`);
+    super(message ?? `The site returned status ${response.status}.`);
     this.status = response.status;
     this.code = code ?? "unknown";
     this.retryAfter = Number(response.headers.get("Retry-After")) || undefined;
   }
 }
 
-const ATTEMPTS = 10; // Some three minutes in all.
-const FIRST_EVENT_MS = 10_000; // The first event comes at once, if anything comes through.
-const SILENCE_MS = 60_000; // After this, a stream may be dead without knowing.
-const NO_STREAM_MS = 60_000; // Where none comes through, poll so long before the next try.
+const MAX_ATTEMPTS = 10; // About three minutes in total.
+const MAX_FIRST_EVENT_MS = 10_000; // A stream that works sends its first event at once.
+const MAX_SILENCE_MS = 60_000; // A connection can be lost without an error.
+const POLLING_MS = 60_000; // After a stream without events, poll this long before the next one.
 const EVENTS = ["progress", "complete", "failed", "cancelled", "undone"];
 
 export class Site {
@@ -83,31 +83,31 @@ export class Site {
     return site;
   }
 
-  async get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
-    return this.#askUntilAnswered<Answer>(path, signal ? { signal } : {});
+  async get<Data>(path: string, signal?: AbortSignal): Promise<Data> {
+    return this.#requestWithRetries<Data>(path, signal ? { signal } : {});
   }
 
-  /** A file, as urls.failed_rows_xlsx. */
+  /** Download a file, such as urls.failed_rows_xlsx. */
   async bytes(path: string): Promise<ArrayBuffer> {
-    const response = await this.#answer(path, {});
+    const response = await this.#send(path, {});
     return response.arrayBuffer();
   }
 
-  /** With a key it is sent until there is an answer; without, that might do it twice. */
-  async post<Answer>(path: string, body: FormData | object, key?: string): Promise<Answer> {
+  /** Send a request. With an idempotency key it is repeated after network errors. */
+  async post<Data>(path: string, body: FormData | object, key?: string): Promise<Data> {
     const isForm = body instanceof FormData;
     const headers = new Headers(isForm ? {} : { "Content-Type": "application/json" });
     if (key) headers.set("Idempotency-Key", key);
     const init = { method: "POST", headers, body: isForm ? body : JSON.stringify(body) };
-    return key ? this.#askUntilAnswered<Answer>(path, init) : this.#ask<Answer>(path, init);
+    return key ? this.#requestWithRetries<Data>(path, init) : this.#request<Data>(path, init);
   }
 
-  async patch<Answer>(path: string, body: object): Promise<Answer> {
+  async patch<Data>(path: string, body: object): Promise<Data> {
     const headers = { "Content-Type": "application/json" };
-    return this.#ask<Answer>(path, { method: "PATCH", headers, body: JSON.stringify(body) });
+    return this.#request<Data>(path, { method: "PATCH", headers, body: JSON.stringify(body) });
   }
 
-  /** However often the network makes this ask: the same key is the same import. */
+  /** Upload a file. Repeated calls with the same key create one import. */
   async upload(file: File, key: string, options: Record<string, string> = {}): Promise<Job> {
     const form = new FormData();
     for (const [name, value] of Object.entries(options)) form.set(name, value);
@@ -116,58 +116,59 @@ export class Site {
   }
 
   /**
-   * Show each snapshot, never an older one after a newer, until the import has ended.
+   * Call onSnapshot with each snapshot until the import has ended, and return the import.
    *
-   * Whenever a stream is over, the import is asked for again with the token: its answer holds
-   * a stream address with a fresh ticket. Where no stream comes through, that is polling.
+   * An older snapshot never follows a newer one. When a stream ends, the import is requested
+   * again with the token; the response has a stream address with a new ticket. Where streams
+   * are blocked, this is polling.
    */
   async follow(
     id: string,
     onSnapshot: (snapshot: Snapshot) => void,
     signal?: AbortSignal,
   ): Promise<Job> {
-    let newest = 0;
-    const show = (snapshot: Snapshot) => {
-      if (snapshot.version < newest) return;
-      newest = snapshot.version;
+    let newestVersion = 0;
+    const handle = (snapshot: Snapshot) => {
+      if (snapshot.version < newestVersion) return;
+      newestVersion = snapshot.version;
       onSnapshot(snapshot);
     };
-    for (let streamAgainAt = 0; ; ) {
+    for (let nextStreamAt = 0; ; ) {
       const job = await this.get<Job>(`/api/imports/${id}/`, signal);
-      show(job);
+      handle(job);
       signal?.throwIfAborted();
       if (job.poll_after_seconds === null) return job;
-      if (Date.now() < streamAgainAt) {
+      if (Date.now() < nextStreamAt) {
         await pause(job.poll_after_seconds, signal);
-      } else if (!(await watch(new URL(job.urls.stream, this.#address), show, signal))) {
-        streamAgainAt = Date.now() + NO_STREAM_MS;
+      } else if (!(await readStream(new URL(job.urls.stream, this.#address), handle, signal))) {
+        nextStreamAt = Date.now() + POLLING_MS;
       }
     }
   }
 
-  async #askUntilAnswered<Answer>(path: string, init: RequestInit): Promise<Answer> {
+  async #requestWithRetries<Data>(path: string, init: RequestInit): Promise<Data> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#ask<Answer>(path, init);
+        return await this.#request<Data>(path, init);
       } catch (error) {
         const seconds = secondsToWait(error, attempt);
-        if (seconds === undefined || attempt === ATTEMPTS) throw error;
+        if (seconds === undefined || attempt === MAX_ATTEMPTS) throw error;
         await pause(seconds, init.signal);
       }
     }
   }
 
-  async #ask<Answer>(path: string, init: RequestInit): Promise<Answer> {
-    return (await (await this.#answer(path, init)).json()) as Answer;
+  async #request<Data>(path: string, init: RequestInit): Promise<Data> {
+    return (await (await this.#send(path, init)).json()) as Data;
   }
 
-  async #answer(path: string, init: RequestInit): Promise<Response> {
+  async #send(path: string, init: RequestInit): Promise<Response> {
     let response = await this.#fetch(path, init);
     if (response.status === 401 && this.#tokens) {
       await this.#refresh(this.#tokens.refresh);
       response = await this.#fetch(path, init);
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw await toApiError(response);
     return response;
   }
 
@@ -176,7 +177,7 @@ export class Site {
     const body = JSON.stringify({ refresh });
     const path = new URL("/api/auth/token/refresh/", this.#address);
     const response = await fetch(path, { method: "POST", headers, body });
-    if (!response.ok) throw await refusal(response); // 401: log in again.
+    if (!response.ok) throw await toApiError(response); // 401: log in again.
     this.#tokens = { refresh, ...((await response.json()) as { access: string }) };
   }
 
@@ -187,33 +188,33 @@ export class Site {
   }
 }
 
-/** Show what a stream says until it ends for good; whether it said anything. */
-function watch(
+/** Call onSnapshot with each snapshot of a stream; return whether there was any. */
+function readStream(
   address: URL,
-  show: (snapshot: Snapshot) => void,
+  onSnapshot: (snapshot: Snapshot) => void,
   signal?: AbortSignal,
 ): Promise<boolean> {
   return new Promise((resolve) => {
     const stream = new EventSource(address);
-    let heard = false;
+    let hasEvents = false;
     const end = () => {
-      clearTimeout(silence);
+      clearTimeout(timer);
       signal?.removeEventListener("abort", end);
       stream.close();
-      resolve(heard);
+      resolve(hasEvents);
     };
-    let silence = setTimeout(end, FIRST_EVENT_MS);
+    let timer = setTimeout(end, MAX_FIRST_EVENT_MS);
     for (const name of EVENTS) {
       stream.addEventListener(name, (event: MessageEvent<string>) => {
-        heard = true;
-        clearTimeout(silence);
-        silence = setTimeout(end, SILENCE_MS);
-        show(JSON.parse(event.data) as Snapshot);
+        hasEvents = true;
+        clearTimeout(timer);
+        timer = setTimeout(end, MAX_SILENCE_MS);
+        onSnapshot(JSON.parse(event.data) as Snapshot);
         if (name !== "progress") end();
       });
     }
-    // A stream that is cut comes back by itself; one that is refused, as with an old
-    // ticket, is CLOSED.
+    // The browser reconnects a stream that was interrupted. A stream that was refused, for
+    // example because its ticket has expired, is CLOSED.
     stream.onerror = () => stream.readyState === EventSource.CLOSED && end();
     signal?.addEventListener("abort", end);
   });
@@ -221,14 +222,14 @@ function watch(
 
 function secondsToWait(error: unknown, attempt: number): number | undefined {
   const backoff = Math.min(30, 2 ** attempt) * (0.5 + Math.random() / 2);
-  if (error instanceof TypeError) return backoff; // What fetch throws without a network.
-  if (!(error instanceof Refused)) return undefined;
+  if (error instanceof TypeError) return backoff; // fetch throws it for network errors.
+  if (!(error instanceof ApiError)) return undefined;
   return [429, 502, 503, 504].includes(error.status) ? (error.retryAfter ?? backoff) : undefined;
 }
 
-async function refusal(response: Response): Promise<Refused> {
-  // A proxy on the way may answer with a page.
-  return new Refused(response, await response.json().catch(() => ({})));
+async function toApiError(response: Response): Promise<ApiError> {
+  // A proxy may respond with an HTML page.
+  return new ApiError(response, await response.json().catch(() => ({})));
 }
 
 export function pause(seconds: number, signal?: AbortSignal | null): Promise<void> {
