@@ -34,7 +34,7 @@ from typing import Any
 import psutil
 
 from customers import sample_data
-from devserver.demo import FINAL, Client
+from devserver.demo import FINAL_STATUSES, Client
 
 LOOK_SECONDS = 0.02
 LONGEST_SECONDS = 1800
@@ -98,9 +98,9 @@ def import_once(client: Client, file: Path, rows: int) -> dict[str, float]:
     job = client.upload(file)
     answered = time.monotonic()
     first, last = None, job
-    for last in client.events(f"/api/imports/{job['id']}/events/", began + LONGEST_SECONDS):
+    for last in client.stream_events(f"/api/imports/{job['id']}/events/", began + LONGEST_SECONDS):
         first = first or time.monotonic()
-        if last["status"] in FINAL:
+        if last["status"] in FINAL_STATUSES:
             break
     complete = time.monotonic()
     expected = sample_data.expected_counts(rows)
@@ -134,7 +134,7 @@ def everything_of_its_own() -> Iterator[tuple[str, Costs]]:
         from tests.streams import running_daphne
 
         get_user_model().objects.create_superuser("timing", password=PASSWORD)
-        with quiet(worker(waits={})) as started, running_daphne() as server:
+        with quiet(worker(timeouts={})) as started, running_daphne() as server:
             yield f"http://127.0.0.1:{server.port}", Costs(started.list_processes)
 
 
