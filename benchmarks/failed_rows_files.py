@@ -78,7 +78,12 @@ def make_import(rows: int) -> Any:
         failed=rows,
         processed=rows,
         checked=rows,
-        detected_columns={"headers": headers, "positions": {f: n for n, f in enumerate(fields)}},
+        detected_columns={
+            "header_row": 1,
+            "headers": headers,
+            "positions": {field: number for number, field in enumerate(fields)},
+            "missing": [],
+        },
     )
     with connection.cursor() as cursor:
         cursor.execute(INSERT_FAILED_ROWS, {"job": job.pk, "rows": rows})
@@ -123,7 +128,12 @@ def make_copy_lines(width: int, make_extra_cells: Callable[[int], list]) -> Call
     from imports.pipeline import staging
     from imports.pipeline.row_validation import ValidatedRow
 
-    detected_columns = {"headers": ["x"] * width, "positions": {f"f{n}": n for n in range(5)}}
+    detected_columns = {
+        "header_row": 1,
+        "headers": ["x"] * width,
+        "positions": {f"f{n}": n for n in range(5)},
+        "missing": [],
+    }
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]
     rows = [ValidatedRow(n, values, None, values + make_extra_cells(n)) for n in range(STAGED_ROWS)]
     keys = [str(n) for n in range(STAGED_ROWS)]
