@@ -1,7 +1,8 @@
 """Read settings from environment variables.
 
 Every reader raises ImproperlyConfigured if the variable has a value that cannot be used, so that
-the process stops at its start with a message that names the variable.
+the process stops at its start with a message that names the variable. Unless noted, an empty
+variable counts as not set.
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ BOOLEANS = {
     "false": False,
     "no": False,
     "off": False,
-    "": False,
 }
 DURATION = re.compile(r"[1-9][0-9]*(ms|s|min)")
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
 
 
 def read_bool(name: str, default: bool) -> bool:
-    """Return the variable as a bool: 1, true, yes, on, or 0, false, no, off, or empty.
+    """Return the variable as a bool: 1, true, yes, on, or 0, false, no, off.
 
     Raises: ImproperlyConfigured.
     """
@@ -65,10 +65,10 @@ def read_duration(name: str, default: str) -> str:
 def read_rate(name: str, default: str) -> str:
     """Return the variable as a throttle rate of Django REST framework, such as "120/min".
 
-    Raises: ImproperlyConfigured.
+    An empty variable is invalid. Raises: ImproperlyConfigured.
     """
     kind = "like 120/min, with s, min, hour or day"
-    return _read(name, default, _parse_rate, kind)
+    return _parse(name, env.str(name, default), _parse_rate, kind)
 
 
 def read_database(name: str, options: dict[str, int]) -> dict[str, object]:
@@ -94,7 +94,7 @@ def add_redis_timeouts(url: str, seconds: float) -> str:
 
 
 def _read(name: str, default: T, parse: Callable[[str], T], kind: str) -> T:
-    text = env.str(name, None)
+    text = env.str(name, None)  # None if the variable is empty.
     return default if text is None else _parse(name, text, parse, kind)
 
 
