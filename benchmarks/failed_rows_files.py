@@ -138,7 +138,7 @@ def make_copy_lines(width: int, make_extra_cells: Callable[[int], list]) -> Call
     rows = [ValidatedRow(n, values, None, values + make_extra_cells(n)) for n in range(STAGED_ROWS)]
     keys = [str(n) for n in range(STAGED_ROWS)]
     return lambda: "".join(
-        staging._lines(ImportJob(detected_columns=detected_columns), rows, iter(keys))
+        staging._format_rows(ImportJob(detected_columns=detected_columns), rows, iter(keys))
     )
 
 

@@ -101,7 +101,7 @@ def read_once(path: Path) -> tuple[float, float, float, float, int]:
                 row_filter = RowFilter(CustomerImporter, detected_columns)
                 validator = RowValidator(CustomerImporter, detected_columns, summary)
             rows = [row for row in chunk.rows if row[0] > detected_columns.header_row]
-            checked += len(validator.check(row_filter.keep_records(rows, summary)))
+            checked += len(validator.validate_rows(row_filter.keep_records(rows, summary)))
     reader_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
         time.process_time() - cpu_before,

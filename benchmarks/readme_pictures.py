@@ -36,11 +36,13 @@ def main(folder: str = "docs/images") -> None:
         page = chromium.new_page(base_url=site, viewport=VIEWPORT, reduced_motion="reduce")
         log_in(page)
         sample_data.write_sample(march)
-        take_screenshot(import_file(page, march), "What was left out", Path(folder, "import.png"))
+        take_screenshot(
+            import_file(page, march), "Rows that were not imported", Path(folder, "import.png")
+        )
         write_changed_customers(april)
         take_screenshot(
             import_file(page, april, check_first=True),
-            "What would change",
+            "Examples of records that would be updated",
             Path(folder, "check-first.png"),
         )
 
@@ -59,7 +61,7 @@ def import_file(page: Page, file: Path, *, check_first: bool = False) -> Page:
     page.goto("/")
     page.locator("input[type=file]").set_input_files(file)
     if check_first:
-        page.get_by_label("Update what exists").check()
+        page.get_by_label("Update the existing record").check()
         page.get_by_label("Check first").check()
     page.get_by_role("button", name="Import", exact=True).click()
     return page
