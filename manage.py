@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line."""
+"""Run Django's management commands."""
 
 import os
 import sys

@@ -1,9 +1,10 @@
-"""How long the admin takes to open a million-row import, its batches, its rows and the lists.
+"""Measure the admin with an import of a million rows: its pages, its batches, its rows, the lists.
 
-python -m benchmarks.admin_pages [rows] [batches] [jobs]     on servers of its own; rows made by SQL
+    python -m benchmarks.admin_pages [rows] [batches] [jobs]
 
-A third of the rows are refused for one of three causes, one of them rare, every hundredth
-batch has killed a worker, and another `jobs` imports of 20 batches lie beside it.
+Starts its own servers. The data is created by SQL. A third of the rows are failed rows, for one of
+three causes, of which one is rare. Every hundredth batch has crashed a worker. There are `jobs`
+other imports of 20 batches.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ INSERT INTO imports_importjob (id, owner_id, importer, on_duplicate, empty_cells
        has_header_row, check_generation, cursor_row, reader_crashes, total, checked, processed,
        created, updated, unchanged, skipped, failed, progress_percent, created_at, started_at,
        phase_started_at, phase_rows, checked_at, to_update, finished_at, updated_at,
-       detected_columns)
+       detected_columns, read_summary)
 SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '', %(name)s ||
        n || '.xlsx', 60000000, '', 'COMPLETE', 1, 1, true, 1, %(rows)s + 1, 0, %(rows)s, %(rows)s,
        %(rows)s, %(rows)s - %(rows)s / 3, 0, 0, 0, %(rows)s / 3, 100, at, at, at, 0,
        at + interval '60 s', 0, at + interval '150 s', at,
-       '{"header_row": 1, "headers": [], "positions": {}, "missing": []}'
+       '{"header_row": 1, "headers": [], "positions": {}, "missing": []}', '{}'
   FROM generate_series(1, %(jobs)s) AS n, LATERAL (SELECT now() - n * interval '1 h' AS at) t
 """
 BATCHES = """
@@ -71,26 +72,30 @@ def main(rows: int = 1_000_000, batches: int = 4_000, jobs: int = 10_000) -> Non
         from django.contrib.auth.models import User
 
         owner = User.objects.create_superuser("review")
-        fill(owner.pk, rows, batches, jobs)
-        measure(owner)
+        create_data(owner.pk, rows, batches, jobs)
+        measure_pages(owner)
 
 
-def fill(owner: int, rows: int, batches: int, jobs: int) -> None:
+def create_data(owner: int, rows: int, batches: int, jobs: int) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        for name, many, size, cut in (("million", 1, rows, batches), ("small", jobs, 7_000, 20)):
-            these = {"owner": owner, "name": name, "jobs": many, "rows": size}
-            cursor.execute(JOBS, these)
-            cursor.execute(BATCHES, {"batches": cut, "name": f"{name}%"})
+        for name, job_count, row_count, batch_count in (
+            ("million", 1, rows, batches),
+            ("small", jobs, 7_000, 20),
+        ):
+            cursor.execute(
+                JOBS, {"owner": owner, "name": name, "jobs": job_count, "rows": row_count}
+            )
+            cursor.execute(BATCHES, {"batches": batch_count, "name": f"{name}%"})
         cursor.execute(ATTEMPTS)
         cursor.execute(CUSTOMERS, {"rows": rows})
         cursor.execute(ROWS)
         cursor.execute("VACUUM ANALYZE")
-    print(f"{rows:,} rows in {batches:,} batches, {jobs:,} other imports of 20", flush=True)
+    print(f"{rows:,} rows in {batches:,} batches, {jobs:,} other imports of 20 batches", flush=True)
 
 
-def measure(owner: object) -> None:
+def measure_pages(owner: object) -> None:
     from django.test import Client
     from django.urls import reverse
 
@@ -104,33 +109,33 @@ def measure(owner: object) -> None:
     imports = reverse("admin:imports_importjob_changelist")
     batches = reverse("admin:imports_importbatch_changelist")
     customers = reverse("admin:customers_customer_changelist")
-    for name, address in {
+    for name, url in {
         "the import": reverse("admin:imports_importjob_change", args=[job.pk]),
         "its rows": rows,
-        "its rows, from the last but 100": f"{rows}?after={job.total - 99}",
-        "its refused rows": f"{rows}?outcome=failed",
+        "its last 100 rows": f"{rows}?after={job.total - 99}",
+        "its failed rows": f"{rows}?outcome=failed",
         "the rows of a frequent cause": f"{rows}?outcome=failed&column=email&code=invalid_email",
         "the rows of a rare cause": f"{rows}?outcome=failed&column=phone&code=required",
         "its batches": f"{batches}?job__id__exact={job.pk}",
-        "batches that killed a worker": f"{batches}?attempts=some",
+        "batches that crashed a worker": f"{batches}?attempts=some",
         "all batches": batches,
         "the list of imports": imports,
         "the list of imports, searched": f"{imports}?q=small99",
         "the list of customers": customers,
         "a customer": f"{customers}{Customer.objects.latest('pk').pk}/change/",
     }.items():
-        print_time(client, name, address)
+        print_time(client, name, url)
 
 
-def print_time(client: object, name: str, address: str) -> None:
+def print_time(client: object, name: str, url: str) -> None:
     times = []
     for _ in range(RUNS + 1):
-        began = time.perf_counter()
-        answer = client.get(address)
-        times.append(time.perf_counter() - began)
-        assert answer.status_code == 200, address
+        started = time.perf_counter()
+        response = client.get(url)
+        times.append(time.perf_counter() - started)
+        assert response.status_code == 200, url
     median, worst = statistics.median(times[1:]), max(times)
-    size = len(answer.content) // 1024
+    size = len(response.content) // 1024
     print(f"{name:34}{median:8.3f} s, worst {worst:.3f} s, {size} kB", flush=True)
 
 

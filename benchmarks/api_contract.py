@@ -1,8 +1,9 @@
-"""Does the site do what its description says? Schemathesis asks, all checks, stateful.
+"""Check responses against the OpenAPI description with Schemathesis: all checks, stateful.
 
-python -m benchmarks.api_contract          on servers, a site and a worker of its own
+    python -m benchmarks.api_contract
 
-Ends with 1 if an answer was a 5xx or not as described, or if fewer than 2,000 were had.
+Starts its own servers, site and worker. The exit status is 1 if a response was a 5xx or did not
+match the description, or if there were fewer than 2,000 examples.
 """
 
 from __future__ import annotations
@@ -11,24 +12,26 @@ import argparse
 import sys
 import time
 
-from benchmarks.import_duration import quiet
+from benchmarks.import_duration import hidden_output
 
-FEWEST = 2_000
+MIN_EXAMPLES = 2_000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api_contract")
-    parser.add_argument("--examples", type=int, default=120, help="of each call and phase (120)")
+    parser.add_argument(
+        "--examples", type=int, default=120, help="examples of each operation and phase (120)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    began = time.monotonic()
-    findings = fuzz_a_site_of_its_own(arguments.examples, arguments.seed)
+    started = time.monotonic()
+    findings = fuzz_temporary_site(arguments.examples, arguments.seed)
     print(findings.report)
-    print(f"{findings.examples:,} examples in {time.monotonic() - began:.0f} s")
-    return 0 if findings.is_clean and findings.examples >= FEWEST else 1
+    print(f"{findings.examples:,} examples in {time.monotonic() - started:.0f} s")
+    return 0 if findings.is_clean and findings.examples >= MIN_EXAMPLES else 1
 
 
-def fuzz_a_site_of_its_own(examples: int, seed: int):
+def fuzz_temporary_site(examples: int, seed: int):
     from benchmarks.stream_subscribers import django_on
     from devserver.servers import temporary_servers
 
@@ -40,7 +43,7 @@ def fuzz_a_site_of_its_own(examples: int, seed: int):
         from tests.streams import running_daphne
 
         user = get_user_model().objects.create_superuser("contract")
-        with quiet(worker(waits={})), running_daphne(**ENVIRONMENT) as server:
+        with hidden_output(worker(timeouts={})), running_daphne(**ENVIRONMENT) as server:
             return fuzz(f"http://127.0.0.1:{server.port}", user, examples=examples, seed=seed)
 
 

@@ -1,9 +1,10 @@
-"""How long a program waits for customers: lists, searches, one of them, at a million.
+"""Measure the response times of the customers API with a million customers.
 
-    python -m benchmarks.customers_api                on servers and a site of its own
+    python -m benchmarks.customers_api                on its own servers and site
 
-Asked by who may see all, by an owner who wrote nearly all, and by one who wrote the oldest 4,000.
-The customers, and the imports that wrote them, are made by SQL.
+Requests lists, searches and single customers as three users: one who may see all customers, one
+who imported nearly all of them, and one who imported the oldest 4,000. The customers and the
+imports are created by SQL.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import httpx
 from benchmarks.stream_subscribers import django_on
 from devserver.servers import temporary_servers
 
-OLDEST = 4_000
+OLDEST_CUSTOMERS = 4_000
 SEARCHES = ("ACC-AM 0000077", "024 000 0077", "+2332400000", "user77@", "ama", "nobody")
 
 CUSTOMERS = """
@@ -45,53 +46,55 @@ SELECT '{job}', c.id, c.id::text, ARRAY[shipping_mark, first_name, last_name, em
 
 
 def main() -> int:
-    arguments = parse()
+    arguments = parse_arguments()
     with temporary_servers() as urls, django_on(urls):
         from tests.streams import running_daphne
 
         tokens = prepare(arguments.customers)
         with running_daphne(THROTTLE_READS="100000/s") as server:
             print(f"{'':52}{'median':>10}{'worst':>10}   (ms, {arguments.runs} runs)")
-            for who, token in tokens.items():
+            for user, token in tokens.items():
                 headers = {"Authorization": f"Bearer {token}"}
-                address = f"http://127.0.0.1:{server.port}/api/customers/"
+                url = f"http://127.0.0.1:{server.port}/api/customers/"
                 with httpx.Client(headers=headers, timeout=60) as client:
-                    measure(client, address, who, arguments)
+                    measure(client, url, user, arguments)
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.customers_api",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--customers", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=10, help="after one to warm up (10)")
+    parser.add_argument(
+        "--runs", type=int, default=10, help="runs after a first one that is not counted (10)"
+    )
     return parser.parse_args()
 
 
 def prepare(customers: int) -> dict[str, str]:
-    """Customers, who wrote them, and a token of each who asks."""
+    """Create the customers and the users, and return an access token for each user."""
     from django.db import connection
     from rest_framework_simplejwt.tokens import AccessToken
 
     from tests.conftest import create_user
 
-    people = {
+    users = {
         "may see all": create_user("viewer", "view_customer"),
-        "wrote nearly all": create_user("most", "add_importjob"),
-        "wrote the oldest 4,000": create_user("oldest", "add_importjob"),
+        "imported nearly all": create_user("most", "add_importjob"),
+        "imported the oldest 4,000": create_user("oldest", "add_importjob"),
     }
     with connection.cursor() as cursor:
         cursor.execute(CUSTOMERS.format(customers=customers))
-        write(cursor, people["wrote the oldest 4,000"], 1, OLDEST)
-        write(cursor, people["wrote nearly all"], OLDEST + 1, customers)
+        create_import(cursor, users["imported the oldest 4,000"], 1, OLDEST_CUSTOMERS)
+        create_import(cursor, users["imported nearly all"], OLDEST_CUSTOMERS + 1, customers)
         cursor.execute("VACUUM ANALYZE")
-    return {who: str(AccessToken.for_user(one)) for who, one in people.items()}
+    return {name: str(AccessToken.for_user(user)) for name, user in users.items()}
 
 
-def write(cursor, owner, first: int, last: int) -> None:
+def create_import(cursor, owner, first: int, last: int) -> None:
     from imports.models import ImportJob
 
     job = ImportJob.objects.create(owner=owner, importer="customers", file_size=1)
@@ -99,33 +102,34 @@ def write(cursor, owner, first: int, last: int) -> None:
         cursor.execute(statement.format(job=job.pk, first=first, last=last))
 
 
-def measure(client: httpx.Client, address: str, who: str, arguments: argparse.Namespace) -> None:
-    asked = {
+def measure(client: httpx.Client, url: str, user: str, arguments: argparse.Namespace) -> None:
+    queries = {
         "first page": {},
         **{f"search {text!r}": {"search": text} for text in SEARCHES},
     }
-    for what, query in asked.items():
-        show(f"{who}: {what}", times(client, address, query, arguments.runs))
-    customers = client.get(address).json()["results"]
+    for name, query in queries.items():
+        print_times(f"{user}: {name}", measure_times(client, url, query, arguments.runs))
+    customers = client.get(url).json()["results"]
     origin = customers[0]["origin"]
     if origin:
-        of_import = {"import": origin["import"]}
-        show(f"{who}: by import", times(client, address, of_import, arguments.runs))
-    one = f"{address}{customers[0]['id']}/"
-    show(f"{who}: one customer", times(client, one, {}, arguments.runs))
+        query = {"import": origin["import"]}
+        print_times(f"{user}: by import", measure_times(client, url, query, arguments.runs))
+    customer_url = f"{url}{customers[0]['id']}/"
+    print_times(f"{user}: one customer", measure_times(client, customer_url, {}, arguments.runs))
 
 
-def times(client: httpx.Client, address: str, query: dict[str, str], runs: int) -> list[float]:
-    taken = []
+def measure_times(client: httpx.Client, url: str, query: dict[str, str], runs: int) -> list[float]:
+    """Return the milliseconds of each run, without the first."""
+    times = []
     for _ in range(runs + 1):
-        began = time.perf_counter()
-        client.get(address, params=query).raise_for_status()
-        taken.append((time.perf_counter() - began) * 1000)
-    return taken[1:]
+        started = time.perf_counter()
+        client.get(url, params=query).raise_for_status()
+        times.append((time.perf_counter() - started) * 1000)
+    return times[1:]
 
 
-def show(what: str, taken: list[float]) -> None:
-    print(f"{what:52}{statistics.median(taken):10.1f}{max(taken):10.1f}", flush=True)
+def print_times(name: str, times: list[float]) -> None:
+    print(f"{name:52}{statistics.median(times):10.1f}{max(times):10.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a report of refused rows costs: time, peak memory and size, as a workbook and as CSV.
+"""Measure the time, the memory and the size of failed-rows.xlsx and failed-rows.csv.
 
-    python -m benchmarks.failed_rows_files [500000]           on servers of its own
+    python -m benchmarks.failed_rows_files [500000]
 
-And what it costs at staging to keep the cells of good rows, which is done only where a file
-has a filled column that no field takes.
+Starts its own servers. Also measures what it costs to stage the cells of valid rows. They are
+staged only if the file has a filled column that no field uses.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -21,11 +22,11 @@ import psutil
 from benchmarks.stream_subscribers import django_on
 from devserver.servers import temporary_servers
 
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 MEGABYTES = 1024 * 1024
 STAGED_ROWS = 100_000
 RUNS = 5
-REFUSED = """
+INSERT_FAILED_ROWS = """
 INSERT INTO imports_importrow (job_id, number, outcome, matched, errors, cells)
 SELECT %(job)s, n + 1, 'failed', false,
        jsonb_build_array(
@@ -43,25 +44,28 @@ def main() -> int:
     with temporary_servers() as urls, django_on(urls):
         from imports.pipeline import failed_rows_file
 
-        job = refused_import(rows)
-        heads = f"{'seconds':>12}{'of processor':>14}{'memory at peak':>16}{'file':>10}"
-        print(f"{rows:,} refused rows{heads}")
+        job = make_import(rows)
+        headings = f"{'seconds':>12}{'CPU':>14}{'peak memory':>16}{'file':>10}"
+        print(f"{rows:,} failed rows{headings}")
         for name, write in (
             ("csv", failed_rows_file.write_csv),
             ("xlsx", failed_rows_file.write_workbook),
         ):
-            with TemporaryFile() as file, watched() as seen:
-                began, worked = time.monotonic(), time.process_time()
+            with TemporaryFile() as file, recorded_memory() as memory:
+                started, cpu_seconds = time.monotonic(), time.process_time()
                 write(job, file)
-                worked = time.process_time() - worked
-                seconds, size = time.monotonic() - began, file.seek(0, 2) / MEGABYTES
-            grown = f"+{(seen[1] - seen[0]) / MEGABYTES:.0f} MB"
-            print(f"  {name:18}{seconds:14.1f}{worked:14.1f}{grown:>16}{size:7.0f} MB", flush=True)
+                cpu_seconds = time.process_time() - cpu_seconds
+                seconds, size = time.monotonic() - started, file.seek(0, 2) / MEGABYTES
+            growth = f"+{(memory[1] - memory[0]) / MEGABYTES:.0f} MB"
+            print(
+                f"  {name:18}{seconds:14.1f}{cpu_seconds:14.1f}{growth:>16}{size:7.0f} MB",
+                flush=True,
+            )
         print_staging()
     return 0
 
 
-def refused_import(rows: int) -> Any:
+def make_import(rows: int) -> Any:
     from django.db import connection
 
     from imports.models import ImportJob
@@ -74,63 +78,77 @@ def refused_import(rows: int) -> Any:
         failed=rows,
         processed=rows,
         checked=rows,
-        detected_columns={"headers": headers, "positions": {f: n for n, f in enumerate(fields)}},
+        detected_columns={
+            "header_row": 1,
+            "headers": headers,
+            "positions": {field: number for number, field in enumerate(fields)},
+            "missing": [],
+        },
     )
     with connection.cursor() as cursor:
-        cursor.execute(REFUSED, {"job": job.pk, "rows": rows})
+        cursor.execute(INSERT_FAILED_ROWS, {"job": job.pk, "rows": rows})
         cursor.execute("ANALYZE imports_importrow")
     return job
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """Memory of this process: before, and at its highest."""
-    process, over = psutil.Process(), threading.Event()
-    seen = [process.memory_info().rss] * 2
+def recorded_memory() -> Iterator[list[int]]:
+    """Record the memory of this process. Yields a list: bytes at the start, bytes at the peak."""
+    process, is_over = psutil.Process(), threading.Event()
+    memory = [process.memory_info().rss] * 2
 
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            seen[1] = max(seen[1], process.memory_info().rss)
+    def record() -> None:
+        while not is_over.wait(POLL_SECONDS):
+            memory[1] = max(memory[1], process.memory_info().rss)
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    thread = threading.Thread(target=record)
+    thread.start()
     try:
-        yield seen
+        yield memory
     finally:
-        over.set()
-        looking.join()
+        is_over.set()
+        thread.join()
 
 
 def print_staging() -> None:
-    """The lines for COPY of good rows, for files of three kinds; the best of some runs."""
-    kinds = {
+    """Print the CPU seconds of building the lines for COPY, for three kinds of files."""
+    files = {
         "no other column": (5, lambda n: []),
-        "an empty one": (7, lambda n: [None, None]),
-        "two filled ones": (7, lambda n: [n, "a remark"]),
+        "an empty column": (7, lambda n: [None, None]),
+        "two filled columns": (7, lambda n: [n, "a remark"]),
     }
-    print(f"Lines for COPY of {STAGED_ROWS:,} good rows, seconds of processor")
-    for name, (width, more) in kinds.items():
-        print(f"  {name:18}{best(lambda w=width, m=more: staged_lines(w, m)):14.3f} s", flush=True)
+    print(f"Lines for COPY of {STAGED_ROWS:,} valid rows, CPU seconds")
+    for name, (width, make_extra_cells) in files.items():
+        seconds = measure_minimum(partial(make_copy_lines, width, make_extra_cells))
+        print(f"  {name:18}{seconds:14.3f} s", flush=True)
 
 
-def staged_lines(width: int, more: Callable[[int], list]) -> Callable[[], None]:
+def make_copy_lines(width: int, make_extra_cells: Callable[[int], list]) -> Callable[[], None]:
     from imports.models import ImportJob
     from imports.pipeline import staging
     from imports.pipeline.row_validation import ValidatedRow
 
-    layout = {"headers": ["x"] * width, "positions": {f"f{n}": n for n in range(5)}}
+    detected_columns = {
+        "header_row": 1,
+        "headers": ["x"] * width,
+        "positions": {f"f{n}": n for n in range(5)},
+        "missing": [],
+    }
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]
-    rows = [ValidatedRow(n, values, None, values + more(n)) for n in range(STAGED_ROWS)]
+    rows = [ValidatedRow(n, values, None, values + make_extra_cells(n)) for n in range(STAGED_ROWS)]
     keys = [str(n) for n in range(STAGED_ROWS)]
-    return lambda: "".join(staging._lines(ImportJob(detected_columns=layout), rows, iter(keys)))
+    return lambda: "".join(
+        staging._format_rows(ImportJob(detected_columns=detected_columns), rows, iter(keys))
+    )
 
 
-def best(prepare: Callable[[], Callable[[], Any]]) -> float:
-    work, times = prepare(), []
+def measure_minimum(make_function: Callable[[], Callable[[], Any]]) -> float:
+    """Return the CPU seconds of the fastest of several runs, without those of make_function."""
+    function, times = make_function(), []
     for _ in range(RUNS):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
+        started = time.process_time()
+        function()
+        times.append(time.process_time() - started)
     return min(times)
 
 

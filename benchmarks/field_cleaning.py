@@ -1,8 +1,9 @@
-"""What judging a cell costs: the ordinary one, the unusual one, and the one that is refused.
+"""Measure the cost of cleaning a cell: ordinary values, unusual values, and invalid values.
 
-    python -m benchmarks.field_cleaning    no servers; microseconds of CPU, the best of fifteen runs
+    python -m benchmarks.field_cleaning
 
-An ordinary row is one of the samples, in the spellings that people use.
+Prints microseconds of CPU time, the best of fifteen runs. Needs no servers. The ordinary values are
+those of the sample data, in the spellings that people use.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ UNUSUAL = {
     "email": ["\u200bama@example.com", "ama@exämple.com", "o'brien@example.co.uk\u00a0"],
     "phone": ["[024] 412-3456", "+44 7911 123456", "0800 12345"],
 }
-REFUSED = {
+INVALID = {
     "shipping_mark": ["m" * 51, "#REF!", "a\x00b"],
     "first_name": ["n" * 101, "#N/A", "a\x00b"],
     "email": ["ama", "ama@", "a b@example.com", "a@x.com; b@x.com"],
@@ -39,35 +40,35 @@ def main() -> int:
     from customers import sample_data
     from customers.importer import CustomerImporter
 
-    rules = {column.field: column.clean for column in CustomerImporter.columns}
+    cleaners = {column.field: column.clean for column in CustomerImporter.columns}
     sample = list(islice(sample_data.generate_customers(ROWS + ROWS // 100, seed=1), ROWS))
     rows = [row for row in sample if row]
-    print(f"{'microseconds a cell':22}{'ordinary':>10}{'unusual':>10}{'refused':>10}")
-    whole_row = 0.0
-    for (field, rule), ordinary in zip(rules.items(), zip(*rows, strict=True), strict=True):
+    print(f"{'microseconds per cell':22}{'ordinary':>10}{'unusual':>10}{'invalid':>10}")
+    row_cost = 0.0
+    for (field, clean), ordinary in zip(cleaners.items(), zip(*rows, strict=True), strict=True):
         unusual = UNUSUAL.get(field, UNUSUAL["first_name"])
-        refused = REFUSED.get(field, REFUSED["first_name"])
-        costs = [cost(rule, cells) for cells in (ordinary, unusual * 500, refused * 500)]
-        whole_row += costs[0]
+        invalid = INVALID.get(field, INVALID["first_name"])
+        costs = [measure_cost(clean, cells) for cells in (ordinary, unusual * 500, invalid * 500)]
+        row_cost += costs[0]
         print(f"{field:22}{costs[0]:10.2f}{costs[1]:10.1f}{costs[2]:10.1f}")
-    print(f"{'a whole ordinary row':22}{whole_row:10.2f}")
+    print(f"{'an ordinary row':22}{row_cost:10.2f}")
     return 0
 
 
-def cost(rule: Callable, cells: Iterable) -> float:
-    """Microseconds for one of these cells, refusals included."""
+def measure_cost(clean: Callable, cells: Iterable) -> float:
+    """Return the microseconds per cell. Includes the exceptions of invalid cells."""
     cells = list(cells)
-    return min(once(rule, cells) for _ in range(RUNS)) / len(cells) * 1e6
+    return min(measure_seconds(clean, cells) for _ in range(RUNS)) / len(cells) * 1e6
 
 
-def once(rule: Callable, cells: list) -> float:
+def measure_seconds(clean: Callable, cells: list) -> float:
     from imports.importer import InvalidValue
 
-    began = process_time()
+    started = process_time()
     for cell in cells:
         with suppress(InvalidValue):
-            rule(cell)
-    return process_time() - began
+            clean(cell)
+    return process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Files made to hurt, each beside another user's import: how it ends, and what that costs.
+"""Import files that are made to exhaust resources, while another user imports a normal file.
 
-    python -m benchmarks.hostile_files          on servers, a site and a worker of its own
+    python -m benchmarks.hostile_files          on its own servers, site and worker
 
-Promised: an end with a code within 10 s, worker and reader together within 300 MB, and the
-other import not held up by more than 2 s.
+Requirements: each import ends with an error code within 10 s, worker and reader together use at
+most 300 MB, and the normal import takes at most 2 s longer than alone.
 """
 
 from __future__ import annotations
@@ -21,122 +21,123 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.concurrent_uploads import client_of, post, wait
-from benchmarks.import_duration import MEGABYTES, Costs, everything_of_its_own
+from benchmarks.concurrent_uploads import make_client, make_tokens, upload, wait_for_end
+from benchmarks.import_duration import MEGABYTES, Costs, temporary_site
 from customers import sample_data
 
-ROWS_BESIDE = 1_000
-FAR = 1_048_576
+NORMAL_ROWS = 1_000
+MAX_EXCEL_ROW = 1_048_576
 
 
 def main() -> int:
-    arguments = parse()
+    arguments = parse_arguments()
     with ExitStack() as stack:
-        url, costs = stack.enter_context(everything_of_its_own())
+        url, costs = stack.enter_context(temporary_site())
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        attacker, other = (stack.enter_context(client_of(url, one)) for one in tokens())
+        tokens = make_tokens()[:2]
+        attacker, other = (stack.enter_context(make_client(url, token)) for token in tokens)
         canary = stack.enter_context(Canary())
-        beside = Beside(other, folder)
-        alone = min(beside.seconds() for _ in range(4))
-        print(f"{ROWS_BESIDE:,} rows of another user, alone: {alone:.2f} s")
-        print(f"{'':34}{'bytes':>10}{'ended':>8}{'MB':>6}{'beside':>8}   as")
-        for name, make in files(canary).items():
+        normal_import = NormalImport(other, folder)
+        alone = min(normal_import.measure() for _ in range(4))
+        print(f"{NORMAL_ROWS:,} rows of another user, alone: {alone:.2f} s")
+        print(f"{'':34}{'bytes':>10}{'ended':>8}{'MB':>6}{'normal':>8}   as")
+        for name, make in make_hostile_files(canary).items():
             if arguments.only in name:
-                attack(name, make(), attacker, beside, costs, folder)
-        print(f"connections to the canary: {canary.touched}")
+                measure_attack(name, make(), attacker, normal_import, costs, folder)
+        print(f"connections to the canary: {canary.connections}")
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hostile_files",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default="", help="files whose name holds this")
+    parser.add_argument("--only", default="", help="only files whose name contains this text")
     return parser.parse_args()
 
 
-def attack(
-    name: str, content: bytes, attacker: httpx.Client, beside: Beside, costs: Costs, folder: Path
+def measure_attack(
+    name: str,
+    content: bytes,
+    attacker: httpx.Client,
+    normal_import: NormalImport,
+    costs: Costs,
+    folder: Path,
 ) -> None:
     file = folder / "hostile.xlsx"
     file.write_bytes(content)
-    with costs.watched():
-        began = time.perf_counter()
-        _, address = post(attacker, file, threading.Barrier(1))
-        took_beside = beside.seconds()
-        wait(attacker, address)
-        job = attacker.get(address).json()
-    seconds = ended_after(job) if job["finished_at"] else time.perf_counter() - began
-    memory = costs.together / MEGABYTES
-    how = f"{job['status']} {job['error_code'] or ''}"
+    with costs.recorded():
+        started = time.perf_counter()
+        _, import_url = upload(attacker, file, threading.Barrier(1))
+        normal_seconds = normal_import.measure()
+        wait_for_end(attacker, import_url)
+        job = attacker.get(import_url).json()
+    seconds = get_duration(job) if job["finished_at"] else time.perf_counter() - started
+    memory = costs.peak_total / MEGABYTES
+    outcome = f"{job['status']} {job['error_code'] or ''}"
     print(
-        f"{name:34}{len(content):10,}{seconds:7.1f}s{memory:6.0f}{took_beside:7.2f}s   {how}",
+        f"{name:34}{len(content):10,}{seconds:7.1f}s{memory:6.0f}{normal_seconds:7.2f}s"
+        f"   {outcome}",
         flush=True,
     )
 
 
-def ended_after(job: dict[str, str]) -> float:
+def get_duration(job: dict[str, str]) -> float:
     from datetime import datetime
 
     ends = [datetime.fromisoformat(job[name]) for name in ("created_at", "finished_at")]
     return (ends[1] - ends[0]).total_seconds()
 
 
-def tokens() -> list[str]:
-    from benchmarks import crowd
-
-    return crowd.tokens()[:2]
-
-
-class Beside:
-    """Another user's imports, each of new customers."""
+class NormalImport:
+    """Normal imports of another user."""
 
     def __init__(self, client: httpx.Client, folder: Path) -> None:
         self.client = client
         self.folder = folder
         self.seed = 0
 
-    def seconds(self) -> float:
-        """How long one takes from its upload to its end."""
+    def measure(self) -> float:
+        """Import new customers, and return the seconds from the upload to the end."""
         self.seed += 1
         file = self.folder / f"{self.seed}.xlsx"
-        sample_data.write_sample(file, ROWS_BESIDE, self.seed)
-        began = time.perf_counter()
-        _, address = post(self.client, file, threading.Barrier(1))
-        status = wait(self.client, address)
+        sample_data.write_sample(file, NORMAL_ROWS, self.seed)
+        started = time.perf_counter()
+        _, import_url = upload(self.client, file, threading.Barrier(1))
+        status = wait_for_end(self.client, import_url)
         assert status == "COMPLETE", status
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
 
 class Canary:
-    """A port that nothing has a reason to connect to."""
+    """A port that nothing should connect to. External entities of hostile files name it."""
 
-    touched = 0
+    connections = 0
 
     def __enter__(self) -> Canary:
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listening.getsockname()[1]
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self.accept_connections, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.listening.close()
+        self.server.close()
 
-    def listen(self) -> None:
+    def accept_connections(self) -> None:
         while True:
             try:
-                self.listening.accept()[0].close()
+                self.server.accept()[0].close()
             except OSError:
                 return
-            self.touched += 1
+            self.connections += 1
 
 
 # --- The files ---------------------------------------------------------------
 
 
-def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
+def make_hostile_files(canary: Canary) -> dict[str, Callable[[], bytes]]:
     from tests.spreadsheets import (
         make_workbook_from_xml,
         make_workbook_parts,
@@ -148,9 +149,9 @@ def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
 
     header = row_xml(1, text_cell_xml("A1", "Shipping mark"), text_cell_xml("B1", "Phone"))
     external = f'<!DOCTYPE x [<!ENTITY e SYSTEM "http://127.0.0.1:{canary.port}/">]>'
-    laughs = "".join(
-        f'<!ENTITY {name} "{f"&{before};" * 10}">'
-        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    nested_entities = "".join(
+        f'<!ENTITY {name} "{f"&{inner};" * 10}">'
+        for inner, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     reference = sheet_xml(row_xml(1, text_cell_xml("A1", "&e;")))
     return {
@@ -158,30 +159,31 @@ def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
             header, row_xml(2, text_cell_xml("A2", " " * (900 * MEGABYTES)))
         ),
         "zip bomb within the ratio": lambda: make_workbook_from_xml(
-            header, *(row_xml(n, text_cell_xml(f"A{n}", noise(300))) for n in range(2, 1_000_000))
+            header,
+            *(row_xml(n, text_cell_xml(f"A{n}", make_noise(300))) for n in range(2, 1_000_000)),
         ),
-        "comment of 300 MB": lambda: commented(" " * (300 * MEGABYTES)),
-        "comment within the ratio": lambda: commented(little_noise(300)),
+        "comment of 300 MB": lambda: make_commented_workbook(" " * (300 * MEGABYTES)),
+        "comment within the ratio": lambda: make_commented_workbook(make_noise_megabytes(300)),
         "cell of 200 MB": lambda: make_workbook_from_xml(
             header, row_xml(2, text_cell_xml("A2", "x" * (200 * MEGABYTES)))
         ),
         "cell within the ratio": lambda: make_workbook_from_xml(
-            header, row_xml(2, text_cell_xml("A2", little_noise(200)))
+            header, row_xml(2, text_cell_xml("A2", make_noise_megabytes(200)))
         ),
         "far cell": lambda: make_workbook_from_xml(
-            header, row_xml(FAR, text_cell_xml(f"XFD{FAR}", "z"))
+            header, row_xml(MAX_EXCEL_ROW, text_cell_xml(f"XFD{MAX_EXCEL_ROW}", "z"))
         ),
         "shared strings": lambda: make_workbook_from_xml(
             header, strings=f"<si><t>{'x' * 1000}</t></si>" * 300_000
         ),
         "shared strings within the ratio": lambda: make_workbook_from_xml(
-            header, strings="".join(f"<si><t>{noise(300)}</t></si>" for _ in range(700_000))
+            header, strings="".join(f"<si><t>{make_noise(300)}</t></si>" for _ in range(700_000))
         ),
-        "one long string in every cell": lambda: of_one_string(header),
-        "the same, under known columns": lambda: of_one_string(known_columns()),
+        "one long string in every cell": lambda: make_workbook_of_one_string(header),
+        "the same, under known columns": lambda: make_workbook_of_one_string(make_known_header()),
         "entities": lambda: zip_parts(
             make_workbook_parts(
-                f'<!DOCTYPE x [<!ENTITY a "lol">{laughs}<!ENTITY e "&i;">]>{reference}'
+                f'<!DOCTYPE x [<!ENTITY a "lol">{nested_entities}<!ENTITY e "&i;">]>{reference}'
             )
         ),
         "external entity": lambda: zip_parts(make_workbook_parts(external + reference)),
@@ -192,7 +194,7 @@ def files(canary: Canary) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def of_one_string(header: str) -> bytes:
+def make_workbook_of_one_string(header: str) -> bytes:
     from tests.spreadsheets import make_workbook_from_xml, row_xml
 
     rows = (row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(2, 300_000))
@@ -201,17 +203,17 @@ def of_one_string(header: str) -> bytes:
     )
 
 
-def known_columns() -> str:
-    """A header that asks nobody, so that the rows are read and staged to their end."""
+def make_known_header() -> str:
+    """Return a header row whose columns are recognised, so that all rows are read and staged."""
     from tests.spreadsheets import row_xml, text_cell_xml
 
     names = ("Shipping mark", "First name", "Last name", "Phone")
     return row_xml(
-        1, *(text_cell_xml(f"{place}1", name) for place, name in zip("ABCD", names, strict=True))
+        1, *(text_cell_xml(f"{column}1", name) for column, name in zip("ABCD", names, strict=True))
     )
 
 
-def commented(comment: str) -> bytes:
+def make_commented_workbook(comment: str) -> bytes:
     from tests.spreadsheets import make_workbook_from_xml, row_xml, text_cell_xml
 
     return make_workbook_from_xml(
@@ -219,13 +221,13 @@ def commented(comment: str) -> bytes:
     )
 
 
-def noise(length: int) -> str:
-    """Text that deflates to about a hundredth."""
+def make_noise(length: int) -> str:
+    """Return text whose compressed size is about a hundredth."""
     return (os.urandom(2).hex() * length)[:length]
 
 
-def little_noise(megabytes: int) -> str:
-    return "".join(noise(1_000) for _ in range(megabytes * 1_000))
+def make_noise_megabytes(megabytes: int) -> str:
+    return "".join(make_noise(1_000) for _ in range(megabytes * 1_000))
 
 
 if __name__ == "__main__":

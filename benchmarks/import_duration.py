@@ -1,12 +1,12 @@
-"""How long an import takes from the POST's first byte, and what it costs.
+"""Measure how long an import takes from the first byte of the upload, and its memory.
 
-    python -m benchmarks.import_duration                  on servers, a site and a worker of its own
+    python -m benchmarks.import_duration
+    python -m benchmarks.import_duration --rows 1000000 --runs 1 --format csv
     python -m benchmarks.import_duration --url http://localhost:8000 --user demo --password demo
 
-    python -m benchmarks.import_duration --rows 1000000 --runs 1 --format csv
-
-The second form asks a site that runs already (`make run`) and shows times only. Every
-file holds new customers: seeds go on from the number of imports the site has seen.
+Without --url it starts its own servers, site and worker. With --url it uses a running site
+(`make run`) and prints times only. Every file contains new customers: the seed of the sample is the
+number of imports on the site.
 """
 
 from __future__ import annotations
@@ -34,43 +34,45 @@ from typing import Any
 import psutil
 
 from customers import sample_data
-from devserver.demo import FINAL, Client
+from devserver.demo import FINAL_STATUSES, Client
 
-LOOK_SECONDS = 0.02
-LONGEST_SECONDS = 1800
+POLL_SECONDS = 0.02
+MAX_WAIT_SECONDS = 1800
 MEGABYTES = 1024 * 1024
 PASSWORD = "only-to-measure"
 
 
 def main() -> int:
-    arguments = parse()
+    arguments = parse_arguments()
     with ExitStack() as stack:
         costs = None
         if not arguments.url:
-            arguments.url, costs = stack.enter_context(everything_of_its_own())
+            arguments.url, costs = stack.enter_context(temporary_site())
             arguments.user, arguments.password = "timing", PASSWORD
         client = Client(arguments.url)
         client.log_in(arguments.user, arguments.password)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         print(f"{'':34}{'median':>10}{'worst':>10}   (seconds, {arguments.runs} runs)")
         for rows in arguments.rows:
-            with costs.watched() if costs else nullcontext():
-                print_times(rows, measure(client, folder, rows, arguments))
+            with costs.recorded() if costs else nullcontext():
+                print_times(rows, measure_imports(client, folder, rows, arguments))
             if costs:
-                costs.show()
+                costs.print_figures()
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.import_duration",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", help="a site that runs already")
+    parser.add_argument("--url", help="URL of a running site")
     parser.add_argument("--user", default="demo")
     parser.add_argument("--password", default="demo")
-    parser.add_argument("--runs", type=int, default=10, help="after one to warm up (10)")
+    parser.add_argument(
+        "--runs", type=int, default=10, help="runs after a first one that is not counted (10)"
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[7_000, 100_000])
     parser.add_argument("--format", choices=["xlsx", "csv"], default="xlsx")
     return parser.parse_args()
@@ -79,10 +81,10 @@ def parse() -> argparse.Namespace:
 # --- Times -------------------------------------------------------------------
 
 
-def measure(
+def measure_imports(
     client: Client, folder: Path, rows: int, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Times of each run; the first one only warms up."""
+    """Return the seconds of each run, by name. The first run is not counted."""
     times: dict[str, list[float]] = {}
     for run in range(arguments.runs + 1):
         seed = client.count_imports() % len(sample_data.SEEDS)
@@ -94,22 +96,25 @@ def measure(
 
 
 def import_once(client: Client, file: Path, rows: int) -> dict[str, float]:
-    began = time.monotonic()
+    """Import a file, and return the seconds, by name. Exits if the counts are not as expected."""
+    started_at = time.monotonic()
     job = client.upload(file)
-    answered = time.monotonic()
+    responded = time.monotonic()
     first, last = None, job
-    for last in client.events(f"/api/imports/{job['id']}/events/", began + LONGEST_SECONDS):
+    for last in client.stream_events(
+        f"/api/imports/{job['id']}/events/", started_at + MAX_WAIT_SECONDS
+    ):
         first = first or time.monotonic()
-        if last["status"] in FINAL:
+        if last["status"] in FINAL_STATUSES:
             break
     complete = time.monotonic()
     expected = sample_data.expected_counts(rows)
     if {name: last[name] for name in expected} != expected:
-        sys.exit(f"Not what the sample promises, is the table empty? {last}")
+        sys.exit(f"The counts differ from those of the sample. Is the table empty? {last}")
     return {
-        "202 answered": answered - began,
-        "first event, after connecting": first - answered,
-        "complete, at the stream's client": complete - began,
+        "202 response": responded - started_at,
+        "first event after the response": first - responded,
+        "complete in the stream": complete - started_at,
     }
 
 
@@ -119,11 +124,12 @@ def print_times(rows: int, times: dict[str, list[float]]) -> None:
         print(f"  {name:32}{statistics.median(seconds):10.3f}{max(seconds):10.3f}", flush=True)
 
 
-# --- Servers, site and worker of its own, and what they cost -----------------
+# --- Own servers, site and worker, and their memory --------------------------
 
 
 @contextmanager
-def everything_of_its_own() -> Iterator[tuple[str, Costs]]:
+def temporary_site() -> Iterator[tuple[str, Costs]]:
+    """Start servers, a site and a worker. Yields the site's URL and the costs of the worker."""
     from benchmarks.stream_subscribers import django_on
     from devserver.servers import temporary_servers
 
@@ -134,55 +140,55 @@ def everything_of_its_own() -> Iterator[tuple[str, Costs]]:
         from tests.streams import running_daphne
 
         get_user_model().objects.create_superuser("timing", password=PASSWORD)
-        with quiet(worker(waits={})) as started, running_daphne() as server:
-            yield f"http://127.0.0.1:{server.port}", Costs(started.list_processes)
+        with hidden_output(worker(timeouts={})) as worker_process, running_daphne() as server:
+            yield f"http://127.0.0.1:{server.port}", Costs(worker_process.list_processes)
 
 
 @contextmanager
-def quiet(manager: AbstractContextManager[Any]) -> Iterator[Any]:
-    """Without what it prints in the end."""
+def hidden_output(manager: AbstractContextManager[Any]) -> Iterator[Any]:
+    """Enter the context manager, and hide what it prints when it is left."""
     with redirect_stdout(StringIO()), manager as value, redirect_stdout(sys.__stdout__):
         yield value
 
 
 class Costs:
-    """Peak memory of the worker's processes, and bytes of a staged row."""
+    """Peak memory of the worker's processes in bytes, and size of a staged row."""
 
     def __init__(self, list_processes: Callable[[], list[psutil.Process]]) -> None:
         self.list_processes = list_processes
         self.peak: Counter[str] = Counter()
-        self.together = 0  # Of all of them at one moment.
+        self.peak_total = 0  # The highest sum of all processes.
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def recorded(self) -> Iterator[None]:
         self.peak.clear()
-        self.together = 0
-        over = threading.Event()
-        looking = threading.Thread(target=self.look_until, args=[over])
-        looking.start()
+        self.peak_total = 0
+        is_over = threading.Event()
+        thread = threading.Thread(target=self.record_until, args=[is_over])
+        thread.start()
         try:
             yield
         finally:
-            over.set()
-            looking.join()
+            is_over.set()
+            thread.join()
 
-    def look_until(self, over: threading.Event) -> None:
-        while not over.wait(LOOK_SECONDS):
+    def record_until(self, is_over: threading.Event) -> None:
+        while not is_over.wait(POLL_SECONDS):
             sizes: Counter[str] = Counter()
             for process in self.list_processes():
-                with suppress(psutil.Error):  # A reader that has just ended.
+                with suppress(psutil.Error):  # The reader has exited meanwhile.
                     kind = "reader" if "reader" in " ".join(process.cmdline()) else "worker"
                     sizes[kind] += process.memory_info().rss
-            self.peak |= sizes  # The larger of each.
-            self.together = max(self.together, sizes.total())
+            self.peak |= sizes  # Keep the larger value of each kind.
+            self.peak_total = max(self.peak_total, sizes.total())
 
-    def show(self) -> None:
+    def print_figures(self) -> None:
         for kind in ("worker", "reader"):
             print(f"  peak memory of the {kind:14}{self.peak[kind] / MEGABYTES:10.0f} MB")
-        print(f"  bytes of a staged row          {bytes_of_a_staged_row():10.0f}", flush=True)
+        print(f"  bytes of a staged row          {measure_staged_row_bytes():10.0f}", flush=True)
 
 
-def bytes_of_a_staged_row() -> float:
+def measure_staged_row_bytes() -> float:
     from django.db import connection
 
     with connection.cursor() as cursor:

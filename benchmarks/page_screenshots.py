@@ -1,11 +1,10 @@
-"""Every page and status, photographed at three widths in light and dark.
+"""Take screenshots of every page and status, at three widths, in light and dark.
 
     python -m benchmarks.page_screenshots [folder] [part of a name]
 
-A part of a name that begins with "admin" photographs the admin's pages in their stead.
-
-PostgreSQL, Redis and Daphne are its own. The imports are what their rows tell: long names,
-no rows, a million of them, and files whose every row is wrong.
+With a part of a name that begins with "admin", only pages of the admin are taken. Starts its own
+PostgreSQL, Redis and Daphne. The imports are database rows without files: some have long names, no
+rows, a million rows, or only failed rows.
 """
 
 import os
@@ -20,26 +19,29 @@ WIDTHS = (360, 768, 1280)
 SCHEMES = ("light", "dark")
 
 
-def main(folder="screenshots", wanted=""):
+def main(folder="screenshots", name_part=""):
     with temporary_servers() as urls, django_on(urls):
-        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
+        # Playwright runs its event loop in this thread.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         from tests.demo_data import create_demo_admin_pages, create_demo_pages
         from tests.streams import make_session_cookie, running_daphne
 
-        is_admin = wanted.startswith("admin")
+        is_admin = name_part.startswith("admin")
         owner, pages = create_demo_admin_pages() if is_admin else create_demo_pages()
-        with running_daphne() as server, browser() as chromium:
+        with running_daphne() as server, running_browser() as chromium:
             site = f"http://127.0.0.1:{server.port}"
             for scheme in SCHEMES:
                 for width in WIDTHS:
-                    tab = open_tab(chromium, site, make_session_cookie(owner), scheme, width)
+                    page = open_page(chromium, site, make_session_cookie(owner), scheme, width)
                     for name, path in pages.items():
-                        if wanted in name:
-                            photograph(tab, path, Path(folder) / f"{name}-{width}-{scheme}.png")
+                        if name_part in name:
+                            take_screenshot(
+                                page, path, Path(folder) / f"{name}-{width}-{scheme}.png"
+                            )
 
 
 @contextmanager
-def browser():
+def running_browser():
     from playwright.sync_api import sync_playwright
 
     from tests.browser import find_browser
@@ -51,7 +53,7 @@ def browser():
         chromium.close()
 
 
-def open_tab(chromium, site, session, scheme, width):
+def open_page(chromium, site, session, scheme, width):
     from django.conf import settings
 
     context = chromium.new_context(
@@ -66,9 +68,9 @@ def open_tab(chromium, site, session, scheme, width):
     return context.new_page()
 
 
-def photograph(tab, path, file):
-    tab.goto(path)
-    tab.screenshot(path=file, full_page=True)
+def take_screenshot(page, path, file):
+    page.goto(path)
+    page.screenshot(path=file, full_page=True)
     print(file, flush=True)
 
 

@@ -1,10 +1,11 @@
-"""From a commit of the import to the bar painted in a browser.
+"""Measure the time from a commit of an import to the painted progress bar in a browser.
 
     python -m benchmarks.paint_latency [rows]
 
-PostgreSQL, Redis, worker, Daphne and Chromium are its own, on this one machine. A commit counts
-from when another session sees it (looked for every two milliseconds) until a frame is
-painted that shows it or a later one; between two events a stream may pause on purpose.
+Starts its own PostgreSQL, Redis, worker, Daphne and Chromium on this machine. The time starts when
+another database session sees the commit; that session polls every two milliseconds. The time ends
+when a frame is painted that shows this commit or a later one. It includes the pause that the stream
+makes between two events.
 """
 
 import os
@@ -17,15 +18,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.import_duration import quiet
-from benchmarks.page_screenshots import browser, open_tab
+from benchmarks.import_duration import hidden_output
+from benchmarks.page_screenshots import open_page, running_browser
 from benchmarks.stream_subscribers import django_on
 from devserver.servers import temporary_servers
 
-LOOK_SECONDS = 0.002
-LONGEST_SECONDS = 300
+POLL_SECONDS = 0.002
+MAX_WAIT_SECONDS = 300
 
-# A task that is queued in a frame's callback runs once that frame is painted.
+# A task that is queued in the callback of a frame runs after the frame is painted.
 WATCH = """
 window.painted = [];
 document.addEventListener("DOMContentLoaded", () => {
@@ -43,7 +44,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
 def main(rows=100_000):
     with temporary_servers() as urls, django_on(urls), TemporaryDirectory() as folder:
-        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
+        # Playwright runs its event loop in this thread.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         from django.contrib.auth import get_user_model
 
         from customers import sample_data
@@ -53,63 +55,71 @@ def main(rows=100_000):
         owner = get_user_model().objects.create_superuser("ama")
         workbook = Path(folder) / "customers.xlsx"
         sample_data.write_sample(workbook, rows)
-        with quiet(worker(waits={})), running_daphne() as server, browser() as chromium:
-            tab = open_tab(
+        with (
+            hidden_output(worker(timeouts={})),
+            running_daphne() as server,
+            running_browser() as chromium,
+        ):
+            page = open_page(
                 chromium,
                 f"http://127.0.0.1:{server.port}",
                 make_session_cookie(owner),
                 "light",
                 1280,
             )
-            tab.add_init_script(WATCH)
-            tab.goto("/")  # The server and the browser have begun.
+            page.add_init_script(WATCH)
+            page.goto("/")  # Warm up the server and the browser.
             job = upload_in_process(owner, workbook.read_bytes(), workbook.name)
-            with commits(job) as seen:
-                tab.goto(f"/imports/{job.pk}/")
-                tab.wait_for_selector('[data-status="COMPLETE"]', timeout=LONGEST_SECONDS * 1_000)
-                tab.wait_for_timeout(500)
-            painted = tab.evaluate("window.painted")
-    show(rows, seen, painted)
+            with recorded_commits(job) as commit_times:
+                page.goto(f"/imports/{job.pk}/")
+                page.wait_for_selector('[data-status="COMPLETE"]', timeout=MAX_WAIT_SECONDS * 1_000)
+                page.wait_for_timeout(500)
+            painted = page.evaluate("window.painted")
+    print_latencies(rows, commit_times, painted)
 
 
 @contextmanager
-def commits(job):
-    """When each version of the import was seen first, by a session of its own."""
+def recorded_commits(job):
+    """Record the time of each version of the import. Yields a dict of times by version."""
     import psycopg2
     from django.db import connection
 
-    seen, over = {}, threading.Event()
+    commit_times, is_over = {}, threading.Event()
 
-    def look():
-        with closing(psycopg2.connect(**connection.get_connection_params())) as own:
-            own.autocommit = True
-            with own.cursor() as cursor:
-                while not over.wait(LOOK_SECONDS):
+    def record():
+        with closing(psycopg2.connect(**connection.get_connection_params())) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                while not is_over.wait(POLL_SECONDS):
                     cursor.execute(
                         "SELECT version FROM imports_importjob WHERE id = %s", [job.pk.hex]
                     )
-                    seen.setdefault(cursor.fetchone()[0], time.time())
+                    commit_times.setdefault(cursor.fetchone()[0], time.time())
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    thread = threading.Thread(target=record)
+    thread.start()
     try:
-        yield seen
+        yield commit_times
     finally:
-        over.set()
-        looking.join()
+        is_over.set()
+        thread.join()
 
 
-def show(rows, seen, painted):
+def print_latencies(rows, commit_times, painted):
     versions = [version for version, _ in painted]
-    late = []
-    for version, at in seen.items():
+    latencies = []
+    for version, committed_at in commit_times.items():
         index = bisect_left(versions, version)
         if versions and version > versions[0] and index < len(painted):
-            late.append(max(painted[index][1] - at, 0))
-    cuts = statistics.quantiles(late, n=100)
-    print(f"{rows:,} rows: {len(seen):,} commits seen, {len(painted):,} frames painted")
-    print(f"  commit to painted bar, of {len(late):,} commits while the page was open")
-    for name, seconds in (("p50", cuts[49]), ("p95", cuts[94]), ("worst", max(late))):
+            latencies.append(max(painted[index][1] - committed_at, 0))
+    percentiles = statistics.quantiles(latencies, n=100)
+    print(f"{rows:,} rows: {len(commit_times):,} commits recorded, {len(painted):,} frames painted")
+    print(f"  commit to painted bar, of {len(latencies):,} commits while the page was open")
+    for name, seconds in (
+        ("p50", percentiles[49]),
+        ("p95", percentiles[94]),
+        ("worst", max(latencies)),
+    ):
         print(f"  {name:6}{1000 * seconds:8.0f} ms")
 
 

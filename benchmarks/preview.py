@@ -1,6 +1,8 @@
-"""What GET …/preview/ takes and costs where a million rows are READY, half of them updates.
+"""Measure GET …/preview/ for an import of a million rows that is READY. Half of them are updates.
 
-python -m benchmarks.preview [rows]        on servers of its own, files aside: rows made by SQL
+    python -m benchmarks.preview [rows]
+
+Starts its own servers. There is no file: the rows are created by SQL.
 """
 
 from __future__ import annotations
@@ -42,22 +44,23 @@ def measure(rows: int) -> None:
     from imports import lifecycle, preview
     from imports.pipeline import file_checker
 
-    job, seconds = timed(lambda: staged_and_settled(rows))
-    print(f"{rows:,} rows made and settled in {seconds:.1f} s, {job.to_update:,} match")
-    reader = User.objects.create_superuser("reader")
+    job, seconds = timed(lambda: make_ready_import(rows))
+    print(f"{rows:,} rows created and checked in {seconds:.1f} s, {job.to_update:,} updates")
+    user = User.objects.create_superuser("reader")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = [timed(lambda: preview.build_preview(job, reader)) for _ in range(RUNS)]
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    times = [seconds for _, seconds in found]
+    results = [timed(lambda: preview.build_preview(job, user)) for _ in range(RUNS)]
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    times = [seconds for _, seconds in results]
     print(f"preview: median {statistics.median(times):.3f} s, worst {max(times):.3f} s")
-    print(f"memory grew by {grown:.1f} MB; {len(str(found[0][0])):,} characters")
+    print(f"memory grew by {growth:.1f} MB; {len(str(results[0][0])):,} characters")
     _, seconds = timed(lambda: lifecycle.check_again(job.pk, {"on_duplicate": "skip"}))
     print(f"PATCH: {seconds:.3f} s")
     _, seconds = timed(lambda: file_checker.acquire_lease(job.pk))
-    print(f"its old rows are forgotten in {seconds:.1f} s")
+    print(f"the old rows are deleted in {seconds:.1f} s")
 
 
-def staged_and_settled(rows: int) -> object:
+def make_ready_import(rows: int) -> object:
+    """Create an import with staged rows, and finish its check."""
     from django.contrib.auth.models import User
     from django.db import connection
 
@@ -83,9 +86,10 @@ def staged_and_settled(rows: int) -> object:
     return finish_check(ImportJob.objects.get(pk=job.pk))
 
 
-def timed(call):
-    began = time.perf_counter()
-    return call(), time.perf_counter() - began
+def timed(function):
+    """Call the function, and return its result and the seconds."""
+    started = time.perf_counter()
+    return function(), time.perf_counter() - started
 
 
 if __name__ == "__main__":

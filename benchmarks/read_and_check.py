@@ -1,10 +1,10 @@
-"""What reading and checking a file costs, without a database: processor time and peak memory.
+"""Measure the CPU time and the peak memory of reading and validating a file, without a database.
 
     python -m benchmarks.read_and_check [FILE] [--rows 100000]
 
-Without FILE it writes a sample workbook and a sample CSV file and reads both, five times each. The
-figures are the median of the runs: CPU seconds of this process (checking) and of the reader
-process, the whole time, and the peak memory of the reader process.
+Without FILE it writes a sample workbook and a sample CSV file, and reads both. The figures are the
+medians of five runs: the CPU seconds of this process (validation) and of the reader process, the
+elapsed seconds, and the peak memory of the reader process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from statistics import median
 import django
 
 RUNS = 5
-KILOBYTES_A_MEGABYTE = 1024
+KILOBYTES_PER_MEGABYTE = 1024
 
 
 def main() -> int:
@@ -64,15 +64,19 @@ def read_in_a_process(path: Path) -> tuple[float, float, float, float, int]:
         os.write(sender, " ".join(map(str, figures)).encode())
         os._exit(0)
     os.close(sender)
-    with os.fdopen(receiver) as answer:
-        text = answer.read()
+    with os.fdopen(receiver) as pipe:
+        text = pipe.read()
     os.waitpid(pid, 0)
     checking, reader, wall, memory, rows = map(float, text.split())
     return checking, reader, wall, memory, int(rows)
 
 
 def read_once(path: Path) -> tuple[float, float, float, float, int]:
-    """CPU seconds of this process and of the reader, wall seconds, megabytes, rows checked."""
+    """Read and validate the file.
+
+    Returns the CPU seconds of this process and of the reader process, the elapsed seconds, the
+    peak memory of the reader process in megabytes, and the number of rows.
+    """
     from customers.importer import CustomerImporter
     from imports.pipeline.column_suggestions import add_suggestions
     from imports.pipeline.header_detection import detect_columns, get_field_headers
@@ -81,29 +85,29 @@ def read_once(path: Path) -> tuple[float, float, float, float, int]:
     from imports.pipeline.row_filter import RowFilter
     from imports.pipeline.row_validation import RowValidator
 
-    began, checked = time.monotonic(), 0
-    before = time.process_time()
-    summary, checker = ReadSummary(), None
+    started, checked = time.monotonic(), 0
+    cpu_before = time.process_time()
+    summary, validator = ReadSummary(), None
     fields = get_field_headers(CustomerImporter)
     with (
         path.open("rb") as file,
         open_rows(file, limits=ReaderLimits.from_settings(), fields=fields) as reader,
     ):
         for chunk in reader:
-            if checker is None:
-                layout = add_suggestions(
+            if validator is None:
+                detected_columns = add_suggestions(
                     detect_columns(chunk.rows, CustomerImporter), chunk.rows, CustomerImporter
                 )
-                row_filter = RowFilter(CustomerImporter, layout)
-                checker = RowValidator(CustomerImporter, layout, summary)
-            rows = [row for row in chunk.rows if row[0] > layout.header_row]
-            checked += len(checker.check(row_filter.keep_records(rows, summary)))
-    child = resource.getrusage(resource.RUSAGE_CHILDREN)
+                row_filter = RowFilter(CustomerImporter, detected_columns)
+                validator = RowValidator(CustomerImporter, detected_columns, summary)
+            rows = [row for row in chunk.rows if row[0] > detected_columns.header_row]
+            checked += len(validator.validate_rows(row_filter.keep_records(rows, summary)))
+    reader_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
-        time.process_time() - before,
-        child.ru_utime + child.ru_stime,
-        time.monotonic() - began,
-        child.ru_maxrss / KILOBYTES_A_MEGABYTE,
+        time.process_time() - cpu_before,
+        reader_usage.ru_utime + reader_usage.ru_stime,
+        time.monotonic() - started,
+        reader_usage.ru_maxrss / KILOBYTES_PER_MEGABYTE,
         checked,
     )
 

@@ -1,8 +1,8 @@
-"""The README's pictures, each of a real import, as a clerk would make them in a browser.
+"""Take the screenshots of the README, each of a real import in a browser.
 
-    python -m benchmarks.readme_pictures [folder]         docs/images, if no other is named
+    python -m benchmarks.readme_pictures [folder]         default: docs/images
 
-Servers, site and worker are its own.
+Starts its own servers, site and worker.
 """
 
 from __future__ import annotations
@@ -14,76 +14,78 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks.import_duration import everything_of_its_own
-from benchmarks.page_screenshots import browser
+from benchmarks.import_duration import temporary_site
+from benchmarks.page_screenshots import running_browser
 from customers import sample_data
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SIZE = {"width": 900, "height": 1180}
+VIEWPORT = {"width": 900, "height": 1180}
 PASSWORD = "only-for-pictures"
 
 
 def main(folder: str = "docs/images") -> None:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs its event loop in this thread.
     with (
-        everything_of_its_own() as (site, _),
-        browser() as chromium,
+        temporary_site() as (site, _),
+        running_browser() as chromium,
         TemporaryDirectory() as files,
     ):
         march, april = Path(files, "customers_march.xlsx"), Path(files, "customers_april.csv")
-        tab = chromium.new_page(base_url=site, viewport=SIZE, reduced_motion="reduce")
-        log_in(tab)
+        page = chromium.new_page(base_url=site, viewport=VIEWPORT, reduced_motion="reduce")
+        log_in(page)
         sample_data.write_sample(march)
-        photograph(imported(tab, march), "What was left out", Path(folder, "import.png"))
-        write_changes(april)
-        photograph(
-            imported(tab, april, check_first=True),
-            "What would change",
+        take_screenshot(
+            import_file(page, march), "Rows that were not imported", Path(folder, "import.png")
+        )
+        write_changed_customers(april)
+        take_screenshot(
+            import_file(page, april, check_first=True),
+            "Examples of records that would be updated",
             Path(folder, "check-first.png"),
         )
 
 
-def log_in(tab: Page) -> None:
+def log_in(page: Page) -> None:
     from django.contrib.auth.models import User
 
     User.objects.create_superuser("demo", password=PASSWORD)
-    tab.goto("/")
-    tab.get_by_label("Username").fill("demo")
-    tab.get_by_label("Password").fill(PASSWORD)
-    tab.keyboard.press("Enter")
+    page.goto("/")
+    page.get_by_label("Username").fill("demo")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
 
 
-def imported(tab: Page, file: Path, *, check_first: bool = False) -> Page:
-    tab.goto("/")
-    tab.locator("input[type=file]").set_input_files(file)
+def import_file(page: Page, file: Path, *, check_first: bool = False) -> Page:
+    page.goto("/")
+    page.locator("input[type=file]").set_input_files(file)
     if check_first:
-        tab.get_by_label("Update what exists").check()
-        tab.get_by_label("Check first").check()
-    tab.get_by_role("button", name="Import", exact=True).click()
-    return tab
+        page.get_by_label("Update the existing record").check()
+        page.get_by_label("Check first").check()
+    page.get_by_role("button", name="Import", exact=True).click()
+    return page
 
 
-def photograph(tab: Page, heading: str, file: Path) -> None:
+def take_screenshot(page: Page, heading: str, file: Path) -> None:
     from playwright.sync_api import expect
 
-    expect(tab.get_by_role("heading", name=heading)).to_be_visible(timeout=60_000)
-    tab.mouse.move(0, 0)
-    tab.screenshot(path=file)
+    expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=60_000)
+    page.mouse.move(0, 0)
+    page.screenshot(path=file)
     print(file, flush=True)
 
 
-def write_changes(file: Path) -> None:
-    """Customers as they are, some with another first name; new ones; and what is refused."""
+def write_changed_customers(file: Path) -> None:
+    """Write a file with unchanged, changed and new customers, and with invalid rows."""
     from customers.models import Customer
 
     fields = ("shipping_mark", "first_name", "last_name", "email", "phone")
-    known = Customer.objects.order_by("pk").values_list(*fields)[:57]
+    existing = Customer.objects.order_by("pk").values_list(*fields)[:57]
     with file.open("w", newline="") as text:
         rows = csv.writer(text)
         rows.writerow(fields)
-        for number, (mark, first, *others) in enumerate(known):
+        for number, (mark, first, *others) in enumerate(existing):
             rows.writerow([mark, f"{first} K." if number % 5 == 0 else first, *others])
         for number in range(30):
             contact = f"ama{number}@example.com", f"024 400 {number:04}"

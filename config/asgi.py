@@ -1,4 +1,4 @@
-"""Daphne's way in: streams go to consumers, everything else to Django."""
+"""ASGI entry point: the stream consumers, and Django for every other request."""
 
 import os
 
@@ -8,8 +8,8 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
 
-# Consumers use models, so they come after Django is set up.
-from config.request_guard import refuse_unreadable  # noqa: E402
+# The consumers import models, so these imports must follow Django's set-up.
+from config.request_guard import reject_unreadable_requests  # noqa: E402
 from imports.live.routing import make_stream_router  # noqa: E402
 
-application = refuse_unreadable(make_stream_router(django_application))
+application = reject_unreadable_requests(make_stream_router(django_application))

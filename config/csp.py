@@ -1,4 +1,8 @@
-"""What a browser may load for a page of ours: files of this site, and nothing written inline."""
+"""Content-Security-Policy of every response, in the format of django-csp.
+
+Pages load files of this site only, and contain no inline scripts or styles. A view that needs
+more extends the policy with `csp.decorators.csp_update`.
+"""
 
 from csp.constants import NONE, SELF
 
@@ -7,7 +11,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF, "data:"],  # The admin's stylesheets hold small pictures.
+        "img-src": [SELF, "data:"],  # The admin's style sheets contain images as data: URLs.
         "connect-src": [SELF],
         "form-action": [SELF],
         "base-uri": [NONE],

@@ -1,7 +1,13 @@
-"""What the environment says, read once, by kind; a value of another kind stops the process."""
+"""Read settings from environment variables.
+
+Every reader raises ImproperlyConfigured if the variable has a value that cannot be used, so that
+the process stops at its start with a message that names the variable. Unless noted, an empty
+variable counts as not set.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,79 +19,120 @@ from django.core.exceptions import ImproperlyConfigured
 env = environ.Env()
 T = TypeVar("T")
 
-SWITCHES = {"1": True, "true": True, "yes": True, "on": True}
-SWITCHES |= {"0": False, "false": False, "no": False, "off": False, "": False}
+BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 DURATION = re.compile(r"[1-9][0-9]*(ms|s|min)")
-
-
-def switch(name: str, default: bool) -> bool:
-    return _read(name, default, lambda text: SWITCHES[text.lower()], "on or off")
-
-
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
 
 
+def read_bool(name: str, default: bool) -> bool:
+    """Return the variable as a bool: 1, true, yes, on, or 0, false, no, off.
+
+    Raises: ImproperlyConfigured.
+    """
+    return _read(name, default, lambda text: BOOLEANS[text.lower()], "on or off")
+
+
+def read_int(name: str, default: int) -> int:
+    """Return the variable as an int, 0 or more. Raises: ImproperlyConfigured."""
+    return _read(name, default, _parse_int, "a whole number, 0 or more")
+
+
+def read_seconds(name: str, default: float) -> float:
+    """Return the variable as a finite number of seconds, 0 or more.
+
+    Raises: ImproperlyConfigured.
+    """
+    return _read(name, default, _parse_seconds, "a number of seconds")
+
+
+def read_duration(name: str, default: str) -> str:
+    """Return the variable as a duration that PostgreSQL accepts, such as 500ms, 30s or 2min.
+
+    Raises: ImproperlyConfigured.
+    """
+    return _read(name, default, _parse_duration, "a time such as 500ms, 30s or 2min")
+
+
 def read_rate(name: str, default: str) -> str:
-    """So many in a time, as "120/min"."""
-    value = env.str(name, default)
-    if not RATE.fullmatch(value):
-        raise ImproperlyConfigured(f"{name} must be like 120/min, with s, min, hour or day.")
-    return value
+    """Return the variable as a throttle rate of Django REST framework, such as "120/min".
+
+    An empty variable is invalid. Raises: ImproperlyConfigured.
+    """
+    kind = "like 120/min, with s, min, hour or day"
+    return _parse(name, env.str(name, default), _parse_rate, kind)
 
 
-def whole(name: str, default: int) -> int:
-    return _read(name, default, _positive(int), "a whole number, 0 or more")
+def read_database(name: str, options: dict[str, int]) -> dict[str, object]:
+    """Return Django's settings of the PostgreSQL database whose URL the variable holds.
 
+    `options` are connection parameters of libpq. They override those of the URL.
 
-def seconds(name: str, default: float) -> float:
-    return _read(name, default, _positive(float), "a number of seconds")
-
-
-def duration(name: str, default: str) -> str:
-    """A time limit as PostgreSQL takes it."""
-    return _read(name, default, _duration, "a time such as 500ms, 30s or 2min")
-
-
-def database(name: str) -> dict[str, object]:
-    """The settings of a PostgreSQL database, from its address."""
+    Raises: ImproperlyConfigured, also if the variable is not set.
+    """
+    text = env.str(name, None)
     kind = "an address such as postgres://user:password@host:5432/name"
-    return _read(name, None, lambda url: _postgresql(env.db_url_config(url)), kind)
+    if text is None:
+        raise ImproperlyConfigured(f"{name} must be {kind}; `make demo` sets it for you.")
+    database = _parse(name, text, _parse_database, kind)
+    url_options = database.get("OPTIONS")
+    return database | {"OPTIONS": (url_options if isinstance(url_options, dict) else {}) | options}
 
 
 def add_redis_timeouts(url: str, seconds: float) -> str:
-    """An address of Redis, with an end to waiting for it."""
+    """Return the URL of a Redis server with timeouts for connecting and for each reply."""
     options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
     return f"{url}{'&' if '?' in url else '?'}{options}"
 
 
-def _read(name: str, default: T, read: Callable[[str], T], kind: str) -> T:
-    text = env.str(name, None)
-    if text is None and default is not None:
-        return default
+def _read(name: str, default: T, parse: Callable[[str], T], kind: str) -> T:
+    text = env.str(name, None)  # None if the variable is empty.
+    return default if text is None else _parse(name, text, parse, kind)
+
+
+def _parse(name: str, text: str, parse: Callable[[str], T], kind: str) -> T:
     try:
-        return read(text)
+        return parse(text)
     except (ValueError, KeyError, TypeError, AttributeError):
-        hint = "on your own machine `make demo` needs nothing" if text is None else "it is not"
-        raise ImproperlyConfigured(f"{name} must be {kind}; {hint}.") from None
+        raise ImproperlyConfigured(f"{name} must be {kind}.") from None
 
 
-def _positive(number: Callable[[str], T]) -> Callable[[str], T]:
-    def read(text: str) -> T:
-        value = number(text)
-        if not 0 <= value < float("inf"):
-            raise ValueError
-        return value
-
-    return read
+def _parse_int(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
-def _duration(text: str) -> str:
+def _parse_seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
+
+
+def _parse_duration(text: str) -> str:
     if not DURATION.fullmatch(text):
         raise ValueError
     return text
 
 
-def _postgresql(settings: dict[str, object]) -> dict[str, object]:
-    if settings["ENGINE"] != "django.db.backends.postgresql":
+def _parse_rate(text: str) -> str:
+    if not RATE.fullmatch(text):
         raise ValueError
-    return settings
+    return text
+
+
+def _parse_database(url: str) -> dict[str, object]:
+    database: dict[str, object] = env.db_url_config(url)
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise ValueError
+    return database

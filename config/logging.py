@@ -1,33 +1,40 @@
-"""Log lines that quote no customer."""
+"""Logging to the console, without personal data of customers."""
+
+from __future__ import annotations
 
 import logging
 import traceback
-from typing import Any
+from types import TracebackType
 
 
-class Discreet(logging.Formatter):
-    """Says of an exception what kind it is and where it happened, and not its text.
+class RedactingFormatter(logging.Formatter):
+    """Format an exception as its traceback and its class name, without its message.
 
-    A database error quotes the row it is about, phone number and all, and one that was
-    raised while it was handled quotes it too.
+    The message of a database error quotes the row, phone number included. A chained exception may
+    quote the row as well, so chained exceptions are omitted.
     """
 
-    def formatException(self, ei):
+    def formatException(
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None]
+        | tuple[None, None, None],
+    ) -> str:
         kind, _, where = ei
-        return "".join([*traceback.format_tb(where), kind.__name__])
+        name = kind.__name__ if kind else "None"
+        return "".join([*traceback.format_tb(where), name])
 
-    def formatStack(self, stack_info):
+    def formatStack(self, stack_info: str) -> str:
         return stack_info
 
 
-def to_console(level: str) -> dict[str, Any]:
-    """Django's LOGGING: everything from this level on, to where a platform collects it."""
+def build_logging_config(level: str) -> dict[str, object]:
+    """Return Django's LOGGING setting: write records of `level` and above to standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
             "plain": {
-                "()": "config.logging.Discreet",
+                "()": "config.logging.RedactingFormatter",
                 "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
             }
         },

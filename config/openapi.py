@@ -1,43 +1,49 @@
-"""What the description of the API says of the API as a whole."""
+"""Settings of drf-spectacular: the introduction, the tags and the enums of the API description."""
 
 DESCRIPTION = """
-Customers in spreadsheets become rows of the database; every import is a job to follow.
+This API imports customers from spreadsheets. Every uploaded file becomes an import, whose progress
+you can follow.
 
-1. **Log in**: `POST /api/auth/token/` with a name and a password. Send `access` with each call as
-   `Authorization: Bearer …`. A session's cookie works too; then what changes something needs the
-   header `X-CSRFToken`.
-2. **Upload**: `POST /api/imports/` with the file. The answer is 202 and the import, at once; the
-   work is done behind it. With an `Idempotency-Key` you may ask again as often as you like.
-3. **Follow**: `GET /api/imports/{id}/` after `poll_after_seconds`, until that is null. Or stream:
-   `GET /api/imports/{id}/events/` sends the same fields as server-sent events, and the WebSocket
-   at `urls.websocket` (`/ws/imports/{id}/`) as messages. Every one is whole: drop older ones by
-   `version`. A socket closes with 1000 at the end, 4000 when you should connect again, and 4401,
-   4404, 4429 or 4503 where HTTP would say 401, 404, 429 or 503.
-4. **Read what was refused**: `GET /api/imports/{id}/problems/` by cause,
-   `GET /api/imports/{id}/rows/?outcome=failed` row by row; `urls.failed_rows_xlsx` is a workbook to
-   correct and to upload again.
+1. **Log in**: `POST /api/auth/token/` with a username and a password. Send the `access` token with
+   each request as `Authorization: Bearer …`. A session cookie works as well. With a cookie,
+   requests that change something need the header `X-CSRFToken`.
+2. **Upload**: `POST /api/imports/` with the file. The response is 202 and contains the import. The
+   file is processed afterwards. With an `Idempotency-Key` you can repeat the request safely.
+3. **Follow**: `GET /api/imports/{id}/` every `poll_after_seconds`, until that field is null. Or
+   open a stream: `GET /api/imports/{id}/events/` sends the same fields as server-sent events, and
+   the WebSocket at `urls.websocket` (`/ws/imports/{id}/`) sends them as messages. Every message
+   contains all fields. Ignore a message whose `version` is lower than one you have received. A
+   WebSocket closes with 1000 at the end of the import, with 4000 when you should reconnect, and
+   with 4401, 4404, 4429 or 4503 where HTTP would respond with 401, 404, 429 or 503.
+4. **Read the failed rows**: `GET /api/imports/{id}/problems/` groups them by cause, and
+   `GET /api/imports/{id}/rows/?outcome=failed` lists them. `urls.failed_rows_xlsx` is a workbook
+   that you can correct and upload again.
 
-An import that is MAPPING asks which column is which: answer by `PATCH /api/imports/{id}/`. One
-that is READY was uploaded with `check_first`: `GET /api/imports/{id}/preview/` says what starting
-it would do.
+An import with the status MAPPING needs a column mapping: send it with
+`PATCH /api/imports/{id}/`. An import with the status READY was uploaded with `check_first`:
+`GET /api/imports/{id}/preview/` shows what it would change.
 
-Every error is `{"code", "message", "errors"}`: the code is for programs, the message says what to
-do, in English whatever `Accept-Language` says. A method that an address does not list is 405, and
-what you may not see is 404. Addresses end in a slash; one that lacks it is 404, and its message
-names the one with it. New fields and new codes may come; none will go or change its meaning.
+Every error is `{"code", "message", "errors"}`. The code is for programs. The message says what to
+do, and is in English for every `Accept-Language`. A method that a URL does not support is 405. An
+object that you may not see is 404. URLs end in a slash: a URL without it is 404, and the message
+names the URL with it. New fields and codes may be added. None will be removed or change its
+meaning.
 """
 
 TAGS = [
-    {"name": "tokens", "description": "A name and a password become Bearer tokens."},
-    {"name": "imports", "description": "Upload a file, follow its import, see what was refused."},
-    {"name": "files", "description": "The original, refused rows to correct, a file to fill in."},
-    {"name": "customers", "description": "Whom you may see, and the import each came from."},
-    {"name": "streams", "description": "Progress as server-sent events, as it happens."},
+    {"name": "tokens", "description": "Exchange a username and a password for Bearer tokens."},
+    {"name": "imports", "description": "Upload a file, follow its import, read the failed rows."},
+    {"name": "files", "description": "The uploaded file, the failed rows, a template."},
+    {
+        "name": "customers",
+        "description": "The customers you may see, and the import that wrote each.",
+    },
+    {"name": "streams", "description": "Live progress as server-sent events."},
     {
         "name": "earlier contract",
-        "description": "The calls of the earlier system, kept field by field. A task is an import.",
+        "description": "The calls of the earlier system, unchanged. A task is an import.",
     },
-    {"name": "description", "description": "This description, for programs and for people."},
+    {"name": "description", "description": "This description, as OpenAPI and as a page."},
 ]
 
 SPECTACULAR_SETTINGS = {
@@ -47,8 +53,8 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "TAGS": TAGS,
     "SCHEMA_PATH_PREFIX": "/api/",
-    "SERVE_AUTHENTICATION": [],  # It holds no data: whoever finds the site may read it.
-    # What is sent and what is answered differ: defaults are optional in one only.
+    "SERVE_AUTHENTICATION": [],  # The description is public: it contains no data.
+    # Fields with a default are optional in requests and always present in responses.
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "ImportStatus": "imports.statuses.Status",

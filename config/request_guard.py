@@ -1,43 +1,53 @@
-"""Requests that Django cannot read are answered before it sees them.
+"""Answer requests that Django cannot parse before Django receives them.
 
-Its own parser raises on some, outside everything that turns an error into an answer.
+For some malformed headers Django's parser raises an exception outside the code that turns
+exceptions into responses.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
+from typing import Any
 from urllib.parse import parse_qsl
 
 from django.core.handlers.asgi import ASGIRequest
 
-ADMIN = "/admin/"
-UNREADABLE = {"code": "malformed", "message": "This request cannot be read.", "errors": []}
+# Scopes and messages of ASGI are dictionaries whose values depend on the message's type.
+ASGIDict = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[ASGIDict]]
+Send = Callable[[ASGIDict], Awaitable[None]]
+ASGIApplication = Callable[[Any, Any, Any], Awaitable[Any]]
+
+ADMIN_PATH = "/admin/"
+ERROR_BODY = {"code": "malformed", "message": "This request cannot be read.", "errors": []}
 
 
-def refuse_unreadable(application):
-    """The application, for requests that can be read; 400 for the others."""
+def reject_unreadable_requests(application: ASGIApplication) -> ASGIApplication:
+    """Wrap an ASGI application: HTTP requests that Django cannot parse get a 400 response."""
 
-    async def refusing(scope, receive, send):
+    async def guarded_application(scope: ASGIDict, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_readable(scope):
-            body = json.dumps(UNREADABLE).encode()
+            body = json.dumps(ERROR_BODY).encode()
             headers = [(b"Content-Type", b"application/json")]
             await send({"type": "http.response.start", "status": 400, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         else:
             await application(scope, receive, send)
 
-    return refusing
+    return guarded_application
 
 
-def is_readable(scope) -> bool:
+def is_readable(scope: ASGIDict) -> bool:
+    """Return whether Django can handle the cookies and headers of an HTTP request."""
     try:
         request = ASGIRequest(scope, BytesIO())
-        # No text with a NUL can be asked for in the database: not a session, and not what the
-        # lists of Django's admin are filtered by, which it does not look at itself.
-        texts = [*request.COOKIES.values()]
-        if request.path.startswith(ADMIN):
-            texts += [text for _, text in parse_qsl(request.META["QUERY_STRING"])]
+        # PostgreSQL rejects text with a NUL character. Django looks up a session by the cookie's
+        # text, and the admin filters its lists by the query string, without checking for NUL.
+        texts = list(request.COOKIES.values())
+        if request.path.startswith(ADMIN_PATH):
+            texts += [value for _, value in parse_qsl(request.META["QUERY_STRING"])]
         return not any("\x00" in text for text in texts)
-    except Exception:  # Whatever a header leads its parser into.
+    except Exception:  # Malformed headers raise exceptions of many classes.
         return False

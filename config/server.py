@@ -1,8 +1,12 @@
-"""The web process: Daphne, with care for bodies and for its end. `python -m config.server`.
+"""The web process: Daphne with limits on request bodies and an orderly shutdown.
 
-Twisted, on which Daphne stands, would read every form itself, though Django does it again: in
-the one thread that serves all streams, at ten times the body's size in memory, and for
-minutes where a form is made of line ends. And Daphne would put a whole body into memory.
+Start it with `python -m config.server`. It changes three things in Daphne:
+
+* Twisted, on which Daphne is built, parses every form before Django parses it again. It does so in
+  the thread that serves all streams, needs ten times the body's size in memory, and takes minutes
+  for a form that consists of line ends. Here only Django parses forms.
+* Daphne reads a whole body into memory. Here the application receives it in chunks.
+* Daphne may exit before its requests have ended. Here the process waits for them.
 """
 
 from __future__ import annotations
@@ -12,79 +16,94 @@ from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
-import daphne.server  # First: it chooses Twisted's event loop.
+import daphne.server  # Must come first: it installs Twisted's event loop.
 from corsheaders.middleware import CorsMiddleware
 from daphne import http_protocol, ws_protocol
 from daphne.cli import CommandLineInterface
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from twisted.internet.defer import Deferred
 
-# What a multipart frame and the fields beside a file may add to it.
-ROOM_BESIDE_FILE_BYTES = 1024 * 1024
-PIECE_BYTES = 256 * 1024
+# Size of what surrounds the file in a request: the multipart headers and the other form fields.
+MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
+BODY_CHUNK_BYTES = 256 * 1024
+TOO_LARGE_MESSAGE = "What was sent is larger than this site takes. Split it into several files."
 
+# A message of ASGI. The types of its values depend on the message's type.
 Message = dict[str, Any]
 
 
-class Request(http_protocol.WebRequest):
-    """A request whose body is stored unread, up to a limit, and handed on piece by piece."""
+class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne is untyped.
+    """A request whose body is stored without parsing, up to `get_max_body_bytes()`."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
-        self.taken = 0
+        self.received_bytes = 0
 
     def gotLength(self, length: int | None) -> None:
-        if length is not None and length > most_bytes():
-            self.content = BytesIO()  # Nothing of it will be stored.
+        if length is not None and length > get_max_body_bytes():
+            # Twisted would open a temporary file for a body that is not going to be stored.
+            self.content = BytesIO()
         else:
             super().gotLength(length)
 
     def handleContentChunk(self, data: bytes) -> None:
-        self.taken += len(data)
-        if self.taken <= most_bytes():
+        self.received_bytes += len(data)
+        if self.received_bytes <= get_max_body_bytes():
             super().handleContentChunk(data)
 
     def process(self) -> Any:
-        return self.refuse_too_large() if self.taken > most_bytes() else super().process()
+        if self.received_bytes > get_max_body_bytes():
+            return self.respond_too_large()
+        return super().process()
 
     def handle_reply(self, message: Message) -> None:
-        """To HEAD only the headers: Daphne sends the body, which the next answer would follow."""
+        # Daphne sends a body in response to HEAD. The client would take it for the next response.
         if self.method == b"HEAD" and message["type"] == "http.response.body":
             message = message | {"body": b""}
         super().handle_reply(message)
 
-    def refuse_too_large(self) -> None:
-        """Once all has been sent: who still sends does not read an answer."""
-        problem = "What was sent is larger than this site takes. Split it into several files."
+    def respond_too_large(self) -> None:
+        """Respond with 413, as JSON under /api/ and as HTML elsewhere.
+
+        Twisted calls `process` after the whole body was received. An earlier response would be
+        lost: a client that is still sending does not read it.
+        """
         if not self.path.startswith(b"/api/"):
-            return self.basic_error(413, b"Content Too Large", problem)
-        body = {"code": "too_large", "message": problem, "errors": []}
-        answer = CorsMiddleware(lambda _: JsonResponse(body))(self.as_django_has_it())
-        headers = [(name.encode(), value.encode()) for name, value in answer.items()]
+            self.basic_error(413, b"Content Too Large", TOO_LARGE_MESSAGE)
+            return
+        response = self.add_cors_headers(
+            JsonResponse({"code": "too_large", "message": TOO_LARGE_MESSAGE, "errors": []})
+        )
+        headers = [(name.encode(), value.encode()) for name, value in response.items()]
         self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
-        self.handle_reply({"type": "http.response.body", "body": answer.content})
-        return None
+        self.handle_reply({"type": "http.response.body", "body": response.content})
 
-    def as_django_has_it(self) -> ASGIRequest:
-        """As much as tells whether a page of another site may read the answer."""
-        origin = self.requestHeaders.getRawHeaders(b"origin", [])
-        headers = [(b"origin", one) for one in origin]
-        return ASGIRequest({"method": "POST", "path": "/api/", "headers": headers}, BytesIO())
+    def add_cors_headers(self, response: HttpResponse) -> HttpResponse:
+        """Add the headers that let a page of an allowed origin read the response."""
+        origins = self.requestHeaders.getRawHeaders(b"origin", [])
+        headers = [(b"origin", origin) for origin in origins]
+        request = ASGIRequest({"method": "POST", "path": "/api/", "headers": headers}, BytesIO())
+        CorsMiddleware(lambda _: response)(request)
+        return response
 
 
-class Socket(ws_protocol.WebSocketProtocol):
+class WebSocketWithCloseReason(ws_protocol.WebSocketProtocol):  # type: ignore[misc]  # Untyped.
+    """Send the reason of a close message, which Daphne drops."""
+
     def handle_reply(self, message: Message) -> None:
-        """A close with its reason, which Daphne keeps to itself."""
         if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
             self.sendClose(code=message.get("code"), reason=message.get("reason") or None)
         else:
             super().handle_reply(message)
 
 
-class Inbox(asyncio.Queue):
-    """What the application receives: the body as it asks for it, then news of the connection."""
+class ReceiveQueue(asyncio.Queue[Message]):
+    """What an HTTP application receives: the body in chunks, then messages of the connection.
+
+    Each chunk is read from the stored body when the application asks for it.
+    """
 
     def __init__(self, body: BinaryIO) -> None:
         super().__init__()
@@ -93,59 +112,62 @@ class Inbox(asyncio.Queue):
         self.more_body = True
 
     def put_nowait(self, message: Message) -> None:
-        if message["type"] != "http.request":  # Pieces of the body are read again when asked for.
+        # Daphne puts the whole body into one message. `get` reads the body itself.
+        if message["type"] != "http.request":
             super().put_nowait(message)
 
     async def get(self) -> Message:
-        await asyncio.sleep(0)  # A large body must not keep the streams waiting.
+        await asyncio.sleep(0)  # Let the streams run between two chunks of a large body.
         if not self.more_body or self.body.closed:
             return await super().get()
         self.body.seek(self.position)
-        piece = self.body.read(PIECE_BYTES)
-        self.position += len(piece)
-        self.more_body = len(piece) == PIECE_BYTES
-        return {"type": "http.request", "body": piece, "more_body": self.more_body}
+        chunk = self.body.read(BODY_CHUNK_BYTES)
+        self.position += len(chunk)
+        self.more_body = len(chunk) == BODY_CHUNK_BYTES
+        return {"type": "http.request", "body": chunk, "more_body": self.more_body}
 
 
-class WebServer(daphne.server.Server):
-    def create_application(self, protocol: Any, scope: Message) -> asyncio.Queue:
+class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untyped.
+    def create_application(self, protocol: Any, scope: Message) -> asyncio.Queue[Message]:
         if scope["type"] != "http":
-            return super().create_application(protocol, scope)
-        inbox = Inbox(protocol.content)
-        answering = self.application(
+            queue: asyncio.Queue[Message] = super().create_application(protocol, scope)
+            return queue
+        receive_queue = ReceiveQueue(protocol.content)
+        application = self.application(
             scope=scope | {"asgi": {"version": "3.0"}},
-            receive=inbox.get,
+            receive=receive_queue.get,
             send=partial(self.handle_reply, protocol),
         )
-        self.connections[protocol]["application_instance"] = asyncio.ensure_future(answering)
-        return inbox
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return receive_queue
 
-    def kill_all_applications(self) -> Deferred:
-        """Cancel what is being answered and wait until all of it has ended.
+    def kill_all_applications(self) -> Deferred[list[Any]]:
+        """Cancel every running request and stream, and wait until all of them have ended.
 
-        Daphne's own waits for the first that ends, and not at all where a connection is idle.
-        A view's thread that then asks the loop, which has gone, would keep the process for ever.
+        Daphne's method waits for the first that ends, and does not wait at all if a connection is
+        idle. A view's thread that calls the event loop after the loop has stopped would keep the
+        process alive forever.
         """
-        applications = [
-            details.get("application_instance") for details in self.connections.values()
-        ]
-        answering = [each for each in applications if each is not None]
-        for each in answering:
-            each.cancel()
-        return Deferred.fromFuture(asyncio.gather(*answering, return_exceptions=True))
+        instances = [details.get("application_instance") for details in self.connections.values()]
+        tasks = [instance for instance in instances if instance is not None]
+        for task in tasks:
+            task.cancel()
+        return Deferred.fromFuture(asyncio.gather(*tasks, return_exceptions=True))
 
 
-class Web(CommandLineInterface):
+class WebServerCommand(CommandLineInterface):  # type: ignore[misc]  # Daphne is untyped.
     server_class = WebServer
 
 
-def most_bytes() -> int:
-    return settings.IMPORT_MAX_UPLOAD_BYTES + ROOM_BESIDE_FILE_BYTES
+def get_max_body_bytes() -> int:
+    """Return the size of the largest request body that is stored."""
+    max_upload_bytes: int = settings.IMPORT_MAX_UPLOAD_BYTES
+    return max_upload_bytes + MAX_FORM_OVERHEAD_BYTES
 
 
-# What Daphne makes of each request and socket; it has no option for either.
-http_protocol.WebRequest = Request
-ws_protocol.WebSocketFactory.protocol = Socket
+# Daphne has no option for the classes of requests and WebSockets.
+http_protocol.WebRequest = LimitedRequest
+ws_protocol.WebSocketFactory.protocol = WebSocketWithCloseReason
 
 if __name__ == "__main__":
-    Web.entrypoint()
+    WebServerCommand.entrypoint()

@@ -1,4 +1,4 @@
-"""`python -m devserver run`, `demo [--exit]` or `clean`; PORT chooses the port."""
+"""Command line: `python -m devserver run`, `demo [--exit]` or `clean`. PORT sets the port."""
 
 from __future__ import annotations
 
@@ -6,68 +6,85 @@ import argparse
 import os
 import sys
 
-from devserver.orphans import stop_leftovers
-from devserver.paths import CannotRun, only_one, remove_all
-from devserver.servers import own_database
-from devserver.supervisor import PROJECT, WORKER_COMMAND, Application, address, say, serve
+from devserver.orphans import stop_orphans
+from devserver.paths import StartupError, exclusive_lock, remove_all
+from devserver.servers import uses_own_database
+from devserver.supervisor import (
+    PROJECT,
+    WORKER_COMMAND,
+    Commands,
+    get_url,
+    print_message,
+    serve,
+)
 
 VAR = PROJECT / "var"
 PYTHON = sys.executable
 
 
 def main() -> int:
-    arguments = parse(sys.argv[1:])
+    arguments = parse_arguments(sys.argv[1:])
     try:
-        if arguments.what == "clean":
+        if arguments.command == "clean":
             return clean()
-        port = chosen_port()
-        app = application(port, demo=arguments.what == "demo")
-        return serve(VAR, port, app, stop_after_demo=arguments.exit)
-    except CannotRun as reason:
-        say(str(reason))
+        port = read_port()
+        commands = make_commands(port, demo=arguments.command == "demo")
+        return serve(VAR, port, commands, stop_after_demo=arguments.exit)
+    except StartupError as error:
+        print_message(str(error))
         return 1
 
 
-def parse(words: list[str]) -> argparse.Namespace:
+def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devserver", description=__doc__)
-    parser.add_argument("what", choices=["run", "demo", "clean"])
-    parser.add_argument("--exit", action="store_true", help="stop when the demo is over")
+    parser.add_argument("command", choices=["run", "demo", "clean"])
+    parser.add_argument("--exit", action="store_true", help="stop after the demo")
     arguments = parser.parse_args(words)
-    if arguments.exit and arguments.what != "demo":
-        parser.error("--exit belongs to demo")
+    if arguments.exit and arguments.command != "demo":
+        parser.error("--exit is only valid with demo")
     return arguments
 
 
-def chosen_port() -> int:
+def read_port() -> int:
+    """Return PORT, or 8000 if it is not set. Raises: StartupError."""
     port = os.environ.get("PORT") or "8000"
     if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise CannotRun(f"PORT must be a number from 1 to 65535, not {port!r}.")
+        raise StartupError(f"PORT must be a number from 1 to 65535, not {port!r}.")
     return int(port)
 
 
-def application(port: int, *, demo: bool) -> Application:
-    """Ours, on this machine's address only."""
-    return Application(
-        prepare=[
+def make_commands(port: int, *, demo: bool) -> Commands:
+    """Return the commands of the site. The web server listens on the loopback address only."""
+    return Commands(
+        bootstrap=[
             PYTHON,
             "-m",
             "devserver.bootstrap",
-            *(["--demo-user"] * own_database()),
+            *(["--demo-user"] if uses_own_database() else []),
         ],
         web=[
-            *(PYTHON, "-m", "config.server", "-v", "0", "--no-server-name"),
-            *("-b", "127.0.0.1", "-p", str(port), "config.asgi:application"),
+            PYTHON,
+            "-m",
+            "config.server",
+            "-v",
+            "0",
+            "--no-server-name",
+            "-b",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "config.asgi:application",
         ],
         worker=[PYTHON, *WORKER_COMMAND],
-        demo=[PYTHON, "-m", "devserver.demo", address(port)] if demo else None,
+        demo=[PYTHON, "-m", "devserver.demo", get_url(port)] if demo else None,
     )
 
 
 def clean() -> int:
-    """Remove the servers' data and the logs, unless they are in use."""
+    """Remove the servers' data and the logs. Raises: StartupError if they are in use."""
     if VAR.exists():
-        with only_one(VAR, "make clean"):
-            stop_leftovers(VAR)
+        with exclusive_lock(VAR, "make clean"):
+            stop_orphans(VAR)
             remove_all(VAR)
     return 0
 

@@ -1,7 +1,7 @@
-"""Brings the database up to date; on the embedded one makes the user demo / demo.
+"""Migrate the database, and create the user demo / demo if asked.
 
-`python -m devserver.bootstrap [--demo-user]`, in a process of its own because Django
-can be set up only once the database answers.
+`python -m devserver.bootstrap [--demo-user]` runs as a separate process, because Django can be set
+up only after the database responds.
 """
 
 import os
@@ -16,16 +16,18 @@ def main() -> None:
     django.setup()
     call_command("migrate", verbosity=1)
     if "--demo-user" in sys.argv:
-        make_demo_user()
+        create_demo_user()
 
 
-def make_demo_user() -> None:
-    """A password everyone knows: only for a server that listens on this machine alone."""
-    from django.contrib.auth import get_user_model
+def create_demo_user() -> None:
+    """Create a superuser with a known password, unless it exists.
 
-    users = get_user_model().objects
-    if not users.filter(username="demo").exists():
-        users.create_superuser("demo", "demo@example.com", "demo")
+    Only safe for a server that listens on this machine's loopback address.
+    """
+    from django.contrib.auth.models import User
+
+    if not User.objects.filter(username="demo").exists():
+        User.objects.create_superuser("demo", "demo@example.com", "demo")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The demo: a client that imports a sample workbook through REST and watches its stream.
+"""The demo: a REST client that imports a sample workbook and follows its progress stream.
 
-`python -m devserver.demo http://127.0.0.1:8000` exits with 0 only if every row came
-out as expected. It knows nothing of the server but its address.
+`python -m devserver.demo http://127.0.0.1:8000` exits with 0 only if every row has the expected
+outcome. The demo needs only the server's URL.
 """
 
 from __future__ import annotations
@@ -22,140 +22,160 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
-from devserver.progress_bar import show
+from devserver.progress_bar import Snapshot, show_progress
 
-ROWS = 7_000
-SEEDS = 100  # Samples of different seeds share no customer.
-FINAL = {"COMPLETE", "CANCELLED", "FAILED", "UNDONE"}
-LONGEST_SECONDS = 180
-
-Snapshot = dict[str, Any]
-
-
-class Unexpected(Exception):
-    """The server did not do what the demo is there to show."""
+SAMPLE_ROWS = 7_000
+SAMPLE_SEEDS = 100  # Samples with different seeds have no customer in common.
+FINAL_STATUSES = {"COMPLETE", "CANCELLED", "FAILED", "UNDONE"}
+MAX_IMPORT_SECONDS = 180
+RECONNECT_SECONDS = 0.5
+REQUEST_TIMEOUT_SECONDS = 30  # Twice the interval of the stream's heartbeat.
 
 
-def main(address: str) -> int:
+class DemoError(Exception):
+    """The server did not behave as the demo expects."""
+
+
+def main(server_url: str) -> int:
     try:
-        return import_sample(Client(address))
+        return import_sample(Client(server_url))
     except HTTPError as error:
-        print(f"  The server refused {error.url}: {error.code} {error.read(300).decode()}")
-    except (OSError, HTTPException, Unexpected) as error:
-        print(f"  The demo ended early: {error}")
+        print(f"  The server responded to {error.url} with {error.code}.")
+        print(f"  {error.read(300).decode()}")
+    except (OSError, HTTPException, DemoError) as error:
+        print(f"  The demo failed: {error}")
     return 1
 
 
 def import_sample(client: Client) -> int:
-    """Import new customers, watch, and compare the result with what the sample promises."""
+    """Import new customers, show the progress, and compare the result with the expected counts."""
     client.log_in("demo", "demo")
-    earlier = client.count_imports()
+    seed = client.count_imports() % SAMPLE_SEEDS
     with TemporaryDirectory() as folder:
         workbook = Path(folder, "customers.xlsx")
-        expected = make_sample(workbook, seed=earlier % SEEDS)
-        print(f"  Importing {ROWS:,} customers from a workbook of {kilobytes(workbook)} KB.")
+        expected_counts = make_sample(workbook, seed)
+        size = round(workbook.stat().st_size / 1000)
+        print(f"  Importing {SAMPLE_ROWS:,} customers from a workbook of {size} kB.")
         started = time.monotonic()
         job = client.upload(workbook)
-    last = show(watch(client, job["id"]))
-    return report(last, expected, time.monotonic() - started)
+    last = show_progress(follow_import(client, job["id"]))
+    return print_result(last, expected_counts, time.monotonic() - started)
 
 
 def make_sample(workbook: Path, seed: int) -> dict[str, int]:
-    """Write the workbook and return the counts its import into new customers ends with."""
+    """Write the workbook, and return the counts of its import if all customers are new."""
     expected = workbook.with_suffix(".json")
     command = ["manage.py", "sample_workbook", str(workbook), "--expect", str(expected)]
-    options = ["--rows", str(ROWS), "--seed", str(seed)]
+    options = ["--rows", str(SAMPLE_ROWS), "--seed", str(seed)]
     subprocess.run([sys.executable, *command, *options], check=True, stdout=subprocess.DEVNULL)
-    return json.loads(expected.read_text())
+    counts: dict[str, int] = json.loads(expected.read_text())
+    return counts
 
 
-def watch(client: Client, job_id: str) -> Iterator[Snapshot]:
-    """Snapshots to the last; where a stream breaks off it is asked for again."""
-    deadline = time.monotonic() + LONGEST_SECONDS
+def follow_import(client: Client, job_id: str) -> Iterator[Snapshot]:
+    """Yield snapshots up to the last one. Reconnect when the stream ends early.
+
+    Raises: DemoError if the import has not ended after MAX_IMPORT_SECONDS.
+    """
+    deadline = time.monotonic() + MAX_IMPORT_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError, HTTPException):
-            for snapshot in client.events(f"/api/imports/{job_id}/events/", deadline):
+            for snapshot in client.stream_events(f"/api/imports/{job_id}/events/", deadline):
                 yield snapshot
-                if snapshot["status"] in FINAL:
+                if snapshot["status"] in FINAL_STATUSES:
                     return
-        time.sleep(0.5)
-    raise Unexpected(f"the import was not over after {LONGEST_SECONDS} seconds.")
+        time.sleep(RECONNECT_SECONDS)
+    raise DemoError(f"the import did not end within {MAX_IMPORT_SECONDS} seconds.")
 
 
-def report(last: Snapshot, expected: dict[str, int], seconds: float) -> int:
-    counts = {name: last[name] for name in expected}
-    as_expected = last["status"] == "COMPLETE" and counts == expected
+def print_result(last: Snapshot, expected_counts: dict[str, int], seconds: float) -> int:
+    """Print the counts, and return the exit status of the demo."""
+    counts = {name: last[name] for name in expected_counts}
+    is_as_expected = last["status"] == "COMPLETE" and counts == expected_counts
+    if is_as_expected:
+        verdict = "as expected."
+    else:
+        verdict = f"status {last['status']}, but expected {expected_counts}."
     print(
         f"  {last['total'] or 0:,} rows in {seconds:.2f} s: {last['created']:,} created, "
-        f"{last['skipped']:,} skipped, {last['failed']:,} refused, "
-        + ("every row as expected." if as_expected else f"{last['status']}, expected {expected}.")
+        f"{last['skipped']:,} skipped, {last['failed']:,} failed, {verdict}"
     )
-    return 0 if as_expected else 1
-
-
-def kilobytes(path: Path) -> int:
-    return round(path.stat().st_size / 1000)
+    return 0 if is_as_expected else 1
 
 
 class Client:
-    """A session with the server, as a browser has one."""
+    """An HTTP session with the server, authenticated by cookies as a browser is.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    Methods raise `urllib.error.HTTPError` for responses with an error status.
+    """
+
+    def __init__(self, server_url: str) -> None:
+        self.server_url = server_url
         self.cookies = CookieJar()
-        # No proxy: the server is on this machine.
+        # Do not use a proxy: the server is on this machine.
         self.opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self.cookies))
 
     def log_in(self, username: str, password: str) -> None:
-        self.open("/accounts/login/").close()
-        form = {"username": username, "password": password}
-        form["csrfmiddlewaretoken"] = self.cookie("csrftoken")
-        self.open("/accounts/login/", urlencode(form).encode()).close()
-        if not self.cookie("sessionid"):
-            raise Unexpected(f"{username} / {password} may not log in.")
+        """Log in. Raises: DemoError if the server does not accept the password."""
+        self.send("/accounts/login/").close()
+        form = {
+            "username": username,
+            "password": password,
+            "csrfmiddlewaretoken": self.get_cookie("csrftoken"),
+        }
+        self.send("/accounts/login/", urlencode(form).encode()).close()
+        if not self.get_cookie("sessionid"):
+            raise DemoError(f"the login as {username} / {password} failed.")
 
     def count_imports(self) -> int:
         count, path = 0, "/api/imports/?page_size=200"
         while path:
-            page = self.json(path)
+            page = self.get_json(path)
             count += len(page["results"])
-            path = (page["next"] or "").removeprefix(self.address)
+            path = (page["next"] or "").removeprefix(self.server_url)
         return count
 
     def upload(self, workbook: Path) -> Snapshot:
+        """Upload a file, and return the new import."""
         boundary = uuid.uuid4().hex
         headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "X-CSRFToken": self.cookie("csrftoken"),
+            "X-CSRFToken": self.get_cookie("csrftoken"),
             "Idempotency-Key": str(uuid.uuid4()),
         }
-        with self.open("/api/imports/", multipart(boundary, workbook), headers) as response:
-            return json.load(response)
+        with self.send("/api/imports/", encode_form(boundary, workbook), headers) as response:
+            job: Snapshot = json.load(response)
+            return job
 
-    def json(self, path: str) -> dict[str, Any]:
-        with self.open(path) as response:
-            return json.load(response)
+    def get_json(self, path: str) -> dict[str, Any]:
+        with self.send(path) as response:
+            content: dict[str, Any] = json.load(response)
+            return content
 
-    def events(self, path: str, deadline: float) -> Iterator[Snapshot]:
-        with self.open(path, headers={"Accept": "text/event-stream"}) as response:
+    def stream_events(self, path: str, deadline: float) -> Iterator[Snapshot]:
+        """Yield the snapshots of a stream until it ends or until `deadline` (time.monotonic)."""
+        with self.send(path, headers={"Accept": "text/event-stream"}) as response:
             for line in response:
-                if line.startswith(b"data:"):  # Ours are always one line.
+                if line.startswith(b"data:"):  # The data of our events is always one line.
                     yield json.loads(line.removeprefix(b"data:"))
                 if time.monotonic() > deadline:
                     return
 
-    def open(
+    def send(
         self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> HTTPResponse:
-        url = self.address + path
+        """Send a GET request, or a POST request if there is a body."""
+        url = self.server_url + path
         request = Request(url, body, {"Referer": url, **(headers or {})})
-        return self.opener.open(request, timeout=30)  # Twice the stream's ping.
+        response: HTTPResponse = self.opener.open(request, timeout=REQUEST_TIMEOUT_SECONDS)
+        return response
 
-    def cookie(self, name: str) -> str:
+    def get_cookie(self, name: str) -> str:
         return next((cookie.value or "" for cookie in self.cookies if cookie.name == name), "")
 
 
-def multipart(boundary: str, workbook: Path) -> bytes:
+def encode_form(boundary: str, workbook: Path) -> bytes:
+    """Return the multipart body of an upload."""
     head = (
         f"--{boundary}\r\n"
         f'Content-Disposition: form-data; name="file"; filename="{workbook.name}"\r\n'

@@ -1,8 +1,9 @@
-"""Processes that outlived a supervisor killed without warning: found, proven, stopped.
+"""Find and stop processes that are still running after their supervisor was killed.
 
-A pid proves nothing, it may be anybody's by now. Ours is what carries our mark in its
-environment, or a server started on a folder that only we use: the environment of a server
-under another account is not everywhere readable, its command line is.
+A recorded process ID is no proof: it may belong to another program by now. A process is an orphan
+of this project if its environment has our mark, or if it is a database server whose command line
+names one of our folders. The environment of a server that runs under another account is not
+readable on every system, but its command line is.
 """
 
 from __future__ import annotations
@@ -14,54 +15,59 @@ from pathlib import Path
 
 import psutil
 
-from devserver.paths import known_folders
-from devserver.processes import MARK, wait_or_hear
+from devserver.paths import list_server_folders
+from devserver.processes import ENVIRONMENT_MARK, wait_or_interrupt
 
-SERVERS = {"postgres", "redis-server", "valkey-server"}
-PATIENCE_SECONDS = 25
+SERVER_NAMES = {"postgres", "redis-server", "valkey-server"}
+STOP_TIMEOUT_SECONDS = 25
 
 
-def stop_leftovers(var: Path) -> list[str]:
-    """Stop them, by force if they do not end in time, and return their names."""
-    folders = known_folders(var)
-    found = [process for process in psutil.process_iter() if is_ours(process, var, folders)]
-    names = [stop(process) for process in found]
-    for process in wait_for_ends(found):
+def stop_orphans(var: Path) -> list[str]:
+    """Stop the orphans, kill those that do not exit in time, and return their names.
+
+    Raises: KeyboardInterrupt if a stop signal is received meanwhile.
+    """
+    folders = list_server_folders(var)
+    orphans = [process for process in psutil.process_iter() if is_orphan(process, var, folders)]
+    names = [request_stop(process) for process in orphans]
+    for process in wait_for_exits(orphans):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    wait_for_ends(found)
+    wait_for_exits(orphans)
     return sorted(set(names))
 
 
-def wait_for_ends(found: list[psutil.Process]) -> list[psutil.Process]:
-    """Wait as long as we may, and return those that have not ended."""
-    wait_or_hear(lambda: not psutil.wait_procs(found, 0)[1], PATIENCE_SECONDS)
-    return psutil.wait_procs(found, 0)[1]
+def wait_for_exits(orphans: list[psutil.Process]) -> list[psutil.Process]:
+    """Wait up to STOP_TIMEOUT_SECONDS, and return the processes that have not exited."""
+    wait_or_interrupt(lambda: not psutil.wait_procs(orphans, 0)[1], STOP_TIMEOUT_SECONDS)
+    return psutil.wait_procs(orphans, 0)[1]
 
 
-def is_ours(process: psutil.Process, var: Path, folders: list[Path]) -> bool:
-    return carries_our_mark(process, var) or serves_our_folder(process, folders)
+def is_orphan(process: psutil.Process, var: Path, folders: list[Path]) -> bool:
+    return has_mark(process, var) or is_server_on(process, folders)
 
 
-def carries_our_mark(process: psutil.Process, var: Path) -> bool:
+def has_mark(process: psutil.Process, var: Path) -> bool:
     try:
-        return process.pid != os.getpid() and process.environ().get(MARK) == str(var)
+        mark = process.environ().get(ENVIRONMENT_MARK)
+        return process.pid != os.getpid() and mark == str(var)
     except (psutil.Error, OSError):
-        return False  # It ended meanwhile, or belongs to somebody else.
+        return False  # The process has exited, or it belongs to another user.
 
 
-def serves_our_folder(process: psutil.Process, folders: list[Path]) -> bool:
+def is_server_on(process: psutil.Process, folders: list[Path]) -> bool:
     try:
-        words = process.cmdline() if process.name() in SERVERS else []
+        words = process.cmdline() if process.name() in SERVER_NAMES else []
     except (psutil.Error, OSError):
         return False
     return any(f"{folder}/" in word for folder in folders for word in words)
 
 
-def stop(process: psutil.Process) -> str:
-    name = "gone"
+def request_stop(process: psutil.Process) -> str:
+    """Send a stop signal, and return the process's name."""
+    name = "unknown"
     with suppress(psutil.NoSuchProcess):
         name = process.name()
-        # PostgreSQL waits for its clients on SIGTERM, and for nobody on SIGINT.
+        # On SIGTERM PostgreSQL waits for its clients to disconnect, on SIGINT it does not.
         process.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
     return name

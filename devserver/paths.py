@@ -1,8 +1,9 @@
-"""Where the embedded servers live, and as whom they run.
+"""Folders of the servers, and the account that runs them.
 
-PostgreSQL refuses to run as root, so root hands the servers to an account without rights.
-That account must reach their folder; where it cannot enter the project, and no permission
-of a folder we did not make is ever changed, the folder lies outside.
+PostgreSQL refuses to run as root. If the supervisor runs as root, the servers run as an account
+without privileges. That account must be able to enter the servers' folder. If it cannot enter the
+project, the servers' folder is created outside of the project. The permissions of folders that
+this package did not create are never changed.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SOCKETS = re.compile(r"imports-\w{8}")  # As mkdtemp makes it.
+SOCKET_FOLDER_NAME = re.compile(r"imports-\w{8}")  # As `tempfile.mkdtemp` creates it.
 SHARED_TEMP = Path("/var/tmp")
-LONGEST_SOCKET_FOLDER = 80  # The path of a unix socket ends at 104 to 108 bytes.
+MAX_SOCKET_FOLDER_CHARS = 80  # The path of a Unix socket is limited to 104 to 108 bytes.
 
 
-class CannotRun(Exception):
-    """Something outside is in the way; the message says what to do."""
+class StartupError(Exception):
+    """Something outside of this package prevents the start. The message says what to do."""
 
 
 @dataclass(frozen=True)
-class Home:
-    """Folders of one supervisor, and the account its servers run under."""
+class Paths:
+    """Folders of one supervisor, and the account of its servers (None: the current account)."""
 
     var: Path
     servers: Path
@@ -44,129 +45,159 @@ class Home:
 
 
 @contextmanager
-def home_in(var: Path) -> Iterator[Home]:
-    """Make or find the folders; those of the sockets last only as long as the servers."""
-    account = unprivileged_account()
+def prepared_paths(var: Path) -> Iterator[Paths]:
+    """Create the folders that are missing. The sockets' folder is removed at the end.
+
+    Raises: StartupError.
+    """
+    account = find_unprivileged_account()
     make_folder(make_folder(var) / "log")
-    servers = servers_folder(var, account)
-    forget_sockets(var)
-    sockets = socket_folder(account)
+    servers = make_servers_folder(var, account)
+    remove_socket_folder(var)
+    sockets = make_socket_folder(account)
     (var / "sockets").write_text(str(sockets))
     try:
-        yield Home(var, servers, sockets, account)
+        yield Paths(var, servers, sockets, account)
     finally:
-        forget_sockets(var)
+        remove_socket_folder(var)
 
 
 @contextmanager
-def temporary_paths() -> Iterator[Home]:
-    """A home in a temporary folder, removed in the end."""
-    account = unprivileged_account()
-    folder = Path(tempfile.mkdtemp(prefix="imports-", dir=temp_folder(account)))
+def temporary_paths() -> Iterator[Paths]:
+    """Create all folders in a temporary folder, which is removed at the end.
+
+    Raises: StartupError.
+    """
+    account = find_unprivileged_account()
+    folder = Path(tempfile.mkdtemp(prefix="imports-", dir=find_temp_folder(account)))
     try:
         folder.chmod(0o711)
-        with home_in(folder) as home:
-            yield home
+        with prepared_paths(folder) as paths:
+            yield paths
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def only_one(var: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder for life; the kernel takes it back however we end."""
+def exclusive_lock(var: Path, owner: str) -> Iterator[None]:
+    """Hold the lock of a folder. The kernel releases it even if this process is killed.
+
+    `owner` describes this process in the message that a second process gets.
+
+    Raises: StartupError if another process holds the lock.
+    """
     make_folder(var)
     with (var / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise CannotRun(f"It is running already: {lock.read()}") from None
+            raise StartupError(f"Already running: {lock.read()}") from None
         lock.truncate(0)
-        lock.write(f"{what}, process {os.getpid()}.")
+        lock.write(f"{owner}, process {os.getpid()}.")
         lock.flush()
         yield
 
 
-def unprivileged_account() -> pwd.struct_passwd | None:
-    """Whom the servers run as when we are root; otherwise they run as we do."""
+def find_unprivileged_account() -> pwd.struct_passwd | None:
+    """Return the account of the servers if this process is root. None: the current account.
+
+    Raises: StartupError if no suitable account exists.
+    """
     if os.geteuid() != 0:
         return None
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     for name in ("postgres", "nobody"):
         if name in accounts:
             return accounts[name]
-    raise CannotRun("PostgreSQL refuses to run as root: start this as another user.")
+    raise StartupError("PostgreSQL refuses to run as root. Run this command as another user.")
 
 
-def servers_folder(var: Path, account: pwd.struct_passwd | None) -> Path:
-    """Beside our other files, or in shared temporary space where the account cannot enter."""
-    if account is None or anyone_may_enter(var):
+def make_servers_folder(var: Path, account: pwd.struct_passwd | None) -> Path:
+    if account is None or is_open_to_all(var):
         return make_folder(var / "servers")
-    return make_folder(folder_outside(var))
+    return make_folder(get_external_folder(var))
 
 
-def folder_outside(var: Path) -> Path:
-    """The same for the same project, so that its data is found again."""
+def get_external_folder(var: Path) -> Path:
+    """Return the servers' folder outside of the project. It is always the same for one project."""
     return SHARED_TEMP / f"imports-{hashlib.sha256(str(var).encode()).hexdigest()[:16]}"
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder others may pass through, or make sure that the one there is ours."""
+    """Create a folder that other users can enter, or check that it exists with safe permissions.
+
+    Raises: StartupError if the folder belongs to another user or if others can write to it.
+    """
     try:
         folder.mkdir(parents=True)
         folder.chmod(0o711)
     except FileExistsError:
-        found = folder.lstat()
-        if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
-            raise CannotRun(f"{folder} is not ours alone: remove it or look who made it.") from None
+        info = folder.lstat()
+        if info.st_uid != os.geteuid() or not stat.S_ISDIR(info.st_mode) or info.st_mode & 0o022:
+            raise StartupError(
+                f"{folder} belongs to another user, or other users can write to it. "
+                "Check who created it, and remove it."
+            ) from None
     return folder
 
 
-def socket_folder(account: pwd.struct_passwd | None) -> Path:
-    """A short, private folder: who can open it may log in without a password."""
-    folder = Path(tempfile.mkdtemp(prefix="imports-", dir=temp_folder(account)))
-    give(folder, account)
+def make_socket_folder(account: pwd.struct_passwd | None) -> Path:
+    """Create a private folder with a short path.
+
+    Whoever can open a socket in the folder can log in to the servers without a password.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="imports-", dir=find_temp_folder(account)))
+    change_owner(folder, account)
     return folder
 
 
-def noted_sockets(var: Path) -> list[Path]:
-    """The socket folder of this life, or of one that was killed."""
-    note = var / "sockets"
-    folder = Path(note.read_text() if note.exists() else "")
-    # A note cut short names some other folder, and what it names is removed.
-    return [folder] if folder.is_absolute() and SOCKETS.fullmatch(folder.name) else []
+def read_socket_folder(var: Path) -> list[Path]:
+    """Return the recorded folder of the sockets, or an empty list if there is none.
+
+    The folder may be that of a run that was killed.
+    """
+    record = var / "sockets"
+    folder = Path(record.read_text() if record.exists() else "")
+    # The record may be truncated and name another folder, and the folder is going to be removed.
+    is_valid = folder.is_absolute() and SOCKET_FOLDER_NAME.fullmatch(folder.name)
+    return [folder] if is_valid else []
 
 
-def forget_sockets(var: Path) -> None:
-    for folder in noted_sockets(var):
+def remove_socket_folder(var: Path) -> None:
+    for folder in read_socket_folder(var):
         shutil.rmtree(folder, ignore_errors=True)
     (var / "sockets").unlink(missing_ok=True)
 
 
-def known_folders(var: Path) -> list[Path]:
-    """Every folder that servers of this life or an earlier one were started on."""
-    return [var / "servers", folder_outside(var), *noted_sockets(var)]
+def list_server_folders(var: Path) -> list[Path]:
+    """Return every folder on which this or an earlier run may have started servers."""
+    return [var / "servers", get_external_folder(var), *read_socket_folder(var)]
 
 
 def remove_all(var: Path) -> None:
-    for folder in (*known_folders(var), var):
+    """Remove the servers' folders and `var`."""
+    for folder in (*list_server_folders(var), var):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def temp_folder(account: pwd.struct_passwd | None) -> Path:
-    """Where temporary folders go: short enough for sockets, open to the account."""
+def find_temp_folder(account: pwd.struct_passwd | None) -> Path:
+    """Return a folder for temporary folders that `account` can enter and whose path is short.
+
+    Raises: StartupError.
+    """
     for folder in (Path(tempfile.gettempdir()), Path("/tmp"), SHARED_TEMP):
-        short = len(str(folder)) < LONGEST_SOCKET_FOLDER - len("/imports-12345678")
-        if folder.is_dir() and short and (account is None or anyone_may_enter(folder)):
+        is_short = len(str(folder)) < MAX_SOCKET_FOLDER_CHARS - len("/imports-12345678")
+        if folder.is_dir() and is_short and (account is None or is_open_to_all(folder)):
             return folder
-    raise CannotRun("There is no temporary folder that other users may enter.")
+    raise StartupError("There is no temporary folder that other users may enter.")
 
 
-def anyone_may_enter(folder: Path) -> bool:
-    """Whether a stranger could open a file in it, knowing its name."""
+def is_open_to_all(folder: Path) -> bool:
+    """Return whether every user can open a file in the folder if they know its name."""
     return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
-def give(folder: Path, account: pwd.struct_passwd | None) -> None:
+def change_owner(folder: Path, account: pwd.struct_passwd | None) -> None:
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: programs from a wheel, data in our folder, a unix socket only.
+"""The development PostgreSQL: programs from a wheel, own data folder, Unix socket only.
 
-Of the wheel only the programs are used. Its own life cycle leaves servers behind and opens
-the permissions of folders that are not its own.
+Only the programs of the wheel are used. The wheel's own start-up code leaves servers running and
+changes the permissions of folders that it did not create.
 """
 
 from __future__ import annotations
@@ -14,98 +14,112 @@ from pathlib import Path
 
 import psycopg2
 
-from devserver.binaries import postgres_programs
-from devserver.paths import Home, give
-from devserver.processes import MARK, Child, run_to_end
+from devserver.binaries import find_postgres_binaries
+from devserver.paths import Paths, change_owner
+from devserver.processes import ENVIRONMENT_MARK, Child, run_to_end
 
-NOTHING = Path(os.devnull)
-USER = DATABASE = "imports"
+DEV_NULL = Path(os.devnull)
+USER = "imports"
+DATABASE = "imports"
 
-# The same order and the same upper case on every machine, whatever its C library knows.
-INITDB = [
+# With the builtin locale, sorting and case conversion do not depend on the machine's C library.
+INITDB_OPTIONS = [
     f"--username={USER}",
-    "--auth=trust",  # The socket lies in a folder that only its owner can enter.
+    "--auth=trust",  # Only the owner can enter the folder of the socket.
     "--encoding=UTF8",
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
 ]
-# For data that need not outlive the machine: nothing waits for the disk.
-THROWAWAY = ["-c", "fsync=off", "-c", "full_page_writes=off"]
+# For data that may be lost when the machine fails: no write waits for the disk.
+NON_DURABLE_OPTIONS = ["-c", "fsync=off", "-c", "full_page_writes=off"]
 
 
-def get_url(home: Home, database: str = DATABASE) -> str:
-    """A form that libpq and django-environ both understand."""
-    return f"postgres://{USER}@/{database}?host={home.sockets}"
+def get_url(paths: Paths, database: str = DATABASE) -> str:
+    """Return the server's URL in a form that libpq and django-environ both accept."""
+    return f"postgres://{USER}@/{database}?host={paths.sockets}"
 
 
-def make_server(home: Home, *, durable: bool = True) -> Child:
-    """The server on our data, made first where there is none."""
-    data = home.servers / "postgres"
+def make_server(paths: Paths, *, durable: bool = True) -> Child:
+    """Return the server, not yet started. Creates its data folder if there is none.
+
+    Raises: StartupError.
+    """
+    data = paths.servers / "postgres"
     if not data.exists():
-        make_data(home, data)
-    # While any process has the pid of its last life PostgreSQL refuses to start. We hold
-    # the lock and have stopped leftovers, so whoever has it now is a stranger.
+        create_cluster(paths, data)
+    # PostgreSQL refuses to start while a process has the ID in this file. The caller holds the
+    # lock and has stopped all orphans, so a process with that ID is another program.
     (data / "postmaster.pid").unlink(missing_ok=True)
     return Child(
         "PostgreSQL",
-        [str(postgres_programs(home) / "postgres"), "-D", str(data), *socket_only(home)]
-        + ([] if durable else THROWAWAY),
-        environment(home),
-        log=home.logs / "postgres.log",
-        account=home.account,
-        is_ready=lambda: is_ready(home),
-        stop_signal=signal.SIGINT,  # Fast: it does not wait for clients to leave.
-        patience_seconds=30,
+        [
+            str(find_postgres_binaries(paths) / "postgres"),
+            "-D",
+            str(data),
+            *make_options(paths),
+            *([] if durable else NON_DURABLE_OPTIONS),
+        ],
+        make_environment(paths),
+        log=paths.logs / "postgres.log",
+        account=paths.account,
+        is_ready=lambda: is_ready(paths),
+        stop_signal=signal.SIGINT,  # Fast shutdown: disconnect the clients.
+        stop_timeout_seconds=30,
     )
 
 
-def socket_only(home: Home) -> list[str]:
-    return [
-        *("-c", "listen_addresses="),
-        *("-c", f"unix_socket_directories={home.sockets}"),
-        *("-c", "unix_socket_permissions=0700"),
-        # Errors are logged without the row and the statement, which hold people's data.
-        *("-c", "log_error_verbosity=terse"),
-        *("-c", "log_min_error_statement=panic"),
+def make_options(paths: Paths) -> list[str]:
+    options = [
+        "listen_addresses=",
+        f"unix_socket_directories={paths.sockets}",
+        "unix_socket_permissions=0700",
+        # Log errors without the row and without the statement: they contain personal data.
+        "log_error_verbosity=terse",
+        "log_min_error_statement=panic",
     ]
+    return [word for option in options for word in ("-c", option)]
 
 
-def make_data(home: Home, data: Path) -> None:
-    """Make a database cluster under another name first: one cut short is never used."""
-    made = data.with_name("postgres.new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(mode=0o700)
-    give(made, home.account)
-    run_as_server(home, "initdb", "-D", str(made), "--no-sync", *INITDB)
-    create = home.servers / "create.sql"
+def create_cluster(paths: Paths, data: Path) -> None:
+    """Create a database cluster under another name, then rename it.
+
+    A cluster whose creation was interrupted is therefore never used.
+    """
+    cluster = data.with_name("postgres.new")
+    shutil.rmtree(cluster, ignore_errors=True)
+    cluster.mkdir(mode=0o700)
+    change_owner(cluster, paths.account)
+    run_program(paths, "initdb", "-D", str(cluster), "--no-sync", *INITDB_OPTIONS)
+    create = paths.servers / "create.sql"
     create.write_text(f"CREATE DATABASE {DATABASE}\n")
-    run_as_server(home, "postgres", "--single", "-D", str(made), "postgres", stdin=create)
+    run_program(paths, "postgres", "--single", "-D", str(cluster), "postgres", stdin=create)
     create.unlink()
-    made.rename(data)
+    cluster.rename(data)
 
 
-def run_as_server(home: Home, program: str, *arguments: str, stdin: Path = NOTHING) -> None:
+def run_program(paths: Paths, program: str, *arguments: str, stdin: Path = DEV_NULL) -> None:
+    """Run a program of PostgreSQL as the servers' account. Raises: StartupError."""
     run_to_end(
         Child(
             program,
-            [str(postgres_programs(home) / program), *arguments],
-            environment(home),
+            [str(find_postgres_binaries(paths) / program), *arguments],
+            make_environment(paths),
             stdin=stdin,
-            log=home.logs / "postgres.log",
-            account=home.account,
+            log=paths.logs / "postgres.log",
+            account=paths.account,
         )
     )
 
 
-def environment(home: Home) -> dict[str, str]:
-    """Nothing of ours: PG… variables of the user would change what the server does."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", MARK: str(home.var)}
+def make_environment(paths: Paths) -> dict[str, str]:
+    """Return an environment without the user's PG… variables, which would change the server."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", ENVIRONMENT_MARK: str(paths.var)}
 
 
-def is_ready(home: Home) -> bool:
+def is_ready(paths: Paths) -> bool:
     try:
-        with closing(psycopg2.connect(get_url(home), connect_timeout=2)):
+        with closing(psycopg2.connect(get_url(paths), connect_timeout=2)):
             return True
     except psycopg2.OperationalError:
         return False

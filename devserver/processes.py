@@ -1,4 +1,4 @@
-"""A child process: started so that it dies with us, stopped politely, then firmly."""
+"""Child processes that exit together with their parent."""
 
 from __future__ import annotations
 
@@ -14,41 +14,48 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import psutil
 
 from devserver import signals
-from devserver.paths import CannotRun
+from devserver.paths import StartupError
 
-# Carried in the environment of every child and of whatever it starts, so that the next
-# supervisor knows them for ours.
-MARK = "IMPORTS_EMBEDDED_IN"
+# Every child has this environment variable, and passes it on to the processes that it starts. The
+# next supervisor recognises processes of an earlier one by it.
+ENVIRONMENT_MARK = "IMPORTS_DEVSERVER_FOLDER"
 
 PR_SET_PDEATHSIG = 1
-# Loaded here, because between fork and exec nothing may be imported.
+# Loaded here because nothing may be imported between fork and exec.
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-TICK_SECONDS = 0.05
+POLL_SECONDS = 0.05
+
+
+class AccountArguments(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 @dataclass
 class Child:
-    """One program: how it is started, how one knows that it is_ready, how it is stopped."""
+    """A program: how to start it, how to find out whether it is ready, and how to stop it."""
 
     name: str
     command: list[str]
     environment: dict[str, str]
     stdin: Path = Path(os.devnull)
-    log: Path | None = None  # None: it writes where we write.
+    log: Path | None = None  # None: the output of this process.
     folder: Path = Path("/")
     account: pwd.struct_passwd | None = None
     is_ready: Callable[[], bool] = lambda: True
     stop_signal: signal.Signals = signal.SIGTERM
-    patience_seconds: float = 10.0
+    stop_timeout_seconds: float = 10.0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Start it in a session of its own: Ctrl-C in the terminal is for us alone."""
+        """Start the program in its own session, so that Ctrl-C reaches the supervisor only."""
         log = self.log.open("ab") if self.log else nullcontext()
         with self.stdin.open("rb") as stdin, log as output:
             self.process = subprocess.Popen(
@@ -59,96 +66,117 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                # Runs after the change of account, which would clear what it sets.
-                preexec_fn=partial(die_with_parent, os.getpid(), self.stop_signal),
-                **as_account(self.account),
+                # Runs after the change of account, which would clear the setting.
+                preexec_fn=partial(set_parent_death_signal, os.getpid(), self.stop_signal),
+                **get_account_arguments(self.account),
             )
 
-    def has_died(self) -> bool:
-        """Whether it ended. Its pid stays reserved until `bury`, so nobody else can have it."""
+    def has_exited(self) -> bool:
+        """Return whether the program has exited.
+
+        The kernel does not reuse the process ID before `reap` is called.
+        """
         if self.process is None or self.process.returncode is not None:
             return True
         return psutil.Process(self.process.pid).status() == psutil.STATUS_ZOMBIE
 
-    def bury(self) -> int:
-        """End what is left of its process group and return its exit status."""
+    def reap(self) -> int:
+        """Kill what is left of the process group, and return the program's exit status."""
+        assert self.process is not None
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, wait as long as it may take, then end it."""
+        """Send the stop signal, wait up to `stop_timeout_seconds`, then kill the program."""
         if self.process is None or self.process.returncode is not None:
             return
         self.process.send_signal(self.stop_signal)
-        wait_for(self.has_died, self.patience_seconds)
-        self.bury()
+        wait_for(self.has_exited, self.stop_timeout_seconds)
+        self.reap()
 
 
 @contextmanager
 def running_child(child: Child, *, start_seconds: float = 60) -> Iterator[Child]:
-    """The child, started and answering; stopped in the end."""
+    """Start the child and wait until it is ready. Stop it at the end.
+
+    Raises: StartupError if the child exits or is not ready within `start_seconds`;
+    KeyboardInterrupt if a stop signal is received meanwhile.
+    """
     try:
         child.start()
-        if not wait_or_hear(lambda: child.has_died() or child.is_ready(), start_seconds):
-            raise CannotRun(f"{child.name} does not answer. {last_words(child)}")
-        if child.has_died():
-            raise CannotRun(f"{child.name} did not start. {last_words(child)}")
+        if not wait_or_interrupt(lambda: child.has_exited() or child.is_ready(), start_seconds):
+            raise StartupError(f"{child.name} does not respond. {describe_log(child)}")
+        if child.has_exited():
+            raise StartupError(f"{child.name} did not start. {describe_log(child)}")
         yield child
     finally:
         child.stop()
 
 
 def run_to_end(child: Child) -> None:
-    """Run a program that ends by itself, or say why it failed."""
+    """Start the child and wait until it exits.
+
+    Raises: StartupError if its exit status is not 0; KeyboardInterrupt if a stop signal is
+    received meanwhile.
+    """
     try:
         child.start()
-        wait_or_hear(child.has_died)
-        if child.bury() != 0:
-            raise CannotRun(f"{child.name} failed. {last_words(child)}")
+        wait_or_interrupt(child.has_exited)
+        if child.reap() != 0:
+            raise StartupError(f"{child.name} failed. {describe_log(child)}")
     finally:
         child.stop()
 
 
-def wait_or_hear(happened: Callable[[], bool], seconds: float = float("inf")) -> bool:
-    """Whether it happened in time; raises KeyboardInterrupt if a signal comes before."""
+def wait_or_interrupt(condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
+    """Wait until the condition is true. Return False if it is not true in time.
 
-    def look() -> bool:
-        signals.hear()
-        return happened()
+    Raises: KeyboardInterrupt if a stop signal is received.
+    """
 
-    return wait_for(look, seconds)
+    def check() -> bool:
+        signals.raise_if_stop_requested()
+        return condition()
+
+    return wait_for(check, seconds)
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = float("inf")) -> bool:
-    """Whether it happened in time."""
+def wait_for(condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
+    """Wait until the condition is true. Return False if it is not true in time."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(TICK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return True
 
 
-def last_words(child: Child) -> str:
-    """The last line of its log, and where the rest is."""
+def describe_log(child: Child) -> str:
+    """Return the last line of the child's log and the log's path. Empty: the child has no log."""
     if child.log is None:
         return ""
-    lines = child.log.read_text(errors="replace").strip().splitlines() or ["It said nothing."]
-    return f"{lines[-1].strip()}\nMore in {child.log}"
+    lines = child.log.read_text(errors="replace").strip().splitlines() or ["Its log is empty."]
+    return f"{lines[-1].strip()}\nSee {child.log}"
 
 
-def as_account(account: pwd.struct_passwd | None) -> dict[str, object]:
-    """What subprocess needs to change accounts; root's other groups are left behind."""
+def get_account_arguments(account: pwd.struct_passwd | None) -> AccountArguments:
+    """Return the arguments of `subprocess.Popen` that change the account.
+
+    They drop root's supplementary groups.
+    """
     if account is None:
         return {}
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def die_with_parent(parent: int, death_signal: int) -> None:
-    """Between fork and exec: have the kernel stop this process when its parent dies."""
+def set_parent_death_signal(parent: int, death_signal: int) -> None:
+    """Let the kernel send a signal to this process when its parent exits. Linux only.
+
+    Runs in the child between fork and exec.
+    """
     if LIBC is None:
         return
     LIBC.prctl(PR_SET_PDEATHSIG, death_signal)
-    if os.getppid() != parent:  # It died before we could ask.
+    if os.getppid() != parent:  # The parent exited before the call of prctl.
         os._exit(1)

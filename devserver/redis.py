@@ -1,4 +1,7 @@
-"""The embedded Redis: nothing on disk, a unix socket only. It is a doorbell, not a ledger."""
+"""The development Redis: Unix socket only, without persistence.
+
+Redis carries only messages. All data that must survive a restart is in PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +9,47 @@ from contextlib import closing
 
 import redis
 
-from devserver.binaries import redis_program
-from devserver.paths import Home, give
-from devserver.processes import MARK, Child
+from devserver.binaries import find_redis_binary
+from devserver.paths import Paths, change_owner
+from devserver.processes import ENVIRONMENT_MARK, Child
 
 
-def get_url(home: Home) -> str:
-    return f"unix://{home.sockets}/redis.sock?db=0"
+def get_url(paths: Paths) -> str:
+    return f"unix://{paths.sockets}/redis.sock?db=0"
 
 
-def make_server(home: Home) -> Child:
-    folder = home.servers / "redis"
+def make_server(paths: Paths) -> Child:
+    """Return the server, not yet started. Raises: StartupError."""
+    folder = paths.servers / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    give(folder, home.account)
+    change_owner(folder, paths.account)
     return Child(
         "Redis",
-        [str(redis_program(home)), *settings(home)],
-        {"PATH": "/usr/bin:/bin", MARK: str(home.var)},
-        log=home.logs / "redis.log",
+        [str(find_redis_binary(paths)), *make_options(paths)],
+        {"PATH": "/usr/bin:/bin", ENVIRONMENT_MARK: str(paths.var)},
+        log=paths.logs / "redis.log",
         folder=folder,
-        account=home.account,
-        is_ready=lambda: is_ready(home),
+        account=paths.account,
+        is_ready=lambda: is_ready(paths),
     )
 
 
-def settings(home: Home) -> list[str]:
-    return [
-        *("--port", "0"),
-        *("--unixsocket", f"{home.sockets}/redis.sock"),
-        *("--unixsocketperm", "700"),
-        *("--save", ""),
-        *("--appendonly", "no"),
-        # Full, it must refuse: with any other policy it would throw away messages.
-        *("--maxmemory-policy", "noeviction"),
-    ]
+def make_options(paths: Paths) -> list[str]:
+    options = {
+        "--port": "0",
+        "--unixsocket": f"{paths.sockets}/redis.sock",
+        "--unixsocketperm": "700",
+        "--save": "",
+        "--appendonly": "no",
+        # When memory is full, fail writes. Every other policy would delete messages.
+        "--maxmemory-policy": "noeviction",
+    }
+    return [word for option in options.items() for word in option]
 
 
-def is_ready(home: Home) -> bool:
+def is_ready(paths: Paths) -> bool:
     try:
-        with closing(redis.Redis.from_url(get_url(home), socket_timeout=2)) as client:
-            return client.ping()
+        with closing(redis.Redis.from_url(get_url(paths), socket_timeout=2)) as client:
+            return bool(client.ping())
     except redis.RedisError:
         return False

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis as a pair, each unless the environment names another."""
+"""PostgreSQL and Redis together. The environment may name other servers to use instead."""
 
 from __future__ import annotations
 
@@ -7,38 +7,44 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from devserver import postgres, redis
-from devserver.paths import Home, temporary_paths
+from devserver.paths import Paths, temporary_paths
 from devserver.processes import Child, running_child
 
 
-def urls(home: Home) -> dict[str, str]:
-    """Where the servers are, as the settings want to be told."""
-    embedded = {"DATABASE_URL": postgres.get_url(home), "REDIS_URL": redis.get_url(home)}
-    return {name: os.environ.get(name) or address for name, address in embedded.items()}
+def get_urls(paths: Paths) -> dict[str, str]:
+    """Return DATABASE_URL and REDIS_URL: those of the environment, else of our servers."""
+    own_urls = {"DATABASE_URL": postgres.get_url(paths), "REDIS_URL": redis.get_url(paths)}
+    return {name: os.environ.get(name) or url for name, url in own_urls.items()}
 
 
-def own_database() -> bool:
+def uses_own_database() -> bool:
     return not os.environ.get("DATABASE_URL")
 
 
 @contextmanager
-def running_servers(home: Home) -> Iterator[list[Child]]:
-    """The servers that are ours to run, PostgreSQL first and stopped last."""
+def running_servers(paths: Paths) -> Iterator[list[Child]]:
+    """Start the servers that the environment does not name: PostgreSQL, then Redis.
+
+    They are stopped in reverse order. Raises: StartupError.
+    """
     with ExitStack() as stack:
         servers = []
-        if own_database():
-            servers.append(stack.enter_context(running_child(postgres.make_server(home))))
+        if uses_own_database():
+            servers.append(stack.enter_context(running_child(postgres.make_server(paths))))
         if not os.environ.get("REDIS_URL"):
-            servers.append(stack.enter_context(running_child(redis.make_server(home))))
+            servers.append(stack.enter_context(running_child(redis.make_server(paths))))
         yield servers
 
 
 @contextmanager
 def temporary_servers() -> Iterator[dict[str, str]]:
-    """A pair of its own in a temporary folder, as URLs; nothing is left of it in the end."""
+    """Start both servers in a temporary folder, which is removed at the end.
+
+    Yields DATABASE_URL and REDIS_URL. Raises: StartupError.
+    """
     with (
-        temporary_paths() as home,
-        running_child(postgres.make_server(home, durable=False)),
-        running_child(redis.make_server(home)),
+        temporary_paths() as paths,
+        running_child(postgres.make_server(paths, durable=False)),
+        running_child(redis.make_server(paths)),
     ):
-        yield {"DATABASE_URL": postgres.get_url(home), "REDIS_URL": redis.get_url(home)}
+        yield {"DATABASE_URL": postgres.get_url(paths), "REDIS_URL": redis.get_url(paths)}

@@ -1,7 +1,8 @@
-"""Signals that ask for the stop: noted when they come, heard where the supervisor waits.
+"""Record signals that request a stop, and raise KeyboardInterrupt at defined places only.
 
-Raised wherever Python happens to be, an exception could be lost in a finalizer, and the stop
-with it, or leave a child to nobody that was started just then. What stops hears nothing.
+A signal handler that raises could raise anywhere. Python discards an exception that is raised in a
+finalizer, so the request would be lost. An exception right after the start of a child could leave
+the child running. Code that stops the children does not check for signals.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ import signal
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_came = False
+_is_stop_requested = False
 
 
-def listen() -> None:
+def install_handlers() -> None:
+    """Record the stop signals from now on."""
     for number in STOP_SIGNALS:
-        signal.signal(number, _note)
+        signal.signal(number, _record)
 
 
-def hear() -> None:
-    """Raise KeyboardInterrupt if a signal came."""
-    if _came:
+def raise_if_stop_requested() -> None:
+    """Raises: KeyboardInterrupt if a stop signal was received."""
+    if _is_stop_requested:
         raise KeyboardInterrupt
 
 
-def _note(*_: object) -> None:
-    global _came
-    _came = True
+def _record(*_: object) -> None:
+    global _is_stop_requested
+    _is_stop_requested = True

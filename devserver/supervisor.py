@@ -1,7 +1,8 @@
-"""Starts everything, keeps it alive, stops it in order.
+"""Start all programs, restart those that exit, and stop them in order.
 
-Each program runs inside the context of the one it needs. Leaving those contexts, however
-that comes about, stops the worker, the web server, Redis and PostgreSQL in this order.
+Each program runs inside the context manager of the program that it needs. Leaving the context
+managers, by an exception or not, stops the worker, the web server, Redis and PostgreSQL, in this
+order.
 """
 
 from __future__ import annotations
@@ -18,195 +19,224 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devserver import signals
-from devserver.orphans import stop_leftovers
-from devserver.paths import CannotRun, Home, home_in, only_one
-from devserver.processes import MARK, TICK_SECONDS, Child, run_to_end, running_child
-from devserver.servers import own_database, running_servers, urls
+from devserver.orphans import stop_orphans
+from devserver.paths import Paths, StartupError, exclusive_lock, prepared_paths
+from devserver.processes import (
+    ENVIRONMENT_MARK,
+    POLL_SECONDS,
+    Child,
+    run_to_end,
+    running_child,
+)
+from devserver.servers import get_urls, running_servers, uses_own_database
 
 PROJECT = Path(__file__).resolve().parents[1]
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
-HEALTHY_SECONDS = 30.0  # Who lived this long did not die of what killed it before.
-# As in the Procfile. Of three threads two may read files and two may write batches. A worker may
-# keep connections, which the web process must not, takes no more messages of a queue than it
-# works on at once, and looks for new ones every 50 ms instead of every second.
+MIN_RESTART_DELAY_SECONDS = 0.2
+MAX_RESTART_DELAY_SECONDS = 10.0
+HEALTHY_SECONDS = 30.0  # After this time the next crash counts as the first one.
+# The same command and environment as in the Procfile. Of three threads two may read files and two
+# may apply batches.
 WORKER_COMMAND = [
-    *("manage.py", "rundramatiq", "--processes", "1", "--threads", "3"),
-    *("--worker-shutdown-timeout", "20000"),
+    "manage.py",
+    "rundramatiq",
+    "--processes",
+    "1",
+    "--threads",
+    "3",
+    "--worker-shutdown-timeout",
+    "20000",
 ]
 WORKER_ENVIRONMENT = {
+    # A worker may keep its database connections. The web process must not.
     "CONN_MAX_AGE": "600",
+    # Fetch no more messages than the worker handles at the same time.
     "dramatiq_queue_prefetch": "2",
+    # Look for messages every 50 ms. Dramatiq's default is every second.
     "dramatiq_worker_timeout": "50",
 }
 
 
 @dataclass(frozen=True)
-class Application:
-    """What runs on the two servers, as commands."""
+class Commands:
+    """The command lines of the programs that use the two servers."""
 
-    prepare: list[str]
+    bootstrap: list[str]
     web: list[str]
     worker: list[str]
     demo: list[str] | None = None
 
 
-def serve(var: Path, port: int, application: Application, *, stop_after_demo: bool = False) -> int:
-    """Run until a signal says stop, or until the demo is over; return the exit status."""
-    signals.listen()
+def serve(var: Path, port: int, commands: Commands, *, stop_after_demo: bool = False) -> int:
+    """Run everything until a stop signal, or until the demo ends. Return the exit status.
+
+    Raises: StartupError.
+    """
+    signals.install_handlers()
     try:
         with (
-            only_one(var, address(port)),
-            clean_home(var, port) as home,
-            everything(home, port, application) as children,
+            exclusive_lock(var, get_url(port)),
+            clean_start(var, port) as paths,
+            running_programs(paths, port, commands) as children,
         ):
-            status = run_demo(application.demo, home, children) if application.demo else 0
+            status = run_demo(commands.demo, paths, children) if commands.demo else 0
             if stop_after_demo:
                 return status
-            login = "demo / demo" if own_database() else "your own users"
-            say(f"{address(port)}   {login}   Ctrl-C stops it.")
-            keep_alive(children)
+            user = "demo / demo" if uses_own_database() else "one of your users"
+            print_message(f"Serving {get_url(port)}. Log in as {user}. Press Ctrl-C to stop.")
+            keep_running(children)
     except KeyboardInterrupt:
         pass
     return 1 if stop_after_demo else 0
 
 
 @contextmanager
-def clean_home(var: Path, port: int) -> Iterator[Home]:
-    """Our folders, once nothing of an earlier life is running in them."""
-    for name in stop_leftovers(var):
-        say(f"Stopped {name}, left behind when this was killed.")
-    require_free(port)
-    with home_in(var) as home:
-        start_logs(home.logs)
-        yield home
+def clean_start(var: Path, port: int) -> Iterator[Paths]:
+    """Stop what an earlier run left running, and prepare the folders. Raises: StartupError."""
+    for name in stop_orphans(var):
+        print_message(f"Stopped {name}, which an earlier run had left running.")
+    require_free_port(port)
+    with prepared_paths(var) as paths:
+        rotate_logs(paths.logs)
+        yield paths
 
 
 @contextmanager
-def everything(home: Home, port: int, application: Application) -> Iterator[list[Child]]:
-    """All programs, started and answering."""
+def running_programs(paths: Paths, port: int, commands: Commands) -> Iterator[list[Child]]:
+    """Start all programs and wait until they are ready. Stop them at the end.
+
+    Raises: StartupError.
+    """
     with ExitStack() as stack:
-        say("Starting PostgreSQL and Redis.")
-        children = stack.enter_context(running_servers(home))
-        run_to_end(program("preparation", application.prepare, home))
-        say("Starting the web server and a worker.")
-        for child in (web(application.web, home, port), worker(application.worker, home)):
+        print_message("Starting PostgreSQL and Redis.")
+        children = stack.enter_context(running_servers(paths))
+        run_to_end(make_child("bootstrap", commands.bootstrap, paths))
+        print_message("Starting the web server and a worker.")
+        for child in (
+            make_web_child(commands.web, paths, port),
+            make_worker_child(commands.worker, paths),
+        ):
             children.append(stack.enter_context(running_child(child)))
-        stack.callback(say, "Stopping.")
+        stack.callback(print_message, "Stopping.")
         yield children
 
 
-def web(command: list[str], home: Home, port: int) -> Child:
-    child = program("web", command, home)
-    child.is_ready = lambda: is_ready(port)
+def make_web_child(command: list[str], paths: Paths, port: int) -> Child:
+    child = make_child("web", command, paths)
+    child.is_ready = lambda: accepts_connections(port)
     return child
 
 
-def worker(command: list[str], home: Home) -> Child:
-    child = program("worker", command, home)
+def make_worker_child(command: list[str], paths: Paths) -> Child:
+    child = make_child("worker", command, paths)
     child.environment |= WORKER_ENVIRONMENT
-    child.patience_seconds = 25  # It finishes the batches in hand.
+    child.stop_timeout_seconds = 25  # A worker finishes its batches before it exits.
     return child
 
 
-def program(name: str, command: list[str], home: Home) -> Child:
-    log = home.logs / f"{name}.log"
-    return Child(name, command, environment(home), log=log, folder=PROJECT)
+def make_child(name: str, command: list[str], paths: Paths) -> Child:
+    log = paths.logs / f"{name}.log"
+    return Child(name, command, make_environment(paths), log=log, folder=PROJECT)
 
 
-def environment(home: Home) -> dict[str, str]:
-    """What the settings read, whatever this shell had exported."""
+def make_environment(paths: Paths) -> dict[str, str]:
+    """Return the environment of the site's programs. It overrides variables of the shell."""
     return {
         **os.environ,
-        **urls(home),
-        "SECRET_KEY": secret_key(home.var),
+        **get_urls(paths),
+        "SECRET_KEY": get_secret_key(paths.var),
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "DEBUG": "0",
         "HTTPS_ONLY": "0",
         "PYTHONUNBUFFERED": "1",
-        MARK: str(home.var),
+        ENVIRONMENT_MARK: str(paths.var),
     }
 
 
-def secret_key(var: Path) -> str:
-    """Made once and kept: with a new one everybody would be logged out."""
-    kept = var / "secret_key"
-    if not kept.exists():
-        made = var / "secret_key.new"
-        made.touch(mode=0o600)
-        made.write_text(secrets.token_urlsafe(50))
-        made.rename(kept)
-    return kept.read_text()
+def get_secret_key(var: Path) -> str:
+    """Return the stored key, or create and store one. A new key would end all sessions."""
+    file = var / "secret_key"
+    if not file.exists():
+        new_file = var / "secret_key.new"
+        new_file.touch(mode=0o600)
+        new_file.write_text(secrets.token_urlsafe(50))
+        new_file.rename(file)
+    return file.read_text()
 
 
-def start_logs(folder: Path) -> None:
-    """Begin new logs; those of the last life stay beside them."""
+def rotate_logs(folder: Path) -> None:
+    """Rename the logs of the previous run, so that new ones are started."""
     for log in folder.glob("*.log"):
         log.replace(log.with_suffix(".log.old"))
 
 
-def run_demo(command: list[str], home: Home, children: list[Child]) -> int:
-    """Run it beside the programs, which are kept alive meanwhile; return its exit status."""
-    client = Child("demo", command, environment(home), folder=PROJECT)
-    with running_child(client):
-        keep_alive(children, until=client.has_died)
-        return client.bury()
+def run_demo(command: list[str], paths: Paths, children: list[Child]) -> int:
+    """Run the demo while the other programs are kept running. Return its exit status."""
+    demo = Child("demo", command, make_environment(paths), folder=PROJECT)
+    with running_child(demo):
+        keep_running(children, until=demo.has_exited)
+        return demo.reap()
 
 
-def keep_alive(children: list[Child], until: Callable[[], bool] = lambda: False) -> None:
-    watched = [Watched(child) for child in children]
+def keep_running(children: list[Child], until: Callable[[], bool] = lambda: False) -> None:
+    """Restart children that exit, until the condition is true.
+
+    Raises: KeyboardInterrupt if a stop signal is received.
+    """
+    restarters = [Restarter(child) for child in children]
     while not until():
-        signals.hear()
-        for one in watched:
-            one.look()
-        time.sleep(TICK_SECONDS)
+        signals.raise_if_stop_requested()
+        for restarter in restarters:
+            restarter.restart_if_exited()
+        time.sleep(POLL_SECONDS)
 
 
 @dataclass
-class Watched:
-    """A child that is started again when it dies, later each time it dies young."""
+class Restarter:
+    """Restarts a child after it exits. The delay doubles while the child exits early."""
 
     child: Child
-    pause_seconds: float = FIRST_PAUSE_SECONDS
+    delay_seconds: float = MIN_RESTART_DELAY_SECONDS
     started_at: float = 0.0
-    due_at: float | None = None
+    restart_at: float | None = None
 
-    def look(self) -> None:
-        if self.due_at is None and self.child.has_died():
-            self.mourn()
-        if self.due_at is not None and time.monotonic() >= self.due_at:
+    def restart_if_exited(self) -> None:
+        if self.restart_at is None and self.child.has_exited():
+            self.schedule_restart()
+        if self.restart_at is not None and time.monotonic() >= self.restart_at:
             self.child.start()
-            self.started_at, self.due_at = time.monotonic(), None
+            self.started_at, self.restart_at = time.monotonic(), None
 
-    def mourn(self) -> None:
-        """Say what happened and choose when to start it again."""
-        status = self.child.bury()
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        say(f"{self.child.name} died ({how}) and is started again; see {self.child.log}")
+    def schedule_restart(self) -> None:
+        """Print why the child exited, and choose the time of its restart."""
+        status = self.child.reap()
+        reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        print_message(f"{self.child.name} exited ({reason}). Restarting it. See {self.child.log}")
         if time.monotonic() - self.started_at > HEALTHY_SECONDS:
-            self.pause_seconds = FIRST_PAUSE_SECONDS
-        self.due_at = time.monotonic() + self.pause_seconds
-        self.pause_seconds = min(2 * self.pause_seconds, LONGEST_PAUSE_SECONDS)
+            self.delay_seconds = MIN_RESTART_DELAY_SECONDS
+        self.restart_at = time.monotonic() + self.delay_seconds
+        self.delay_seconds = min(2 * self.delay_seconds, MAX_RESTART_DELAY_SECONDS)
 
 
-def address(port: int) -> str:
+def get_url(port: int) -> str:
     return f"http://localhost:{port}"
 
 
-def is_ready(port: int) -> bool:
+def accepts_connections(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
         return True
     return False
 
 
-def require_free(port: int) -> None:
-    if not is_free(port):
-        other = next(number for number in range(port + 1, 65_536) if is_free(number))
-        raise CannotRun(f"Port {port} is taken. Choose another, as in: make run PORT={other}")
+def require_free_port(port: int) -> None:
+    """Raises: StartupError if another program listens on the port."""
+    if not is_port_free(port):
+        free_port = next(other for other in range(port + 1, 65_536) if is_port_free(other))
+        raise StartupError(f"Port {port} is in use. Choose another one: make run PORT={free_port}")
 
 
-def is_free(port: int) -> bool:
+def is_port_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the web server does: an address in TIME_WAIT is free.
+        # The web server sets this option too. With it an address in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -214,6 +244,7 @@ def is_free(port: int) -> bool:
     return False
 
 
-def say(sentence: str) -> None:
-    with suppress(OSError):  # The terminal may be gone.
-        print(sentence, file=sys.stderr, flush=True)
+def print_message(message: str) -> None:
+    """Print to standard error, and ignore that the terminal may be closed."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)

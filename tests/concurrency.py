@@ -1,4 +1,4 @@
-"""Second transactions that hold a worker, or a web request, in the middle of its own."""
+"""Concurrent transactions that block a worker, or a web request, in the middle of its own."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -6,33 +6,34 @@ from threading import Event
 
 from django.db import DatabaseError, connection
 
-BLOCKED = """
+BLOCKED_SESSIONS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND wait_event_type = 'Lock' AND state = 'active'
 """
-TAKE_PHONE = """
+INSERT_CUSTOMER = """
 INSERT INTO customers_customer (shipping_mark, first_name, last_name, phone, created_at, updated_at)
-VALUES ('RIVAL', 'R', 'R', %s, now(), now())
+VALUES ('OTHER', 'O', 'O', %s, now(), now())
 """
+POLL_SECONDS = 0.01
 
 
 @contextmanager
 def concurrent_transaction():
-    """A cursor of another session, whose transaction is rolled back in the end."""
-    rival = connection.copy()
-    rival.connect()
-    rival.set_autocommit(False)
+    """Open a transaction in another database session. Yields its cursor, and rolls back."""
+    other = connection.copy()
+    other.connect()
+    other.set_autocommit(False)
     try:
-        with rival.cursor() as cursor:
+        with other.cursor() as cursor:
             yield cursor
     finally:
-        with suppress(DatabaseError):  # Ended by PostgreSQL, where that is the test.
-            rival.rollback()
-        rival.close()
+        with suppress(DatabaseError):  # In some tests PostgreSQL ends the session.
+            other.rollback()
+        other.close()
 
 
 def call_then_close_connection(function, *arguments):
-    """Run with a database connection of the thread's own, closed in the end."""
+    """Call the function, and close the database connection of the current thread."""
     try:
         return function(*arguments)
     finally:
@@ -41,14 +42,14 @@ def call_then_close_connection(function, *arguments):
 
 @contextmanager
 def blocked_worker(function, *arguments, phone):
-    """A worker held in the middle of a batch until the block ends.
+    """Run a function in a thread, blocked in the middle of a batch until the block ends.
 
-    No patching: another transaction has taken a phone number of the batch and has not
-    decided yet, so the worker's INSERT has to wait for it.
+    Another transaction has inserted a customer with a phone number of the batch and has not
+    committed, so the worker's INSERT waits. Yields the future of the function's result.
     """
-    with ThreadPoolExecutor(1) as worker, concurrent_transaction() as cursor:
-        cursor.execute(TAKE_PHONE, [phone])
-        result = worker.submit(call_then_close_connection, function, *arguments)
+    with ThreadPoolExecutor(1) as thread, concurrent_transaction() as cursor:
+        cursor.execute(INSERT_CUSTOMER, [phone])
+        result = thread.submit(call_then_close_connection, function, *arguments)
         wait_until_blocked()
         yield result
         cursor.connection.rollback()
@@ -56,19 +57,21 @@ def blocked_worker(function, *arguments, phone):
 
 
 def wait_until_blocked(sessions=1):
-    poll_until(lambda: _blocked() >= sessions)
+    """Wait until this many sessions of the database wait for a lock."""
+    poll_until(lambda: _count_blocked_sessions() >= sessions)
 
 
-def _blocked():
+def _count_blocked_sessions():
     with connection.cursor() as cursor:
-        cursor.execute(BLOCKED)
+        cursor.execute(BLOCKED_SESSIONS)
         return cursor.fetchone()[0]
 
 
-def poll_until(is_true, seconds=15):
+def poll_until(condition, seconds=15):
+    """Wait until the condition is true. Raises: AssertionError if it is not true in time."""
     pause = Event()
-    for _ in range(int(seconds / 0.01)):
-        if is_true():
+    for _ in range(int(seconds / POLL_SECONDS)):
+        if condition():
             return
-        pause.wait(0.01)
-    raise AssertionError("It did not happen in time.")
+        pause.wait(POLL_SECONDS)
+    raise AssertionError(f"The condition was not true within {seconds} seconds.")

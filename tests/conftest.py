@@ -1,4 +1,4 @@
-"""The cast, and what many tests need."""
+"""Users with defined permissions, and settings of the test run."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from django.test import Client
 from django.utils.translation import override
 from hypothesis import HealthCheck, settings
 
-# Of each property so many examples, the same in every run; with EXAMPLES=5000 so many new ones.
+# Number of examples of each property. By default they are the same in every run. With EXAMPLES=5000
+# there are 5000 new ones in every run.
 EXAMPLES = os.environ.get("EXAMPLES")
 settings.register_profile(
     "tests",
     max_examples=int(EXAMPLES or 100),
     derandomize=EXAMPLES is None,
     database=None,
-    deadline=None,  # A busy machine is no failure.
+    deadline=None,  # A test must not fail because the machine is busy.
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
 
 
 def pytest_configure(config):
-    # WhiteNoise misses what only a release collects.
+    # WhiteNoise warns that STATIC_ROOT is missing. Only a deployment creates it.
     config.addinivalue_line("filterwarnings", "ignore:No directory at:UserWarning")
 
 
 def create_user(name: str, *permissions: str, **fields: bool) -> User:
-    person = User.objects.create_user(name, **fields)
-    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return person
+    """Create a user with permissions, named by their code names."""
+    user = User.objects.create_user(name, **fields)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
 
 
 @pytest.fixture
 def alice(db):
-    """She owns the imports."""
+    """A user who may import. In most tests she owns the imports."""
     return create_user("alice", "add_importjob")
 
 
 @pytest.fixture
 def bob(db):
-    """Someone else who imports."""
+    """Another user who may import."""
     return create_user("bob", "add_importjob")
 
 
 @pytest.fixture
 def eve(db):
-    """She may see every import, and start or stop none."""
+    """A user who may see every import, and may not start or cancel any."""
     return create_user("eve", "view_all", is_staff=True)
 
 
@@ -58,14 +60,14 @@ def root(db):
     return User.objects.create_superuser("root")
 
 
-def logged_in_client(person: User, **options: bool) -> Client:
+def logged_in_client(user: User, **options: bool) -> Client:
     client = Client(**options)
-    client.force_login(person)
+    client.force_login(user)
     return client
 
 
 @pytest.fixture(autouse=True)
-def in_english():
-    """Whatever language the test before has asked a page for, in this very thread."""
+def _activate_english():
+    """Activate English. An earlier test may have activated another language in this thread."""
     with override("en"):
         yield

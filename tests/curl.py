@@ -1,4 +1,4 @@
-"""The curl that tests run: one on this machine, else Debian's. `python -m tests.curl` looks."""
+"""Find curl for the tests, or install Debian's package: `python -m tests.curl`."""
 
 import shutil
 import sys
@@ -7,4 +7,4 @@ from tests.browser import install_package
 
 if __name__ == "__main__":
     if not (shutil.which("curl") or install_package("curl")):
-        sys.exit("The tests need curl: install it.")
+        sys.exit("The tests need curl. Install it.")

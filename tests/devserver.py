@@ -1,4 +1,4 @@
-"""Real supervisors for tests, with stand-ins for the web server and the worker."""
+"""Run real supervisors, with stand-ins for the web server and the worker."""
 
 import json
 import os
@@ -15,23 +15,23 @@ import psycopg2
 import pytest
 import redis
 
-from devserver.orphans import is_ours, stop_leftovers
-from devserver.paths import known_folders
+from devserver.orphans import is_orphan, stop_orphans
+from devserver.paths import list_server_folders
 from devserver.processes import wait_for
 from tests.services import PROJECT
 
-# The real entry point, on another folder and with other programs.
-ENTRY = """
+# The real entry point, with another folder and other programs.
+ENTRY_POINT = """
 import json, sys
 from pathlib import Path
-from devserver import __main__ as entry, orphans, supervisor
-orphans.PATIENCE_SECONDS = 1
-entry.VAR = Path(sys.argv.pop())
+from devserver import __main__ as entry_point, orphans, supervisor
+orphans.STOP_TIMEOUT_SECONDS = 1
+entry_point.VAR = Path(sys.argv.pop())
 commands = json.loads(sys.argv.pop())
-entry.application = lambda port, demo: supervisor.Application(**commands)
-sys.exit(entry.main())
+entry_point.make_commands = lambda port, demo: supervisor.Commands(**commands)
+sys.exit(entry_point.main())
 """
-# Writes down what it was told, and when it was asked to end.
+# Writes its environment to a file, and at the end the time of its end to another file.
 STAND_IN = """
 import json, os, signal, socket, subprocess, sys, time
 from pathlib import Path
@@ -43,84 +43,101 @@ def end():
     Path(sys.argv[1] + ".ended").write_text(str(time.time()))
 if "worker" in sys.argv:
     grandchild = subprocess.Popen(["sleep", "1000"])
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # None is lost before the wait.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # Lose no signal before sigwait.
 if "web" in sys.argv:
-    listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
+    server = socket.create_server(("127.0.0.1", int(sys.argv[3])))
 Path(sys.argv[1] + ".new").write_text(json.dumps(dict(os.environ)))
 Path(sys.argv[1] + ".new").rename(sys.argv[1])
-while signal.sigwait([signal.SIGTERM]) and "deaf" in sys.argv:
+while signal.sigwait([signal.SIGTERM]) and "ignores_sigterm" in sys.argv:
     pass
 end()
 """
 PYTHON = [sys.executable, "-c"]
-POSTGRES, REDIS, WEB, WORKER, SAID = "postgres", "redis-server", "web", "worker", "said"
+POSTGRES, REDIS, WEB, WORKER = "postgres", "redis-server", "web", "worker"
 
 
-class Running:
-    """One supervisor in a folder, and what a test wants to know of it."""
+class Supervisor:
+    """A supervisor process with its own folder."""
 
     def __init__(self, var):
         self.var = var
-        self.port = free_port()
-        self.notes = Path(tempfile.mkdtemp(prefix="notes", dir=var.parent))
+        self.port = find_free_port()
+        self.files = Path(tempfile.mkdtemp(prefix="files", dir=var.parent))
         self.process = None
 
-    def start(self, *words, worker="willing", **commands):
-        with self.note(SAID).open("w") as said:
+    def start(self, *words, worker="default", **commands):
+        """Start `run` or the given command. `worker` is the stand-in's behaviour at the end.
+
+        `commands` replace command lines of the site.
+        """
+        with self.get_file("output").open("w") as output:
             self.process = subprocess.Popen(
-                [*PYTHON, ENTRY, *(words or ["run"]), self.commands(worker, commands), self.var],
+                [
+                    *PYTHON,
+                    ENTRY_POINT,
+                    *(words or ["run"]),
+                    self.encode(worker, commands),
+                    self.var,
+                ],
                 cwd=PROJECT,
-                env=environment(PORT=str(self.port)),
-                stderr=said,
+                env=make_environment(PORT=str(self.port)),
+                stderr=output,
             )
         return self
 
-    def commands(self, worker, commands):
-        ours = {
-            "prepare": ["true"],
-            "web": [*PYTHON, STAND_IN, str(self.note(WEB)), WEB, str(self.port)],
-            "worker": [*PYTHON, STAND_IN, str(self.note(WORKER)), WORKER, worker],
+    def encode(self, worker, commands):
+        stand_ins = {
+            "bootstrap": ["true"],
+            "web": [*PYTHON, STAND_IN, str(self.get_file(WEB)), WEB, str(self.port)],
+            "worker": [*PYTHON, STAND_IN, str(self.get_file(WORKER)), WORKER, worker],
         }
-        return json.dumps(ours | commands)
+        return json.dumps(stand_ins | commands)
 
-    def until_ready(self):
-        soon(lambda: "Ctrl-C stops it" in self.said() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.said()
-        soon(self.note(WORKER).exists)
+    def wait_until_ready(self):
+        wait_until(
+            lambda: "Ctrl-C to stop" in self.read_output() or self.process.poll() is not None
+        )
+        assert self.process.poll() is None, self.read_output()
+        wait_until(self.get_file(WORKER).exists)
         return self
 
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        return self.ends()
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.wait_for_exit()
 
-    def ends(self):
-        """Return its exit status, after what its programs may take together to end."""
+    def wait_for_exit(self):
+        """Return the exit status. The timeout is the sum of the programs' stop timeouts."""
         try:
             return self.process.wait(90)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"It does not end. {self.said()}\n{self.family()}")
+            pytest.fail(f"It does not exit. {self.read_output()}\n{self.describe_children()}")
 
-    def family(self):
-        return [str(each) for each in psutil.Process(self.process.pid).children(recursive=True)]
+    def describe_children(self):
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [str(process) for process in children]
 
-    def said(self):
-        return self.note(SAID).read_text()
+    def read_output(self):
+        return self.get_file("output").read_text()
 
-    def note(self, name):
-        return self.notes / name
+    def get_file(self, name):
+        return self.files / name
 
-    def told(self, name):
-        return json.loads(self.note(name).read_text())
+    def read_environment(self, name):
+        """Return the environment that a stand-in got."""
+        return json.loads(self.get_file(name).read_text())
 
-    def pid(self, name):
-        """Of one of its children, by the program's name or a word of its command."""
+    def find_pid(self, name):
+        """Return the process ID of a child, by the program's name or a word of its command line.
+
+        None: there is no such child.
+        """
         for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):  # It may have died this moment.
+            with suppress(psutil.Error):  # It may have exited meanwhile.
                 if child.name() == name or name in child.cmdline():
                     return child.pid
         return None
 
-    def clear_away(self):
+    def clean_up(self):
         try:
             if self.process and self.process.poll() is None:
                 self.stop()
@@ -128,43 +145,47 @@ class Running:
             if self.process:
                 self.process.kill()
                 self.process.wait()
-            stop_leftovers(self.var)
+            stop_orphans(self.var)
 
-    def left(self):
-        folders = known_folders(self.var)
-        return [each for each in psutil.process_iter() if is_ours(each, self.var, folders)]
+    def list_orphans(self):
+        folders = list_server_folders(self.var)
+        return [
+            process for process in psutil.process_iter() if is_orphan(process, self.var, folders)
+        ]
 
     def query(self, statement):
-        return query(self.told(WORKER), statement)
+        return query(self.read_environment(WORKER), statement)
 
 
-def environment(**more):
-    """Ours without the servers of this test run."""
-    return {name: value for name, value in os.environ.items() if "_URL" not in name} | more
+def make_environment(**variables):
+    """Return the environment of this process without the servers of the test run."""
+    own = {name: value for name, value in os.environ.items() if "_URL" not in name}
+    return own | variables
 
 
-def query(told, statement):
-    with closing(psycopg2.connect(told["DATABASE_URL"])) as connection:
+def query(environment, statement):
+    """Return the first row, or None for a statement without rows."""
+    with closing(psycopg2.connect(environment["DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(statement)
         return cursor.fetchone() if cursor.description else None
 
 
-def free_port():
+def find_free_port():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
 
-def soon(happened, seconds=15):
-    assert wait_for(happened, seconds)
+def wait_until(condition, seconds=15):
+    assert wait_for(condition, seconds)
 
 
-def everything_answers(running):
-    told = running.told(WEB)
+def all_servers_respond(supervisor):
+    environment = supervisor.read_environment(WEB)
     try:
-        socket.create_connection(("127.0.0.1", running.port), 1).close()
-        with closing(redis.Redis.from_url(told["REDIS_URL"])) as client:
-            return client.ping() and query(told, "SELECT 1") == (1,)
+        socket.create_connection(("127.0.0.1", supervisor.port), 1).close()
+        with closing(redis.Redis.from_url(environment["REDIS_URL"])) as client:
+            return client.ping() and query(environment, "SELECT 1") == (1,)
     except (OSError, psycopg2.Error, redis.RedisError):
         return False

@@ -1,7 +1,7 @@
-"""A gate inside the database: a worker process stands there, in the middle of a step.
+"""Hold worker processes at a defined point in the middle of their work.
 
-Nothing of ours is patched. A trigger waits for an advisory lock that the test holds, so
-where a worker stands when it is killed, stopped or cut off is certain.
+The production code is not patched. A database trigger waits for an advisory lock that the test
+holds, so a worker is certain to be at that point when the test kills, stops or disconnects it.
 """
 
 from contextlib import contextmanager
@@ -11,21 +11,23 @@ from django.db import connection
 
 from tests.processes import wait_for
 
-NUMBER = 4711
+ADVISORY_LOCK_NUMBER = 4711
 FUNCTION = """
-CREATE FUNCTION stand_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION wait_at_barrier() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF {condition} THEN PERFORM pg_advisory_xact_lock_shared({number}); END IF;
     RETURN NEW;
 END $$
 """
 TRIGGER = """
-CREATE TRIGGER gate {event} ON {table} FOR EACH {each} EXECUTE FUNCTION stand_at_gate()
+CREATE TRIGGER barrier {event} ON {table} FOR EACH {each} EXECUTE FUNCTION wait_at_barrier()
 """
-STANDING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s"
+WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s"
 
 
-class Step(NamedTuple):
+class FaultPoint(NamedTuple):
+    """The parts of the trigger that define where a worker waits."""
+
     event: str
     table: str
     each: str
@@ -33,55 +35,63 @@ class Step(NamedTuple):
 
 
 def during_staging(*, after_row, event="AFTER INSERT"):
-    """All rows of a chunk are in, and not committed; an earlier chunk is."""
+    """After the rows of a chunk are inserted and before they are committed.
+
+    Only chunks that begin after the row `after_row` wait.
+    """
     condition = f"EXISTS (SELECT FROM imports_importjob WHERE cursor_row > {after_row})"
-    return Step(event, "imports_importrow", "STATEMENT", condition)
+    return FaultPoint(event, "imports_importrow", "STATEMENT", condition)
 
 
 def during_apply(*, after_batch=0):
-    """The customers of a batch are in, and neither counted nor committed."""
+    """After the customers of a batch are written and before the batch is counted and committed.
+
+    Only batches whose number is above `after_batch` wait.
+    """
     condition = f"NEW.applied_at IS NOT NULL AND NEW.number > {after_batch}"
-    return Step("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
+    return FaultPoint("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
 
 
-class Gate:
-    """Whoever comes waits until it opens."""
+class Barrier:
+    """Database sessions that reach it wait until it is opened."""
 
     def __init__(self, cursor):
         self.cursor = cursor
 
     def close(self):
-        self.cursor.execute("SELECT pg_advisory_lock(%s)", [NUMBER])
+        self.cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK_NUMBER])
 
     def open(self):
-        self.cursor.execute("SELECT pg_advisory_unlock(%s)", [NUMBER])
+        self.cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK_NUMBER])
 
     def waiting_sessions(self):
-        """The database sessions that wait."""
-        self.cursor.execute(STANDING, [NUMBER])
+        """Return the PostgreSQL process IDs of the sessions that wait."""
+        self.cursor.execute(WAITING, [ADVISORY_LOCK_NUMBER])
         return [pid for (pid,) in self.cursor.fetchall()]
 
     def wait_until_reached(self, count=1):
+        """Wait until this many sessions wait at the barrier."""
         wait_for(lambda: len(self.waiting_sessions()) >= count)
 
 
 @contextmanager
-def block_at(step):
-    keeper = connection.copy()
-    keeper.connect()
-    run(FUNCTION.format(condition=step.condition, number=NUMBER))
-    run(TRIGGER.format(event=step.event, table=step.table, each=step.each))
+def block_at(fault_point):
+    """Install a closed barrier at the fault point. It is opened and removed at the end."""
+    lock_holder = connection.copy()
+    lock_holder.connect()
+    execute(FUNCTION.format(condition=fault_point.condition, number=ADVISORY_LOCK_NUMBER))
+    execute(TRIGGER.format(event=fault_point.event, table=fault_point.table, each=fault_point.each))
     try:
-        with keeper.cursor() as cursor:
-            gate = Gate(cursor)
-            gate.close()
-            yield gate
+        with lock_holder.cursor() as cursor:
+            barrier = Barrier(cursor)
+            barrier.close()
+            yield barrier
     finally:
-        keeper.close()  # And the gate is open.
-        run(f"DROP TRIGGER gate ON {step.table}")
-        run("DROP FUNCTION stand_at_gate()")
+        lock_holder.close()  # PostgreSQL releases the lock of a closed session.
+        execute(f"DROP TRIGGER barrier ON {fault_point.table}")
+        execute("DROP FUNCTION wait_at_barrier()")
 
 
-def run(statement):
+def execute(statement):
     with connection.cursor() as cursor:
         cursor.execute(statement)

@@ -1,6 +1,6 @@
-"""Real worker processes and a real site on the test database, to be killed and watched.
+"""Real worker processes and a real web server on the test database.
 
-What a worker has said is printed when it is gone: pytest shows it where a test fails.
+The output of a worker is printed when it has exited, so that pytest shows it if a test fails.
 """
 
 import os
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from redis import Redis
 
-from devserver import redis as embedded_redis
+from devserver import redis as redis_server
 from devserver.paths import temporary_paths
 from devserver.processes import running_child
 from devserver.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
@@ -32,21 +32,25 @@ from tests.streams import (
     wait_until,
 )
 
-MAX_WAIT_SECONDS = 60  # The machine may be busy; nothing here is expected to take so long.
-SMALL_WAITS = {
+MAX_WAIT_SECONDS = 60  # Long enough for a busy machine.
+SHORT_TIMEOUTS = {
     "IMPORT_RECOVERY_SECONDS": "0.2",
     "IMPORT_RESEND_SECONDS": "1",
     "IMPORT_READER_SILENT_SECONDS": "2",
     "IMPORT_WORKER_SILENT_SECONDS": "4",
-    "IMPORT_LOCK_TIMEOUT": "60s",  # A gate may hold them for long.
+    "IMPORT_LOCK_TIMEOUT": "60s",  # A test may hold workers at a barrier for long.
 }
-CSRF = "a" * 32
+CSRF_TOKEN = "a" * 32
 
 
 class WorkerProcess:
-    """A worker's process group, and everyone it has started."""
+    """A process group with Dramatiq's main process and its worker process.
+
+    `worker_id` is the primary key of its row in the table of workers.
+    """
 
     def __init__(self, log, environment):
+        self.worker_id = None
         self.process = subprocess.Popen(
             [sys.executable, *WORKER_COMMAND],
             cwd=PROJECT,
@@ -61,60 +65,65 @@ class WorkerProcess:
         )
 
     def list_processes(self):
-        """The master, its worker process, and a reader, which has a session of its own."""
-        master = psutil.Process(self.process.pid)
-        return [master, *master.children(recursive=True)]
+        """Return the main process and its descendants, among them a reader in its own session."""
+        main_process = psutil.Process(self.process.pid)
+        return [main_process, *main_process.children(recursive=True)]
 
     def find_reader(self):
-        return next(
-            (one for one in self.list_processes() if "reader" in " ".join(one.cmdline())), None
+        """Return the reader process, or None if no file is being read."""
+        readers = (
+            process for process in self.list_processes() if "reader" in " ".join(process.cmdline())
         )
+        return next(readers, None)
 
     def signal(self, number):
         os.killpg(self.process.pid, number)
 
     def kill(self):
-        """Kill the whole group at once; a reader must not outlive it."""
-        list_processes = self.list_processes()
+        """Kill the process group. Fails if a process survives, such as the reader."""
+        processes = self.list_processes()
         self.signal(signal.SIGKILL)
         self.process.wait()
-        wait_for(lambda: not any(is_alive(one) for one in list_processes))
+        wait_for(lambda: not any(is_alive(process) for process in processes))
 
     def terminate(self):
-        """As a platform does. A second time would mean: at once."""
+        """Send SIGTERM to the main process, as a hosting platform does.
+
+        A second SIGTERM would end the work immediately.
+        """
         self.process.send_signal(signal.SIGTERM)
 
     def wait_for_exit(self):
-        list_processes = self.list_processes()
+        processes = self.list_processes()
         self.process.wait(MAX_WAIT_SECONDS)
-        wait_for(lambda: not any(is_alive(one) for one in list_processes))
+        wait_for(lambda: not any(is_alive(process) for process in processes))
 
     def has_deregistered(self):
-        """Whether it has begun to end: it says goodbye at once, and then wait_for_exit its work."""
-        return not Worker.objects.filter(pk=self.row).exists()
+        """Return whether the worker has begun to stop. It deregisters before it ends its work."""
+        return not Worker.objects.filter(pk=self.worker_id).exists()
 
 
 @contextmanager
-def worker(waits=SMALL_WAITS, **environment):
-    """A worker that works; killed in the end if it is still there."""
-    known = set(Worker.objects.values_list("pk", flat=True))
+def worker(timeouts=SHORT_TIMEOUTS, **environment):
+    """Start a worker and wait until it has registered. Kill it at the end if it still runs."""
+    other_ids = set(Worker.objects.values_list("pk", flat=True))
     with tempfile.TemporaryFile("w+") as log:
-        started = WorkerProcess(log, waits | environment)
+        worker_process = WorkerProcess(log, timeouts | environment)
         try:
             wait_for(
                 lambda: (
-                    started.process.poll() is not None
-                    or Worker.objects.exclude(pk__in=known).exists()
+                    worker_process.process.poll() is not None
+                    or Worker.objects.exclude(pk__in=other_ids).exists()
                 )
             )
-            assert started.process.poll() is None, "The worker did not start."
-            started.row = Worker.objects.exclude(pk__in=known).get().pk
-            yield started
+            assert worker_process.process.poll() is None, "The worker did not start."
+            worker_process.worker_id = Worker.objects.exclude(pk__in=other_ids).get().pk
+            yield worker_process
         finally:
-            if started.process.poll() is None:
-                started.kill()
+            if worker_process.process.poll() is None:
+                worker_process.kill()
             log.seek(0)
-            print(f"--- A worker said:\n{log.read()}---")
+            print(f"--- Output of a worker:\n{log.read()}---")
 
 
 def is_alive(process):
@@ -128,14 +137,18 @@ def is_alive(process):
 
 
 class Site(NamedTuple):
+    """A running web server, and an HTTP client that is logged in."""
+
     server: Server
     client: httpx.Client
     cookie: str
 
     def upload(self, content, name="customers.csv"):
-        """The answer, and the import it names."""
-        answer = self.client.post("/api/imports/", files={"file": (name, content)})
-        return answer, ImportJob.objects.get(pk=answer.json()["id"]) if answer.is_success else None
+        """Return the response and the import, which is None if the upload was refused."""
+        response = self.client.post("/api/imports/", files={"file": (name, content)})
+        if not response.is_success:
+            return response, None
+        return response, ImportJob.objects.get(pk=response.json()["id"])
 
     def snapshot(self, job):
         return self.client.get(f"/api/imports/{job.pk}/").raise_for_status().json()
@@ -146,15 +159,15 @@ class Site(NamedTuple):
 
 @contextmanager
 def site(user, **environment):
-    """A real Daphne, and a program that is logged in as this user."""
+    """Start Daphne, and log a client in as the user."""
     cookie = make_session_cookie(user)
-    cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF}
+    cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF_TOKEN}
     with (
         running_daphne(IMPORT_PING_SECONDS="1", IMPORT_POLL_SECONDS="0.5", **environment) as server,
         httpx.Client(
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,
-            headers={"X-CSRFToken": CSRF},
+            headers={"X-CSRFToken": CSRF_TOKEN},
             timeout=MAX_WAIT_SECONDS,
             trust_env=False,
         ) as client,
@@ -163,7 +176,7 @@ def site(user, **environment):
 
 
 def upload_in_process(owner, content, name="customers.csv", **options):
-    """An upload as the site does it, from this process."""
+    """Upload a file without HTTP, and return the import."""
     file = SimpleUploadedFile(name, content)
     return lifecycle.upload(owner, file, importer="customers", **options)
 
@@ -173,9 +186,9 @@ def upload_in_process(owner, content, name="customers.csv", **options):
 
 @contextmanager
 def temporary_redis():
-    """A Redis that a test may stop, and its address for the processes that use it."""
-    with temporary_paths() as home, running_child(embedded_redis.make_server(home)) as server:
-        yield server, {"REDIS_URL": embedded_redis.get_url(home)}
+    """Start a Redis that a test may stop. Yields the server and the environment that names it."""
+    with temporary_paths() as paths, running_child(redis_server.make_server(paths)) as server:
+        yield server, {"REDIS_URL": redis_server.get_url(paths)}
 
 
 def flush_redis():
@@ -184,38 +197,39 @@ def flush_redis():
 
 
 def list_queued_messages(client, queue="batches"):
-    """Messages of a queue that wait or are in a worker's hands."""
+    """Return the IDs of the messages of a queue, including those that a worker has fetched."""
     return set(client.hkeys(f"imports:{queue}.msgs"))
 
 
 # --- Waiting -----------------------------------------------------------------
 
 
-def wait_for(happened, seconds=MAX_WAIT_SECONDS):
-    """How long it took."""
-    return wait_until(happened, seconds)
+def wait_for(condition, seconds=MAX_WAIT_SECONDS):
+    """Wait until the condition is true, and return the seconds that it took."""
+    return wait_until(condition, seconds)
 
 
 def wait_until_final(*jobs, seconds=MAX_WAIT_SECONDS):
+    """Wait until every import has a final status. Refreshes the objects."""
     for job in jobs:
         wait_for(lambda job=job: job.refresh_from_db() or job.is_final, seconds)
 
 
 def wait_for_version_after(job):
-    """The first later commit; how long it took."""
-    seen = ImportJob.objects.get(pk=job.pk).version
-    return wait_for(lambda: ImportJob.objects.get(pk=job.pk).version > seen)
+    """Wait for the next commit of the import, and return the seconds that it took."""
+    version = ImportJob.objects.get(pk=job.pk).version
+    return wait_for(lambda: ImportJob.objects.get(pk=job.pk).version > version)
 
 
 def wait_until_idle():
-    """No message waits, and every worker has said twice that its threads do nothing."""
+    """Wait until no message waits and two heartbeats of every worker report no work."""
     with Redis.from_url(settings.REDIS_URL) as client:
         wait_for(lambda: not client.llen("imports:batches") + client.llen("imports:checks"))
     for _ in range(2):
-        said = dict(Worker.objects.values_list("pk", "heartbeat_at"))
+        heartbeats = dict(Worker.objects.values_list("pk", "heartbeat_at"))
         wait_for(
-            lambda said=said: all(
-                one.current_work == [] and one.heartbeat_at > said[one.pk]
-                for one in Worker.objects.all()
+            lambda heartbeats=heartbeats: all(
+                worker.current_work == [] and worker.heartbeat_at > heartbeats[worker.pk]
+                for worker in Worker.objects.all()
             )
         )

@@ -1,4 +1,4 @@
-"""A wrong value in the environment stops the process with a sentence."""
+"""Settings from environment variables, and the formatter of log records."""
 
 import logging
 import os
@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from config.logging import Discreet
+from config.logging import RedactingFormatter
 
-GOOD = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://a@localhost:1/b", "HTTPS_ONLY": "0"}
+VALID = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://a@localhost:1/b", "HTTPS_ONLY": "0"}
 
 
-def start(code="import config.settings", **environment):
+def run_python(code="import config.settings", **environment):
     return subprocess.run(
         [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], **{k: v for k, v in environment.items() if v}},
@@ -22,12 +22,12 @@ def start(code="import config.settings", **environment):
     )
 
 
-def test_good_values_start():
-    assert start(**GOOD).returncode == 0
+def test_valid_values_are_accepted():
+    assert run_python(**VALID).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    ("name", "value", "message"),
     [
         ("SECRET_KEY", "", "Set SECRET_KEY"),
         ("DATABASE_URL", "", "DATABASE_URL must be an address"),
@@ -42,37 +42,37 @@ def test_good_values_start():
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of"),
     ],
 )
-def test_a_wrong_value_stops_with_a_sentence(name, value, sentence):
-    process = start(**GOOD | {name: value})
+def test_an_invalid_value_stops_the_process_with_a_message(name, value, message):
+    process = run_python(**VALID | {name: value})
 
     assert process.returncode == 1
-    assert f"ImproperlyConfigured: {sentence}" in process.stderr.splitlines()[-1]
+    assert f"ImproperlyConfigured: {message}" in process.stderr.splitlines()[-1]
 
 
-def test_what_reads_a_small_file_beside_another_never_gets_more_than_that():
-    less = {
+def test_no_limit_of_the_small_reader_is_above_that_of_the_main_reader():
+    low_limits = {
         f"IMPORT_READER_{name}": "2"
         for name in ("MEMORY_BYTES", "CPU_SECONDS", "WALL_SECONDS", "INFLATED_BYTES")
     }
     code = """
 from config.settings import IMPORT_READER, IMPORT_SMALL_READER
-print(all(IMPORT_SMALL_READER[name] <= most for name, most in IMPORT_READER.items()))
+print(all(IMPORT_SMALL_READER[name] <= limit for name, limit in IMPORT_READER.items()))
 """
 
-    assert start(code, **GOOD, **less).stdout == "True\n"
-    assert start(code, **GOOD).stdout == "True\n"
+    assert run_python(code, **VALID, **low_limits).stdout == "True\n"
+    assert run_python(code, **VALID).stdout == "True\n"
 
 
-def test_log_lines_say_what_failed_and_not_for_whom():
-    line = logging.LogRecord("x", logging.ERROR, "x", 1, "it failed", (), None)
+def test_a_logged_exception_names_its_class_and_omits_its_message():
+    record = logging.LogRecord("x", logging.ERROR, "x", 1, "it failed", (), None)
     customer = "@".join(["ama", "example.com"])
     try:
         {}[customer]
     except KeyError:
-        line.exc_info = sys.exc_info()
+        record.exc_info = sys.exc_info()
 
-    written = Discreet("%(message)s").format(line)
+    text = RedactingFormatter("%(message)s").format(record)
 
-    assert customer not in written
-    assert "KeyError" in written
-    assert "test_settings.py" in written
+    assert customer not in text
+    assert "KeyError" in text
+    assert "test_settings.py" in text

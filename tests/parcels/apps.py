@@ -1,4 +1,4 @@
-"""A second app that has its model filled from files."""
+"""A second app that registers an importer."""
 
 from django.apps import AppConfig
 

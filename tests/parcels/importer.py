@@ -1,4 +1,4 @@
-"""Parcels from files: no rule of its own, so the model's fields judge the values."""
+"""An importer without validators of its own: the model's fields validate the values."""
 
 from imports.importer import Column, Importer, register
 from tests.parcels.models import Parcel

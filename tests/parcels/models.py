@@ -1,4 +1,4 @@
-"""A model unlike Customer in all that matters: UUID key, foreign key, awkward columns."""
+"""A model that differs from Customer: UUID key, foreign key, column names with spaces."""
 
 import uuid
 
