@@ -1,4 +1,4 @@
-"""REST as a program sees it: what it answers, and what a refused call leaves behind."""
+"""The views of the REST API: their responses, and that a failed call stores nothing."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -33,28 +33,29 @@ from tests.factories import check_job, get_outcomes, make_csv, make_job, make_ro
 pytestmark = pytest.mark.django_db
 
 CONTENT = make_csv([make_row(1), make_row(2)])
-NOBODY_LISTENS = "redis://127.0.0.1:1/0"
+UNREACHABLE_REDIS_URL = "redis://127.0.0.1:1/0"
 
 
 def upload_file(client, content=CONTENT, *, name="customers.csv", key=None, **fields):
     headers = {"Idempotency-Key": key} if key else {}
-    sent = {"importer": "customers", "file": SimpleUploadedFile(name, content), **fields}
-    return client.post("/api/imports/", sent, headers=headers)
+    data = {"importer": "customers", "file": SimpleUploadedFile(name, content), **fields}
+    return client.post("/api/imports/", data, headers=headers)
 
 
-def address(job, rest=""):
-    return f"/api/imports/{job.pk}/{rest}"
+def job_url(job, path=""):
+    return f"/api/imports/{job.pk}/{path}"
 
 
-def error_of(response):
-    """Status and code, after a look at the shape."""
+def get_error(response):
+    """Return the HTTP status and the error code, after a check of the error body."""
     error = response.json()
     assert error.keys() == {"code", "message", "errors"}
     assert error["message"].endswith(".")
     return response.status_code, error["code"]
 
 
-def stored():
+def count_stored_objects():
+    """Return the numbers of jobs, files, chunks of files and idempotency keys."""
     return (
         ImportJob.objects.count(),
         StoredFile.objects.count(),
@@ -63,20 +64,20 @@ def stored():
     )
 
 
-NOTHING = (0, 0, 0, 0)
+NO_STORED_OBJECTS = (0, 0, 0, 0)
 
 
 # --- Upload ------------------------------------------------------------------
 
 
-def test_an_upload_is_accepted_and_says_where_to_ask(alice):
+def test_an_upload_returns_202_with_the_url_of_the_import(alice):
     client = logged_in_client(alice)
 
     response = upload_file(client, on_duplicate="update", check_first="true")
 
     job = ImportJob.objects.get()
     assert response.status_code == 202
-    assert response["Location"] == address(job)
+    assert response["Location"] == job_url(job)
     assert client.get(response["Location"]).json() == response.json()
     assert response.json().items() >= snapshots.build_snapshot(job).items()
     assert (job.owner, job.importer, job.status) == (alice, "customers", Status.QUEUED)
@@ -84,26 +85,26 @@ def test_an_upload_is_accepted_and_says_where_to_ask(alice):
     assert job.file.open().read() == CONTENT
 
 
-def test_what_is_not_said_has_a_default(alice):
-    sent = upload_file(logged_in_client(alice)).json()
+def test_omitted_upload_fields_have_defaults(alice):
+    created = upload_file(logged_in_client(alice)).json()
 
-    assert (sent["on_duplicate"], sent["check_first"]) == ("skip", False)
+    assert (created["on_duplicate"], created["check_first"]) == ("skip", False)
 
 
 @pytest.mark.parametrize("tab", ["\t", "tab", "\\t"])
-def test_how_the_file_is_to_be_read_can_be_said(alice, tab):
-    said = {"sheet": " Kunden ", "encoding": "CP1250", "delimiter": tab}
+def test_an_upload_may_set_read_options(alice, tab):
+    fields = {"sheet": " Kunden ", "encoding": "CP1250", "delimiter": tab}
 
-    sent = upload_file(logged_in_client(alice), **said).json()
+    created = upload_file(logged_in_client(alice), **fields).json()
 
     options = {"sheet": "Kunden", "encoding": "CP1250", "delimiter": "\t"}
-    assert sent["read_options"] == ImportJob.objects.get().read_options == options
+    assert created["read_options"] == ImportJob.objects.get().read_options == options
 
 
-def test_what_is_said_by_nothing_is_guessed(alice):
-    sent = upload_file(logged_in_client(alice), sheet="", delimiter="", check_first="on").json()
+def test_empty_read_options_mean_automatic_detection(alice):
+    created = upload_file(logged_in_client(alice), sheet="", delimiter="", check_first="on").json()
 
-    assert (sent["read_options"], sent["check_first"]) == ({}, True)
+    assert (created["read_options"], created["check_first"]) == ({}, True)
 
 
 def test_the_only_importer_need_not_be_named(alice, monkeypatch):
@@ -138,19 +139,21 @@ def test_the_only_importer_need_not_be_named(alice, monkeypatch):
         ({"key": "a\0b"}, "idempotency_key", "null_characters_not_allowed"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_stored(alice, fields, field, code):
+def test_an_invalid_field_is_named_and_nothing_is_stored(alice, fields, field, code):
     response = upload_file(logged_in_client(alice), **fields)
 
-    assert error_of(response) == (400, "invalid")
-    assert [(e["field"], e["code"]) for e in response.json()["errors"]] == [(field, code)]
-    assert stored() == NOTHING
+    assert get_error(response) == (400, "invalid")
+    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [
+        (field, code)
+    ]
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_a_pages_own_form_brings_its_csrf_token(alice):
+def test_the_csrf_token_of_a_form_is_no_unknown_field(alice):
     assert upload_file(logged_in_client(alice), csrfmiddlewaretoken="token").status_code == 202
 
 
-def test_without_a_file_nothing_is_stored(alice):
+def test_an_upload_without_a_file_stores_nothing(alice):
     client = logged_in_client(alice)
 
     responses = [
@@ -159,25 +162,25 @@ def test_without_a_file_nothing_is_stored(alice):
         client.post("/api/imports/"),
     ]
 
-    assert {error_of(response) for response in responses} == {(400, "no_file")}
-    assert stored() == NOTHING
+    assert {get_error(response) for response in responses} == {(400, "no_file")}
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_an_empty_file_is_refused(alice):
-    assert error_of(upload_file(logged_in_client(alice), b"")) == (400, "empty_file")
-    assert stored() == NOTHING
+def test_an_empty_file_is_invalid(alice):
+    assert get_error(upload_file(logged_in_client(alice), b"")) == (400, "empty_file")
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_two_files_at_once_are_refused(alice):
+def test_several_files_in_one_upload_are_invalid(alice):
     files = [SimpleUploadedFile(name, CONTENT) for name in ("a.csv", "b.csv")]
 
-    assert error_of(upload_file(logged_in_client(alice), file=files)) == (400, "several_files")
-    assert stored() == NOTHING
+    assert get_error(upload_file(logged_in_client(alice), file=files)) == (400, "several_files")
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_too_large_is_said_before_a_byte_is_read(alice, settings):
+def test_an_oversized_upload_is_rejected_before_its_body_is_read(alice, settings):
     settings.IMPORT_MAX_UPLOAD_BYTES = 1024
-    body = Unread()
+    body = UnreadableBody()
 
     response = logged_in_client(alice).generic(
         "POST",
@@ -186,33 +189,35 @@ def test_too_large_is_said_before_a_byte_is_read(alice, settings):
         **{"CONTENT_LENGTH": "70000", "wsgi.input": body},
     )
 
-    assert error_of(response) == (413, "too_large")
+    assert get_error(response) == (413, "too_large")
     assert response.json()["message"].startswith("The file is larger than 1.0 KB.")
-    assert not body.was_read
-    assert stored() == NOTHING
+    assert not body.is_read
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-class Unread:
-    was_read = False
+class UnreadableBody:
+    """A request body that records whether it has been read."""
+
+    is_read = False
 
     def read(self, *args):
-        self.was_read = True
+        self.is_read = True
         return b""
 
     readline = read
 
 
-def test_a_file_just_above_the_limit_is_refused_and_one_just_below_is_not(alice, settings):
+def test_the_size_limit_includes_its_last_byte(alice, settings):
     client, settings.IMPORT_MAX_UPLOAD_BYTES = logged_in_client(alice), len(CONTENT)
 
-    assert error_of(upload_file(client, CONTENT + b"\n")) == (413, "too_large")
-    assert stored() == NOTHING
+    assert get_error(upload_file(client, CONTENT + b"\n")) == (413, "too_large")
+    assert count_stored_objects() == NO_STORED_OBJECTS
     assert upload_file(client).status_code == 202
 
 
 @pytest.mark.parametrize("length", ["10", "999999", "-5", "many"])
 @pytest.mark.django_db(transaction=True)
-async def test_a_lying_content_length_gets_no_large_file_in(length, settings):
+async def test_a_wrong_content_length_does_not_bypass_the_size_limit(length, settings):
     settings.IMPORT_MAX_UPLOAD_BYTES = 100_000
     client = AsyncClient()
     await client.aforce_login(await sync_to_async(create_user)("alice", "add_importjob"))
@@ -223,32 +228,32 @@ async def test_a_lying_content_length_gets_no_large_file_in(length, settings):
         {"importer": "customers", "file": file},
         headers={"content-length": length},
     )
-    left = await sync_to_async(stored)()
+    stored_objects = await sync_to_async(count_stored_objects)()
     await sync_to_async(connections.close_all)()
 
     assert response.status_code in {400, 413}
-    assert left == NOTHING
+    assert stored_objects == NO_STORED_OBJECTS
 
 
-def test_a_body_of_unknown_length_is_told_so(alice):
+def test_a_chunked_request_body_needs_a_content_length(alice):
     response = logged_in_client(alice).post(
         "/api/imports/", headers={"Transfer-Encoding": "chunked"}
     )
 
-    assert error_of(response) == (411, "length_required")
+    assert get_error(response) == (411, "length_required")
 
 
-def test_a_body_that_breaks_off_is_refused(alice):
+def test_a_truncated_request_body_is_malformed(alice):
     response = logged_in_client(alice).generic(
         "POST", "/api/imports/", b"--b\r\n", content_type="multipart/form-data; boundary="
     )
 
-    assert error_of(response) == (400, "malformed")
-    assert stored() == NOTHING
+    assert get_error(response) == (400, "malformed")
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
 @pytest.mark.parametrize(
-    ("sent", "shown"),
+    ("file_name", "sanitized_name"),
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\Ama\\customers.xlsx", "customers.xlsx"),
@@ -258,11 +263,11 @@ def test_a_body_that_breaks_off_is_refused(alice):
         ("a" * 300 + ".csv", "a" * 251 + ".csv"),
     ],
 )
-def test_a_hostile_file_name_is_shown_without_its_sting(alice, sent, shown):
-    line = f'Content-Disposition: form-data; name="file"; filename="{sent}"'
+def test_a_hostile_file_name_is_sanitized(alice, file_name, sanitized_name):
+    header = f'Content-Disposition: form-data; name="file"; filename="{file_name}"'
     body = (
         b'--b\r\nContent-Disposition: form-data; name="importer"\r\n\r\ncustomers\r\n'
-        b"--b\r\n" + line.encode() + b"\r\n\r\n" + CONTENT + b"\r\n--b--\r\n"
+        b"--b\r\n" + header.encode() + b"\r\n\r\n" + CONTENT + b"\r\n--b--\r\n"
     )
 
     response = logged_in_client(alice).generic(
@@ -270,55 +275,55 @@ def test_a_hostile_file_name_is_shown_without_its_sting(alice, sent, shown):
     )
 
     job = ImportJob.objects.get()
-    assert (response.status_code, response.json()["file_name"]) == (202, shown)
-    assert job.file.name == str(job.pk)  # Storage never hears the name.
+    assert (response.status_code, response.json()["file_name"]) == (202, sanitized_name)
+    assert job.file.name == str(job.pk)  # The uploaded name is never used as a path.
 
 
-def test_the_content_type_of_the_file_is_not_believed(alice):
+def test_the_content_type_of_the_file_is_ignored(alice):
     file = SimpleUploadedFile("a.csv", CONTENT, content_type="application/x-evil")
 
     assert upload_file(logged_in_client(alice), file=file).status_code == 202
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_redis_is_away_an_upload_is_answered_and_waits(alice, monkeypatch):
-    take_redis_away(monkeypatch)
-    began = monotonic()
+def test_an_upload_without_redis_is_accepted_and_queued(alice, monkeypatch):
+    make_redis_unreachable(monkeypatch)
+    started_at = monotonic()
 
     response = upload_file(logged_in_client(alice))
 
-    assert monotonic() - began < 2
+    assert monotonic() - started_at < 2
     assert (response.status_code, response.json()["status"]) == (202, Status.QUEUED)
     assert ImportJob.objects.get().status == Status.QUEUED
 
 
-def take_redis_away(monkeypatch):
-    """Real clients, with the real patience, of an address where nobody listens."""
+def make_redis_unreachable(monkeypatch):
+    """Configure real clients, with the timeouts of production, for an unreachable address."""
     options = django_settings.DRAMATIQ_BROKER["OPTIONS"]
-    url = add_redis_timeouts(NOBODY_LISTENS, 1.5)
+    url = add_redis_timeouts(UNREACHABLE_REDIS_URL, 1.5)
     broker = RedisBroker(middleware=[], **{**options, "url": url})
     monkeypatch.setattr(dramatiq.broker, "global_broker", broker)
-    patience = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
-    client = Redis.from_url(NOBODY_LISTENS, retry=Retry(NoBackoff(), 0), **patience)
+    timeouts = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+    client = Redis.from_url(UNREACHABLE_REDIS_URL, retry=Retry(NoBackoff(), 0), **timeouts)
     monkeypatch.setattr(progress, "_redis", lambda: client)
     monkeypatch.setattr(progress, "_paused_until", 0.0)
 
 
-# --- The same key again ------------------------------------------------------
+# --- Idempotency keys --------------------------------------------------------
 
 
-def test_the_same_key_again_returns_the_same_import(alice):
+def test_a_repeated_idempotency_key_returns_the_same_import(alice):
     client = logged_in_client(alice)
 
-    first, again = upload_file(client, key="monday"), upload_file(client, key="monday")
+    first, second = upload_file(client, key="monday"), upload_file(client, key="monday")
 
-    assert (first.status_code, again.status_code) == (202, 202)
-    assert first.json()["id"] == again.json()["id"]
-    assert stored() == (1, 1, 1, 1)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] == second.json()["id"]
+    assert count_stored_objects() == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
-    "other",
+    "changes",
     [
         {"content": CONTENT + b"x"},
         {"on_duplicate": "update"},
@@ -326,29 +331,29 @@ def test_the_same_key_again_returns_the_same_import(alice):
         {"delimiter": ";"},
     ],
 )
-def test_the_same_key_for_another_upload_is_refused(alice, other):
+def test_an_idempotency_key_of_a_different_upload_is_an_error(alice, changes):
     client = logged_in_client(alice)
     upload_file(client, key="monday")
 
-    assert error_of(upload_file(client, key="monday", **other)) == (422, "key_reused")
-    assert stored() == (1, 1, 1, 1)
+    assert get_error(upload_file(client, key="monday", **changes)) == (422, "key_reused")
+    assert count_stored_objects() == (1, 1, 1, 1)
 
 
-def test_another_users_key_is_not_mine(alice, bob):
-    hers, his = (
-        upload_file(logged_in_client(person), key="monday").json() for person in (alice, bob)
+def test_idempotency_keys_belong_to_one_user(alice, bob):
+    first, second = (
+        upload_file(logged_in_client(user), key="monday").json() for user in (alice, bob)
     )
 
-    assert hers["id"] != his["id"]
+    assert first["id"] != second["id"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_posts_at_once_with_one_key_make_one_import(alice):
-    together = Barrier(20)
+def test_twenty_concurrent_uploads_with_one_key_create_one_import(alice):
+    barrier = Barrier(20)
 
     def post(number):
         client = logged_in_client(alice)
-        together.wait(timeout=30)
+        barrier.wait(timeout=30)
         try:
             return upload_file(client, key="monday").json()["id"]
         finally:
@@ -358,46 +363,46 @@ def test_twenty_posts_at_once_with_one_key_make_one_import(alice):
         ids = set(threads.map(post, range(20)))
 
     assert ids == {str(ImportJob.objects.get().pk)}
-    assert stored() == (1, 1, 1, 1)
+    assert count_stored_objects() == (1, 1, 1, 1)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_fails_halfway_leaves_nothing_and_frees_the_key(alice, monkeypatch):
+def test_a_failed_upload_stores_nothing_and_releases_its_key(alice, monkeypatch):
     client = logged_in_client(alice)
-    with monkeypatch.context() as broken:
-        # The last statement of an upload, refused by PostgreSQL itself.
-        broken.setattr(ImportJob._meta.get_field("file_name"), "column", "no_such_column")
+    with monkeypatch.context() as patch:
+        # PostgreSQL itself rejects the last statement of the upload.
+        patch.setattr(ImportJob._meta.get_field("file_name"), "column", "no_such_column")
         response = upload_file(client, key="monday")
 
-    assert error_of(response) == (500, "internal_error")
-    assert stored() == NOTHING
+    assert get_error(response) == (500, "internal_error")
+    assert count_stored_objects() == NO_STORED_OBJECTS
     assert upload_file(client, key="monday").status_code == 202
 
 
-# --- Who may -----------------------------------------------------------------
+# --- Permissions -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_stranger_is_asked_to_sign_in(method):
+def test_an_anonymous_request_needs_authentication(method):
     response = getattr(Client(), method)("/api/imports/")
 
-    assert error_of(response) == (401, "not_authenticated")
+    assert get_error(response) == (401, "not_authenticated")
     assert response["WWW-Authenticate"]
 
 
-def test_who_may_not_import_cannot_upload(eve):
-    assert error_of(upload_file(logged_in_client(eve))) == (403, "permission_denied")
-    assert stored() == NOTHING
+def test_a_user_without_permission_cannot_upload(eve):
+    assert get_error(upload_file(logged_in_client(eve))) == (403, "permission_denied")
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_a_session_without_csrf_token_is_refused(alice):
+def test_a_session_without_csrf_token_cannot_upload(alice):
     client = logged_in_client(alice, enforce_csrf_checks=True)
 
-    assert error_of(upload_file(client)) == (403, "permission_denied")
-    assert stored() == NOTHING
+    assert get_error(upload_file(client)) == (403, "permission_denied")
+    assert count_stored_objects() == NO_STORED_OBJECTS
 
 
-def test_a_session_with_csrf_token_is_not(alice):
+def test_a_session_with_csrf_token_can_upload(alice):
     client = logged_in_client(alice, enforce_csrf_checks=True)
     client.cookies["csrftoken"] = token = "t" * 32
 
@@ -411,62 +416,62 @@ def test_a_session_with_csrf_token_is_not(alice):
 
 
 @pytest.mark.parametrize(
-    ("method", "rest"),
+    ("method", "path"),
     [("get", ""), ("get", "rows/"), ("get", "problems/"), ("post", "start/"), ("post", "cancel/")],
 )
-def test_somebody_elses_import_is_not_there(alice, bob, method, rest):
+def test_an_import_of_another_user_is_not_found(alice, bob, method, path):
     job = make_job(CONTENT, owner=alice)
 
-    response = getattr(logged_in_client(bob), method)(address(job, rest))
+    response = getattr(logged_in_client(bob), method)(job_url(job, path))
 
-    assert error_of(response) == (404, "not_found")
+    assert get_error(response) == (404, "not_found")
     job.refresh_from_db()
     assert job.status == Status.QUEUED
 
 
-def test_who_may_see_all_sees_it_and_cannot_stop_it(alice, eve):
+def test_a_user_who_may_view_all_imports_cannot_cancel_them(alice, eve):
     job, client = make_job(CONTENT, owner=alice), logged_in_client(eve)
 
-    assert client.get(address(job)).json()["owner"] == "alice"
+    assert client.get(job_url(job)).json()["owner"] == "alice"
     assert len(client.get("/api/imports/").json()["results"]) == 1
-    assert error_of(client.post(address(job, "cancel/"))) == (403, "permission_denied")
+    assert get_error(client.post(job_url(job, "cancel/"))) == (403, "permission_denied")
     job.refresh_from_db()
     assert job.status == Status.QUEUED
 
 
-def test_the_superuser_may_stop_it(alice, root):
+def test_a_superuser_may_cancel_any_import(alice, root):
     job = make_job(CONTENT, owner=alice)
 
-    assert logged_in_client(root).post(address(job, "cancel/")).json()["status"] == Status.CANCELLED
+    assert logged_in_client(root).post(job_url(job, "cancel/")).json()["status"] == Status.CANCELLED
 
 
-# --- Reading -----------------------------------------------------------------
+# --- Read imports ------------------------------------------------------------
 
 
-def test_the_list_holds_ones_own_newest_first(alice, bob):
-    mine = [make_job(CONTENT, owner=alice) for _ in range(3)]
+def test_the_list_contains_own_imports_newest_first(alice, bob):
+    own_jobs = [make_job(CONTENT, owner=alice) for _ in range(3)]
     make_job(CONTENT, owner=bob)
 
-    listed = logged_in_client(alice).get("/api/imports/").json()
+    page = logged_in_client(alice).get("/api/imports/").json()
 
-    assert [job["id"] for job in listed["results"]] == [str(job.pk) for job in reversed(mine)]
-    assert listed["next"] is listed["previous"] is None
+    assert [job["id"] for job in page["results"]] == [str(job.pk) for job in reversed(own_jobs)]
+    assert page["next"] is page["previous"] is None
 
 
-def test_the_list_can_be_asked_for_a_status(alice):
-    waiting, stopped = make_job(CONTENT, owner=alice), make_job(CONTENT, owner=alice)
-    lifecycle.cancel(stopped.pk)
+def test_the_list_can_be_filtered_by_status(alice):
+    queued, cancelled = make_job(CONTENT, owner=alice), make_job(CONTENT, owner=alice)
+    lifecycle.cancel(cancelled.pk)
     client = logged_in_client(alice)
 
-    def listed(query):
+    def list_ids(query):
         return {job["id"] for job in client.get(f"/api/imports/?{query}").json()["results"]}
 
-    assert listed("status=CANCELLED") == {str(stopped.pk)}
-    assert listed("status=CANCELLED&status=QUEUED") == {str(stopped.pk), str(waiting.pk)}
-    assert error_of(client.get("/api/imports/?status=LOST")) == (400, "invalid")
+    assert list_ids("status=CANCELLED") == {str(cancelled.pk)}
+    assert list_ids("status=CANCELLED&status=QUEUED") == {str(cancelled.pk), str(queued.pk)}
+    assert get_error(client.get("/api/imports/?status=LOST")) == (400, "invalid")
 
 
-def test_pages_of_imports_uploaded_at_one_instant_neither_repeat_nor_miss_one(alice):
+def test_pages_of_imports_with_equal_creation_times_contain_each_import_once(alice):
     for _ in range(60):
         make_job(b"x", owner=alice)
     ImportJob.objects.update(created_at="2026-01-01T00:00Z")
@@ -480,7 +485,9 @@ def test_pages_of_imports_uploaded_at_one_instant_neither_repeat_nor_miss_one(al
     assert ids == sorted(ids, reverse=True)
 
 
-def test_a_longer_list_asks_no_more_of_the_database(alice, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_depend_on_the_length_of_the_list(
+    alice, django_assert_max_num_queries
+):
     for _ in range(20):
         make_job(b"x", owner=alice)
 
@@ -490,7 +497,7 @@ def test_a_longer_list_asks_no_more_of_the_database(alice, django_assert_max_num
         assert len(client.get("/api/imports/").json()["results"]) == 20
 
 
-def test_whoever_watches_many_waiting_imports_asks_for_the_queue_once(
+def test_snapshots_of_several_queued_imports_read_the_queue_once(
     alice, django_assert_max_num_queries
 ):
     jobs = [make_job(b"x", owner=alice) for _ in range(5)]
@@ -498,18 +505,18 @@ def test_whoever_watches_many_waiting_imports_asks_for_the_queue_once(
     with django_assert_max_num_queries(3):
         found = snapshots.read_snapshots([job.pk for job in jobs])
 
-    assert {s["live"]["queue_position"] for s in found} == {1, 2, 3, 4, 5}
+    assert {snapshot["live"]["queue_position"] for snapshot in found} == {1, 2, 3, 4, 5}
 
 
-def test_an_unchanged_import_is_not_sent_again(alice):
+def test_an_unchanged_import_returns_304(alice):
     job, client = make_job(CONTENT, owner=alice), logged_in_client(alice)
-    first = client.get(address(job))
+    first = client.get(job_url(job))
 
-    again = client.get(address(job), headers={"If-None-Match": first["ETag"]})
+    unchanged = client.get(job_url(job), headers={"If-None-Match": first["ETag"]})
     lifecycle.cancel(job.pk)
-    changed = client.get(address(job), headers={"If-None-Match": first["ETag"]})
+    changed = client.get(job_url(job), headers={"If-None-Match": first["ETag"]})
 
-    assert (again.status_code, again.content) == (304, b"")
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert (changed.status_code, changed.json()["status"]) == (200, Status.CANCELLED)
     assert set(first["Cache-Control"].split(", ")) == {"private", "no-cache"}
 
@@ -517,51 +524,51 @@ def test_an_unchanged_import_is_not_sent_again(alice):
 # --- Start and cancel --------------------------------------------------------
 
 
-def test_a_checked_import_starts_when_asked(alice):
+def test_a_ready_import_can_be_started(alice):
     job = check_job(make_job(CONTENT, owner=alice, check_first=True))
 
-    response = logged_in_client(alice).post(address(job, "start/"))
+    response = logged_in_client(alice).post(job_url(job, "start/"))
 
     assert (response.status_code, response.json()["status"]) == (202, Status.RUNNING)
-    assert response["Location"] == address(job)
+    assert response["Location"] == job_url(job)
 
 
-def test_what_the_status_forbids_is_a_conflict(alice):
+def test_an_action_that_the_status_forbids_is_a_conflict(alice):
     job, client = make_job(CONTENT, owner=alice), logged_in_client(alice)
 
-    assert error_of(client.post(address(job, "start/"))) == (409, "not_allowed")
-    assert client.post(address(job, "cancel/")).status_code == 202
-    assert error_of(client.post(address(job, "cancel/"))) == (409, "not_allowed")
+    assert get_error(client.post(job_url(job, "start/"))) == (409, "not_allowed")
+    assert client.post(job_url(job, "cancel/")).status_code == 202
+    assert get_error(client.post(job_url(job, "cancel/"))) == (409, "not_allowed")
 
 
 # --- Rows and problems -------------------------------------------------------
 
-MIXED = make_csv(
+MIXED_CONTENT = make_csv(
     [
         make_row(1),
         make_row(2, phone="12"),  # Row 3 of the file.
         make_row(3),
-        make_row(1, mark="OTHER", email="other@example.com"),  # Row 5 repeats the phone of row 2.
+        make_row(1, mark="OTHER", email="other@example.com"),  # Row 5 has the phone of row 2.
         make_row(4, phone="34", first="", last=""),
     ]
 )
 
 
-def test_every_row_has_its_outcome(alice):
-    job = run_import(MIXED, owner=alice)
+def test_the_rows_list_contains_the_outcome_of_every_row(alice):
+    job = run_import(MIXED_CONTENT, owner=alice)
 
-    rows = logged_in_client(alice).get(address(job, "rows/")).json()["results"]
+    rows = logged_in_client(alice).get(job_url(job, "rows/")).json()["results"]
 
     assert {row["row"]: row["outcome"] for row in rows} == get_outcomes(job)
     assert [row["row"] for row in rows] == [2, 3, 4, 5, 6]
     assert [row["record"] is not None for row in rows] == [True, False, True, False, False]
 
 
-def test_errors_say_what_is_wrong_in_english(alice):
-    job = run_import(MIXED, owner=alice)
+def test_error_messages_are_english_in_any_locale(alice):
+    job = run_import(MIXED_CONTENT, owner=alice)
 
     response = logged_in_client(alice).get(
-        address(job, "rows/?outcome=failed"), headers={"Accept-Language": "fr"}
+        job_url(job, "rows/?outcome=failed"), headers={"Accept-Language": "fr"}
     )
 
     refused = response.json()["results"]
@@ -586,14 +593,15 @@ def test_errors_say_what_is_wrong_in_english(alice):
     assert response["Content-Language"] == "en"
 
 
-def test_rows_that_no_batch_has_written_have_no_outcome_yet(alice, settings):
-    settings.IMPORT_BATCHES_A_FILE, size = 2, 50
-    job = check_job(make_job(make_csv([make_row(n) for n in range(2 * size)]), owner=alice))
+def test_rows_of_unapplied_batches_have_no_outcome(alice, settings):
+    settings.IMPORT_BATCHES_A_FILE = 2
+    batch_size = 50
+    job = check_job(make_job(make_csv([make_row(n) for n in range(2 * batch_size)]), owner=alice))
     batch_applier.apply_batch(job.pk, 1)
     client = logged_in_client(alice)
 
-    rows = client.get(address(job, "rows/?limit=1000")).json()["results"]
-    created = client.get(address(job, "rows/?outcome=created")).json()
+    rows = client.get(job_url(job, "rows/?limit=1000")).json()["results"]
+    created = client.get(job_url(job, "rows/?outcome=created")).json()
 
     assert {row["row"]: row["outcome"] for row in rows} == get_outcomes(job)
     assert [row["row"] for row in rows if row["outcome"] is None] == list(range(52, 102))
@@ -603,35 +611,39 @@ def test_rows_that_no_batch_has_written_have_no_outcome_yet(alice, settings):
 
 
 @pytest.mark.parametrize("query", ["", "outcome=created&"])
-def test_pages_of_rows_follow_each_other(alice, query):
-    job, client = (
-        run_import(make_csv([make_row(n) for n in range(7)]), owner=alice),
-        logged_in_client(alice),
-    )
+def test_following_next_links_returns_every_row_once(alice, query):
+    job = run_import(make_csv([make_row(n) for n in range(7)]), owner=alice)
+    client = logged_in_client(alice)
 
-    pages, following = [], address(job, f"rows/?{query}limit=3")
-    while following:
-        page = client.get(following).json()
+    pages, next_url = [], job_url(job, f"rows/?{query}limit=3")
+    while next_url:
+        page = client.get(next_url).json()
         pages.append([row["row"] for row in page["results"]])
-        following = page["next"]
+        next_url = page["next"]
 
     assert pages == [[2, 3, 4], [5, 6, 7], [8]]
 
 
 @pytest.mark.parametrize("query", ["outcome=lost", "after=-1", "after=x", "limit=0", "limit=1001"])
-def test_a_wrong_question_about_rows_is_refused(alice, query):
+def test_invalid_query_parameters_of_rows_are_an_error(alice, query):
     job = make_job(CONTENT, owner=alice)
 
-    assert error_of(logged_in_client(alice).get(address(job, f"rows/?{query}"))) == (400, "invalid")
+    assert get_error(logged_in_client(alice).get(job_url(job, f"rows/?{query}"))) == (
+        400,
+        "invalid",
+    )
 
 
-def test_problems_are_grouped_by_cause_the_commonest_first(alice):
-    job = run_import(MIXED, owner=alice)
+def test_problems_are_grouped_by_cause_and_sorted_by_frequency(alice):
+    job = run_import(MIXED_CONTENT, owner=alice)
 
-    found = logged_in_client(alice).get(address(job, "problems/")).json()
+    found = logged_in_client(alice).get(job_url(job, "problems/")).json()
 
     assert found["complete"]
-    assert [(p["column"], p["code"], p["count"], p["rows"]) for p in found["results"]] == [
+    assert [
+        (problem["column"], problem["code"], problem["count"], problem["rows"])
+        for problem in found["results"]
+    ] == [
         ("phone", "phone_too_short", 2, [3, 6]),
         ("first_name", "required", 1, [6]),
         ("last_name", "required", 1, [6]),
@@ -650,23 +662,25 @@ def test_problems_are_grouped_by_cause_the_commonest_first(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_skipped_rows_are_a_problem_of_their_own(alice):
+def test_skipped_rows_are_a_separate_problem(alice):
     run_import(CONTENT, owner=alice)
     job = run_import(CONTENT, owner=alice)
 
-    (problem,) = logged_in_client(alice).get(address(job, "problems/")).json()["results"]
+    (problem,) = logged_in_client(alice).get(job_url(job, "problems/")).json()["results"]
 
     assert (problem["outcome"], problem["code"], problem["count"]) == ("skipped", "exists", 2)
 
 
-def test_reading_more_rows_asks_no_more_of_the_database(alice, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(
+    alice, django_assert_max_num_queries
+):
     job = run_import(make_csv([make_row(n, phone="1") for n in range(300)]), owner=alice)
     client = logged_in_client(alice)
 
     with django_assert_max_num_queries(6):
-        assert len(client.get(address(job, "rows/?limit=300")).json()["results"]) == 300
+        assert len(client.get(job_url(job, "rows/?limit=300")).json()["results"]) == 300
     with django_assert_max_num_queries(6):
-        (problem,) = client.get(address(job, "problems/")).json()["results"]
+        (problem,) = client.get(job_url(job, "problems/")).json()["results"]
     assert (problem["count"], problem["rows"]) == (300, [2, 3, 4, 5, 6])
 
 
@@ -676,71 +690,74 @@ def test_reading_more_rows_asks_no_more_of_the_database(alice, django_assert_max
 @pytest.mark.parametrize(
     "path", ["", "customers/x/", "imports", "imports/7/", "imports/7/rows/", "no/such/place"]
 )
-def test_an_unknown_address_gets_the_same_shape(path):
-    assert error_of(Client().get(f"/api/{path}")) == (404, "not_found")
-    assert error_of(Client().post(f"/api/{path}")) == (404, "not_found")
+def test_an_unknown_url_returns_an_error_body(path):
+    assert get_error(Client().get(f"/api/{path}")) == (404, "not_found")
+    assert get_error(Client().post(f"/api/{path}")) == (404, "not_found")
 
 
-def test_other_methods_and_formats_are_refused_in_the_same_shape(alice):
+def test_unsupported_methods_and_media_types_return_an_error_body(alice):
     client = logged_in_client(alice)
 
-    assert error_of(client.delete("/api/imports/")) == (405, "method_not_allowed")
+    assert get_error(client.delete("/api/imports/")) == (405, "method_not_allowed")
     unsupported = client.post("/api/imports/", json.dumps({}), content_type="application/json")
-    assert error_of(unsupported) == (415, "unsupported_media_type")
+    assert get_error(unsupported) == (415, "unsupported_media_type")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_the_database_is_away_it_says_try_again_and_nothing_else(alice, caplog):
+def test_without_the_database_every_call_returns_503_and_no_internal_details(alice, caplog):
     job, client = make_job(CONTENT, owner=alice), logged_in_client(alice)
 
-    with no_database():
-        responses = [client.get(address(job)), client.get("/api/imports/"), upload_file(client)]
+    with unreachable_database():
+        responses = [client.get(job_url(job)), client.get("/api/imports/"), upload_file(client)]
 
     for response in responses:
-        assert error_of(response) == (503, "unavailable")
+        assert get_error(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0
         assert "127.0.0.1" not in response.content.decode()
     assert "127.0.0.1" not in caplog.text
 
 
 @contextmanager
-def no_database():
+def unreachable_database():
     connection.close()
-    there = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
+    host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
     connection.settings_dict |= {"HOST": "127.0.0.1", "PORT": "1"}
     try:
         yield
     finally:
-        connection.settings_dict |= dict(zip(("HOST", "PORT"), there, strict=True))
+        connection.settings_dict |= {"HOST": host, "PORT": port}
 
 
-def test_too_many_requests_keep_their_shape_and_say_when_to_come_back():
-    response = answer_to(Throttled(wait=7))
+def test_a_throttled_request_returns_an_error_body_with_retry_after():
+    response = get_response_to(Throttled(wait=7))
 
-    assert error_of(response) == (429, "throttled")
+    assert get_error(response) == (429, "throttled")
     assert response["Retry-After"] == "7"
 
 
-def test_what_nobody_expected_is_told_to_no_one(caplog):
+def test_an_unexpected_error_discloses_nothing_and_logs_no_values(caplog):
     phone = "+233244123456"
 
-    responses = [answer_to(KeyError(phone)), answer_to(DataError(f"Key (phone)=({phone}) exists"))]
+    responses = [
+        get_response_to(KeyError(phone)),
+        get_response_to(DataError(f"Key (phone)=({phone}) exists")),
+    ]
 
-    assert {error_of(response) for response in responses} == {(500, "internal_error")}
+    assert {get_error(response) for response in responses} == {(500, "internal_error")}
     assert not any(phone in response.content.decode() for response in responses)
     assert "DataError" in caplog.text
-    assert "raise error" in caplog.text  # Where it was, at least.
+    assert "raise error" in caplog.text  # The log contains the traceback.
     assert phone not in caplog.text
 
 
-def answer_to(error):
-    class Failing(APIView):
+def get_response_to(error):
+    class FailingView(APIView):
         authentication_classes = permission_classes = ()
 
         def get(self, request):
             raise error
 
-    response = Failing.as_view()(APIRequestFactory().get("/"))
+    response = FailingView.as_view()(APIRequestFactory().get("/"))
     response.render()
     response.json = lambda: json.loads(response.content)
     return response

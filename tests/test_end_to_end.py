@@ -1,4 +1,4 @@
-"""A file on its whole way: through REST, a real worker and a real stream, to its customers."""
+"""An import through the REST API, a real worker and a real stream, up to the customer records."""
 
 from itertools import pairwise
 
@@ -14,16 +14,16 @@ from tests.processes import flush_redis, site, wait_for, worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
-OVER = [*FINAL_STATUSES, Status.MAPPING]
+STATUSES_AFTER_CHECK = [*FINAL_STATUSES, Status.MAPPING]
 HEADERS_WITHOUT_PHONE = ["Shipping mark", "First name", "Last name", "E-mail"]
 
 
 @pytest.fixture(autouse=True)
-def _no_messages_of_others():
+def _flush_redis():
     flush_redis()
 
 
-def never_back(values):
+def is_monotonic(values):
     return all(before <= after for before, after in pairwise(values))
 
 
@@ -31,30 +31,30 @@ def without_live(snapshot):
     return {name: value for name, value in snapshot.items() if name != "live"}
 
 
-def test_a_workbook_is_followed_from_the_queue_to_its_end(alice):
-    sent = make_sample(7_000, name="customers.xlsx")
+def test_a_stream_reports_an_import_from_the_queue_to_completion(alice):
+    sample = make_sample(7_000, name="customers.xlsx")
     with site(alice) as web:
-        answer, job = web.upload(sent.content, sent.name)
-        assert (answer.status_code, answer.json()["status"]) == (202, Status.QUEUED)
+        response, job = web.upload(sample.content, sample.name)
+        assert (response.status_code, response.json()["status"]) == (202, Status.QUEUED)
         with web.stream(job) as stream:
             events = [stream.next()]
             with worker():
                 events += stream.rest()
-        told = [event.snapshot for event in events]
-        asked = web.snapshot(job)
+        snapshots = [event.snapshot for event in events]
+        final_snapshot = web.snapshot(job)
 
     assert [event.name for event in events] == ["progress"] * (len(events) - 1) + ["complete"]
-    assert told[0]["status"] == Status.QUEUED
-    assert {Status.CHECKING, Status.RUNNING} & {one["status"] for one in told}
-    assert never_back([one["version"] for one in told])
-    assert never_back([one["progress_percent"] for one in told])
-    assert told[-1].items() >= {"total": 7_000, "created": 6_860, "failed": 140}.items()
-    assert asked.items() >= without_live(told[-1]).items()
-    assert_exact({job: sent})
+    assert snapshots[0]["status"] == Status.QUEUED
+    assert {Status.CHECKING, Status.RUNNING} & {snapshot["status"] for snapshot in snapshots}
+    assert is_monotonic([snapshot["version"] for snapshot in snapshots])
+    assert is_monotonic([snapshot["progress_percent"] for snapshot in snapshots])
+    assert snapshots[-1].items() >= {"total": 7_000, "created": 6_860, "failed": 140}.items()
+    assert final_snapshot.items() >= without_live(snapshots[-1]).items()
+    assert_exact({job: sample})
     assert_no_attempts_left()
 
 
-def test_files_that_hold_nothing_to_import_end_with_a_clear_code(alice):
+def test_files_without_importable_rows_end_with_a_specific_code(alice):
     contents = {
         "picture.xlsx": PNG,
         "no_phone.csv": make_csv([make_row(1)[:4]], HEADERS_WITHOUT_PHONE),
@@ -64,18 +64,20 @@ def test_files_that_hold_nothing_to_import_end_with_a_clear_code(alice):
     with site(alice) as web, worker():
         empty, _ = web.upload(b"")
         jobs = [web.upload(content, name)[1] for name, content in contents.items()]
-        wait_for(lambda: ImportJob.objects.filter(status__in=OVER).count() == len(jobs))
-        found = [web.snapshot(job) for job in jobs]
+        wait_for(
+            lambda: ImportJob.objects.filter(status__in=STATUSES_AFTER_CHECK).count() == len(jobs)
+        )
+        snapshots = [web.snapshot(job) for job in jobs]
 
     assert (empty.status_code, empty.json()["code"]) == (400, "empty_file")
     assert ImportJob.objects.count() == len(jobs)
-    assert [(one["status"], one["error_code"]) for one in found] == [
+    assert [(snapshot["status"], snapshot["error_code"]) for snapshot in snapshots] == [
         (Status.FAILED, "image_file"),
         (Status.MAPPING, "missing_columns"),
         (Status.FAILED, "no_rows"),
         (Status.COMPLETE, None),
     ]
-    assert "phone" in found[1]["message"]
-    assert (found[3]["total"], found[3]["failed"], found[3]["created"]) == (3, 3, 0)
+    assert "phone" in snapshots[1]["message"]
+    assert (snapshots[3]["total"], snapshots[3]["failed"], snapshots[3]["created"]) == (3, 3, 0)
     assert set(ImportRow.objects.values_list("job", flat=True)) == {jobs[3].pk}
     assert not Customer.objects.exists()

@@ -1,4 +1,8 @@
-"""PostgreSQL cuts its workers off in the middle of a step: done again, and nobody is blamed."""
+"""PostgreSQL ends the sessions of workers in the middle of a step.
+
+The step is repeated. The lost session counts neither as a crash of the batch nor as a crash
+of the reader.
+"""
 
 import pytest
 from django.db import connection
@@ -10,8 +14,9 @@ from tests.processes import flush_redis, upload_in_process, wait_for, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# All but this run's own: the gate's keeper, and whoever asks.
-CUT_OFF = """
+# Ends every session of the test database except that of the gate (the parameter) and the
+# session that runs the query.
+TERMINATE_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> %s
 """
@@ -22,53 +27,54 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     [during_staging(after_row=600), during_apply(after_batch=3)],
     ids=["checking", "running"],
 )
-def test_workers_cut_off_again_and_again_finish_exactly_and_nobody_is_blamed(alice, step):
+def test_repeated_loss_of_the_database_session_costs_no_row_and_counts_as_no_crash(alice, step):
     flush_redis()
-    sent = make_sample()
+    sample = make_sample()
     with block_at(step) as gate, worker():
-        job = upload_in_process(alice, sent.content)
-        for _ in range(4):  # More than what gives a row, or a file, up.
+        job = upload_in_process(alice, sample.content)
+        for _ in range(4):  # More often than the limit of crashes of a batch or a file.
             gate.wait_until_reached()
-            assert cut_off_all_but(gate) >= 1
+            assert terminate_sessions_except(gate) >= 1
             wait_for(lambda: not gate.waiting_sessions())
         gate.open()
         wait_until_final(job)
-        blamed = ImportJob.objects.get(pk=job.pk).reader_crashes
+        reader_crashes = ImportJob.objects.get(pk=job.pk).reader_crashes
 
-    assert blamed == 0
+    assert reader_crashes == 0
     assert not job.batches.filter(crashes__gt=0).exists()
-    assert_exact({job: sent})
+    assert_exact({job: sample})
     assert_no_attempts_left()
 
 
-def test_a_check_cut_off_while_it_waits_for_its_reader_is_done_again_and_nobody_is_blamed(alice):
+def test_a_check_that_loses_its_session_while_the_reader_is_silent_is_repeated(alice):
     flush_redis()
-    sent = make_sample(30_000)
-    with block_at(during_staging(after_row=600)) as gate, worker() as reading:
-        job = upload_in_process(alice, sent.content)
+    sample = make_sample(30_000)
+    with block_at(during_staging(after_row=600)) as gate, worker() as worker_process:
+        job = upload_in_process(alice, sample.content)
         gate.wait_until_reached()
-        reading.find_reader().suspend()
+        worker_process.find_reader().suspend()
         gate.open()
-        wait_for(lambda: only_waits(job))
+        wait_for(lambda: is_waiting_for_reader(job))
         gate.close()
-        assert cut_off_all_but(gate) >= 1
+        assert terminate_sessions_except(gate) >= 1
         gate.wait_until_reached()
-        again = ImportJob.objects.get(pk=job.pk)
+        interrupted_job = ImportJob.objects.get(pk=job.pk)
         gate.open()
         wait_until_final(job)
 
-    assert again.reader_crashes == 1
-    assert_exact({job: sent})
+    assert interrupted_job.reader_crashes == 1
+    assert_exact({job: sample})
 
 
-def only_waits(job):
-    """Whether its worker has said that it is still there, and staged nothing meanwhile."""
-    before = job.version, job.reader_heartbeat_at
+def is_waiting_for_reader(job):
+    """Whether the worker has renewed its lease since the last call and has staged no rows."""
+    version, heartbeat_at = job.version, job.reader_heartbeat_at
     job.refresh_from_db()
-    return job.version == before[0] and job.reader_heartbeat_at != before[1]
+    return job.version == version and job.reader_heartbeat_at != heartbeat_at
 
 
-def cut_off_all_but(gate):
+def terminate_sessions_except(gate):
+    """Return the number of sessions that have been ended."""
     with connection.cursor() as cursor:
-        cursor.execute(CUT_OFF, [gate.cursor.connection.info.backend_pid])
+        cursor.execute(TERMINATE_SESSIONS, [gate.cursor.connection.info.backend_pid])
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""Many imports at once, and imports that are cancelled at any moment."""
+"""Several imports at the same time, and imports that are cancelled at random moments."""
 
 from contextlib import suppress
 from random import Random
@@ -23,29 +23,30 @@ from tests.processes import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-JOBS = 10
-CANCELS = 20
-ROWS = 150  # Three batches.
+JOB_COUNT = 10
+CANCEL_COUNT = 20
+ROW_COUNT = 150  # Three batches.
 
 
 @pytest.fixture(autouse=True)
-def _no_messages_of_others():
+def _flush_redis():
     flush_redis()
 
 
-# --- Fair turns --------------------------------------------------------------
+# --- Order of batches of several imports -------------------------------------
 
 
-def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
-    samples = [make_sample(400, seed) for seed in range(1, JOBS + 1)]
-    # Nobody writes before all may, so that only the order of the turns counts.
+def test_two_workers_take_turns_between_ten_imports_batch_by_batch(alice):
+    samples = [make_sample(400, seed) for seed in range(1, JOB_COUNT + 1)]
+    # The gate holds back every batch until all imports have started, so the test measures only
+    # the order of the batches.
     with (
         block_at(during_apply()) as gate,
         worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
         worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
     ):
-        jobs = [upload_in_process(alice, one.content, check_first=True) for one in samples]
-        wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOBS)
+        jobs = [upload_in_process(alice, sample.content, check_first=True) for sample in samples]
+        wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOB_COUNT)
         for job in jobs:
             lifecycle.start(job.pk)
         gate.wait_until_reached(2)
@@ -54,72 +55,75 @@ def test_ten_imports_and_two_workers_take_turns_batch_by_batch(alice):
 
     assert_exact(dict(zip(jobs, samples, strict=True)))
     assert_no_attempts_left()
-    assert longest_lead(jobs) <= 4
+    assert find_longest_lead(jobs) <= 4
 
 
 def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice):
-    many, few = make_sample(30_000), make_sample(400, seed=2)
-    with worker() as busy:
-        large = upload_in_process(alice, many.content)
-        wait_for(busy.find_reader)
-        reader = busy.find_reader()
+    large_sample, small_sample = make_sample(30_000), make_sample(400, seed=2)
+    with worker() as worker_process:
+        large = upload_in_process(alice, large_sample.content)
+        wait_for(worker_process.find_reader)
+        reader = worker_process.find_reader()
         reader.suspend()
-        small = upload_in_process(alice, few.content)
+        small = upload_in_process(alice, small_sample.content)
         wait_until_final(small)
         large.refresh_from_db()
-        stood_at = large.status, large.reader_crashes
+        status_while_suspended = large.status, large.reader_crashes
         reader.resume()
         wait_until_final(large)
 
-    assert stood_at == (Status.CHECKING, 1)
+    assert status_while_suspended == (Status.CHECKING, 1)
     assert large.check_generation == 1
-    assert_exact({large: many, small: few})
+    assert_exact({large: large_sample, small: small_sample})
 
 
-def longest_lead(jobs):
-    """By how many batches any import was ever ahead of another that had work left."""
-    of = {job.pk: job.batches.count() for job in jobs}
-    written, longest = dict.fromkeys(of, 0), 0
+def find_longest_lead(jobs):
+    """Return the largest lead, in batches, of one import over another unfinished import."""
+    totals = {job.pk: job.batches.count() for job in jobs}
+    applied, longest = dict.fromkeys(totals, 0), 0
     for job_id in ImportBatch.objects.order_by("applied_at").values_list("job", flat=True):
-        written[job_id] += 1
-        unfinished = [written[other] for other in of if written[other] < of[other]]
-        longest = max(longest, written[job_id] - min(unfinished, default=written[job_id]))
+        applied[job_id] += 1
+        unfinished = [applied[other] for other in totals if applied[other] < totals[other]]
+        longest = max(longest, applied[job_id] - min(unfinished, default=applied[job_id]))
     return longest
 
 
-# --- Cancelled ---------------------------------------------------------------
+# --- Cancel ------------------------------------------------------------------
 
 
-def test_after_a_cancel_no_count_and_no_customer_changes(alice):
-    dice = Random(11)
+def test_no_count_and_no_customer_changes_after_a_cancel(alice):
+    random = Random(11)
     with worker():
-        then = dict(cancelled_at_some_version(alice, n, dice) for n in range(CANCELS))
+        after_cancel = dict(cancel_at_random_version(alice, n, random) for n in range(CANCEL_COUNT))
         wait_until_idle()
-        now = {number: as_it_stands(number) for number in then}
+        at_the_end = {number: read_job_and_customer_count(number) for number in after_cancel}
 
-    assert now == then
-    ended = [job["status"] for job, _ in now.values()]
-    assert ended.count(Status.CANCELLED) >= CANCELS / 4
-    assert set(ended) <= {Status.CANCELLED, Status.COMPLETE}
-    for job, customers in now.values():
-        written = list(get_outcomes(ImportJob.objects.get(pk=job["id"])).values())
-        assert written.count("created") == job["created"] == customers
+    assert at_the_end == after_cancel
+    statuses = [job["status"] for job, _ in at_the_end.values()]
+    assert statuses.count(Status.CANCELLED) >= CANCEL_COUNT / 4
+    assert set(statuses) <= {Status.CANCELLED, Status.COMPLETE}
+    for job, customers in at_the_end.values():
+        outcomes = list(get_outcomes(ImportJob.objects.get(pk=job["id"])).values())
+        assert outcomes.count("created") == job["created"] == customers
     assert_no_attempts_left()
 
 
-def cancelled_at_some_version(owner, number, dice):
-    """An import's number, and how it stood when its cancel returned."""
-    people = [make_row(1_000 * number + n) for n in range(ROWS)]
-    job = upload_in_process(owner, make_csv(people), f"{number}.csv")
-    moment = dice.randint(1, 6)
-    wait_for(lambda: job.refresh_from_db() or job.version >= moment or job.is_final)
-    with suppress(TransitionNotAllowed):  # It was quicker.
+def cancel_at_random_version(owner, number, random):
+    """Upload a file and cancel its import at a random version.
+
+    Return `number` and the state of the import directly after the cancel.
+    """
+    rows = [make_row(1_000 * number + n) for n in range(ROW_COUNT)]
+    job = upload_in_process(owner, make_csv(rows), f"{number}.csv")
+    version = random.randint(1, 6)
+    wait_for(lambda: job.refresh_from_db() or job.version >= version or job.is_final)
+    with suppress(TransitionNotAllowed):  # The import finished first.
         lifecycle.cancel(job.pk)
-    return number, as_it_stands(number)
+    return number, read_job_and_customer_count(number)
 
 
-def as_it_stands(number):
-    """Every column of the import's own row, and how many of its customers are in."""
+def read_job_and_customer_count(number):
+    """Return all columns of the job, and the number of its customers in the table."""
     job = ImportJob.objects.values().get(file_name=f"{number}.csv")
-    marks = [make_row(1_000 * number + n)[0] for n in range(ROWS)]
+    marks = [make_row(1_000 * number + n)[0] for n in range(ROW_COUNT)]
     return job, Customer.objects.filter(shipping_mark__in=marks).count()

@@ -1,4 +1,4 @@
-"""Redis forgets, repeats, goes away and comes back: no row notices, and nobody is left waiting."""
+"""Redis loses messages, delivers them repeatedly, stops and returns: every import completes."""
 
 from random import Random
 from time import monotonic
@@ -27,85 +27,90 @@ from tests.processes import (
     wait_until_final,
     worker,
 )
-from tests.test_end_to_end import never_back
+from tests.test_end_to_end import is_monotonic
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BY_ITSELF_SECONDS = 30
+MAX_RECOVERY_SECONDS = 30
 
 
 @pytest.fixture(autouse=True)
-def _no_messages_of_others():
+def _flush_redis():
     flush_redis()
 
 
-# --- Forgotten ---------------------------------------------------------------
+# --- Lost messages -----------------------------------------------------------
 
 
-def test_an_import_whose_message_is_lost_in_the_queue_starts_by_itself(alice):
-    sent = make_sample()
-    job = upload_in_process(alice, sent.content)
+def test_recovery_starts_an_import_whose_message_was_lost_in_the_queue(alice):
+    sample = make_sample()
+    job = upload_in_process(alice, sample.content)
 
     flush_redis()
     with worker():
-        wait_until_final(job, seconds=BY_ITSELF_SECONDS)
+        wait_until_final(job, seconds=MAX_RECOVERY_SECONDS)
 
-    assert_exact({job: sent})
+    assert_exact({job: sample})
     assert_no_attempts_left()
 
 
-def test_imports_whose_messages_are_lost_while_they_run_go_on_by_themselves(alice):
+def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
     first, second = make_sample(), make_sample(seed=2)
     with worker(), block_at(during_apply(after_batch=3)) as gate:
         waiting = upload_in_process(alice, second.content, check_first=True)
         wait_for(lambda: waiting.refresh_from_db() or waiting.status == Status.READY)
         job = upload_in_process(alice, first.content)
-        gate.wait_until_reached(2)  # It takes no third batch meanwhile.
+        gate.wait_until_reached(2)  # Both threads of the worker: it takes no third batch.
         lifecycle.start(waiting.pk)
         with Redis.from_url(settings.REDIS_URL) as client:
             bodies = client.hvals("imports:batches.msgs")
-        sent = {tuple(Message.decode(body).args) for body in bodies}  # Maybe more than once.
+        # A set, because a message may have been sent more than once.
+        sent_batches = {tuple(Message.decode(body).args) for body in bodies}
         in_flight = range(1, settings.IMPORT_BATCHES_IN_FLIGHT + 1)
-        assert {n for pk, n in sent if pk == str(waiting.pk)} == set(in_flight)
+        assert {n for pk, n in sent_batches if pk == str(waiting.pk)} == set(in_flight)
         flush_redis()
         gate.open()
-        wait_until_final(job, waiting, seconds=BY_ITSELF_SECONDS)
+        wait_until_final(job, waiting, seconds=MAX_RECOVERY_SECONDS)
 
     assert_exact({job: first, waiting: second})
     assert_no_attempts_left()
 
 
-# --- Repeated ----------------------------------------------------------------
+# --- Duplicate messages ------------------------------------------------------
 
 
-def test_messages_delivered_five_times_in_any_order_collapse_into_the_chains(alice):
-    sent = make_sample(4_000)
-    job = check_job(make_job(sent.content, owner=alice))
-    again = [actors.apply_batches.message(str(job.pk), n) for n in range(1, 7)] * 5
-    Random(5).shuffle(again)
+def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
+    sample = make_sample(4_000)
+    job = check_job(make_job(sample.content, owner=alice))
+    messages = [actors.apply_batches.message(str(job.pk), n) for n in range(1, 7)] * 5
+    Random(5).shuffle(messages)
     job.batches.filter(number__lte=6).update(enqueued_at=Now())
 
     with Redis.from_url(settings.REDIS_URL) as client:
         broker = dramatiq.get_broker()
-        ours = {broker.enqueue(message).options["redis_message_id"].encode() for message in again}
+        message_ids = {
+            broker.enqueue(message).options["redis_message_id"].encode() for message in messages
+        }
         with (
             block_at(during_apply(after_batch=10)) as gate,
             worker(IMPORT_RECOVERY_SECONDS="60", IMPORT_TURN_SECONDS="0"),
         ):
             gate.wait_until_reached(settings.IMPORT_BATCHES_IN_FLIGHT)
-            wait_for(lambda: ours.isdisjoint(list_queued_messages(client)))
-            # The chains wait at the gate, each with one message. Further chains would
-            # keep further messages.
+            wait_for(lambda: message_ids.isdisjoint(list_queued_messages(client)))
+            # Each chain waits at the gate and keeps one message in the queue. Further chains
+            # would keep further messages.
             wait_for(lambda: len(list_queued_messages(client)) == settings.IMPORT_BATCHES_IN_FLIGHT)
             gate.open()
-            alive = []
-            wait_for(lambda: alive.append(len(list_queued_messages(client))) or is_complete(job))
+            queue_lengths = []
+            wait_for(
+                lambda: queue_lengths.append(len(list_queued_messages(client))) or is_complete(job)
+            )
             wait_for(lambda: not list_queued_messages(client))
 
-    assert len(ours) == 30
-    # Each chain's message, and its successor, which is sent before it is acknowledged.
-    assert max(alive) <= 2 * settings.IMPORT_BATCHES_IN_FLIGHT
-    assert_exact({job: sent})
+    assert len(message_ids) == 30
+    # A chain sends its next message before it acknowledges the current one: two per chain.
+    assert max(queue_lengths) <= 2 * settings.IMPORT_BATCHES_IN_FLIGHT
+    assert_exact({job: sample})
     assert_no_attempts_left()
 
 
@@ -113,59 +118,59 @@ def is_complete(job):
     return ImportJob.objects.filter(pk=job.pk, status=Status.COMPLETE).exists()
 
 
-# --- Away --------------------------------------------------------------------
+# --- Redis is down -----------------------------------------------------------
 
 
-def test_redis_goes_and_returns_during_an_import_that_is_watched(alice):
-    sent = make_sample()
+def test_a_stream_stays_monotonic_when_redis_stops_and_returns_during_an_import(alice):
+    sample = make_sample()
     with (
         temporary_redis() as (server, address),
         block_at(during_apply(after_batch=2)) as gate,
         site(alice, **address) as web,
         worker(**address),
     ):
-        job = web.upload(sent.content)[1]
+        job = web.upload(sample.content)[1]
         with web.stream(job) as stream:
             gate.wait_until_reached(2)
             server.stop()
             gate.open()
-            wait_for(lambda: written_batches(job) >= 6)  # It goes on without Redis.
+            wait_for(lambda: count_applied_batches(job) >= 6)  # The import continues without Redis.
             gate.close()
-            bring_back(server)
+            restart(server)
             gate.open()
             events = stream.rest()
 
-    told = [event.snapshot for event in events]
+    snapshots = [event.snapshot for event in events]
     assert events[-1].name == "complete"
-    assert never_back([one["version"] for one in told])
-    assert never_back([one["progress_percent"] for one in told])
-    assert_exact({job: sent})
+    assert is_monotonic([snapshot["version"] for snapshot in snapshots])
+    assert is_monotonic([snapshot["progress_percent"] for snapshot in snapshots])
+    assert_exact({job: sample})
     assert_no_attempts_left()
 
 
-def test_an_upload_while_redis_is_away_is_accepted_at_once_and_starts_when_it_is_back(alice):
+def test_an_upload_without_redis_is_accepted_and_starts_when_redis_returns(alice):
     first, second = make_sample(), make_sample(seed=2)
     with temporary_redis() as (server, address), site(alice, **address) as web, worker(**address):
         before = web.upload(first.content)[1]
         wait_until_final(before)
         server.stop()
-        began = monotonic()
-        answer, job = web.upload(second.content)
-        took = monotonic() - began
-        waits = web.snapshot(job)["status"]
-        bring_back(server)
-        wait_until_final(job, seconds=BY_ITSELF_SECONDS)
+        started_at = monotonic()
+        response, job = web.upload(second.content)
+        seconds = monotonic() - started_at
+        status_without_redis = web.snapshot(job)["status"]
+        restart(server)
+        wait_until_final(job, seconds=MAX_RECOVERY_SECONDS)
 
-    assert (answer.status_code, answer.json()["status"]) == (202, Status.QUEUED)
-    assert took < 2
-    assert waits == Status.QUEUED
+    assert (response.status_code, response.json()["status"]) == (202, Status.QUEUED)
+    assert seconds < 2
+    assert status_without_redis == Status.QUEUED
     assert_exact({before: first, job: second})
 
 
-def written_batches(job):
+def count_applied_batches(job):
     return job.batches.exclude(applied_at=None).count()
 
 
-def bring_back(server):
+def restart(server):
     server.start()
     assert wait_for_server(server.is_ready, 10)
