@@ -467,8 +467,8 @@ def write_csv_files() -> None:
     plain = join_rows(PEOPLE)
     write_file("comma.csv", plain.encode())
     header = ["Shipping Mark", "First Name", "Last Name", "Email", "Phone Number"]
-    nobody = [[None, None, None, "x", "1"], [None, None, None, "y", "2"]]
-    write_file("every-row-fails.csv", join_rows([header, *nobody]).encode())
+    invalid = [[None, None, None, "x", "1"], [None, None, None, "y", "2"]]
+    write_file("every-row-fails.csv", join_rows([header, *invalid]).encode())
     write_file("named.xlsx", plain.encode())
     write_file("crlf.csv", join_rows(PEOPLE, end="\r\n").encode())
     write_file("bom.csv", b"\xef\xbb\xbf" + join_rows(ACCENTS, ";").encode())

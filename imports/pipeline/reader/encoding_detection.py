@@ -105,15 +105,15 @@ def detect_encodings(file: BufferedReader, requested: str = "", second: str = ""
         return mixed
     file.seek(0)
     head = file.read(ENCODING_HEAD_BYTES)
-    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)]
-    candidates = marked[:1] or [*detect_utf_16_without_mark(head), "utf-8"]
+    mark_encodings = [name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)]
+    candidates = mark_encodings[:1] or [*detect_utf_16_without_mark(head), "utf-8"]
     for encoding in candidates:
         if _can_decode_file(file, encoding):
             return Encodings(encoding)
-    is_utf_8 = marked[:1] == ["utf-8-sig"]
+    is_utf_8 = mark_encodings[:1] == ["utf-8-sig"]
     if candidates[0].startswith("utf-8") and (mixed := _detect_mixed(file, is_utf_8=is_utf_8)):
         return mixed
-    for encoding in [] if marked else _guess_encodings(_sample_non_ascii_lines(file)):
+    for encoding in [] if mark_encodings else _guess_encodings(_sample_non_ascii_lines(file)):
         if _can_decode_file(file, encoding):
             return Encodings(_to_public_name(encoding))
     raise UnreadableFile("unknown_encoding")

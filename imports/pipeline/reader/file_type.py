@@ -70,8 +70,8 @@ def detect_file_type(file: BufferedReader, fields: FieldHeaders = ()) -> str:
 
 def _decode_head(head: bytes) -> str:
     """Decode the beginning of a text. Errors do not matter for the detection of its type."""
-    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)]
-    encoding = next(iter([*marked, *detect_utf_16_without_mark(head)]), "utf-8")
+    mark_encodings = [name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)]
+    encoding = next(iter([*mark_encodings, *detect_utf_16_without_mark(head)]), "utf-8")
     return head.decode(encoding, errors="replace").removeprefix("\ufeff")
 
 

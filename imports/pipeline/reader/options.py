@@ -1,4 +1,4 @@
-"""Which encodings and delimiters a user may name for a file.
+"""Validation of the encoding and the delimiter that a user names for a file.
 
 The API and the pages check their input with the same functions.
 """

@@ -1,4 +1,4 @@
-"""Which sheet of a workbook is read: the requested one, or the one with the best header."""
+"""Choice of the sheet of a workbook: the requested one, or the one with the best header."""
 
 from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, islice

@@ -54,7 +54,7 @@ CellTexts = dict[int, dict[int, str]]
 
 
 class AmbiguousXml(ValueError):
-    """The XML is not written as most programs write it, so patterns cannot read it safely."""
+    """The XML does not have the common form, so patterns cannot read it safely."""
 
 
 class CellOverrides:

@@ -1,8 +1,8 @@
 """Rows of an .xlsx file: calamine reads it if it fits in memory, otherwise openpyxl.
 
 calamine loads a whole sheet before it returns the first row; it is many times as fast. openpyxl
-reads row by row. openpyxl also reads the workbooks that calamine reads differently, whatever their
-size (see `zip_inspection`).
+reads row by row. openpyxl also reads the workbooks of any size that calamine reads
+differently (see `zip_inspection`).
 
 A small file can need much memory, too, for example if every cell shows the same long string. The
 memory of calamine is therefore limited. If it needs more, this process ends, and the parent starts

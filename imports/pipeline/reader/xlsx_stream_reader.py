@@ -67,12 +67,12 @@ def list_streamed_sheets(file: BufferedReader, limits: LimitValues) -> list[Shee
     book.read_manifest()
     book.read_workbook()
     parts = _WorkbookParts(book, limits)
-    found = [
+    worksheets = [
         (sheet.name, sheet.state == "visible", relation.target)
         for sheet, relation in book.parser.find_sheets()
         if relation.Type.endswith("/worksheet")
     ]
-    return [parts.make_sheet(*worksheet) for worksheet in found]
+    return [parts.make_sheet(*worksheet) for worksheet in worksheets]
 
 
 class _TransitionalArchive(zipfile.ZipFile):

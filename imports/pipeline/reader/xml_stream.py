@@ -40,7 +40,7 @@ def iter_elements(source: IO[bytes], name: str) -> Iterator[Element]:
 
 
 class _LargeReads:
-    """A file that returns a megabyte for each read, whatever size is asked for.
+    """A file that returns a megabyte for each read, regardless of the requested size.
 
     With every read, expat parses an unfinished tag or comment again from its start. ElementTree
     reads 16 KB at a time: with that size a comment of 70 MB takes minutes.

@@ -1,7 +1,7 @@
 """Inspection of a zip archive before a parser opens it.
 
-The archive is decompressed once, so its real size is known whatever its directory says. Marks that
-are found on the way tell which parser can read the workbook.
+The archive is decompressed once, so its real size is known even if its directory is wrong. The
+marks found in its content tell which parser can read the workbook.
 """
 
 import zipfile
@@ -53,7 +53,7 @@ ODS_CONTENT_PART = "content.xml"
 
 
 class InspectedArchive(NamedTuple):
-    """What the inspection has found.
+    """The result of the inspection.
 
     format: "xlsx", "xlsb" or "ods".
     marks: those of the marks above that some part contains.
@@ -147,23 +147,23 @@ def _inflate_entries(archive: zipfile.ZipFile, archive_format: str) -> tuple[int
         with archive.open(entry) as part:
             assert isinstance(part, zipfile.ZipExtFile)  # It has `peek`, unlike its declared type.
             head = part.peek(PART_HEAD_BYTES)[:PART_HEAD_BYTES]
-            found = {PREFIXED_WORKSHEET} if PREFIXED_WORKSHEET in head else set()
+            part_marks = {PREFIXED_WORKSHEET} if PREFIXED_WORKSHEET in head else set()
             may_be_sheet = _may_be_sheet(entry.filename, archive_format)
             tail = before = chunk = b""  # The end of the last chunk; the last two chunks.
             while next_chunk := part.read(INFLATE_CHUNK_BYTES):
                 before, chunk = chunk, next_chunk
                 size += len(chunk)
                 for xml in (chunk, tail + chunk[:MAX_MARK_BYTES]):
-                    found |= _find_marks(xml)
+                    part_marks |= _find_marks(xml)
                     if may_be_sheet and HIDDEN_ATTRIBUTE in xml:
-                        found |= {mark for mark in HIDDEN_MARKS if mark in xml}
+                        part_marks |= {mark for mark in HIDDEN_MARKS if mark in xml}
                 tail = chunk[-MAX_MARK_BYTES:]
             if may_be_sheet:
                 end = (before + chunk).lower()
-                found |= {mark for mark in LINK_MARKS if mark in end}
-        if DOCTYPE_MARK in found and _is_parsed(entry.filename, archive_format):
+                part_marks |= {mark for mark in LINK_MARKS if mark in end}
+        if DOCTYPE_MARK in part_marks and _is_parsed(entry.filename, archive_format):
             raise UnreadableFile("damaged_file")
-        marks |= found
+        marks |= part_marks
     return size, marks
 
 
