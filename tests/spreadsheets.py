@@ -1,4 +1,7 @@
-"""Files made for tests, also such as no real program writes, and reading them."""
+"""Factories for spreadsheet files, and functions that read them.
+
+Some of the files have content that no real program writes.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ LIMITS = ReaderLimits(
     cell_length=32_767,
     calamine_bytes=200 * MB,
 )
-STREAMING_LIMITS = replace(LIMITS, calamine_bytes=0)  # openpyxl reads it, whatever its size.
+STREAMING_LIMITS = replace(LIMITS, calamine_bytes=0)  # openpyxl reads every workbook.
 BOTH_PARSERS = pytest.mark.parametrize(
     "limits", [LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"]
 )
@@ -41,8 +44,8 @@ CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def text_cell_xml(place: str, value: str, space: str = "preserve") -> str:
-    return f'<c r="{place}" t="inlineStr"><is><t xml:space="{space}">{value}</t></is></c>'
+def text_cell_xml(reference: str, value: str, space: str = "preserve") -> str:
+    return f'<c r="{reference}" t="inlineStr"><is><t xml:space="{space}">{value}</t></is></c>'
 
 
 def row_xml(number: int, *cells: str) -> str:
@@ -57,7 +60,10 @@ def sheet_xml(*rows: str, before: str = "", after: str = "", namespace: str = MA
 def make_workbook_from_xml(
     *rows: str, strings: str = "", before: str = "", **parts: str | bytes
 ) -> bytes:
-    """A workbook of one sheet; `parts` replaces or adds whole parts by a short name."""
+    """Return a workbook of one sheet.
+
+    parts: parts of the archive that are added or replaced, by name.
+    """
     return zip_parts(make_workbook_parts(sheet_xml(*rows, before=before), strings=strings) | parts)
 
 
@@ -73,10 +79,14 @@ def make_workbook_parts(
     relations = "".join(
         f'<Relationship Id="rId{n}" Type="{RELATIONS_NS}/{kind}" Target="{part}.xml"/>'
         for n, (kind, part) in enumerate(
-            {"worksheet": "worksheets/sheet1", "sharedStrings": "sharedStrings", "styles": "styles"}
-            .items(), start=1
+            {
+                "worksheet": "worksheets/sheet1",
+                "sharedStrings": "sharedStrings",
+                "styles": "styles",
+            }.items(),
+            start=1,
         )
-    )  # fmt: skip
+    )
     return {
         "[Content_Types].xml": f'<Types xmlns="{PACKAGE_NS}/content-types">'
         '<Default Extension="rels" '
@@ -95,7 +105,10 @@ def make_workbook_parts(
 
 
 def link_relations_xml(targets: dict[str, str]) -> str:
-    """The relations of a sheet whose links lead to these targets, by their ids."""
+    """Return the relations part of a sheet with links.
+
+    targets: the target of each relation id.
+    """
     links = "".join(
         f'<Relationship Id="{key}" Type="{RELATIONS_NS}/hyperlink" Target="{target}" '
         'TargetMode="External"/>'
@@ -105,9 +118,10 @@ def link_relations_xml(targets: dict[str, str]) -> str:
 
 
 def styles_xml(formats: list[str]) -> str:
-    """Cell style n shows numbers in the n-th of these formats."""
-    codes = [code.replace("&", "&amp;").replace('"', "&quot;").replace(">", "&gt;")
-             for code in formats]  # fmt: skip
+    """Return a styles part in which cell style n uses the n-th of these formats."""
+    codes = [
+        code.replace("&", "&amp;").replace('"', "&quot;").replace(">", "&gt;") for code in formats
+    ]
     own = "".join(f'<numFmt numFmtId="{200 + n}" formatCode="{c}"/>' for n, c in enumerate(codes))
     uses = "".join(
         f'<xf numFmtId="{200 + n}" fontId="0" fillId="0" borderId="0" xfId="0" '
@@ -130,7 +144,7 @@ STRICT = (
 
 
 def to_strict_parts(parts: dict[str, str]) -> dict[str, str]:
-    """The parts of a workbook as "Strict Open XML Spreadsheet" writes them."""
+    """Return the parts of a workbook as Excel saves them in "Strict Open XML Spreadsheet"."""
     made = {}
     for name, part in parts.items():
         for transitional, namespace in STRICT:
@@ -140,50 +154,76 @@ def to_strict_parts(parts: dict[str, str]) -> dict[str, str]:
 
 
 def make_xlsb_workbook(rows: dict[int, dict[int, object]], formats: list[str]) -> bytes:
-    """An .xlsb of one sheet; a number in a format is a pair of the number and the format's index.
+    """Return an .xlsb file of one sheet.
+
+    rows: row number to column index to cell. A number with a format is a pair of the number and the
+        index of its format.
 
     Source: [MS-XLSB], 2.1.4 (records) and 2.4 (their content).
     """
     cells = b"".join(
-        _record(0, struct.pack("<II", number - 1, 0) + bytes(17))
-        + b"".join(_binary_cell(column, cell) for column, cell in sorted(row.items()))
+        _make_record(0, struct.pack("<II", number - 1, 0) + bytes(17))
+        + b"".join(_make_binary_cell(column, cell) for column, cell in sorted(row.items()))
         for number, row in rows.items()
     )
     width = max((max(row) for row in rows.values()), default=0)
     size = struct.pack("<IIII", min(rows) - 1, max(rows) - 1, 0, width)
     own = b"".join(
-        _record(44, struct.pack("<H", 200 + n) + _wide(code)) for n, code in enumerate(formats)
+        _make_record(44, struct.pack("<H", 200 + n) + _encode_wide_text(code))
+        for n, code in enumerate(formats)
     )
     styles = b"".join(
-        _record(47, struct.pack("<HH", 0, number) + bytes(12))
+        _make_record(47, struct.pack("<HH", 0, number) + bytes(12))
         for number in (0, *range(200, 200 + len(formats)))
     )
     count = struct.pack("<I", len(formats))
     kind = "application/vnd.ms-excel."
-    return zip_parts({
-        "[Content_Types].xml": f'<Types xmlns="{PACKAGE_NS}/content-types">'
-        '<Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Default Extension="bin" ContentType="{kind}sheet.binary.macroEnabled.main"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.bin" ContentType="{kind}worksheet"/>'
-        f'<Override PartName="/xl/styles.bin" ContentType="{kind}styles"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships"><Relationship Id="rId1" '
-        f'Type="{RELATIONS_NS}/officeDocument" Target="xl/workbook.bin"/></Relationships>',
-        "xl/workbook.bin": _record(131) + _record(153, bytes(12)) + _record(143)
-        + _record(156, struct.pack("<II", 0, 1) + _wide("rId1") + _wide("Customers"))
-        + _record(144) + _record(132),
-        "xl/_rels/workbook.bin.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
-        f'<Relationship Id="rId1" Type="{RELATIONS_NS}/worksheet" Target="worksheets/sheet1.bin"/>'
-        f'<Relationship Id="rId2" Type="{RELATIONS_NS}/styles" Target="styles.bin"/>'
-        "</Relationships>",
-        "xl/styles.bin": _record(278) + _record(615, count) + own + _record(616)
-        + _record(617, struct.pack("<I", len(formats) + 1)) + styles + _record(618) + _record(279),
-        "xl/worksheets/sheet1.bin": _record(129) + _record(148, size) + _record(145) + cells
-        + _record(146) + _record(130),
-    })  # fmt: skip
+    return zip_parts(
+        {
+            "[Content_Types].xml": f'<Types xmlns="{PACKAGE_NS}/content-types">'
+            '<Default Extension="rels" '
+            'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Default Extension="bin" ContentType="{kind}sheet.binary.macroEnabled.main"/>'
+            f'<Override PartName="/xl/worksheets/sheet1.bin" ContentType="{kind}worksheet"/>'
+            f'<Override PartName="/xl/styles.bin" ContentType="{kind}styles"/></Types>',
+            "_rels/.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
+            f'<Relationship Id="rId1" Type="{RELATIONS_NS}/officeDocument" '
+            'Target="xl/workbook.bin"/></Relationships>',
+            "xl/workbook.bin": _make_record(131)
+            + _make_record(153, bytes(12))
+            + _make_record(143)
+            + _make_record(
+                156,
+                struct.pack("<II", 0, 1)
+                + _encode_wide_text("rId1")
+                + _encode_wide_text("Customers"),
+            )
+            + _make_record(144)
+            + _make_record(132),
+            "xl/_rels/workbook.bin.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
+            f'<Relationship Id="rId1" Type="{RELATIONS_NS}/worksheet" '
+            'Target="worksheets/sheet1.bin"/>'
+            f'<Relationship Id="rId2" Type="{RELATIONS_NS}/styles" Target="styles.bin"/>'
+            "</Relationships>",
+            "xl/styles.bin": _make_record(278)
+            + _make_record(615, count)
+            + own
+            + _make_record(616)
+            + _make_record(617, struct.pack("<I", len(formats) + 1))
+            + styles
+            + _make_record(618)
+            + _make_record(279),
+            "xl/worksheets/sheet1.bin": _make_record(129)
+            + _make_record(148, size)
+            + _make_record(145)
+            + cells
+            + _make_record(146)
+            + _make_record(130),
+        }
+    )
 
 
-def _record(kind: int, content: bytes = b"") -> bytes:
+def _make_record(kind: int, content: bytes = b"") -> bytes:
     number = bytes([kind]) if kind < 128 else bytes([kind & 127 | 128, kind >> 7])
     size, length = len(content), b""
     while size >= 128:
@@ -191,20 +231,20 @@ def _record(kind: int, content: bytes = b"") -> bytes:
     return number + length + bytes([size]) + content
 
 
-def _wide(text: str) -> bytes:
+def _encode_wide_text(text: str) -> bytes:
     return struct.pack("<I", len(text.encode("utf-16-le")) // 2) + text.encode("utf-16-le")
 
 
-def _binary_cell(column: int, cell: object) -> bytes:
+def _make_binary_cell(column: int, cell: object) -> bytes:
     number, style = cell if isinstance(cell, tuple) else (cell, -1)
-    place = struct.pack("<II", column, style + 1)
+    position = struct.pack("<II", column, style + 1)
     if isinstance(number, bool):
-        return _record(4, place + bytes([number]))
+        return _make_record(4, position + bytes([number]))
     if isinstance(number, bytes):  # The code of an error.
-        return _record(3, place + number)
+        return _make_record(3, position + number)
     if isinstance(number, str):
-        return _record(6, place + _wide(number))
-    return _record(5, place + struct.pack("<d", number))
+        return _make_record(6, position + _encode_wide_text(number))
+    return _make_record(5, position + struct.pack("<d", number))
 
 
 def zip_parts(parts: dict[str, str | bytes]) -> bytes:
@@ -218,9 +258,10 @@ def zip_parts(parts: dict[str, str | bytes]) -> bytes:
 def read_file(
     content: bytes, limits: ReaderLimits = LIMITS, **options
 ) -> tuple[DetectedFormat, list, list[Chunk]]:
+    """Return the detected format, the rows and the chunks of a file."""
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
         chunks = list(reader)
-    return reader.opened, [row_xml for chunk in chunks for row_xml in chunk.rows], chunks
+    return reader.opened, [row for chunk in chunks for row in chunk.rows], chunks
 
 
 def read_rows(content: bytes, limits: ReaderLimits = LIMITS, **options) -> list:
@@ -228,6 +269,7 @@ def read_rows(content: bytes, limits: ReaderLimits = LIMITS, **options) -> list:
 
 
 def expect_unreadable(content: bytes, limits: ReaderLimits = LIMITS) -> tuple[str, dict]:
+    """Check that the file is unreadable. Return the code and the parameters of the error."""
     with pytest.raises(UnreadableFile) as caught:
         read_file(content, limits)
     return caught.value.code, caught.value.params

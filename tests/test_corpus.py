@@ -1,4 +1,4 @@
-"""Files as people hand them in: what is read of each, exactly, and what becomes of it."""
+"""Files as users upload them: the exact rows read from each, and the result of its import."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from imports import error_messages
 from imports.models import ImportJob
 from imports.pipeline.header_detection import detect_columns, get_field_headers
 from imports.pipeline.reader_client import UnreadableFile, open_rows
-from tests.corpus.cases import CASES, IMPORTS, Read, Refused
+from tests.corpus.cases import CASES, IMPORTS, ReadableCase, UnreadableCase
 from tests.factories import run_import
 from tests.spreadsheets import LIMITS, STREAMING_LIMITS
 
 FOLDER = Path(__file__).parent / "corpus"
-READ = [case for case in CASES if isinstance(case, Read)]
-REFUSED = [case for case in CASES if isinstance(case, Refused)]
-WORKBOOKS = [case for case in READ if case.format == "xlsx"]
+READABLE = [case for case in CASES if isinstance(case, ReadableCase)]
+UNREADABLE = [case for case in CASES if isinstance(case, UnreadableCase)]
+WORKBOOKS = [case for case in READABLE if case.format == "xlsx"]
 ROW = re.compile(r'<row\b[^>]*\br="(\d+)"[^>]*>(.*?)</row>', re.DOTALL)
 CONTENT = re.compile(r"<v\b[^>]*>[^<]+</v>|<t\b[^>]*>[^<]+</t>|<f\b")
 
 
-def by_file(case) -> str:
-    return " ".join([case.clause, case.file, *case.options.values()])
+def get_case_id(case) -> str:
+    return " ".join([case.topic, case.file, *case.options.values()])
 
 
-def opened(case, limits=LIMITS):
+def read_case(case, limits=LIMITS):
     with (
         open(FOLDER / case.file, "rb") as file,
         open_rows(
@@ -41,43 +41,43 @@ def opened(case, limits=LIMITS):
         return reader.opened, [row for chunk in reader for row in chunk.rows]
 
 
-@pytest.mark.parametrize("case", READ, ids=by_file)
-def test_a_file_is_read_as_people_see_it(case):
-    how, rows = opened(case)
+@pytest.mark.parametrize("case", READABLE, ids=get_case_id)
+def test_file_is_read_as_expected(case):
+    detected, rows = read_case(case)
 
-    assert how.format == case.format
-    assert {name: said for name, said in vars(how).items() if said} == {
+    assert detected.format == case.format
+    assert {name: value for name, value in vars(detected).items() if value} == {
         "format": case.format,
         **case.opened,
     }
-    assert repr(dict(rows)) == repr(case.rows)  # True is not 1 here.
+    assert repr(dict(rows)) == repr(case.rows)  # `repr` distinguishes True and 1.
     if rows:
         layout = detect_columns(rows, CustomerImporter)
         assert (layout.header_row, layout.missing) == (case.header_row, case.missing)
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=by_file)
-def test_a_file_that_cannot_be_read_gets_its_code(case):
-    with pytest.raises(UnreadableFile) as caught:
-        opened(case)
+@pytest.mark.parametrize("case", UNREADABLE, ids=get_case_id)
+def test_unreadable_file_gets_its_code(case):
+    with pytest.raises(UnreadableFile) as error:
+        read_case(case)
 
-    assert (caught.value.code, caught.value.params) == (case.code, case.params)
-
-
-@pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
-def test_both_parsers_give_the_same_rows(case):
-    assert repr(opened(case, STREAMING_LIMITS)) == repr(opened(case))
+    assert (error.value.code, error.value.params) == (case.code, case.params)
 
 
-@pytest.mark.parametrize("case", WORKBOOKS, ids=by_file)
-def test_no_row_of_the_xml_is_dropped(case):
-    """Counted without any parser: rows that hold a value, a text or a formula."""
-    how, rows = opened(case)
-
-    assert [number for number, _ in rows] == rows_in_xml(FOLDER / case.file, how.sheet)
+@pytest.mark.parametrize("case", WORKBOOKS, ids=get_case_id)
+def test_calamine_and_openpyxl_read_the_same_rows(case):
+    assert repr(read_case(case, STREAMING_LIMITS)) == repr(read_case(case))
 
 
-def rows_in_xml(path: Path, sheet: str) -> list[int]:
+@pytest.mark.parametrize("case", WORKBOOKS, ids=get_case_id)
+def test_all_rows_of_the_xml_are_read(case):
+    """Count the rows with a value, a text or a formula without a parser."""
+    detected, rows = read_case(case)
+
+    assert [number for number, _ in rows] == find_rows_in_xml(FOLDER / case.file, detected.sheet)
+
+
+def find_rows_in_xml(path: Path, sheet: str) -> list[int]:
     with zipfile.ZipFile(path) as archive:
         names = re.findall(
             r'<sheet [^>]*\bname="([^"]*)"', archive.read("xl/workbook.xml").decode()
@@ -87,7 +87,7 @@ def rows_in_xml(path: Path, sheet: str) -> list[int]:
     return [int(number) for number, cells in ROW.findall(xml) if CONTENT.search(cells)]
 
 
-def test_every_file_is_in_the_table():
+def test_every_file_has_a_case():
     files = {file.name for file in FOLDER.iterdir() if file.is_file() and file.suffix != ".py"}
 
     assert {case.file for case in CASES} == files
@@ -96,12 +96,12 @@ def test_every_file_is_in_the_table():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("expected", IMPORTS, ids=lambda expected: expected.file)
-def test_a_file_ends_where_it_should(expected):
+def test_import_of_a_file_has_the_expected_result(expected):
     content = (FOLDER / expected.file).read_bytes()
 
     job = run_import(content, read_options=expected.options)
 
-    refused = {
+    failed = {
         (number, error["column"], error["code"])
         for number, errors in job.rows.exclude(errors=None).values_list("number", "errors")
         for error in errors
@@ -110,12 +110,12 @@ def test_a_file_ends_where_it_should(expected):
     assert [*Customer.objects.order_by("shipping_mark").values_list("shipping_mark", "phone")] == (
         expected.customers
     )
-    assert refused == expected.refused
-    assert suggested(job) == expected.suggested
+    assert failed == expected.failed
+    assert get_suggestions(job) == expected.suggested
 
 
-def suggested(job: ImportJob) -> dict[str, str]:
-    """Header to the field it might be."""
+def get_suggestions(job: ImportJob) -> dict[str, str]:
+    """Return the suggested field of each header."""
     layout = job.detected_columns or {"headers": [], "suggestions": {}}
     return {layout["headers"][int(n)]: field for n, field in layout["suggestions"].items()}
 
@@ -129,14 +129,14 @@ def suggested(job: ImportJob) -> dict[str, str]:
         ("filtered-rows-hidden-column.xlsx", "hidden_row", {"count": 3, "rows": [3, 4, 6]}),
     ],
 )
-def test_what_was_odd_about_a_workbook_is_in_the_read_summary(file, code, params):
+def test_read_summary_of_a_workbook_has_the_entry(file, code, params):
     job = run_import((FOLDER / file).read_bytes())
 
-    assert [one["params"] for one in job.read_summary if one["code"] == code] == [params]
+    assert [entry["params"] for entry in job.read_summary if entry["code"] == code] == [params]
 
 
 @pytest.mark.django_db
-def test_who_is_asked_sees_what_stands_below_each_header():
+def test_column_samples_are_stored_for_the_mapping():
     job = run_import((FOLDER / "close-headers.xlsx").read_bytes())
 
     assert job.detected_columns["samples"][1] == ["Ama", "Kofi"]
@@ -182,7 +182,7 @@ SUMMARIES = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("file", SUMMARIES)
-def test_the_read_summary_says_what_was_done(file):
+def test_read_summary_is_as_expected(file):
     job = run_import((FOLDER / file).read_bytes())
 
     expected = [
@@ -198,7 +198,7 @@ def test_the_read_summary_says_what_was_done(file):
 
 
 @pytest.mark.django_db
-def test_hidden_rows_are_left_out_where_the_user_wants_that():
+def test_hidden_rows_are_skipped_on_request():
     content = (FOLDER / "filtered-rows-hidden-column.xlsx").read_bytes()
 
     job = run_import(content, read_options={"hidden_rows": "skip"})
@@ -215,7 +215,7 @@ def test_hidden_rows_are_left_out_where_the_user_wants_that():
 
 
 @pytest.mark.django_db
-def test_of_an_address_book_the_mobile_number_goes_first():
+def test_mobile_number_of_an_address_book_comes_first():
     mapping = {"shipping_mark": 12, "first_name": 1, "last_name": 3, "email": 9, "phone": 8}
 
     run_import((FOLDER / "outlook-export.csv").read_bytes(), column_mapping=mapping)
@@ -230,8 +230,8 @@ BIDI_CONTROL = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("file", sorted({case.file for case in CASES}))
-def test_no_accepted_text_is_misread(file):
-    """Neither mojibake, nor U+FFFD, nor an invisible control, nor a date that was a code."""
+def test_no_imported_text_is_misread(file):
+    """No imported text is mojibake or a converted date, or has U+FFFD or invisible controls."""
     run_import((FOLDER / file).read_bytes())
 
     fields = ("shipping_mark", "first_name", "last_name", "email", "phone")
@@ -244,7 +244,7 @@ def test_no_accepted_text_is_misread(file):
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether the text is what UTF-8 looks like when it is read as Windows-1252 or Latin-1."""
+    """Return whether the text is UTF-8 that was decoded as Windows-1252 or Latin-1."""
     for page in ("cp1252", "latin-1"):
         with suppress(UnicodeError):
             if text.encode(page).decode() != text:

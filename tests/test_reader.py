@@ -1,4 +1,4 @@
-"""Bytes to rows: real files, real child processes."""
+"""The reader process on real files: workbooks, CSV files, chunks and resuming."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from tests.spreadsheets import (
     text_cell_xml,
 )  # fmt: skip
 
-MORNING = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Spreadsheets know no time zones.
+JANUARY_31 = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Workbooks have no time zones.
 
 # --- Workbooks ---------------------------------------------------------------
 
 
 @BOTH_PARSERS
-def test_a_workbook_is_read_with_its_row_numbers(limits):
+def test_workbook_rows_keep_their_row_numbers(limits):
     content = make_workbook(["Phone", "Name"], [], ["024", "Ann"], [" ", None, "\t"], [None, "Bea"])
 
-    opened, rows, chunks = read_file(content, limits)
+    detected, rows, chunks = read_file(content, limits)
 
-    assert opened == DetectedFormat("xlsx", "Sheet", sheets=["Sheet"])
+    assert detected == DetectedFormat("xlsx", "Sheet", sheets=["Sheet"])
     assert rows == [(1, ["Phone", "Name"]), (3, ["024", "Ann"]), (5, [None, "Bea"])]
     assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
 
 
 @BOTH_PARSERS
-def test_empty_rows_and_columns_before_the_table_keep_their_places(limits):
+def test_empty_rows_and_columns_before_the_table_are_kept(limits):
     content = make_workbook_from_xml(
         row_xml(3, text_cell_xml("C3", "x"), text_cell_xml("E3", "y")),
         row_xml(7, text_cell_xml("B7", "z")),
@@ -50,10 +50,10 @@ def test_empty_rows_and_columns_before_the_table_keep_their_places(limits):
 
 
 @BOTH_PARSERS
-def test_cells_arrive_as_plain_values(limits):
+def test_cells_of_each_type_become_plain_values(limits):
     content = make_workbook(
         [1, 2.5, 3.0, -0.0, 233201234567, True, False, None, " spaced ", "two\nlines"],
-        [MORNING.date(), MORNING, MORNING.time()],
+        [JANUARY_31.date(), JANUARY_31, JANUARY_31.time()],
         [datetime.timedelta(hours=36, minutes=5), 12345678901234567890],
     )
 
@@ -76,7 +76,7 @@ def test_cells_arrive_as_plain_values(limits):
         ('<c t="str"><v><![CDATA[a<b]]></v></c>', "a<b"),
     ],
 )
-def test_errors_and_other_rare_cells_arrive_as_their_text(limits, cell, value):
+def test_error_cells_and_other_rare_cells_become_text(limits, cell, value):
     assert read_rows(make_workbook_from_xml(row_xml(1, cell)), limits) == [(1, [value])]
 
 
@@ -94,7 +94,7 @@ def test_rows_outside_the_declared_dimension_are_read(limits):
 
 
 @BOTH_PARSERS
-def test_the_last_column_keeps_its_place(limits):
+def test_cell_in_the_last_column_is_read(limits):
     cells = read_rows(
         make_workbook_from_xml(row_xml(1, text_cell_xml("A1", "a"), text_cell_xml("XFD1", "z"))),
         limits,
@@ -104,7 +104,7 @@ def test_the_last_column_keeps_its_place(limits):
 
 
 @BOTH_PARSERS
-def test_odd_characters_survive(limits):
+def test_escaped_and_special_characters_are_decoded(limits):
     content = make_workbook_from_xml(
         row_xml(1, text_cell_xml("A1", "nul _x0000_, tab _x0009_, _xD800_, é😀&amp;\u2028"))
     )
@@ -122,20 +122,20 @@ def test_the_first_visible_sheet_with_rows_is_read(limits):
         sheet["B2"] = sheet.title
     book.create_chartsheet("Chart", index=0)
 
-    opened, rows, _ = read_file(save_workbook(book), limits)
+    detected, rows, _ = read_file(save_workbook(book), limits)
 
-    assert (opened.sheet, rows) == ("Chosen", [(2, [None, "Chosen"])])
-
-
-@BOTH_PARSERS
-def test_a_workbook_of_blank_sheets_has_no_rows(limits):
-    opened, rows, chunks = read_file(save_workbook(openpyxl.Workbook()), limits)
-
-    assert (opened.sheet, rows, chunks[-1]) == ("Sheet", [], Chunk([], 1.0, 0))
+    assert (detected.sheet, rows) == ("Chosen", [(2, [None, "Chosen"])])
 
 
 @BOTH_PARSERS
-def test_a_workbook_without_a_worksheet_is_refused(limits):
+def test_workbook_of_blank_sheets_has_no_rows(limits):
+    detected, rows, chunks = read_file(save_workbook(openpyxl.Workbook()), limits)
+
+    assert (detected.sheet, rows, chunks[-1]) == ("Sheet", [], Chunk([], 1.0, 0))
+
+
+@BOTH_PARSERS
+def test_workbook_without_a_worksheet_fails(limits):
     book = openpyxl.Workbook()
     book.create_chartsheet("Chart")
     book.remove(book.active)
@@ -144,17 +144,23 @@ def test_a_workbook_without_a_worksheet_is_refused(limits):
 
 
 @BOTH_PARSERS
-def test_rows_are_read_beyond_those_that_tell_the_sheet(limits):
+def test_rows_after_the_header_search_are_read(limits):
     assert len(read_rows(make_workbook(*[[f"m{n}"] for n in range(100)]), limits)) == 100
 
 
 @BOTH_PARSERS
-def test_a_record_merged_over_two_rows_is_one(limits):
+def test_record_merged_over_two_rows_is_one_row(limits):
     book = openpyxl.Workbook()
-    for place, value in {"A1": "m1", "B1": "Ama", "A3": "m2", "B3": "Kofi", "B4": "Esi"}.items():
-        book.active[place] = value
-    for place in ("A1:A2", "B1:B2", "A3:A4"):
-        book.active.merge_cells(place)
+    for reference, value in {
+        "A1": "m1",
+        "B1": "Ama",
+        "A3": "m2",
+        "B3": "Kofi",
+        "B4": "Esi",
+    }.items():
+        book.active[reference] = value
+    for reference in ("A1:A2", "B1:B2", "A3:A4"):
+        book.active.merge_cells(reference)
 
     expected = [(1, ["m1", "Ama"]), (3, ["m2", "Kofi"]), (4, ["m2", "Esi"])]
     assert read_rows(save_workbook(book), limits) == expected
@@ -173,13 +179,13 @@ def test_a_record_merged_over_two_rows_is_one(limits):
     ],
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_encoding_and_delimiter_are_recognised(encoding, named, delimiter):
+def test_encoding_and_delimiter_are_detected(encoding, named, delimiter):
     lines = [["Name", "Phone", "Note"], ["Zoë", "024", "1,5; x"], ["Bea", "", "€"]]
     content = "\r\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
 
-    opened, rows, _ = read_file(content.encode(encoding))
+    detected, rows, _ = read_file(content.encode(encoding))
 
-    assert opened == DetectedFormat("csv", None, named, delimiter)
+    assert detected == DetectedFormat("csv", None, named, delimiter)
     assert rows == [
         (1, ["Name", "Phone", "Note"]),
         (2, ["Zoë", "024", "1,5; x"]),
@@ -187,24 +193,34 @@ def test_encoding_and_delimiter_are_recognised(encoding, named, delimiter):
     ]
 
 
-def test_accents_that_many_encodings_share_are_western():
+def test_accents_of_several_encodings_are_read_as_windows_1252():
     content = "Nom;Prénom\nDupont;Zoé\nMüller;Jörg\n" + "Mensah;Ama\n" * 40
 
     assert read_file(content.encode("cp1252"))[0].encoding == "windows-1252"
 
 
-NAMES = {  # By the code page that Excel there saves them in.
+# Names by the code page in which Excel saves them in their countries.
+NAMES = {
     "windows-1252": [
-        *("Éloïse Lefèvre, François Dubé, Hélène Côté", "Íñigo Muñoz Peña, José García"),
-        *("João Gonçalves, Conceição Simões", "Jürgen Müller, Björn Größ, Käthe Schäfer"),
-        *("Nicolò Forlì, Niccolò Cantù", "Søren Sørensen, Åse Kjær", "Åsa Öberg, Märta Sjöström"),
-        *("Þórður Jónsson, Guðrún Ægisdóttir", "Éloïse Lefèvre", "Íñigo Muñoz Peña"),
+        "Éloïse Lefèvre, François Dubé, Hélène Côté",
+        "Íñigo Muñoz Peña, José García",
+        "João Gonçalves, Conceição Simões",
+        "Jürgen Müller, Björn Größ, Käthe Schäfer",
+        "Nicolò Forlì, Niccolò Cantù",
+        "Søren Sørensen, Åse Kjær",
+        "Åsa Öberg, Märta Sjöström",
+        "Þórður Jónsson, Guðrún Ægisdóttir",
+        "Éloïse Lefèvre",
+        "Íñigo Muñoz Peña",
         "Éloïse Lefèvre, Íñigo Muñoz Peña, João Gonçalves, Jürgen Groß, Søren Kjær, Nicolò Cantù",
     ],
     "windows-1250": [
-        *("Łukasz Wójcik, Małgorzata Dąbrowska", "Jiří Dvořák, Tomáš Němec, Božena Černá"),
-        *("Győző Erdős, Gergő Szűcs, László Kovács", "Željko Šarić, Đorđe Čović, Ivana Matić"),
-        *("Ştefan Popa, Mădălina Ţurcanu", "Ľubomír Ďuriš, Mária Kováčová, Štefan Hruška"),
+        "Łukasz Wójcik, Małgorzata Dąbrowska",
+        "Jiří Dvořák, Tomáš Němec, Božena Černá",
+        "Győző Erdős, Gergő Szűcs, László Kovács",
+        "Željko Šarić, Đorđe Čović, Ivana Matić",
+        "Ştefan Popa, Mădălina Ţurcanu",
+        "Ľubomír Ďuriš, Mária Kováčová, Štefan Hruška",
         "Jiří Dvořák, Běla Nováková, Łukasz Świątek",
     ],
     "windows-1254": ["Ayşe Güneş, Çağlar Öztürk, İbrahim Yılmaz"],  # noqa: RUF001
@@ -213,7 +229,8 @@ NAMES = {  # By the code page that Excel there saves them in.
     "windows-1253": ["Γιώργος Παπαδόπουλος, Ελένη Νικολάου"],
     "mac_roman": ["Éloïse Lefèvre, François Dubé", "João Gonçalves, Conceição Simões"],
     "cp850": [
-        *("Éloïse Lefèvre, François Dubé", "Jürgen Müller, Björn Größ, Käthe Schäfer"),
+        "Éloïse Lefèvre, François Dubé",
+        "Jürgen Müller, Björn Größ, Käthe Schäfer",
         "Jürgen Müller",
     ],
 }
@@ -223,41 +240,41 @@ NAMES = {  # By the code page that Excel there saves them in.
     ("encoding", "names"), [(page, names) for page, all_of in NAMES.items() for names in all_of]
 )
 @pytest.mark.parametrize("times", [1, 20])
-def test_names_are_read_in_the_code_page_they_were_written_in(encoding, names, times):
+def test_code_page_of_names_is_detected(encoding, names, times):
     people = [name.split(" ", 1) for name in names.split(", ")] * times
     lines = ["Mark;First name;Surname", *(f"MS {n};{a};{b}" for n, (a, b) in enumerate(people))]
 
-    opened, rows, _ = read_file("\r\n".join(lines).encode(encoding))
+    detected, rows, _ = read_file("\r\n".join(lines).encode(encoding))
 
-    assert (opened.encoding, [cells[1:] for _, cells in rows[1:]]) == (encoding, people)
+    assert (detected.encoding, [cells[1:] for _, cells in rows[1:]]) == (encoding, people)
 
 
-def test_a_quoted_line_break_starts_no_row():
+def test_line_break_inside_quotes_does_not_start_a_row():
     content = b'a,b\n"one\ntwo\r\nthree",x\n\n , \r"last",y'
 
     expected = [(1, ["a", "b"]), (2, ["one\ntwo\r\nthree", "x"]), (5, ["last", "y"])]
     assert read_rows(content) == expected
 
 
-def test_decimal_commas_do_not_hide_the_semicolon():
+def test_decimal_commas_are_not_taken_for_the_delimiter():
     content = b"mark;weight;price\n" + b"A1;1,5;2,25\n" * 30
 
     assert read_file(content)[0].delimiter == ";"
 
 
-@pytest.mark.parametrize("said", ['"', "'", "a", "\0", "\ufeff"])
-def test_a_file_that_names_what_can_be_no_delimiter_is_not_believed(said):
-    opened, rows, _ = read_file(f"sep={said}\nname;phone\nAma;1\n".encode())
+@pytest.mark.parametrize("named_delimiter", ['"', "'", "a", "\0", "\ufeff"])
+def test_invalid_delimiter_named_by_the_file_is_ignored(named_delimiter):
+    detected, rows, _ = read_file(f"sep={named_delimiter}\nname;phone\nAma;1\n".encode())
 
-    assert opened.delimiter == ";"
+    assert detected.delimiter == ";"
     assert [cells for _, cells in rows] == [["name", "phone"], ["Ama", "1"]]
 
 
-def test_one_column_needs_no_delimiter():
+def test_file_of_one_column_needs_no_delimiter():
     assert read_rows(b"phone\n0241234567\n") == [(1, ["phone"]), (2, ["0241234567"])]
 
 
-def test_a_nul_is_a_bad_cell_and_no_bad_file():
+def test_nul_byte_makes_one_cell_invalid_not_the_file():
     content = b"name,phone\n" + b"Ann,024\n" * 20 + b"B\0b,025\n"
 
     assert read_rows(content)[-1] == (22, ["B\0b", "025"])
@@ -266,7 +283,7 @@ def test_a_nul_is_a_bad_cell_and_no_bad_file():
 # --- Chunks and resuming -----------------------------------------------------
 
 
-def test_chunks_are_small_and_progress_only_rises():
+def test_chunks_are_small_and_progress_never_falls():
     _, rows, chunks = read_file(make_long_csv(5_000))
 
     fractions = [chunk.fraction for chunk in chunks]
@@ -289,7 +306,7 @@ def test_wide_rows_come_in_shorter_chunks():
 )
 @pytest.mark.parametrize("limits", [LIMITS, STREAMING_LIMITS])
 @pytest.mark.parametrize("after", [1, 500, 999, 1_000_000])
-def test_reading_goes_on_after_a_row(content, limits, after):
+def test_reading_resumes_after_a_row(content, limits, after):
     whole = read_rows(content, limits)
 
     assert read_rows(content, limits, after=after) == [row for row in whole if row[0] > after]

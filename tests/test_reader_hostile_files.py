@@ -1,4 +1,4 @@
-"""Files that mean harm or are not what they say: each ends in a code within seconds."""
+"""Hostile and damaged files: reading each ends with an error code within seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.spreadsheets import (
     zip_parts,
 )  # fmt: skip
 
-# --- What the file is --------------------------------------------------------
+# --- File types --------------------------------------------------------------
 
 OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
 
@@ -61,17 +61,17 @@ OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
         ("unknown_encoding", b"\xff\xfea\0b"),
     ],
 )
-def test_what_is_no_spreadsheet_is_refused_by_its_content(code, content):
+def test_file_that_is_not_a_spreadsheet_is_recognised_by_its_content(code, content):
     assert expect_unreadable(content)[0] == code
 
 
-def test_text_that_looks_like_comments_is_told_at_once():
+def test_many_html_comments_are_checked_in_linear_time():
     content = b"<!---->" * 2_000 + b"x"
 
     assert len(read_rows(content)) == 1
 
 
-def test_an_encrypted_archive_is_refused():
+def test_encrypted_archive_is_unreadable():
     content = bytearray(make_workbook(["a"]))
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
 
@@ -87,13 +87,13 @@ def test_an_encrypted_archive_is_refused():
         ({"inflated_bytes": 999}, "too_large_inflated", None),
     ],
 )
-def test_limits_on_what_a_workbook_holds(limits, changed, code, params):
+def test_workbook_over_a_limit_is_unreadable(limits, changed, code, params):
     content = make_workbook(["a"], ["b"], ["c", None, "long enough"])
 
-    refused, why = expect_unreadable(content, replace(limits, **changed))
+    error_code, error_params = expect_unreadable(content, replace(limits, **changed))
 
-    assert refused == code
-    assert params is None or why == params
+    assert error_code == code
+    assert params is None or error_params == params
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_limits_on_what_a_workbook_holds(limits, changed, code, params):
         ({"columns": 2}, "too_many_columns", {"row": 3, "limit": 2}),
     ],
 )
-def test_limits_on_what_a_text_file_holds(changed, code, params):
+def test_csv_file_over_a_limit_is_unreadable(changed, code, params):
     assert expect_unreadable(b"a\nb\nc,,long enough\n", replace(LIMITS, **changed)) == (
         code,
         params,
@@ -112,7 +112,7 @@ def test_limits_on_what_a_text_file_holds(changed, code, params):
 
 @BOTH_PARSERS
 @pytest.mark.parametrize("make", [make_workbook, lambda *rows: make_csv(rows, headers=None)])
-def test_a_long_cell_is_shortened_and_its_row_noted(limits, make):
+def test_long_cell_is_shortened_and_its_row_is_noted(limits, make):
     content = make(["a"], ["b"], ["c", None, "long enough"])
 
     with open_rows(io.BytesIO(content), limits=replace(limits, cell_length=9)) as reader:
@@ -125,34 +125,34 @@ def test_a_long_cell_is_shortened_and_its_row_noted(limits, make):
 
 
 @BOTH_PARSERS
-def test_a_row_of_many_long_cells_is_refused(limits):
+def test_row_of_many_long_cells_is_unreadable(limits):
     content = make_workbook([os.urandom(15_000).hex()] * 40)
 
     assert expect_unreadable(content, limits) == ("row_too_long", {"row": 1, "limit": 1_000_000})
 
 
-def test_a_line_without_end_is_refused():
+def test_endless_line_is_unreadable():
     assert expect_unreadable(b"a,b\n" + b"xyz," * 500_000)[0] == "too_many_columns"
     assert expect_unreadable(b"a,b\n" + b"x" * 9_000_000)[0] == "row_too_long"
     assert expect_unreadable(b'a,b\n"' + b"xyz,\n" * 500_000)[0] == "unclosed_quote"
     assert expect_unreadable(b'a,b\n"' + b"xyz,\n" * 2_000_000)[0] == "unclosed_quote"
 
 
-# --- Bombs -------------------------------------------------------------------
+# --- Decompression bombs -----------------------------------------------------
 
 
-def with_lying_size(content: bytes, name: str) -> bytes:
-    """The archive's directory says that the part holds ten bytes."""
+def replace_declared_size(content: bytes, name: str) -> bytes:
+    """Make the directory of the archive declare a size of ten bytes for the part."""
     changed = bytearray(content)
     for mark, size_at, name_at in ((b"PK\x01\x02", 24, 46), (b"PK\x03\x04", 22, 30)):
-        place = -1
-        while (place := content.find(mark, place + 1)) >= 0:
-            if content[place + name_at :].startswith(name.encode()):
-                changed[place + size_at : place + size_at + 4] = struct.pack("<I", 10)
+        position = -1
+        while (position := content.find(mark, position + 1)) >= 0:
+            if content[position + name_at :].startswith(name.encode()):
+                changed[position + size_at : position + size_at + 4] = struct.pack("<I", 10)
     return bytes(changed)
 
 
-def with_many_entries() -> bytes:
+def make_archive_with_many_entries() -> bytes:
     buffer = io.BytesIO(make_workbook(["a"]))
     with zipfile.ZipFile(buffer, "a") as archive:
         for number in range(10_000):
@@ -160,7 +160,7 @@ def with_many_entries() -> bytes:
     return buffer.getvalue()
 
 
-def laughs(kind: str) -> bytes:
+def make_entity_attack(kind: str) -> bytes:
     entities = '<!ENTITY a "lol">' + "".join(
         f'<!ENTITY {name} "{f"&{before};" * 10}">'
         for before, name in itertools.pairwise("abcdefghij")
@@ -173,11 +173,11 @@ def laughs(kind: str) -> bytes:
 
 @BOTH_PARSERS
 @pytest.mark.parametrize("kind", ["laughs", "external"])
-def test_entities_are_refused(limits, kind):
-    assert expect_unreadable(laughs(kind), limits) == ("damaged_file", {})
+def test_workbook_with_entities_is_unreadable(limits, kind):
+    assert expect_unreadable(make_entity_attack(kind), limits) == ("damaged_file", {})
 
 
-def test_what_is_streamed_may_not_even_declare_entities():
+def test_entity_declaration_makes_a_streamed_workbook_unreadable():
     declared = f'<!DOCTYPE x [<!ENTITY a "b">]>{sheet_xml(row_xml(1, text_cell_xml("A1", "x")))}'
 
     assert expect_unreadable(zip_parts(make_workbook_parts(declared)), STREAMING_LIMITS) == (
@@ -187,27 +187,27 @@ def test_what_is_streamed_may_not_even_declare_entities():
 
 
 @BOTH_PARSERS
-def test_a_size_that_lies_is_found_out(limits):
+def test_wrong_declared_size_is_detected(limits):
     content = make_workbook_from_xml(
         *[row_xml(n, text_cell_xml(f"A{n}", "x" * 90)) for n in range(1, 2_000)]
     )
 
-    lying = with_lying_size(content, "xl/worksheets/sheet1.xml")
+    lying = replace_declared_size(content, "xl/worksheets/sheet1.xml")
     assert expect_unreadable(lying, limits) == ("damaged_file", {})
 
 
-def test_archives_that_are_mostly_promise_are_refused():
+def test_decompression_bombs_are_unreadable():
     blank = make_workbook_from_xml(row_xml(1, text_cell_xml("A1", " " * 50 * MB)))
 
     assert expect_unreadable(blank)[0] == "too_large_inflated"
-    assert expect_unreadable(with_many_entries())[0] == "too_large_inflated"
+    assert expect_unreadable(make_archive_with_many_entries())[0] == "too_large_inflated"
     assert (
         "bytes" in expect_unreadable(make_workbook(["a"]), replace(LIMITS, inflated_bytes=999))[1]
     )
 
 
 @BOTH_PARSERS
-def test_a_cell_in_the_far_corner_ends_in_a_code(limits):
+def test_cell_in_the_last_row_and_column_breaks_the_column_limit(limits):
     content = make_workbook_from_xml(
         row_xml(1, text_cell_xml("A1", "a")), row_xml(1_048_576, text_cell_xml("XFD1048576", "z"))
     )
@@ -218,7 +218,7 @@ def test_a_cell_in_the_far_corner_ends_in_a_code(limits):
     )
 
 
-def test_a_row_out_of_order_is_never_dropped():
+def test_row_out_of_order_is_never_dropped():
     content = make_workbook_from_xml(
         row_xml(3, text_cell_xml("A3", "c")), row_xml(1, text_cell_xml("A1", "a"))
     )
@@ -227,7 +227,7 @@ def test_a_row_out_of_order_is_never_dropped():
     assert expect_unreadable(content, STREAMING_LIMITS)[0] == "damaged_file"
 
 
-def test_a_string_that_is_not_there_is_no_other_string():
+def test_invalid_index_of_a_shared_string_is_damage():
     content = make_workbook_from_xml(
         row_xml(1, '<c t="s"><v>-1</v></c>'), strings="<si><t>last</t></si>"
     )
@@ -235,22 +235,22 @@ def test_a_string_that_is_not_there_is_no_other_string():
     assert expect_unreadable(content, STREAMING_LIMITS)[0] == "damaged_file"
 
 
-@pytest.mark.parametrize("place", ["B7", "XFE2", "A0"])
-def test_a_cell_that_is_not_where_it_says_is_never_dropped(place):
+@pytest.mark.parametrize("reference", ["B7", "XFE2", "A0"])
+def test_cell_with_an_invalid_reference_is_damage(reference):
     assert (
         expect_unreadable(
-            make_workbook_from_xml(row_xml(2, text_cell_xml(place, "x"))), STREAMING_LIMITS
+            make_workbook_from_xml(row_xml(2, text_cell_xml(reference, "x"))), STREAMING_LIMITS
         )[0]
         == "damaged_file"
     )
 
 
-# --- OpenDocument and old workbooks ------------------------------------------
+# --- OpenDocument and .xls files ---------------------------------------------
 
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns"
 
 
-def opendocument(rows: str, before: str = "") -> bytes:
+def make_ods(rows: str, before: str = "") -> bytes:
     names = "".join(f' xmlns:{name}="{OFFICE}:{name}:1.0"' for name in ("office", "table", "text"))
     return zip_parts({
         "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
@@ -260,34 +260,38 @@ def opendocument(rows: str, before: str = "") -> bytes:
     })  # fmt: skip
 
 
-def line(cells: str, **repeated: int) -> str:
-    return f"<table:table-row{times('rows', **repeated)}>{cells}</table:table-row>"
+def ods_row_xml(cells: str, **repeated: int) -> str:
+    return f"<table:table-row{repeat_attribute('rows', **repeated)}>{cells}</table:table-row>"
 
 
-def times(what: str, repeated: int = 1) -> str:
+def repeat_attribute(what: str, repeated: int = 1) -> str:
     return f' table:number-{what}-repeated="{repeated}"'
 
 
-def of_text(text: str, **repeated: int) -> str:
-    start = f'<table:table-cell{times("columns", **repeated)} office:value-type="string">'
+def ods_cell_xml(text: str, **repeated: int) -> str:
+    start = (
+        f'<table:table-cell{repeat_attribute("columns", **repeated)} office:value-type="string">'
+    )
     return f"{start}<text:p>{text}</text:p></table:table-cell>"
 
 
-def test_blank_rows_without_end_are_too_many():
-    content = opendocument(line(of_text('<text:s text:c="1"/>'), repeated=9 * 10**11))
+def test_endless_blank_rows_are_too_many_rows():
+    content = make_ods(ods_row_xml(ods_cell_xml('<text:s text:c="1"/>'), repeated=9 * 10**11))
 
     assert expect_unreadable(content) == ("too_many_rows", {"limit": LIMITS.rows})
 
 
-def test_a_small_file_that_takes_long_is_given_little_time():
-    spaces = of_text('<text:s text:c="60000000"/>').replace('"string"', '"float" office:value="1"')
-    content = opendocument(line(spaces) * 300)
+def test_small_file_gets_little_cpu_time():
+    spaces = ods_cell_xml('<text:s text:c="60000000"/>').replace(
+        '"string"', '"float" office:value="1"'
+    )
+    content = make_ods(ods_row_xml(spaces) * 300)
 
     assert expect_unreadable(content, replace(LIMITS, cpu_seconds=240)) == ("too_slow_to_read", {})
 
 
-def test_what_an_opendocument_repeats_is_read_as_often():
-    content = opendocument(line(of_text("x", repeated=2), repeated=2))
+def test_repeated_rows_and_cells_of_an_opendocument_are_read():
+    content = make_ods(ods_row_xml(ods_cell_xml("x", repeated=2), repeated=2))
 
     assert read_rows(content) == [(1, ["x", "x"]), (2, ["x", "x"])]
 
@@ -295,43 +299,48 @@ def test_what_an_opendocument_repeats_is_read_as_often():
 @pytest.mark.parametrize(
     ("rows", "code"),
     [
-        (line(of_text("x", repeated=10**9)), "too_many_columns"),
-        (line(of_text("x"), repeated=10**9), "too_many_rows"),
-        (line(of_text("x"), repeated=0), "damaged_file"),
-        (line(of_text("<text:span>" * 5_000 + "</text:span>" * 5_000)), "damaged_file"),
+        (ods_row_xml(ods_cell_xml("x", repeated=10**9)), "too_many_columns"),
+        (ods_row_xml(ods_cell_xml("x"), repeated=10**9), "too_many_rows"),
+        (ods_row_xml(ods_cell_xml("x"), repeated=0), "damaged_file"),
+        (ods_row_xml(ods_cell_xml("<text:span>" * 5_000 + "</text:span>" * 5_000)), "damaged_file"),
         ("<table:table-row>", "damaged_file"),
     ],
 )
-def test_an_opendocument_that_means_harm_ends_in_a_code(rows, code):
-    assert expect_unreadable(opendocument(rows), replace(LIMITS, rows=5_000))[0] == code
+def test_hostile_opendocument_is_unreadable(rows, code):
+    assert expect_unreadable(make_ods(rows), replace(LIMITS, rows=5_000))[0] == code
 
 
-def test_an_opendocument_may_not_declare_entities():
+def test_opendocument_with_an_entity_declaration_is_unreadable():
     declared = '<!DOCTYPE x [<!ENTITY a "b">]>'
 
-    assert expect_unreadable(opendocument(line(of_text("&a;")), declared)) == ("damaged_file", {})
-    spread = opendocument(line(of_text("x")), f"<!--{os.urandom(300_000).hex()}-->{declared}")
+    assert expect_unreadable(make_ods(ods_row_xml(ods_cell_xml("&a;")), declared)) == (
+        "damaged_file",
+        {},
+    )
+    spread = make_ods(
+        ods_row_xml(ods_cell_xml("x")), f"<!--{os.urandom(300_000).hex()}-->{declared}"
+    )
     assert expect_unreadable(spread) == ("damaged_file", {})
 
 
-def test_rows_repeated_without_a_value_are_no_rows():
-    blank = line("<table:table-cell/>", repeated=1_048_000)
+def test_repeated_empty_rows_are_skipped():
+    blank = ods_row_xml("<table:table-cell/>", repeated=1_048_000)
 
-    assert read_rows(opendocument(blank + line(of_text("x")))) == [(1_048_001, ["x"])]
+    assert read_rows(make_ods(blank + ods_row_xml(ods_cell_xml("x")))) == [(1_048_001, ["x"])]
 
 
 @pytest.mark.parametrize("size", [0, 100, 512, 3_000, 100_000])
-def test_an_old_workbook_of_noise_is_damaged_or_none(size):
+def test_xls_file_of_random_bytes_is_unreadable(size):
     content = OLE2 + os.urandom(size)
 
     assert expect_unreadable(content)[0] in {"damaged_file", "not_a_spreadsheet"}
 
 
-# --- What a picture among the parts declares is nobody's business ------------
+# --- Parts that no parser opens ----------------------------------------------
 
 
 @BOTH_PARSERS
-def test_only_parts_that_are_parsed_are_looked_through(limits):
+def test_doctype_in_an_image_of_the_workbook_is_ignored(limits):
     picture = {"xl/media/logo.svg": "<!DOCTYPE svg><svg/>"}
 
     assert read_rows(
@@ -343,7 +352,7 @@ def test_only_parts_that_are_parsed_are_looked_through(limits):
 
 
 @BOTH_PARSERS
-def test_more_merged_cells_than_anybody_merges_are_refused(limits):
+def test_too_many_merged_cells_are_unreadable(limits):
     merged = "".join(f'<mergeCell ref="A{n}:A{n + 1}"/>' for n in range(1, 200_003, 2))
     content = make_workbook_parts(sheet_xml(row_xml(1, text_cell_xml("A1", "x"))))
     part = "xl/worksheets/sheet1.xml"
@@ -354,38 +363,38 @@ def test_more_merged_cells_than_anybody_merges_are_refused(limits):
     assert expect_unreadable(zip_parts(content), limits) == ("too_many_merged", {"limit": 100_000})
 
 
-# --- Strings that cells share ------------------------------------------------
+# --- Shared strings ----------------------------------------------------------
 
 
-def test_shared_strings_are_bounded():
+def test_memory_of_shared_strings_is_limited():
     small = replace(STREAMING_LIMITS, memory_bytes=150 * MB)
 
-    def with_strings(count: int) -> bytes:
+    def make_workbook_with_strings(count: int) -> bytes:
         strings = [f"<si><t>{os.urandom(200).hex() * 50}</t></si>" for _ in range(count)]
         return make_workbook_from_xml(row_xml(1, '<c t="s"><v>0</v></c>'), strings="".join(strings))
 
-    assert read_rows(with_strings(1_000), small)
-    assert expect_unreadable(with_strings(3_200), small) == ("too_much_memory", {})
+    assert read_rows(make_workbook_with_strings(1_000), small)
+    assert expect_unreadable(make_workbook_with_strings(3_200), small) == ("too_much_memory", {})
 
 
-def of_one_string(count: int, **parts: bytes) -> bytes:
-    """A workbook whose every row shows the same string of 32,000 characters."""
+def make_workbook_of_one_string(count: int, **parts: bytes) -> bytes:
+    """Return a workbook in which every row shows the same string of 32,000 characters."""
     rows = [row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(1, count + 1)]
     return make_workbook_from_xml(
         *rows, strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>", **parts
     )
 
 
-def test_what_is_too_much_to_hold_is_streamed():
-    small = replace(LIMITS, memory_bytes=80 * MB)  # Of which calamine may take 36.
+def test_workbook_that_does_not_fit_in_memory_is_streamed():
+    small = replace(LIMITS, memory_bytes=80 * MB)  # calamine may take 36 MB of it.
 
-    rows = read_rows(of_one_string(1_000), small, after=2)
+    rows = read_rows(make_workbook_of_one_string(1_000), small, after=2)
 
     assert [number for number, _ in rows] == list(range(3, 1_001))
     assert {len(cells[0]) for _, cells in rows} == {32_000}
 
 
-def test_what_leaves_no_memory_for_our_own_part_is_streamed_too():
+def test_workbook_with_large_styles_is_streamed():
     noise = "".join(f'<x a="{os.urandom(500).hex()}"/>' for _ in range(30_000))
     styles = f'<styleSheet xmlns="{MAIN_NS}">{noise}</styleSheet>'
     content = make_workbook_from_xml(
@@ -396,24 +405,27 @@ def test_what_leaves_no_memory_for_our_own_part_is_streamed_too():
 
 
 @BOTH_PARSERS
-def test_what_all_cells_hold_is_bounded_however_often_one_string_is_shown(limits):
-    code, why = expect_unreadable(of_one_string(3_000), limits)
+def test_characters_of_all_cells_are_limited(limits):
+    code, params = expect_unreadable(make_workbook_of_one_string(3_000), limits)
 
-    assert (code, why["limit"]) == ("too_large_inflated", 32 * MB)
-    assert why["bytes"] < 33 * MB
+    assert (code, params["limit"]) == ("too_large_inflated", 32 * MB)
+    assert params["bytes"] < 33 * MB
 
 
-def test_what_all_cells_hold_is_bounded_by_the_files_size_and_by_what_it_may_unpack_to():
-    of_a_megabyte = of_one_string(1_200, **{"xl/media/logo.png": os.urandom(MB)})
+def test_limit_on_all_characters_follows_the_file_size():
+    of_a_megabyte = make_workbook_of_one_string(1_200, **{"xl/media/logo.png": os.urandom(MB)})
 
     assert len(read_rows(of_a_megabyte)) == 1_200
     assert (
-        expect_unreadable(of_one_string(300), replace(LIMITS, inflated_bytes=MB))[1]["limit"] == MB
+        expect_unreadable(make_workbook_of_one_string(300), replace(LIMITS, inflated_bytes=MB))[1][
+            "limit"
+        ]
+        == MB
     )
 
 
 @BOTH_PARSERS
-def test_columns_without_a_value_are_not_counted_as_if_they_had_one(limits):
+def test_empty_columns_count_as_few_characters(limits):
     wide = [
         row_xml(n, text_cell_xml(f"A{n}", "x"), text_cell_xml(f"NTP{n}", "z"))
         for n in range(1, 201)

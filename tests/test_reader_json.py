@@ -1,4 +1,4 @@
-"""JSON documents: arrays of objects, as programs write them."""
+"""Reading JSON documents: arrays of objects, and other shapes that APIs return."""
 
 import io
 import json
@@ -20,7 +20,7 @@ NAMES = ["shipping_mark", "first_name", "last_name", "phone"]
 ROWS = [(n, list(person.values())) for n, person in enumerate(PEOPLE, start=1)]
 
 
-def opened(content, after=0):
+def read_json(content, after=0):
     with open_rows(io.BytesIO(content), limits=LIMITS, after=after) as reader:
         return reader.opened.format, reader.headers, [row for chunk in reader for row in chunk.rows]
 
@@ -36,52 +36,52 @@ def opened(content, after=0):
         json.dumps({"customers": PEOPLE}, indent=1).encode(),
         json.dumps({"count": 2, "next": None, "tags": [1], "results": PEOPLE, "x": {}}).encode(),
         b" \n" + json.dumps(PEOPLE).replace("}, {", "}\n,\n{").encode(),
-        json.dumps(PEOPLE)[:-1].encode() + b",]",  # A comma too many.
+        json.dumps(PEOPLE)[:-1].encode() + b",]",  # A trailing comma.
     ],
 )
-def test_an_array_of_objects_is_read(content):
-    assert opened(content) == ("json", NAMES, ROWS)
+def test_array_of_objects_is_read(content):
+    assert read_json(content) == ("json", NAMES, ROWS)
 
 
-def test_names_are_columns_in_the_order_they_are_met_and_values_are_cells():
+def test_columns_are_all_names_in_order_of_occurrence():
     content = [{"a": 1, "b": "x"}, {"c": [1, {"d": 2}], "a": None}, {"b": "", "a": True, "c": 1.5}]
 
     expected = [(1, [1, "x"]), (2, [None, None, '[1, {"d": 2}]']), (3, [True, None, 1.5])]
-    assert opened(json.dumps(content).encode()) == ("json", ["a", "b", "c"], expected)
+    assert read_json(json.dumps(content).encode()) == ("json", ["a", "b", "c"], expected)
 
 
-def test_an_array_of_arrays_is_a_table():
+def test_array_of_arrays_is_read_as_rows():
     content = json.dumps([["Mark", "Phone"], ["A 1", 244123451], ["A 2"]]).encode()
 
-    assert opened(content) == (
+    assert read_json(content) == (
         "json",
         [],
         [(1, ["Mark", "Phone"]), (2, ["A 1", 244123451]), (3, ["A 2"])],
     )
 
 
-def test_an_object_alone_is_one_row():
+def test_single_object_is_one_row():
     content = json.dumps(PEOPLE[0], indent=2).encode()
 
-    assert opened(content) == ("json", NAMES, ROWS[:1])
+    assert read_json(content) == ("json", NAMES, ROWS[:1])
 
 
-def test_one_object_a_line_stays_json_lines():
+def test_one_object_per_line_is_json_lines():
     content = b"".join(json.dumps(person).encode() + b"\n" for person in PEOPLE)
 
-    assert opened(content) == ("jsonl", NAMES, ROWS)
+    assert read_json(content) == ("jsonl", NAMES, ROWS)
 
 
-def test_reading_goes_on_behind_a_row():
+def test_reading_resumes_after_a_row():
     content = json.dumps([{"n": n} for n in range(5_000)]).encode()
 
-    assert opened(content, after=4_998)[2] == [(4_999, [4_998]), (5_000, [4_999])]
+    assert read_json(content, after=4_998)[2] == [(4_999, [4_998]), (5_000, [4_999])]
 
 
-def test_a_long_document_is_read_in_a_window():
+def test_long_document_is_read_through_a_window():
     content = json.dumps([{"n": n, "text": "x" * 1_000} for n in range(3_000)]).encode()
 
-    assert [row[1][0] for row in opened(content)[2]] == list(range(3_000))
+    assert [row[1][0] for row in read_json(content)[2]] == list(range(3_000))
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_a_long_document_is_read_in_a_window():
         (b'[{"a": "' + b"x" * 40_000_000, "row_too_long", {"row": 1, "limit": 16 << 20}),
     ],
 )
-def test_a_broken_document_ends_in_a_code(content, code, params):
+def test_damaged_document_is_unreadable(content, code, params):
     if code is None:
-        assert opened(content) == ("json", [], [])
+        assert read_json(content) == ("json", [], [])
     else:
         assert expect_unreadable(content) == (code, params)
 
 
 @pytest.mark.parametrize("shift", range(24))
-def test_a_number_that_the_window_cuts_is_read_whole(shift):
+def test_number_cut_by_the_window_is_read_completely(shift):
     text = "x" * ((1 << 18) - 40 + shift)
     content = json.dumps({"n": text, "number": 1234567890, "last": 1}, indent=0).encode()
 
@@ -114,10 +114,10 @@ def test_a_number_that_the_window_cuts_is_read_whole(shift):
         assert next(iter(reader)).rows == [(1, [text, 1234567890, 1])]
 
 
-def test_digits_without_end_are_text():
+def test_number_of_too_many_digits_is_text():
     content = b'[{"a": ' + b"1" * 5_000 + b"}]"
 
-    assert opened(content)[2] == [(1, ["1" * 5_000])]
+    assert read_json(content)[2] == [(1, ["1" * 5_000])]
 
 
 JSON = st.recursive(
@@ -131,8 +131,8 @@ JSON = st.recursive(
     st.lists(st.dictionaries(st.text(min_size=1, max_size=4), JSON, max_size=3), max_size=5),
     st.sampled_from([None, 1]),
 )
-def test_what_is_written_is_read(objects, indent):
-    _, names, rows = opened(json.dumps(objects, indent=indent).encode())
+def test_written_values_are_read_back(objects, indent):
+    _, names, rows = read_json(json.dumps(objects, indent=indent).encode())
 
     read = dict(rows)
     for number, one in enumerate(objects, start=1):
@@ -144,7 +144,7 @@ def test_what_is_written_is_read(objects, indent):
 
 
 @pytest.mark.django_db
-def test_an_array_of_objects_is_imported():
+def test_array_of_objects_is_imported():
     job = run_import(json.dumps({"customers": PEOPLE}).encode())
 
     assert (job.status, job.created, job.detected_format["format"]) == ("COMPLETE", 2, "json")

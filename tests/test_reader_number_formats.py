@@ -1,4 +1,4 @@
-"""What a cell of a workbook shows, by its number format."""
+"""Number formats: the kind of a cell and its displayed text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import datetime
 import io
 
 import pytest
-from displayed_numbers import MAC_EPOCH, MAX_KEPT_CELLS, WINDOWS_EPOCH, Numbers
+from displayed_numbers import MAC_EPOCH, MAX_CACHED_CELLS, WINDOWS_EPOCH, NumberFormatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from number_formats import is_date, is_duration
 from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
 from openpyxl.utils.datetime import from_excel
-from xlsx_overrides import Marked, NotCertain, SheetXml
+from xlsx_overrides import AmbiguousXml, CellOverrides, SheetXml
 
 from imports.cell_values import FormattedCell
 from tests import spreadsheets
@@ -24,12 +24,12 @@ from tests.spreadsheets import (
     read_rows,
     row_xml,
 )
-from tests.xls_workbooks import old_workbook
+from tests.xls_workbooks import make_xls_workbook
 
 MAY_7, MARCH_12 = 46149, 46093
 NINETEEN_DIGITS = 12345678901234567890.0
 
-SHOWN = [
+DISPLAYED = [
     # Dates.
     ("mmm-yy", MAY_7, "date", "May-26"),
     ("d-mmm", MARCH_12, "date", "12-Mar"),
@@ -43,14 +43,14 @@ SHOWN = [
     ('"Week of "d/m', MAY_7, "date", "Week of 7/5"),
     ("[$-409]mmm\\ d\\,\\ yyyy;@", MAY_7, "date", "May 7, 2026"),
     ("[$-407]dd.mm.yyyy", MAY_7, "date", "07.05.2026"),
-    ("[$-407]d. mmmm", MAY_7, "date", ""),  # Months have other names there.
+    ("[$-407]d. mmmm", MAY_7, "date", ""),  # German names of months are not supported.
     ("[$-F800]dddd\\,\\ mmmm\\ dd\\,\\ yyyy", MAY_7, "date", "Thursday, May 07, 2026"),
     ("[Red]yyyy", MAY_7, "date", "2026"),
     ("m/d/yyyy h:mm", MAY_7 + 0.52, "date", "5/7/2026 12:28"),
     ("yyyy-mm-dd hh:mm:ss", MAY_7 + 0.999999, "date", "2026-05-07 23:59:59"),
     ("d mmm", 59, "date", "28 Feb"),
     ("dddd " * 50, MAY_7, "date", ("Thursday " * 12)[:100]),
-    ("[$-2000401]d/m", MAY_7, "date", ""),  # With other digits.
+    ("[$-2000401]d/m", MAY_7, "date", ""),  # Digits of other scripts are not supported.
     # Times.
     ("h:mm", 0.5, "time", "12:00"),
     ("hh:mm:ss", 0.25, "time", "06:00:00"),
@@ -59,7 +59,7 @@ SHOWN = [
     ("h A/P", 0.75, "time", "6 P"),
     ("mm:ss.0", 90.25 / 86_400, "time", "01:30.3"),
     ("ss.000", 1.5 / 86_400, "time", "01.500"),
-    ("h:mm", -0.5, "time", ""),  # The program shows number signs.
+    ("h:mm", -0.5, "time", ""),  # Excel displays number signs.
     ("d/m/yyyy", 0.5, "time", "0/1/1900"),
     # Durations.
     ("[h]:mm:ss", 1.5, "duration", "36:00:00"),
@@ -99,9 +99,9 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize(("code", "value", "kind", "shown"), SHOWN)
-def test_a_cell_says_what_it_shows(code, value, kind, shown):
-    cell = Numbers({0: code}).shown(float(value), 0)
+@pytest.mark.parametrize(("code", "value", "kind", "shown"), DISPLAYED)
+def test_number_is_displayed_by_its_format(code, value, kind, shown):
+    cell = NumberFormatter({0: code}).convert(float(value), 0)
 
     assert (cell[0], cell[2]) == (kind, shown)
 
@@ -112,22 +112,22 @@ def test_a_cell_says_what_it_shows(code, value, kind, shown):
         ("General", 999_999_999_999_999, 999_999_999_999_999),
         ("0", 5, 5),
         ("#,##0.00", 1234.5, 1234.5),
-        ('"5%"0', 5, 5),  # What is quoted is no percentage,
-        ('0 "E+"', 5, 5),  # no exponent,
-        ('0 "d/m"', 5, 5),  # and no date.
+        ('"5%"0', 5, 5),  # Quoted text does not make a percentage,
+        ('0 "E+"', 5, 5),  # an exponent,
+        ('0 "d/m"', 5, 5),  # or a date.
         ("0_%", 5, 5),
         ("@", 5, 5),
         ("00000", 412, "00412"),
         ('_("$"* #,##0.00_);_("$"* (#,##0.00);_("$"* "-"??_);_(@_)', -12.5, -12.5),
-        ("0" * 300 + "%", 0.5, 0.5),  # Longer than Excel lets a format be.
+        ("0" * 300 + "%", 0.5, 0.5),  # Longer than the limit of Excel.
     ],
 )
-def test_a_plain_number_stays_plain(code, value, cell):
-    assert repr(Numbers({0: code}).shown(float(value), 0)) == repr(cell)
+def test_plain_number_stays_a_number(code, value, cell):
+    assert repr(NumberFormatter({0: code}).convert(float(value), 0)) == repr(cell)
 
 
 FORMAT_CODES = st.one_of(
-    st.sampled_from([code for code, *_ in SHOWN] + list(BUILTIN_FORMATS.values())),
+    st.sampled_from([code for code, *_ in DISPLAYED] + list(BUILTIN_FORMATS.values())),
     st.lists(
         st.sampled_from(
             ["d", "m", "yy", "h", "ss", "0", "#", "?", ".", ",", "/", "%", "E+", "-", " ", ":",
@@ -146,38 +146,38 @@ NUMBERS = st.one_of(
 
 
 @given(FORMAT_CODES)
-def test_dates_are_told_from_numbers_as_openpyxl_tells_them(code):
+def test_date_formats_agree_with_openpyxl(code):
     assert is_duration(code) == is_timedelta_format(code)
     assert is_date(code) == bool(is_date_format(code))
 
 
 @given(st.floats(1, 2_958_465), st.booleans())
-def test_a_date_is_the_one_that_openpyxl_reads(value, is_1904):
-    numbers = Numbers({0: "yyyy-mm-dd hh:mm:ss.000"}, is_1904=is_1904)
+def test_date_values_agree_with_openpyxl(value, is_1904):
+    numbers = NumberFormatter({0: "yyyy-mm-dd hh:mm:ss.000"}, is_1904=is_1904)
     epoch = MAC_EPOCH if is_1904 else WINDOWS_EPOCH
     try:
         expected = from_excel(value, epoch)
     except OverflowError:
         return
 
-    text = numbers.shown(value, 0)[1]
+    text = numbers.convert(value, 0)[1]
 
     assert datetime.datetime.fromisoformat(text) == expected
 
 
 @given(FORMAT_CODES, NUMBERS)
-def test_any_format_shows_a_short_text(code, value):
-    cell = Numbers({0: code}).shown(value, 0)
+def test_displayed_text_is_short_for_any_format(code, value):
+    cell = NumberFormatter({0: code}).convert(value, 0)
 
     if type(cell) is list:
         assert len(cell[2]) <= 100
 
 
-# --- The same in every format of files ---------------------------------------
+# --- Agreement of the workbook parsers ---------------------------------------
 
 
-def described(rows) -> list:
-    """The rows with the kinds and the shown texts of their cells."""
+def describe_rows(rows) -> list:
+    """Return the rows with the kind and the displayed text of each cell."""
     return [
         (number, [(c.kind, repr(c), c.shown) if isinstance(c, FormattedCell) else repr(c)
                   for c in cells])
@@ -185,7 +185,7 @@ def described(rows) -> list:
     ]  # fmt: skip
 
 
-def of_xlsx(pairs, *, formula: str = "") -> bytes:
+def make_xlsx(pairs, *, formula: str = "") -> bytes:
     codes = [code for code, _ in pairs]
     cells = [
         f'<c r="A{n}" s="{n - 1}">{formula}<v>{value!r}</v></c>'
@@ -198,36 +198,36 @@ def of_xlsx(pairs, *, formula: str = "") -> bytes:
 
 
 @pytest.mark.parametrize("formula", ["", "<f>NOW()</f>"], ids=["values", "formulas"])
-def test_every_reader_of_workbooks_shows_the_same(formula):
-    pairs = [(code, float(value)) for code, value, *_ in SHOWN]
-    expected = [(kind, shown) for *_, kind, shown in SHOWN]
+def test_all_workbook_parsers_display_the_same(formula):
+    pairs = [(code, float(value)) for code, value, *_ in DISPLAYED]
+    expected = [(kind, shown) for *_, kind, shown in DISPLAYED]
 
     readers = {
-        "calamine": described(read_rows(of_xlsx(pairs, formula=formula))),
-        "openpyxl": described(read_rows(of_xlsx(pairs, formula=formula), STREAMING_LIMITS)),
-        "xlrd": described(read_rows(of_xls(pairs))),
+        "calamine": describe_rows(read_rows(make_xlsx(pairs, formula=formula))),
+        "openpyxl": describe_rows(read_rows(make_xlsx(pairs, formula=formula), STREAMING_LIMITS)),
+        "xlrd": describe_rows(read_rows(make_xls(pairs))),
     }
 
     assert readers["calamine"] == readers["openpyxl"] == readers["xlrd"]
     assert [(cells[0][0], cells[0][2]) for _, cells in readers["calamine"]] == expected
 
 
-def of_xls(pairs) -> bytes:
+def make_xls(pairs) -> bytes:
     cells = {(n, 0): (value, n) for n, (_, value) in enumerate(pairs)}
-    return old_workbook(cells, [code for code, _ in pairs])
+    return make_xls_workbook(cells, [code for code, _ in pairs])
 
 
 @settings(max_examples=15)
 @given(st.lists(st.tuples(FORMAT_CODES.filter(bool), NUMBERS), min_size=1, max_size=60))
-def test_any_format_is_read_the_same_by_every_reader(pairs):
-    calamine = described(read_rows(of_xlsx(pairs)))
+def test_all_workbook_parsers_agree_on_random_formats(pairs):
+    calamine = describe_rows(read_rows(make_xlsx(pairs)))
 
-    assert described(read_rows(of_xlsx(pairs), STREAMING_LIMITS)) == calamine
-    assert described(read_rows(of_xls(pairs))) == calamine
+    assert describe_rows(read_rows(make_xlsx(pairs), STREAMING_LIMITS)) == calamine
+    assert describe_rows(read_rows(make_xls(pairs))) == calamine
 
 
 @BOTH_PARSERS
-def test_builtin_formats_are_shown_as_english_shows_them(limits):
+def test_builtin_formats_are_displayed_in_english(limits):
     numbers = {9: "0.5", 11: "5", 12: "0.5", 14: "46149", 15: "46149", 16: "46149", 17: "46149",
                18: "0.5", 19: "0.5", 20: "0.5", 21: "0.5", 22: "46149.5", 45: "0.5", 46: "1.5",
                47: "0.5", 48: "5"}  # fmt: skip
@@ -239,35 +239,48 @@ def test_builtin_formats_are_shown_as_english_shows_them(limits):
     shown = [cell.shown for cell in read_rows(content, limits)[0][1]]
 
     assert shown == [
-        *("50%", "5.00E+00", "1/2", "5/7/2026", "7-May-26", "7-May", "May-26"),
-        *("12:00 PM", "12:00:00 PM", "12:00", "12:00:00", "5/7/2026 12:00"),
-        *("00:00", "36:00:00", "00:00.0", "5.0E+0"),
+        "50%",
+        "5.00E+00",
+        "1/2",
+        "5/7/2026",
+        "7-May-26",
+        "7-May",
+        "May-26",
+        "12:00 PM",
+        "12:00:00 PM",
+        "12:00",
+        "12:00:00",
+        "5/7/2026 12:00",
+        "00:00",
+        "36:00:00",
+        "00:00.0",
+        "5.0E+0",
     ]
 
 
-def test_builtin_formats_of_old_workbooks_are_shown_likewise():
+def test_builtin_formats_of_xls_files_are_displayed_in_english():
     cells = {(0, n): (46149.5, n) for n in range(3)}
 
-    (found,) = read_rows(old_workbook(cells, builtin_formats=[14, 22, 20]))
+    (actual,) = read_rows(make_xls_workbook(cells, builtin_formats=[14, 22, 20]))
 
-    assert [cell.shown for cell in found[1]] == ["5/7/2026", "5/7/2026 12:00", "12:00"]
-
-
-def test_a_date_beyond_the_calendar_is_a_number():
-    assert Numbers({0: "yyyy"}, is_1904=True).shown(2_958_000.0, 0) == 2_958_000
-    assert Numbers({0: "yyyy"}).shown(2_958_466.0, 0) == 2_958_466
+    assert [cell.shown for cell in actual[1]] == ["5/7/2026", "5/7/2026 12:00", "12:00"]
 
 
-def test_no_more_cells_are_kept_than_are_worth_it():
-    numbers = Numbers({0: "0%"})
-    for value in range(2 * MAX_KEPT_CELLS):
-        numbers.shown(float(value), 0)
+def test_date_beyond_the_calendar_is_a_number():
+    assert NumberFormatter({0: "yyyy"}, is_1904=True).convert(2_958_000.0, 0) == 2_958_000
+    assert NumberFormatter({0: "yyyy"}).convert(2_958_466.0, 0) == 2_958_466
 
-    assert len(numbers._cells) <= MAX_KEPT_CELLS
+
+def test_cell_cache_is_bounded():
+    numbers = NumberFormatter({0: "0%"})
+    for value in range(2 * MAX_CACHED_CELLS):
+        numbers.convert(float(value), 0)
+
+    assert len(numbers._cache) <= MAX_CACHED_CELLS
 
 
 @BOTH_PARSERS
-def test_cells_of_a_plain_row_are_no_formatted_cells(limits):
+def test_plain_cells_are_not_formatted_cells(limits):
     cells = ['<c r="A1"><v>5</v></c>', '<c r="B1" t="b"><v>1</v></c>', '<c r="C1"><v>0.5</v></c>']
     content = spreadsheets.make_workbook_from_xml(
         row_xml(1, *cells, spreadsheets.text_cell_xml("D1", "x"))
@@ -277,7 +290,7 @@ def test_cells_of_a_plain_row_are_no_formatted_cells(limits):
 
 
 @BOTH_PARSERS
-def test_a_style_of_a_cell_without_a_number_says_nothing(limits):
+def test_style_of_a_cell_without_a_number_is_ignored(limits):
     cells = ['<c r="A1" s="1"/>', '<c r="B1" s="1" t="s"><v>0</v></c>',
              '<c r="C1" t="b" s="1"><v>1</v></c>', "<c r='D1' s='1'><v>46149</v></c>",
              '<c r="E1" s="1" t="e"><v>#N/A</v></c>']  # fmt: skip
@@ -289,43 +302,43 @@ def test_a_style_of_a_cell_without_a_number_says_nothing(limits):
 
     read = read_rows(spreadsheets.zip_parts(parts), limits)
 
-    assert described(read) == [
+    assert describe_rows(read) == [
         (1, ["None", "'x'", "True", ("date", "'2026-05-07'", "May-26"), "'#N/A'"])
     ]
 
 
-def test_cells_that_are_written_otherwise_are_found_like_the_others():
+def test_cells_with_unusual_attribute_order_are_found():
     cells = ['<c r="A1" s="1"><v>46149</v></c>', "<c s='1' r='B1'><v>46093</v></c>"]
     content = spreadsheets.zip_parts(
         spreadsheets.make_workbook_parts(spreadsheets.sheet_xml(row_xml(1, *cells)))
     )
-    found: list = [None, None]
+    actual: list = [None, None]
 
-    marked = SheetXml(io.BytesIO(content), 0).find_cells({1})
+    overrides = SheetXml(io.BytesIO(content), 0).find_cells({1})
 
-    assert marked.complete(1, found, Numbers({1: "mmm-yy"})) == 2
-    assert [shown for _, _, shown in found] == ["May-26", "Mar-26"]
+    assert overrides.apply_to_row(1, actual, NumberFormatter({1: "mmm-yy"})) == 2
+    assert [shown for _, _, shown in actual] == ["May-26", "Mar-26"]
 
 
 @pytest.mark.parametrize(("column", "style"), [(1 << 14, 1), (0, 1 << 16)])
-def test_a_number_beyond_the_last_column_or_style_is_not_certain(column, style):
-    with pytest.raises(NotCertain):
-        Marked().add_number(1, column, 0.5, style)
+def test_number_beyond_the_last_column_or_style_is_ambiguous(column, style):
+    with pytest.raises(AmbiguousXml):
+        CellOverrides().add_number(1, column, 0.5, style)
 
 
-def test_where_the_styles_are_not_found_the_other_parser_reads_the_dates():
+def test_openpyxl_reads_dates_if_the_styles_are_not_found():
     parts = spreadsheets.make_workbook_parts(
         spreadsheets.sheet_xml(row_xml(1, '<c r="A1" s="1"><v>46149</v></c>')),
         formats=["0", "mmm-yy"],
     )
     other = {"xl/otherstyles.xml": spreadsheets.styles_xml(["General"])}
 
-    assert described(read_rows(spreadsheets.zip_parts(other | parts))) == [
+    assert describe_rows(read_rows(spreadsheets.zip_parts(other | parts))) == [
         (1, [("date", "'2026-05-07'", "May-26")])
     ]
 
 
-def test_dates_out_of_order_are_put_into_their_rows():
+def test_dates_of_rows_out_of_order_are_matched():
     rows = [
         row_xml(3, '<c r="A3" s="1"><v>46149</v></c>'),
         row_xml(1, '<c r="A1" s="1"><v>46093</v></c>'),
@@ -339,17 +352,17 @@ def test_dates_out_of_order_are_put_into_their_rows():
     assert [(n, cells[0].shown) for n, cells in read] == [(1, "Mar-26"), (3, "May-26")]
 
 
-def test_a_binary_workbook_tells_dates_but_not_what_they_show():
+def test_dates_of_xlsb_files_have_no_display_text():
     content = make_xlsb_workbook({1: {0: (46149.0, 0), 1: (0.5, 1), 2: 1e15, 3: 0.5}},
                               ["mmm-yy", "h:mm"])  # fmt: skip
 
-    assert described(read_rows(content)) == [
+    assert describe_rows(read_rows(content)) == [
         (1, [("date", "'2026-05-07'", ""), ("time", "'12:00:00'", ""),
              ("rounded", "1000000000000000", ""), "0.5"])
     ]  # fmt: skip
 
 
-def of_ods(*cells: str) -> bytes:
+def make_ods_of_cells(*cells: str) -> bytes:
     names = ("office", "table", "text", "style")
     spaces = "".join(
         f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names
@@ -386,11 +399,11 @@ def of_ods(*cells: str) -> bytes:
         ("currency", "5", "5 €", "5"),
     ],
 )  # fmt: skip
-def test_an_opendocument_says_what_its_cells_show(kind, value, shown, cell):
+def test_ods_cells_have_their_display_text(kind, value, shown, cell):
     name = {"date": "date-value", "time": "time-value"}.get(kind, "value")
-    content = of_ods(
+    content = make_ods_of_cells(
         f'<table:table-cell office:value-type="{kind}" office:{name}="{value}">'
         f"<text:p>{shown}</text:p></table:table-cell>"
     )
 
-    assert described(read_rows(content)) == [(1, [cell])]
+    assert describe_rows(read_rows(content)) == [(1, [cell])]

@@ -1,4 +1,4 @@
-"""Text files that are no tables get a code; tables that resemble them are read."""
+"""Text files that are not tables get an error code. Tables that resemble them are read."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.spreadsheets import expect_unreadable, read_file
 
 FIELDS = get_field_headers(CustomerImporter)
 
-OTHERS = [
+NON_TABLES = [
     ("vcard_file", "BEGIN:VCARD\nVERSION:3.0\nFN:Yaa Owusu\nEND:VCARD\n"),
     ("vcard_file", "begin:vcard\nversion:2.1\nn:Owusu;Yaa\nend:vcard\n"),
     ("vcard_file", "\ufeffBEGIN:VCARD\r\nVERSION:4.0\r\nEND:VCARD\r\n"),
@@ -71,24 +71,24 @@ TABLES = [
     "-- Customers --\nMark,Phone\nA 1,0241\n",
     "--- Customers ---\nMark,Phone\nA 1,0241\nA 2,0242\n",
     "Set names,Use\nA,B\n",
-    # A line that names fields makes it a table, whatever stands above.
+    # A line that names fields makes the file a table, whatever precedes it.
     "From: Accra branch\nDate: 12.03.2026\nShipping mark,First name,Phone\nA 1,Ama,0241\n",
     "-- export\nINSERT INTO x\nShipping mark;First name;Phone\nA 1;Ama;0241\n",
 ]
 
 
-@pytest.mark.parametrize(("code", "text"), OTHERS)
-def test_a_text_that_is_no_table_gets_its_code(code, text):
+@pytest.mark.parametrize(("code", "text"), NON_TABLES)
+def test_text_file_that_is_not_a_table_gets_its_code(code, text):
     assert expect_unreadable(text.encode()) == (code, {})
 
 
 @pytest.mark.parametrize("text", TABLES)
-def test_a_table_that_resembles_something_else_is_read(text):
+def test_table_that_resembles_another_type_is_read(text):
     opened, rows, _ = read_file(text.encode(), fields=FIELDS)
 
     assert opened.format == "csv"
     assert len(rows) == sum(bool(line.strip()) for line in text.splitlines())
 
 
-def test_what_is_written_in_utf_16_is_recognised_as_well():
+def test_text_file_in_utf_16_is_recognised():
     assert expect_unreadable("BEGIN:VCARD\nEND:VCARD\n".encode("utf-16"))[0] == "vcard_file"

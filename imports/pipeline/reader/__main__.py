@@ -1,9 +1,11 @@
-"""The child process that opens an uploaded file and answers with its rows.
+"""The reader process: open an uploaded file and write its rows to standard output.
 
-Started as `python -I -S <this folder> '<order>'`, never imported: it stands alone, without
-Django and without the rest of the project, because the file it reads may be hostile. It
-confines itself before any parser is loaded and speaks JSON lines on standard output:
-what was opened, then chunks of rows, then the end or the one reason why not.
+`imports.pipeline.reader_process` starts this folder as `python -I -S <folder> '<request>'`. No
+other module imports it. It uses neither Django nor the rest of the project, because the file may
+be hostile. It limits its own resources before it loads any parser.
+
+The output is JSON lines: the detected format, then chunks of rows, then the end of the file or the
+one error that stopped the reading. See `protocol`.
 """
 
 import json
@@ -12,63 +14,70 @@ import sys
 from functools import partial
 from io import BufferedReader
 
-from csv_reader import read_text
-from file_type import recognise
+from csv_reader import read_csv
+from file_type import detect_file_type
 from json_reader import read_json
-from jsonl_reader import read_lines
-from protocol import Answers, Order, Refused
-from sandbox import confine, limit_time
-from xlsx_reader import answer, answer_with_calamine, read_workbook
-from zip_inspection import inspect
+from jsonl_reader import read_jsonl
+from protocol import ReadRequest, RowWriter, UnreadableFile
+from sandbox import enter_sandbox, limit_cpu_time
+from xlsx_reader import read_sheets, read_with_calamine, read_xlsx
+from zip_inspection import inspect_archive
 
 
 def main() -> None:
-    order = json.loads(sys.argv[1])
-    confine(order["limits"], parent=order["parent"])
-    sys.path.extend(order["packages"])  # Last, so that no package can stand in for the library.
-    order, file = Order(*[order[name] for name in Order._fields]), order["file"]
-    size = os.fstat(file).st_size
-    answers = Answers(order.limits, file_size=size, after=order.after)
-    limit_time(size)
+    message = json.loads(sys.argv[1])
+    enter_sandbox(message["limits"], parent=message["parent"])
+    # At the end of the path, so that no package replaces a module of the standard library.
+    sys.path.extend(message["packages"])
+    request = ReadRequest(**{name: message[name] for name in ReadRequest._fields})
+    descriptor: int = message["file"]
+    size = os.fstat(descriptor).st_size
+    writer = RowWriter(request.limits, file_size=size, after=request.after)
+    limit_cpu_time(size)
     try:
-        read(file, answers, order)
-    except Refused as refused:
-        answers.refuse(refused.code, refused.params)
+        read_file(descriptor, writer, request)
+    except UnreadableFile as error:
+        writer.write_error(error.code, error.params)
     except MemoryError:
-        answers.refuse("too_much_memory", {})
+        writer.write_error("too_much_memory", {})
 
 
-def read(descriptor: int, answers: Answers, order: Order) -> None:
-    """Answer with the file's rows, or raise Refused when the file is to blame."""
+def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
+    """Write the rows of the file.
+
+    Raises:
+        UnreadableFile: The content of the file cannot be read, or breaks a limit.
+        MemoryError: The file needs more memory than the process may use.
+    """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb") as file:
-        kind = recognise(file, order.fields)
-        if kind == "zip":
-            read_archive(file, answers, order)
-        elif kind == "xls":
-            from xls_reader import read_old_workbook
+        file_type = detect_file_type(file, request.fields)
+        if file_type == "zip":
+            read_archive(file, writer, request)
+        elif file_type == "xls":
+            from xls_reader import read_xls
 
-            read_old_workbook(file, answers, order)
-        elif kind == "jsonl":
-            read_lines(file, answers)
-        elif kind == "json":
-            read_json(file, answers, order)
+            read_xls(file, writer, request)
+        elif file_type == "jsonl":
+            read_jsonl(file, writer)
+        elif file_type == "json":
+            read_json(file, writer, request)
         else:
-            read_text(file, answers, order)
-    answers.end()
+            read_csv(file, writer, request)
+    writer.write_end()
 
 
-def read_archive(file: BufferedReader, answers: Answers, order: Order) -> None:
-    archive = inspect(file, order.limits)
-    limit_time(archive.inflated_bytes)
-    if archive.kind == "ods":
-        from ods_reader import sheets
+def read_archive(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> None:
+    archive = inspect_archive(file, request.limits)
+    limit_cpu_time(archive.inflated_bytes)
+    if archive.format == "ods":
+        from ods_reader import list_ods_sheets
 
-        answer("ods", partial(sheets, file, order.limits), answers, order)
-    elif archive.kind == "xlsb":
-        answer_with_calamine("xlsb", file, answers, order)
+        read_sheets("ods", partial(list_ods_sheets, file, request.limits), writer, request)
+    elif archive.format == "xlsb":
+        read_with_calamine("xlsb", file, writer, request)
     else:
-        read_workbook(file, answers, order, archive)
+        read_xlsx(file, writer, request, archive)
 
 
 main()

@@ -1,4 +1,4 @@
-"""Rows of a text file: its encoding, its delimiter and quotes, then record after record."""
+"""Rows of a CSV file: detect the encoding, delimiter and quotes, then read record by record."""
 
 from __future__ import annotations
 
@@ -11,187 +11,214 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import NamedTuple
 
-from encoding_detection import Encodings, decode_line, find_encodings
-from headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, named_fields
-from options import is_delimiter
-from protocol import Answers, Order, Refused, is_blank
+from encoding_detection import Encodings, decode_line, detect_encodings
+from headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, match_fields
+from options import COMMON_DELIMITERS, is_delimiter
+from protocol import ReadRequest, RowWriter, UnreadableFile, is_blank
 
-DELIMITERS = ",;\t|"
-UNUSUAL_DELIMITERS = "^~:"
-MAX_LINE_CHARS = 8 << 20  # Of one line, and of one cell, which may span many lines.
-SAMPLE_CHARACTERS = 64 * 1024
-SAMPLE_RECORDS = 50
-ROWS_BETWEEN_LOOKS = 100  # To ask at each row how far we are would cost as much as the row.
-SAID = re.compile(r"sep=(.)[\r\n]", re.IGNORECASE)  # Excel's own way of naming the delimiter.
-# A quote in quotes is doubled; where none is, and some stand behind a backslash, they escape.
+RARE_DELIMITERS = "^~:"
+MAX_CSV_LINE_CHARS = 8 << 20  # In one line. Also in one cell, which may span many lines.
+CSV_SAMPLE_BYTES = 64 * 1024
+MAX_SAMPLE_RECORDS = 50
+# Asking for the position in the file takes as long as reading a row.
+PROGRESS_INTERVAL_ROWS = 100
+# Excel writes this line to name the delimiter.
+SEP_LINE = re.compile(r"sep=(.)[\r\n]", re.IGNORECASE)
+# A quote inside quotes is doubled. If no quote is doubled and some follow a backslash, the
+# backslash is the escape character.
 ESCAPED_QUOTE = re.compile(r'[^\\"]\\"(?![,;\t|\r\n])')
-
 DOUBLED_QUOTE = re.compile(r'[^,;\t|\r\n"]""[^,;\t|\r\n"]')
 
 
-class Dialect(NamedTuple):
+class CsvDialect(NamedTuple):
+    """The arguments of `csv.reader`."""
+
     delimiter: str
     quotechar: str
     escapechar: str | None
 
 
-def read_text(file: BufferedReader, answers: Answers, order: Order) -> None:
-    csv.field_size_limit(MAX_LINE_CHARS)
-    if order.delimiter and not is_delimiter(order.delimiter):
-        raise Refused("wrong_delimiter")
-    encodings = find_encodings(file, order.encoding, order.second_encoding)
-    sample = _sample(file, encodings)
-    said = SAID.match(sample)
-    dialect = find_dialect(sample, order.delimiter, order.fields)
-    second = {"second_encoding": encodings.second} if encodings.second else {}
-    answers.opened("csv", encoding=encodings.main, delimiter=dialect.delimiter, **second)
-    size = os.fstat(file.fileno()).st_size
-    lines = _Lines(file, encodings, answers)
-    for number, record in enumerate(_records(lines, dialect), start=1):
-        if number % ROWS_BETWEEN_LOOKS == 1:
-            fraction = file.tell() / size
-        notes = lines.take_codes() if encodings.is_mixed else ()
-        if said and number == 1:
-            continue
-        answers.row(number, [cell or None for cell in record], fraction, notes)
+def read_csv(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> None:
+    """Write the records of a CSV file. The row number is the number of the record.
 
-
-def find_dialect(sample: str, delimiter: str = "", fields: FieldHeaders = ()) -> Dialect:
-    if said := SAID.match(sample):
-        delimiter, sample = delimiter or said[1], sample[said.end() :]
-    if not is_delimiter(delimiter):  # Nobody said one, or the file one that cannot be.
-        delimiter = find_delimiter(sample, fields)
-    quote = _find_quote(sample, delimiter)
-    escapes = ESCAPED_QUOTE.search(sample) and not DOUBLED_QUOTE.search(sample)
-    return Dialect(delimiter, quote, "\\" if escapes else None)
-
-
-def find_delimiter(sample: str, fields: FieldHeaders = ()) -> str:
-    """The character that cuts the sample into the most consistent table with known headers.
-
-    A header that names two or more of `fields` decides; between delimiters whose headers name
-    equally many, and where none does, the regular shape of the table decides. An unusual delimiter
-    is taken only for its header.
+    Raises:
+        UnreadableFile: The encoding is unknown, a quote is not closed, or a row breaks a limit.
     """
-    scores = {d: _score(sample, d, fields) for d in (*DELIMITERS, *UNUSUAL_DELIMITERS)}
-    usual = max(DELIMITERS, key=scores.__getitem__)
-    unusual = max(UNUSUAL_DELIMITERS, key=scores.__getitem__)
-    return unusual if scores[unusual][0] > scores[usual][0] else usual
+    csv.field_size_limit(MAX_CSV_LINE_CHARS)
+    if request.delimiter and not is_delimiter(request.delimiter):
+        raise UnreadableFile("wrong_delimiter")
+    encodings = detect_encodings(file, request.encoding, request.second_encoding)
+    sample = _read_sample(file, encodings)
+    sep_line = SEP_LINE.match(sample)
+    dialect = detect_dialect(sample, request.delimiter, request.fields)
+    details = {"encoding": encodings.main, "delimiter": dialect.delimiter}
+    if encodings.second:
+        details["second_encoding"] = encodings.second
+    writer.write_format("csv", **details)
+    size = os.fstat(file.fileno()).st_size
+    fraction = 0.0
+    lines = _LineSource(file, encodings, writer)
+    for number, record in enumerate(_iter_records(lines, dialect), start=1):
+        if number % PROGRESS_INTERVAL_ROWS == 1:
+            fraction = file.tell() / size
+        notes = lines.take_row_notes() if encodings.is_mixed else []
+        if sep_line and number == 1:
+            continue
+        writer.write_row(number, [cell or None for cell in record], fraction, notes)
 
 
-def _score(sample: str, delimiter: str, fields: FieldHeaders) -> tuple[int, float]:
-    """How many fields the best header names, if two or more; and how regular the table is."""
+def detect_dialect(sample: str, delimiter: str = "", fields: FieldHeaders = ()) -> CsvDialect:
+    """Detect how the file separates and quotes cells.
+
+    sample: the beginning of the file.
+    delimiter: "" to take the one of the line `sep=`, or else to detect it.
+    """
+    if sep_line := SEP_LINE.match(sample):
+        delimiter, sample = delimiter or sep_line[1], sample[sep_line.end() :]
+    if not is_delimiter(delimiter):  # Also if the line `sep=` names an invalid delimiter.
+        delimiter = detect_delimiter(sample, fields)
+    quote = _detect_quote(sample, delimiter)
+    escapes = ESCAPED_QUOTE.search(sample) and not DOUBLED_QUOTE.search(sample)
+    return CsvDialect(delimiter, quote, "\\" if escapes else None)
+
+
+def detect_delimiter(sample: str, fields: FieldHeaders = ()) -> str:
+    """Return the character that splits the sample into the most regular table with known headers.
+
+    A header that names two or more of `fields` decides. The regularity of the table decides between
+    delimiters whose headers name the same number of fields, and if no header names any. A rare
+    delimiter wins only by its header.
+    """
+    scores = {
+        d: _score_delimiter(sample, d, fields) for d in (*COMMON_DELIMITERS, *RARE_DELIMITERS)
+    }
+    common = max(COMMON_DELIMITERS, key=scores.__getitem__)
+    rare = max(RARE_DELIMITERS, key=scores.__getitem__)
+    return rare if scores[rare][0] > scores[common][0] else common
+
+
+def _score_delimiter(sample: str, delimiter: str, fields: FieldHeaders) -> tuple[int, float]:
+    """Return the number of fields in the best header, and the regularity of the table.
+
+    The number is 0 if the header names only one field.
+    """
     if delimiter not in sample:
         return 0, 0.0
-    records = _sample_records(sample, delimiter)
-    named = max(
-        (named_fields(record, fields)[0] for record in records[:MAX_HEADER_SEARCH_ROWS]), default=0
+    records = _parse_sample(sample, delimiter)
+    named_count = max(
+        (match_fields(record, fields)[0] for record in records[:MAX_HEADER_SEARCH_ROWS]), default=0
     )
-    return (named if named > 1 else 0), _regularity(list(map(len, records)))
+    return (named_count if named_count > 1 else 0), _score_regularity(list(map(len, records)))
 
 
-def _regularity(widths: list[int]) -> float:
-    """How many cells the records have, times the share of records that have as many.
+def _score_regularity(widths: list[int]) -> float:
+    """Return the width of the table times the share of records that have this width.
 
-    Counted is the width of the first record, which is mostly the header: there a comma is hardly
-    ever a decimal point. Titles above the header have one cell; then it is the largest width. Rows
-    may all be one cell longer or shorter than the header.
+    The width is that of the first record, which is mostly the header: a comma in a header is hardly
+    ever a decimal point. If the first record is a title of one cell, the width is the largest one.
+    Records may be one cell longer or shorter than the header.
     """
     if not widths:
         return 0.0
     width = widths[0] if widths[0] > 1 else max(widths)
-    alike = max(widths.count(width), widths.count(width - 1), widths.count(width + 1))
-    return (width - 1) * alike / len(widths)
+    similar_count = max(widths.count(width), widths.count(width - 1), widths.count(width + 1))
+    return (width - 1) * similar_count / len(widths)
 
 
-def _sample_records(sample: str, delimiter: str) -> list[list[str]]:
+def _parse_sample(sample: str, delimiter: str) -> list[list[str]]:
     records = []
     try:
         for record in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter):
             if not is_blank([cell or None for cell in record]):
                 records.append(record)
-            if len(records) == SAMPLE_RECORDS:
+            if len(records) == MAX_SAMPLE_RECORDS:
                 break
-    except csv.Error:  # A field over the limit; where it matters it is met again.
+    except csv.Error:  # A field is too long. Reading the rows reports it.
         pass
     return records
 
 
-def _find_quote(sample: str, delimiter: str) -> str:
-    """Single quotes where they stand around every cell of every line."""
-    lines = [line for line in sample.splitlines()[:SAMPLE_RECORDS] if line.strip()]
+def _detect_quote(sample: str, delimiter: str) -> str:
+    """Return the single quote if it surrounds all cells of all lines, else the double quote."""
+    lines = [line for line in sample.splitlines()[:MAX_SAMPLE_RECORDS] if line.strip()]
     quoted = [line[0] == line[-1] == "'" and f"'{delimiter}'" in line for line in lines]
     return "'" if quoted and all(quoted) else '"'
 
 
-def _sample(file: BufferedReader, encodings: Encodings) -> str:
-    """The beginning of the file, without a last line that is cut short."""
+def _read_sample(file: BufferedReader, encodings: Encodings) -> str:
+    """Return the beginning of the file up to the end of a line."""
     file.seek(0)
     errors = "replace" if encodings.is_mixed else "strict"
     decoder = codecs.getincrementaldecoder(encodings.main)(errors)
-    raw = file.read(SAMPLE_CHARACTERS)
-    is_whole = len(raw) < SAMPLE_CHARACTERS
+    raw = file.read(CSV_SAMPLE_BYTES)
+    is_whole = len(raw) < CSV_SAMPLE_BYTES
     text = decoder.decode(raw, final=is_whole).removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
     return text if is_whole or len(lines) < 2 else "".join(lines[:-1])
 
 
-def _records(lines: _Lines, dialect: Dialect) -> Iterator[list[str]]:
+def _iter_records(lines: _LineSource, dialect: CsvDialect) -> Iterator[list[str]]:
     row = 0
     try:
         for record in csv.reader(iter(lines), **dialect._asdict()):
-            lines.in_record = 0
+            lines.record_lines = 0
             row += 1
             yield record
     except csv.Error as error:
         if "field larger" in str(error):
-            raise lines.refuse_long_record() from None
-        raise Refused("damaged_file", row=row + 1) from None
+            raise lines.make_long_record_error() from None
+        raise UnreadableFile("damaged_file", row=row + 1) from None
 
 
-class _Lines:
-    """The lines of a text, for the reader of records.
+class _LineSource:
+    """The lines of a text, as an iterable for `csv.reader`.
 
-    If it asks for one more line within a record, a quotation mark is open.
+    record_lines: how many lines of the current record are read. If `csv.reader` needs another line
+        when the file ends, a quote is open.
+    row_notes: codes of the read summary for the current record.
     """
 
-    def __init__(self, file: BufferedReader, encodings: Encodings, answers: Answers) -> None:
+    def __init__(self, file: BufferedReader, encodings: Encodings, writer: RowWriter) -> None:
         file.seek(0)
         self.encodings = encodings
-        self.answers = answers
-        # Bytes one by one where each line is decoded by itself. Nobody detaches the file in the
-        # end: the process ends first.
+        self.writer = writer
+        # In a file of two encodings each line is decoded separately; Latin-1 keeps its bytes. The
+        # wrapper closes the file when it is deleted, which does not matter: the process ends first.
         encoding = "latin-1" if encodings.is_mixed else encodings.main
         self.text = io.TextIOWrapper(file, encoding=encoding, newline="")
-        self.in_record = 0  # Lines of the record that is being read.
-        self.codes: set[str] = set()  # What is to be noted of it.
+        self.record_lines = 0
+        self.row_notes: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
-        readline = self._decoded if self.encodings.is_mixed else self.text.readline
-        line = readline(MAX_LINE_CHARS).removeprefix("\ufeff")
+        readline = self._read_decoded_line if self.encodings.is_mixed else self.text.readline
+        line = readline(MAX_CSV_LINE_CHARS).removeprefix("\ufeff")
         while line:
-            self.in_record += 1
-            if len(line) == MAX_LINE_CHARS:
-                raise self.refuse_long_record()
+            self.record_lines += 1
+            if len(line) == MAX_CSV_LINE_CHARS:
+                raise self.make_long_record_error()
             yield line
-            line = readline(MAX_LINE_CHARS)
-        if self.in_record:  # What follows the quotation mark would all be one cell.
-            raise Refused("unclosed_quote", row=self.answers.last_row + 1)
+            line = readline(MAX_CSV_LINE_CHARS)
+        if self.record_lines:
+            # The rest of the file, from the open quote on, would be one cell.
+            raise UnreadableFile("unclosed_quote", row=self.writer.last_row + 1)
 
-    def _decoded(self, limit: int) -> str:
+    def _read_decoded_line(self, limit: int) -> str:
         text, code = decode_line(self.text.readline(limit).encode("latin-1"), self.encodings)
         if code:
-            self.codes.add(code)
+            self.row_notes.add(code)
         return text
 
-    def take_codes(self) -> list[str]:
-        """What is to be noted of the record that was read last."""
-        codes, self.codes = sorted(self.codes), set()
-        return codes
+    def take_row_notes(self) -> list[str]:
+        """Return the codes for the last record, and reset them."""
+        row_notes, self.row_notes = sorted(self.row_notes), set()
+        return row_notes
 
-    def refuse_long_record(self) -> Refused:
-        """Why a record is too long: it spans many lines if its quotation mark is never closed."""
-        row = self.answers.last_row + 1
-        if self.in_record > 1:
-            return Refused("unclosed_quote", row=row)
-        return Refused("row_too_long", row=row, limit=MAX_LINE_CHARS)
+    def make_long_record_error(self) -> UnreadableFile:
+        """Return the error for a record that is too long.
+
+        If it spans many lines, a quote is not closed.
+        """
+        row = self.writer.last_row + 1
+        if self.record_lines > 1:
+            return UnreadableFile("unclosed_quote", row=row)
+        return UnreadableFile("row_too_long", row=row, limit=MAX_CSV_LINE_CHARS)

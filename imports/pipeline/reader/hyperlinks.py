@@ -1,73 +1,80 @@
-"""Text cells with an address behind them: a link to `mailto:` or `tel:` under other words."""
+"""Links behind text cells: an e-mail address or phone number that the cell does not show."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
-MAX_TARGET_CHARS = 500
-MAX_TEXT_CHARS = 1_000  # Of what a link shows; a longer text is no name of a link.
-MAX_LINKS = 100_000  # Of a sheet. Excel itself keeps 65,530.
-MAX_RANGES = 100  # Links of more than one cell.
+MAX_LINK_CHARS = 500
+MAX_LINK_TEXT_CHARS = 1_000  # A longer text is not the label of a link.
+MAX_LINKS = 100_000  # In one sheet. Excel itself keeps 65,530.
+MAX_RANGES = 100  # Links that cover more than one cell.
 MIN_PHONE_DIGITS = 5
-SCHEMES = ("mailto:", "tel:")
-FORMULA = re.compile(r'\s*(?:of:)?=?\s*HYPERLINK\(\s*"((?:[^"]|"")*)"\s*[,;)]', re.IGNORECASE)
+CONTACT_SCHEMES = ("mailto:", "tel:")
+HYPERLINK_FORMULA = re.compile(
+    r'\s*(?:of:)?=?\s*HYPERLINK\(\s*"((?:[^"]|"")*)"\s*[,;)]', re.IGNORECASE
+)
 
 # First row, last row, first column, last column; rows count from 1 and columns from 0.
-Area = tuple[int, int, int, int]
+CellArea = tuple[int, int, int, int]
 
 
-def is_address(target: str | None) -> bool:
-    """Whether the link leads to an e-mail address or to a phone number."""
-    return target is not None and target.lower().startswith(SCHEMES)
+def is_contact_address(target: str | None) -> TypeGuard[str]:
+    """Return whether the link target is an e-mail address or a phone number."""
+    return target is not None and target.lower().startswith(CONTACT_SCHEMES)
 
 
-def formula_target(formula: str) -> str | None:
-    """The address that a formula HYPERLINK("mailto:…") leads to."""
-    match = FORMULA.match(formula)
+def find_formula_target(formula: str) -> str | None:
+    """Return the target of a formula HYPERLINK("mailto:…"), or None for any other formula."""
+    match = HYPERLINK_FORMULA.match(formula)
     target = match[1].replace('""', '"') if match else None
-    return target if is_address(target) else None
+    return target if is_contact_address(target) else None
 
 
-def linked(cell: object, target: str) -> object:
-    """The cell with its link, where the text is not itself the address."""
-    if type(cell) is not str or len(cell) > MAX_TEXT_CHARS or len(target) > MAX_TARGET_CHARS:
+def add_link(cell: object, target: str) -> object:
+    """Return the cell with its link, unless the text of the cell is itself the address."""
+    if type(cell) is not str or len(cell) > MAX_LINK_TEXT_CHARS or len(target) > MAX_LINK_CHARS:
         return cell
     if target.lower().startswith("mailto:"):
-        is_shown = "@" in cell
+        is_displayed = "@" in cell
     else:
-        is_shown = sum(character.isdigit() for character in cell) >= MIN_PHONE_DIGITS
-    return cell if is_shown else ["link", cell, target]
+        is_displayed = sum(character.isdigit() for character in cell) >= MIN_PHONE_DIGITS
+    return cell if is_displayed else ["link", cell, target]
 
 
-class Links:
-    """The addresses behind the cells of a sheet."""
+class SheetLinks:
+    """The link targets of the cells of a sheet.
 
-    def __init__(self, links: Iterable[tuple[Area, str]] = ()) -> None:
+    links: pairs of cells and target. Links beyond MAX_LINKS, and ranges beyond MAX_RANGES, are
+        ignored.
+    """
+
+    def __init__(self, links: Iterable[tuple[CellArea, str]] = ()) -> None:
         self._cells: dict[int, dict[int, str]] = {}
-        self._areas: list[tuple[Area, str]] = []
+        self._ranges: list[tuple[CellArea, str]] = []
         for count, (area, target) in enumerate(links):
             if count < MAX_LINKS:
                 self._add(area, target)
 
     def __bool__(self) -> bool:
-        return bool(self._cells or self._areas)
+        return bool(self._cells or self._ranges)
 
-    def _add(self, area: Area, target: str) -> None:
+    def _add(self, area: CellArea, target: str) -> None:
         top, bottom, left, right = area
         if (top, left) == (bottom, right):
             self._cells.setdefault(top, {})[left] = target
-        elif len(self._areas) < MAX_RANGES:
-            self._areas.append((area, target))
+        elif len(self._ranges) < MAX_RANGES:
+            self._ranges.append((area, target))
 
-    def apply(self, number: int, cells: list) -> None:
-        """Put the links into the cells of this row."""
-        for column, target in self._of_row(number, len(cells)):
+    def apply_to_row(self, number: int, cells: list[object]) -> None:
+        """Replace the cells of this row that have a link."""
+        for column, target in self._iter_row_links(number, len(cells)):
             if column < len(cells):
-                cells[column] = linked(cells[column], target)
+                cells[column] = add_link(cells[column], target)
 
-    def _of_row(self, number: int, width: int) -> Iterator[tuple[int, str]]:
-        for (top, bottom, left, right), target in self._areas:
+    def _iter_row_links(self, number: int, width: int) -> Iterator[tuple[int, str]]:
+        for (top, bottom, left, right), target in self._ranges:
             if top <= number <= bottom:
                 yield from ((column, target) for column in range(left, min(right + 1, width)))
         yield from self._cells.get(number, {}).items()

@@ -1,89 +1,105 @@
-"""Rows of JSON lines: one object a line, whose names are the columns."""
+"""Rows of JSON lines: one object per line. The names of the members are the columns."""
 
 import json
 import os
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 
-from cell_conversion import LARGEST_INTEGER, number
-from protocol import CHARACTERS_A_ROW, Answers, Refused
+from cell_conversion import MAX_EXACT_INTEGER, convert_float
+from protocol import MAX_ROW_CHARS, LimitValues, RowWriter, UnreadableFile
 
-LONGEST_LINE_BYTES = 16 * CHARACTERS_A_ROW
-MOST_DIGITS = 1_000  # Of what is read as a number; Python itself refuses more than 4,300.
-PLAIN = (str, bool, type(None))
+MAX_JSON_LINE_BYTES = 16 * MAX_ROW_CHARS
+MAX_NUMBER_DIGITS = 1_000  # Python itself raises ValueError for more than 4,300.
 
 
-def is_object(line: bytes) -> bool:
+def is_json_object(line: bytes) -> bool:
+    """Return whether the line is one JSON object."""
     try:
-        return isinstance(_parsed(line), dict)
+        return isinstance(_parse_line(line), dict)
     except (ValueError, RecursionError):
         return False
 
 
-def is_wrapper(line: bytes) -> bool:
-    """Whether an object on one line holds the rows: one of its values is an array of objects."""
-    values = _parsed(line).values()
+def has_nested_rows(line: bytes) -> bool:
+    """Return whether an object contains the rows: one of its values is an array of objects.
+
+    line: must be a JSON object.
+    """
+    values = _parse_object(line, 1).values()
     return any(isinstance(v, list) and v and all(isinstance(o, dict) for o in v) for v in values)
 
 
-def read_lines(file: BufferedReader, answers: Answers) -> None:
-    names = _names(file, answers.limits)
-    answers.opened("jsonl", headers=names)
+def read_jsonl(file: BufferedReader, writer: RowWriter) -> None:
+    """Write the rows of JSON lines. The row number is the line number.
+
+    Raises:
+        UnreadableFile: A line is not a JSON object, or breaks a limit.
+    """
+    names = collect_names(_iter_objects(file), writer.limits)
+    writer.write_format("jsonl", headers=names)
     size = os.fstat(file.fileno()).st_size
-    for row, one in _objects(file):
-        answers.row(row, [json_cell(one.get(name)) for name in names], file.tell() / size)
+    for row, record in _iter_objects(file):
+        writer.write_row(
+            row, [convert_json_value(record.get(name)) for name in names], file.tell() / size
+        )
 
 
-def _names(file: BufferedReader, limits: dict) -> list[str]:
-    return names_of(_objects(file), limits)
+def collect_names(
+    objects: Iterable[tuple[int, dict[str, object]]], limits: LimitValues
+) -> list[str]:
+    """Return the names of all objects, in the order of their first occurrence.
 
+    objects: row number and object.
 
-def names_of(objects: Iterable[tuple[int, dict]], limits: dict) -> list[str]:
-    """Every name that an object has, in the order they are met: the first may lack some."""
+    Raises:
+        UnreadableFile: There are too many names, or one is too long.
+    """
     names: dict[str, None] = {}
-    for row, one in objects:
-        names |= dict.fromkeys(one)
+    for row, record in objects:
+        names |= dict.fromkeys(record)
         if len(names) > limits["columns"]:
-            raise Refused("too_many_columns", row=row, limit=limits["columns"])
-        if any(len(name) > limits["cell_length"] for name in one):
-            raise Refused("cell_too_long", row=row, limit=limits["cell_length"])
+            raise UnreadableFile("too_many_columns", row=row, limit=limits["columns"])
+        if any(len(name) > limits["cell_length"] for name in record):
+            raise UnreadableFile("cell_too_long", row=row, limit=limits["cell_length"])
     return list(names)
 
 
-def _objects(file: BufferedReader) -> Iterator[tuple[int, dict]]:
+def _iter_objects(file: BufferedReader) -> Iterator[tuple[int, dict[str, object]]]:
     file.seek(0)
     row = 0
-    while line := file.readline(LONGEST_LINE_BYTES):
+    while line := file.readline(MAX_JSON_LINE_BYTES):
         row += 1
-        if len(line) == LONGEST_LINE_BYTES:
-            raise Refused("row_too_long", row=row, limit=LONGEST_LINE_BYTES)
+        if len(line) == MAX_JSON_LINE_BYTES:
+            raise UnreadableFile("row_too_long", row=row, limit=MAX_JSON_LINE_BYTES)
         if line.strip():
-            yield row, _object(line, row)
+            yield row, _parse_object(line, row)
 
 
-def _object(line: bytes, row: int) -> dict:
+def _parse_object(line: bytes, row: int) -> dict[str, object]:
     try:
-        one = _parsed(line)
+        record = _parse_line(line)
     except (ValueError, RecursionError):
-        raise Refused("damaged_file", row=row) from None
-    if not isinstance(one, dict):
-        raise Refused("damaged_file", row=row)
-    return one
+        raise UnreadableFile("damaged_file", row=row) from None
+    if not isinstance(record, dict):
+        raise UnreadableFile("damaged_file", row=row)
+    return record
 
 
-def _parsed(line: bytes) -> object:
+def _parse_line(line: bytes) -> object:
     return json.loads(line, parse_int=parse_integer)
 
 
 def parse_integer(text: str) -> int | str:
-    return int(text) if len(text) <= MOST_DIGITS else text
+    """Return the integer, or the text itself if it has too many digits."""
+    return int(text) if len(text) <= MAX_NUMBER_DIGITS else text
 
 
-def json_cell(value: object) -> object:
-    if isinstance(value, PLAIN):
+def convert_json_value(value: object) -> object:
+    """Return the cell for a parsed JSON value. Arrays and objects become JSON text."""
+    if value is None or isinstance(value, str | bool):
         return None if value == "" else value
     if isinstance(value, float):
-        return number(value)
-    if isinstance(value, int) and abs(value) < LARGEST_INTEGER:
+        return convert_float(value)
+    if isinstance(value, int) and abs(value) < MAX_EXACT_INTEGER:
         return value
     return json.dumps(value, ensure_ascii=False)

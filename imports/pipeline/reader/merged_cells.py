@@ -1,46 +1,57 @@
-"""Cells merged over several rows: each of those rows means the value it shows.
+"""Cells merged over several rows: each of these rows gets the value of the merged cell.
 
-Only rows that have a value of their own; a record whose every cell is merged over two rows is
-one record. Across columns nothing is filled: the value belongs to the first of them.
+Only rows that have a value of their own get it: if every cell of a record is merged over two rows,
+it is one record. Cells merged over several columns fill only the first of these columns.
 """
 
 from collections.abc import Iterable, Iterator
 
-from protocol import Refused, is_blank
+from protocol import UnreadableFile, is_blank
+from sheets import SheetRow
 
-MOST = 100_000
+MAX_MERGED_RANGES = 100_000
 
-# First row to last row and column; rows are counted as a person does, columns as a list does.
-Spans = dict[int, list[tuple[int, int]]]
+# First row to pairs of last row and column. Rows count from 1, columns from 0.
+MergedSpans = dict[int, list[tuple[int, int]]]
 
 
-def spans_of(merged: Iterable[tuple[int, int, int]]) -> Spans:
-    """The spans by their first row, of (first row, last row, column)."""
-    spans: Spans = {}
+def group_spans(merged: Iterable[tuple[int, int, int]]) -> MergedSpans:
+    """Group merged cells of several rows by their first row.
+
+    merged: first row, last row and column of each merged cell.
+
+    Raises:
+        UnreadableFile: There are too many merged cells.
+    """
+    spans: MergedSpans = {}
     for count, (first, last, column) in enumerate(merged, start=1):
-        if count > MOST:
-            raise Refused("too_many_merged", limit=MOST)
+        if count > MAX_MERGED_RANGES:
+            raise UnreadableFile("too_many_merged", limit=MAX_MERGED_RANGES)
         if last > first:
             spans.setdefault(first, []).append((last, column))
     return spans
 
 
-def filled(rows: Iterable[tuple[int, list, float]], spans: Spans) -> Iterator[tuple]:
-    """The rows, with what is merged down into them; `spans` may grow as they are read."""
-    below: dict[int, tuple[int, object]] = {}  # Column to last row and value.
+def fill_merged_rows(rows: Iterable[SheetRow], spans: MergedSpans) -> Iterator[SheetRow]:
+    """Yield the rows with the values of merged cells filled in.
+
+    spans: may grow during the iteration, as long as it has the spans that start at a row when
+        `rows` yields that row. Spans are removed once they are used.
+    """
+    active: dict[int, tuple[int, object]] = {}  # Column to last row and value.
     for number, cells, fraction in rows:
-        if below:
-            below = {column: span for column, span in below.items() if span[0] >= number}
+        if active:
+            active = {column: span for column, span in active.items() if span[0] >= number}
             if not is_blank(cells):
-                _fill(cells, below)
+                _fill_row(cells, active)
         for last, column in spans.pop(number, ()):
             if column < len(cells) and cells[column] is not None:
-                below[column] = (last, cells[column])
+                active[column] = (last, cells[column])
         yield number, cells, fraction
 
 
-def _fill(cells: list, below: dict[int, tuple[int, object]]) -> None:
-    for column, (_, value) in below.items():
+def _fill_row(cells: list[object], active: dict[int, tuple[int, object]]) -> None:
+    for column, (_, value) in active.items():
         cells += [None] * (column + 1 - len(cells))
         if cells[column] is None:
             cells[column] = value

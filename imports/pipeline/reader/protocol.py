@@ -1,28 +1,37 @@
-"""What the child tells its parent: JSON lines, each of bounded length.
+"""The messages between the reader process and its parent.
 
-Blank rows are left out and rows of an earlier attempt are skipped here, for every format
-alike; so are the limits that a row can break.
+The parent passes one request as a JSON argument. The reader process answers with JSON lines of
+bounded length. `RowWriter` writes them; it leaves out blank rows and the rows that an earlier
+attempt has read, and it enforces the limits on rows, for every file format.
 """
 
 import json
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypedDict
 
-ROWS_A_LINE = 1_000
-ROWS_IN_THE_FIRST_LINE = 500  # So that progress starts early.
-CHARACTERS_A_LINE = 256_000
-CHARACTERS_A_ROW = 1_000_000  # A line holds one such row at most: the parent refuses longer ones.
-CHARACTERS_A_NUMBER = 24
-CHARACTERS_OF_NOTHING = 5  # A null and its comma.
-# What all cells hold, at most: a string that every cell shows and a row that is said to be
-# repeated are long once, and read a million times.
-CHARACTERS_A_BYTE = 50
-CHARACTERS_OF_ANY_FILE = 32 << 20
+from headers import FieldHeaders
+
+MAX_LINE_ROWS = 1_000
+MAX_FIRST_LINE_ROWS = 500  # Fewer, so that progress starts early.
+MAX_LINE_CHARS = 256_000
+# One row of this size fits into a line of the longest length that the parent accepts.
+MAX_ROW_CHARS = 1_000_000
+# What a number and an empty cell count for, in JSON.
+NUMBER_CHARS = 24
+NULL_CHARS = 5
+# Limit on the characters of all cells together. A shared string or a repeated row is stored once
+# in the file and can be read a million times.
+MAX_CHARS_PER_FILE_BYTE = 50
+MIN_TOTAL_CHARS_LIMIT = 32 << 20
 
 
-class Refused(Exception):
-    """The file cannot be read, as a code and numbers or names of sheets; never a cell's text."""
+class UnreadableFile(Exception):
+    """The file cannot be read.
+
+    code: why.
+    params: numbers, and names of sheets. Never the text of a cell.
+    """
 
     def __init__(self, code: str, **params: int | list[str]) -> None:
         super().__init__(code)
@@ -30,132 +39,177 @@ class Refused(Exception):
         self.params = params
 
 
-class Order(NamedTuple):
-    """What is to be read, and how."""
+class LimitValues(TypedDict):
+    """`imports.pipeline.reader_client.ReaderLimits` as the request carries them."""
 
-    limits: dict
-    after: int  # The row behind which reading begins.
-    sheet: str  # These three are empty where it is to be found out.
+    memory_bytes: int
+    cpu_seconds: int
+    wall_seconds: float
+    inflated_bytes: int
+    rows: int
+    columns: int
+    cell_length: int
+    calamine_bytes: int
+    file_bytes: int
+
+
+class ReadRequest(NamedTuple):
+    """What to read, and how.
+
+    after: the row after which reading starts. The first row is 1, so 0 reads all rows.
+    sheet, encoding, delimiter: "" if the reader detects them.
+    second_encoding: the encoding of the lines that are not text in `encoding`, as an earlier
+        reading of the same file has detected it; "" otherwise.
+    """
+
+    limits: LimitValues
+    after: int
+    sheet: str
     encoding: str
     delimiter: str
-    fields: list  # See `headers`.
-    # What an earlier reader of this file found out: of lines that are not text in `encoding`.
+    fields: FieldHeaders
     second_encoding: str = ""
 
 
-class Answers:
-    def __init__(self, limits: dict, *, file_size: int, after: int = 0) -> None:
+class RowWriter:
+    """Write the answers of the reader process to standard output.
+
+    sheet_position: the index of the sheet that is read; None if the file has no sheets.
+    last_row: the number of the last row that a parser has passed on, blank rows included.
+    """
+
+    def __init__(self, limits: LimitValues, *, file_size: int, after: int = 0) -> None:
         self.limits = limits
-        much = max(CHARACTERS_OF_ANY_FILE, CHARACTERS_A_BYTE * file_size)
-        self.most_characters = min(much, limits["inflated_bytes"])
+        max_chars = max(MIN_TOTAL_CHARS_LIMIT, MAX_CHARS_PER_FILE_BYTE * file_size)
+        self.max_chars = min(max_chars, limits["inflated_bytes"])
         self.after = after
-        self.is_open = False
-        self.position: int | None = None  # Of the sheet that is read.
+        self.has_format = False
+        self.sheet_position: int | None = None
         self.last_row = 0
         self.fraction = 0.0
-        self.room = ROWS_IN_THE_FIRST_LINE
-        self.characters = 0
-        self._start_line()
+        self.max_line_rows = MAX_FIRST_LINE_ROWS
+        self.total_chars = 0
+        self._reset_line()
 
-    def opened(self, kind: str, **how: str | bool | list[str] | list[int]) -> None:
-        """Say what was opened, once."""
-        if not self.is_open:
-            _write({"opened": {"format": kind, **how}})
-        self.is_open = True
+    def write_format(self, name: str, **details: str | bool | list[str] | list[int]) -> None:
+        """Write the detected format. Calls after the first one have no effect."""
+        if not self.has_format:
+            _write({"opened": {"format": name, **details}})
+        self.has_format = True
 
-    def row(self, number: int, cells: list, fraction: float, notes: Sequence[str] = ()) -> None:
-        """Take the next row of the file; `fraction` is how much of the file it ends.
+    def write_row(
+        self, number: int, cells: list[object], fraction: float, notes: Sequence[str] = ()
+    ) -> None:
+        """Write the next row of the file. Rows are buffered; the order must be ascending.
 
-        A cell is a plain value or a list `[kind, value, detail]` (see
-        `imports.cell_values.make_cell`).
-        `notes` are codes of what the user should be told of this row, such as "hidden_row".
+        cells: plain values, or lists `[kind, value, detail]` (see `imports.cell_values.make_cell`).
+            This method changes the list.
+        fraction: the part of the file that ends with this row, 0 to 1.
+        notes: codes of the read summary for this row, such as "hidden_row".
+
+        Raises:
+            UnreadableFile: The row breaks a limit.
         """
-        if number > self.limits["rows"]:  # Blank ones too: they take their time.
-            raise Refused("too_many_rows", limit=self.limits["rows"])
+        if number > self.limits["rows"]:  # Blank rows count, too: they take time.
+            raise UnreadableFile("too_many_rows", limit=self.limits["rows"])
         self.last_row = number
         self.fraction = fraction
         while cells and cells[-1] is None:
             cells.pop()
         if is_blank(cells):
             return
-        size = self._measure(number, cells)
-        if size > self.limits["cell_length"] and self._shorten(cells):
+        size = self._count_chars(number, cells)
+        if size > self.limits["cell_length"] and self._shorten_cells(cells):
             notes = [*notes, "cell_shortened"]
-            size = self._measure(number, cells)
-        if size > CHARACTERS_A_ROW:
-            raise Refused("row_too_long", row=number, limit=CHARACTERS_A_ROW)
-        self.size += size
+            size = self._count_chars(number, cells)
+        if size > MAX_ROW_CHARS:
+            raise UnreadableFile("row_too_long", row=number, limit=MAX_ROW_CHARS)
+        self.line_chars += size
         if number > self.after:
-            self.numbers.append(number)
+            self.row_numbers.append(number)
             self.rows.append(cells)
             for code in notes:
                 self.notes.setdefault(code, []).append(number)
-        if len(self.rows) >= self.room or self.size > CHARACTERS_A_LINE:
+        if len(self.rows) >= self.max_line_rows or self.line_chars > MAX_LINE_CHARS:
             self.flush()
 
     def flush(self) -> None:
-        self.characters += self.size
-        if self.characters > self.most_characters:
-            limit = self.most_characters
-            raise Refused("too_large_inflated", bytes=self.characters, limit=limit)
+        """Write the buffered rows as one line.
+
+        Raises:
+            UnreadableFile: The cells of all rows have too many characters.
+        """
+        self.total_chars += self.line_chars
+        if self.total_chars > self.max_chars:
+            limit = self.max_chars
+            raise UnreadableFile("too_large_inflated", bytes=self.total_chars, limit=limit)
         if self.rows:
             fraction = round(min(self.fraction, 1.0), 4)
-            _write([fraction, self.last_row, self.numbers, self.rows, self.notes])
-            self.room = ROWS_A_LINE
-        self._start_line()
+            _write([fraction, self.last_row, self.row_numbers, self.rows, self.notes])
+            self.max_line_rows = MAX_LINE_ROWS
+        self._reset_line()
 
-    def end(self) -> None:
+    def write_end(self) -> None:
         self.flush()
         _write({"end": {"last_row": self.last_row}})
 
-    def refuse(self, code: str, params: dict) -> None:
-        self._start_line()
+    def write_error(self, code: str, params: Mapping[str, int | list[str]]) -> None:
+        """Write the error that ends the reading. Buffered rows are dropped."""
+        self._reset_line()
         _write({"error": {"code": code, "params": params}})
 
-    def _start_line(self) -> None:
-        self.numbers: list[int] = []
-        self.rows: list[list] = []
-        self.notes: dict[str, list[int]] = {}  # Code to the rows that it is said of.
-        self.size = 0
+    def _reset_line(self) -> None:
+        self.row_numbers: list[int] = []
+        self.rows: list[list[object]] = []
+        self.notes: dict[str, list[int]] = {}  # Row numbers by code.
+        self.line_chars = 0
 
-    def _measure(self, number: int, cells: list) -> int:
-        """How many characters the row takes. Refused if it has too many columns."""
+    def _count_chars(self, number: int, cells: list[object]) -> int:
+        """Return how many characters the row takes.
+
+        Raises:
+            UnreadableFile: The row has too many columns.
+        """
         if len(cells) > self.limits["columns"]:
-            raise Refused("too_many_columns", row=number, limit=self.limits["columns"])
-        width, nothing = CHARACTERS_A_NUMBER, CHARACTERS_OF_NOTHING
+            raise UnreadableFile("too_many_columns", row=number, limit=self.limits["columns"])
+        width, null = NUMBER_CHARS, NULL_CHARS
         size = sum([
-            len(cell) if type(cell) is str else nothing if cell is None else width for cell in cells
+            len(cell) if type(cell) is str else null if cell is None else width for cell in cells
         ])  # fmt: skip
         if list in map(type, cells):
-            size += sum(_text_length(cell) for cell in cells if type(cell) is list)
+            size += sum(_count_text_chars(cell) for cell in cells if type(cell) is list)
         return size
 
-    def _shorten(self, cells: list) -> bool:
-        """Cut every text that is longer than a cell may be; return whether there was one.
+    def _shorten_cells(self, cells: list[object]) -> bool:
+        """Cut every text that is longer than a cell may be. Return whether there was one.
 
-        The row fails only if a field takes the cell: nobody is stopped by a long remark.
+        A shortened cell is no error of the file: its row fails only if a field uses the cell.
         """
         limit = self.limits["cell_length"]
-        long = [i for i, cell in enumerate(cells) if type(cell) is str and len(cell) > limit]
-        for position in long:
-            text = cells[position]
-            cells[position] = ["shortened", text[:limit], len(text)]
-        return bool(long)
+        has_long_cell = False
+        for position, cell in enumerate(cells):
+            if type(cell) is str and len(cell) > limit:
+                cells[position] = ["shortened", cell[:limit], len(cell)]
+                has_long_cell = True
+        return has_long_cell
 
 
-def _text_length(cell: list) -> int:
+def _count_text_chars(cell: list[object]) -> int:
     return sum(len(part) for part in cell if type(part) is str)
 
 
-def is_blank(cells: list) -> bool:
-    for cell in cells:  # Ends at the first cell of nearly every row; all() would cost thrice.
+def is_blank(cells: Sequence[object]) -> bool:
+    # A loop, because it ends at the first cell of nearly every row. all() takes three times as
+    # long.
+    for cell in cells:
         if cell is not None and not (type(cell) is str and not cell.strip()):
             return False
     return True
 
 
-def _write(answer: object) -> None:
-    # Plain ASCII: line breaks and lone surrogates in a cell stay inside their line.
-    line = memoryview(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+def _write(message: object) -> None:
+    # ASCII only: line breaks and lone surrogates in a cell are escaped, so they do not break the
+    # line.
+    line = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
     while line:
         line = line[os.write(1, line) :]

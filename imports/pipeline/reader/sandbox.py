@@ -1,4 +1,4 @@
-"""What the child may use, set before it looks at the file. None of it can be raised beyond that."""
+"""Limits on the resources of the reader process, set before it opens the file."""
 
 import os
 import resource
@@ -7,57 +7,70 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from protocol import LimitValues
+
 PR_SET_PDEATHSIG = 1
-DESCRIPTORS = 32
-SECONDS, SECONDS_A_MEGABYTE = 6, 4
+MAX_DESCRIPTORS = 32
+# Ten times what valid files of this size take.
+BASE_CPU_SECONDS = 6
+CPU_SECONDS_PER_MB = 4
 
 
-def confine(limits: dict, *, parent: int) -> None:
-    _die_with(parent)
-    _be_the_first_to_go()
-    _limit(resource.RLIMIT_CORE, 0)  # A core would hold the customers.
-    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
-    _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
-    _limit(resource.RLIMIT_AS, limits["memory_bytes"])
-    # The soft limit ends us with SIGXCPU, which says why; the hard one is for whoever ignores it.
+def enter_sandbox(limits: LimitValues, *, parent: int) -> None:
+    """Limit this process for the rest of its life.
+
+    parent: the process id of the parent. This process is killed when the parent exits.
+    """
+    _exit_with_parent(parent)
+    _prefer_oom_kill()
+    _set_limit(resource.RLIMIT_CORE, 0)  # A core dump would hold customer data.
+    _set_limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
+    _set_limit(resource.RLIMIT_NOFILE, MAX_DESCRIPTORS)
+    _set_limit(resource.RLIMIT_AS, limits["memory_bytes"])
+    # At the soft limit the kernel sends SIGXCPU, which tells the parent the reason. At the hard
+    # limit it kills a process that ignores that signal.
     seconds = limits["cpu_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def limit_time(size: int) -> None:
-    """Let so many bytes, unpacked, take no longer than honest ones: ten times what they did."""
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    seconds = SECONDS + SECONDS_A_MEGABYTE * (size >> 20)
-    resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard - 1), hard))
+def limit_cpu_time(size: int) -> None:
+    """Limit the CPU time to what this many bytes, uncompressed, may take.
+
+    The limit never exceeds the one that `enter_sandbox` has set.
+    """
+    hard_limit = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    seconds = BASE_CPU_SECONDS + CPU_SECONDS_PER_MB * (size >> 20)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard_limit - 1), hard_limit))
 
 
 @contextmanager
-def part_of_the_memory(part: float) -> Iterator[None]:
-    """Make do with less for a while."""
-    whole = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (int(whole * part), whole))
+def limit_memory(fraction: float) -> Iterator[None]:
+    """Limit the memory to a fraction of the whole limit inside the block."""
+    whole_bytes = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (int(whole_bytes * fraction), whole_bytes))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
+        resource.setrlimit(resource.RLIMIT_AS, (whole_bytes, whole_bytes))
 
 
-def _limit(what: int, value: int) -> None:
-    resource.setrlimit(what, (value, value))
+def _set_limit(kind: int, value: int) -> None:
+    resource.setrlimit(kind, (value, value))
 
 
-def _be_the_first_to_go() -> None:
-    """Where the service's memory runs out, let the kernel end us and not the worker."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # Linux alone has it.
+def _prefer_oom_kill() -> None:
+    """If the machine runs out of memory, make the kernel kill this process before the worker."""
+    # Only Linux has this file.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
 
 
-def _die_with(parent: int) -> None:
-    """Be killed as soon as the thread that started us is gone."""
+def _exit_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it exits."""
     if sys.platform != "linux":
         return
     import ctypes
 
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # It died before we asked.
+    if os.getppid() != parent:  # The parent exited before the call above.
         os._exit(1)

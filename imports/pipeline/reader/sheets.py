@@ -1,64 +1,77 @@
-"""Which sheet of a workbook is read: the one asked for, or the one that names the columns."""
+"""Choice of the sheet of a workbook: the requested one, or the one with the best header."""
 
 from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import chain, islice
 from typing import NamedTuple
 
-from headers import MAX_HEADER_SEARCH_ROWS, named_fields
-from protocol import Order, Refused, is_blank
+from headers import MAX_HEADER_SEARCH_ROWS, match_fields
+from protocol import ReadRequest, UnreadableFile, is_blank
 
-# Number of the row, its cells, how much of the sheet it ends.
-Row = tuple[int, list, float]
-MOST_SHEETS = 100  # Are looked into, and told of.
+# The number of the row, its cells, and the part of the sheet that ends with it (0 to 1).
+SheetRow = tuple[int, list[object], float]
+MAX_SHEETS = 100  # More are neither searched for a header nor listed.
 MAX_HIDDEN_COLUMNS = 1_000
-LONGEST_NAME = 100
+MAX_SHEET_NAME_CHARS = 100
 
 
-def show_all() -> list[int]:
-    """No column is hidden."""
+def find_no_hidden_columns() -> list[int]:
     return []
 
 
 class Sheet(NamedTuple):
     """One sheet of a workbook.
 
-    hidden_rows: the numbers of hidden rows; a row is in it when `rows` gives the row, at the
-        latest.
-    hidden_columns: gives the indices of hidden columns, 0 is the first. May be slow.
+    iterate_rows: start reading; rows come in ascending order.
+    hidden_rows: the numbers of hidden rows. The set may grow during the iteration; it contains a
+        row at the latest when `iterate_rows` yields the row.
+    find_hidden_columns: return the indices of hidden columns; 0 is the first column. May be slow.
     """
 
     name: str
     is_visible: bool
-    rows: Callable[[], Iterator[Row]]
+    iterate_rows: Callable[[], Iterator[SheetRow]]
     hidden_rows: Set[int] = frozenset()
-    hidden_columns: Callable[[], list[int]] = show_all
+    find_hidden_columns: Callable[[], list[int]] = find_no_hidden_columns
 
 
-class Chosen(NamedTuple):
+class ChosenSheet(NamedTuple):
     position: int
     name: str
-    rows: Iterator[Row]
+    rows: Iterator[SheetRow]
 
 
-def shown(name: str) -> str:
-    """The name of a sheet is the file's: cut, and without what cannot be printed."""
-    return "".join(c for c in name[:LONGEST_NAME] if c.isprintable())
+def clean_sheet_name(name: str) -> str:
+    """Return the name cut and without unprintable characters: the name comes from the file."""
+    return "".join(c for c in name[:MAX_SHEET_NAME_CHARS] if c.isprintable())
 
 
-def choose(sheets: list[Sheet], order: Order, position: int | None = None) -> Chosen:
-    """The sheet at this position, or of the name asked for, or with the best header."""
-    if position is None and order.sheet:
-        position = _named(sheets, order.sheet)
+def choose_sheet(
+    sheets: list[Sheet], request: ReadRequest, position: int | None = None
+) -> ChosenSheet:
+    """Choose the sheet to read, and start reading it.
+
+    position: the index of the sheet; None for the sheet that the request names, or, if it names
+        none, for the visible sheet with the best header.
+
+    Raises:
+        UnreadableFile: There is no such sheet, or a sheet has too many rows.
+    """
+    if position is None and request.sheet:
+        position = _find_by_name(sheets, request.sheet)
     if position is not None:
-        return Chosen(position, shown(sheets[position].name), sheets[position].rows())
-    candidates = [(n, sheet) for n, sheet in enumerate(sheets) if sheet.is_visible]
+        sheet = sheets[position]
+        return ChosenSheet(position, clean_sheet_name(sheet.name), sheet.iterate_rows())
+    candidates = [(index, sheet) for index, sheet in enumerate(sheets) if sheet.is_visible]
     if not candidates:
-        raise Refused("no_sheet")
-    return _best(candidates[:MOST_SHEETS], order)
+        raise UnreadableFile("no_sheet")
+    return _choose_by_header(candidates[:MAX_SHEETS], request)
 
 
-def hidden_columns(ranges: Iterable[tuple[int, int]]) -> list[int]:
-    """The first of the columns that these ranges hide, each of its first and last index."""
+def expand_hidden_columns(ranges: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the indices of hidden columns, at most MAX_HIDDEN_COLUMNS of them, ascending.
+
+    ranges: the first and the last index of each hidden range.
+    """
     columns: set[int] = set()
     for first, last in ranges:
         columns.update(range(first, min(last + 1, first + MAX_HIDDEN_COLUMNS)))
@@ -67,42 +80,50 @@ def hidden_columns(ranges: Iterable[tuple[int, int]]) -> list[int]:
     return sorted(columns)[:MAX_HIDDEN_COLUMNS]
 
 
-def visible(sheets: list[Sheet]) -> list[str]:
-    return [shown(sheet.name) for sheet in sheets if sheet.is_visible][:MOST_SHEETS]
+def list_visible_names(sheets: list[Sheet]) -> list[str]:
+    return [clean_sheet_name(sheet.name) for sheet in sheets if sheet.is_visible][:MAX_SHEETS]
 
 
-def _named(sheets: list[Sheet], wanted: str) -> int:
-    """Also a hidden one, for who names it means it; case does not matter, as in Excel."""
-    names = [shown(sheet.name) for sheet in sheets]
-    for spelled in (str, lambda name: name.strip().casefold()):
-        same = [n for n, name in enumerate(names) if spelled(name) == spelled(wanted)]
-        if same:
-            return same[0]
-    raise Refused("no_such_sheet", sheets=visible(sheets))
+def _find_by_name(sheets: list[Sheet], requested: str) -> int:
+    """Find the sheet of this name, hidden sheets included.
 
-
-def _best(candidates: list[tuple[int, Sheet]], order: Order) -> Chosen:
-    """The first whose header names most fields; one that names all that are required will do.
-
-    Where none names any, it is the first that is not blank.
+    An exact match wins. Otherwise case does not matter, as in Excel.
     """
-    best, most = None, -1
+    names = [clean_sheet_name(sheet.name) for sheet in sheets]
+    if requested in names:
+        return names.index(requested)
+    folded_names = [name.strip().casefold() for name in names]
+    folded = requested.strip().casefold()
+    if folded in folded_names:
+        return folded_names.index(folded)
+    raise UnreadableFile("no_such_sheet", sheets=list_visible_names(sheets))
+
+
+def _choose_by_header(candidates: list[tuple[int, Sheet]], request: ReadRequest) -> ChosenSheet:
+    """Return the first sheet whose header names all required fields, or else most fields.
+
+    If no header names a field, return the first sheet that is not blank.
+    """
+    best = None
+    best_score = -1
     for position, sheet in candidates:
-        rows = _from_first_filled(sheet.rows(), order.limits["rows"])
+        rows = _skip_blank_start(sheet.iterate_rows(), request.limits["rows"])
         first = list(islice(rows, MAX_HEADER_SEARCH_ROWS))
-        scores = [named_fields(cells, order.fields) for _, cells, _ in first] or [(-1, False)]
+        scores = [match_fields(cells, request.fields) for _, cells, _ in first] or [(-1, False)]
         score, is_complete = max(scores, key=lambda score: score[::-1])
-        if best is None or is_complete or score > most:
-            best, most = Chosen(position, shown(sheet.name), chain(first, rows)), score
+        if best is None or is_complete or score > best_score:
+            best = ChosenSheet(position, clean_sheet_name(sheet.name), chain(first, rows))
+            best_score = score
         if is_complete:
             break
+    assert best is not None
     return best
 
 
-def _from_first_filled(rows: Iterator[Row], most: int) -> Iterator[Row]:
+def _skip_blank_start(rows: Iterator[SheetRow], max_rows: int) -> Iterator[SheetRow]:
     for row in rows:
-        if row[0] > most:  # Blank ones too: they take their time.
-            raise Refused("too_many_rows", limit=most)
+        if row[0] > max_rows:  # Blank rows count, too: they take time.
+            raise UnreadableFile("too_many_rows", limit=max_rows)
         if not is_blank(row[1]):
             yield row
             yield from rows

@@ -1,7 +1,7 @@
-"""Rows of a workbook of Excel 97 to 2003 (.xls), which holds at most 65,536 of them.
+"""Rows of a workbook of Excel 97 to 2003 (.xls). A sheet has at most 65,536 rows.
 
-xlrd reads it and not calamine, which gives its error cells as empty ones. What xlrd gives up,
-calamine reads.
+xlrd reads the file, because calamine returns error cells as empty. If xlrd fails, calamine reads
+the file.
 """
 
 import io
@@ -11,119 +11,130 @@ from functools import partial
 from io import BufferedReader
 
 import xlrd
-from displayed_numbers import Numbers
-from hyperlinks import Links, is_address
-from merged_cells import filled, spans_of
+from displayed_numbers import NumberFormatter
+from hyperlinks import SheetLinks, is_contact_address
+from merged_cells import fill_merged_rows, group_spans
 from number_formats import BUILTIN_FORMATS
-from protocol import Answers, Order, Refused
-from sheets import Row, Sheet, hidden_columns
+from protocol import ReadRequest, RowWriter, UnreadableFile
+from sheets import Sheet, SheetRow, expand_hidden_columns
 from xlrd.biffh import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR, XL_CELL_NUMBER, XL_CELL_TEXT
 from xlrd.formatting import std_format_strings
-from xlsx_reader import answer_sheets, answer_with_calamine
+from xlsx_reader import read_with_calamine, write_sheet_rows
 
-VISIBLE = 0
-NOT_A_WORKBOOK = "Can't find workbook"
+XLS_VISIBLE = 0
+NOT_A_WORKBOOK_MESSAGE = "Can't find workbook"
 
 
-def read_old_workbook(file: BufferedReader, answers: Answers, order: Order) -> None:
-    """Answer with the rows of one sheet.
+def read_xls(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> None:
+    """Write the rows of one sheet.
 
-    Raises Refused.
+    Raises:
+        UnreadableFile: Neither parser can read the file, or a row breaks a limit.
     """
     try:
-        answer_sheets("xls", sheets(file), answers, order)
-    except (Refused, MemoryError):
+        write_sheet_rows("xls", list_xls_sheets(file), writer, request)
+    except (UnreadableFile, MemoryError):
         raise
-    except Exception:  # xlrd minds what other programs do not; it has a dozen ways of saying so.
-        answer_with_calamine("xls", file, answers, order, is_second=True)
+    except Exception:  # xlrd raises many types, also for damage that other programs ignore.
+        read_with_calamine("xls", file, writer, request, is_second_reader=True)
 
 
-def sheets(file: BufferedReader) -> list[Sheet]:
-    """The worksheets."""
-    book = _opened(file)
-    numbers = Numbers(_number_formats(book), is_1904=bool(book.datemode))
+def list_xls_sheets(file: BufferedReader) -> list[Sheet]:
+    """Return the worksheets.
+
+    Raises:
+        UnreadableFile: The file is encrypted, or is no workbook.
+    """
+    book = _open_book(file)
+    numbers = NumberFormatter(_read_number_formats(book), is_1904=bool(book.datemode))
     return [
-        _sheet(book, position, name, visibility == VISIBLE, numbers)
+        _make_sheet(book, position, name, visibility == XLS_VISIBLE, numbers)
         for position, (name, visibility) in enumerate(
             zip(book.sheet_names(), book._sheet_visibility, strict=True)
         )
     ]
 
 
-def _sheet(book: xlrd.Book, position: int, name: str, is_visible: bool, numbers: Numbers) -> Sheet:
+def _make_sheet(
+    book: xlrd.Book, position: int, name: str, is_visible: bool, numbers: NumberFormatter
+) -> Sheet:
     hidden_rows: set[int] = set()
-    rows = partial(_rows, book, position, numbers, hidden_rows)
-    columns = partial(_hidden_columns, book, position)
+    rows = partial(_iter_filled_rows, book, position, numbers, hidden_rows)
+    columns = partial(_find_hidden_columns, book, position)
     return Sheet(name, is_visible, rows, hidden_rows, columns)
 
 
-def _hidden_columns(book: xlrd.Book, position: int) -> list[int]:
+def _find_hidden_columns(book: xlrd.Book, position: int) -> list[int]:
     columns = book.sheet_by_index(position).colinfo_map
-    return hidden_columns((index, index) for index, info in columns.items() if info.hidden)
+    return expand_hidden_columns((index, index) for index, info in columns.items() if info.hidden)
 
 
-def _opened(file: BufferedReader) -> xlrd.Book:
+def _open_book(file: BufferedReader) -> xlrd.Book:
     content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         return xlrd.open_workbook(
             file_contents=content,
-            logfile=io.StringIO(),  # Its own is our way to speak.
+            logfile=io.StringIO(),  # By default xlrd prints to standard output.
             formatting_info=True,
             on_demand=True,
             ragged_rows=True,
         )
     except xlrd.XLRDError as error:
         if "encrypted" in str(error):
-            raise Refused("encrypted_file") from None
-        if str(error).startswith(NOT_A_WORKBOOK):
-            raise Refused("not_a_spreadsheet") from None
+            raise UnreadableFile("encrypted_file") from None
+        if str(error).startswith(NOT_A_WORKBOOK_MESSAGE):
+            raise UnreadableFile("not_a_spreadsheet") from None
         raise
 
 
-def _number_formats(book: xlrd.Book) -> dict[int, str]:
-    """The number format of each cell style."""
+def _read_number_formats(book: xlrd.Book) -> dict[int, str]:
+    """Return the number format of each cell style."""
     formats = book.format_map
-    codes = {number: own.format_str for number, own in formats.items()}
+    codes = {number: entry.format_str for number, entry in formats.items()}
     for number, code in BUILTIN_FORMATS.items():
         if codes.get(number) == std_format_strings.get(number):
             codes[number] = code
     return {
-        n: codes[style.format_key]
-        for n, style in enumerate(book.xf_list)
+        index: codes[style.format_key]
+        for index, style in enumerate(book.xf_list)
         if style.format_key in codes
     }
 
 
-def _rows(book: xlrd.Book, position: int, numbers: Numbers, hidden_rows: set[int]) -> Iterator[Row]:
+def _iter_filled_rows(
+    book: xlrd.Book, position: int, numbers: NumberFormatter, hidden_rows: set[int]
+) -> Iterator[SheetRow]:
     sheet = book.sheet_by_index(position)
     hidden_rows.update(
         index + 1 for index, info in sheet.rowinfo_map.items() if info.hidden or info.height == 0
     )
-    spans = spans_of((top + 1, bottom, left) for top, bottom, left, _ in sheet.merged_cells)
-    rows = _numbered(sheet, numbers, _links(sheet))
-    return filled(rows, spans) if spans else rows
+    spans = group_spans((top + 1, bottom, left) for top, bottom, left, _ in sheet.merged_cells)
+    rows = _iter_rows(sheet, numbers, _read_links(sheet))
+    return fill_merged_rows(rows, spans) if spans else rows
 
 
-def _links(sheet: xlrd.sheet.Sheet) -> Links:
-    return Links(
+def _read_links(sheet: xlrd.sheet.Sheet) -> SheetLinks:
+    return SheetLinks(
         ((link.frowx + 1, link.lrowx + 1, link.fcolx, link.lcolx), link.url_or_path)
         for link in sheet.hyperlink_list
-        if type(link.url_or_path) is str and is_address(link.url_or_path)
+        if type(link.url_or_path) is str and is_contact_address(link.url_or_path)
     )
 
 
-def _numbered(sheet: xlrd.sheet.Sheet, numbers: Numbers, links: Links) -> Iterator[Row]:
+def _iter_rows(
+    sheet: xlrd.sheet.Sheet, numbers: NumberFormatter, links: SheetLinks
+) -> Iterator[SheetRow]:
     for index in range(sheet.nrows):
-        cells = [_value(cell, numbers) for cell in sheet.row(index)]
-        links.apply(index + 1, cells)
+        cells = [_convert_cell(cell, numbers) for cell in sheet.row(index)]
+        links.apply_to_row(index + 1, cells)
         yield index + 1, cells, (index + 1) / sheet.nrows
 
 
-def _value(cell: xlrd.sheet.Cell, numbers: Numbers) -> object:
+def _convert_cell(cell: xlrd.sheet.Cell, numbers: NumberFormatter) -> object:
     if cell.ctype == XL_CELL_TEXT:
         return cell.value or None
     if cell.ctype in {XL_CELL_NUMBER, XL_CELL_DATE}:
-        return numbers.shown(cell.value, cell.xf_index)
+        return numbers.convert(cell.value, cell.xf_index)
     if cell.ctype == XL_CELL_BOOLEAN:
         return bool(cell.value)
     if cell.ctype == XL_CELL_ERROR:

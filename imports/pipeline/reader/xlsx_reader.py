@@ -1,10 +1,12 @@
-"""Rows of a workbook: calamine reads what fits in memory, openpyxl the giants.
+"""Rows of an .xlsx file: calamine reads it if it fits in memory, otherwise openpyxl.
 
-calamine opens a whole sheet before it gives the first row, many times as fast; openpyxl
-streams. What calamine cannot tell us (see `archives`), openpyxl reads whatever its size. A small
-file can hold a giant, too: a long string that every cell shows, a cell in the far corner. So
-calamine's memory is bounded; where it wants more, this process ends, and our parent starts
-another, for openpyxl.
+calamine loads a whole sheet before it returns the first row; it is many times as fast. openpyxl
+reads row by row. openpyxl also reads the workbooks of any size that calamine reads
+differently (see `zip_inspection`).
+
+A small file can need much memory, too, for example if every cell shows the same long string. The
+memory of calamine is therefore limited. If it needs more, this process ends, and the parent starts
+another one that uses openpyxl.
 """
 
 from __future__ import annotations
@@ -13,113 +15,161 @@ import datetime
 from collections.abc import Callable, Iterator, Set
 from functools import partial
 from io import BufferedReader
+from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
-from cell_conversion import CELL, FIRST_ROUNDED_INTEGER
-from cell_conversion import number as number_cell
-from hyperlinks import Links
-from merged_cells import filled, spans_of
-from protocol import Answers, Order, Refused
-from sandbox import part_of_the_memory
-from sheets import Row, Sheet, choose, visible
-from xlsx_overrides import Formats, Marked, NotCertain, SheetXml
-from zip_inspection import HIDING, LINKING, LOOKED_UP, ODD, Archive
+from cell_conversion import CONVERTERS, MIN_ROUNDED_INTEGER, convert_float
+from hyperlinks import SheetLinks
+from merged_cells import fill_merged_rows, group_spans
+from protocol import ReadRequest, RowWriter, UnreadableFile
+from sandbox import limit_memory
+from sheets import Sheet, SheetRow, choose_sheet, list_visible_names
+from xlsx_overrides import AmbiguousXml, CellOverrides, SheetXml, WorkbookFormats
+from zip_inspection import (
+    HIDDEN_MARKS,
+    LINK_MARKS,
+    OVERRIDE_MARKS,
+    STREAM_ONLY_MARKS,
+    InspectedArchive,
+)
 
-PART = 0.45  # Of the memory: what calamine needs for a workbook just within `calamine_bytes`.
-OUT_OF_MEMORY = 1  # expat's XML_ERROR_NO_MEMORY
-HIDDEN_ROW = ("hidden_row",)
-DATES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet, CalamineWorkbook
+
+# Enough for a workbook of `calamine_bytes` uncompressed bytes.
+CALAMINE_MEMORY_FRACTION = 0.45
+EXPAT_NO_MEMORY = 1  # XML_ERROR_NO_MEMORY
+HIDDEN_ROW_NOTES = ("hidden_row",)
+DATE_TYPES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 
-def read_workbook(file: BufferedReader, answers: Answers, order: Order, archive: Archive) -> None:
-    fits = archive.inflated_bytes <= order.limits["calamine_bytes"]
-    if fits and not archive.marks & ODD and _calamine_manages(file, answers, order, archive):
+def read_xlsx(
+    file: BufferedReader, writer: RowWriter, request: ReadRequest, archive: InspectedArchive
+) -> None:
+    """Write the rows of one sheet.
+
+    Raises:
+        UnreadableFile: The workbook is damaged, or a row breaks a limit.
+        MemoryError: The workbook needs more memory than the process may use.
+    """
+    fits = archive.inflated_bytes <= request.limits["calamine_bytes"]
+    is_readable = fits and not archive.marks & STREAM_ONLY_MARKS
+    if is_readable and _read_all_with_calamine(file, writer, request, archive):
         return
-    from xlsx_stream_reader import sheets
+    from xlsx_stream_reader import list_streamed_sheets
 
-    answer("xlsx", partial(sheets, file, order.limits), answers, order)
+    read_sheets("xlsx", partial(list_streamed_sheets, file, request.limits), writer, request)
 
 
-def _calamine_manages(
-    file: BufferedReader, answers: Answers, order: Order, archive: Archive
+def _read_all_with_calamine(
+    file: BufferedReader, writer: RowWriter, request: ReadRequest, archive: InspectedArchive
 ) -> bool:
-    """Whether calamine read all; if not, openpyxl goes on where it stopped.
+    """Return whether calamine has read all rows. If not, openpyxl continues where it stopped.
 
-    A duration of a million years is enough to make it panic, and a panic is no Exception.
+    calamine panics on some valid files, for example on a duration of a million years. A panic is a
+    BaseException.
     """
     try:
-        with part_of_the_memory(PART):
-            formats = Formats(file)
-            sheets = calamine_sheets(
-                file, lambda position: LookUp(SheetXml(file, position), formats, archive.marks)
+        with limit_memory(CALAMINE_MEMORY_FRACTION):
+            formats = WorkbookFormats(file)
+            sheets = list_calamine_sheets(
+                file,
+                lambda position: SheetOverrides(SheetXml(file, position), formats, archive.marks),
             )
-            answer_sheets("xlsx", sheets, answers, order)
-    except Refused:
+            write_sheet_rows("xlsx", sheets, writer, request)
+    except UnreadableFile:
         raise
     except BaseException:
         return False
     return True
 
 
-def answer(kind: str, sheets: Callable[[], list[Sheet]], answers: Answers, order: Order) -> None:
-    """Answer with the rows of one sheet; whatever a parser stumbles over, the file is to blame."""
+def read_sheets(
+    format_name: str,
+    list_sheets: Callable[[], list[Sheet]],
+    writer: RowWriter,
+    request: ReadRequest,
+) -> None:
+    """Write the rows of one sheet.
+
+    Raises:
+        UnreadableFile: The parser has failed, or a row breaks a limit.
+        MemoryError: The workbook needs more memory than the process may use.
+    """
     try:
-        answer_sheets(kind, sheets(), answers, order)
-    except (Refused, MemoryError):
+        write_sheet_rows(format_name, list_sheets(), writer, request)
+    except (UnreadableFile, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, ParseError) and error.code == OUT_OF_MEMORY:
+        if isinstance(error, ParseError) and error.code == EXPAT_NO_MEMORY:
             raise MemoryError from None
-        raise Refused("damaged_file") from None
+        raise UnreadableFile("damaged_file") from None
 
 
-def answer_with_calamine(
-    kind: str, file: BufferedReader, answers: Answers, order: Order, *, is_second: bool = False
+def read_with_calamine(
+    format_name: str,
+    file: BufferedReader,
+    writer: RowWriter,
+    request: ReadRequest,
+    *,
+    is_second_reader: bool = False,
 ) -> None:
-    """Answer with the values that calamine gives, of a workbook that no other parser reads.
+    """Write the rows of one sheet with the plain values that calamine returns.
 
-    is_second: whether another parser has given the workbook up; rows that were sent are skipped.
+    is_second_reader: another parser has failed. Rows that it has written are skipped.
 
-    Raises Refused.
+    Raises:
+        UnreadableFile: The workbook is damaged, or a row breaks a limit.
+        MemoryError: The workbook needs more memory than the process may use.
     """
     try:
-        answer_sheets(kind, calamine_sheets(file), answers, order, is_second=is_second)
-    except (Refused, MemoryError):
+        sheets = list_calamine_sheets(file)
+        write_sheet_rows(format_name, sheets, writer, request, is_second_reader=is_second_reader)
+    except (UnreadableFile, MemoryError):
         raise
-    except BaseException:  # A panic of calamine is no Exception.
-        raise Refused("damaged_file") from None
+    except BaseException:  # A panic of calamine is not an Exception.
+        raise UnreadableFile("damaged_file") from None
 
 
-def answer_sheets(
-    kind: str, sheets: list[Sheet], answers: Answers, order: Order, *, is_second: bool = False
+def write_sheet_rows(
+    format_name: str,
+    sheets: list[Sheet],
+    writer: RowWriter,
+    request: ReadRequest,
+    *,
+    is_second_reader: bool = False,
 ) -> None:
-    """Answer with the rows of one of the sheets, from the last row that was sent on.
+    """Choose a sheet and write its format and its rows. Rows that are already written are skipped.
 
-    is_second: see `answer_with_calamine`.
+    is_second_reader: see `read_with_calamine`.
+
+    Raises:
+        UnreadableFile: There is no such sheet, or a row breaks a limit.
     """
-    chosen = choose(sheets, order, answers.position)
-    answers.position = chosen.position
+    chosen = choose_sheet(sheets, request, writer.sheet_position)
+    writer.sheet_position = chosen.position
     sheet = sheets[chosen.position]
-    answers.opened(
-        kind,
+    writer.write_format(
+        format_name,
         sheet=chosen.name,
-        sheets=visible(sheets),
-        hidden_columns=sheet.hidden_columns(),
-        second_reader=is_second,
+        sheets=list_visible_names(sheets),
+        hidden_columns=sheet.find_hidden_columns(),
+        second_reader=is_second_reader,
     )
     hidden_rows = sheet.hidden_rows
     for number, cells, fraction in chosen.rows:
-        if number > answers.last_row:
-            notes = HIDDEN_ROW if number in hidden_rows else ()
-            answers.row(number, cells, fraction, notes)
+        if number > writer.last_row:
+            notes = HIDDEN_ROW_NOTES if number in hidden_rows else ()
+            writer.write_row(number, cells, fraction, notes)
 
 
-def calamine_sheets(
-    file: BufferedReader, look_up: Callable[[int], LookUp] | None = None
+def list_calamine_sheets(
+    file: BufferedReader, make_overrides: Callable[[int], SheetOverrides] | None = None
 ) -> list[Sheet]:
-    """The worksheets.
+    """Return the worksheets. Their rows are read when they are iterated.
 
-    look_up: for the position of a sheet, what its XML says besides; None where there is no XML.
+    make_overrides: return the overrides for the sheet at this index; None if the sheets are not
+        XML.
     """
     from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
@@ -130,120 +180,150 @@ def calamine_sheets(
         if sheet.typ != SheetTypeEnum.WorkSheet:
             continue
         is_visible = sheet.visible == SheetVisibleEnum.Visible
-        if look_up is None:
-            rows = partial(_values_only, book, position)
+        if make_overrides is None:
+            rows = partial(_iter_plain_rows, book, position)
             sheets.append(Sheet(sheet.name, is_visible, rows))
             continue
-        own = look_up(position)
-        rows = partial(_calamine_rows, book, position, own)
-        sheets.append(Sheet(sheet.name, is_visible, rows, own.hidden_rows, own.hidden_columns))
+        overrides = make_overrides(position)
+        rows = partial(_iter_overridden_rows, book, position, overrides)
+        sheets.append(
+            Sheet(
+                sheet.name,
+                is_visible,
+                rows,
+                overrides.hidden_rows,
+                overrides.find_hidden_columns,
+            )
+        )
     return sheets
 
 
-def _values_only(book, position: int) -> Iterator[Row]:
+def _iter_plain_rows(book: CalamineWorkbook, position: int) -> Iterator[SheetRow]:
     sheet = book.get_sheet_by_index(position)
-    return _merged(sheet, _plain_rows(sheet, CELL))
+    return _fill_merged(sheet, _iter_sheet_rows(sheet, CONVERTERS))
 
 
-def _calamine_rows(book, position: int, look_up: LookUp) -> Iterator[Row]:
+def _iter_overridden_rows(
+    book: CalamineWorkbook, position: int, overrides: SheetOverrides
+) -> Iterator[SheetRow]:
     sheet = book.get_sheet_by_index(position)
-    return _merged(sheet, look_up.completed(_plain_rows(sheet, look_up.cell_of)))
+    return _fill_merged(
+        sheet, overrides.override_rows(_iter_sheet_rows(sheet, overrides.converters))
+    )
 
 
-def _merged(sheet, rows: Iterator[Row]) -> Iterator[Row]:
+def _fill_merged(sheet: CalamineSheet, rows: Iterator[SheetRow]) -> Iterator[SheetRow]:
     merged = sheet.merged_cell_ranges or ()
-    spans = spans_of((top + 1, bottom + 1, left) for (top, left), (bottom, _) in merged)
-    return filled(rows, spans) if spans else rows
+    spans = group_spans((top + 1, bottom + 1, left) for (top, left), (bottom, _) in merged)
+    return fill_merged_rows(rows, spans) if spans else rows
 
 
-def _plain_rows(sheet, cell_of: dict[type, Callable]) -> Iterator[Row]:
-    """Every row from the sheet's first on; calamine leaves out empty columns on the left."""
-    if sheet.start is None:
+def _iter_sheet_rows(
+    sheet: CalamineSheet, converters: dict[type, Callable[[Any], object]]
+) -> Iterator[SheetRow]:
+    """Yield all rows. calamine leaves out empty columns on the left, which are added here."""
+    if sheet.start is None or sheet.end is None:
         return
-    left = [None] * sheet.start[1]
+    left: list[object] = [None] * sheet.start[1]
     height = sheet.end[0] + 1
     for number, values in enumerate(sheet.iter_rows(), start=1):
-        # Most cells are text: asked here, it costs half of what a call would.
-        cells = [v or None if type(v) is str else cell_of[type(v)](v) for v in values]
+        # Most cells are text. The check takes half the time of a call.
+        cells = [v or None if type(v) is str else converters[type(v)](v) for v in values]
         yield number, left + cells, number / height
 
 
-class LookUp:
-    """What the XML of a sheet says besides the values that calamine gives.
+class SheetOverrides:
+    """Complete the values of calamine with what the XML of the sheet says.
 
-    It is read only as far as it is needed: hidden rows and links where the archive has marks of
-    them; number formats where the workbook has formats that calamine does not tell, or as soon as
-    calamine gives a date or a number of more than fifteen digits.
+    The XML is read only if it is needed. Hidden rows and links are read if the archive has marks of
+    them. Cells are read if the workbook has number formats that calamine does not report, or when
+    calamine returns a date or a number of more than fifteen digits.
+
+    hidden_rows: empty until `find_hidden_columns` is called.
     """
 
-    def __init__(self, xml: SheetXml, formats: Formats, marks: Set[bytes]) -> None:
+    def __init__(self, xml: SheetXml, formats: WorkbookFormats, marks: Set[bytes]) -> None:
         self.hidden_rows: set[int] = set()
         self._xml = xml
         self._formats = formats
-        self._has_hidden = bool(marks & HIDING)
-        self._has_links = bool(marks & LINKING)
-        self._has_marks = bool(marks & LOOKED_UP)
-        self._dates: list[object] = []  # Of the row that is being read.
-        self._large: list[object] = []
-        self.cell_of = CELL | {
-            float: self._number,
-            int: self._number,
-            **{kind: partial(self._date, make) for kind, make in CELL.items() if kind in DATES},
+        self._has_hidden = bool(marks & HIDDEN_MARKS)
+        self._has_links = bool(marks & LINK_MARKS)
+        self._has_marks = bool(marks & OVERRIDE_MARKS)
+        # Of the current row.
+        self._dates: list[object] = []
+        self._long_numbers: list[object] = []
+        self.converters: dict[type, Callable[[Any], object]] = CONVERTERS | {
+            float: self._convert_number,
+            int: self._convert_number,
         }
+        for date_type in DATE_TYPES:
+            self.converters[date_type] = partial(self._convert_date, CONVERTERS[date_type])
 
-    def hidden_columns(self) -> list[int]:
-        """The indices of hidden columns. The hidden rows are known then, too."""
+    def find_hidden_columns(self) -> list[int]:
+        """Return the indices of hidden columns, and set `hidden_rows`."""
         if not self._has_hidden:
             return []
         rows, columns = self._xml.find_hidden()
         self.hidden_rows.update(rows)
         return columns
 
-    def completed(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """The rows with what the XML says of their cells.
+    def override_rows(self, rows: Iterator[SheetRow]) -> Iterator[SheetRow]:
+        """Yield the rows with their cells replaced.
 
-        Raises NotCertain where that is not plain to see: openpyxl reads the workbook then.
+        rows: must use `converters`, which note the dates and long numbers of the current row.
+
+        Raises:
+            AmbiguousXml: openpyxl must read the workbook.
         """
-        links = self._xml.find_links() if self._has_links else Links()
-        marked = self._find(self._formats.styles if self._formats.has_others else None)
-        large: Marked | None = None
+        links = self._xml.find_links() if self._has_links else SheetLinks()
+        overrides = self._find_cells(
+            self._formats.styles if self._formats.has_formatted_numbers else None
+        )
+        long_numbers: CellOverrides | None = None
         for number, cells, fraction in rows:
-            if self._dates and marked is None:
-                marked = self._find(self._formats.styles)
-            if self._large and large is None:
-                large = self._certain(self._xml.find_cells(large=True))
-            if marked is not None:
-                self._complete(number, cells, marked, self._dates)
-            if large is not None:
-                self._complete(number, cells, large, self._large)
+            if self._dates and overrides is None:
+                overrides = self._find_cells(self._formats.styles)
+            if self._long_numbers and long_numbers is None:
+                long_numbers = self._require(self._xml.find_cells(only_long_numbers=True))
+            if overrides is not None:
+                self._apply(number, cells, overrides, self._dates)
+            if long_numbers is not None:
+                self._apply(number, cells, long_numbers, self._long_numbers)
             if links:
-                links.apply(number, cells)
+                links.apply_to_row(number, cells)
             yield number, cells, fraction
 
-    def _find(self, styles: Set[int] | None) -> Marked | None:
-        """The cells of these styles, and errors and formulas where the sheet has them."""
+    def _find_cells(self, styles: Set[int] | None) -> CellOverrides | None:
+        """Find the cells of these styles, and the errors and formulas of the sheet.
+
+        Return None if the sheet needs no overrides.
+
+        styles: None if no style needs overrides.
+        """
         if styles is None and not self._has_marks:
             return None
-        return self._certain(self._xml.find_cells(styles or self._formats.styles))
+        return self._require(self._xml.find_cells(styles or self._formats.styles))
 
-    def _certain(self, marked: Marked | None) -> Marked:
-        if marked is None:
-            raise NotCertain
-        return marked
+    def _require(self, overrides: CellOverrides | None) -> CellOverrides:
+        if overrides is None:
+            raise AmbiguousXml
+        return overrides
 
-    def _complete(self, number: int, cells: list, marked: Marked, expected: list[object]) -> None:
-        """Put what is marked into the row; at least as many numbers as calamine gave are."""
-        if marked.complete(number, cells, self._formats.numbers) < len(expected):
-            raise NotCertain
+    def _apply(
+        self, number: int, cells: list[object], overrides: CellOverrides, expected: list[object]
+    ) -> None:
+        """Replace cells of the row. The XML must have all numbers that calamine has returned."""
+        if overrides.apply_to_row(number, cells, self._formats.numbers) < len(expected):
+            raise AmbiguousXml
         expected.clear()
 
-    def _number(self, value: float) -> object:
-        if -FIRST_ROUNDED_INTEGER < value < FIRST_ROUNDED_INTEGER:
+    def _convert_number(self, value: float) -> object:
+        if -MIN_ROUNDED_INTEGER < value < MIN_ROUNDED_INTEGER:
             return int(value) if value.is_integer() else value
-        cell = number_cell(value)
-        self._large.append(cell)
+        cell = convert_float(value)
+        self._long_numbers.append(cell)
         return cell
 
-    def _date(self, make: Callable, value: object) -> object:
+    def _convert_date(self, convert: Callable[[object], object], value: object) -> object:
         self._dates.append(value)
-        return make(value)
+        return convert(value)

@@ -1,154 +1,187 @@
-"""The zip around a workbook: inflated once, counting, before any parser may trust it."""
+"""Inspection of a zip archive before a parser opens it.
+
+The archive is decompressed once, so its real size is known even if its directory is wrong. The
+marks found in its content tell which parser can read the workbook.
+"""
 
 import zipfile
 from io import BufferedReader
 from typing import NamedTuple
 
-from protocol import Refused
+from protocol import LimitValues, UnreadableFile
 
-ENTRIES = 10_000
-# XML of millions of like rows reaches 100; deflate ends at 1,032.
-RATIO = 200
-RATIO_MATTERS_BYTES = 1 << 20
-IS_ENCRYPTED = 0x1
-PIECE_BYTES = 1 << 18
-# Cells that calamine gives otherwise than they show: errors and formulas, which `marked` looks
-# up; and what it reads otherwise than openpyxl: dates written as text, CDATA, prefixed names.
-LOOKED_UP = frozenset({b't="e"', b"t='e'", b"</f>"})
-PREFIXED = b":worksheet"
-ODD = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED})
-# What a sheet hides. LibreOffice writes the attribute for each row, so its value is looked at
-# only where it is there at all.
-HIDDEN = b"hidden="
-HIDING = frozenset({b'hidden="1"', b"hidden='1'", b'hidden="true"', b"hidden='true'"})
-# Addresses behind cells stand in the relations of a sheet, or at its end.
-LINKING = frozenset({b"mailto:", b"tel:"})
-NO_SHEETS = ("workbook.xml", "sharedstrings.xml", "styles.xml", "docprops/app.xml")
-HEAD_BYTES = 4_096
-DECLARATION = b"<!DOCTYPE"  # No workbook needs one, and entities begin there.
-MARKS = LOOKED_UP | ODD - {PREFIXED} | {DECLARATION}
-LONGEST_MARK = max(map(len, MARKS | HIDING))
-TYPES = "[Content_Types].xml"
+MAX_ENTRIES = 10_000
+# XML of millions of equal rows reaches 100. The maximum of deflate is 1,032.
+MAX_COMPRESSION_RATIO = 200
+MIN_RATIO_CHECK_BYTES = 1 << 20
+ENCRYPTED_FLAG = 0x1
+INFLATE_CHUNK_BYTES = 1 << 18
+# Errors and formulas: calamine does not return what these cells display, so `xlsx_overrides` reads
+# them from the XML.
+OVERRIDE_MARKS = frozenset({b't="e"', b"t='e'", b"</f>"})
+# Dates written as text, CDATA and prefixed names: calamine reads them differently from openpyxl, so
+# openpyxl reads these workbooks.
+PREFIXED_WORKSHEET = b":worksheet"
+STREAM_ONLY_MARKS = frozenset({b't="d"', b"t='d'", b"<![CDATA[", PREFIXED_WORKSHEET})
+# Hidden rows and columns. LibreOffice writes the attribute for each row, so its value matters.
+# Searching for the value only where the attribute occurs is faster.
+HIDDEN_ATTRIBUTE = b"hidden="
+HIDDEN_MARKS = frozenset({b'hidden="1"', b"hidden='1'", b'hidden="true"', b"hidden='true'"})
+# Link targets are in the relations of a sheet, or at its end.
+LINK_MARKS = frozenset({b"mailto:", b"tel:"})
+NON_SHEET_PARTS = ("workbook.xml", "sharedstrings.xml", "styles.xml", "docprops/app.xml")
+PART_HEAD_BYTES = 4_096
+DOCTYPE_MARK = b"<!DOCTYPE"  # No workbook needs it, and entity attacks need it.
+SEARCHED_MARKS = OVERRIDE_MARKS | STREAM_ONLY_MARKS - {PREFIXED_WORKSHEET} | {DOCTYPE_MARK}
+MAX_MARK_BYTES = max(map(len, SEARCHED_MARKS | HIDDEN_MARKS))
+CONTENT_TYPES_PART = "[Content_Types].xml"
 WORKBOOK_TYPES = (
-    *(b"sheet.main+xml", b"template.main+xml"),
-    *(b"sheet.macroEnabled.main+xml", b"template.macroEnabled.main+xml"),
+    b"sheet.main+xml",
+    b"template.main+xml",
+    b"sheet.macroEnabled.main+xml",
+    b"template.macroEnabled.main+xml",
 )
-# What else is a zip, by the type of its main part.
-OTHER_TYPES = {
+# Other office documents, by the content type of their main part.
+OTHER_DOCUMENT_CODES = {
     b"wordprocessingml": "text_document",
     b"presentationml": "not_a_spreadsheet",
 }
-BINARY_BOOK = "xl/workbook.bin"
-BINARY_TYPE = b"sheet.binary.macroEnabled.main"
-OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
-CONTENT = "content.xml"
+XLSB_WORKBOOK_PART = "xl/workbook.bin"
+XLSB_CONTENT_TYPE = b"sheet.binary.macroEnabled.main"
+OPENDOCUMENT_TYPE_PREFIX = "application/vnd.oasis.opendocument."
+ODS_CONTENT_PART = "content.xml"
 
 
-class Archive(NamedTuple):
-    kind: str  # "xlsx", "xlsb" or "ods".
+class InspectedArchive(NamedTuple):
+    """The result of the inspection.
+
+    format: "xlsx", "xlsb" or "ods".
+    marks: those of the marks above that some part contains.
+    """
+
+    format: str
     inflated_bytes: int
     marks: set[bytes]
 
 
-def inspect(file: BufferedReader, limits: dict) -> Archive:
-    """What the archive holds, what it really inflates to and which marks it has; or Refused."""
+def inspect_archive(file: BufferedReader, limits: LimitValues) -> InspectedArchive:
+    """Decompress the archive and return its format, real size and marks.
+
+    Raises:
+        UnreadableFile: The archive is no workbook, is encrypted, damaged or too large.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
-            _check_declared(archive.infolist(), limits)
-            kind = _kind(archive)
-            return Archive(kind, *_inflate(archive, kind))
-    except (Refused, MemoryError):
+            _check_declared_sizes(archive.infolist(), limits)
+            archive_format = _detect_format(archive)
+            return InspectedArchive(archive_format, *_inflate_entries(archive, archive_format))
+    except (UnreadableFile, MemoryError):
         raise
-    except Exception:  # zipfile, zlib, bz2 and lzma have a dozen ways of saying so.
-        raise Refused("damaged_file") from None
+    except Exception:  # zipfile, zlib, bz2 and lzma raise many types for damaged data.
+        raise UnreadableFile("damaged_file") from None
 
 
-def _check_declared(entries: list[zipfile.ZipInfo], limits: dict) -> None:
-    if any(entry.flag_bits & IS_ENCRYPTED for entry in entries):
-        raise Refused("encrypted_file")
-    if len(entries) > ENTRIES:
-        raise Refused("too_large_inflated", entries=len(entries), limit=ENTRIES)
+def _check_declared_sizes(entries: list[zipfile.ZipInfo], limits: LimitValues) -> None:
+    if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):
+        raise UnreadableFile("encrypted_file")
+    if len(entries) > MAX_ENTRIES:
+        raise UnreadableFile("too_large_inflated", entries=len(entries), limit=MAX_ENTRIES)
     size = sum(entry.file_size for entry in entries)
     if size > limits["inflated_bytes"]:
-        raise Refused("too_large_inflated", bytes=size, limit=limits["inflated_bytes"])
+        raise UnreadableFile("too_large_inflated", bytes=size, limit=limits["inflated_bytes"])
     for entry in entries:
-        if entry.file_size > max(RATIO_MATTERS_BYTES, RATIO * entry.compress_size):
-            raise Refused("too_large_inflated", bytes=entry.file_size, limit=RATIO_MATTERS_BYTES)
+        if entry.file_size > max(
+            MIN_RATIO_CHECK_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size
+        ):
+            raise UnreadableFile(
+                "too_large_inflated", bytes=entry.file_size, limit=MIN_RATIO_CHECK_BYTES
+            )
 
 
-def _kind(archive: zipfile.ZipFile) -> str:
+def _detect_format(archive: zipfile.ZipFile) -> str:
     names = archive.namelist()
-    if TYPES in names:
-        return _office_kind(archive.read(TYPES), names)
+    if CONTENT_TYPES_PART in names:
+        return _detect_office_format(archive.read(CONTENT_TYPES_PART), names)
     if "mimetype" in names:
-        return _open_document_kind(archive)
+        return _detect_opendocument_format(archive)
     if any(name.startswith("Index/") or name == "Index.zip" for name in names):
-        raise Refused("numbers_file")
-    raise Refused("compressed_file" if names else "not_a_spreadsheet")
+        raise UnreadableFile("numbers_file")
+    raise UnreadableFile("compressed_file" if names else "not_a_spreadsheet")
 
 
-def _office_kind(types: bytes, names: list[str]) -> str:
+def _detect_office_format(types: bytes, names: list[str]) -> str:
     if any(name in types for name in WORKBOOK_TYPES):
         return "xlsx"
-    if BINARY_TYPE in types:
-        if BINARY_BOOK not in names:  # calamine would take it for another kind of workbook.
-            raise Refused("damaged_file")
+    if XLSB_CONTENT_TYPE in types:
+        if XLSB_WORKBOOK_PART not in names:
+            # calamine would read the file as a workbook of another format.
+            raise UnreadableFile("damaged_file")
         return "xlsb"
-    for name, code in OTHER_TYPES.items():
+    for name, code in OTHER_DOCUMENT_CODES.items():
         if name in types:
-            raise Refused(code)
-    raise Refused("not_a_spreadsheet")
+            raise UnreadableFile(code)
+    raise UnreadableFile("not_a_spreadsheet")
 
 
-def _open_document_kind(archive: zipfile.ZipFile) -> str:
-    kind = archive.read("mimetype").decode(errors="replace").strip().removeprefix(OPEN_DOCUMENT)
-    if kind.startswith("text"):
-        raise Refused("text_document")
-    if not kind.startswith("spreadsheet") or CONTENT not in archive.namelist():
-        raise Refused("not_a_spreadsheet")
+def _detect_opendocument_format(archive: zipfile.ZipFile) -> str:
+    content_type = archive.read("mimetype").decode(errors="replace").strip()
+    document_type = content_type.removeprefix(OPENDOCUMENT_TYPE_PREFIX)
+    if document_type.startswith("text"):
+        raise UnreadableFile("text_document")
+    if not document_type.startswith("spreadsheet") or ODS_CONTENT_PART not in archive.namelist():
+        raise UnreadableFile("not_a_spreadsheet")
     manifest = "META-INF/manifest.xml"
     if manifest in archive.namelist() and b"encryption-data" in archive.read(manifest):
-        raise Refused("encrypted_file")
+        raise UnreadableFile("encrypted_file")
     return "ods"
 
 
-def _inflate(archive: zipfile.ZipFile, kind: str) -> tuple[int, set[bytes]]:
-    """Read every entry to its end: zipfile goes no further than the declared size, and where
-    that lies the checksum is wrong.
+def _inflate_entries(archive: zipfile.ZipFile, archive_format: str) -> tuple[int, set[bytes]]:
+    """Return the decompressed size of all entries, and the marks found in them.
+
+    zipfile reads no further than the declared size. If that size is wrong, the checksum fails.
     """
-    size, marks = 0, set()
+    size = 0
+    marks: set[bytes] = set()
     for entry in archive.infolist():
         with archive.open(entry) as part:
-            head = part.peek(HEAD_BYTES)[:HEAD_BYTES]
-            found = {PREFIXED} if PREFIXED in head else set()
-            may_be_sheet = _may_be_sheet(entry.filename, kind)
-            tail = before = piece = b""
-            while next_piece := part.read(PIECE_BYTES):
-                before, piece = piece, next_piece
-                size += len(piece)
-                for xml in (piece, tail + piece[:LONGEST_MARK]):
-                    found |= _marks(xml)
-                    if may_be_sheet and HIDDEN in xml:
-                        found |= {mark for mark in HIDING if mark in xml}
-                tail = piece[-LONGEST_MARK:]
+            assert isinstance(part, zipfile.ZipExtFile)  # It has `peek`, unlike its declared type.
+            head = part.peek(PART_HEAD_BYTES)[:PART_HEAD_BYTES]
+            part_marks = {PREFIXED_WORKSHEET} if PREFIXED_WORKSHEET in head else set()
+            may_be_sheet = _may_be_sheet(entry.filename, archive_format)
+            tail = before = chunk = b""  # The end of the last chunk; the last two chunks.
+            while next_chunk := part.read(INFLATE_CHUNK_BYTES):
+                before, chunk = chunk, next_chunk
+                size += len(chunk)
+                for xml in (chunk, tail + chunk[:MAX_MARK_BYTES]):
+                    part_marks |= _find_marks(xml)
+                    if may_be_sheet and HIDDEN_ATTRIBUTE in xml:
+                        part_marks |= {mark for mark in HIDDEN_MARKS if mark in xml}
+                tail = chunk[-MAX_MARK_BYTES:]
             if may_be_sheet:
-                end = (before + piece).lower()
-                found |= {mark for mark in LINKING if mark in end}
-        if DECLARATION in found and _is_parsed(entry.filename, kind):
-            raise Refused("damaged_file")
-        marks |= found
+                end = (before + chunk).lower()
+                part_marks |= {mark for mark in LINK_MARKS if mark in end}
+        if DOCTYPE_MARK in part_marks and _is_parsed(entry.filename, archive_format):
+            raise UnreadableFile("damaged_file")
+        marks |= part_marks
     return size, marks
 
 
-def _is_parsed(name: str, kind: str) -> bool:
-    """Pictures among the parts may declare what they like: nobody opens them."""
-    return name == CONTENT if kind == "ods" else name.lower().endswith((".xml", ".rels"))
+def _is_parsed(name: str, archive_format: str) -> bool:
+    """Return whether a parser opens a part of this name. Pictures, for example, are not opened."""
+    if archive_format == "ods":
+        return name == ODS_CONTENT_PART
+    return name.lower().endswith((".xml", ".rels"))
 
 
-def _may_be_sheet(name: str, kind: str) -> bool:
-    """Whether a part of this name may be a sheet of a workbook, or its relations."""
-    return kind == "xlsx" and _is_parsed(name, kind) and not name.lower().endswith(NO_SHEETS)
+def _may_be_sheet(name: str, archive_format: str) -> bool:
+    """Return whether a part of this name may be a sheet of an .xlsx file, or its relations."""
+    return (
+        archive_format == "xlsx"
+        and _is_parsed(name, archive_format)
+        and not name.lower().endswith(NON_SHEET_PARTS)
+    )
 
 
-def _marks(xml: bytes) -> set[bytes]:
-    return {mark for mark in MARKS if mark in xml}
+def _find_marks(xml: bytes) -> set[bytes]:
+    return {mark for mark in SEARCHED_MARKS if mark in xml}
