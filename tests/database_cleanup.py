@@ -28,7 +28,8 @@ def empty_tables():
         connection.ops.quote_name(name) for name in sorted({*names} - TABLES_FILLED_BY_MIGRATE)
     ]
     with transaction.atomic(), connection.cursor() as cursor:
-        # Wait for running transactions, as TRUNCATE does. DELETE does not see uncommitted rows.
-        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
+        # Wait for running transactions, as TRUNCATE does: DELETE does not see uncommitted rows.
+        # A weaker lock lets a worker run SELECT FOR UPDATE in between, which ends in a deadlock.
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
         for table in tables:
             cursor.execute(f"DELETE FROM {table}")

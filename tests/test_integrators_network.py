@@ -26,7 +26,7 @@ from tests.http_proxy import DROP_RESPONSE, running_proxy
 from tests.processes import MAX_WAIT_SECONDS, upload_in_process, wait_for, worker
 from tests.streams import Stream, running_daphne
 from tests.test_integrators import PAGE, STREAM_SECTION, get_snippets
-from tests.test_live import other_sessions
+from tests.test_live import count_other_sessions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,7 +102,7 @@ def server(transactional_db, origin):
     options = {"IMPORT_TICKET_SECONDS": "5", "CORS_ALLOWED_ORIGINS": origin}
     with worker(), running_daphne(**options) as running:
         yield running
-    wait_for(lambda: other_sessions() == 0)
+    wait_for(lambda: count_other_sessions() == 0)
 
 
 @pytest.fixture

@@ -293,10 +293,10 @@ def test_the_limit_per_process_gets_503(alice, bob):
 def test_an_open_stream_holds_no_database_connection(server, alice):
     with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
         assert stream.next()
-        wait_until(lambda: other_sessions() == 0)
+        wait_until(lambda: count_other_sessions() == 0)
 
 
-def other_sessions():
+def count_other_sessions():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
