@@ -122,7 +122,9 @@ def staged_lines(width: int, more: Callable[[int], list]) -> Callable[[], None]:
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]
     rows = [ValidatedRow(n, values, None, values + more(n)) for n in range(STAGED_ROWS)]
     keys = [str(n) for n in range(STAGED_ROWS)]
-    return lambda: "".join(staging._lines(ImportJob(detected_columns=layout), rows, iter(keys)))
+    return lambda: "".join(
+        staging._format_rows(ImportJob(detected_columns=layout), rows, iter(keys))
+    )
 
 
 def best(prepare: Callable[[], Callable[[], Any]]) -> float:

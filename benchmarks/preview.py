@@ -62,7 +62,7 @@ def staged_and_settled(rows: int) -> object:
     from django.db import connection
 
     from imports.models import ImportJob
-    from imports.pipeline.duplicates import finish_check
+    from imports.pipeline.check_completion import finish_check
     from imports.statuses import Status
 
     job = ImportJob.objects.create(

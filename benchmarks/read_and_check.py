@@ -97,7 +97,7 @@ def read_once(path: Path) -> tuple[float, float, float, float, int]:
                 row_filter = RowFilter(CustomerImporter, layout)
                 checker = RowValidator(CustomerImporter, layout, summary)
             rows = [row for row in chunk.rows if row[0] > layout.header_row]
-            checked += len(checker.check(row_filter.keep_records(rows, summary)))
+            checked += len(checker.validate_rows(row_filter.keep_records(rows, summary)))
     child = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
         time.process_time() - before,

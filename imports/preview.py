@@ -111,12 +111,12 @@ def _changes(
     target: TargetTable, differ: list[bool], old: list[str | None], new: list[str | None]
 ) -> dict[str, dict[str, str | None]]:
     """What becomes of the fields that change."""
-    cells = zip(target.cells, differ, old, new, strict=True)
+    cells = zip(target.columns, differ, old, new, strict=True)
     return {cell.field: {"old": was, "new": now} for cell, differs, was, now in cells if differs}
 
 
 def _creates(job: ImportJob, target: TargetTable) -> list[dict[str, Any]]:
-    fields = [cell.field for cell in target.cells]
+    fields = [cell.field for cell in target.columns]
     found = _asked(job, target, CREATES)
     return [{"row": number, "values": dict(zip(fields, v, strict=True))} for number, v in found]
 
@@ -124,7 +124,7 @@ def _creates(job: ImportJob, target: TargetTable) -> list[dict[str, Any]]:
 def _asked(
     job: ImportJob, target: TargetTable, statement: str, **these: Any
 ) -> list[tuple[Any, ...]]:
-    old = [f"c.{cell.column}" for cell in target.cells]
+    old = [f"c.{cell.column}" for cell in target.columns]
     new = target.updated_values(job)
     pairs = zip(old, new, strict=True)
     sql = statement.format(
@@ -136,7 +136,7 @@ def _asked(
         differ=", ".join(f"{was} IS DISTINCT FROM {now}" for was, now in pairs),
         shown_old=_shown(old),
         shown_new=_shown(new),
-        shown=_shown([f"r.cleaned[{cell.position}]" for cell in target.cells]),
+        shown=_shown([f"r.cleaned[{cell.position}]" for cell in target.columns]),
     )
     limits = {"job": job.pk, "compared": MAX_COMPARED_ROWS, "sample": MAX_SAMPLE_ROWS}
     with connection.cursor() as cursor:

@@ -220,7 +220,7 @@ def read_file(
 ) -> tuple[DetectedFormat, list, list[Chunk]]:
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
         chunks = list(reader)
-    return reader.opened, [row_xml for chunk in chunks for row_xml in chunk.rows], chunks
+    return reader.detected_format, [row_xml for chunk in chunks for row_xml in chunk.rows], chunks
 
 
 def read_rows(content: bytes, limits: ReaderLimits = LIMITS, **options) -> list:

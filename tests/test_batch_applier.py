@@ -359,7 +359,7 @@ def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
         ):  # Ordinary ones share the room.
             alone = threads.submit(suspect)
             began.wait(30)
-            poll_until(lambda: poison_batches._room._suspects == 1)
+            poll_until(lambda: poison_batches._slots._poison == 1)
             after = threads.submit(ordinary)
             log.append("first")
         alone.result(timeout=30)

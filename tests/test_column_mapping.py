@@ -192,7 +192,7 @@ def test_a_reader_of_the_old_mapping_adds_nothing():
     target = get_target_table(get_importer("customers"))
 
     with pytest.raises(JobNotActive):
-        staging.stage_rows(old, target, [ValidatedRow(9, make_row(9))], upto=9, fraction=1)
+        staging.stage_rows(old, target, [ValidatedRow(9, make_row(9))], cursor_row=9, fraction=1)
 
     assert get_outcomes(job).keys() == {2, 3}
 

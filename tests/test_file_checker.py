@@ -13,7 +13,7 @@ from imports import lifecycle
 from imports.advisory_locks import END_OF_CHECK, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pipeline import duplicates, file_checker, staging
+from imports.pipeline import check_completion, file_checker, staging
 from imports.pipeline.file_checker import acquire_lease, check_file
 from imports.pipeline.row_validation import ValidatedRow
 from imports.pipeline.target_table import get_target_table
@@ -45,7 +45,7 @@ def reading(job):
 def stage(job, *numbers):
     rows = [ValidatedRow(number, make_row(number)) for number in numbers]
     target = get_target_table(get_importer("customers"))
-    return staging.stage_rows(job, target, rows, upto=numbers[-1], fraction=0.5)
+    return staging.stage_rows(job, target, rows, cursor_row=numbers[-1], fraction=0.5)
 
 
 # --- The cursor --------------------------------------------------------------
@@ -83,9 +83,9 @@ def test_a_late_reader_of_an_earlier_round_ends_nothing():
 
     assert file_checker.fail_job(late, "damaged_file", {}) is None
     with pytest.raises(JobNotActive):
-        duplicates.finish_check(late)
+        check_completion.finish_check(late)
 
-    assert duplicates.finish_check(job).status == Status.RUNNING
+    assert check_completion.finish_check(job).status == Status.RUNNING
 
 
 def test_a_new_round_begins_from_nothing():
@@ -307,11 +307,11 @@ def test_of_two_who_settle_at_once_one_does():
     with concurrent_transaction() as cursor:
         cursor.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
         with pytest.raises(JobNotActive):
-            duplicates.finish_check(job)
+            check_completion.finish_check(job)
 
-    assert duplicates.finish_check(job).status == Status.RUNNING
+    assert check_completion.finish_check(job).status == Status.RUNNING
     with pytest.raises(JobNotActive):
-        duplicates.finish_check(job)
+        check_completion.finish_check(job)
 
 
 def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
@@ -332,7 +332,7 @@ def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
 
     with ThreadPoolExecutor(1) as worker, concurrent_transaction() as cursor:
         cursor.execute("LOCK TABLE imports_importbatch IN EXCLUSIVE MODE")
-        settled = worker.submit(call_then_close_connection, duplicates.finish_check, job)
+        settled = worker.submit(call_then_close_connection, check_completion.finish_check, job)
         wait_until_blocked()
         cancelled = lifecycle.cancel(job.pk)
         cursor.connection.rollback()

@@ -33,7 +33,7 @@ class Notes(Importer):
 
 def check(*rows, positions=None):
     positions = {"note": 0, "number": 1} if positions is None else positions
-    return RowValidator(Notes, DetectedColumns(1, [], positions, [])).check(
+    return RowValidator(Notes, DetectedColumns(1, [], positions, [])).validate_rows(
         list(enumerate(rows, start=2))
     )
 
@@ -126,8 +126,8 @@ def test_a_formatted_cell_with_an_error_is_kept_as_the_spreadsheet_program_shows
     dates = [make_cell("date", "2026-05-07", "May-26"), make_cell("date", "2026-05-08", "May-27")]
     unshown = make_cell("date", "2026-05-09", "")
 
-    checker = RowValidator(Dated, DetectedColumns(1, [], positions, []))
-    first, second, third = checker.check(
+    validator = RowValidator(Dated, DetectedColumns(1, [], positions, []))
+    first, second, third = validator.validate_rows(
         [(2, [*dates, "x"]), (3, [unshown, None, 1]), (4, ["x", dates[1], 1])]
     )
 
@@ -141,8 +141,8 @@ def test_a_formatted_cell_with_an_error_is_kept_as_the_spreadsheet_program_shows
 
 
 def test_customers_keep_their_own_rules():
-    checker = RowValidator(get_importer("customers"), DetectedColumns(1, [], {"phone": 0}, []))
+    validator = RowValidator(get_importer("customers"), DetectedColumns(1, [], {"phone": 0}, []))
 
-    (row,) = checker.check([(2, [244123456])])
+    (row,) = validator.validate_rows([(2, [244123456])])
 
     assert ("phone", "required") not in codes(row)
