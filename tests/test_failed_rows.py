@@ -331,12 +331,12 @@ def test_pages_end_where_they_get_heavy(monkeypatch):
     monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 200)
     monkeypatch.setattr(failed_rows, "MAX_PAGE_ROWS", 7)
 
-    pages = list(FailedRows(job)._pages(Outcome.FAILED))
+    pages = list(FailedRows(job)._iterate_pages(Outcome.FAILED))
 
     assert [row.number for page in pages for row in page] == list(range(2, 22))
     assert max(map(len, pages)) < 7
     monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 1)
-    assert {len(page) for page in FailedRows(job)._pages(Outcome.FAILED)} == {1}
+    assert {len(page) for page in FailedRows(job)._iterate_pages(Outcome.FAILED)} == {1}
 
 
 def test_a_csv_report_keeps_the_files_delimiter():

@@ -27,7 +27,6 @@ from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
 
 # Deadlock, lock not available, serialization failure.
 CONFLICT_SQLSTATES = {"40P01", "55P03", "40001"}
-EXCLUSIVE_TIMEOUTS = {"lock_timeout": "60s", "statement_timeout": "90s"}
 
 # The last statement of the transaction: it locks the import's row until the commit only, so a
 # cancellation never waits for a whole batch. It returns no row if the import was paused or
@@ -91,7 +90,8 @@ def _apply_with_retry(job_id: UUID, number: int, attempt: Attempt, worker: str) 
     except TransientError as error:
         if str(error) not in CONFLICT_SQLSTATES:
             raise
-    with short_transaction(**EXCLUSIVE_TIMEOUTS):
+    # Longer than usual, because the batch waits for the lock of its table.
+    with short_transaction(lock_timeout="60s", statement_timeout="90s"):
         return _apply(job_id, number, attempt, worker, is_exclusive=True)
 
 

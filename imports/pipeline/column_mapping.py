@@ -16,7 +16,7 @@ from imports.importer import Importer
 from imports.models import ImportJob, SavedMapping
 from imports.pipeline.header_detection import DetectedColumns, find_missing_fields
 from imports.pipeline.reader.headers import fold_text
-from imports.pipeline.row_validation import make_storable
+from imports.pipeline.row_validation import make_storable_text
 
 ColumnPositions = dict[str, int | None]  # Field to column index; None leaves the field out.
 MappingProblem = tuple[str, dict[str, Any]]  # An error code and its parameters.
@@ -112,7 +112,7 @@ def _find_columns_used_twice(
 
 def quote_header(column: int | str) -> str:
     """Return a header or a column index as an error quotes it: short and storable."""
-    return make_storable(str(column)[:MAX_QUOTED_HEADER_CHARS])
+    return make_storable_text(str(column)[:MAX_QUOTED_HEADER_CHARS])
 
 
 def _fold_header(header: str) -> str:

@@ -22,7 +22,7 @@ from imports.pipeline.header_detection import (
 )
 from imports.pipeline.reader.headers import MAX_HEADER_CHARS, fold_text
 from imports.pipeline.reader_client import Row
-from imports.pipeline.row_validation import make_storable
+from imports.pipeline.row_validation import make_storable_text
 
 MAX_SAMPLED_ROWS = 20
 MAX_SAMPLES = 3  # Of one column.
@@ -79,7 +79,7 @@ def _shorten_headers(columns: DetectedColumns) -> list[str]:
 
     Headers of columns that fill a field are not cut.
     """
-    names = [make_storable(name)[:MAX_HEADER_CHARS] for name in columns.headers]
+    names = [make_storable_text(name)[:MAX_HEADER_CHARS] for name in columns.headers]
     taken = set(columns.positions.values())
     max_chars = MAX_HEADER_CHARS
     while max_chars and sum(len(name.encode()) for name in names) > MAX_HEADERS_BYTES:
@@ -97,7 +97,7 @@ def _make_short_sample(columns: DetectedColumns, index: int) -> list[str]:
 
 
 def _make_samples(values: list[Cell]) -> list[str]:
-    texts = (make_storable(get_cell_text(value))[:MAX_SAMPLE_CHARS] for value in values)
+    texts = (make_storable_text(get_cell_text(value))[:MAX_SAMPLE_CHARS] for value in values)
     return list(dict.fromkeys(texts))[:MAX_SAMPLES]
 
 

@@ -30,6 +30,7 @@ from imports.cell_values import LinkedText, ShortenedText
 from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
+from imports.pipeline.model_fields import get_model_field, get_related_model
 from imports.text_cell_values import (
     INVISIBLE_MARK_PATTERN,
     validate_digits,
@@ -55,7 +56,7 @@ class FieldKind(NamedTuple):
 
 
 # In this order: a DateTimeField is a DateField, too.
-FIELD_KINDS: dict[type[Field], FieldKind] = {
+FIELD_KINDS: dict[type[Field[Any, Any]], FieldKind] = {
     BooleanField: FieldKind("invalid_yes_or_no", value_parsing.parse_booleans),
     DateTimeField: FieldKind("invalid_moment", value_parsing.parse_datetimes),
     DateField: FieldKind("invalid_date", value_parsing.parse_dates),
@@ -88,18 +89,20 @@ def get_cleaner(importer: type[Importer], column: Column) -> CellCleaner:
     return make_field_cleaner(get_value_field(importer, column))
 
 
-def get_value_field(importer: type[Importer], column: Column) -> Field:
+def get_value_field(importer: type[Importer], column: Column) -> Field[Any, Any]:
     """Return the model field whose values the cells hold; for a lookup, the related model's."""
-    field = importer.model._meta.get_field(column.field)
-    return field.related_model._meta.get_field(column.lookup) if column.lookup else field
+    if not column.lookup:
+        return get_model_field(importer.model, column.field)
+    related = get_related_model(importer.model, column.field)
+    return get_model_field(related, column.lookup)
 
 
-def is_text_field(field: Field) -> bool:
+def is_text_field(field: Field[Any, Any]) -> bool:
     """Return whether the field accepts any text."""
     return isinstance(field, CharField | TextField) and not field.choices
 
 
-def make_field_cleaner(field: Field) -> CellCleaner:
+def make_field_cleaner(field: Field[Any, Any]) -> CellCleaner:
     """Return the rule of a model field, which accepts values as people write them.
 
     The rule raises InvalidValue for a cell that the field does not accept, and for one that has two
@@ -147,12 +150,12 @@ def _clean_text(cell: Cell) -> Cell:
     return cell
 
 
-def _get_max_text_chars(field: Field, cell: ShortenedText) -> int:
+def _get_max_text_chars(field: Field[Any, Any], cell: ShortenedText) -> int:
     """Return how many characters the field accepts, at most those that the reader keeps."""
     return min(len(cell), getattr(field, "max_length", None) or len(cell))
 
 
-def _parse_value(field: Field, kind: FieldKind, cell: Cell) -> Any:
+def _parse_value(field: Field[Any, Any], kind: FieldKind, cell: Cell) -> Any:
     """Return the only meaning of the cell that the field accepts.
 
     Raises:
@@ -179,7 +182,7 @@ def _parse_value(field: Field, kind: FieldKind, cell: Cell) -> Any:
 def _convert_error(error: ValidationError, code: str) -> InvalidValue:
     """Return the error with the validator's limit if it is about one, else with `code`."""
     first = error.error_list[0]
-    if first.code in LIMIT_CODES:
+    if first.code in LIMIT_CODES and first.params:
         code, name = LIMIT_CODES[first.code]
         return InvalidValue(code, limit=first.params[name])
     return InvalidValue(code)

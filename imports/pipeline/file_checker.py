@@ -44,7 +44,7 @@ from imports.pipeline.reader_client import (
     open_rows,
 )
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import RowValidator
+from imports.pipeline.row_validation import RowValidator, ValidatedRow
 from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import (
@@ -195,7 +195,7 @@ def _check(
     importer = get_importer(job.importer)
     target = get_target_table(importer)
     with (
-        job.file.storage.open(job.file.name) as file,
+        job.file.storage.open(str(job.file.name)) as file,
         open_rows(
             file,
             after=job.cursor_row,
@@ -214,12 +214,14 @@ def _check(
                 if columns.missing:
                     return _request_mapping(job, columns)
             summary = ReadSummary(job.read_summary)
-            rows = _select_records(chunk, columns, importer, summary, job) if columns else []
-            validator = RowValidator(importer, columns, summary) if rows else None
+            validated: list[ValidatedRow] = []
+            if columns is not None:
+                rows = _select_records(chunk, columns, importer, summary, job)
+                validated = RowValidator(importer, columns, summary).validate_rows(rows)
             job = stage_rows(
                 job,
                 target,
-                validator.validate_rows(rows) if validator else [],
+                validated,
                 cursor_row=chunk.last_row,
                 fraction=chunk.fraction,
                 read_summary=summary,
@@ -244,7 +246,8 @@ def _select_records(
     were neutralized are restored.
     """
     skip_hidden = job.read_options.get("hidden_rows") == "skip"
-    encodings = {name: job.detected_format[name] for name in ("encoding", "second_encoding")}
+    detected_format = job.detected_format or {}
+    encodings = {name: detected_format.get(name) for name in ("encoding", "second_encoding")}
     rows = [row for row in chunk.rows if row[0] > columns.header_row]
     notes = dict(chunk.notes)
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
@@ -284,7 +287,8 @@ def _get_read_options(job: ImportJob) -> dict[str, str]:
     """Return how to read the file: as the user said, else as the first reader detected it."""
     detected = job.detected_format if job.detected_format and job.cursor_row else {}
     names = ("sheet", "encoding", "delimiter", "second_encoding")
-    return {name: detected[name] for name in names if detected.get(name)} | job.read_options
+    options = {name: detected[name] for name in names if detected.get(name)}
+    return {**options, **job.read_options}
 
 
 def _detect_columns(

@@ -19,6 +19,7 @@ from django.utils.translation import override
 from imports.importer import Cell, Column, Importer
 from imports.pipeline.class_cache import cache
 from imports.pipeline.field_cleaning import get_cleaner, prepare_cell
+from imports.pipeline.model_fields import get_model_field
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, fold_text
 from imports.pipeline.reader_client import Row
@@ -300,7 +301,7 @@ def get_header_names(column: Column, importer: type[Importer]) -> tuple[set[str]
 def get_verbose_name(column: Column, importer: type[Importer], language: str) -> str:
     """Return the verbose name of the column's field in a language."""
     with override(language):
-        return str(importer.model._meta.get_field(column.field).verbose_name)
+        return str(get_model_field(importer.model, column.field).verbose_name)
 
 
 def get_cell_text(cell: Cell) -> str:

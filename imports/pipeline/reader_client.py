@@ -19,13 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from operator import lt
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.conf import settings
 
 from imports.cell_values import Cell, make_cell
 from imports.pipeline.reader.headers import FieldHeaders
-from imports.pipeline.reader_process import start_reader_process
+from imports.pipeline.reader_process import ReadableFile, start_reader_process
 
 NO_OPTIONS: Mapping[str, str] = {}
 NO_FIELDS: FieldHeaders = []
@@ -120,7 +120,7 @@ def do_nothing() -> None:
 
 @contextmanager
 def open_rows(
-    file: BinaryIO,
+    file: ReadableFile,
     *,
     after: int = 0,
     limits: ReaderLimits,
@@ -162,7 +162,7 @@ def open_rows(
 
 @contextmanager
 def _running_process(
-    file: BinaryIO, read_request: dict[str, Any]
+    file: ReadableFile, read_request: dict[str, Any]
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = start_reader_process(file, read_request)
     try:

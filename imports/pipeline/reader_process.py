@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 READER_FOLDER = Path(__file__).with_name("reader")
 PARSER_PACKAGES = (
@@ -25,14 +24,25 @@ PARSER_PACKAGES = (
 PIPE_BYTES = 1 << 20  # The process reads ahead by this much while its rows are validated.
 
 
-def start_reader_process(file: BinaryIO, read_request: dict[str, Any]) -> subprocess.Popen[bytes]:
+class ReadableFile(Protocol):
+    """As much of a binary file as the reader needs."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> object: ...
+
+
+def start_reader_process(
+    file: ReadableFile, read_request: dict[str, Any]
+) -> subprocess.Popen[bytes]:
     """Start the reader process on a copy of the file.
 
     The copy has no name and is deleted when the process ends. `read_request` says what to read; it
     must be valid JSON. The process writes its answers to `stdout`.
     """
     with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, PIPE_BYTES)
+        while data := file.read(PIPE_BYTES):
+            copy.write(data)
         copy.flush()
         read_request = read_request | {
             "file": copy.fileno(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from imports.cell_values import FormattedCell
+from imports.cell_values import FormattedFloat, FormattedInteger, FormattedText
 from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
     UNSTORABLE_CHARACTERS,
@@ -20,6 +20,7 @@ from imports.pipeline.field_cleaning import (
     max_placeholder_chars,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
+from imports.pipeline.model_fields import get_related_model
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
@@ -80,14 +81,13 @@ class RowValidator:
             )
             for column in importer.columns
         ]
-        self._importer_columns = importer.columns
+        self._importer = importer
         self._columns = columns
         # Code and field to row numbers, of the rows that are validated together.
         self._noted_rows: dict[tuple[str, str], list[int]] = {}
         self._lookups = [
             (index, column) for index, column in enumerate(importer.columns) if column.lookup
         ]
-        self._model = importer.model
 
     def validate_rows(self, rows: Sequence[Row]) -> list[ValidatedRow]:
         """Validate rows in ascending order. Makes one query for each column with a lookup."""
@@ -136,7 +136,7 @@ class RowValidator:
         if not errors and UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
             errors = [
                 _make_error(column, value, InvalidValue("forbidden_character"))
-                for value, column in zip(values, self._importer_columns, strict=True)
+                for value, column in zip(values, self._importer.columns, strict=True)
                 if value and UNSTORABLE_CHARACTERS.search(value)
             ]
         if errors:
@@ -190,10 +190,11 @@ class RowValidator:
         self, rows: list[ValidatedRow], index: int, column: Column
     ) -> list[ValidatedRow]:
         """Replace natural keys by primary keys. A row whose record does not exist fails."""
-        related = self._model._meta.get_field(column.field).related_model
+        related = get_related_model(self._importer.model, column.field)
         wanted = {row.cleaned[index] for row in rows if row.cleaned} - {None}
         records = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
-        keys = {str(natural): str(pk) for natural, pk in records.values_list(column.lookup, "pk")}
+        pairs = records.values_list(str(column.lookup), "pk")
+        keys = {str(natural): str(pk) for natural, pk in pairs}
         return [_replace_natural_key(row, index, column, keys) for row in rows]
 
 
@@ -227,7 +228,7 @@ def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, InvalidValue("formula_without_value")
     cell = _get_displayed(cell)
-    value = "" if cell is None else make_storable(str(cell)[:MAX_QUOTED_VALUE_CHARS])
+    value = "" if cell is None else make_storable_text(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     return {
         "column": column.field,
         "code": invalid.code,
@@ -238,7 +239,7 @@ def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
 
 def _make_json_value(value: object) -> Cell:
     """Return a number as it is and anything else as text."""
-    return value if isinstance(value, int | float) else make_storable(str(value))
+    return value if isinstance(value, int | float) else make_storable_text(str(value))
 
 
 def _get_displayed(cell: Cell) -> Cell:
@@ -246,7 +247,9 @@ def _get_displayed(cell: Cell) -> Cell:
 
     The file of failed rows then holds what the user knows from the original file.
     """
-    return cell.shown if isinstance(cell, FormattedCell) and cell.shown else cell
+    if isinstance(cell, FormattedText | FormattedInteger | FormattedFloat) and cell.shown:
+        return cell.shown
+    return cell
 
 
 def make_storable(cell: Cell) -> Cell:
@@ -254,9 +257,12 @@ def make_storable(cell: Cell) -> Cell:
 
     They are replaced by U+FFFD. A formula without a value becomes None.
     """
-    if cell == FORMULA_WITHOUT_VALUE:
-        return None
     # Most cells are ASCII text, and the search for surrogates takes ten times as long.
     if not isinstance(cell, str) or (cell.isascii() and "\0" not in cell):
         return cell
-    return UNSTORABLE_CHARACTERS.sub("\ufffd", cell)
+    return None if cell == FORMULA_WITHOUT_VALUE else make_storable_text(cell)
+
+
+def make_storable_text(text: str) -> str:
+    """Return the text with U+FFFD in place of characters that PostgreSQL cannot store."""
+    return UNSTORABLE_CHARACTERS.sub("\ufffd", text)

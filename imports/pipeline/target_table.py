@@ -17,6 +17,7 @@ from django.db.models.fields import NOT_PROVIDED
 from imports.importer import Importer
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
+from imports.pipeline.model_fields import get_model_field
 from imports.statuses import EmptyCells
 
 TYPE_LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
@@ -53,11 +54,11 @@ class TargetTable:
     table: str
     pk: str
     pk_type: str
-    pk_field: Field
+    pk_field: Field[Any, Any]
     columns: tuple[TargetColumn, ...]
     keys: tuple[tuple[TargetColumn, ...], ...]  # Unique constraints that a file can violate.
     fills: dict[str, str]  # Column that no file fills to the SQL that fills it.
-    default_fields: dict[str, Field]  # Parameter of the SQL to the field whose default it is.
+    default_fields: dict[str, Field[Any, Any]]  # SQL parameter to the field of its default.
     stamps: tuple[str, ...]  # Columns with auto_now, which an update sets, too.
 
     @property
@@ -90,11 +91,11 @@ class TargetTable:
         An empty cell keeps the previous value. Under the policy `clear` it removes the value, but
         not in a column that the file does not have.
         """
-        is_clearing = job.empty_cells == EmptyCells.CLEAR
-        fields_of_file = job.detected_columns["positions"] if is_clearing else {}
+        positions = (job.detected_columns or {}).get("positions", {})
+        cleared_fields = positions if job.empty_cells == EmptyCells.CLEAR else {}
         return [
             f"coalesce({column.value}, {column.cleared})"
-            if column.field in fields_of_file and column.cleared is not None
+            if column.field in cleared_fields and column.cleared is not None
             else f"coalesce({column.value}, c.{column.column})"
             for column in self.columns
         ]
@@ -121,7 +122,7 @@ class TargetTable:
         parameters = {"table": self.table, "pk": self.pk_field.column, "n": count}
         with connection.cursor() as cursor:
             cursor.execute(DRAW_KEYS, parameters)
-            (keys,) = cursor.fetchone()
+            keys: str = cursor.fetchone()[0]
             return keys.split(" ")
 
 
@@ -147,28 +148,28 @@ def get_target_table(importer: type[Importer]) -> TargetTable:
     """Return the target table of an importer."""
     meta = importer.model._meta
     columns = {
-        column.field: _make_column(meta.get_field(column.field), position)
+        column.field: _make_column(get_model_field(importer.model, column.field), position)
         for position, column in enumerate(importer.columns, start=1)
     }
     others = [f for f in meta.concrete_fields if f.name not in columns and not f.primary_key]
-    filled = [meta.get_field(name) for name in columns]
+    filled = [get_model_field(importer.model, name) for name in columns]
     return TargetTable(
         table=_quote(meta.db_table),
-        pk=_quote(meta.pk.column),
+        pk=_quote_column(meta.pk),
         pk_type=_get_type(meta.pk),
         pk_field=meta.pk,
         columns=tuple(columns.values()),
         keys=tuple(tuple(columns[name] for name in key) for key in _get_unique_keys(importer)),
-        fills={_quote(f.column): sql for f in others if (sql := _build_fill(f))},
+        fills={_quote_column(f): sql for f in others if (sql := _build_fill(f))},
         default_fields={_name_parameter(f): f for f in [*filled, *others] if _needs_default(f)},
-        stamps=tuple(_quote(f.column) for f in others if getattr(f, "auto_now", False)),
+        stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
 
 
 def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
     """Return the model's unique constraints over columns of the importer, as field names."""
     meta, own = importer.model._meta, {column.field for column in importer.columns}
-    keys = [(field.name,) for field in meta.concrete_fields if field.unique]
+    keys: list[tuple[str, ...]] = [(field.name,) for field in meta.concrete_fields if field.unique]
     keys += [tuple(names) for names in meta.unique_together]
     keys += [
         tuple(constraint.fields)
@@ -180,11 +181,11 @@ def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
     return [key for key in dict.fromkeys(keys) if own.issuperset(key)]
 
 
-def _make_column(field: Field, position: int) -> TargetColumn:
+def _make_column(field: Field[Any, Any], position: int) -> TargetColumn:
     has_default = _needs_default(field)
     return TargetColumn(
         field=field.name,
-        column=_quote(field.column),
+        column=_quote_column(field),
         type=_get_type(field),
         position=position,
         default=f"%({_name_parameter(field)})s::{_get_type(field)}" if has_default else "NULL",
@@ -192,36 +193,40 @@ def _make_column(field: Field, position: int) -> TargetColumn:
     )
 
 
-def _build_cleared(field: Field) -> str | None:
+def _build_cleared(field: Field[Any, Any]) -> str | None:
     """Return SQL for no value; None if the model requires a value."""
     if field.null:
         return "NULL"
     return "''" if field.blank and isinstance(field, CharField | TextField) else None
 
 
-def _build_fill(field: Field) -> str | None:
+def _build_fill(field: Field[Any, Any]) -> str | None:
     """Return SQL for a column that no file fills; None leaves it to the database."""
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return "now()"
     return f"%({_name_parameter(field)})s::{_get_type(field)}" if _needs_default(field) else None
 
 
-def _needs_default(field: Field) -> bool:
+def _needs_default(field: Field[Any, Any]) -> bool:
     is_filled_by_database = field.db_default is not NOT_PROVIDED or field.generated
     return not is_filled_by_database and not field.primary_key and field.get_default() is not None
 
 
-def _name_parameter(field: Field) -> str:
+def _name_parameter(field: Field[Any, Any]) -> str:
     return f"default_{field.attname}"
 
 
-def _get_type(field: Field) -> str:
+def _get_type(field: Field[Any, Any]) -> str:
     """Return the type of the column without its length.
 
     A cast to varchar(20) would cut a value silently. An assignment reports it (SQLSTATE 22001),
     and the row fails.
     """
-    return TYPE_LENGTH.sub("", field.db_type(connection))
+    return TYPE_LENGTH.sub("", str(field.db_type(connection)))
+
+
+def _quote_column(field: Field[Any, Any]) -> str:
+    return _quote(str(field.column))
 
 
 def _quote(name: str) -> str:
