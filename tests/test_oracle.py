@@ -1,7 +1,7 @@
-"""The whole pipeline against a model of plain Python, one row after another.
+"""Compare the whole pipeline with a model of it in plain Python, on random files.
 
-ORACLE_FILES sets how many files are generated for each test; ORACLE_SEED where the
-numbering begins.
+The environment variable ORACLE_FILES sets how many files each test generates, ORACLE_SEED the seed
+of the first one.
 """
 
 import os
@@ -23,25 +23,28 @@ from tests.factories import (
     make_job,
 )
 from tests.oracle import FIELDS
-from tests.spreadsheets import make_workbook as workbook
+from tests.spreadsheets import make_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FILES = int(os.environ.get("ORACLE_FILES", "60"))
+FILE_COUNT = int(os.environ.get("ORACLE_FILES", "60"))
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-every_file = pytest.mark.parametrize("seed", range(SEED, SEED + FILES))
-NOTHING = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
+for_each_file = pytest.mark.parametrize("seed", range(SEED, SEED + FILE_COUNT))
+NO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
 POLICIES = ("skip", "update", "fail")
-PK = 10**6  # Far from the keys that imports draw.
-FAULTS = (  # A bad cell of each column, and its error.
-    *(("", "required"), (None, "required"), ("\u200b", "required")),
-    *(("no", "email_without_at"), ("12", "phone_too_short")),
+FIRST_KEY = 10**6  # Of existing customers: larger than the keys that imports draw.
+INVALID_CELLS = (  # One for each column, with its error code.
+    ("", "required"),
+    (None, "required"),
+    ("\u200b", "required"),
+    ("no", "email_without_at"),
+    ("12", "phone_too_short"),
 )
 
 
-def random_row(dice, people):
-    """A row from few values, so that chains of repeats over all three columns are common."""
-    n = dice.randrange
+def make_random_row(generator, people):
+    """Return a row with few different values, so that chains of repeated keys are common."""
+    n = generator.randrange
     return {
         "shipping_mark": f"MARK {n(people)}",
         "first_name": f"Name{n(3)}",
@@ -51,79 +54,83 @@ def random_row(dice, people):
     }
 
 
-def spelled(dice, row):
-    """The row as somebody typed it, and what is wrong with it."""
+def make_cells(generator, row):
+    """Return the row's cells as a person may type them, and their errors."""
     mark, first, last, email, phone = row.values()
     cells = [
-        dice.choice([mark, mark.lower(), f" {mark}\u00a0"]),
+        generator.choice([mark, mark.lower(), f" {mark}\u00a0"]),
         first,
-        f"{last} " if dice.random() < 0.2 else last,
-        dice.choice([email, email.upper(), f"<{email}>"]) if email else dice.choice([None, " "]),
-        dice.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
+        f"{last} " if generator.random() < 0.2 else last,
+        generator.choice([email, email.upper(), f"<{email}>"])
+        if email
+        else generator.choice([None, " "]),
+        generator.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
     ]
-    faults = []
-    for place, (bad, code) in enumerate(FAULTS):
-        if dice.random() < 0.03:
-            cells[place] = bad
-            faults.append((FIELDS[place], code))
-    return cells, faults
+    errors = []
+    for index, (cell, code) in enumerate(INVALID_CELLS):
+        if generator.random() < 0.03:
+            cells[index] = cell
+            errors.append((FIELDS[index], code))
+    return cells, errors
 
 
 class Case:
-    """A file of few people, and customers who were there before."""
+    """A random file, and random customers that exist before the import."""
 
     def __init__(self, seed):
-        self.dice = dice = random.Random(seed)
+        self.generator = generator = random.Random(seed)
         self.policy = POLICIES[seed % 3]
         self.empty_cells = "clear" if seed % 2 else "keep"
-        self.people = dice.choice([5, 20, 60])
-        rows = [random_row(dice, self.people) for _ in range(dice.randrange(1, 80))]
-        typed = [spelled(dice, row) for row in rows]
+        self.people = generator.choice([5, 20, 60])
+        rows = [make_random_row(generator, self.people) for _ in range(generator.randrange(1, 80))]
+        cells_and_errors = [make_cells(generator, row) for row in rows]
         self.rows = {
-            number: (row, faults)
-            for number, (row, (_, faults)) in enumerate(zip(rows, typed, strict=True), start=2)
+            number: (row, errors)
+            for number, (row, (_, errors)) in enumerate(
+                zip(rows, cells_and_errors, strict=True), start=2
+            )
         }
-        cells = [cells for cells, _ in typed]
-        as_csv = dice.random() < 0.5
-        self.content = make_csv(cells) if as_csv else workbook(HEADERS, *cells)
-        self.table = oracle.Table(self.strangers(dice.choice([0, 3, 15, 40])))
-        for name, record in self.table.records.items():
-            Customer.objects.create(pk=name + PK, **record)
+        cells = [cells for cells, _ in cells_and_errors]
+        is_csv = generator.random() < 0.5
+        self.content = make_csv(cells) if is_csv else make_workbook(HEADERS, *cells)
+        self.table = oracle.Table(self.make_unrelated_records(generator.choice([0, 3, 15, 40])))
+        for record_id, record in self.table.records.items():
+            Customer.objects.create(pk=record_id + FIRST_KEY, **record)
 
-    def strangers(self, count):
-        """So many people at most who share no key with each other or with who is there."""
+    def make_unrelated_records(self, count):
+        """Return at most `count` records that share no key with each other or with customers."""
         table = oracle.Table(map(dict, Customer.objects.values(*FIELDS)))
-        there = len(table.records)
+        existing = len(table.records)
         for _ in range(count):
-            row = random_row(self.dice, self.people)
-            if not table.holders(row):
+            row = make_random_row(self.generator, self.people)
+            if not table.find_holders(row):
                 table.add(row)
-        return list(table.records.values())[there:]
+        return list(table.records.values())[existing:]
 
-    def meanwhile(self):
-        """Others delete, add and edit customers between the check and the writing."""
-        dice, records = self.dice, self.table.records
-        for name in dice.sample(sorted(records), len(records) // 4):
-            del records[name]
-            Customer.objects.filter(pk=name + PK).delete()
-        for row in self.strangers(dice.choice([1, 5, 10])):
-            Customer.objects.create(pk=self.table.add(row) + PK, **row)
-        for name in dice.sample(sorted(records), len(records) // 4):
-            records[name]["first_name"] = "Edited"
-            Customer.objects.filter(pk=name + PK).update(first_name="Edited")
+    def change_customers(self):
+        """Delete, add and edit customers, as other users do between the check and the writing."""
+        generator, records = self.generator, self.table.records
+        for record_id in generator.sample(sorted(records), len(records) // 4):
+            del records[record_id]
+            Customer.objects.filter(pk=record_id + FIRST_KEY).delete()
+        for row in self.make_unrelated_records(generator.choice([1, 5, 10])):
+            Customer.objects.create(pk=self.table.add(row) + FIRST_KEY, **row)
+        for record_id in generator.sample(sorted(records), len(records) // 4):
+            records[record_id]["first_name"] = "Edited"
+            Customer.objects.filter(pk=record_id + FIRST_KEY).update(first_name="Edited")
 
-    def written(self, judged, spans):
-        return oracle.written(self.rows, judged, self.table, self.policy, spans, self.empty_cells)
+    def apply_oracle(self, results, batches):
+        return oracle.apply(self.rows, results, self.table, self.policy, batches, self.empty_cells)
 
     def check(self):
-        """The file, checked as an import with these options."""
+        """Import the file with the options of this case, as far as the check."""
         options = {"on_duplicate": self.policy, "empty_cells": self.empty_cells}
         return check_job(make_job(self.content, **options))
 
     def assert_complete(self, job):
         assert job.status == "COMPLETE"
         assert job.processed == job.total == len(self.rows)
-        assert get_counts(job) == NOTHING | Counter(get_outcomes(job).values()) | {
+        assert get_counts(job) == NO_COUNTS | Counter(get_outcomes(job).values()) | {
             "processed": job.total
         }
 
@@ -134,56 +141,56 @@ class Case:
         }
         rows = {row.number: row for row in job.rows.all()}
         for number, verdict in verdicts.items():
-            assert errors_of(rows[number]) == verdict.errors
-            assert verdict.before == (
+            assert get_errors(rows[number]) == verdict.errors
+            assert verdict.previous_values == (
                 rows[number].previous_values and tuple(rows[number].previous_values)
             )
-        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.rows()
+        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.list_records()
 
 
-def errors_of(row):
+def get_errors(row):
     return tuple(
         (error["column"], error["code"], error["params"].get("row", error["params"].get("count")))
         for error in row.errors or ()
     )
 
 
-@every_file
-def test_every_row_becomes_what_the_oracle_says(seed):
+@for_each_file
+def test_every_row_has_the_result_of_the_oracle(seed):
     case = Case(seed)
 
     job = apply_all_batches(case.check().pk)
 
-    judged = oracle.settled(case.rows, case.table, case.policy)
-    case.assert_agrees(job, case.written(judged, [case.rows]))
+    results = oracle.check(case.rows, case.table, case.policy)
+    case.assert_agrees(job, case.apply_oracle(results, [case.rows]))
 
 
-@every_file
-def test_what_others_do_between_the_check_and_the_writing_is_seen(seed):
-    """Where a batch and its rows one by one come to the same, it is that; else one or the other.
+@for_each_file
+def test_changes_by_others_between_the_check_and_the_writing_are_respected(seed):
+    """Each row has the result of writing whole batches, or of writing rows one by one.
 
-    A batch that meets a clash is halved, so an update may set a key free for a later row.
+    The two differ only under the policy `update`: a batch that meets a duplicate key is halved, so
+    an update may release a key for a later row.
     """
     case = Case(seed)
 
     job = case.check()
-    judged = oracle.settled(case.rows, case.table, case.policy)
-    case.meanwhile()
-    spans = [
+    results = oracle.check(case.rows, case.table, case.policy)
+    case.change_customers()
+    batches = [
         range(first, last + 1)
         for first, last in job.batches.order_by("number").values_list("first_row", "last_row")
     ]
     job = apply_all_batches(job.pk)
 
-    one_by_one = deepcopy(case).written(judged, [[number] for number in case.rows])
-    in_batches = case.written(judged, spans)
+    one_by_one = deepcopy(case).apply_oracle(results, [[number] for number in case.rows])
+    in_batches = case.apply_oracle(results, batches)
     if one_by_one == in_batches:
         case.assert_agrees(job, in_batches)
     else:
         assert case.policy == "update"
         case.assert_complete(job)
-        found = dict(sorted(get_outcomes(job).items()))
         assert all(
             outcome in (one_by_one[number].outcome, in_batches[number].outcome)
-            for number, outcome in found.items()
+            for number, outcome in get_outcomes(job).items()
         )
