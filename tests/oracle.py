@@ -1,7 +1,7 @@
-"""A model of the import in plain Python: dicts, one row after another, no sets and no queries.
+"""A model of the pipeline in plain Python: dicts, one row after another, no sets, no queries.
 
-It is written from the rules at the top of `imports/pipeline/duplicates.py` and shares no code with
-the pipeline.
+The model follows the rules at the top of `imports/pipeline/duplicates.py` and shares no code
+with the modules that implement them.
 """
 
 from typing import NamedTuple
@@ -10,23 +10,22 @@ KEYS = ("shipping_mark", "email", "phone")
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
 
 
-class Verdict(NamedTuple):
-    """The expected result of one row."""
-
+class RowResult(NamedTuple):
     outcome: str
-    errors: tuple = ()  # Of tuples: column, code, and the row number or count that it names.
-    previous_values: tuple | None = None  # Of the record that the row has updated.
+    # One tuple for each error: column, code, and the row number or the count in its params.
+    errors: tuple = ()
+    previous_values: tuple | None = None  # Only of an updated row: the record before the update.
 
 
-class Table:
-    """The customers in the table, each under an ID of the model, and their unique keys."""
+class CustomerTable:
+    """The customers by id. No two customers share the value of a key."""
 
     def __init__(self, records):
         self.records = dict(enumerate(map(dict, records)))
-        self.next_id = len(self.records)  # The ID of a deleted record is never used again.
+        self.next_id = len(self.records)  # Ids of deleted records are not used again.
 
-    def find_holders(self, row):
-        """Return key and ID of each record that has a key of the row, in the order of the keys."""
+    def find_matches(self, row):
+        """Return (key, record id) for each record with an equal key, in the order of the keys."""
         return [
             (key, record_id)
             for key in KEYS
@@ -39,7 +38,7 @@ class Table:
         self.records[record_id] = dict(row)
         return record_id
 
-    def list_records(self):
+    def list_values(self):
         return sorted(map(get_values, self.records.values()), key=str)
 
 
@@ -47,93 +46,120 @@ def get_values(record):
     return tuple(record[field] for field in FIELDS)
 
 
-def merge(row, record, empty_cells):
-    """Return the record after an update by the row; an empty cell keeps or removes a value."""
-    old = record if empty_cells == "keep" else dict.fromkeys(FIELDS)
-    return {field: row[field] or old[field] for field in FIELDS}
+def merge_row(row, record, empty_cells):
+    """Return the record after an update by the row.
+
+    An empty cell keeps the value of the record, or clears it if `empty_cells` is "clear".
+    """
+    fallback = record if empty_cells == "keep" else dict.fromkeys(FIELDS)
+    return {field: row[field] or fallback[field] for field in FIELDS}
 
 
-def check(rows, table, policy):
-    """Return, by row number, the row's verdict, the ID of the record it takes, or None if new."""
-    results, kept = {}, []
+def check_rows(rows, table, policy):
+    """Decide what becomes of each row, before any row is written.
+
+    `rows` maps row numbers to (row, errors). The result maps each row number to a RowResult if
+    the row is not to be written, to the id of the record that the row updates, or to None if
+    the row is new.
+    """
+    decisions, kept = {}, []
     for number, (row, row_errors) in rows.items():
         if row_errors:
-            results[number] = Verdict("failed", tuple((*error, None) for error in row_errors))
+            decisions[number] = RowResult("failed", tuple((*error, None) for error in row_errors))
             continue
-        holders = table.find_holders(row)
-        records = {record_id for _, record_id in holders}
-        if holders and policy != "update":
-            results[number] = Verdict(get_outcome(policy), ((holders[0][0], "exists", None),))
-        elif len(records) > 1:
-            results[number] = Verdict("failed", ((None, "matches_several", len(records)),))
-        elif repeated := find_repeated_row(row, records, kept):
-            column, other = repeated
-            results[number] = Verdict("failed", ((column, "repeats_row", other),))
+        matches = table.find_matches(row)
+        record_ids = {record_id for _, record_id in matches}
+        if matches and policy != "update":
+            decisions[number] = RowResult(
+                get_duplicate_outcome(policy), ((matches[0][0], "exists", None),)
+            )
+        elif len(record_ids) > 1:
+            decisions[number] = RowResult("failed", ((None, "matches_several", len(record_ids)),))
+        elif repeated := find_repeated_row(row, record_ids, kept):
+            column, other_number = repeated
+            decisions[number] = RowResult("failed", ((column, "repeats_row", other_number),))
         else:
-            kept.append((number, row, records))
-            results[number] = min(records, default=None)
-    return results
+            kept.append((number, row, record_ids))
+            decisions[number] = min(record_ids, default=None)
+    return decisions
 
 
-def get_outcome(policy):
+def get_duplicate_outcome(policy):
     return "skipped" if policy == "skip" else "failed"
 
 
-def find_repeated_row(row, records, kept):
-    """Return the first key (None for the record) that an earlier kept row has, and that row."""
+def find_repeated_row(row, record_ids, kept):
+    """Find an earlier kept row with an equal key, or else one that updates the same record.
+
+    Return the key (None for the same record) and the number of the earlier row; None if there
+    is no such row.
+    """
     for key in KEYS:
         for number, other, _ in kept:
             if row[key] and row[key] == other[key]:
                 return key, number
-    for number, _, taken in kept:
-        if records and records == taken:
+    for number, _, other_record_ids in kept:
+        if record_ids and record_ids == other_record_ids:
             return None, number
     return None
 
 
-def apply(rows, results, table, policy, batches, empty_cells):
-    """Return the verdicts of all rows after they are written to the table, batch by batch.
+def apply_rows(rows, decisions, table, policy, batches, empty_cells):
+    """Write the rows into the table, one batch of row numbers after another.
 
-    `results` are those of `check`; the table may have changed since.
+    The table may have changed since `check_rows`. Return the RowResult of every row.
     """
-    verdicts = {n: result for n, result in results.items() if isinstance(result, Verdict)}
-    takers = {result: n for n, result in results.items() if isinstance(result, int)}
+    results = {
+        number: decision
+        for number, decision in decisions.items()
+        if isinstance(decision, RowResult)
+    }
+    updaters = {
+        decision: number for number, decision in decisions.items() if isinstance(decision, int)
+    }
     for batch in batches:
-        new = [n for n in batch if n in results and results[n] is None]
-        verdicts |= {n: match_again(n, rows[n][0], table, takers, policy) for n in new}
+        new = [number for number in batch if number in decisions and decisions[number] is None]
+        # All new rows of a batch are matched before the first of them is written.
+        results |= {
+            number: match_new_row(number, rows[number][0], table, updaters, policy)
+            for number in new
+        }
         for number in new:
-            if verdicts[number].outcome == "created":
+            if results[number].outcome == "created":
                 table.add(rows[number][0])
-        for record_id, number in list(takers.items()):
+        for record_id, number in list(updaters.items()):
             if number in batch:
-                verdicts[number] = update(rows[number][0], record_id, table, empty_cells)
-    return dict(sorted(verdicts.items()))
+                results[number] = update_record(rows[number][0], record_id, table, empty_cells)
+    return dict(sorted(results.items()))
 
 
-def match_again(number, row, table, takers, policy):
-    """Return the verdict of a row that was new when it was checked. It may take a record now."""
-    holders = table.find_holders(row)
-    records = {record_id for _, record_id in holders}
-    if not records:
-        return Verdict("created")
+def match_new_row(number, row, table, updaters, policy):
+    """Match a row again that was new during the check.
+
+    `updaters` maps ids of records to the numbers of the rows that update them. A row that
+    matches one record by now is added to it.
+    """
+    matches = table.find_matches(row)
+    record_ids = {record_id for _, record_id in matches}
+    if not record_ids:
+        return RowResult("created")
     if policy != "update":
-        return Verdict(get_outcome(policy), ((holders[0][0], "exists", None),))
-    if len(records) > 1:
-        return Verdict("failed", ((None, "matches_several", len(records)),))
-    if (taker := takers.setdefault(min(records), number)) != number:
-        return Verdict("failed", ((None, "repeats_row", taker),))
-    return Verdict("updated")  # `update` decides later whether it is unchanged.
+        return RowResult(get_duplicate_outcome(policy), ((matches[0][0], "exists", None),))
+    if len(record_ids) > 1:
+        return RowResult("failed", ((None, "matches_several", len(record_ids)),))
+    if (updater := updaters.setdefault(min(record_ids), number)) != number:
+        return RowResult("failed", ((None, "repeats_row", updater),))
+    return RowResult("updated")  # Preliminary: `update_record` replaces this result.
 
 
-def update(row, record_id, table, empty_cells):
+def update_record(row, record_id, table, empty_cells):
     if record_id not in table.records:
-        return Verdict("failed", ((None, "gone", None),))
-    previous = table.records[record_id]
-    updated = merge(row, previous, empty_cells)
-    others = [key for key, holder in table.find_holders(updated) if holder != record_id]
-    if others:
-        return Verdict("failed", ((others[0], "exists", None),))
-    table.records[record_id] = updated
-    if updated == previous:
-        return Verdict("unchanged")
-    return Verdict("updated", previous_values=get_values(previous))
+        return RowResult("failed", ((None, "gone", None),))
+    before = table.records[record_id]
+    after = merge_row(row, before, empty_cells)
+    if other_keys := [key for key, match_id in table.find_matches(after) if match_id != record_id]:
+        return RowResult("failed", ((other_keys[0], "exists", None),))
+    table.records[record_id] = after
+    if after == before:
+        return RowResult("unchanged")
+    return RowResult("updated", previous_values=get_values(before))

@@ -1,7 +1,7 @@
-"""Compare the whole pipeline with a model of it in plain Python, on random files.
+"""The whole pipeline, compared with the model in `tests/oracle.py`.
 
-The environment variable ORACLE_FILES sets how many files each test generates, ORACLE_SEED the seed
-of the first one.
+The environment variable ORACLE_FILES sets the number of files that are generated for each
+test, ORACLE_SEED the seed of the first file.
 """
 
 import os
@@ -27,13 +27,13 @@ from tests.spreadsheets import make_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FILE_COUNT = int(os.environ.get("ORACLE_FILES", "60"))
+FILES = int(os.environ.get("ORACLE_FILES", "60"))
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-for_each_file = pytest.mark.parametrize("seed", range(SEED, SEED + FILE_COUNT))
+every_file = pytest.mark.parametrize("seed", range(SEED, SEED + FILES))
 NO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
 POLICIES = ("skip", "update", "fail")
-FIRST_KEY = 10**6  # Of existing customers: larger than the keys that imports draw.
-INVALID_CELLS = (  # One for each column, with its error code.
+FIRST_PK = 10**6  # Far above the keys of customers that an import creates.
+BAD_CELLS = (  # An invalid cell of each column, and the code of its error.
     ("", "required"),
     (None, "required"),
     ("\u200b", "required"),
@@ -42,88 +42,89 @@ INVALID_CELLS = (  # One for each column, with its error code.
 )
 
 
-def make_random_row(generator, people):
-    """Return a row with few different values, so that chains of repeated keys are common."""
-    n = generator.randrange
+def make_random_row(rng, key_count):
+    """Make a row whose keys are among `key_count` values each.
+
+    The few values make chains of duplicates over all three key columns common.
+    """
+    randrange = rng.randrange
     return {
-        "shipping_mark": f"MARK {n(people)}",
-        "first_name": f"Name{n(3)}",
+        "shipping_mark": f"MARK {randrange(key_count)}",
+        "first_name": f"Name{randrange(3)}",
         "last_name": "Mensah",
-        "email": f"m{n(people)}@example.com" if n(3) else None,
-        "phone": f"+23324{n(people):07d}",
+        "email": f"m{randrange(key_count)}@example.com" if randrange(3) else None,
+        "phone": f"+23324{randrange(key_count):07d}",
     }
 
 
-def make_cells(generator, row):
-    """Return the row's cells as a person may type them, and their errors."""
+def type_row(rng, row):
+    """Return the cells of the row in one of their spellings, and the errors in them."""
     mark, first, last, email, phone = row.values()
     cells = [
-        generator.choice([mark, mark.lower(), f" {mark}\u00a0"]),
+        rng.choice([mark, mark.lower(), f" {mark}\u00a0"]),
         first,
-        f"{last} " if generator.random() < 0.2 else last,
-        generator.choice([email, email.upper(), f"<{email}>"])
-        if email
-        else generator.choice([None, " "]),
-        generator.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
+        f"{last} " if rng.random() < 0.2 else last,
+        rng.choice([email, email.upper(), f"<{email}>"]) if email else rng.choice([None, " "]),
+        rng.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
     ]
     errors = []
-    for index, (cell, code) in enumerate(INVALID_CELLS):
-        if generator.random() < 0.03:
-            cells[index] = cell
-            errors.append((FIELDS[index], code))
+    for column, (bad_cell, code) in enumerate(BAD_CELLS):
+        if rng.random() < 0.03:
+            cells[column] = bad_cell
+            errors.append((FIELDS[column], code))
     return cells, errors
 
 
-class Case:
-    """A random file, and random customers that exist before the import."""
+class GeneratedCase:
+    """A random file, and customers that exist before its import."""
 
     def __init__(self, seed):
-        self.generator = generator = random.Random(seed)
+        self.rng = rng = random.Random(seed)
         self.policy = POLICIES[seed % 3]
         self.empty_cells = "clear" if seed % 2 else "keep"
-        self.people = generator.choice([5, 20, 60])
-        rows = [make_random_row(generator, self.people) for _ in range(generator.randrange(1, 80))]
-        cells_and_errors = [make_cells(generator, row) for row in rows]
+        self.key_count = rng.choice([5, 20, 60])
+        rows = [make_random_row(rng, self.key_count) for _ in range(rng.randrange(1, 80))]
+        typed_rows = [type_row(rng, row) for row in rows]
         self.rows = {
             number: (row, errors)
-            for number, (row, (_, errors)) in enumerate(
-                zip(rows, cells_and_errors, strict=True), start=2
-            )
+            for number, (row, (_, errors)) in enumerate(zip(rows, typed_rows, strict=True), start=2)
         }
-        cells = [cells for cells, _ in cells_and_errors]
-        is_csv = generator.random() < 0.5
+        cells = [cells for cells, _ in typed_rows]
+        is_csv = rng.random() < 0.5
         self.content = make_csv(cells) if is_csv else make_workbook(HEADERS, *cells)
-        self.table = oracle.Table(self.make_unrelated_records(generator.choice([0, 3, 15, 40])))
+        self.table = oracle.CustomerTable(self.make_unrelated_customers(rng.choice([0, 3, 15, 40])))
         for record_id, record in self.table.records.items():
-            Customer.objects.create(pk=record_id + FIRST_KEY, **record)
+            Customer.objects.create(pk=record_id + FIRST_PK, **record)
 
-    def make_unrelated_records(self, count):
-        """Return at most `count` records that share no key with each other or with customers."""
-        table = oracle.Table(map(dict, Customer.objects.values(*FIELDS)))
-        existing = len(table.records)
-        for _ in range(count):
-            row = make_random_row(self.generator, self.people)
-            if not table.find_holders(row):
+    def make_unrelated_customers(self, max_count):
+        """Make customers that share no key with each other or with an existing customer."""
+        table = oracle.CustomerTable(map(dict, Customer.objects.values(*FIELDS)))
+        existing_count = len(table.records)
+        for _ in range(max_count):
+            row = make_random_row(self.rng, self.key_count)
+            if not table.find_matches(row):
                 table.add(row)
-        return list(table.records.values())[existing:]
+        return list(table.records.values())[existing_count:]
 
     def change_customers(self):
-        """Delete, add and edit customers, as other users do between the check and the writing."""
-        generator, records = self.generator, self.table.records
-        for record_id in generator.sample(sorted(records), len(records) // 4):
+        """Delete, add and edit customers, in the database and in the model."""
+        rng, records = self.rng, self.table.records
+        for record_id in rng.sample(sorted(records), len(records) // 4):
             del records[record_id]
-            Customer.objects.filter(pk=record_id + FIRST_KEY).delete()
-        for row in self.make_unrelated_records(generator.choice([1, 5, 10])):
-            Customer.objects.create(pk=self.table.add(row) + FIRST_KEY, **row)
-        for record_id in generator.sample(sorted(records), len(records) // 4):
+            Customer.objects.filter(pk=record_id + FIRST_PK).delete()
+        for row in self.make_unrelated_customers(rng.choice([1, 5, 10])):
+            Customer.objects.create(pk=self.table.add(row) + FIRST_PK, **row)
+        for record_id in rng.sample(sorted(records), len(records) // 4):
             records[record_id]["first_name"] = "Edited"
-            Customer.objects.filter(pk=record_id + FIRST_KEY).update(first_name="Edited")
+            Customer.objects.filter(pk=record_id + FIRST_PK).update(first_name="Edited")
 
-    def apply_oracle(self, results, batches):
-        return oracle.apply(self.rows, results, self.table, self.policy, batches, self.empty_cells)
+    def apply_rows(self, decisions, batches):
+        return oracle.apply_rows(
+            self.rows, decisions, self.table, self.policy, batches, self.empty_cells
+        )
 
-    def check(self):
-        """Import the file with the options of this case, as far as the check."""
+    def check_job(self):
+        """Import the file up to the end of the check. Return the job."""
         options = {"on_duplicate": self.policy, "empty_cells": self.empty_cells}
         return check_job(make_job(self.content, **options))
 
@@ -134,18 +135,18 @@ class Case:
             "processed": job.total
         }
 
-    def assert_agrees(self, job, verdicts):
+    def assert_matches(self, job, results):
         self.assert_complete(job)
         assert dict(sorted(get_outcomes(job).items())) == {
-            number: verdict.outcome for number, verdict in verdicts.items()
+            number: result.outcome for number, result in results.items()
         }
         rows = {row.number: row for row in job.rows.all()}
-        for number, verdict in verdicts.items():
-            assert get_errors(rows[number]) == verdict.errors
-            assert verdict.previous_values == (
+        for number, result in results.items():
+            assert get_errors(rows[number]) == result.errors
+            assert result.previous_values == (
                 rows[number].previous_values and tuple(rows[number].previous_values)
             )
-        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.list_records()
+        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.list_values()
 
 
 def get_errors(row):
@@ -155,27 +156,28 @@ def get_errors(row):
     )
 
 
-@for_each_file
-def test_every_row_has_the_result_of_the_oracle(seed):
-    case = Case(seed)
+@every_file
+def test_every_row_has_the_result_of_the_model(seed):
+    case = GeneratedCase(seed)
 
-    job = apply_all_batches(case.check().pk)
+    job = apply_all_batches(case.check_job().pk)
 
-    results = oracle.check(case.rows, case.table, case.policy)
-    case.assert_agrees(job, case.apply_oracle(results, [case.rows]))
+    decisions = oracle.check_rows(case.rows, case.table, case.policy)
+    case.assert_matches(job, case.apply_rows(decisions, [case.rows]))
 
 
-@for_each_file
-def test_changes_by_others_between_the_check_and_the_writing_are_respected(seed):
-    """Each row has the result of writing whole batches, or of writing rows one by one.
+@every_file
+def test_changes_between_the_check_and_the_writing_are_noticed(seed):
+    """The results are those of whole batches or those of single rows.
 
-    The two differ only under the policy `update`: a batch that meets a duplicate key is halved, so
-    an update may release a key for a later row.
+    A batch is split in halves when it violates a constraint. An update in one half may then
+    free a key for a row in the other half. Where both orders lead to the same results, the
+    import must have these.
     """
-    case = Case(seed)
+    case = GeneratedCase(seed)
 
-    job = case.check()
-    results = oracle.check(case.rows, case.table, case.policy)
+    job = case.check_job()
+    decisions = oracle.check_rows(case.rows, case.table, case.policy)
     case.change_customers()
     batches = [
         range(first, last + 1)
@@ -183,14 +185,15 @@ def test_changes_by_others_between_the_check_and_the_writing_are_respected(seed)
     ]
     job = apply_all_batches(job.pk)
 
-    one_by_one = deepcopy(case).apply_oracle(results, [[number] for number in case.rows])
-    in_batches = case.apply_oracle(results, batches)
+    one_by_one = deepcopy(case).apply_rows(decisions, [[number] for number in case.rows])
+    in_batches = case.apply_rows(decisions, batches)
     if one_by_one == in_batches:
-        case.assert_agrees(job, in_batches)
+        case.assert_matches(job, in_batches)
     else:
         assert case.policy == "update"
         case.assert_complete(job)
+        outcomes = get_outcomes(job)
         assert all(
             outcome in (one_by_one[number].outcome, in_batches[number].outcome)
-            for number, outcome in get_outcomes(job).items()
+            for number, outcome in outcomes.items()
         )

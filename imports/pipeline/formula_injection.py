@@ -13,14 +13,14 @@ from imports.importer import Cell
 
 # Matches apostrophes in front, too: text that had one already gets another one, and
 # `restore_formula` removes only that.
-FORMULA = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+FORMULA_PATTERN = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 # Phone numbers and negative numbers compute nothing, and people should be able to read them.
-HARMLESS = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
+HARMLESS_PATTERN = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
 
 
 def is_formula(text: str) -> bool:
     """Return whether a spreadsheet program may compute the text."""
-    return FORMULA.match(text) is not None and HARMLESS.fullmatch(text) is None
+    return FORMULA_PATTERN.match(text) is not None and HARMLESS_PATTERN.fullmatch(text) is None
 
 
 def neutralize_formula(cell: Cell) -> Cell:
@@ -30,6 +30,6 @@ def neutralize_formula(cell: Cell) -> Cell:
 
 def restore_formula(cell: Cell) -> Cell:
     """Return the cell that `neutralize_formula` was given."""
-    if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell):
+    if isinstance(cell, str) and cell.startswith("'") and FORMULA_PATTERN.match(cell):
         return cell[1:]
     return cell

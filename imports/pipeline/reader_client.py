@@ -32,9 +32,9 @@ NO_FIELDS: FieldHeaders = []
 OPTION_NAMES = ("sheet", "encoding", "delimiter", "second_encoding")
 Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and the cells.
 
-MAX_LINE_BYTES = 16 << 20  # A line of the reader process holds at most 1.3 million characters.
-READ_BYTES = 1 << 17
-POLL_SECONDS = 1
+MAX_ANSWER_BYTES = 16 << 20  # A line of the reader process holds at most 1.3 million characters.
+PIPE_READ_BYTES = 1 << 17
+MAX_POLL_SECONDS = 1
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
 MAX_NAME_CHARS = 100  # Of a code, a sheet or an encoding.
@@ -280,7 +280,7 @@ class ReaderClient:
     def _explain_exit(self) -> Exception:
         """Return the exception for the way in which the reader process ended."""
         try:
-            status = self.process.wait(POLL_SECONDS)
+            status = self.process.wait(MAX_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             return ReaderCrashed("it closed its output but still runs")
         if status == -signal.SIGABRT:  # Rust aborts when an allocation fails.
@@ -305,16 +305,16 @@ class LineReader:
         """Return the next line without its line feed, or None at the end of the pipe.
 
         Raises:
-            ReaderCrashed: The line is longer than MAX_LINE_BYTES.
+            ReaderCrashed: The line is longer than MAX_ANSWER_BYTES.
             UnreadableFile: The time to wait is over.
         """
         searched = 0
         while (end := self.unread.find(b"\n", searched)) < 0:
             searched = len(self.unread)
-            if searched > MAX_LINE_BYTES:
+            if searched > MAX_ANSWER_BYTES:
                 raise ReaderCrashed("its line is too long")
             self._wait()
-            data = os.read(self.pipe, READ_BYTES)
+            data = os.read(self.pipe, PIPE_READ_BYTES)
             if not data:
                 return None
             self.unread += data
@@ -325,7 +325,7 @@ class LineReader:
     def _wait(self) -> None:
         while True:
             started = time.monotonic()
-            is_ready = self.poll.poll(1_000 * max(0, min(POLL_SECONDS, self.seconds_left)))
+            is_ready = self.poll.poll(1_000 * max(0, min(MAX_POLL_SECONDS, self.seconds_left)))
             self.seconds_left -= time.monotonic() - started
             if is_ready:
                 return

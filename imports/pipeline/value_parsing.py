@@ -53,14 +53,20 @@ NUMBER_PATTERNS = [
         (_build_groups_pattern(SPACES + "."), COMMA_DECIMALS),
     )
 ]
-MIDNIGHT = r"(?:[ T]00:00(?::00(?:\.0+)?)?)?"
-YEAR_FIRST = re.compile(r"([1-9][0-9]{3})([./-])([0-9]{1,2})\2([0-9]{1,2})" + MIDNIGHT)
-YEAR_LAST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([1-9][0-9]{3})" + MIDNIGHT)
-TIME = re.compile(
+MIDNIGHT_PATTERN = r"(?:[ T]00:00(?::00(?:\.0+)?)?)?"
+YEAR_FIRST_PATTERN = re.compile(
+    r"([1-9][0-9]{3})([./-])([0-9]{1,2})\2([0-9]{1,2})" + MIDNIGHT_PATTERN
+)
+YEAR_LAST_PATTERN = re.compile(
+    r"([0-9]{1,2})([./-])([0-9]{1,2})\2([1-9][0-9]{3})" + MIDNIGHT_PATTERN
+)
+TIME_PATTERN = re.compile(
     r"([0-9]{1,2})[:.h]([0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,6})?))?(?:\s?([ap])\.?m\.?)?",
     re.IGNORECASE,
 )
-DATETIME = re.compile(r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?", re.DOTALL)
+DATETIME_PATTERN = re.compile(
+    r"(\S+?)(?:(?:,?\s+|T)(.*?)\s?(Z|[+-][0-9]{2}:?[0-9]{2})?)?", re.DOTALL
+)
 
 
 def parse_numbers(cell: Cell) -> list[str]:
@@ -111,10 +117,10 @@ def parse_dates(cell: Cell) -> list[str]:
     """
     text = cell if isinstance(cell, str) else ""
     candidates = []
-    if match := YEAR_FIRST.fullmatch(text):
+    if match := YEAR_FIRST_PATTERN.fullmatch(text):
         year, _, month, day = match.groups()
         candidates = [(year, month, day)]
-    elif match := YEAR_LAST.fullmatch(text):
+    elif match := YEAR_LAST_PATTERN.fullmatch(text):
         first, mark, second, year = match.groups()
         candidates = [(year, second, first)]
         if mark != ".":
@@ -135,7 +141,7 @@ def parse_times(cell: Cell) -> list[str]:
 
     "14:30", "14.30", "14h30" and "2:30 PM" mean 14:30:00.
     """
-    match = TIME.fullmatch(cell) if isinstance(cell, str) else None
+    match = TIME_PATTERN.fullmatch(cell) if isinstance(cell, str) else None
     if match is None:
         return []
     hour, minute, second, half = match.groups()
@@ -150,7 +156,7 @@ def parse_datetimes(cell: Cell) -> list[str]:
 
     A missing time means 00:00:00. Without an offset in the cell, the result has none.
     """
-    match = DATETIME.fullmatch(cell) if isinstance(cell, str) else None
+    match = DATETIME_PATTERN.fullmatch(cell) if isinstance(cell, str) else None
     if match is None:
         return []
     day, time, offset = match.groups()
