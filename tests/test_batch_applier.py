@@ -248,9 +248,8 @@ def test_a_wrong_statement_counts_as_a_crash(make_import):
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
 
-    assert (
-        ImportAttempt.objects.get().session == ""
-    )  # Counted as a crash; the row does not fail yet.
+    # The attempt counts as a crash. The row does not fail yet.
+    assert ImportAttempt.objects.get().session == ""
     assert get_outcomes(job) == {2: None}
 
 
@@ -361,10 +360,8 @@ def test_a_poison_batch_runs_alone_and_before_later_batches():
             log.append("ordinary")
 
     with ThreadPoolExecutor(2) as threads:
-        with (
-            poison_batches.batch_slot(0),
-            poison_batches.batch_slot(0),
-        ):  # Ordinary batches share.
+        # Ordinary batches run at the same time.
+        with poison_batches.batch_slot(0), poison_batches.batch_slot(0):
             poison = threads.submit(run_poison_batch)
             started.wait(30)
             poll_until(lambda: poison_batches._slots._poison == 1)

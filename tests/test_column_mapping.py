@@ -201,7 +201,7 @@ def test_a_reader_with_an_earlier_mapping_adds_no_rows():
 
 
 def expire_lease(job):
-    """Return the import as if its reader had get_import no heartbeat for a long time."""
+    """Return the import as if its reader had sent no heartbeat for a long time."""
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
     return job
 

@@ -1,4 +1,4 @@
-"""Test that a file of failed rows can be correct_file and uploaded without further steps."""
+"""Test that a file of failed rows can be corrected and uploaded without further steps."""
 
 import csv
 import io
