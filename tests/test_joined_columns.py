@@ -22,7 +22,7 @@ def import_rows(headers, *rows):
 def list_errors(job):
     return [
         (number, error["column"], error["code"], error["params"])
-        for number, found in job.rows.exclude(list_errors=None).values_list("number", "list_errors")
+        for number, found in job.rows.exclude(errors=None).values_list("number", "errors")
         for error in found
     ]
 

@@ -22,7 +22,7 @@ def clean_note(cell):
         return "a\x00b"
     if not isinstance(cell, str | None):
         raise InvalidValue("not_text")
-    return cell and cell.clean_note()
+    return cell and cell.upper()
 
 
 class Notes(Importer):
