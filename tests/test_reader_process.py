@@ -228,7 +228,7 @@ def test_a_thread_that_ends_takes_its_reader_along():
         thread.start()
         thread.join()
 
-        assert opened[0].process.wait(30) == -signal.SIGKILL
+        assert opened[0].child.wait(30) == -signal.SIGKILL
 
 
 def gone(pid: int) -> bool:

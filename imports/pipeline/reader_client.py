@@ -185,7 +185,7 @@ class ReaderClient:
     ) -> None:
         if process.stdout is None:
             raise ValueError("The reader process needs a pipe as its standard output.")
-        self.process = process
+        self.child = process
         self.lines = LineReader(process.stdout.fileno(), limits.wall_seconds, while_waiting)
         self.fraction = 0.0
         self.last_row = 0
@@ -280,7 +280,7 @@ class ReaderClient:
     def _explain_exit(self) -> Exception:
         """Return the exception for the way in which the reader process ended."""
         try:
-            status = self.process.wait(MAX_POLL_SECONDS)
+            status = self.child.wait(MAX_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             return ReaderCrashed("it closed its output but still runs")
         if status == -signal.SIGABRT:  # Rust aborts when an allocation fails.
