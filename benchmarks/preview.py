@@ -65,7 +65,7 @@ def make_ready_import(rows: int) -> object:
     from django.db import connection
 
     from imports.models import ImportJob
-    from imports.pipeline.duplicates import finish_check
+    from imports.pipeline.check_completion import finish_check
     from imports.statuses import Status
 
     job = ImportJob.objects.create(

@@ -22,7 +22,7 @@ from imports import actors, progress
 from imports.idempotency import get_or_create_key
 from imports.importer import get_importer, get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.pipeline import column_mapping, duplicates, file_checker
+from imports.pipeline import check_completion, column_mapping, file_checker
 from imports.pipeline.header_detection import DetectedColumns
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
@@ -110,7 +110,7 @@ def start(pk: UUID) -> ImportJob:
         TransitionNotAllowed: The import is not READY.
     """
     with transaction.atomic():
-        job = duplicates.start_applying(pk, only_from=Status.READY)
+        job = check_completion.start_applying(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.enqueue_due_batches, job))
     progress.publish(job)
     return job

@@ -162,7 +162,7 @@ def _changes(
     target: TargetTable, differ: list[bool], old: list[str | None], new: list[str | None]
 ) -> dict[str, Change]:
     """Return the fields that change."""
-    columns = zip(target.cells, differ, old, new, strict=True)
+    columns = zip(target.columns, differ, old, new, strict=True)
     return {
         column.field: {"old": old_value, "new": new_value}
         for column, differs, old_value, new_value in columns
@@ -171,7 +171,7 @@ def _changes(
 
 
 def _creates(job: ImportJob, target: TargetTable) -> list[CreateSample]:
-    fields = [column.field for column in target.cells]
+    fields = [column.field for column in target.columns]
     return [
         {"row": number, "values": dict(zip(fields, values, strict=True))}
         for number, values in _fetch(job, target, CREATES)
@@ -181,7 +181,7 @@ def _creates(job: ImportJob, target: TargetTable) -> list[CreateSample]:
 def _fetch(
     job: ImportJob, target: TargetTable, statement: str, *, numbers: list[int] | None = None
 ) -> list[tuple[Any, ...]]:
-    old_values = [f"c.{column.column}" for column in target.cells]
+    old_values = [f"c.{column.column}" for column in target.columns]
     new_values = target.updated_values(job)
     pairs = zip(old_values, new_values, strict=True)
     sql = statement.format(
@@ -193,7 +193,7 @@ def _fetch(
         differ=", ".join(f"{old} IS DISTINCT FROM {new}" for old, new in pairs),
         shown_old=_cut_values(old_values),
         shown_new=_cut_values(new_values),
-        shown=_cut_values([f"r.cleaned[{column.position}]" for column in target.cells]),
+        shown=_cut_values([f"r.cleaned[{column.position}]" for column in target.columns]),
     )
     params: dict[str, UUID | int | list[int] | None] = {
         "job": job.pk,

@@ -1,4 +1,4 @@
-"""Imports made for tests, and carried through the pipeline without a queue."""
+"""Create imports for tests, and run them through the pipeline without a queue."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ HEADERS = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
 
 
 def make_row(n: int, **changed: str) -> list[str]:
-    """A valid row; the same number is the same customer."""
+    """Return a valid row. Rows of the same number are the same customer."""
     values = {
         "mark": f"MARK {n}",
         "first": "Ama",
@@ -33,7 +33,7 @@ def make_csv(rows, headers=HEADERS) -> bytes:
 
 
 def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> ImportJob:
-    """A QUEUED import of these bytes."""
+    """Create a QUEUED import of a file with this content."""
     if owner is None:
         owner, _ = get_user_model().objects.get_or_create(username="alice")
     job = ImportJob(
@@ -50,13 +50,14 @@ def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> I
 
 
 def check_job(job: ImportJob, **options) -> ImportJob:
+    """Check the import, and return it with its new status."""
     file_checker.check_file(job.pk, on_progress=lambda job: None, **options)
     job.refresh_from_db()
     return job
 
 
 def apply_all_batches(pk: UUID) -> ImportJob:
-    """Apply every batch, as a worker would that is alone."""
+    """Apply the batches one after another, as a single worker does."""
     job = ImportJob.objects.get(pk=pk)
     while job.status == Status.RUNNING:
         number = job.batches.filter(applied_at=None).values_list("number", flat=True)[0]
@@ -66,12 +67,15 @@ def apply_all_batches(pk: UUID) -> ImportJob:
 
 
 def run_import(content: bytes, **fields) -> ImportJob:
-    """An import carried from its bytes to its end."""
+    """Create an import, check it and apply its batches."""
     return apply_all_batches(check_job(make_job(content, **fields)).pk)
 
 
 def get_outcomes(job: ImportJob) -> dict[int, str]:
-    """Each row's number and outcome, as everyone who reads rows must see them."""
+    """Return row number to outcome.
+
+    A row without a stored outcome is created once its batch is applied, as for every reader.
+    """
     applied = {
         number
         for first, last in job.batches.exclude(applied_at=None).values_list("first_row", "last_row")
@@ -84,6 +88,7 @@ def get_outcomes(job: ImportJob) -> dict[int, str]:
 
 
 def get_counts(job: ImportJob) -> dict[str, int]:
+    """Return the counts of the import as they are in the database."""
     job.refresh_from_db()
     names = ("created", "updated", "unchanged", "skipped", "failed", "processed")
     return {name: getattr(job, name) for name in names}

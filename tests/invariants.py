@@ -1,4 +1,4 @@
-"""What an import of a sample must have left, row by row, known without importing it."""
+"""The exact result of an import of a sample file, row by row, computed without the pipeline."""
 
 from collections import Counter
 from functools import cache
@@ -15,8 +15,8 @@ from imports.statuses import Outcome, Status
 from tests.factories import get_counts, get_outcomes
 from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 
-FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")  # As samples.COLUMNS.
-IN_A_STEP = """
+FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")  # As sample_data.COLUMNS.
+COUNT_OPEN_STEPS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'imports step%%'
    AND state <> 'idle'
@@ -26,7 +26,7 @@ SELECT count(*) FROM pg_stat_activity
 class Sample(NamedTuple):
     content: bytes
     name: str
-    rows: dict[int, tuple | None]  # The customer each becomes; None where it is refused.
+    rows: dict[int, tuple | None]  # Row number to the customer that it creates; None if it fails.
 
     @property
     def customers(self):
@@ -42,7 +42,10 @@ def make_sample(count=2_000, seed=1, name="customers.csv"):
 
 
 def get_expected_rows(count, seed):
-    """Row after row into nothing: a kept row takes its keys, and who repeats one is refused."""
+    """Return the customers that the rows create in an empty table.
+
+    A kept row takes its keys, and a later row with one of these keys fails.
+    """
     rows, taken = {}, set()
     for number, row in enumerate(sample_data.generate_rows(count, seed), start=2):
         if row:
@@ -52,31 +55,35 @@ def get_expected_rows(count, seed):
                 if values
                 else ()
             )
-            kept = values and not taken.intersection(keys)
-            taken |= keys if kept else set()
-            rows[number] = tuple(values[column] for column in sample_data.COLUMNS) if kept else None
+            is_kept = values and not taken.intersection(keys)
+            taken |= keys if is_kept else set()
+            customer = tuple(values[column] for column in sample_data.COLUMNS) if is_kept else None
+            rows[number] = customer
     return rows
 
 
 def assert_exact(jobs_and_samples):
-    """These imports, and no other, are complete: each row has its outcome, each customer is in."""
-    for job, sent in jobs_and_samples.items():
+    """Assert that the imports are complete, and that all customers come from them.
+
+    Each row must have its expected outcome, and each expected customer must be in the table.
+    """
+    for job, sample in jobs_and_samples.items():
         job.refresh_from_db()
         expected = {
             number: Outcome.CREATED if customer else Outcome.FAILED
-            for number, customer in sent.rows.items()
+            for number, customer in sample.rows.items()
         }
         assert (job.status, job.error_code) == (Status.COMPLETE, None)
         assert job.total == len(expected)
         assert get_outcomes(job) == expected
-        tally = Counter(expected.values())
-        nothing = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
-        assert get_counts(job) == nothing | tally | {"processed": len(expected)}
-    sent = [customer for sample in jobs_and_samples.values() for customer in sample.customers]
-    assert sorted_by_mark(Customer.objects.values_list(*FIELDS)) == sorted_by_mark(sent)
+        no_rows = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
+        expected_counts = no_rows | Counter(expected.values()) | {"processed": len(expected)}
+        assert get_counts(job) == expected_counts
+    customers = [customer for sample in jobs_and_samples.values() for customer in sample.customers]
+    assert sort_by_mark(Customer.objects.values_list(*FIELDS)) == sort_by_mark(customers)
 
 
-def sorted_by_mark(customers):
+def sort_by_mark(customers):
     return sorted(customers, key=lambda customer: customer[0])
 
 
@@ -85,6 +92,7 @@ def assert_no_attempts_left():
 
 
 def count_open_steps():
+    """Return how many sessions are inside a short transaction of the pipeline."""
     with connection.cursor() as cursor:
-        cursor.execute(IN_A_STEP)
+        cursor.execute(COUNT_OPEN_STEPS)
         return cursor.fetchone()[0]

@@ -1,7 +1,7 @@
-"""What becomes of a file, in plain Python: dicts, one row after another, no set, no query.
+"""A model of the pipeline in plain Python: dicts, one row after another, no sets, no queries.
 
-Written from the rules at the top of `imports/pipeline/duplicates.py`, and sharing no code with
-what they are about.
+The model follows the rules at the top of `imports/pipeline/duplicates.py` and shares no code
+with the modules that implement them.
 """
 
 from typing import NamedTuple
@@ -10,124 +10,156 @@ KEYS = ("shipping_mark", "email", "phone")
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
 
 
-class Verdict(NamedTuple):
+class RowResult(NamedTuple):
     outcome: str
-    errors: tuple = ()  # (column, code, the row or the count it names), each.
-    before: tuple | None = None  # What the record held that the row has changed.
+    # One tuple for each error: column, code, and the row number or the count in its params.
+    errors: tuple = ()
+    previous_values: tuple | None = None  # Only of an updated row: the record before the update.
 
 
-class Table:
-    """The customers, by a name of their own, and what they must never share."""
+class CustomerTable:
+    """The customers by id. No two customers share the value of a key."""
 
     def __init__(self, records):
         self.records = dict(enumerate(map(dict, records)))
-        self.next_name = len(self.records)  # Never one that a deleted record has had.
+        self.next_id = len(self.records)  # Ids of deleted records are not used again.
 
-    def holders(self, row):
-        """Who holds which key of the row, in the order of the keys."""
+    def find_matches(self, row):
+        """Return (key, record id) for each record with an equal key, in the order of the keys."""
         return [
-            (key, name)
+            (key, record_id)
             for key in KEYS
-            for name, record in self.records.items()
+            for record_id, record in self.records.items()
             if row[key] and record[key] == row[key]
         ]
 
     def add(self, row):
-        name, self.next_name = self.next_name, self.next_name + 1
-        self.records[name] = dict(row)
-        return name
+        record_id, self.next_id = self.next_id, self.next_id + 1
+        self.records[record_id] = dict(row)
+        return record_id
 
-    def rows(self):
-        return sorted(map(values, self.records.values()), key=str)
+    def list_values(self):
+        return sorted(map(get_values, self.records.values()), key=str)
 
 
-def values(record):
+def get_values(record):
     return tuple(record[field] for field in FIELDS)
 
 
-def merged(row, record, empty_cells):
-    """The record as the row leaves it: an empty cell says nothing, or that there is nothing."""
-    old = record if empty_cells == "keep" else dict.fromkeys(FIELDS)
-    return {field: row[field] or old[field] for field in FIELDS}
+def merge_row(row, record, empty_cells):
+    """Return the record after an update by the row.
+
+    An empty cell keeps the value of the record, or clears it if `empty_cells` is "clear".
+    """
+    fallback = record if empty_cells == "keep" else dict.fromkeys(FIELDS)
+    return {field: row[field] or fallback[field] for field in FIELDS}
 
 
-def settled(rows, table, policy):
-    """Each row's number with its verdict, or with the record it takes; None: it is new."""
-    judged, kept = {}, []
-    for number, (row, faults) in rows.items():
-        if faults:
-            judged[number] = Verdict("failed", tuple((*fault, None) for fault in faults))
+def check_rows(rows, table, policy):
+    """Decide what becomes of each row, before any row is written.
+
+    `rows` maps row numbers to (row, errors). The result maps each row number to a RowResult if
+    the row is not to be written, to the id of the record that the row updates, or to None if
+    the row is new.
+    """
+    decisions, kept = {}, []
+    for number, (row, row_errors) in rows.items():
+        if row_errors:
+            decisions[number] = RowResult("failed", tuple((*error, None) for error in row_errors))
             continue
-        holders = table.holders(row)
-        records = {name for _, name in holders}
-        if holders and policy != "update":
-            judged[number] = Verdict(*closed(policy), ((holders[0][0], "exists", None),))
-        elif len(records) > 1:
-            judged[number] = Verdict("failed", ((None, "matches_several", len(records)),))
-        elif repeated := first_repeated(row, records, kept):
-            column, other = repeated
-            judged[number] = Verdict("failed", ((column, "repeats_row", other),))
+        matches = table.find_matches(row)
+        record_ids = {record_id for _, record_id in matches}
+        if matches and policy != "update":
+            decisions[number] = RowResult(
+                get_duplicate_outcome(policy), ((matches[0][0], "exists", None),)
+            )
+        elif len(record_ids) > 1:
+            decisions[number] = RowResult("failed", ((None, "matches_several", len(record_ids)),))
+        elif repeated := find_repeated_row(row, record_ids, kept):
+            column, other_number = repeated
+            decisions[number] = RowResult("failed", ((column, "repeats_row", other_number),))
         else:
-            kept.append((number, row, records))
-            judged[number] = min(records, default=None)
-    return judged
+            kept.append((number, row, record_ids))
+            decisions[number] = min(record_ids, default=None)
+    return decisions
 
 
-def closed(policy):
-    return ("skipped",) if policy == "skip" else ("failed",)
+def get_duplicate_outcome(policy):
+    return "skipped" if policy == "skip" else "failed"
 
 
-def first_repeated(row, records, kept):
-    """The first key, or else the record, that an earlier kept row has taken; and that row."""
+def find_repeated_row(row, record_ids, kept):
+    """Find an earlier kept row with an equal key, or else one that updates the same record.
+
+    Return the key (None for the same record) and the number of the earlier row; None if there
+    is no such row.
+    """
     for key in KEYS:
         for number, other, _ in kept:
             if row[key] and row[key] == other[key]:
                 return key, number
-    for number, _, taken in kept:
-        if records and records == taken:
+    for number, _, other_record_ids in kept:
+        if record_ids and record_ids == other_record_ids:
             return None, number
     return None
 
 
-def written(rows, judged, table, policy, spans, empty_cells):
-    """The verdicts of all rows, written span after span into the table as it is by now."""
-    verdicts = {n: found for n, found in judged.items() if isinstance(found, Verdict)}
-    takers = {found: n for n, found in judged.items() if isinstance(found, int)}
-    for span in spans:
-        new = [n for n in span if n in judged and judged[n] is None]
-        verdicts |= {n: matched_again(n, rows[n][0], table, takers, policy) for n in new}
+def apply_rows(rows, decisions, table, policy, batches, empty_cells):
+    """Write the rows into the table, one batch of row numbers after another.
+
+    The table may have changed since `check_rows`. Return the RowResult of every row.
+    """
+    results = {
+        number: decision
+        for number, decision in decisions.items()
+        if isinstance(decision, RowResult)
+    }
+    updaters = {
+        decision: number for number, decision in decisions.items() if isinstance(decision, int)
+    }
+    for batch in batches:
+        new = [number for number in batch if number in decisions and decisions[number] is None]
+        # All new rows of a batch are matched before the first of them is written.
+        results |= {
+            number: match_new_row(number, rows[number][0], table, updaters, policy)
+            for number in new
+        }
         for number in new:
-            if verdicts[number].outcome == "created":
+            if results[number].outcome == "created":
                 table.add(rows[number][0])
-        for record, number in list(takers.items()):
-            if number in span:
-                verdicts[number] = update(rows[number][0], record, table, empty_cells)
-    return dict(sorted(verdicts.items()))
+        for record_id, number in list(updaters.items()):
+            if number in batch:
+                results[number] = update_record(rows[number][0], record_id, table, empty_cells)
+    return dict(sorted(results.items()))
 
 
-def matched_again(number, row, table, takers, policy):
-    """The verdict on a row that was new when it was checked; some of those take a record now."""
-    holders = table.holders(row)
-    records = {name for _, name in holders}
-    if not records:
-        return Verdict("created")
+def match_new_row(number, row, table, updaters, policy):
+    """Match a row again that was new during the check.
+
+    `updaters` maps ids of records to the numbers of the rows that update them. A row that
+    matches one record by now is added to it.
+    """
+    matches = table.find_matches(row)
+    record_ids = {record_id for _, record_id in matches}
+    if not record_ids:
+        return RowResult("created")
     if policy != "update":
-        return Verdict(*closed(policy), ((holders[0][0], "exists", None),))
-    if len(records) > 1:
-        return Verdict("failed", ((None, "matches_several", len(records)),))
-    if (taker := takers.setdefault(min(records), number)) != number:
-        return Verdict("failed", ((None, "repeats_row", taker),))
-    return Verdict("updated")  # Or unchanged: `update` says.
+        return RowResult(get_duplicate_outcome(policy), ((matches[0][0], "exists", None),))
+    if len(record_ids) > 1:
+        return RowResult("failed", ((None, "matches_several", len(record_ids)),))
+    if (updater := updaters.setdefault(min(record_ids), number)) != number:
+        return RowResult("failed", ((None, "repeats_row", updater),))
+    return RowResult("updated")  # Preliminary: `update_record` replaces this result.
 
 
-def update(row, record, table, empty_cells):
-    if record not in table.records:
-        return Verdict("failed", ((None, "gone", None),))
-    before = table.records[record]
-    after = merged(row, before, empty_cells)
-    if others := [key for key, name in table.holders(after) if name != record]:
-        return Verdict("failed", ((others[0], "exists", None),))
-    table.records[record] = after
+def update_record(row, record_id, table, empty_cells):
+    if record_id not in table.records:
+        return RowResult("failed", ((None, "gone", None),))
+    before = table.records[record_id]
+    after = merge_row(row, before, empty_cells)
+    if other_keys := [key for key, match_id in table.find_matches(after) if match_id != record_id]:
+        return RowResult("failed", ((other_keys[0], "exists", None),))
+    table.records[record_id] = after
     if after == before:
-        return Verdict("unchanged")
-    return Verdict("updated", before=values(before))
+        return RowResult("unchanged")
+    return RowResult("updated", previous_values=get_values(before))

@@ -1,4 +1,4 @@
-"""A batch is written exactly once, whoever asks, however often, and whatever happens."""
+"""Test that a batch is written exactly once, despite repeated calls, races and crashes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
@@ -34,7 +34,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-REFUSING_TRIGGER = """
+RAISING_TRIGGER = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.shipping_mark = 'MARK 4' THEN RAISE EXCEPTION 'no %', NEW.phone; END IF;
@@ -43,24 +43,24 @@ END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON customers_customer
 FOR EACH ROW EXECUTE FUNCTION refuse()
 """
-NOTHING = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, "processed": 0}
+NO_COUNTS = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, "processed": 0}
 
 
 @pytest.fixture
 def make_import(settings):
-    """A RUNNING import of these people, two to a batch."""
+    """Return a function that creates a RUNNING import of these people, two rows in a batch."""
     settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"lock_timeout": "20s"}
 
     def make(*people, **fields):
         job = check_job(make_job(make_csv([make_row(n) for n in people]), **fields))
-        replan(job, rows=2)
+        replan_batches(job, rows=2)
         return job
 
     return make
 
 
-def replan(job, rows):
-    """Cut a settled import into batches of so many rows."""
+def replan_batches(job, rows):
+    """Divide the rows of a checked import into batches of this many rows."""
     job.batches.all().delete()
     numbers = list(
         job.rows.filter(outcome=None).order_by("number").values_list("number", flat=True)
@@ -72,32 +72,32 @@ def replan(job, rows):
         )
 
 
-def phone(n):
+def get_phone(n):
     return make_row(n)[4]
 
 
-def test_a_batch_delivered_again_changes_nothing(make_import):
+def test_applying_a_batch_again_changes_nothing(make_import):
     job = make_import(1, 2, 3, 4)
 
     first, again = apply_batch(job.pk, 1), apply_batch(job.pk, 1)
 
     assert (first.processed, again) == (2, None)
-    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert get_counts(job) == NO_COUNTS | {"created": 2, "processed": 2}
     assert Customer.objects.count() == 2
 
 
-def test_a_batch_in_another_workers_hands_is_left_alone(make_import):
+def test_a_batch_that_another_worker_holds_is_skipped(make_import):
     job = make_import(1, 2, 3, 4)
 
-    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as first:
-        assert apply_batch(job.pk, 1) is None  # At once: it does not wait.
+    with blocked_worker(apply_batch, job.pk, 1, phone=get_phone(1)) as first:
+        assert apply_batch(job.pk, 1) is None  # It does not wait for the other worker.
 
     assert first.result().processed == 2
-    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert get_counts(job) == NO_COUNTS | {"created": 2, "processed": 2}
     assert not ImportAttempt.objects.exists()
 
 
-def test_eight_workers_at_one_batch_write_it_once(make_import):
+def test_eight_workers_write_a_batch_once(make_import):
     job = make_import(1, 2, 3, 4)
     together = Barrier(8)
 
@@ -109,7 +109,7 @@ def test_eight_workers_at_one_batch_write_it_once(make_import):
         results = [workers.submit(call_then_close_connection, work) for _ in range(8)]
 
     assert sum(result.result() is not None for result in results) == 1
-    assert get_counts(job) == NOTHING | {"created": 2, "processed": 2}
+    assert get_counts(job) == NO_COUNTS | {"created": 2, "processed": 2}
     assert not ImportAttempt.objects.exists()
 
 
@@ -124,22 +124,22 @@ def test_the_last_batch_completes_the_import(make_import):
     assert last.finished_at is not None
 
 
-def test_a_cancel_during_a_batch_wins_and_leaves_nothing_behind(make_import):
+def test_a_cancellation_during_a_batch_rolls_the_batch_back(make_import):
     job = make_import(1, 2)
 
-    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as worker:
-        cancelled = lifecycle.cancel(job.pk)  # Does not wait for the batch either.
+    with blocked_worker(apply_batch, job.pk, 1, phone=get_phone(1)) as worker:
+        cancelled = lifecycle.cancel(job.pk)  # It does not wait for the batch either.
 
     assert worker.result() is None
     assert cancelled.status == Status.CANCELLED
-    assert get_counts(job) == NOTHING
+    assert get_counts(job) == NO_COUNTS
     assert (job.status, job.version) == (Status.CANCELLED, cancelled.version)
     assert not Customer.objects.exists()
     assert job.batches.get().applied_at is None
     assert not ImportAttempt.objects.exists()
 
 
-def test_a_batch_of_a_cancelled_import_is_not_begun(make_import):
+def test_a_batch_of_a_cancelled_import_is_not_applied(make_import):
     job = make_import(1, 2)
     lifecycle.cancel(job.pk)
 
@@ -151,24 +151,26 @@ def test_a_batch_of_a_cancelled_import_is_not_begun(make_import):
 @pytest.mark.parametrize(
     ("on_duplicate", "outcome"), [("skip", "skipped"), ("fail", "failed"), ("update", "updated")]
 )
-def test_a_customer_who_appears_after_the_check_is_decided_by_policy(
+def test_the_policy_decides_about_a_customer_created_after_the_check(
     make_import, on_duplicate, outcome
 ):
     job = make_import(1, 2, on_duplicate=on_duplicate)
-    Customer.objects.create(shipping_mark="OTHER", first_name="O", last_name="O", phone=phone(2))
+    Customer.objects.create(
+        shipping_mark="OTHER", first_name="O", last_name="O", phone=get_phone(2)
+    )
 
     apply_batch(job.pk, 1)
 
     assert get_outcomes(job) == {2: "created", 3: outcome}
     assert Customer.objects.count() == 2
     expected = "MARK 2" if on_duplicate == "update" else "OTHER"
-    assert Customer.objects.get(phone=phone(2)).shipping_mark == expected
+    assert Customer.objects.get(phone=get_phone(2)).shipping_mark == expected
 
 
-def test_two_rows_never_update_one_customer_who_appears_after_the_check(make_import):
+def test_two_rows_do_not_update_one_customer_created_after_the_check(make_import):
     job = make_import(1, 2, on_duplicate="update")
     mark, *_ = make_row(1)
-    Customer.objects.create(shipping_mark=mark, first_name="O", last_name="O", phone=phone(2))
+    Customer.objects.create(shipping_mark=mark, first_name="O", last_name="O", phone=get_phone(2))
 
     apply_batch(job.pk, 1)
 
@@ -176,8 +178,10 @@ def test_two_rows_never_update_one_customer_who_appears_after_the_check(make_imp
     assert job.rows.get(number=3).errors[0]["code"] == "repeats_row"
 
 
-def test_a_matched_customer_who_is_deleted_before_the_batch_is_told(make_import):
-    Customer.objects.create(shipping_mark="MARK 1", first_name="O", last_name="O", phone=phone(1))
+def test_a_row_fails_if_its_customer_was_deleted_after_the_check(make_import):
+    Customer.objects.create(
+        shipping_mark="MARK 1", first_name="O", last_name="O", phone=get_phone(1)
+    )
     job = make_import(1, 2, on_duplicate="update")
     Customer.objects.all().delete()
 
@@ -187,13 +191,15 @@ def test_a_matched_customer_who_is_deleted_before_the_batch_is_told(make_import)
     assert job.rows.get(number=2).errors[0]["code"] == "gone"
 
 
-def test_an_update_whose_new_key_was_taken_since_costs_that_row_alone(make_import):
+def test_an_update_fails_alone_if_its_new_key_was_taken_after_the_check(make_import):
     for n in (1, 2):
         Customer.objects.create(
             shipping_mark=f"MARK {n}", first_name="O", last_name="O", phone=f"+2332090000{n:02d}"
         )
     job = make_import(1, 2, on_duplicate="update")
-    Customer.objects.create(shipping_mark="OTHER", first_name="O", last_name="O", phone=phone(1))
+    Customer.objects.create(
+        shipping_mark="OTHER", first_name="O", last_name="O", phone=get_phone(1)
+    )
 
     apply_batch(job.pk, 1)
 
@@ -202,9 +208,9 @@ def test_an_update_whose_new_key_was_taken_since_costs_that_row_alone(make_impor
     assert (error["code"], error["column"]) == ("exists", "phone")
 
 
-def test_a_value_too_long_for_its_column_costs_that_row_alone(make_import):
+def test_a_row_with_a_too_long_value_fails_alone(make_import):
     job = make_import(*range(1, 9))
-    replan(job, rows=8)
+    replan_batches(job, rows=8)
     row = job.rows.get(number=5)
     job.rows.filter(number=5).update(cleaned=["M" * 60, *row.cleaned[1:]])
 
@@ -215,11 +221,11 @@ def test_a_value_too_long_for_its_column_costs_that_row_alone(make_import):
     assert Customer.objects.count() == get_counts(job)["created"] == 7
 
 
-def test_what_a_trigger_refuses_costs_that_row_alone(make_import):
+def test_a_row_for_which_a_trigger_raises_fails_alone(make_import):
     job = make_import(*range(1, 9))
-    replan(job, rows=8)
+    replan_batches(job, rows=8)
     with connection.cursor() as cursor:
-        cursor.execute(REFUSING_TRIGGER)
+        cursor.execute(RAISING_TRIGGER)
     try:
         apply_batch(job.pk, 1)
     finally:
@@ -231,7 +237,7 @@ def test_what_a_trigger_refuses_costs_that_row_alone(make_import):
     assert get_counts(job)["created"] == 7
 
 
-def test_a_wrong_statement_is_not_asked_for_for_ever(make_import):
+def test_a_wrong_statement_counts_as_a_crash(make_import):
     job = make_import(1)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
@@ -242,11 +248,12 @@ def test_a_wrong_statement_is_not_asked_for_for_ever(make_import):
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE customers_customer RENAME COLUMN telephone TO phone")
 
-    assert ImportAttempt.objects.get().session == ""  # A death, and not the row's fault yet.
+    # The attempt counts as a crash. The row does not fail yet.
+    assert ImportAttempt.objects.get().session == ""
     assert get_outcomes(job) == {2: None}
 
 
-def test_who_waits_too_long_for_a_lock_is_interrupted_and_burns_no_attempt(make_import, settings):
+def test_a_lock_timeout_is_transient_and_not_counted_as_a_crash(make_import, settings):
     job = make_import(1, 2)
     settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"statement_timeout": "100ms"}
 
@@ -259,11 +266,11 @@ def test_who_waits_too_long_for_a_lock_is_interrupted_and_burns_no_attempt(make_
     assert apply_batch(job.pk, 1).status == Status.COMPLETE
 
 
-def test_a_worker_that_loses_its_connection_leaves_the_batch_to_the_next(make_import):
+def test_a_batch_is_applied_by_another_worker_after_a_lost_connection(make_import):
     job = make_import(1, 2)
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
-    with blocked_worker(apply_batch, job.pk, 1, phone=phone(1)) as worker:
+    with blocked_worker(apply_batch, job.pk, 1, phone=get_phone(1)) as worker:
         with connection.cursor() as cursor:
             cursor.execute(ended)
         assert isinstance(worker.exception(timeout=10), TransientError)
@@ -273,21 +280,21 @@ def test_a_worker_that_loses_its_connection_leaves_the_batch_to_the_next(make_im
     assert Customer.objects.count() == 2
 
 
-# --- Violent crashes ----------------------------------------------------------
+# --- Crashes -----------------------------------------------------------------
 
 
-def die(job, number, times=1):
-    """What a worker that is killed leaves behind."""
+def crash_workers(job, number, times=1):
+    """Leave behind what workers leave that are killed while they apply the batch."""
     for _ in range(times):
-        with ThreadPoolExecutor(1) as worker:  # Its session ends with it.
+        with ThreadPoolExecutor(1) as worker:  # The session ends with the thread.
             worker.submit(
                 call_then_close_connection, attempts.begin_attempt, job.pk, number, ""
             ).result()
-    poll_until(no_attempt_is_alive)
+    poll_until(is_no_attempt_alive)
 
 
-def no_attempt_is_alive():
-    """PostgreSQL takes a moment to see that a client is gone."""
+def is_no_attempt_alive():
+    """Return whether PostgreSQL has noticed that the clients are gone, which takes a moment."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM imports_importattempt, pg_stat_activity"
@@ -296,9 +303,9 @@ def no_attempt_is_alive():
         return cursor.fetchone() == (0,)
 
 
-def test_two_violent_deaths_cut_a_batch_to_single_rows(make_import):
+def test_two_crashes_split_a_batch_into_single_rows(make_import):
     job = make_import(1, 2, 3)
-    die(job, 1, times=2)
+    crash_workers(job, 1, times=2)
 
     apply_batch(job.pk, 1)
 
@@ -308,14 +315,14 @@ def test_two_violent_deaths_cut_a_batch_to_single_rows(make_import):
         (4, 3, 3, 1, 2),
     ]
     assert apply_all_batches(job.pk).status == Status.COMPLETE
-    assert get_counts(job) == NOTHING | {"created": 3, "processed": 3}
+    assert get_counts(job) == NO_COUNTS | {"created": 3, "processed": 3}
 
 
-def test_a_row_that_kills_a_third_time_is_refused_and_the_rest_is_written(make_import):
+def test_a_row_with_a_third_crash_fails_and_the_others_are_written(make_import):
     job = make_import(1, 2, 3)
-    die(job, 1, times=2)
+    crash_workers(job, 1, times=2)
     apply_batch(job.pk, 1)
-    die(job, 3)
+    crash_workers(job, 3)
 
     apply_all_batches(job.pk)
 
@@ -323,66 +330,64 @@ def test_a_row_that_kills_a_third_time_is_refused_and_the_rest_is_written(make_i
     assert job.rows.get(number=2).errors[0]["code"] == "crashed_worker"
 
 
-def test_an_ordinary_end_takes_its_attempt_back(make_import):
+def test_an_applied_batch_deletes_its_attempt(make_import):
     job = make_import(1, 2)
-    die(job, 1)
+    crash_workers(job, 1)
 
     apply_batch(job.pk, 1)
 
-    assert ImportAttempt.objects.count() == 1  # The one that died.
+    assert ImportAttempt.objects.count() == 1  # The one that crashed.
 
 
-def test_workers_that_live_are_not_counted_as_deaths(make_import):
+def test_attempts_of_live_sessions_do_not_count_as_crashes(make_import):
     job = make_import(1, 2)
     for _ in range(5):
-        attempts.begin_attempt(job.pk, 1, "")  # Begun by sessions that may yet end in order.
+        attempts.begin_attempt(job.pk, 1, "")  # Its session may still end in an orderly way.
 
     assert apply_batch(job.pk, 1).status == Status.COMPLETE
 
 
-def test_a_suspect_runs_alone_and_goes_before_those_who_come_after_it():
-    began, log = Event(), []
+def test_a_poison_batch_runs_alone_and_before_later_batches():
+    started, log = Event(), []
 
-    def suspect():
-        began.set()
+    def run_poison_batch():
+        started.set()
         with poison_batches.batch_slot(poison_batches.MIN_CRASHES_TO_SPLIT):
-            log.append("suspect")
+            log.append("poison")
 
-    def ordinary():
+    def run_ordinary_batch():
         with poison_batches.batch_slot(0):
             log.append("ordinary")
 
     with ThreadPoolExecutor(2) as threads:
-        with (
-            poison_batches.batch_slot(0),
-            poison_batches.batch_slot(0),
-        ):  # Ordinary ones share the room.
-            alone = threads.submit(suspect)
-            began.wait(30)
-            poll_until(lambda: poison_batches._room._suspects == 1)
-            after = threads.submit(ordinary)
+        # Ordinary batches run at the same time.
+        with poison_batches.batch_slot(0), poison_batches.batch_slot(0):
+            poison = threads.submit(run_poison_batch)
+            started.wait(30)
+            poll_until(lambda: poison_batches._slots._poison == 1)
+            after = threads.submit(run_ordinary_batch)
             log.append("first")
-        alone.result(timeout=30)
+        poison.result(timeout=30)
         after.result(timeout=30)
 
-    assert log == ["first", "suspect", "ordinary"]
+    assert log == ["first", "poison", "ordinary"]
 
 
-def test_what_a_batch_has_written_is_no_clash_of_its_own_rows(make_import):
+def test_rows_of_an_applied_batch_do_not_match_their_own_records(make_import):
     job = make_import(1, 2)
     apply_batch(job.pk, 1)
 
     with transaction.atomic():
         target = get_target_table(get_importer("customers"))
-        clashes = match_existing_records(target, job, first=0, last=9)
+        counts = match_existing_records(target, job, first=0, last=9)
 
-    assert sum(clashes.values()) == 0
+    assert sum(counts.values()) == 0
 
 
 # --- Two imports of the same people ------------------------------------------
 
 
-def test_crossing_imports_of_the_same_people_both_end_exactly(make_import):
+def test_two_imports_of_the_same_people_in_opposite_order_complete(make_import):
     people = list(range(1, 41))
     jobs = [make_import(*people), make_import(*reversed(people))]
 
@@ -403,12 +408,12 @@ def test_crossing_imports_of_the_same_people_both_end_exactly(make_import):
     assert all(get_counts(job)["created"] + get_counts(job)["skipped"] == 40 for job in jobs)
 
 
-def test_a_batch_in_the_database_is_never_counted_without_its_rows(make_import):
+def test_a_batch_is_rolled_back_if_its_outcomes_do_not_add_up(make_import):
     job = make_import(1, 2)
-    ImportBatch.objects.filter(job=job).update(rows=3)  # A plan that does not fit the rows.
+    ImportBatch.objects.filter(job=job).update(rows=3)  # More than there are.
 
     with pytest.raises(AssertionError, match="has 3 rows, not 2"):
         apply_batch(job.pk, 1)
 
     assert not Customer.objects.exists()
-    assert ImportAttempt.objects.get().session == ""  # Counted: it must not go on for ever.
+    assert ImportAttempt.objects.get().session == ""  # Counted as a crash, so that the retries end.

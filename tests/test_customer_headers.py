@@ -1,4 +1,4 @@
-"""Headers as address books, shops and people write them, with the field of customers each means."""
+"""Test headers of address books, shops and people, and the field of customers that each names."""
 
 # ruff: noqa: RUF001
 
@@ -11,7 +11,7 @@ from imports.checks import list_importer_errors
 from imports.pipeline.header_detection import get_header_names, match_columns, match_positions
 from imports.pipeline.reader.headers import fold_text
 
-HEADERS = {
+HEADERS_BY_SOURCE = {
     "Google Contacts": {
         "first_name": ["First Name", "Given Name"],
         "last_name": ["Last Name", "Family Name"],
@@ -54,8 +54,15 @@ HEADERS = {
     },
     "English": {
         "shipping_mark": [
-            *("Shipping Mark", "MARK", "Ship mark", "Customer code", "Client Code"),
-            *("Customer No.", "Customer Number", "Shipping code", "Cargo mark"),
+            "Shipping Mark",
+            "MARK",
+            "Ship mark",
+            "Customer code",
+            "Client Code",
+            "Customer No.",
+            "Customer Number",
+            "Shipping code",
+            "Cargo mark",
         ],
         "first_name": ["Forename", "Given names", "First names"],
         "last_name": ["Surname", "Family name"],
@@ -138,49 +145,101 @@ HEADERS = {
         "phone": ["رقم الهاتف", "الجوال"],
     },
 }
-# Taken only in rows where the better column is empty.
-FALLBACKS = {
+# Used only in rows in which the main column is empty.
+FALLBACK_HEADERS = {
     "email": [
-        *("E-mail 2 - Value", "E-mail 3 - Value", "E-mail 2 Address", "E-mail 3 Address"),
-        *("Email 2", "Email Address 2", "Secondary Email", "Work Email", "Home Email"),
-        *("Additional email addresses", "Other Email", "CC Email"),
+        "E-mail 2 - Value",
+        "E-mail 3 - Value",
+        "E-mail 2 Address",
+        "E-mail 3 Address",
+        "Email 2",
+        "Email Address 2",
+        "Secondary Email",
+        "Work Email",
+        "Home Email",
+        "Additional email addresses",
+        "Other Email",
+        "CC Email",
     ],
     "phone": [
-        *("Phone 2 - Value", "Phone 3 - Value", "Phone 2", "Telephone 2", "Mobile 2", "Tel 3"),
-        *("Home Phone", "Business Phone", "Work Phone", "Other Phone", "Primary Phone"),
-        *("Home Phone 2", "Business Phone 2", "Company Main Phone", "Car Phone", "Alt. Phone"),
-        *("Default Address Phone", "Shipping Phone", "Office phone", "Landline"),
-        *("Téléphone fixe", "Festnetz", "Teléfono fijo", "固定电话"),
+        "Phone 2 - Value",
+        "Phone 3 - Value",
+        "Phone 2",
+        "Telephone 2",
+        "Mobile 2",
+        "Tel 3",
+        "Home Phone",
+        "Business Phone",
+        "Work Phone",
+        "Other Phone",
+        "Primary Phone",
+        "Home Phone 2",
+        "Business Phone 2",
+        "Company Main Phone",
+        "Car Phone",
+        "Alt. Phone",
+        "Default Address Phone",
+        "Shipping Phone",
+        "Office phone",
+        "Landline",
+        "Téléphone fixe",
+        "Festnetz",
+        "Teléfono fijo",
+        "固定电话",
     ],
 }
-UNKNOWN = [
-    *("Name", "Full Name", "Display Name", "Customer", "姓名", "Middle Name", "Additional Name"),
-    *("E-mail 1 - Label", "Phone 1 - Label", "E-mail Type", "Business Fax", "Fax", "Labels"),
-    *("Company", "Organization Name", "Notes", "Customer ID", "Record ID", "CEP", "Nickname"),
-    *("Naam", "User 1", "Address", "Home", "Accepts Email Marketing", "Total Spent", "Apelido"),
+UNKNOWN_HEADERS = [
+    "Name",
+    "Full Name",
+    "Display Name",
+    "Customer",
+    "姓名",
+    "Middle Name",
+    "Additional Name",
+    "E-mail 1 - Label",
+    "Phone 1 - Label",
+    "E-mail Type",
+    "Business Fax",
+    "Fax",
+    "Labels",
+    "Company",
+    "Organization Name",
+    "Notes",
+    "Customer ID",
+    "Record ID",
+    "CEP",
+    "Nickname",
+    "Naam",
+    "User 1",
+    "Address",
+    "Home",
+    "Accepts Email Marketing",
+    "Total Spent",
+    "Apelido",
 ]
 
 CASES = [
     (header, field)
-    for fields in HEADERS.values()
+    for fields in HEADERS_BY_SOURCE.values()
     for field, headers in fields.items()
     for header in headers
 ]
 
 
 @pytest.mark.parametrize(("header", "field"), CASES)
-def test_a_header_is_recognised(header, field):
+def test_a_header_names_its_field(header, field):
     assert match_positions([header], CustomerImporter) == {field: 0}
 
 
-def test_a_hundred_headers_are_tried():
+def test_more_than_a_hundred_headers_are_tested():
     assert len({fold_text(header) for header, _ in CASES}) > 100
 
 
 @pytest.mark.parametrize(
-    ("header", "field"), [(header, field) for field in FALLBACKS for header in FALLBACKS[field]]
+    ("header", "field"),
+    [(header, field) for field in FALLBACK_HEADERS for header in FALLBACK_HEADERS[field]],
 )
-def test_a_header_of_a_further_value_is_declared_as_one(header, field):
+def test_a_fallback_header_is_a_fallback_alias(header, field):
     column = next(column for column in CustomerImporter.columns if column.field == field)
 
     assert fold_text(header) in set(map(fold_text, column.fallback_aliases))
@@ -188,14 +247,14 @@ def test_a_header_of_a_further_value_is_declared_as_one(header, field):
     assert match_columns([header, field], CustomerImporter).get_columns(field) == [1, 0]
 
 
-@pytest.mark.parametrize("header", UNKNOWN)
-def test_a_header_that_may_mean_several_things_or_none_is_unknown(header):
+@pytest.mark.parametrize("header", UNKNOWN_HEADERS)
+def test_an_ambiguous_or_unknown_header_names_no_field(header):
     assert match_positions([header], CustomerImporter) == {}
     for column in CustomerImporter.columns:
         assert fold_text(header) not in set(map(fold_text, column.fallback_aliases))
 
 
-def test_no_header_is_claimed_by_two_fields_or_twice_by_one():
+def test_no_header_names_two_fields():
     assert list_importer_errors(CustomerImporter) == []
     fallbacks = []
     for column in CustomerImporter.columns:
@@ -219,7 +278,7 @@ def test_no_header_is_claimed_by_two_fields_or_twice_by_one():
         ["名", "姓", "邮箱", "手机", "唛头"],
     ],
 )  # fmt: skip
-def test_an_export_has_a_column_for_every_field(headers):
+def test_typical_files_have_a_column_for_every_field(headers):
     assert match_positions(headers, CustomerImporter).keys() == {
         column.field for column in CustomerImporter.columns
     }

@@ -1,4 +1,4 @@
-"""Refused rows go back as a file that, corrected, imports with no extra step."""
+"""Test that a file of failed rows can be corrected and uploaded without further steps."""
 
 import csv
 import io
@@ -30,42 +30,51 @@ from tests.spreadsheets import make_workbook, read_rows, save_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HOSTILE = [
-    *('=HYPERLINK("http://x.example","y")', "@SUM(1+1)", "\t=1", " =1", "\uff1d1", "-1+1"),
-    *("+cmd|' /C calc'!A0", "'=1", "''+1", "+233 24 412 3456", "0042", "-5", "😀 \u202eabc"),
-    *(
-        "<r><t>x</t></r>",
-        "<r>&</r>",
-        "_x0041_",
-        "a\nb",
-        'say "hi"; \u00e9',
-        "'quoted'",
-        "x" * 32_767,
-    ),
+HOSTILE_TEXTS = [
+    '=HYPERLINK("http://x.example","y")',
+    "@SUM(1+1)",
+    "\t=1",
+    " =1",
+    "\uff1d1",
+    "-1+1",
+    "+cmd|' /C calc'!A0",
+    "'=1",
+    "''+1",
+    "+233 24 412 3456",
+    "0042",
+    "-5",
+    "😀 \u202eabc",
+    "<r><t>x</t></r>",
+    "<r>&</r>",
+    "_x0041_",
+    "a\nb",
+    'say "hi"; é',
+    "'quoted'",
+    "x" * 32_767,
 ]
-FILES = pytest.mark.parametrize(
+for_each_file_type = pytest.mark.parametrize(
     "write", [failed_rows_file.write_workbook, failed_rows_file.write_csv]
 )
 
 
-def report(job, write=failed_rows_file.write_workbook) -> bytes:
+def write_file(job, write=failed_rows_file.write_workbook) -> bytes:
     job.refresh_from_db()
     file = io.BytesIO()
     write(job, file)
     return file.getvalue()
 
 
-def sheet(content: bytes, name: str | int = 0):
+def load_sheet(content: bytes, name: str | int = 0):
     return openpyxl.load_workbook(io.BytesIO(content)).worksheets[name]
 
 
-def lines(content: bytes) -> list[list]:
-    """The rows of a report as its own reader of ours has them."""
+def read_cells(content: bytes) -> list[list]:
+    """Return the rows of a file as the reader process reads them."""
     return [cells for _, cells in read_rows(content)]
 
 
-def corrected(content: bytes, change) -> bytes:
-    """The report with its data rows changed, saved anew by another program."""
+def correct_file(content: bytes, change) -> bytes:
+    """Return the file with changed rows, as another program saves it."""
     if not content.startswith(b"PK"):
         header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         return make_csv([change(row) or row for row in rows], header)
@@ -78,7 +87,7 @@ def corrected(content: bytes, change) -> bytes:
     return save_workbook(book)
 
 
-def no_phones(rows):
+def remove_phones(rows):
     return [[*row[:4], "none"] for row in rows]
 
 
@@ -86,10 +95,10 @@ def give_phones(row):
     row[4] = f"02441{row[0].split()[-1]:0>5}"
 
 
-# --- There and back ----------------------------------------------------------
+# --- Correct and upload again ------------------------------------------------
 
 
-def as_workbook(rows, headers):
+def make_xlsx(rows, headers):
     book = openpyxl.Workbook()
     for row in [headers, *rows] if headers else rows:
         book.active.append(row)
@@ -99,28 +108,28 @@ def as_workbook(rows, headers):
     return save_workbook(book)
 
 
-def as_lines(rows, headers):
+def make_jsonl(rows, headers):
     objects = [dict(zip(headers or HEADERS, row, strict=True)) for row in rows]
-    return "\n".join(json.dumps(one) for one in objects).encode()
+    return "\n".join(json.dumps(row) for row in objects).encode()
 
 
-@FILES
+@for_each_file_type
 @pytest.mark.parametrize("headers", [HEADERS, None], ids=["headers", "no headers"])
-@pytest.mark.parametrize("make", [as_workbook, make_csv, as_lines])
-def test_corrected_rows_are_imported_with_no_extra_step(make, headers, write):
-    good, bad = [make_row(n) for n in range(3)], no_phones(make_row(n) for n in range(3, 7))
+@pytest.mark.parametrize("make", [make_xlsx, make_csv, make_jsonl])
+def test_corrected_rows_are_imported_without_further_steps(make, headers, write):
+    good, bad = [make_row(n) for n in range(3)], remove_phones(make_row(n) for n in range(3, 7))
     job = run_import(make([*good, *bad], headers))
     assert (job.created, job.failed) == (3, 4)
 
-    again = run_import(corrected(report(job, write), give_phones))
+    again = run_import(correct_file(write_file(job, write), give_phones))
 
     assert (again.status, again.created, again.failed) == (Status.COMPLETE, 4, 0)
     assert Customer.objects.count() == 7
 
 
-@FILES
-def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
-    """Errors, two in one row, a repeat, an existing record, and columns that nothing takes."""
+@for_each_file_type
+def test_rows_with_every_kind_of_error_can_be_corrected(write):
+    """Two errors in one row, a repeated row, an existing record, and columns that fill no field."""
     run_import(make_csv([make_row(1)]))
     headers = ["No", "Phone", "Seen", "Last name", "E-mail", "Shipping mark", "", "First name"]
     rows = [
@@ -133,9 +142,9 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     job = run_import(make_workbook(headers, *rows), on_duplicate="fail")
     assert get_outcomes(job) == {2: "created", 3: "failed", 4: "failed", 5: "failed", 6: "failed"}
 
-    content = report(job, write)
+    content = write_file(job, write)
 
-    header, *back = lines(content)
+    header, *back = read_cells(content)
     assert header[:8] == ["No", "Phone", "Seen", "Last name", "E-mail", "Shipping mark", None,
                           "First name"]  # fmt: skip
     assert header[9] == f"{REASON_HEADER_PREFIX} Reason"
@@ -153,60 +162,61 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
         row[1] = f"02441{number:05}"
         row[4], row[7] = None, "Ama"
 
-    again = run_import(corrected(content, change))
+    again = run_import(correct_file(content, change))
     assert (again.status, again.created, again.failed) == (Status.COMPLETE, 4, 0)
     assert Customer.objects.get(shipping_mark="EIGHT").phone == "+233244100002"
 
 
-def as_name(text):
-    """The text, if a customer may be called so."""
+def make_valid_name(text):
+    """Return the text if it is a valid name."""
     try:
         return text if validators.clean_name(text) else "Ama"
     except InvalidValue:
         return "Ama"
 
 
-@FILES
-@pytest.mark.parametrize("make", [as_workbook, make_csv, as_lines])
-def test_text_that_looks_like_a_formula_comes_back_as_it_was(make, write):
+@for_each_file_type
+@pytest.mark.parametrize("make", [make_xlsx, make_csv, make_jsonl])
+def test_text_that_looks_like_a_formula_is_not_changed(make, write):
     rows = [
-        [f"M {n}", as_name(text), "Mensah", None, "none", text] for n, text in enumerate(HOSTILE)
+        [f"M {n}", make_valid_name(text), "Mensah", None, "none", text]
+        for n, text in enumerate(HOSTILE_TEXTS)
     ]
     job = run_import(make(rows, [*HEADERS, "Remark"]))
-    assert job.failed == len(HOSTILE)
+    assert job.failed == len(HOSTILE_TEXTS)
     was = [row.cells for row in job.rows.order_by("number")]  # openpyxl writes _x0041_ as A.
 
-    again = check_job(make_job(corrected(report(job, write), give_phones), check_first=True))
+    again = check_job(make_job(correct_file(write_file(job, write), give_phones), check_first=True))
 
-    assert (again.failed, again.total) == (0, len(HOSTILE))
+    assert (again.failed, again.total) == (0, len(HOSTILE_TEXTS))
     rows = list(again.rows.order_by("number"))
     assert [row.cleaned[1] for row in rows] == [validators.clean_name(cells[1]) for cells in was]
     assert [row.cells[5] for row in rows] == [cells[5] for cells in was]
 
 
-@FILES
-def test_a_report_of_a_report_has_one_reason_column(write):
-    first = run_import(make_csv(no_phones([make_row(1), make_row(2)])))
-    second = run_import(report(first, write))
+@for_each_file_type
+def test_a_file_of_failed_rows_of_such_a_file_has_one_reason_column(write):
+    first = run_import(make_csv(remove_phones([make_row(1), make_row(2)])))
+    second = run_import(write_file(first, write))
     assert second.failed == 2
 
-    header, *rows = lines(report(second, write))
+    header, *rows = read_cells(write_file(second, write))
 
     assert header == [*HEADERS, f"{REASON_HEADER_PREFIX} Reason"]
     assert [len(row) for row in rows] == [6, 6]
-    again = run_import(corrected(report(second, write), give_phones))
+    again = run_import(correct_file(write_file(second, write), give_phones))
     assert (again.created, again.failed) == (2, 0)
 
 
-def test_a_reason_column_costs_no_row_its_place():
-    first = run_import(make_csv(no_phones([make_row(1), make_row(2)])))
-    again = run_import(corrected(report(first), give_phones))
+def test_a_reason_column_is_not_stored_with_the_rows():
+    first = run_import(make_csv(remove_phones([make_row(1), make_row(2)])))
+    again = run_import(correct_file(write_file(first), give_phones))
     assert list(again.rows.values_list("cells", flat=True)) == [None, None]
 
 
-@FILES
-def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
-    job = check_job(make_job(make_csv(no_phones([make_row(1)]), ["a", "b", "c", "d", "Phone"])))
+@for_each_file_type
+def test_mapped_columns_are_recognized_in_the_corrected_file(write):
+    job = check_job(make_job(make_csv(remove_phones([make_row(1)]), ["a", "b", "c", "d", "Phone"])))
     assert job.status == Status.MAPPING
     positions = {"shipping_mark": 0, "first_name": 1, "last_name": 2, "phone": 3}
     layout = {**job.detected_columns, "positions": positions, "missing": []}
@@ -218,62 +228,62 @@ def test_columns_that_a_person_has_named_are_recognised_the_next_time(write):
     def change(row):
         row[3] = "0244000000"
 
-    again = run_import(corrected(report(job, write), change))
+    again = run_import(correct_file(write_file(job, write), change))
 
     assert again.created == 1
     assert again.detected_columns["positions"] == positions
     assert again.detected_columns["headers"][4] == "Phone (not used)"
 
 
-# --- What a row keeps --------------------------------------------------------
+# --- Stored cells ------------------------------------------------------------
 
 
-def test_good_rows_keep_their_cells_only_where_no_field_takes_one_of_them():
+def test_valid_rows_keep_their_cells_only_if_a_cell_fills_no_field():
     content = make_csv([[*make_row(1), ""], [*make_row(2), "note"]], [*HEADERS, "Remark"])
     job = run_import(content)
     kept = dict(job.rows.values_list("number", "cells"))
     assert kept == {2: None, 3: [*make_row(2), "note"]}
 
 
-def test_a_cell_right_of_the_headers_is_kept_too():
+def test_cells_right_of_the_headers_are_kept():
     job = run_import(make_csv([make_row(1), [*make_row(2), "", "beyond"]]))
     assert job.rows.get(number=3).cells == [*make_row(2), None, "beyond"]
 
 
-def test_what_postgresql_cannot_store_is_kept_without_it():
-    content = as_lines([[*make_row(1), "a\x00\ud800"]], [*HEADERS, "Remark"])
+def test_cells_are_kept_without_unstorable_characters():
+    content = make_jsonl([[*make_row(1), "a\x00\ud800"]], [*HEADERS, "Remark"])
     job = run_import(content)
     assert job.rows.get().cells[-1] == "a\ufffd\ufffd"
 
 
-def test_values_stand_at_their_columns_places_where_a_row_has_no_cells():
+def test_cleaned_values_are_written_to_their_columns_if_cells_are_not_kept():
     run_import(make_csv([make_row(1)]))
     headers = ["Phone", "Shipping mark", "Last name", "First name"]
     job = run_import(make_csv([["024 000 0001", "mark  1", "Mensah", "Ama"]], headers))
-    header, *rows = lines(report(job)), get_skipped_rows(job)
+    header, *rows = read_cells(write_file(job)), get_skipped_rows(job)
     assert header == [[*headers, f"{REASON_HEADER_PREFIX} Reason"]]
     assert rows[0][1][:4] == ["+233240000001", "MARK 1", "Mensah", "Ama"]
 
 
 def get_skipped_rows(job):
-    values = sheet(report(job), 1).iter_rows(values_only=True)
+    values = load_sheet(write_file(job), 1).iter_rows(values_only=True)
     return [list(row) for row in values]
 
 
-def test_a_record_is_named_as_the_file_named_it():
+def test_a_related_record_is_written_by_its_natural_key():
     run_import(make_csv([make_row(1)]))
     rows = [[7, "MARK 1", 5], [7, "MARK 1", 6], [8, "NOBODY", 1]]
     job = run_import(make_workbook(["Number", "Customer", "Weight"], *rows), importer="parcels")
     assert (job.created, job.failed) == (1, 2)
 
-    content = report(job)
+    content = write_file(job)
 
-    assert [row[:3] for row in lines(content)[1:]] == [["7", "MARK 1", "6"], [8, "NOBODY", 1]]
+    assert [row[:3] for row in read_cells(content)[1:]] == [["7", "MARK 1", "6"], [8, "NOBODY", 1]]
 
     def change(row):
         row[0], row[1] = int(row[0]) + 10, "MARK 1"
 
-    again = run_import(corrected(content, change), importer="parcels")
+    again = run_import(correct_file(content, change), importer="parcels")
     assert again.created == 2
     assert Parcel.objects.count() == 3
 
@@ -281,10 +291,10 @@ def test_a_record_is_named_as_the_file_named_it():
 # --- The workbook ------------------------------------------------------------
 
 
-def test_bad_cells_are_marked_and_say_why():
+def test_cells_with_errors_are_colored_and_have_a_comment():
     job = run_import(make_csv([make_row(1), make_row(2, email="x", phone="none")]))
 
-    row = sheet(report(job))[2]
+    row = load_sheet(write_file(job))[2]
 
     assert [cell.comment is not None for cell in row] == [False] * 3 + [True, True, False]
     assert row[4].comment.text.startswith("This is not a phone number")
@@ -293,81 +303,87 @@ def test_bad_cells_are_marked_and_say_why():
     assert fills[0] == "00000000"
 
 
-def test_text_is_text_and_numbers_stay_numbers():
+def test_text_and_numbers_keep_their_types():
     job = run_import(make_workbook(HEADERS, ["A 1", "0042", 12.5, None, 17]))
 
-    _, first, last, _, phone, _ = sheet(report(job))[2]
+    _, first, last, _, phone, _ = load_sheet(write_file(job))[2]
 
     assert (first.value, first.data_type, first.number_format) == ("0042", "s", "@")
     assert (last.value, phone.value) == (12.5, 17)
     assert phone.fill.fgColor.rgb == "FFFFC7CE"
 
 
-def test_a_formula_stays_text_when_it_is_edited():
+def test_a_formula_stays_text_after_an_edit():
     job = run_import(make_csv([make_row(1, first="=1+1", phone="none")]))
-    cell = sheet(report(job))[2][1]
+    cell = load_sheet(write_file(job))[2][1]
     assert (cell.value, cell.data_type, cell.quotePrefix) == ("=1+1", "s", True)
 
 
-def test_comments_are_bounded_and_marks_are_not(monkeypatch):
+def test_the_number_of_comments_is_limited_and_of_colored_cells_is_not(monkeypatch):
     monkeypatch.setattr(failed_rows_file, "MAX_COMMENTS", 3)
-    job = run_import(make_csv(no_phones(make_row(n) for n in range(5))))
-    cells = [row[4] for row in sheet(report(job)).iter_rows(min_row=2)]
+    job = run_import(make_csv(remove_phones(make_row(n) for n in range(5))))
+    cells = [row[4] for row in load_sheet(write_file(job)).iter_rows(min_row=2)]
     assert [cell.comment is not None for cell in cells] == [True, True, True, False, False]
     assert {cell.fill.fgColor.rgb for cell in cells} == {"FFFFC7CE"}
 
 
 @pytest.mark.parametrize(("rows", "sheets"), [(3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
-def test_what_a_sheet_cannot_hold_stands_on_further_ones(monkeypatch, rows, sheets):
+def test_rows_that_do_not_fit_a_sheet_are_written_to_further_sheets(monkeypatch, rows, sheets):
     monkeypatch.setattr(failed_rows_file, "MAX_SHEET_ROWS", 4)
-    job = run_import(make_csv(no_phones(make_row(n) for n in range(rows))))
-    book = openpyxl.load_workbook(io.BytesIO(report(job)))
+    job = run_import(make_csv(remove_phones(make_row(n) for n in range(rows))))
+    book = openpyxl.load_workbook(io.BytesIO(write_file(job)))
     assert [one.max_row - 1 for one in book.worksheets] == sheets
     assert book.sheetnames == ["Refused", "Refused 2", "Refused 3"][: len(sheets)]
 
 
-def test_pages_end_where_they_get_heavy(monkeypatch):
-    job = run_import(make_csv(no_phones(make_row(n) for n in range(20))))
+def test_pages_of_rows_are_limited_in_bytes(monkeypatch):
+    job = run_import(make_csv(remove_phones(make_row(n) for n in range(20))))
     monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 200)
     monkeypatch.setattr(failed_rows, "MAX_PAGE_ROWS", 7)
 
-    pages = list(FailedRows(job)._pages(Outcome.FAILED))
+    pages = list(FailedRows(job)._iterate_pages(Outcome.FAILED))
 
     assert [row.number for page in pages for row in page] == list(range(2, 22))
     assert max(map(len, pages)) < 7
     monkeypatch.setattr(failed_rows, "MAX_PAGE_BYTES", 1)
-    assert {len(page) for page in FailedRows(job)._pages(Outcome.FAILED)} == {1}
+    assert {len(page) for page in FailedRows(job)._iterate_pages(Outcome.FAILED)} == {1}
 
 
-def test_a_csv_report_keeps_the_files_delimiter():
-    content = make_csv(no_phones([make_row(1)])).replace(b",", b";")
+def test_a_csv_file_has_the_delimiter_of_the_uploaded_file():
+    content = make_csv(remove_phones([make_row(1)])).replace(b",", b";")
     job = run_import(content)
-    assert report(job, failed_rows_file.write_csv).splitlines()[0].count(b";") == 5
+    assert write_file(job, failed_rows_file.write_csv).splitlines()[0].count(b";") == 5
 
 
-def test_words_are_the_readers_and_headers_the_importers():
-    job = run_import(make_csv([make_row(2), *no_phones([make_row(1)])], headers=None))
+def test_headers_of_a_file_without_headers_do_not_depend_on_the_language():
+    job = run_import(make_csv([make_row(2), *remove_phones([make_row(1)])], headers=None))
     with override("fr"):
-        content = report(job)
-    assert lines(content)[0][:5] == ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
+        content = write_file(job)
+    assert read_cells(content)[0][:5] == [
+        "Shipping mark",
+        "First name",
+        "Last name",
+        "E-mail",
+        "Phone",
+    ]
 
 
-@FILES
-def test_without_refused_rows_there_is_no_report(write):
+@for_each_file_type
+def test_an_import_without_failed_rows_has_no_file(write):
     job = run_import(make_csv([make_row(1)]))
     with pytest.raises(NoFailedRows):
-        report(job, write)
+        write_file(job, write)
     job = run_import(make_csv([make_row(1)]))
     assert job.skipped == 1
     with pytest.raises(NoFailedRows):
-        report(job, failed_rows_file.write_csv)
-    assert sheet(report(job), 1).max_row == 2
+        write_file(job, failed_rows_file.write_csv)
+    assert load_sheet(write_file(job), 1).max_row == 2
 
 
-def test_an_import_whose_app_is_gone_still_gives_its_rows_back():
-    job = run_import(make_csv(no_phones([make_row(1)])))
+def test_an_import_without_its_importer_still_has_a_file():
+    job = run_import(make_csv(remove_phones([make_row(1)])))
     type(job).objects.filter(pk=job.pk).update(importer="gone")
-    header, row = lines(report(job))
+    header, row = read_cells(write_file(job))
     assert header[:5] == HEADERS
     assert row[0] == "MARK 1"
 
@@ -375,17 +391,17 @@ def test_an_import_whose_app_is_gone_still_gives_its_rows_back():
 # --- Formulas ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_what_is_made_harmless_can_be_put_back(text):
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_neutralized_formulas_can_be_restored(text):
     assert restore_formula(neutralize_formula(text)) == text
     assert restore_formula(text) == text or text.startswith("'")
 
 
-@pytest.mark.parametrize("text", HOSTILE[:7])
-def test_what_computes_gets_an_apostrophe(text):
+@pytest.mark.parametrize("text", HOSTILE_TEXTS[:7])
+def test_formulas_get_an_apostrophe(text):
     assert neutralize_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("cell", ["+233 24 412 3456", "-5", "-1,5", "0042", "Ama", "a=b", 5, None])
-def test_what_computes_nothing_stays_readable(cell):
+def test_other_cells_are_not_changed(cell):
     assert neutralize_formula(cell) == cell

@@ -1,4 +1,4 @@
-"""What a column without a rule of its own takes, and what is done to a cell before any rule."""
+"""Test the rules of columns without an own rule, and how cells are prepared for a rule."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ TEXT_FIELDS = [
     models.EmailField(),
     models.URLField(),
 ]
-by_type = pytest.mark.parametrize("field", TEXT_FIELDS, ids=lambda field: type(field).__name__)
+for_each_text_field = pytest.mark.parametrize(
+    "field", TEXT_FIELDS, ids=lambda field: type(field).__name__
+)
 
 
-def outcome(field, cell):
+def clean_or_error(field, cell):
     try:
         return make_field_cleaner(field)(cell)
-    except InvalidValue as refused:
-        return refused.code, refused.params
+    except InvalidValue as error:
+        return error.code, error.params
 
 
-# --- Text that is not what was typed -----------------------------------------
+# --- Text that a spreadsheet program has changed -----------------------------
 
 
-@by_type
+@for_each_text_field
 @pytest.mark.parametrize(
     ("cell", "code", "shown"),
     [
@@ -60,27 +62,29 @@ def outcome(field, cell):
         (" 2,19E+26 ", "exponent_in_text", "2,19E+26"),
     ],
 )
-def test_a_field_of_text_refuses_what_a_spreadsheet_program_has_changed(field, cell, code, shown):
-    assert outcome(field, cell) == (code, {"shown": shown})
+def test_a_text_field_rejects_cells_that_a_spreadsheet_program_has_changed(
+    field, cell, code, shown
+):
+    assert clean_or_error(field, cell) == (code, {"shown": shown})
 
 
-@by_type
-def test_a_field_of_text_refuses_garbled_and_damaged_text(field):
-    assert outcome(field, "NoÃ«l") == ("garbled_text", {"probably": "Noël"})
-    assert outcome(field, "voilÃ\xa0") == ("garbled_text", {"probably": "voilà"})
-    assert outcome(field, "No\ufffdl") == ("damaged_characters", {})
-    assert outcome(field, "NoÃ\u200b«l") == ("garbled_text", {"probably": "Noël"})
+@for_each_text_field
+def test_a_text_field_rejects_garbled_and_damaged_text(field):
+    assert clean_or_error(field, "NoÃ«l") == ("garbled_text", {"probably": "Noël"})
+    assert clean_or_error(field, "voilÃ\xa0") == ("garbled_text", {"probably": "voilà"})
+    assert clean_or_error(field, "No\ufffdl") == ("damaged_characters", {})
+    assert clean_or_error(field, "NoÃ\u200b«l") == ("garbled_text", {"probably": "Noël"})
 
 
 @pytest.mark.parametrize("cell", ["219E24", "5E-12", "2026-05-07", "12:00", "TRUE", "5%", "1/2"])
-def test_what_was_typed_as_text_stays(cell):
-    assert outcome(models.CharField(max_length=50), cell) == cell
+def test_text_is_not_changed(cell):
+    assert clean_or_error(models.CharField(max_length=50), cell) == cell
 
 
-def test_what_nobody_sees_is_no_part_of_a_text():
+def test_invisible_characters_are_removed_from_text():
     for cell in ("\u202aACC\u202c 1", "ACC\u00ad 1", "\ufeffACC 1", "A\ufe0fCC 1\u200b"):
-        assert outcome(models.CharField(max_length=5), cell) == "ACC 1"
-    assert outcome(models.TextField(), "one\n\ttwo  क्\u200dष") == "one\n\ttwo  क्\u200dष"
+        assert clean_or_error(models.CharField(max_length=5), cell) == "ACC 1"
+    assert clean_or_error(models.TextField(), "one\n\ttwo  क्\u200dष") == "one\n\ttwo  क्\u200dष"
 
 
 @given(
@@ -92,9 +96,9 @@ def test_what_nobody_sees_is_no_part_of_a_text():
         st.tuples(st.just("link"), st.text(max_size=9), st.text(max_size=9)),
     )
 )
-def test_an_accepted_text_holds_nothing_garbled_and_nothing_invisible(drawn):
+def test_accepted_text_is_neither_garbled_nor_has_invisible_characters(drawn):
     cell = make_cell(*drawn) if isinstance(drawn, tuple) else drawn
-    text = outcome(models.TextField(), cell)
+    text = clean_or_error(models.TextField(), cell)
 
     if isinstance(text, str):
         assert not INVISIBLE_MARK_PATTERN.search(text)
@@ -117,13 +121,13 @@ def test_an_accepted_text_holds_nothing_garbled_and_nothing_invisible(drawn):
         (models.IntegerField(choices=[(1, "one")]), make_cell("percentage", 1, "100%"), "1"),
     ],
 )
-def test_a_field_of_another_type_takes_the_value(field, cell, becomes):
-    assert outcome(field, cell) == becomes
+def test_a_field_of_another_type_accepts_the_value_of_a_formatted_cell(field, cell, becomes):
+    assert clean_or_error(field, cell) == becomes
 
 
-def test_a_choice_is_compared_with_the_choices_alone():
+def test_text_of_a_choice_field_is_compared_with_its_choices_only():
     field = models.CharField(choices=[("1E+20", "a"), ("NoÃ«l", "b")])
-    assert [outcome(field, cell) for cell in ("1E+20", "NoÃ«l")] == ["1E+20", "NoÃ«l"]
+    assert [clean_or_error(field, cell) for cell in ("1E+20", "NoÃ«l")] == ["1E+20", "NoÃ«l"]
 
 
 @pytest.mark.parametrize(
@@ -135,15 +139,15 @@ def test_a_choice_is_compared_with_the_choices_alone():
         (models.IntegerField(), 12),
     ],
 )
-def test_text_that_the_reader_has_cut_is_too_long(field, limit):
+def test_text_that_the_reader_has_shortened_is_too_long(field, limit):
     cell = make_cell("shortened", "1" * 12, 40_000)
-    assert outcome(field, cell) == ("too_long", {"limit": limit})
+    assert clean_or_error(field, cell) == ("too_long", {"limit": limit})
 
 
 # --- Before the rule ---------------------------------------------------------
 
 
-with isolate_apps("tests.parcels"):  # Or parcels could not be deleted: it has no table.
+with isolate_apps("tests.parcels"):  # Registered, the model would break deletions: it has no table.
 
     class Wares(models.Model):
         code = models.CharField(max_length=10)
@@ -168,42 +172,74 @@ class Warehouse(Importer):
     name = "wares"
     model = Wares
     columns = (
-        *(Column(name) for name in ("name", "remark", "price", "sold_on", "size")),
-        *(Column(name) for name in ("email", "site", "slug")),
+        Column("name"),
+        Column("remark"),
+        Column("price"),
+        Column("sold_on"),
+        Column("size"),
+        Column("email"),
+        Column("site"),
+        Column("slug"),
         Column("parcel", lookup="number"),
         Column("code", required=True, placeholders=("n/a",)),
     )
 
 
-def prepared(field, cell, importer=Warehouse, **changed):
+def prepare(field, cell, importer=Warehouse, **changed):
     column = next(column for column in importer.columns if column.field == field)
     if changed:
         column = Column(field, **changed)
     return prepare_cell(importer, column, cell)
 
 
-EMPTY = (None, "placeholder_as_empty")
+PLACEHOLDER_RESULT = (None, "placeholder_as_empty")
 
 
 @pytest.mark.parametrize(
     "cell",
     [
-        *("N/A", "n/a", " n/a ", "NA", "n.a.", "-", "--", "\u2013", "\u2014", ".", "?", "nil"),
-        *("NONE", "Null"),
-        *("unknown", "keine", "Aucun", "NÉANT", "sans", "ninguno", "nenhum", "nessuno", "geen"),
-        *("无", "нет", "\u00a0n/a\u00a0", "keine  Angabe", "\\N", "(null)", "لا يوجد"),
+        "N/A",
+        "n/a",
+        " n/a ",
+        "NA",
+        "n.a.",
+        "-",
+        "--",
+        "\u2013",
+        "\u2014",
+        ".",
+        "?",
+        "nil",
+        "NONE",
+        "Null",
+        "unknown",
+        "keine",
+        "Aucun",
+        "NÉANT",
+        "sans",
+        "ninguno",
+        "nenhum",
+        "nessuno",
+        "geen",
+        "无",
+        "нет",
+        "\xa0n/a\xa0",
+        "keine  Angabe",
+        "\\N",
+        "(null)",
+        "لا يوجد",
     ],
 )
 @pytest.mark.parametrize("field", ["price", "sold_on", "email", "site", "parcel", "size"])
-def test_a_placeholder_is_empty_where_no_free_text_is_expected(field, cell):
+def test_a_placeholder_is_an_empty_cell_in_a_field_that_is_not_free_text(field, cell):
     if (field, cell) != ("size", "NA"):
-        assert prepared(field, cell) == EMPTY
+        assert prepare(field, cell) == PLACEHOLDER_RESULT
 
 
 @pytest.mark.parametrize("cell", ["N/A", "-", "nil", "none", "Null", "sans", "无"])
 @pytest.mark.parametrize("field", ["name", "remark", "slug", "code"])
-def test_free_text_and_required_columns_keep_their_placeholders(field, cell):
-    assert prepared(field, cell) == (cell, None)
+def test_placeholders_are_values_in_free_text_and_required_columns(field, cell):
+    assert prepare(field, cell) == (cell, None)
 
 
 @pytest.mark.parametrize(
@@ -211,39 +247,39 @@ def test_free_text_and_required_columns_keep_their_placeholders(field, cell):
     [
         *(("price", cell) for cell in ("0", "12.50", "#N/A", "n/a!", "none of them", "", "-5", 0)),
         *(("email", cell) for cell in ("na@example.com", "n/a@example.com", "x" * 10_000)),
-        ("size", "NA"),  # It is one of the choices.
+        ("size", "NA"),  # One of the choices.
         ("price", None),
         ("price", True),
     ],
 )
-def test_what_is_no_placeholder_stays(field, cell):
-    assert prepared(field, cell) == (cell, None)
+def test_other_cells_are_not_placeholders(field, cell):
+    assert prepare(field, cell) == (cell, None)
     assert not is_placeholder(Warehouse, Column(field), cell)
 
 
-def test_placeholders_are_those_of_the_setting_or_of_the_column(settings):
+def test_placeholders_come_from_the_setting_or_from_the_column(settings):
     assert {"n/a", "-", "nil", "none"} <= set(site_settings.IMPORT_PLACEHOLDERS)
     settings.IMPORT_PLACEHOLDERS = ["Nix"]
 
-    assert prepared("price", "nix") == EMPTY
-    assert prepared("price", "n/a") == ("n/a", None)
-    assert prepared("price", "NADA", placeholders=("nada",)) == EMPTY
-    assert prepared("price", "nix", placeholders=("nada",)) == ("nix", None)
-    assert prepared("price", "nix", placeholders=()) == ("nix", None)
-    assert prepared("name", "nada", placeholders=("nada",)) == EMPTY
-    assert prepared("name", "nada", placeholders=("nada",), required=True) == ("nada", None)
+    assert prepare("price", "nix") == PLACEHOLDER_RESULT
+    assert prepare("price", "n/a") == ("n/a", None)
+    assert prepare("price", "NADA", placeholders=("nada",)) == PLACEHOLDER_RESULT
+    assert prepare("price", "nix", placeholders=("nada",)) == ("nix", None)
+    assert prepare("price", "nix", placeholders=()) == ("nix", None)
+    assert prepare("name", "nada", placeholders=("nada",)) == PLACEHOLDER_RESULT
+    assert prepare("name", "nada", placeholders=("nada",), required=True) == ("nada", None)
 
 
 @pytest.mark.parametrize(
     ("field", "cell", "result"),
     [
-        *(("email", cell, EMPTY) for cell in ("N/A", "-", "nil", "none")),
+        *(("email", cell, PLACEHOLDER_RESULT) for cell in ("N/A", "-", "nil", "none")),
         *((name, "Null", ("Null", None)) for name in ("first_name", "last_name")),
         *((name, "-", ("-", None)) for name in ("first_name", "shipping_mark", "phone")),
     ],
 )
-def test_customers_have_placeholders_for_their_address_alone(field, cell, result):
-    assert prepared(field, cell, CustomerImporter) == result
+def test_customers_have_placeholders_for_their_email_address_only(field, cell, result):
+    assert prepare(field, cell, CustomerImporter) == result
 
 
 @pytest.mark.parametrize(
@@ -260,49 +296,49 @@ def test_customers_have_placeholders_for_their_address_alone(field, cell, result
         ("N/A ::: b@x.com", None, "placeholder_as_empty"),
     ],
 )
-def test_of_several_values_in_a_cell_the_first_counts(cell, first, code):
-    assert prepared("email", cell, CustomerImporter) == (first, code)
+def test_the_first_of_several_values_in_a_cell_is_used(cell, first, code):
+    assert prepare("email", cell, CustomerImporter) == (first, code)
 
 
-def linked(text, link):
+def make_link(text, link):
     return make_cell("link", text, link)
 
 
 @pytest.mark.parametrize(
     ("field", "cell", "address"),
     [
-        ("email", linked("Write to Yaa", "mailto:yaa@example.com"), "yaa@example.com"),
-        ("email", linked("Yaa", "MAILTO:Yaa@example.com?subject=Hi"), "Yaa@example.com"),
-        ("email", linked("Yaa", "mailto:yaa%40example.com"), "yaa@example.com"),
-        ("phone", linked("Call", "tel:+233-24-100-0153"), "+233-24-100-0153"),
-        ("phone", linked("Chat", "https://wa.me/233241000153"), "https://wa.me/233241000153"),
+        ("email", make_link("Write to Yaa", "mailto:yaa@example.com"), "yaa@example.com"),
+        ("email", make_link("Yaa", "MAILTO:Yaa@example.com?subject=Hi"), "Yaa@example.com"),
+        ("email", make_link("Yaa", "mailto:yaa%40example.com"), "yaa@example.com"),
+        ("phone", make_link("Call", "tel:+233-24-100-0153"), "+233-24-100-0153"),
+        ("phone", make_link("Chat", "https://wa.me/233241000153"), "https://wa.me/233241000153"),
     ],
 )
-def test_a_link_is_taken_where_its_text_is_no_address(field, cell, address):
-    assert prepared(field, cell, CustomerImporter) == (address, "link_taken")
+def test_the_address_of_a_link_replaces_text_that_is_no_address(field, cell, address):
+    assert prepare(field, cell, CustomerImporter) == (address, "link_taken")
 
 
 @pytest.mark.parametrize(
     ("field", "cell"),
     [
-        ("email", linked("yaa@example.com", "mailto:other@example.com")),  # The text counts.
-        ("email", linked("Write to Yaa", "https://example.com")),
-        ("email", linked("Write to Yaa", "mailto:nobody")),
-        ("email", linked("Write to Yaa", "tel:+233241000153")),
-        ("email", linked("Write to Yaa", "")),
-        ("phone", linked("Call", "mailto:yaa@example.com")),
-        ("phone", linked("0241000153", "tel:+233201000155")),
-        ("first_name", linked("Yaa", "mailto:yaa@example.com")),
-        ("first_name", linked("#REF!", "mailto:yaa@example.com")),  # A name takes any word.
-        ("shipping_mark", linked("M" * 51, "tel:+233241000153")),
+        ("email", make_link("yaa@example.com", "mailto:other@example.com")),  # The text is valid.
+        ("email", make_link("Write to Yaa", "https://example.com")),
+        ("email", make_link("Write to Yaa", "mailto:nobody")),
+        ("email", make_link("Write to Yaa", "tel:+233241000153")),
+        ("email", make_link("Write to Yaa", "")),
+        ("phone", make_link("Call", "mailto:yaa@example.com")),
+        ("phone", make_link("0241000153", "tel:+233201000155")),
+        ("first_name", make_link("Yaa", "mailto:yaa@example.com")),
+        ("first_name", make_link("#REF!", "mailto:yaa@example.com")),  # A name may be any word.
+        ("shipping_mark", make_link("M" * 51, "tel:+233241000153")),
     ],
 )
-def test_a_link_is_left_where_it_is_no_value_of_the_column(field, cell):
-    assert prepared(field, cell, CustomerImporter) == (cell, None)
+def test_the_text_of_a_link_is_kept_if_its_address_is_no_value_of_the_column(field, cell):
+    assert prepare(field, cell, CustomerImporter) == (cell, None)
 
 
-def test_a_link_is_a_web_address_where_one_is_expected():
-    assert prepared("site", linked("Our site", "https://example.com/a")) == (
+def test_a_url_field_takes_the_address_of_a_link():
+    assert prepare("site", make_link("Our site", "https://example.com/a")) == (
         "https://example.com/a",
         "link_taken",
     )
@@ -318,17 +354,17 @@ def test_a_link_is_a_web_address_where_one_is_expected():
         ("#Sheet2!A1", "#Sheet2!A1"),
     ],
 )
-def test_the_address_of_a_link(link, address):
+def test_extract_link_address(link, address):
     assert extract_link_address(link) == address
 
 
-def test_a_cut_text_is_too_long_whatever_the_columns_own_rule_says():
+def test_shortened_text_is_too_long_even_if_the_rule_accepts_it():
     cell = make_cell("shortened", "a" * 200, 40_000)
     column = Column("code", clean=lambda cell: cell)
 
-    with pytest.raises(InvalidValue) as refused:
+    with pytest.raises(InvalidValue) as error_info:
         prepare_cell(Warehouse, column, cell)
-    assert (refused.value.code, refused.value.params) == ("too_long", {"limit": 10})
-    with pytest.raises(InvalidValue) as refused:
-        prepared("remark", cell)
-    assert refused.value.params == {"limit": 200}
+    assert (error_info.value.code, error_info.value.params) == ("too_long", {"limit": 10})
+    with pytest.raises(InvalidValue) as error_info:
+        prepare("remark", cell)
+    assert error_info.value.params == {"limit": 200}

@@ -1,4 +1,4 @@
-"""A file on its way to settled rows: asked for again at any moment, it goes on exactly."""
+"""Test that a check gives the exact result, however often it is interrupted and continued."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,7 +13,7 @@ from imports import lifecycle
 from imports.advisory_locks import END_OF_CHECK, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob
-from imports.pipeline import duplicates, file_checker, staging
+from imports.pipeline import check_completion, file_checker, staging
 from imports.pipeline.file_checker import acquire_lease, check_file
 from imports.pipeline.row_validation import ValidatedRow
 from imports.pipeline.target_table import get_target_table
@@ -34,61 +34,61 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PEOPLE = make_csv([make_row(n) for n in range(1_200)])
+CONTENT = make_csv([make_row(n) for n in range(1_200)])
 
 
-def reading(job):
-    """The import as a reader holds it that has just begun."""
+def start_reader(job):
+    """Return the import as a reader sees it that has just started."""
     return acquire_lease(job.pk)
 
 
-def stage(job, *numbers):
+def stage_numbers(job, *numbers):
     rows = [ValidatedRow(number, make_row(number)) for number in numbers]
     target = get_target_table(get_importer("customers"))
-    return staging.stage_rows(job, target, rows, upto=numbers[-1], fraction=0.5)
+    return staging.stage_rows(job, target, rows, cursor_row=numbers[-1], fraction=0.5)
 
 
 # --- The cursor --------------------------------------------------------------
 
 
-def test_of_two_readers_at_one_cursor_one_adds_its_rows():
-    job = reading(make_job(PEOPLE))
-    stage(job, 2, 3)
+def test_only_one_of_two_readers_at_a_cursor_adds_rows():
+    job = start_reader(make_job(CONTENT))
+    stage_numbers(job, 2, 3)
 
     with pytest.raises(JobNotActive):
-        stage(job, 2, 3, 4)
+        stage_numbers(job, 2, 3, 4)
 
     assert list(job.rows.values_list("number", flat=True)) == [2, 3]
     job.refresh_from_db()
     assert (job.cursor_row, job.checked) == (3, 2)
 
 
-def test_a_late_reader_of_an_earlier_round_adds_nothing():
-    late = reading(make_job(PEOPLE))
+def test_a_reader_of_an_earlier_check_adds_no_rows():
+    late = start_reader(make_job(CONTENT))
     ImportJob.objects.transition(late.pk, Status.MAPPING)
     ImportJob.objects.transition(late.pk, Status.QUEUED)
-    reading(late)
+    start_reader(late)
 
     with pytest.raises(JobNotActive):
-        stage(late, 2, 3)
+        stage_numbers(late, 2, 3)
 
     assert not late.rows.exists()
 
 
-def test_a_late_reader_of_an_earlier_round_ends_nothing():
-    late = stage(reading(make_job(PEOPLE)), 2, 3)
+def test_a_reader_of_an_earlier_check_does_not_end_the_current_one():
+    late = stage_numbers(start_reader(make_job(CONTENT)), 2, 3)
     ImportJob.objects.transition(late.pk, Status.MAPPING)
     ImportJob.objects.transition(late.pk, Status.QUEUED)
-    job = stage(reading(late), 2, 3)
+    job = stage_numbers(start_reader(late), 2, 3)
 
     assert file_checker.fail_job(late, "damaged_file", {}) is None
     with pytest.raises(JobNotActive):
-        duplicates.finish_check(late)
+        check_completion.finish_check(late)
 
-    assert duplicates.finish_check(job).status == Status.RUNNING
+    assert check_completion.finish_check(job).status == Status.RUNNING
 
 
-def test_a_new_round_begins_from_nothing():
+def test_a_new_check_replaces_the_rows_of_an_earlier_one():
     job = check_job(
         make_job(make_csv([make_row(1), make_row(2, phone="no phone")]), check_first=True)
     )
@@ -101,8 +101,8 @@ def test_a_new_round_begins_from_nothing():
     assert job.batches.count() == 1
 
 
-def test_who_is_told_to_stop_ends_between_two_chunks_and_the_next_goes_on():
-    job = make_job(PEOPLE)
+def test_a_stopped_check_ends_between_two_chunks_and_can_be_continued():
+    job = make_job(CONTENT)
 
     halfway = check_job(job, should_stop=lambda: True)
     others = (halfway.status, halfway.reader_crashes, halfway.reader_heartbeat_at)
@@ -115,8 +115,8 @@ def test_who_is_told_to_stop_ends_between_two_chunks_and_the_next_goes_on():
     assert done.created == Customer.objects.count() == 1_200
 
 
-def test_a_cancel_during_the_check_wins():
-    job = make_job(PEOPLE)
+def test_a_cancellation_ends_the_check():
+    job = make_job(CONTENT)
 
     def cancel_once(job):
         if job.checked:
@@ -129,19 +129,19 @@ def test_a_cancel_during_the_check_wins():
     assert job.checked == job.rows.count()
 
 
-# --- Who reads ---------------------------------------------------------------
+# --- Leases ------------------------------------------------------------------
 
 
-def test_a_file_that_is_being_read_is_left_alone():
-    job = reading(make_job(PEOPLE))
+def test_a_file_that_another_worker_reads_is_skipped():
+    job = start_reader(make_job(CONTENT))
 
     assert check_file(job.pk, on_progress=lambda job: None) is None
     assert file_checker.list_checkable_jobs() == []
 
 
-def test_a_file_whose_reader_fell_silent_is_read_on(settings):
+def test_a_check_without_a_heartbeat_is_continued(settings):
     settings.IMPORT_READER_SILENT_SECONDS = 5
-    job = reading(make_job(PEOPLE))
+    job = start_reader(make_job(CONTENT))
     long_ago = Now() - timedelta(seconds=6)
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=long_ago)
 
@@ -149,8 +149,8 @@ def test_a_file_whose_reader_fell_silent_is_read_on(settings):
     assert check_job(job).status == Status.RUNNING
 
 
-def test_of_many_who_begin_at_once_one_reads():
-    job = make_job(PEOPLE)
+def test_only_one_of_several_workers_acquires_the_lease():
+    job = make_job(CONTENT)
 
     with ThreadPoolExecutor(6) as workers:
         begun = [
@@ -160,8 +160,8 @@ def test_of_many_who_begin_at_once_one_reads():
     assert sum(result.result() is not None for result in begun) == 1
 
 
-def test_a_file_that_kills_its_reader_three_times_is_given_up():
-    job = make_job(PEOPLE)
+def test_an_import_fails_after_three_reader_crashes():
+    job = make_job(CONTENT)
     for _ in range(3):
         acquire_lease(job.pk)
         ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
@@ -171,18 +171,18 @@ def test_a_file_that_kills_its_reader_three_times_is_given_up():
     assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
 
 
-def test_what_makes_progress_is_not_what_kills_its_readers():
-    job = make_job(PEOPLE)
+def test_crashes_do_not_count_while_the_cursor_moves():
+    job = make_job(CONTENT)
     for number in (2, 3, 4, 5):
-        stage(acquire_lease(job.pk), number)
+        stage_numbers(acquire_lease(job.pk), number)
         ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=None)
 
     assert acquire_lease(job.pk).status == Status.CHECKING
 
 
-def test_a_statement_that_stays_wrong_comes_to_an_end():
+def test_an_import_fails_after_three_programming_errors():
     run_import(make_csv([make_row(1)]))
-    job = make_job(PEOPLE)
+    job = make_job(CONTENT)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE customers_customer RENAME COLUMN phone TO telephone")
     try:
@@ -197,8 +197,8 @@ def test_a_statement_that_stays_wrong_comes_to_an_end():
     assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
 
 
-def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
-    large, small, old = (make_job(PEOPLE) for _ in range(3))
+def test_small_files_go_first_unless_another_has_waited_for_a_minute():
+    large, small, old = (make_job(CONTENT) for _ in range(3))
     sizes = {large: 3_000, small: 10, old: 9_000}
     for job, size in sizes.items():
         ImportJob.objects.filter(pk=job.pk).update(file_size=size)
@@ -209,9 +209,9 @@ def test_the_smaller_file_goes_first_unless_another_has_waited_for_a_minute():
 
 
 @pytest.mark.parametrize("served", [{"status": Status.CHECKING}, {"needs_main_reader": True}])
-def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
-    first, second, third = (make_job(PEOPLE, owner=bob) for _ in range(3))
-    one = make_job(PEOPLE, owner=alice)
+def test_owners_take_turns_however_many_files_they_have(alice, bob, served):
+    first, second, third = (make_job(CONTENT, owner=bob) for _ in range(3))
+    one = make_job(CONTENT, owner=alice)
     ImportJob.objects.filter(owner=bob).update(file_size=1)
     assert file_checker.list_checkable_jobs() == [first.pk, second.pk, third.pk, one.pk]
 
@@ -228,10 +228,10 @@ def test_owners_take_turns_however_many_files_one_has(alice, bob, served):
     assert file_checker.list_checkable_jobs()[0] == one.pk
 
 
-# --- What a file can turn out to be ------------------------------------------
+# --- Kinds of files ----------------------------------------------------------
 
 
-def test_a_missing_required_column_asks_for_it():
+def test_an_import_without_a_required_column_waits_for_a_mapping():
     job = check_job(make_job(make_csv([["a", "b"]], headers=["Shipping mark", "First name"])))
 
     assert (job.status, job.error_code) == (Status.MAPPING, "missing_columns")
@@ -245,20 +245,20 @@ def test_a_file_without_rows_fails():
     assert (job.status, job.error_code) == (Status.FAILED, "no_rows")
 
 
-def test_a_file_of_refused_rows_is_complete():
+def test_an_import_whose_rows_all_fail_is_complete():
     job = run_import(make_csv([make_row(1, phone="none"), make_row(2, mark="")]))
 
     assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
     assert job.progress_percent == 100
 
 
-def test_a_file_without_headers_is_read_in_the_importers_order():
+def test_a_file_without_headers_has_the_order_of_the_importer():
     job = run_import(make_csv([make_row(1), make_row(2)], headers=None))
 
     assert get_outcomes(job) == {1: "created", 2: "created"}
 
 
-def test_all_problems_of_a_row_are_kept_with_its_cells():
+def test_all_errors_of_a_row_are_stored_with_its_cells():
     job = run_import(make_csv([make_row(1, mark="", email="no", phone="none")]))
 
     row = job.rows.get()
@@ -270,7 +270,7 @@ def test_all_problems_of_a_row_are_kept_with_its_cells():
     assert row.cells[4] == "none"
 
 
-def test_rows_of_a_megabyte_are_staged_before_they_fill_the_memory():
+def test_rows_of_a_megabyte_are_staged_in_small_chunks():
     wide = ["x" * 30_000] * 30
     rows = [[*make_row(n), *wide] for n in range(60)]
     sizes = []
@@ -286,7 +286,7 @@ def test_rows_of_a_megabyte_are_staged_before_they_fill_the_memory():
     assert max(staged) <= 12
 
 
-def test_a_header_with_characters_nobody_can_store_does_no_harm():
+def test_a_header_with_unstorable_characters_is_accepted():
     job = run_import(
         make_csv([[*make_row(1), "x"]], headers=[*HEADERS, "No\x00te" + "\u0301" * 30_000])
     )
@@ -294,28 +294,28 @@ def test_a_header_with_characters_nobody_can_store_does_no_harm():
     assert (job.status, job.created) == (Status.COMPLETE, 1)
 
 
-def test_an_import_whose_app_is_gone_fails_with_a_sentence():
-    job = check_job(make_job(PEOPLE, importer="nobodys"))
+def test_an_import_without_its_importer_fails():
+    job = check_job(make_job(CONTENT, importer="nobodys"))
 
     assert (job.status, job.error_code) == (Status.FAILED, "unknown_importer")
 
 
-def test_of_two_who_settle_at_once_one_does():
-    job = reading(make_job(PEOPLE))
-    job = stage(job, 2, 3)
+def test_only_one_of_two_readers_finishes_the_check():
+    job = start_reader(make_job(CONTENT))
+    job = stage_numbers(job, 2, 3)
 
     with concurrent_transaction() as cursor:
         cursor.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
         with pytest.raises(JobNotActive):
-            duplicates.finish_check(job)
+            check_completion.finish_check(job)
 
-    assert duplicates.finish_check(job).status == Status.RUNNING
+    assert check_completion.finish_check(job).status == Status.RUNNING
     with pytest.raises(JobNotActive):
-        duplicates.finish_check(job)
+        check_completion.finish_check(job)
 
 
-def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
-    job = reading(make_job(PEOPLE))
+def test_an_import_whose_check_is_being_finished_is_not_abandoned():
+    job = start_reader(make_job(CONTENT))
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=Now() - timedelta(minutes=1))
     with concurrent_transaction() as settler:
         settler.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
@@ -327,12 +327,12 @@ def test_an_import_that_is_settled_for_long_is_not_taken_for_abandoned():
     assert check_file(job.pk, on_progress=print).status == Status.RUNNING
 
 
-def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
-    job = stage(reading(make_job(PEOPLE)), 2, 3)
+def test_a_cancellation_does_not_wait_for_the_end_of_the_check():
+    job = stage_numbers(start_reader(make_job(CONTENT)), 2, 3)
 
     with ThreadPoolExecutor(1) as worker, concurrent_transaction() as cursor:
         cursor.execute("LOCK TABLE imports_importbatch IN EXCLUSIVE MODE")
-        settled = worker.submit(call_then_close_connection, duplicates.finish_check, job)
+        settled = worker.submit(call_then_close_connection, check_completion.finish_check, job)
         wait_until_blocked()
         cancelled = lifecycle.cancel(job.pk)
         cursor.connection.rollback()
@@ -344,8 +344,8 @@ def test_a_cancel_does_not_wait_for_an_import_that_is_settled():
     assert not job.batches.exists()
 
 
-def test_a_file_that_is_no_longer_there_fails():
-    job = make_job(PEOPLE)
+def test_an_import_without_its_stored_file_fails():
+    job = make_job(CONTENT)
     job.file.storage.delete(job.file.name)
 
     job = check_job(job)
@@ -367,7 +367,7 @@ def test_check_first_writes_nothing_until_it_is_started():
     assert get_counts(job)["created"] == Customer.objects.count() == 1
 
 
-def test_starting_an_import_of_refused_rows_completes_it():
+def test_starting_an_import_of_failed_rows_completes_it():
     job = check_job(make_job(make_csv([make_row(1, phone="none")]), check_first=True))
 
     assert lifecycle.start(job.pk).status == Status.COMPLETE

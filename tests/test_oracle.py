@@ -1,7 +1,7 @@
-"""The whole pipeline against a model of plain Python, one row after another.
+"""The whole pipeline, compared with the model in `tests/oracle.py`.
 
-ORACLE_FILES sets how many files are generated for each test; ORACLE_SEED where the
-numbering begins.
+The environment variable ORACLE_FILES sets the number of files that are generated for each
+test, ORACLE_SEED the seed of the first file.
 """
 
 import os
@@ -23,125 +23,133 @@ from tests.factories import (
     make_job,
 )
 from tests.oracle import FIELDS
-from tests.spreadsheets import make_workbook as workbook
+from tests.spreadsheets import make_workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FILES = int(os.environ.get("ORACLE_FILES", "60"))
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
 every_file = pytest.mark.parametrize("seed", range(SEED, SEED + FILES))
-NOTHING = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
+NO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
 POLICIES = ("skip", "update", "fail")
-PK = 10**6  # Far from the keys that imports draw.
-FAULTS = (  # A bad cell of each column, and its error.
-    *(("", "required"), (None, "required"), ("\u200b", "required")),
-    *(("no", "email_without_at"), ("12", "phone_too_short")),
+FIRST_PK = 10**6  # Far above the keys of customers that an import creates.
+BAD_CELLS = (  # An invalid cell of each column, and the code of its error.
+    ("", "required"),
+    (None, "required"),
+    ("\u200b", "required"),
+    ("no", "email_without_at"),
+    ("12", "phone_too_short"),
 )
 
 
-def random_row(dice, people):
-    """A row from few values, so that chains of repeats over all three columns are common."""
-    n = dice.randrange
+def make_random_row(rng, key_count):
+    """Make a row whose keys are among `key_count` values each.
+
+    The few values make chains of duplicates over all three key columns common.
+    """
+    randrange = rng.randrange
     return {
-        "shipping_mark": f"MARK {n(people)}",
-        "first_name": f"Name{n(3)}",
+        "shipping_mark": f"MARK {randrange(key_count)}",
+        "first_name": f"Name{randrange(3)}",
         "last_name": "Mensah",
-        "email": f"m{n(people)}@example.com" if n(3) else None,
-        "phone": f"+23324{n(people):07d}",
+        "email": f"m{randrange(key_count)}@example.com" if randrange(3) else None,
+        "phone": f"+23324{randrange(key_count):07d}",
     }
 
 
-def spelled(dice, row):
-    """The row as somebody typed it, and what is wrong with it."""
+def type_row(rng, row):
+    """Return the cells of the row in one of their spellings, and the errors in them."""
     mark, first, last, email, phone = row.values()
     cells = [
-        dice.choice([mark, mark.lower(), f" {mark}\u00a0"]),
+        rng.choice([mark, mark.lower(), f" {mark}\u00a0"]),
         first,
-        f"{last} " if dice.random() < 0.2 else last,
-        dice.choice([email, email.upper(), f"<{email}>"]) if email else dice.choice([None, " "]),
-        dice.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
+        f"{last} " if rng.random() < 0.2 else last,
+        rng.choice([email, email.upper(), f"<{email}>"]) if email else rng.choice([None, " "]),
+        rng.choice([phone, f"0{phone[4:]}", f"{phone[:4]} (0){phone[4:6]} {phone[6:]}"]),
     ]
-    faults = []
-    for place, (bad, code) in enumerate(FAULTS):
-        if dice.random() < 0.03:
-            cells[place] = bad
-            faults.append((FIELDS[place], code))
-    return cells, faults
+    errors = []
+    for column, (bad_cell, code) in enumerate(BAD_CELLS):
+        if rng.random() < 0.03:
+            cells[column] = bad_cell
+            errors.append((FIELDS[column], code))
+    return cells, errors
 
 
-class Case:
-    """A file of few people, and customers who were there before."""
+class GeneratedCase:
+    """A random file, and customers that exist before its import."""
 
     def __init__(self, seed):
-        self.dice = dice = random.Random(seed)
+        self.rng = rng = random.Random(seed)
         self.policy = POLICIES[seed % 3]
         self.empty_cells = "clear" if seed % 2 else "keep"
-        self.people = dice.choice([5, 20, 60])
-        rows = [random_row(dice, self.people) for _ in range(dice.randrange(1, 80))]
-        typed = [spelled(dice, row) for row in rows]
+        self.key_count = rng.choice([5, 20, 60])
+        rows = [make_random_row(rng, self.key_count) for _ in range(rng.randrange(1, 80))]
+        typed_rows = [type_row(rng, row) for row in rows]
         self.rows = {
-            number: (row, faults)
-            for number, (row, (_, faults)) in enumerate(zip(rows, typed, strict=True), start=2)
+            number: (row, errors)
+            for number, (row, (_, errors)) in enumerate(zip(rows, typed_rows, strict=True), start=2)
         }
-        cells = [cells for cells, _ in typed]
-        as_csv = dice.random() < 0.5
-        self.content = make_csv(cells) if as_csv else workbook(HEADERS, *cells)
-        self.table = oracle.Table(self.strangers(dice.choice([0, 3, 15, 40])))
-        for name, record in self.table.records.items():
-            Customer.objects.create(pk=name + PK, **record)
+        cells = [cells for cells, _ in typed_rows]
+        is_csv = rng.random() < 0.5
+        self.content = make_csv(cells) if is_csv else make_workbook(HEADERS, *cells)
+        self.table = oracle.CustomerTable(self.make_unrelated_customers(rng.choice([0, 3, 15, 40])))
+        for record_id, record in self.table.records.items():
+            Customer.objects.create(pk=record_id + FIRST_PK, **record)
 
-    def strangers(self, count):
-        """So many people at most who share no key with each other or with who is there."""
-        table = oracle.Table(map(dict, Customer.objects.values(*FIELDS)))
-        there = len(table.records)
-        for _ in range(count):
-            row = random_row(self.dice, self.people)
-            if not table.holders(row):
+    def make_unrelated_customers(self, max_count):
+        """Make customers that share no key with each other or with an existing customer."""
+        table = oracle.CustomerTable(map(dict, Customer.objects.values(*FIELDS)))
+        existing_count = len(table.records)
+        for _ in range(max_count):
+            row = make_random_row(self.rng, self.key_count)
+            if not table.find_matches(row):
                 table.add(row)
-        return list(table.records.values())[there:]
+        return list(table.records.values())[existing_count:]
 
-    def meanwhile(self):
-        """Others delete, add and edit customers between the check and the writing."""
-        dice, records = self.dice, self.table.records
-        for name in dice.sample(sorted(records), len(records) // 4):
-            del records[name]
-            Customer.objects.filter(pk=name + PK).delete()
-        for row in self.strangers(dice.choice([1, 5, 10])):
-            Customer.objects.create(pk=self.table.add(row) + PK, **row)
-        for name in dice.sample(sorted(records), len(records) // 4):
-            records[name]["first_name"] = "Edited"
-            Customer.objects.filter(pk=name + PK).update(first_name="Edited")
+    def change_customers(self):
+        """Delete, add and edit customers, in the database and in the model."""
+        rng, records = self.rng, self.table.records
+        for record_id in rng.sample(sorted(records), len(records) // 4):
+            del records[record_id]
+            Customer.objects.filter(pk=record_id + FIRST_PK).delete()
+        for row in self.make_unrelated_customers(rng.choice([1, 5, 10])):
+            Customer.objects.create(pk=self.table.add(row) + FIRST_PK, **row)
+        for record_id in rng.sample(sorted(records), len(records) // 4):
+            records[record_id]["first_name"] = "Edited"
+            Customer.objects.filter(pk=record_id + FIRST_PK).update(first_name="Edited")
 
-    def written(self, judged, spans):
-        return oracle.written(self.rows, judged, self.table, self.policy, spans, self.empty_cells)
+    def apply_rows(self, decisions, batches):
+        return oracle.apply_rows(
+            self.rows, decisions, self.table, self.policy, batches, self.empty_cells
+        )
 
-    def check(self):
-        """The file, checked as an import with these options."""
+    def check_job(self):
+        """Import the file up to the end of the check. Return the job."""
         options = {"on_duplicate": self.policy, "empty_cells": self.empty_cells}
         return check_job(make_job(self.content, **options))
 
     def assert_complete(self, job):
         assert job.status == "COMPLETE"
         assert job.processed == job.total == len(self.rows)
-        assert get_counts(job) == NOTHING | Counter(get_outcomes(job).values()) | {
+        assert get_counts(job) == NO_COUNTS | Counter(get_outcomes(job).values()) | {
             "processed": job.total
         }
 
-    def assert_agrees(self, job, verdicts):
+    def assert_matches(self, job, results):
         self.assert_complete(job)
         assert dict(sorted(get_outcomes(job).items())) == {
-            number: verdict.outcome for number, verdict in verdicts.items()
+            number: result.outcome for number, result in results.items()
         }
         rows = {row.number: row for row in job.rows.all()}
-        for number, verdict in verdicts.items():
-            assert errors_of(rows[number]) == verdict.errors
-            assert verdict.before == (
+        for number, result in results.items():
+            assert get_errors(rows[number]) == result.errors
+            assert result.previous_values == (
                 rows[number].previous_values and tuple(rows[number].previous_values)
             )
-        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.rows()
+        assert sorted(Customer.objects.values_list(*FIELDS), key=str) == self.table.list_values()
 
 
-def errors_of(row):
+def get_errors(row):
     return tuple(
         (error["column"], error["code"], error["params"].get("row", error["params"].get("count")))
         for error in row.errors or ()
@@ -149,41 +157,43 @@ def errors_of(row):
 
 
 @every_file
-def test_every_row_becomes_what_the_oracle_says(seed):
-    case = Case(seed)
+def test_every_row_has_the_result_of_the_model(seed):
+    case = GeneratedCase(seed)
 
-    job = apply_all_batches(case.check().pk)
+    job = apply_all_batches(case.check_job().pk)
 
-    judged = oracle.settled(case.rows, case.table, case.policy)
-    case.assert_agrees(job, case.written(judged, [case.rows]))
+    decisions = oracle.check_rows(case.rows, case.table, case.policy)
+    case.assert_matches(job, case.apply_rows(decisions, [case.rows]))
 
 
 @every_file
-def test_what_others_do_between_the_check_and_the_writing_is_seen(seed):
-    """Where a batch and its rows one by one come to the same, it is that; else one or the other.
+def test_changes_between_the_check_and_the_writing_are_noticed(seed):
+    """The results are those of whole batches or those of single rows.
 
-    A batch that meets a clash is halved, so an update may set a key free for a later row.
+    A batch is split in halves when it violates a constraint. An update in one half may then
+    free a key for a row in the other half. Where both orders lead to the same results, the
+    import must have these.
     """
-    case = Case(seed)
+    case = GeneratedCase(seed)
 
-    job = case.check()
-    judged = oracle.settled(case.rows, case.table, case.policy)
-    case.meanwhile()
-    spans = [
+    job = case.check_job()
+    decisions = oracle.check_rows(case.rows, case.table, case.policy)
+    case.change_customers()
+    batches = [
         range(first, last + 1)
         for first, last in job.batches.order_by("number").values_list("first_row", "last_row")
     ]
     job = apply_all_batches(job.pk)
 
-    one_by_one = deepcopy(case).written(judged, [[number] for number in case.rows])
-    in_batches = case.written(judged, spans)
+    one_by_one = deepcopy(case).apply_rows(decisions, [[number] for number in case.rows])
+    in_batches = case.apply_rows(decisions, batches)
     if one_by_one == in_batches:
-        case.assert_agrees(job, in_batches)
+        case.assert_matches(job, in_batches)
     else:
         assert case.policy == "update"
         case.assert_complete(job)
-        found = dict(sorted(get_outcomes(job).items()))
+        outcomes = get_outcomes(job)
         assert all(
             outcome in (one_by_one[number].outcome, in_batches[number].outcome)
-            for number, outcome in found.items()
+            for number, outcome in outcomes.items()
         )

@@ -1,4 +1,4 @@
-"""What starting an import would do, told before it is started."""
+"""Test the preview of what starting an import would do."""
 
 import pytest
 from django.db.models import F
@@ -21,46 +21,53 @@ from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# As they are, with another name, without an e-mail.
+# One as in the file, one with another name, one whose e-mail the file lacks.
 EXISTING = [make_row(1), make_row(2, first="Kofi"), make_row(3)]
 ROWS = [
-    *(make_row(1), make_row(2), make_row(3, email="")),
-    *(make_row(4), make_row(5, email=""), make_row(6, phone="none"), make_row(4)),
+    make_row(1),
+    make_row(2),
+    make_row(3, email=""),
+    make_row(4),
+    make_row(5, email=""),
+    make_row(6, phone="none"),
+    make_row(4),
 ]
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
 
 
-def ready(rows=ROWS, **fields):
+def make_ready_job(rows=ROWS, **fields):
     for values in EXISTING:
         Customer.objects.create(**dict(zip(FIELDS, values, strict=True)))
     return check_job(make_job(make_csv(rows), check_first=True, **fields))
 
 
-def counted(found):
+def select_counts(preview_data):
     names = ("created", "updated", "unchanged", "skipped", "failed")
-    return {name: found[name] for name in names}
+    return {name: preview_data[name] for name in names}
 
 
 @pytest.mark.parametrize("empty_cells", ["keep", "clear"])
 @pytest.mark.parametrize("on_duplicate", ["skip", "update", "fail"])
-def test_what_is_told_is_what_happens(root, on_duplicate, empty_cells):
-    job = ready(on_duplicate=on_duplicate, empty_cells=empty_cells)
+def test_the_counts_of_the_preview_are_those_of_the_import(root, on_duplicate, empty_cells):
+    job = make_ready_job(on_duplicate=on_duplicate, empty_cells=empty_cells)
 
-    found = preview.build_preview(job, root)
+    preview_data = preview.build_preview(job, root)
     lifecycle.start(job.pk)
     apply_all_batches(job.pk)
 
-    assert counted(found) == {name: get_counts(job)[name] for name in counted(found)}
-    assert (found["checked_at"], found["total"]) == (job.checked_at, 7)
+    assert select_counts(preview_data) == {
+        name: get_counts(job)[name] for name in select_counts(preview_data)
+    }
+    assert (preview_data["checked_at"], preview_data["total"]) == (job.checked_at, 7)
 
 
-def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
-    job = ready(owner=root, on_duplicate="update", empty_cells="clear")
+def test_updates_have_the_old_and_new_values_of_changed_fields(root):
+    job = make_ready_job(owner=root, on_duplicate="update", empty_cells="clear")
     ids = dict(Customer.objects.values_list("shipping_mark", "pk"))
 
-    found = logged_in_client(root).get(f"/api/imports/{job.pk}/preview/").json()
+    preview_data = logged_in_client(root).get(f"/api/imports/{job.pk}/preview/").json()
 
-    assert found["updates"] == [
+    assert preview_data["updates"] == [
         {
             "row": 3,
             "record": str(ids["MARK 2"]),
@@ -72,23 +79,23 @@ def test_updates_are_shown_with_old_and_new_values_of_what_changes(root):
             "changes": {"email": {"old": "ama3@example.com", "new": None}},
         },
     ]
-    assert [(row["row"], row["values"]["phone"]) for row in found["creates"]] == [
+    assert [(row["row"], row["values"]["phone"]) for row in preview_data["creates"]] == [
         (5, make_row(4)[4]),
         (6, make_row(5)[4]),
     ]
-    assert found["checked_at"] == job.checked_at.isoformat()
+    assert preview_data["checked_at"] == job.checked_at.isoformat()
 
 
-def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
+def test_records_that_the_user_may_not_view_are_not_shown(alice):
     run_import(make_csv([make_row(9)]), owner=alice)
     rows = [make_row(2, first="Guessed"), make_row(9, first="Own")]
-    job = ready(rows, owner=alice, on_duplicate="update")
+    job = make_ready_job(rows, owner=alice, on_duplicate="update")
     own = Customer.objects.get(shipping_mark="MARK 9").pk
 
-    found = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/").json()
+    preview_data = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/").json()
     page = logged_in_client(alice).get(f"/imports/{job.pk}/").content.decode()
 
-    assert found["updates"] == [
+    assert preview_data["updates"] == [
         {"row": 2, "record": None, "changes": {}},
         {
             "row": 3,
@@ -100,29 +107,33 @@ def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
     assert "Kofi" not in page
 
 
-def test_samples_are_small_and_so_are_their_values(root, monkeypatch):
+def test_samples_and_their_values_are_limited(root, monkeypatch):
     monkeypatch.setattr(preview, "MAX_SAMPLE_ROWS", 1)
     monkeypatch.setattr(preview, "MAX_PREVIEW_VALUE_CHARS", 3)
 
-    found = preview.build_preview(ready(on_duplicate="update"), root)
+    preview_data = preview.build_preview(make_ready_job(on_duplicate="update"), root)
 
-    assert [row["changes"] for row in found["updates"]] == [
+    assert [row["changes"] for row in preview_data["updates"]] == [
         {"first_name": {"old": "Kof", "new": "Ama"}}
     ]
-    assert [row["values"]["phone"] for row in found["creates"]] == ["+23"]
+    assert [row["values"]["phone"] for row in preview_data["creates"]] == ["+23"]
 
 
-def test_where_not_all_are_compared_nobody_claims_to_know(root, monkeypatch):
-    job = ready(on_duplicate="update")
+def test_the_number_of_unchanged_rows_is_unknown_if_not_all_are_compared(root, monkeypatch):
+    job = make_ready_job(on_duplicate="update")
     monkeypatch.setattr(preview, "MAX_COMPARED_ROWS", 2)
 
-    found = preview.build_preview(job, root)
+    preview_data = preview.build_preview(job, root)
 
-    assert (found["updated"], found["unchanged"], len(found["updates"])) == (3, None, 1)
+    assert (preview_data["updated"], preview_data["unchanged"], len(preview_data["updates"])) == (
+        3,
+        None,
+        1,
+    )
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "CHECKING", "MAPPING", "RUNNING", "PAUSED"])
-def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alice, status):
+def test_only_a_ready_import_has_a_preview(alice, status):
     job = make_moved_job(alice, Status(status))
 
     response = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/")
@@ -131,8 +142,8 @@ def test_there_is_a_preview_only_while_nothing_is_written_and_all_is_judged(alic
     assert response.json()["message"].startswith(f"An import that is {status} has no preview")
 
 
-def test_what_begins_meanwhile_gets_no_preview(root):
-    job = ready()
+def test_an_import_that_is_checked_again_or_started_meanwhile_has_no_preview(root):
+    job = make_ready_job()
     ImportJob.objects.filter(pk=job.pk).update(check_generation=F("check_generation") + 1)
     with pytest.raises(TransitionNotAllowed, match="checked again"):
         preview.build_preview(job, root)
@@ -143,17 +154,21 @@ def test_what_begins_meanwhile_gets_no_preview(root):
         preview.build_preview(job, root)
 
 
-def test_where_the_records_are_gone_nothing_is_compared(root):
-    job = ready(on_duplicate="update")
+def test_deleted_records_are_not_compared(root):
+    job = make_ready_job(on_duplicate="update")
     Customer.objects.all().delete()
 
-    found = preview.build_preview(job, root)
+    preview_data = preview.build_preview(job, root)
 
-    assert (found["updated"], found["unchanged"], found["updates"]) == (3, 0, [])
+    assert (preview_data["updated"], preview_data["unchanged"], preview_data["updates"]) == (
+        3,
+        0,
+        [],
+    )
 
 
-def test_an_import_whose_importer_is_gone_says_so(root):
-    job = ready()
+def test_an_import_without_its_importer_has_no_preview(root):
+    job = make_ready_job()
     job.importer = "gone"
     with pytest.raises(TransitionNotAllowed, match="no longer installed"):
         preview.build_preview(job, root)

@@ -22,7 +22,11 @@ ROWS = [(n, list(person.values())) for n, person in enumerate(PEOPLE, start=1)]
 
 def read_json(content, after=0):
     with open_rows(io.BytesIO(content), limits=LIMITS, after=after) as reader:
-        return reader.opened.format, reader.headers, [row for chunk in reader for row in chunk.rows]
+        return (
+            reader.detected_format.format,
+            reader.headers,
+            [row for chunk in reader for row in chunk.rows],
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Any rows at all: written to a file by a real program's library, they are read as they were."""
+"""Test that random rows, written to a file by a library, are read as they were written."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ RULES = (
     validators.clean_email,
     validators.clean_phone,
 )
-# A child process and a file for each example; they cost fifty milliseconds.
-costly = settings(max_examples=max(10, settings().max_examples // 10))
+# Each example takes fifty milliseconds, for a file and a reader process.
+few_examples = settings(max_examples=max(10, settings().max_examples // 10))
 
-# What XML may hold. A carriage return is a line feed to its parser, and "_x" an escape.
+# Characters that XML may hold. Its parser reads a carriage return as a line feed.
 LETTERS = st.characters(
     codec="utf-8", exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"
 )
 TEXT = st.text(st.one_of(LETTERS, st.sampled_from(" \t\n\"',;|=+-@#0é\u00a0\u200b")), max_size=20)
+# XlsxWriter and openpyxl escape characters with "_x".
 WORDS = TEXT.filter(lambda text: "_x" not in text)
 NUMBERS = st.integers(-(10**14), 10**14) | st.floats(-1e9, 1e9, width=32)
 CELLS = st.none() | st.booleans() | NUMBERS | WORDS
 WIDTH = 4
 
 
-def by_openpyxl(rows):
+def write_with_openpyxl(rows):
     return make_workbook(*rows)
 
 
-def by_xlsxwriter(rows):
+def write_with_xlsxwriter(rows):
     buffer = io.BytesIO()
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         sheet = book.add_worksheet()
@@ -55,15 +56,15 @@ def by_xlsxwriter(rows):
     return buffer.getvalue()
 
 
-def seen(cells):
-    """The cells as they are to be read: an empty text is an empty cell."""
-    # Both programs write a number with sixteen digits.
+def get_readable_cells(cells):
+    """Return the cells as they should be read: an empty text is an empty cell."""
+    # Both libraries write a number with sixteen digits.
     rounded = [float(f"{cell:.16g}") if isinstance(cell, float) else cell for cell in cells]
-    return trimmed([None if cell == "" else cell for cell in rounded])
+    return trim_cells([None if cell == "" else cell for cell in rounded])
 
 
-def trimmed(cells):
-    """Without the empty cells at a row's end, which one parser gives and another does not."""
+def trim_cells(cells):
+    """Return the cells without empty ones at the end, which only some parsers return."""
     while cells and cells[-1] is None:
         cells = cells[:-1]
     return cells
@@ -73,49 +74,55 @@ def is_blank(cells):
     return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)
 
 
-def expected(rows):
-    return [(n, seen(cells)) for n, cells in enumerate(rows, start=1) if not is_blank(cells)]
-
-
-def same(found, rows):
-    """Equal, and of one type: 1 is not TRUE."""
-    assert [(n, list(map(typed, trimmed(cells)))) for n, cells in found] == [
-        (n, list(map(typed, cells))) for n, cells in expected(rows)
+def get_expected_rows(rows):
+    return [
+        (n, get_readable_cells(cells))
+        for n, cells in enumerate(rows, start=1)
+        if not is_blank(cells)
     ]
 
 
-def typed(cell):
+def assert_same_rows(found, rows):
+    """Assert that the rows are equal, and that no 1 is read as TRUE."""
+    assert [(n, list(map(mark_boolean, trim_cells(cells)))) for n, cells in found] == [
+        (n, list(map(mark_boolean, cells))) for n, cells in get_expected_rows(rows)
+    ]
+
+
+def mark_boolean(cell):
     return (type(cell) is bool, cell)
 
 
-@costly
+@few_examples
 @given(rows=st.lists(st.lists(CELLS, min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=8))
-@pytest.mark.parametrize("write", [by_openpyxl, by_xlsxwriter])
+@pytest.mark.parametrize("write", [write_with_openpyxl, write_with_xlsxwriter])
 def test_a_workbook_is_read_as_it_was_written(write, rows):
-    if write is by_openpyxl:
+    if write is write_with_openpyxl:
         texts = [cell for cells in rows for cell in cells if isinstance(cell, str)]
         # openpyxl writes such texts as formulas and errors, and drops white space alone.
         assume(not any(text[:1] in {"=", "#"} for text in texts))
         assume(not any(text and not text.strip(" \t\n\r") for text in texts))
-    assume(expected(rows))
+    assume(get_expected_rows(rows))
     content = write(rows)
 
-    same(read_rows(content), rows)
-    same(read_rows(content, STREAMING_LIMITS), rows)
+    assert_same_rows(read_rows(content), rows)
+    assert_same_rows(read_rows(content, STREAMING_LIMITS), rows)
 
 
-@costly
+@few_examples
 @given(rows=st.lists(st.lists(TEXT, min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=8))
 def test_a_csv_file_is_read_as_it_was_written(rows):
-    # Behind these headers no other delimiter cuts the records into more cells.
+    # With these headers, no other delimiter divides the records into more cells.
     named = [["first", "second", "third", "fourth"], *rows]
 
     found = read_rows(make_csv(named, headers=None))
 
-    same([(n, cells) for n, (_, cells) in enumerate(found, start=1)], without_blanks(named))
+    assert_same_rows(
+        [(n, cells) for n, (_, cells) in enumerate(found, start=1)], remove_blank_rows(named)
+    )
 
 
-def without_blanks(rows):
+def remove_blank_rows(rows):
     return [cells for cells in rows if not is_blank(cells)]
 
 
@@ -144,8 +151,8 @@ PEOPLE = st.fixed_dictionaries(
 )
 
 
-def cleaned(row):
-    """The customer that the rules make of the row; None where they refuse it."""
+def clean_row(row):
+    """Return the customer that the rules make of the row, or None if they reject it."""
     try:
         customer = tuple(rule(cell) for rule, cell in zip(RULES, row, strict=True))
     except InvalidValue:
@@ -153,10 +160,10 @@ def cleaned(row):
     return customer if all(customer[:3]) and customer[4] else None
 
 
-def kept(rows):
-    """Row after row: who shares a key with an earlier customer is refused."""
+def get_expected_customers(rows):
+    """Return the customers of the rows, without those that share a key with an earlier one."""
     taken, customers = set(), []
-    for customer in filter(None, map(cleaned, rows)):
+    for customer in filter(None, map(clean_row, rows)):
         keys = {(place, customer[place]) for place in (0, 3, 4) if customer[place]}
         if not keys & taken:
             taken |= keys
@@ -165,18 +172,18 @@ def kept(rows):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("write", [make_csv, by_xlsxwriter])
-@settings(costly, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("write", [make_csv, write_with_xlsxwriter])
+@settings(few_examples, suppress_health_check=list(HealthCheck))
 @given(people=st.lists(PEOPLE, min_size=1, max_size=12))
-def test_customers_are_what_the_rules_make_of_their_rows(write, people):
+def test_customers_are_created_as_the_rules_clean_their_rows(write, people):
     rows = [list(person.values()) for person in people]
     Customer.objects.all().delete()
 
     job = run_import(write(rows) if write is make_csv else write([HEADERS, *rows]))
 
-    customers = kept(rows)
+    customers = get_expected_customers(rows)
     assert (job.status, job.created) == ("COMPLETE", len(customers))
-    assert job.failed == len(without_blanks(rows)) - len(customers)
+    assert job.failed == len(remove_blank_rows(rows)) - len(customers)
     stored = sorted(Customer.objects.values_list(*FIELDS), key=str)
     assert stored == sorted(customers, key=str)
     for value in filter(None, chain(*stored)):

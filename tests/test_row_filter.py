@@ -1,4 +1,4 @@
-"""Rows that hold no record: repeated headers, totals, signatures."""
+"""Test which rows hold no record: repeated headers, totals, signatures."""
 
 import pytest
 
@@ -14,8 +14,8 @@ from tests.factories import HEADERS, check_job, make_csv, make_job, make_row, ru
 RECORD = ["A 1", "Ama", "Mensah", None, "0244123451"]
 
 
-def left_out(cells, headers=HEADERS):
-    """Why the row is left out; None if it is kept."""
+def get_reason(cells, headers=HEADERS):
+    """Return the code for which the row is left out, or None if it is kept."""
     layout = detect_columns([(1, list(headers)), (2, RECORD)], CustomerImporter)
     summary = ReadSummary()
     kept = RowFilter(CustomerImporter, layout).keep_records([(7, list(cells))], summary)
@@ -35,7 +35,7 @@ def left_out(cells, headers=HEADERS):
     ],
 )
 def test_a_row_that_repeats_the_header_is_left_out(cells):
-    assert left_out(cells) == "repeated_header"
+    assert get_reason(cells) == "repeated_header"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_row_that_repeats_the_header_is_left_out(cells):
     ],
 )
 def test_a_row_that_differs_from_the_header_in_one_cell_is_kept(cells):
-    assert left_out(cells) is None
+    assert get_reason(cells) is None
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_a_row_that_differs_from_the_header_in_one_cell_is_kept(cells):
         ["Итого:", None, None, None, 9],
     ],
 )
-def test_totals_are_left_out(cells):
-    assert left_out(cells) == "total_row"
+def test_rows_with_totals_are_left_out(cells):
+    assert get_reason(cells) == "total_row"
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_totals_are_left_out(cells):
     ],
 )
 def test_signatures_and_page_numbers_are_left_out(cells):
-    assert left_out(cells) == "signature_row"
+    assert get_reason(cells) == "signature_row"
 
 
 @pytest.mark.parametrize(
     "cells",
     [
-        ["TOTAL 1", "Ama", "Mensah", None, "0244123451"],  # A record, whatever its mark is.
-        ["Total", "Ama", "Mensah", None, None],  # Its phone is missing: the user must hear of it.
+        ["TOTAL 1", "Ama", "Mensah", None, "0244123451"],  # A complete record.
+        ["Total", "Ama", "Mensah", None, None],  # A record without a phone fails.
         ["Total", None, "Mensah", None, "0244123451"],
         ["Signature", "Ama", "Mensah", None, None],
         ["Prepared by", 1, 2, 3, 4],
@@ -123,23 +123,23 @@ def test_signatures_and_page_numbers_are_left_out(cells):
         ["Total " + "x" * 200],
     ],
 )
-def test_what_may_be_a_record_is_kept(cells):
-    assert left_out(cells) is None
+def test_a_row_that_may_be_a_record_is_kept(cells):
+    assert get_reason(cells) is None
 
 
 @pytest.mark.parametrize("text", ["Total", "total:", "TOTAL 12", "Grand Total", "Sum of all"])
-def test_labels_of_totals(text):
+def test_texts_that_are_labels_of_totals(text):
     assert is_total_label(text)
 
 
 @pytest.mark.parametrize("text", ["", "12", "Totalled", "The total", "Summit"])
-def test_other_texts_are_no_labels_of_totals(text):
+def test_texts_that_are_not_labels_of_totals(text):
     assert not is_total_label(text)
     assert not is_signature(text)
 
 
 @pytest.mark.django_db
-def test_rows_left_out_are_counted_nowhere_but_in_the_summary():
+def test_rows_left_out_are_counted_only_in_the_read_summary():
     rows = [make_row(1), HEADERS, make_row(2), [], ["Total", "", "", "", "2"], ["Prepared by: Esi"]]
 
     job = run_import(make_csv(rows))
@@ -154,7 +154,7 @@ def test_rows_left_out_are_counted_nowhere_but_in_the_summary():
 
 
 @pytest.mark.django_db
-def test_the_summary_counts_all_rows_and_lists_the_first(settings):
+def test_the_read_summary_counts_all_rows_and_lists_the_first(settings):
     settings.IMPORT_CHUNK_ROWS = 10
     rows = [row for n in range(1, 31) for row in (make_row(n), HEADERS)]
 
@@ -167,7 +167,7 @@ def test_the_summary_counts_all_rows_and_lists_the_first(settings):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_is_checked_again_starts_with_an_empty_summary():
+def test_a_new_check_starts_with_an_empty_read_summary():
     content = make_csv([make_row(1), HEADERS])
     job = check_job(make_job(content, check_first=True))
     assert [entry["code"] for entry in job.read_summary] == ["repeated_header"]
@@ -178,7 +178,7 @@ def test_a_file_that_is_checked_again_starts_with_an_empty_summary():
 
 
 @pytest.mark.django_db
-def test_a_file_of_headers_and_totals_alone_has_no_rows():
+def test_a_file_of_headers_and_totals_has_no_rows():
     job = run_import(make_csv([HEADERS, ["Total", "", "", "", "0"]]))
 
     assert (job.status, job.error_code) == ("FAILED", "no_rows")

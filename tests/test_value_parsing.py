@@ -1,4 +1,4 @@
-"""Numbers, dates, yes and no as people write them: one meaning is taken, of two none."""
+"""Test numbers, dates, yes and no as people write them; a cell with two meanings is an error."""
 
 import re
 from datetime import date, datetime, time
@@ -18,7 +18,7 @@ from imports.pipeline import value_parsing
 from imports.pipeline.field_cleaning import make_field_cleaner
 from imports.statuses import Outcome
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "importers.md"
+DOCUMENTATION = Path(__file__).resolve().parents[1] / "docs" / "importers.md"
 FIELDS = {
     "number": models.DecimalField(max_digits=30, decimal_places=10),
     "whole number": models.IntegerField(),
@@ -27,55 +27,55 @@ FIELDS = {
     "moment": models.DateTimeField(),
     "yes or no": models.BooleanField(),
 }
-# What stands between thousands ("_": nothing), and before decimals.
+# The separators of thousands ("_" for none) and of decimals.
 CONVENTIONS = st.sampled_from(["_.", "_,", " ,", "\u202f,", ".,", ",.", "'."])
 DECIMALS = st.one_of(st.decimals(-10_000_000, 10_000_000, places=places) for places in (0, 2, 3))
 STYLES = ["%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y-%m-%d"]
 MONEY = models.DecimalField(max_digits=12, decimal_places=2)
 
 
-def spelled():
-    section = PAGE.read_text().partition("## What people write")[2].partition("\n## ")[0]
+def list_documented_values():
+    section = DOCUMENTATION.read_text().partition("## What people write")[2].partition("\n## ")[0]
     lines = re.findall(r"^\| ([a-z ]+) \| (`.*`) \| `(.*)` \|$", section, re.MULTILINE)
     return [
-        pytest.param(field, cell, becomes, id=f"{field} {cell}")
-        for field, cells, becomes in lines
+        pytest.param(field, cell, expected, id=f"{field} {cell}")
+        for field, cells, expected in lines
         for cell in re.findall("`([^`]+)`", cells)
     ]
 
 
-def written(number, convention):
+def write_number(number, convention):
     thousands, point = convention
     text = f"{number:,}".replace(",", "|").replace(".", point)
     return text.replace("|", thousands.replace("_", ""))
 
 
-def outcome(field, cell):
-    """What becomes of it, or the code it is refused with."""
+def clean_or_error(field, cell):
+    """Return the cleaned value, or the error code."""
     try:
         return make_field_cleaner(field)(cell)
-    except InvalidValue as refused:
-        return refused.code
+    except InvalidValue as error:
+        return error.code
 
 
-@pytest.mark.parametrize(("field", "cell", "becomes"), spelled())
-def test_the_page_on_importers_says_what_becomes_of_a_cell(field, cell, becomes):
-    assert outcome(FIELDS[field], cell) == becomes
+@pytest.mark.parametrize(("field", "cell", "expected"), list_documented_values())
+def test_cells_are_cleaned_as_documented(field, cell, expected):
+    assert clean_or_error(FIELDS[field], cell) == expected
 
 
-def test_the_page_has_every_kind():
-    assert {case.values[0] for case in spelled()} == FIELDS.keys()
+def test_the_documentation_has_every_kind_of_field():
+    assert {case.values[0] for case in list_documented_values()} == FIELDS.keys()
 
 
 # --- Numbers -----------------------------------------------------------------
 
 
 @given(DECIMALS, CONVENTIONS)
-def test_what_was_meant_is_among_the_meanings_of_a_number(meant, convention):
-    text = written(meant, convention)
-    found = [Decimal(one) for one in value_parsing.parse_numbers(text)]
+def test_the_meanings_of_a_number_include_the_right_one(meant, convention):
+    text = write_number(meant, convention)
+    found = [Decimal(number) for number in value_parsing.parse_numbers(text)]
 
-    if re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text):  # One point alone stands before decimals.
+    if re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text):  # A single point separates decimals.
         assert found == [Decimal(text)]
     else:
         assert meant in found
@@ -83,26 +83,26 @@ def test_what_was_meant_is_among_the_meanings_of_a_number(meant, convention):
 
 
 @given(st.decimals(-10_000_000, 10_000_000, places=2), CONVENTIONS)
-def test_money_is_read_as_it_was_meant(meant, convention):
-    assert Decimal(outcome(MONEY, written(meant, convention))) == meant
+def test_amounts_of_money_have_one_meaning(meant, convention):
+    assert Decimal(clean_or_error(MONEY, write_number(meant, convention))) == meant
 
 
 @given(st.decimals(-10_000_000, 10_000_000, places=2))
-def test_a_cell_of_a_workbook_is_what_one_sees_in_it(meant):
-    assert Decimal(outcome(MONEY, float(meant))) == meant
+def test_a_number_of_a_workbook_is_read_as_it_is_displayed(meant):
+    assert Decimal(clean_or_error(MONEY, float(meant))) == meant
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.integers())
-def test_what_python_writes_is_that_number(number):
-    assert [Decimal(one) for one in value_parsing.parse_numbers(str(number))] == [number]
+def test_numbers_written_by_python_have_one_meaning(number):
+    assert [Decimal(number) for number in value_parsing.parse_numbers(str(number))] == [number]
 
 
 @given(st.integers(-(10**30), 10**30), CONVENTIONS)
-def test_a_whole_number_is_what_stands_between_its_marks(meant, convention):
-    text = written(meant, convention)
+def test_the_meanings_of_a_whole_number_include_the_right_one(meant, convention):
+    text = write_number(meant, convention)
     found = list(map(int, value_parsing.parse_whole_numbers(text)))
 
-    if text.count(".") == 1:  # It may stand between thousands, or before no whole number.
+    if text.count(".") == 1:  # A single point separates decimals, so it is no whole number.
         assert found == []
     else:
         assert found[0] == meant
@@ -112,35 +112,47 @@ def test_a_whole_number_is_what_stands_between_its_marks(meant, convention):
 @pytest.mark.parametrize(
     "cell", [1.5, -0.9, 0.99, 2147483647.5, "1.5", "3,5", "1.234", "1.000", True, "1e200"]
 )
-def test_nothing_is_cut_off_a_number_to_make_it_whole(cell):
-    assert outcome(models.IntegerField(), cell) == "invalid_whole_number"
+def test_a_number_with_decimals_is_not_a_whole_number(cell):
+    assert clean_or_error(models.IntegerField(), cell) == "invalid_whole_number"
 
 
 @pytest.mark.parametrize("cell", ["NaN", "inf", "-Infinity", "9" * 400, "1e400", float("inf")])
-def test_what_is_no_number_of_this_world_is_refused(cell):
+def test_infinite_and_too_large_numbers_are_rejected(cell):
     for field in (models.FloatField(), MONEY):
-        assert outcome(field, cell) in ("invalid_number", "too_many_digits")
+        assert clean_or_error(field, cell) in ("invalid_number", "too_many_digits")
 
 
 @pytest.mark.parametrize(
-    ("cell", "becomes"),
+    ("cell", "expected"),
     [
-        *(
-            ("1,234", "1234"),
-            ("2.500", "too_many_decimals"),
-            ("2.50", "2.5"),
-            ("\u22123,50", "-3.5"),
-            ("1,5E+02", "1.5E+2"),
-        ),
-        *(("1000.000", "1000"), ("0.500", "0.5"), ("2.50", "2.5")),
-        *(("1,239", "1239"), ("1.239", "too_many_decimals"), ("0,001", "too_many_decimals")),
-        *(("12345678901", "too_many_digits"), (True, "invalid_number"), (",5", "0.5")),
-        *((cell, "invalid_number") for cell in ("12,34,56", "1.23,4", "1,2,3", "1'23", "1_000")),
-        *((cell, "invalid_number") for cell in ("3,50 kg", "0,123,456", "--1", "-", ".", "5 €")),
+        ("1,234", "1234"),
+        ("2.500", "too_many_decimals"),
+        ("2.50", "2.5"),
+        ("\u22123,50", "-3.5"),
+        ("1,5E+02", "1.5E+2"),
+        ("1000.000", "1000"),
+        ("0.500", "0.5"),
+        ("1,239", "1239"),
+        ("1.239", "too_many_decimals"),
+        ("0,001", "too_many_decimals"),
+        ("12345678901", "too_many_digits"),
+        (True, "invalid_number"),
+        (",5", "0.5"),
+        ("12,34,56", "invalid_number"),
+        ("1.23,4", "invalid_number"),
+        ("1,2,3", "invalid_number"),
+        ("1'23", "invalid_number"),
+        ("1_000", "invalid_number"),
+        ("3,50 kg", "invalid_number"),
+        ("0,123,456", "invalid_number"),
+        ("--1", "invalid_number"),
+        ("-", "invalid_number"),
+        (".", "invalid_number"),
+        ("5 €", "invalid_number"),
     ],
 )
-def test_the_field_says_what_a_number_may_be(cell, becomes):
-    assert outcome(MONEY, cell) == becomes
+def test_the_field_decides_which_numbers_are_valid(cell, expected):
+    assert clean_or_error(MONEY, cell) == expected
 
 
 # --- Dates and times ---------------------------------------------------------
@@ -148,7 +160,7 @@ def test_the_field_says_what_a_number_may_be(cell, becomes):
 
 @example(date(2026, 5, 5), "%d/%m/%Y")
 @given(st.dates(date(1000, 1, 1)), st.sampled_from(STYLES))
-def test_what_was_meant_is_among_the_meanings_of_a_date(meant, style):
+def test_the_meanings_of_a_date_include_the_right_one(meant, style):
     found = value_parsing.parse_dates(meant.strftime(style))
 
     assert meant.isoformat() in found
@@ -157,43 +169,62 @@ def test_what_was_meant_is_among_the_meanings_of_a_date(meant, style):
 
 
 @given(st.datetimes(datetime(1000, 1, 1)))  # noqa: DTZ001
-def test_a_moment_that_a_cell_holds_is_that_moment(moment):
+def test_a_datetime_of_a_workbook_has_one_meaning(moment):
     for text in (str(moment), moment.isoformat()):
-        assert [datetime.fromisoformat(one) for one in value_parsing.parse_datetimes(text)] == [
+        assert [datetime.fromisoformat(text) for text in value_parsing.parse_datetimes(text)] == [
             moment
         ]
 
 
 @given(st.times())
-def test_a_time_is_read_by_twelve_hours_too(meant):
+def test_times_with_am_and_pm_are_parsed(meant):
     for style in ("%H:%M", "%H.%M", "%Hh%M", "%I:%M %p", "%I:%M%p"):
         assert value_parsing.parse_times(meant.strftime(style)) == [f"{meant:%H:%M}:00"]
     assert list(map(time.fromisoformat, value_parsing.parse_times(str(meant)))) == [meant]
 
 
-def test_a_moment_of_nowhere_is_one_where_the_site_is(settings):
+def test_a_datetime_without_a_time_zone_has_that_of_the_site(settings):
     settings.TIME_ZONE = "Europe/Berlin"
 
-    assert outcome(models.DateTimeField(), "1.7.2026 14:30") == "2026-07-01 14:30:00+02:00"
+    assert clean_or_error(models.DateTimeField(), "1.7.2026 14:30") == "2026-07-01 14:30:00+02:00"
     settings.USE_TZ = False
-    assert outcome(models.DateTimeField(), "1.7.2026 14:30") == "2026-07-01 14:30:00"
+    assert clean_or_error(models.DateTimeField(), "1.7.2026 14:30") == "2026-07-01 14:30:00"
 
 
 @pytest.mark.parametrize(
     ("field", "cell"),
     [
-        *(("date", cell) for cell in ("31/31/2026", "0/5/2026", "1/2/26", "31.1", "2026-W05")),
-        *(("date", cell) for cell in ("32.1.2026", "1/2.2026", "31/01/0026", 46053, 46053.5, True)),
-        *(("date", cell) for cell in ("2026-01-31 14:30", "1" * 32_000)),
-        *(("time", cell) for cell in ("25:00", "13:00 PM", "14:30Z", "1430", "1" * 9_000, 0.6, 9)),
-        *(("moment", cell) for cell in ("14:30", "31/31/2026 14:30", "2026-01-31 soon", 46053.6)),
+        ("date", "31/31/2026"),
+        ("date", "0/5/2026"),
+        ("date", "1/2/26"),
+        ("date", "31.1"),
+        ("date", "2026-W05"),
+        ("date", "32.1.2026"),
+        ("date", "1/2.2026"),
+        ("date", "31/01/0026"),
+        ("date", 46053),
+        ("date", 46053.5),
+        ("date", True),
+        ("date", "2026-01-31 14:30"),
+        ("date", "1" * 32_000),
+        ("time", "25:00"),
+        ("time", "13:00 PM"),
+        ("time", "14:30Z"),
+        ("time", "1430"),
+        ("time", "1" * 9_000),
+        ("time", 0.6),
+        ("time", 9),
+        ("moment", "14:30"),
+        ("moment", "31/31/2026 14:30"),
+        ("moment", "2026-01-31 soon"),
+        ("moment", 46053.6),
     ],
 )
-def test_what_is_neither_date_nor_time_is_refused(field, cell):
-    assert outcome(FIELDS[field], cell).startswith("invalid_")
+def test_other_cells_are_neither_dates_nor_times(field, cell):
+    assert clean_or_error(FIELDS[field], cell).startswith("invalid_")
 
 
-# --- Words -------------------------------------------------------------------
+# --- Messages ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,12 +236,12 @@ def test_what_is_neither_date_nor_time_is_refused(field, cell):
         ("moment", "5/1/2026 14:30", "2026-01-05 14:30:00 or 2026-05-01 14:30:00"),
     ],
 )
-def test_both_that_it_may_mean_are_named_and_each_is_taken(field, cell, named):
+def test_the_error_names_both_meanings_and_each_is_valid(field, cell, named):
     rule = make_field_cleaner(FIELDS[field])
-    with pytest.raises(InvalidValue) as refused:
+    with pytest.raises(InvalidValue) as error_info:
         rule(cell)
 
-    error = {"column": None, "code": refused.value.code, "params": refused.value.params}
+    error = {"column": None, "code": error_info.value.code, "params": error_info.value.params}
     assert (
         describe_row_error(error, "customers")
         == f"This may mean {named}. Write the one that is meant."
@@ -231,20 +262,20 @@ def test_both_that_it_may_mean_are_named_and_each_is_taken(field, cell, named):
         ("12345678901", "This has too many digits. It must have at most 10."),
     ],
 )
-def test_a_limit_is_named(cell, sentence):
-    with pytest.raises(InvalidValue) as refused:
+def test_the_message_of_an_error_names_the_limit(cell, sentence):
+    with pytest.raises(InvalidValue) as error_info:
         make_field_cleaner(MONEY)(cell)
-    error = {"column": None, "code": refused.value.code, "params": refused.value.params}
+    error = {"column": None, "code": error_info.value.code, "params": error_info.value.params}
     assert describe_row_error(error, "customers") == sentence
 
 
-def test_what_no_kind_knows_is_left_to_its_field():
-    assert outcome(ArrayField(models.IntegerField()), "[1, 2]") == "[1, 2]"
-    assert outcome(models.DurationField(), "14:30") == "0:14:30"
+def test_other_types_of_fields_parse_their_values_themselves():
+    assert clean_or_error(ArrayField(models.IntegerField()), "[1, 2]") == "[1, 2]"
+    assert clean_or_error(models.DurationField(), "14:30") == "0:14:30"
     for cell in (5, "9999999999999 00:00:00"):
-        assert outcome(models.DurationField(), cell) == "invalid"
+        assert clean_or_error(models.DurationField(), cell) == "invalid"
 
 
 @pytest.mark.parametrize(("cell", "meant"), [("VRAI", "True"), ("faux", "False"), ("Non", "False")])
-def test_yes_and_no_are_of_the_sites_languages(cell, meant):
-    assert outcome(FIELDS["yes or no"], cell) == meant
+def test_yes_and_no_are_words_of_the_languages_of_the_site(cell, meant):
+    assert clean_or_error(FIELDS["yes or no"], cell) == meant

@@ -12,7 +12,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.request import Request
 
 from imports.models import ImportJob
-from imports.pipeline.column_mapping import shown
+from imports.pipeline.column_mapping import quote_header
 from imports.snapshots import get_status_message
 from imports.statuses import Status
 
@@ -58,7 +58,7 @@ def describe_missing_file(request: Request) -> str:
     if "file" in request.POST:
         return "The field named file holds text. Send the file itself in it, with curl: -F file=@…."
     if name := next(iter(request.FILES), None):
-        return f"The file came in a field named {shown(name)}. Send it in one named file."
+        return f"The file came in a field named {quote_header(name)}. Send it in one named file."
     return "Send the file in a multipart field named file, with a file name in UTF-8."
 
 

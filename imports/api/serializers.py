@@ -18,7 +18,7 @@ from imports.authentication import add_ticket
 from imports.importer import get_importer_or_placeholder, list_importers
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob, ImportRow
-from imports.pipeline.column_mapping import shown
+from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.snapshots import build_snapshot, to_json_value
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
@@ -169,7 +169,7 @@ class ChangesSerializer(ReadOptionsSerializer):
 
 def refuse_unknown(names: Iterable[str], problem: str) -> None:
     for name in names:
-        raise serializers.ValidationError({shown(name): problem}, "unknown_field")
+        raise serializers.ValidationError({quote_header(name): problem}, "unknown_field")
 
 
 class ReadSummaryEntry(TypedDict):

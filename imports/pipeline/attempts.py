@@ -1,7 +1,8 @@
-"""Attempts at a batch, counted so that violent crashes are known.
+"""Attempts to apply a batch, recorded so that crashed workers can be counted.
 
-An attempt is a row, committed before the work begins and deleted by every orderly end. One
-whose database session is gone was killed; one whose session lives may yet end in order.
+A worker commits a row of `imports_importattempt` before it starts to work on a batch, and deletes
+that row when it ends in an orderly way. An attempt whose database session is gone has crashed. An
+attempt whose session still exists may end in an orderly way, so it does not count as a crash.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.db import connection
 from imports.models import ImportAttempt
 from imports.pipeline.transactions import run_or_defer, short_transaction
 
-BEGIN = """
+INSERT_ATTEMPT = """
 INSERT INTO imports_importattempt (batch_id, session, worker, started_at)
 SELECT batch.id, session.pid || ' ' || session.backend_start, %(worker)s, now()
   FROM imports_importbatch batch, pg_stat_activity session
@@ -22,7 +23,7 @@ SELECT batch.id, session.pid || ' ' || session.backend_start, %(worker)s, now()
    AND session.pid = pg_backend_pid()
 RETURNING id, batch_id
 """
-DEATHS = """
+COUNT_CRASHES = """
 SELECT batch.crashes + (
            SELECT count(*) FROM imports_importattempt attempt
             WHERE attempt.batch_id = batch.id AND attempt.id <> %(attempt)s
@@ -34,43 +35,63 @@ SELECT batch.crashes + (
 """
 
 
+class BatchNotAvailable(Exception):
+    """The batch is applied already, another worker holds it, or its import is not RUNNING."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     id: int
-    crashes: int  # Of earlier attempts at the same batch.
+    crashes: int  # Number of earlier attempts at the same batch that crashed.
 
 
-def begin_attempt(job_id: UUID, number: int, worker: str) -> Attempt | None:
-    """Count an attempt, and commit that before the work begins; None if nothing is to be done."""
-    these = {"job": job_id, "number": number, "worker": worker}
+def begin_attempt(job_id: UUID, number: int, worker: str) -> Attempt:
+    """Record an attempt at a batch and commit the record before the work starts.
+
+    `number` is the number of the batch within its import, `worker` the name of the worker process.
+
+    Raises:
+        BatchNotAvailable: The batch does not exist or is applied already.
+        TransientError: The database is not available. Nothing is recorded.
+    """
+    parameters: dict[str, UUID | int | str] = {"job": job_id, "number": number, "worker": worker}
     with short_transaction(durable=False), connection.cursor() as cursor:
-        cursor.execute(BEGIN, these)
+        cursor.execute(INSERT_ATTEMPT, parameters)
         if (row := cursor.fetchone()) is None:
-            return None
-        cursor.execute(DEATHS, {"attempt": row[0], "batch": row[1]})
-        return Attempt(row[0], cursor.fetchone()[0])
+            raise BatchNotAvailable
+        attempt_id, batch_id = row
+        cursor.execute(COUNT_CRASHES, {"attempt": attempt_id, "batch": batch_id})
+        (crashes,) = cursor.fetchone()
+        return Attempt(attempt_id, crashes)
 
 
 def end_attempt(attempt: Attempt) -> None:
-    """Take an attempt back that ended in order; if the database is away, once it is there."""
+    """Delete an attempt that ended in an orderly way.
 
-    def take_back() -> None:
+    While the database is not available, the deletion is deferred: see `run_or_defer`.
+    """
+
+    def delete_now() -> None:
         with short_transaction(durable=False):
             delete_attempt(attempt)
 
-    run_or_defer(take_back)
+    run_or_defer(delete_now)
 
 
 def delete_attempt(attempt: Attempt) -> None:
-    """Take an attempt back as a part of the caller's transaction."""
+    """Delete an attempt within the caller's transaction."""
     ImportAttempt.objects.filter(pk=attempt.id).delete()
 
 
 def mark_crashed(attempt: Attempt) -> None:
-    """Let an attempt stand that ended in an error nobody foresaw."""
+    """Count an attempt as a crash although its session still exists.
 
-    def leave() -> None:
+    An unexpected error leads here: retrying it without a count would never end. While the database
+    is not available, the update is deferred: see `run_or_defer`.
+    """
+
+    def clear_session() -> None:
         with short_transaction(durable=False):
             ImportAttempt.objects.filter(pk=attempt.id).update(session="")
 
-    run_or_defer(leave)
+    run_or_defer(clear_session)

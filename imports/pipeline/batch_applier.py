@@ -1,8 +1,8 @@
-"""Staged rows to records: one batch, one transaction, exactly once.
+"""Apply one batch: write its staged rows to the target table in one transaction, exactly once.
 
-Asked again for a batch that is done, or in another worker's hands, it does nothing; killed
-at any instant it leaves nothing half done. The batch's row lock is the lease, the rollback
-is the recovery. It knows no queue and no Redis.
+A call for a batch that is applied already, or that another worker holds, changes nothing. The lock
+on the batch's row is the lease. If the worker crashes, PostgreSQL rolls the transaction back and
+releases the lock. This module knows neither the queue nor Redis.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from imports import advisory_locks
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import attempts, batch_writer, poison_batches
-from imports.pipeline.attempts import Attempt
+from imports.pipeline.attempts import Attempt, BatchNotAvailable
 from imports.pipeline.batch_writer import OutcomeCounts
-from imports.pipeline.duplicates import complete_job_if_done
+from imports.pipeline.check_completion import complete_job_if_done
 from imports.pipeline.target_table import TargetTable, get_target_table
 from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
 from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
 
-PATIENCE = {"lock_timeout": "60s", "statement_timeout": "90s"}  # For the turn to be alone.
-TROUBLE = {"40P01", "55P03", "40001"}  # Deadlock, lock not available, serialization failure.
+# Deadlock, lock not available, serialization failure.
+CONFLICT_SQLSTATES = {"40P01", "55P03", "40001"}
 
-# Comes last of all: the import's row stays locked for a commit only, so cancel never waits.
-# No row comes back when the import was paused or cancelled while we worked.
-COUNT = """
+# The last statement of the transaction: it locks the import's row until the commit only, so a
+# cancellation never waits for a whole batch. It returns no row if the import was paused or
+# cancelled in the meantime.
+ADD_COUNTS = """
 UPDATE imports_importjob
    SET created = created + %(created)s, updated = updated + %(updated)s,
        unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s,
        failed = failed + %(failed)s, processed = processed + %(rows)s,
-       progress_percent = greatest(progress_percent, least(99, %(checking_percent)s
-           + %(applying_percent)s * (processed + %(rows)s)::bigint / greatest(total, 1))),
+       progress_percent = greatest(progress_percent,
+           least(99, %(checking_percent)s + %(applying_percent)s
+                     * (processed + %(rows)s)::bigint / greatest(total, 1))),
        version = version + 1, updated_at = now()
  WHERE id = %(job)s AND status = 'RUNNING'
 RETURNING *
@@ -44,61 +46,71 @@ RETURNING *
 
 
 def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | None:
-    """Write one batch and return its import as that left it; None if it was not ours to do.
+    """Write one batch and return its import with the new counts.
 
-    Raises Interrupted when nobody is to blame and it should be asked for again.
+    `number` is the number of the batch within its import, `worker` the name of the worker process.
+    A batch that crashed its workers repeatedly is split into single rows instead; the import is
+    returned then, too.
+
+    Returns None if this call changed nothing: the batch is applied already, another worker holds
+    it, or the import is not RUNNING.
+
+    Raises:
+        TransientError: A lock, a timeout or a lost connection. The batch should be retried, and
+            the attempt does not count as a crash.
+        Exception: Any other error. The attempt counts as a crash.
     """
-    attempt = attempts.begin_attempt(job_id, number, worker)
-    if attempt is None:
-        return None  # Applied already.
+    try:
+        attempt = attempts.begin_attempt(job_id, number, worker)
+    except BatchNotAvailable:
+        return None
     try:
         with poison_batches.batch_slot(attempt.crashes):
             job = poison_batches.split_batch(job_id, number, attempt.crashes)
-            job = job or _apply_patiently(job_id, number, attempt, worker)
-    except JobNotActive:
-        job = None
+            if job is not None:
+                return job
+            return _apply_with_retry(job_id, number, attempt, worker)
+    except (BatchNotAvailable, JobNotActive):
+        attempts.end_attempt(attempt)
+        return None
     except TransientError:
         attempts.end_attempt(attempt)
         raise
     except Exception:
-        # Ours or a row's: a batch that can never be written must not be asked for for ever.
+        # Without a count, a batch that can never be written would be retried for ever.
         attempts.mark_crashed(attempt)
         raise
-    if job is None:  # Otherwise the transaction that wrote the batch has forgotten it.
-        attempts.end_attempt(attempt)
-    return job
 
 
-def _apply_patiently(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob | None:
-    """Beside other imports into the same table; after trouble with one of them, alone."""
+def _apply_with_retry(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob:
+    """Apply the batch beside other imports into its table; after a conflict with one, alone."""
     try:
         with short_transaction():
-            return _apply(job_id, number, attempt, worker, alone=False)
-    except TransientError as interrupted:
-        if str(interrupted) not in TROUBLE:
+            return _apply(job_id, number, attempt, worker, is_exclusive=False)
+    except TransientError as error:
+        if str(error) not in CONFLICT_SQLSTATES:
             raise
-    with short_transaction(**PATIENCE):
-        return _apply(job_id, number, attempt, worker, alone=True)
+    # Longer than usual, because the batch waits for the lock of its table.
+    with short_transaction(lock_timeout="60s", statement_timeout="90s"):
+        return _apply(job_id, number, attempt, worker, is_exclusive=True)
 
 
 def _apply(
-    job_id: UUID, number: int, attempt: Attempt, worker: str, *, alone: bool
-) -> ImportJob | None:
+    job_id: UUID, number: int, attempt: Attempt, worker: str, *, is_exclusive: bool
+) -> ImportJob:
     batch = claim_batch(job_id, number)
-    if batch is None:
-        return None  # In another worker's hands, or the import is paused or cancelled.
     importer = get_importer(batch.job.importer)
     target = get_target_table(importer)
-    # Imports into one table share this lock. After a deadlock a batch takes it exclusively: two
-    # imports of the same people in opposite order ended in 20 deadlocks without the lock, and in
-    # none with it.
-    lock = advisory_locks.lock_exclusively if alone else advisory_locks.lock_shared
+    # Imports into one table share this lock; a batch that met a conflict takes it exclusively.
+    # Without the lock, two imports of the same people in opposite order ended in 20 deadlocks;
+    # with it, in none.
+    lock = advisory_locks.lock_exclusively if is_exclusive else advisory_locks.lock_shared
     lock(advisory_locks.TARGET_TABLE, target.table)
     with connection.cursor() as cursor:
-        # Django's foreign keys wait for the commit, which is too late to find the row to blame.
+        # Django defers foreign key checks to the commit, where the failed row is not known.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    counts = _outcomes(batch, target, attempt, alone=alone)
-    unapplied(job_id, number).update(
+    counts = _write_rows(batch, target, attempt, is_exclusive=is_exclusive)
+    _unapplied_batches(job_id, number).update(
         started_at=TransactionNow(),
         applied_at=Now(),
         worker=worker,
@@ -108,32 +120,50 @@ def _apply(
     return add_batch_counts(batch, counts)
 
 
-def _outcomes(
-    batch: ImportBatch, target: TargetTable, attempt: Attempt, *, alone: bool
+def _write_rows(
+    batch: ImportBatch, target: TargetTable, attempt: Attempt, *, is_exclusive: bool
 ) -> OutcomeCounts:
     if attempt.crashes >= poison_batches.MAX_CRASHES:
         return batch_writer.fail_rows(batch, "crashed_worker", {})
-    return batch_writer.write_rows(batch, target, expect_clashes=alone)
+    return batch_writer.write_rows(batch, target, expect_duplicates=is_exclusive)
 
 
-def unapplied(job_id: UUID, number: int) -> QuerySet[ImportBatch]:
+def _unapplied_batches(job_id: UUID, number: int) -> QuerySet[ImportBatch]:
     return ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
 
 
-def claim_batch(job_id: UUID, number: int) -> ImportBatch | None:
-    """The batch, locked until we commit, roll back or die. Never waits."""
-    free = unapplied(job_id, number).select_for_update(of=("self",), skip_locked=True)
-    return free.select_related("job").filter(job__status=Status.RUNNING).first()
+def claim_batch(job_id: UUID, number: int) -> ImportBatch:
+    """Lock the batch until the end of the transaction. Never waits for a lock.
+
+    Raises:
+        BatchNotAvailable: The batch is applied, another worker holds it, or its import is not
+            RUNNING.
+    """
+    free = _unapplied_batches(job_id, number).select_for_update(of=("self",), skip_locked=True)
+    batch = free.select_related("job").filter(job__status=Status.RUNNING).first()
+    if batch is None:
+        raise BatchNotAvailable
+    return batch
 
 
 def add_batch_counts(batch: ImportBatch, counts: OutcomeCounts) -> ImportJob:
-    """Add the batch to its import's counts; the last one completes the import."""
+    """Add the outcomes of a batch to its import's counts. The last batch completes the import.
+
+    Raises:
+        AssertionError: The outcomes do not add up to the rows of the batch.
+        JobNotActive: The import is no longer RUNNING.
+    """
     if counts.total() != batch.rows:
         raise AssertionError(f"Batch {batch.pk} has {batch.rows} rows, not {counts.total()}.")
     outcomes = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0, **counts}
-    percents = {"checking_percent": CHECKING_PERCENT, "applying_percent": APPLYING_PERCENT}
-    these = {"job": batch.job_id, "rows": batch.rows, **percents, **outcomes}
-    job = next(iter(ImportJob.objects.raw(COUNT, these)), None)
+    parameters = {
+        "job": batch.job_id,
+        "rows": batch.rows,
+        "checking_percent": CHECKING_PERCENT,
+        "applying_percent": APPLYING_PERCENT,
+        **outcomes,
+    }
+    job = next(iter(ImportJob.objects.raw(ADD_COUNTS, parameters)), None)
     if job is None:
         raise JobNotActive
     return complete_job_if_done(job)
@@ -143,11 +173,19 @@ def add_batch_counts(batch: ImportBatch, counts: OutcomeCounts) -> ImportJob:
 
 
 def has_after_batch(importer: type[Importer]) -> bool:
+    """Return whether the importer overrides `Importer.after_batch`."""
     return any("after_batch" in vars(base) for base in importer.__mro__ if base is not Importer)
 
 
 def run_after_batch(job_id: UUID, number: int) -> None:
-    """Call the importer's after_batch for an applied batch, once more if nobody knows it ran."""
+    """Call the importer's `after_batch` with the records that an applied batch has written.
+
+    Does nothing if that call is recorded as done. A worker that crashes between the call and the
+    record leads to a second call.
+
+    Raises:
+        Exception: Whatever the importer's `after_batch` raises. The call is not recorded then.
+    """
     batch = (
         ImportBatch.objects.select_related("job")
         .filter(job=job_id, number=number, applied_at__isnull=False, after_batch_at=None)

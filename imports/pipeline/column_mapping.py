@@ -1,6 +1,7 @@
-"""A person's word on which column is which: judged, put to use, and remembered.
+"""Column mappings: validate the one that a person gives, apply it, and save it.
 
-It is remembered for the owner's next file with the same headers, whoever has given it.
+A mapping is saved for the owner of the import, and applies to the owner's next file with the same
+headers. The person who gives it may be someone else.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from imports.importer import Importer
 from imports.models import ImportJob, SavedMapping
 from imports.pipeline.header_detection import DetectedColumns, find_missing_fields
 from imports.pipeline.reader.headers import fold_text
-from imports.pipeline.row_validation import make_storable
+from imports.pipeline.row_validation import make_storable_text
 
-ColumnPositions = dict[str, int | None]  # Of every field; None leaves it out.
-MappingProblem = tuple[str, dict[str, Any]]  # A code and its parameters.
+ColumnPositions = dict[str, int | None]  # Field to column index; None leaves the field out.
+MappingProblem = tuple[str, dict[str, Any]]  # An error code and its parameters.
 MappingProblems = dict[str, MappingProblem]  # By field.
-MAX_QUOTED_HEADER_CHARS = 50  # Of a header, in an error.
+MAX_QUOTED_HEADER_CHARS = 50  # In an error.
 
 
 class InvalidMapping(Exception):
-    """This is no mapping of the file's columns."""
+    """The mapping does not fit the columns of the file. `problems` says why, by field."""
 
     def __init__(self, problems: MappingProblems) -> None:
         super().__init__(", ".join(problems))
@@ -32,74 +33,90 @@ class InvalidMapping(Exception):
 
 
 def resolve_mapping(
-    told: Mapping[str, Any], layout: DetectedColumns, importer: type[Importer]
+    mapping: Mapping[str, Any], columns: DetectedColumns, importer: type[Importer]
 ) -> ColumnPositions:
-    """Where each field stands, by what was told of some and is known of the others.
+    """Return the column of each field: as `mapping` says, else as it was detected.
 
-    A column is told by its header or by its number, 0 for the first. Raises WrongMapping.
+    `mapping` names a column by its header or by its index, 0 for the first; None leaves the field
+    out.
+
+    Raises:
+        InvalidMapping: A field or column is unknown or ambiguous, a column is used twice, or a
+            required field has no column.
     """
     fields = [column.field for column in importer.columns]
-    positions: ColumnPositions = {field: layout.positions.get(field) for field in fields}
+    positions: ColumnPositions = {field: columns.positions.get(field) for field in fields}
     problems: MappingProblems = {}
-    for field, column in told.items():
+    for field, column in mapping.items():
         if field not in positions:
-            named = {"field": shown(field), "fields": fields}
-            problems[named["field"]] = ("unknown_field", named)
-        elif problem := _problem_of(column, layout):
+            params = {"field": quote_header(field), "fields": fields}
+            problems[quote_header(field)] = ("unknown_field", params)
+        elif problem := _find_problem(column, columns):
             problems[field] = problem
         else:
-            positions[field] = _columns_named(column, layout)[0] if column is not None else None
-    needed = {field: ("column_needed", {}) for field in find_missing_fields(positions, importer)}
-    if problems := needed | _used_twice(positions, told, layout) | problems:
+            positions[field] = _find_columns(column, columns)[0] if column is not None else None
+    required: MappingProblems = {
+        field: ("column_needed", {}) for field in find_missing_fields(positions, importer)
+    }
+    if problems := required | _find_columns_used_twice(positions, mapping, columns) | problems:
         raise InvalidMapping(problems)
     return positions
 
 
-def _problem_of(column: Any, layout: DetectedColumns) -> MappingProblem | None:
+def _find_problem(column: Any, columns: DetectedColumns) -> MappingProblem | None:
     if column is None:
         return None
     if isinstance(column, bool) or not isinstance(column, int | str):
         return "invalid_column", {}
-    found = _columns_named(column, layout)
-    if not found:
-        return "unknown_column", {"column": shown(column), "last": layout.width - 1}
-    if len(found) > 1:
-        return "several_columns", {"column": shown(column), "indexes": found}
+    indexes = _find_columns(column, columns)
+    if not indexes:
+        return "unknown_column", {"column": quote_header(column), "last": columns.width - 1}
+    if len(indexes) > 1:
+        return "several_columns", {"column": quote_header(column), "indexes": indexes}
     return None
 
 
-def _columns_named(column: int | str, layout: DetectedColumns) -> list[int]:
-    """Columns of this number or header; what is written the same goes before what folds so."""
+def _find_columns(column: int | str, columns: DetectedColumns) -> list[int]:
+    """Return the columns with this index or header.
+
+    Headers that are written exactly like this take precedence over those that only fold the same.
+    """
     if isinstance(column, int):
-        return [column] if 0 <= column < layout.width else []
-    headers = list(enumerate(layout.headers))
-    same = [index for index, header in headers if header == column]
-    return same or [index for index, header in headers if known_by(header) == known_by(column)]
+        return [column] if 0 <= column < columns.width else []
+    headers = list(enumerate(columns.headers))
+    exact = [index for index, header in headers if header == column]
+    return exact or [
+        index for index, header in headers if _fold_header(header) == _fold_header(column)
+    ]
 
 
-def _used_twice(
-    positions: ColumnPositions, told: Mapping[str, Any], layout: DetectedColumns
+def _find_columns_used_twice(
+    positions: ColumnPositions, mapping: Mapping[str, Any], columns: DetectedColumns
 ) -> MappingProblems:
-    """Of two fields on one column the one that was told is to blame, or the later one."""
+    """Return a problem for each second field on one column.
+
+    A field that `mapping` names is second to one that was detected.
+    """
     problems: MappingProblems = {}
     taken: dict[int, str] = {}
-    for field in sorted(positions, key=lambda field: field in told):
+    for field in sorted(positions, key=lambda field: field in mapping):
         if (index := positions[field]) is None:
             continue
         if index in taken:
-            header = layout.headers[index] if index < len(layout.headers) else ""
-            named = {"column": shown(header or index), "field": taken[index]}
-            problems[field] = ("used_twice", named)
+            header = columns.headers[index] if index < len(columns.headers) else ""
+            params = {"column": quote_header(header or index), "field": taken[index]}
+            problems[field] = ("used_twice", params)
         taken.setdefault(index, field)
     return problems
 
 
-def shown(column: int | str) -> str:
-    return make_storable(str(column)[:MAX_QUOTED_HEADER_CHARS])
+def quote_header(column: int | str) -> str:
+    """Return a header or a column index as an error quotes it: short and storable."""
+    return make_storable_text(str(column)[:MAX_QUOTED_HEADER_CHARS])
 
 
-def known_by(header: str) -> str:
-    """What headers are compared by: their fold, or themselves where nothing is left of it."""
+def _fold_header(header: str) -> str:
+    """Return what headers are compared by: the folded header, or the header if that is empty."""
     return fold_text(header) or header.strip()
 
 
@@ -107,28 +124,36 @@ def known_by(header: str) -> str:
 
 
 def apply_mapping(
-    job: ImportJob, layout: DetectedColumns, importer: type[Importer]
+    job: ImportJob, columns: DetectedColumns, importer: type[Importer]
 ) -> DetectedColumns:
-    """The layout by what was told for this import, or for an earlier one with these headers."""
-    if not job.has_header_row and layout.header_row:
-        layout = _without_header(layout, importer)
+    """Return the columns with the mapping of the import, or with the owner's saved mapping.
+
+    Without either, the columns are returned as they were detected.
+    """
+    if not job.has_header_row and columns.header_row:
+        columns = _remove_header(columns, importer)
     if job.column_mapping is not None:
-        return _with(job.column_mapping, layout, importer)
-    if (known := _recall(job, layout)) is not None:
-        told = replace(_with(known, layout, importer), from_saved_mapping=True)
-        return layout if told.missing else told  # The importer has changed since.
-    return layout
+        return _set_positions(job.column_mapping, columns, importer)
+    if (saved := _load_saved_mapping(job, columns)) is not None:
+        mapped = replace(_set_positions(saved, columns, importer), from_saved_mapping=True)
+        # If the importer has changed since, the saved mapping may lack a required field.
+        return columns if mapped.missing else mapped
+    return columns
 
 
-def _without_header(layout: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
-    """Its first row is a row like the others: columns in the importer's own order."""
-    in_order = {column.field: i for i, column in enumerate(importer.columns) if i < layout.width}
+def _remove_header(columns: DetectedColumns, importer: type[Importer]) -> DetectedColumns:
+    """Return the columns of a file without a header row, in the order of the importer."""
+    positions = {
+        column.field: index
+        for index, column in enumerate(importer.columns)
+        if index < columns.width
+    }
     return replace(
-        layout,
+        columns,
         header_row=0,
         headers=[],
-        positions=in_order,
-        missing=find_missing_fields(in_order, importer),
+        positions=positions,
+        missing=find_missing_fields(positions, importer),
         equals={},
         fallbacks={},
         hidden_ignored=[],
@@ -136,54 +161,62 @@ def _without_header(layout: DetectedColumns, importer: type[Importer]) -> Detect
     )
 
 
-def _with(
-    told: ColumnPositions, layout: DetectedColumns, importer: type[Importer]
+def _set_positions(
+    mapping: ColumnPositions, columns: DetectedColumns, importer: type[Importer]
 ) -> DetectedColumns:
     fields = {column.field for column in importer.columns}
-    positions = {f: index for f, index in told.items() if f in fields and index is not None}
+    positions = {
+        field: index for field, index in mapping.items() if field in fields and index is not None
+    }
     taken = set(positions.values())
 
-    def keep(further: dict[str, list[int]]) -> dict[str, list[int]]:
-        """Those of a field whose first column is the one that was told, too."""
-        same = {f: ns for f, ns in further.items() if positions.get(f) == layout.positions.get(f)}
-        free = {f: [n for n in ns if n not in taken] for f, ns in same.items() if f in positions}
+    def keep_free_columns(further: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Keep the further columns of fields whose first column the mapping does not change."""
+        free = {
+            field: [index for index in indexes if index not in taken]
+            for field, indexes in further.items()
+            if field in positions and positions[field] == columns.positions.get(field)
+        }
         return {field: indexes for field, indexes in free.items() if indexes}
 
     return replace(
-        layout,
+        columns,
         positions=positions,
         missing=find_missing_fields(positions, importer),
         suggestions={},
-        equals=keep(layout.equals),
-        fallbacks=keep(layout.fallbacks),
-        hidden_ignored=[index for index in layout.hidden_ignored if index not in taken],
+        equals=keep_free_columns(columns.equals),
+        fallbacks=keep_free_columns(columns.fallbacks),
+        hidden_ignored=[index for index in columns.hidden_ignored if index not in taken],
     )
 
 
-def _recall(job: ImportJob, layout: DetectedColumns) -> ColumnPositions | None:
-    if job.owner_id is None or not layout.headers:
+def _load_saved_mapping(job: ImportJob, columns: DetectedColumns) -> ColumnPositions | None:
+    if job.owner_id is None or not columns.headers:
         return None
-    known = SavedMapping.objects.filter(
-        owner=job.owner_id, importer=job.importer, headers_digest=digest_headers(layout.headers)
+    saved = SavedMapping.objects.filter(
+        owner=job.owner_id, importer=job.importer, headers_digest=digest_headers(columns.headers)
     )
-    return known.values_list("positions", flat=True).first()
+    return saved.values_list("positions", flat=True).first()
 
 
 def save_mapping(job: ImportJob) -> None:
-    """Keep what a person has told, now that it has led to rows that can be imported."""
+    """Save the mapping that a person gave for this import, if any row can be imported with it.
+
+    Nothing is saved for an import without an owner, or for a file without headers.
+    """
     headers = job.detected_columns["headers"] if job.detected_columns else []
     if job.column_mapping is None or job.owner_id is None or not headers:
         return
     if job.checked == job.failed:
-        return  # It has led to nothing.
-    told = SavedMapping(
+        return
+    saved = SavedMapping(
         owner_id=job.owner_id,
         importer=job.importer,
         headers_digest=digest_headers(headers),
         positions=job.column_mapping,
     )
     SavedMapping.objects.bulk_create(
-        [told],
+        [saved],
         update_conflicts=True,
         unique_fields=["owner", "importer", "headers_digest"],
         update_fields=["positions", "saved_at"],
@@ -191,6 +224,6 @@ def save_mapping(job: ImportJob) -> None:
 
 
 def digest_headers(headers: list[str]) -> str:
-    """The same for the same headers in the same order, over case, accents and spaces."""
-    names = json.dumps([known_by(header) for header in headers])
+    """Return a SHA-256 digest of the headers and their order, without case, accents and spaces."""
+    names = json.dumps([_fold_header(header) for header in headers])
     return hashlib.sha256(names.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Refused and skipped rows as iterate_rows of the uploaded file: its columns, and why.
+"""Failed and skipped rows in the columns of the uploaded file, each with its reason.
 
-Read page by page from the staged rows, never a second time from the file. It knows no HTTP
-and no format of a file.
+Rows are read from the staged rows page by page; the file is not read again. This module knows
+neither HTTP nor file formats.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 from django.utils.text import capfirst
@@ -25,12 +25,15 @@ from imports.pipeline.header_detection import (
     get_header,
     match_columns,
 )
+from imports.pipeline.model_fields import get_related_model
+from imports.pipeline.row_validation import RowError
 
 MAX_PAGE_ROWS = 1_000
 MAX_PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
 
-# Behind the last row's number, not by OFFSET; the window ends the page where it gets heavy.
-PAGE = """
+# A page starts after the last row number of the page before, which costs less than OFFSET. The
+# window function ends a page at MAX_PAGE_BYTES, but not before its first row.
+SELECT_PAGE = """
 SELECT number, cells, cleaned, errors
   FROM (SELECT number, cells, cleaned, errors, row_number() OVER so_far AS place,
                sum(coalesce(octet_length(cells::text), 0)
@@ -43,7 +46,7 @@ SELECT number, cells, cleaned, errors
  WHERE place = 1 OR bytes <= %(bytes)s
  ORDER BY number
 """
-WIDEST = """
+SELECT_MAX_WIDTH = """
 SELECT coalesce(max(jsonb_array_length(cells)), 0)
   FROM imports_importrow
  WHERE job_id = %(job)s AND outcome IN ('failed', 'skipped')
@@ -51,138 +54,173 @@ SELECT coalesce(max(jsonb_array_length(cells)), 0)
 
 
 class NoFailedRows(Exception):
-    """This import has no such rows: none was refused, or they are no longer kept."""
+    """The import has no such rows: none failed, or they are deleted by now."""
 
 
 class OutputRow(NamedTuple):
-    cells: list[Cell]  # The reason among them.
-    reasons: dict[int, str]  # Of bad cells, by position.
+    """A row as it is written to a file of failed rows."""
+
+    cells: list[Cell]  # The reason is one of them.
+    reasons: dict[int, str]  # Index of a cell with an error to its message.
 
 
 class StagedRow(NamedTuple):
+    """A row as it is stored."""
+
     number: int
     cells: list[Cell] | None
     cleaned: list[str | None] | None
-    errors: list[dict[str, Any]]
+    errors: list[RowError]
 
 
 class FailedRows:
-    """An import's refused and skipped rows, in the layout of the file they came in."""
+    """The failed and skipped rows of an import, in the columns of its file.
+
+    Attributes:
+        headers: One for each column of the output; None for a column without a header.
+        reason: Index of the column with the reasons.
+        width: Number of columns, the one with the reasons included.
+    """
 
     def __init__(self, job: ImportJob) -> None:
         self.job = job
         self.importer = get_importer_or_placeholder(job.importer)
-        self._said: dict[tuple[str, ...], str] = {}
-        self.layout = (
+        self._messages: dict[tuple[str, str | None, str], str] = {}
+        self.columns = (
             DetectedColumns(**job.detected_columns)
             if job.detected_columns
             else DetectedColumns(0, [], {}, [])
         )
-        self.positions = self.layout.positions
-        headers = self.layout.headers or [None] * (max(self.positions.values(), default=-1) + 1)
-        width = max(len(headers), self._widest())
-        # Of a report that was corrected and uploaded, the column is there already.
-        self.reason = next(iter(find_reason_columns(self.layout.headers)), width)
+        self.positions = self.columns.positions
+        min_width = max(self.positions.values(), default=-1) + 1
+        headers: list[str | None] = [*self.columns.headers] or [None] * min_width
+        width = max(len(headers), self._get_max_width())
+        # A file of failed rows that is uploaded again has the column already.
+        self.reason = next(iter(find_reason_columns(self.columns.headers)), width)
         self.width = max(width, self.reason + 1)
-        self.headers = self._recognisable([*headers, *[None] * (self.width - len(headers))])
+        headers += [None] * (self.width - len(headers))
+        self.headers = self._make_recognizable(headers)
         self.headers[self.reason] = f"{REASON_HEADER_PREFIX} {_('Reason')}"
 
     def iterate_rows(self, outcome: str) -> Iterator[OutputRow]:
-        for page in self._pages(outcome):
-            lookups = self._natural_keys(page)
-            for row in page:
-                cells = row.cells or self._cells_of(row.cleaned or [], lookups)
-                yield self._line(row, cells, outcome)
+        """Iterate over the rows with this outcome, in the order of the file.
 
-    def _recognisable(self, headers: list[str | None]) -> list[str | None]:
-        """The file's own headers, unless its columns were not recognised by them."""
-        found = match_columns(headers, self.importer)
-        if found.columns() == self.layout.columns():
+        Messages are in the active language.
+        """
+        for page in self._iterate_pages(outcome):
+            lookups = self._get_natural_keys(page)
+            for row in page:
+                cells = row.cells or self._restore_cells(row.cleaned or [], lookups)
+                yield self._make_output_row(row, cells, outcome)
+
+    def _make_recognizable(self, headers: list[str | None]) -> list[str | None]:
+        """Return the file's headers if they name the same columns as in the import.
+
+        Otherwise, for example after a column mapping, return headers that do.
+        """
+        matched = match_columns([*headers], self.importer)
+        if matched.columns() == self.columns.columns():
             return headers
-        names = {column.field: get_header(column, self.importer) for column in self._columns()}
-        first = {self.positions[field]: name for field, name in names.items()}
-        # Another column of such a name would be read as well, or instead.
-        ours = set(chain.from_iterable(self.layout.columns().values()))
-        others = set(chain.from_iterable(found.columns().values())) - ours
+        names = {
+            self.positions[column.field]: get_header(column, self.importer)
+            for column in self._get_filled_columns()
+        }
+        # Another column whose header names a field would be read as well, or instead.
+        used = set(chain.from_iterable(self.columns.columns().values()))
+        unused = set(chain.from_iterable(matched.columns().values())) - used
         return [
-            _("%(column)s (not used)") % {"column": name} if index in others else name
-            for index, name in enumerate(first.get(i, name) for i, name in enumerate(headers))
+            _("%(column)s (not used)") % {"column": name} if index in unused else name
+            for index, name in enumerate(names.get(i, name) for i, name in enumerate(headers))
         ]
 
-    def _columns(self) -> list[Column]:
+    def _get_filled_columns(self) -> list[Column]:
         return [column for column in self.importer.columns if column.field in self.positions]
 
-    def _line(self, row: StagedRow, cells: list[Cell], outcome: str) -> OutputRow:
-        reasons: dict[int, list[str]] = {}
-        sentences = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
+    def _make_output_row(self, row: StagedRow, cells: list[Cell], outcome: str) -> OutputRow:
+        messages: dict[int, list[str]] = {}
+        reasons = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
         for error in row.errors:
-            sentence = self._sentence(error, outcome)
-            position = self.positions.get(error["column"], -1)
-            if position >= 0:
-                reasons.setdefault(position, []).append(sentence)
-            named = self.get_column_label(error["column"])
-            sentences.append(f"{named}: {sentence}" if named else sentence)
+            message = self._get_message(error, outcome)
+            field = error["column"]
+            if field is not None and field in self.positions:
+                messages.setdefault(self.positions[field], []).append(message)
+            label = self.get_column_label(field)
+            reasons.append(f"{label}: {message}" if label else message)
         cells = [*cells, *[None] * (self.width - len(cells))]
-        cells[self.reason] = " ".join(sentences)
-        return OutputRow(cells, {position: " ".join(said) for position, said in reasons.items()})
+        cells[self.reason] = " ".join(reasons)
+        return OutputRow(cells, {index: " ".join(texts) for index, texts in messages.items()})
 
-    def _sentence(self, error: dict[str, Any], outcome: str) -> str:
-        """The words for an error; half a million rows mostly say the same few things."""
+    def _get_message(self, error: RowError, outcome: str) -> str:
+        """Return the message of an error. Messages without parameters are computed once."""
         if error["params"]:
             return error_messages.describe_row_error(error, self.job.importer, outcome)
-        kind = error["code"], error["column"], outcome
-        if kind not in self._said:
-            self._said[kind] = error_messages.describe_row_error(error, self.job.importer, outcome)
-        return self._said[kind]
+        key = error["code"], error["column"], outcome
+        if key not in self._messages:
+            message = error_messages.describe_row_error(error, self.job.importer, outcome)
+            self._messages[key] = message
+        return self._messages[key]
 
     def get_column_label(self, field: str | None) -> str:
-        """The column as its reader knows it: by the file's header, else by its own name."""
+        """Return the header of the column that fills the field, else the field's own label.
+
+        Returns an empty text for None, which stands for the row as a whole.
+        """
         if field is None:
             return ""
-        position = self.positions.get(field, -1)
-        return (position >= 0 and self.headers[position]) or capfirst(self.importer.label(field))
+        header = self.headers[self.positions[field]] if field in self.positions else None
+        return header or capfirst(self.importer.label(field))
 
-    def _cells_of(self, cleaned: list[str | None], lookups: dict[str, dict[str, Any]]) -> list:
-        """The values at their columns' places: the row had no other cells."""
+    def _restore_cells(
+        self, cleaned: list[str | None], lookups: dict[str, dict[str | None, str]]
+    ) -> list[Cell]:
+        """Return the cleaned values in the file's columns, for a row whose cells are not kept."""
         columns = self.importer.columns
-        if not columns:  # Its app is gone, and nobody knows which value is which.
-            return cleaned
+        if not columns:  # The importer is gone, so the fields of the values are not known.
+            return [*cleaned]
         cells: list[Cell] = [None] * self.width
-        # The importer may have got another column since.
+        # The importer may have got a further column since the import.
         for column, value in zip(columns, cleaned, strict=False):
             if column.field in self.positions:
                 keys = lookups.get(column.field, {})
                 cells[self.positions[column.field]] = keys.get(value, value)
         return cells
 
-    def _natural_keys(self, page: list[StagedRow]) -> dict[str, dict[str, Any]]:
-        """Of columns that look a record up, what the file held instead of its primary key."""
-        found = {}
+    def _get_natural_keys(self, page: list[StagedRow]) -> dict[str, dict[str | None, str]]:
+        """Return, for each field with a lookup, primary key to natural key, as the file has it."""
+        natural_keys: dict[str, dict[str | None, str]] = {}
         for index, column in enumerate(self.importer.columns):
             if column.lookup:
                 keys = {row.cleaned[index] for row in page if row.cleaned} - {None}
-                related = self.importer.model._meta.get_field(column.field).related_model
+                related = get_related_model(self.importer.model, column.field)
                 records = related._default_manager.filter(pk__in=keys)
                 pairs = records.values_list("pk", column.lookup)
-                found[column.field] = {str(pk): str(natural) for pk, natural in pairs}
-        return found
+                natural_keys[column.field] = {str(pk): str(natural) for pk, natural in pairs}
+        return natural_keys
 
-    def _pages(self, outcome: str) -> Iterator[list[StagedRow]]:
+    def _iterate_pages(self, outcome: str) -> Iterator[list[StagedRow]]:
         after = 0
-        while page := self._page(outcome, after):
+        while page := self._load_page(outcome, after):
             yield page
             after = page[-1].number
 
-    def _page(self, outcome: str, after: int) -> list[StagedRow]:
-        these = {"job": self.job.pk, "outcome": outcome, "after": after}
+    def _load_page(self, outcome: str, after: int) -> list[StagedRow]:
         with connection.cursor() as cursor:
-            cursor.execute(PAGE, these | {"rows": MAX_PAGE_ROWS, "bytes": MAX_PAGE_BYTES})
+            cursor.execute(
+                SELECT_PAGE,
+                {
+                    "job": self.job.pk,
+                    "outcome": outcome,
+                    "after": after,
+                    "rows": MAX_PAGE_ROWS,
+                    "bytes": MAX_PAGE_BYTES,
+                },
+            )
             return [
                 StagedRow(number, cells and json.loads(cells), cleaned, json.loads(errors or "[]"))
                 for number, cells, cleaned, errors in cursor.fetchall()
             ]
 
-    def _widest(self) -> int:
+    def _get_max_width(self) -> int:
         with connection.cursor() as cursor:
-            cursor.execute(WIDEST, {"job": self.job.pk})
-            return cursor.fetchone()[0]
+            cursor.execute(SELECT_MAX_WIDTH, {"job": self.job.pk})
+            return int(cursor.fetchone()[0])

@@ -1,7 +1,7 @@
-"""Refused and skipped rows to a workbook or a CSV file, to be corrected and uploaded again.
+"""Write the failed and skipped rows of an import to a workbook or a CSV file.
 
-Written to the disk as it is read, so that memory holds a page of rows and the comments.
-Words are in the language that is active.
+People correct the rows in the file and upload it again. The rows are written as they are read, so
+only one page of rows and the comments are in memory. Texts are in the active language.
 """
 
 from __future__ import annotations
@@ -23,129 +23,143 @@ from imports.pipeline.failed_rows import FailedRows, NoFailedRows, OutputRow
 from imports.pipeline.formula_injection import is_formula, neutralize_formula
 from imports.statuses import Outcome
 
-MAX_SHEET_ROWS = 1_048_576  # Excel's own limit; what is over it stands on a further sheet.
-MAX_EXACT_NUMBER = 10**15  # Excel keeps no more of a number than that.
-# Excel takes long to open a sheet of many comments, and they are held in memory: behind so
-# many, the colour and the reason's column tell.
+MAX_SHEET_ROWS = 1_048_576  # Excel's limit. Further rows go to further sheets.
+MAX_EXACT_NUMBER = 10**15  # Excel keeps 15 digits of a number.
+# Excel takes long to open a sheet with many comments, and they are held in memory. Cells beyond
+# this number of comments have only their color and the column with the reasons.
 MAX_COMMENTS = 1_000
-COLUMN_WIDTH, REASON_WIDTH = 18, 80
+COLUMN_WIDTH_CHARS = 18
+REASON_WIDTH_CHARS = 80
+ERROR_COLOR = "#FFC7CE"
 
 
 def write_workbook(job: ImportJob, file: BinaryIO) -> None:
-    """Refused rows on the first sheet, skipped ones on the second; or NoFailedRows."""
+    """Write failed rows to the first sheet of a workbook, and skipped rows to the second.
+
+    Raises:
+        NoFailedRows: The import has no failed and no skipped rows.
+    """
     failed_rows = FailedRows(job)
     with Workbook(file, {"constant_memory": True}) as book:
         book.use_zip64()
-        pen = WorkbookWriter(book)
-        rows = pen.write(_("Refused"), failed_rows, Outcome.FAILED)
-        rows += pen.write(_("Skipped"), failed_rows, Outcome.SKIPPED) if job.skipped else 0
-    if not rows:
+        writer = WorkbookWriter(book)
+        row_count = writer.write(_("Failed"), failed_rows, Outcome.FAILED)
+        if job.skipped:
+            row_count += writer.write(_("Skipped"), failed_rows, Outcome.SKIPPED)
+    if not row_count:
         raise NoFailedRows
 
 
 def write_csv(job: ImportJob, file: BinaryIO) -> None:
-    """Refused rows as CSV, delimited as the uploaded file was; or NoFailedRows."""
+    """Write failed rows as CSV, with the delimiter of the uploaded file.
+
+    Raises:
+        NoFailedRows: The import has no failed rows.
+    """
     failed_rows = FailedRows(job)
-    # With the mark without which Excel misreads accents.
+    # Excel needs the byte order mark to read accents.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     delimiter = (job.detected_format or {}).get("delimiter") or ","
-    iterate_rows = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
-    iterate_rows.writerow(map(neutralize_formula, failed_rows.headers))
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writerow(map(neutralize_formula, failed_rows.headers))
     is_empty = True
-    for line in failed_rows.iterate_rows(Outcome.FAILED):
-        iterate_rows.writerow(map(neutralize_formula, line.cells))
+    for row in failed_rows.iterate_rows(Outcome.FAILED):
+        writer.writerow(map(neutralize_formula, row.cells))
         is_empty = False
-    text.detach()  # The file is not ours to close.
+    text.detach()  # The caller closes the file.
     if is_empty:
         raise NoFailedRows
 
 
 class WorkbookWriter:
-    """Writes sheets of one workbook, with its formats and its count of comments."""
+    """Writes the sheets of one workbook. MAX_COMMENTS counts for all of them."""
 
     def __init__(self, book: Workbook) -> None:
         self.book = book
         self.comments_left = MAX_COMMENTS
-        self.header = book.add_format({"bold": True, "num_format": "@"})
-        # As text, so that zeros survive an edit; a formula stays text even when it is edited.
-        self.formats = {
-            (is_bad, is_quoted): book.add_format(
+        self.header_format = book.add_format({"bold": True, "num_format": "@"})
+        # The text format keeps leading zeros after an edit; the quote prefix keeps a formula text.
+        self.text_formats = {
+            (has_error, is_quoted): book.add_format(
                 {
                     "num_format": "@",
-                    **({"bg_color": "#FFC7CE"} if is_bad else {}),
+                    **({"bg_color": ERROR_COLOR} if has_error else {}),
                     **({"quote_prefix": True} if is_quoted else {}),
                 }
             )
-            for is_bad in (False, True)
+            for has_error in (False, True)
             for is_quoted in (False, True)
         }
-        self.bad_number = book.add_format({"bg_color": "#FFC7CE"})
+        self.number_error_format = book.add_format({"bg_color": ERROR_COLOR})
 
     def write(self, name: str, failed_rows: FailedRows, outcome: str) -> int:
-        """A sheet of these rows, or several if one cannot hold them."""
-        iterate_rows, rows, title = failed_rows.iterate_rows(outcome), 0, name
-        for number in count(2):
-            sheet = self.new_sheet(title, failed_rows)
-            rows += self.fill(sheet, islice(iterate_rows, MAX_SHEET_ROWS - 1))
-            following = next(iterate_rows, None)
-            if following is None:
-                break
-            iterate_rows, title = chain([following], iterate_rows), f"{name} {number}"
-        return rows
+        """Write the rows with this outcome to a sheet, or to several if they do not fit.
 
-    def new_sheet(self, name: str, failed_rows: FailedRows) -> Worksheet:
+        Returns the number of rows. A sheet is written even if there are none.
+        """
+        rows, row_count, title = failed_rows.iterate_rows(outcome), 0, name
+        for number in count(2):
+            sheet = self._add_sheet(title, failed_rows)
+            row_count += self._write_rows(sheet, islice(rows, MAX_SHEET_ROWS - 1))
+            next_row = next(rows, None)
+            if next_row is None:
+                break
+            rows, title = chain([next_row], rows), f"{name} {number}"
+        return row_count
+
+    def _add_sheet(self, name: str, failed_rows: FailedRows) -> Worksheet:
         sheet = self.book.add_worksheet(name)
         sheet.freeze_panes(1, 0)
-        sheet.set_column(0, failed_rows.width - 1, COLUMN_WIDTH)
-        sheet.set_column(failed_rows.reason, failed_rows.reason, REASON_WIDTH)
+        sheet.set_column(0, failed_rows.width - 1, COLUMN_WIDTH_CHARS)
+        sheet.set_column(failed_rows.reason, failed_rows.reason, REASON_WIDTH_CHARS)
         for column, header in enumerate(failed_rows.headers):
-            self.write_cell(sheet, 0, column, header, self.header)
+            self._write_cell(sheet, 0, column, header, self.header_format)
         return sheet
 
-    def fill(self, sheet: Worksheet, iterate_rows: Iterator[OutputRow]) -> int:
-        row = 0
-        for row, line in enumerate(iterate_rows, start=1):
-            for column, cell in enumerate(line.cells):
-                if cell is not None or column in line.reasons:
-                    shape = self.shape_of(cell, is_bad=column in line.reasons)
-                    self.write_cell(sheet, row, column, cell, shape)
-            for column, reason in line.reasons.items():
-                self.comment(sheet, row, column, reason)
-        return row
+    def _write_rows(self, sheet: Worksheet, rows: Iterator[OutputRow]) -> int:
+        number = 0
+        for number, row in enumerate(rows, start=1):
+            for column, cell in enumerate(row.cells):
+                if cell is not None or column in row.reasons:
+                    cell_format = self._get_format(cell, has_error=column in row.reasons)
+                    self._write_cell(sheet, number, column, cell, cell_format)
+            for column, reason in row.reasons.items():
+                self._write_comment(sheet, number, column, reason)
+        return number
 
-    def shape_of(self, cell: Cell, *, is_bad: bool) -> Format | None:
+    def _get_format(self, cell: Cell, *, has_error: bool) -> Format | None:
         if isinstance(cell, int | float):
-            return self.bad_number if is_bad else None
-        return self.formats[is_bad, isinstance(cell, str) and is_formula(cell)]
+            return self.number_error_format if has_error else None
+        return self.text_formats[has_error, isinstance(cell, str) and is_formula(cell)]
 
-    def write_cell(
-        self, sheet: Worksheet, row: int, column: int, cell: Cell, shape: Format | None
+    def _write_cell(
+        self, sheet: Worksheet, row: int, column: int, cell: Cell, cell_format: Format | None
     ) -> None:
-        """Numbers stay numbers; text is written as text, whatever it looks like."""
+        """Write a number as a number, and text as text, even if it looks like something else."""
         if cell is None:
-            sheet.write_blank(row, column, None, shape)
+            sheet.write_blank(row, column, None, cell_format)
         elif isinstance(cell, bool):
-            sheet.write_boolean(row, column, cell, shape)
+            sheet.write_boolean(row, column, cell, cell_format)
         elif isinstance(cell, int | float) and abs(cell) < MAX_EXACT_NUMBER:
-            sheet.write_number(row, column, cell, shape)
+            sheet.write_number(row, column, cell, cell_format)
         else:
-            self.write_text(sheet, row, column, str(cell), shape)
+            self._write_text(sheet, row, column, str(cell), cell_format)
 
-    def write_text(
-        self, sheet: Worksheet, row: int, column: int, text: str, shape: Format | None
+    def _write_text(
+        self, sheet: Worksheet, row: int, column: int, text: str, cell_format: Format | None
     ) -> None:
-        if text.startswith("'"):
-            text = neutralize_formula(
-                text
-            )  # Of the apostrophes in a report one is taken off again.
+        # When the file is uploaded again, an apostrophe in front of a formula is removed. Text
+        # that has one already gets another.
+        if text.startswith("'") and is_formula(text):
+            text = f"'{text}"
         if text.startswith("<r>") and text.endswith("</r>"):
-            # XlsxWriter takes it for its own markup and lets it into the XML as it is, unless
-            # it comes in pieces.
-            sheet.write_rich_string(row, column, text[:1], text[1:3], text[3:], shape)
+            # XlsxWriter takes such text for its own markup and writes it to the XML without
+            # escapes, unless it comes in parts.
+            sheet.write_rich_string(row, column, text[:1], text[1:3], text[3:], cell_format)
         else:
-            sheet.write_string(row, column, text, shape)
+            sheet.write_string(row, column, text, cell_format)
 
-    def comment(self, sheet: Worksheet, row: int, column: int, reason: str) -> None:
+    def _write_comment(self, sheet: Worksheet, row: int, column: int, reason: str) -> None:
         if self.comments_left:
             self.comments_left -= 1
             sheet.write_comment(row, column, reason, {"x_scale": 2})

@@ -1,7 +1,8 @@
-"""One file from its first byte to settled rows: reads, recognises, checks, stages, settles.
+"""Check one file: read it, recognize its columns, validate and stage its rows, resolve duplicates.
 
-Can be asked for again at any time: it goes on where the cursor stands. A reader beside us
-is spared by the heartbeat, and refused by the cursor.
+A check can be started again at any time and continues at the cursor. A fresh heartbeat keeps a
+second reader from starting. If one starts anyway, the compare-and-set on `cursor_row` rejects its
+writes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
+from imports.pipeline.check_completion import finish_check, try_lock_end_of_check
 from imports.pipeline.column_mapping import apply_mapping
 from imports.pipeline.column_suggestions import add_suggestions, trim_samples
-from imports.pipeline.duplicates import finish_check, try_lock_end_of_check
 from imports.pipeline.formula_injection import restore_formula
 from imports.pipeline.header_detection import (
     DetectedColumns,
@@ -43,7 +44,7 @@ from imports.pipeline.reader_client import (
     open_rows,
 )
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import RowValidator
+from imports.pipeline.row_validation import RowValidator, ValidatedRow
 from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import (
@@ -60,18 +61,25 @@ from imports.storage import StoredFileNotFound
 
 OnProgress = Callable[[ImportJob], None]
 
-# What may be read all the same by a reader that is given more.
-OF_COST = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
-MAX_READER_CRASHES = 3  # A file that kills its reader so often without a step forward is given up.
-FIRST_CHUNK_ROWS = 500  # Small, so that the bar moves early; later ones double.
-LARGEST_CHUNK_BYTES = 8 << 20
+# Errors of a reader with small limits. A reader with the full limits may read the file.
+LIMIT_ERROR_CODES = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
+MAX_READER_CRASHES = 3  # Without progress in between. After that, the import fails.
+FIRST_CHUNK_ROWS = 500  # Small, so that progress is visible early. Later chunks grow.
+MAX_CHUNK_BYTES = 8 << 20
 MAX_LISTED_COLUMNS = 10
-VALUES_BEFORE_CHECK = {
-    **dict.fromkeys(
-        ("cursor_row", "reader_crashes", "checked", "processed", "created", "updated"), 0
-    ),
-    **dict.fromkeys(("unchanged", "skipped", "failed", "to_update"), 0),
-    **dict.fromkeys(("total", "checked_at"), None),
+VALUES_BEFORE_CHECK: dict[str, Any] = {
+    "cursor_row": 0,
+    "reader_crashes": 0,
+    "checked": 0,
+    "processed": 0,
+    "created": 0,
+    "updated": 0,
+    "unchanged": 0,
+    "skipped": 0,
+    "failed": 0,
+    "to_update": 0,
+    "total": None,
+    "checked_at": None,
     "read_summary": [],
 }
 
@@ -84,69 +92,90 @@ def check_file(
     limits: ReaderLimits | None = None,
     is_small: bool = False,
 ) -> ImportJob | None:
-    """Bring a waiting or abandoned import out of CHECKING; None if it was not ours to do.
+    """Check a waiting or abandoned import, and return it with the status that it has now.
 
-    Taken for a small file, it is given little, and is QUEUED again if that was too little.
-    `on_progress` is called after each commit. When `should_stop` says so, it ends between two
-    chunks and leaves the rest to whoever asks next. Raises Interrupted when nobody is to
-    blame and it should be asked for again.
+    `on_progress` is called with the import after each commit. If `should_stop` returns True, the
+    check ends between two chunks, and the next call continues it. With `is_small`, the reader gets
+    the limits for small files (unless `limits` are given); a file that needs more is QUEUED again
+    for a reader with the full limits.
+
+    Returns None if this call did not bring the import out of CHECKING: another worker checks it, it
+    was stopped, the reader crashed, or someone changed the status meanwhile.
+
+    Raises:
+        TransientError: The database is not available. The check should be retried.
+        Exception: Any other error. The attempt counts as a crash.
     """
     job = acquire_lease(job_id)
     if job is None or job.status != Status.CHECKING:
         return job
     on_progress(job)
     try:
-        return _check(
-            job, on_progress, should_stop, limits or ReaderLimits.from_settings(is_small=is_small)
-        )
+        limits = limits or ReaderLimits.from_settings(is_small=is_small)
+        return _check(job, on_progress, should_stop, limits)
     except UnreadableFile as error:
-        if is_small and error.code in OF_COST:
+        if is_small and error.code in LIMIT_ERROR_CODES:
             return requeue(job)
         return fail_job(job, error.code, error.params)
     except StoredFileNotFound:
         return fail_job(job, "file_gone", {})
     except JobNotActive:
-        return None  # Cancelled, or another reader was quicker.
+        return None
     except TransientError:
         release_lease(job)
         raise
     except Error as error:
-        return _judge(job, error)
-    except Exception as error:  # The reader's death, or an error of ours: counted, tried again.
-        release_lease(job, died=True)
-        if isinstance(error, ReaderCrashed):
-            return None
+        return _handle_database_error(job, error)
+    except ReaderCrashed:
+        release_lease(job, has_crashed=True)
+        return None
+    except Exception:
+        release_lease(job, has_crashed=True)
         raise
 
 
-def _judge(job: ImportJob, error: Error) -> ImportJob | None:
-    """Between two steps the database spoke up: against the rows, or for want of a connection."""
-    if is_row_error(error):  # An importer's rule has let through what is no value at all.
+def _handle_database_error(job: ImportJob, error: Error) -> ImportJob | None:
+    """Fail the import for an error of its rows; for any other, let the check be retried.
+
+    Raises:
+        TransientError: The error is not one of the rows.
+    """
+    if is_row_error(error):  # The importer's own rule accepted a value that the database rejects.
         return fail_job(job, "refused_by_database", {"sqlstate": get_sqlstate(error)})
-    # A statement that is wrong would be wrong for ever: counted, so that there is an end.
-    release_lease(job, died=not is_transient(error))
+    # A wrong statement fails each time. It counts as a crash, so that the retries end.
+    release_lease(job, has_crashed=not is_transient(error))
     raise TransientError(get_sqlstate(error)) from None
 
 
 def acquire_lease(job_id: UUID) -> ImportJob | None:
-    """Take an import that nobody reads; its attempt is counted before the file is opened."""
+    """Take an import that no worker reads, and count the attempt before the file is opened.
+
+    Returns None if the import does not wait, or if another worker reads it or finishes its check.
+    Returns a FAILED import if its readers have crashed MAX_READER_CRASHES times.
+
+    Raises:
+        TransientError: The database is not available.
+    """
     with short_transaction():
         free = ImportJob.objects.waiting() | ImportJob.objects.with_expired_heartbeat()
         job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
-        # A worker that ends the check of a large file sends no heartbeat for a long time.
+        # A worker that finishes the check sends no heartbeat for a long time, but holds this lock.
         if job is None or not try_lock_end_of_check(job.pk):
             return None
         if job.status == Status.QUEUED:
             reset_for_check(job)
         elif job.reader_crashes >= MAX_READER_CRASHES:
             return ImportJob.objects.transition(job_id, Status.FAILED, error_code="crashed_reader")
-        mine = ImportJob.objects.filter(pk=job_id)
-        mine.update(reader_crashes=F("reader_crashes") + 1, reader_heartbeat_at=Now())
-        return mine.get()
+        leased = ImportJob.objects.filter(pk=job_id)
+        leased.update(reader_crashes=F("reader_crashes") + 1, reader_heartbeat_at=Now())
+        return leased.get()
 
 
 def reset_for_check(job: ImportJob) -> None:
-    """Enter CHECKING in a new round: a reader of an earlier one can add nothing any more."""
+    """Delete the rows of an earlier check and move the import to CHECKING.
+
+    The generation of the check rises, so a reader of an earlier check can no longer write.
+    """
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
     ImportJob.objects.filter(pk=job.pk).update(
@@ -156,42 +185,44 @@ def reset_for_check(job: ImportJob) -> None:
 
 
 def _check(
-    job: ImportJob, on_progress: OnProgress, should_stop: Callable[[], bool], limits: ReaderLimits
+    job: ImportJob,
+    on_progress: OnProgress,
+    should_stop: Callable[[], bool],
+    limits: ReaderLimits,
 ) -> ImportJob | None:
     if not is_registered(job.importer):
         return fail_job(job, "unknown_importer", {})
     importer = get_importer(job.importer)
     target = get_target_table(importer)
-    still_here = partial(_still_here, job)
     with (
-        job.file.storage.open(job.file.name) as file,
+        job.file.storage.open(str(job.file.name)) as file,
         open_rows(
             file,
             after=job.cursor_row,
             limits=limits,
-            options=_options(job),
+            options=_get_read_options(job),
             fields=get_field_headers(importer),
-            while_waiting=still_here,
+            while_waiting=partial(_renew_lease, job),
         ) as reader,
     ):
-        layout = (
-            DetectedColumns(**job.detected_columns)
-            if job.detected_columns and job.cursor_row
-            else None
-        )
-        for chunk in _growing(reader):
-            if layout is None and chunk.rows:
-                layout = _recognise(job, importer, reader, chunk.rows)
-                if layout.missing:
-                    return _ask_for_columns(job, layout)
+        columns = None
+        if job.detected_columns and job.cursor_row:
+            columns = DetectedColumns(**job.detected_columns)
+        for chunk in _merge_chunks(reader):
+            if columns is None and chunk.rows:
+                columns = _detect_columns(job, importer, reader, chunk.rows)
+                if columns.missing:
+                    return _request_mapping(job, columns)
             summary = ReadSummary(job.read_summary)
-            rows = _records(chunk, layout, importer, summary, job) if layout else []
-            checker = RowValidator(importer, layout, summary) if rows else None
+            validated: list[ValidatedRow] = []
+            if columns is not None:
+                rows = _select_records(chunk, columns, importer, summary, job)
+                validated = RowValidator(importer, columns, summary).validate_rows(rows)
             job = stage_rows(
                 job,
                 target,
-                checker.check(rows) if checker else [],
-                upto=chunk.last_row,
+                validated,
+                cursor_row=chunk.last_row,
                 fraction=chunk.fraction,
                 read_summary=summary,
             )
@@ -202,37 +233,39 @@ def _check(
     return finish_check(job)
 
 
-def _records(
+def _select_records(
     chunk: Chunk,
-    layout: DetectedColumns,
+    columns: DetectedColumns,
     importer: type[Importer],
     summary: ReadSummary,
     job: ImportJob,
 ) -> list[Row]:
-    """The rows below the header that hold records, without hidden ones if the user wants that.
+    """Return the rows below the header that hold records.
 
-    Each cell is as it was before a report of ours made it harmless.
+    Hidden rows are left out if the user asked for that. In a file of failed rows, formulas that
+    were neutralized are restored.
     """
     skip_hidden = job.read_options.get("hidden_rows") == "skip"
-    encodings = {name: job.detected_format[name] for name in ("encoding", "second_encoding")}
-    rows = [row for row in chunk.rows if row[0] > layout.header_row]
+    detected_format = job.detected_format or {}
+    encodings = {name: detected_format.get(name) for name in ("encoding", "second_encoding")}
+    rows = [row for row in chunk.rows if row[0] > columns.header_row]
     notes = dict(chunk.notes)
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
         rows = [row for row in rows if row[0] not in hidden]
         notes["hidden_row_skipped"] = sorted(hidden)
-    rows = RowFilter(importer, layout).keep_records(rows, summary)
+    rows = RowFilter(importer, columns).keep_records(rows, summary)
     for code, numbers in notes.items():
-        below = [number for number in numbers if number > layout.header_row]
+        below = [number for number in numbers if number > columns.header_row]
         summary.add_rows(code, below, **(encodings if code == "other_encoding" else {}))
-    if find_reason_columns(layout.headers):
+    if find_reason_columns(columns.headers):
         return [(number, [restore_formula(cell) for cell in cells]) for number, cells in rows]
     return rows
 
 
-def _growing(reader: ReaderClient) -> Iterator[Chunk]:
-    """The reader's chunks put together: small ones at first, large ones when there is much.
+def _merge_chunks(reader: ReaderClient) -> Iterator[Chunk]:
+    """Merge the reader's chunks into larger ones: small at first, large if there are many rows.
 
-    Rows can be a megabyte each, so what is held is bounded in bytes too.
+    A row may hold a megabyte, so a chunk is limited in bytes, too.
     """
     rows: list[Row] = []
     notes: dict[str, list[int]] = {}
@@ -242,123 +275,158 @@ def _growing(reader: ReaderClient) -> Iterator[Chunk]:
         size += chunk.size
         for code, numbers in chunk.notes.items():
             notes.setdefault(code, []).extend(numbers)
-        enough = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
+        chunk_rows = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
         is_last = chunk.fraction >= 1 and not chunk.rows
-        if len(rows) >= enough or size >= LARGEST_CHUNK_BYTES or is_last:
+        if len(rows) >= chunk_rows or size >= MAX_CHUNK_BYTES or is_last:
             yield Chunk(rows, chunk.fraction, chunk.last_row, size, notes)
             staged += len(rows)
             rows, notes, size = [], {}, 0
 
 
-def _options(job: ImportJob) -> dict[str, str]:
-    """How to read the file: as someone said, or as whoever began found it out to be."""
-    found = job.detected_format if job.detected_format and job.cursor_row else {}
-    found_out = ("sheet", "encoding", "delimiter", "second_encoding")
-    return {n: found[n] for n in found_out if found.get(n)} | job.read_options
+def _get_read_options(job: ImportJob) -> dict[str, str]:
+    """Return how to read the file: as the user said, else as the first reader detected it."""
+    detected = job.detected_format if job.detected_format and job.cursor_row else {}
+    names = ("sheet", "encoding", "delimiter", "second_encoding")
+    options = {name: detected[name] for name in names if detected.get(name)}
+    return {**options, **job.read_options}
 
 
-def _recognise(
+def _detect_columns(
     job: ImportJob, importer: type[Importer], reader: ReaderClient, rows: list[Row]
 ) -> DetectedColumns:
-    """Find out which column is which, and keep that for whoever goes on after us."""
-    named = [(0, reader.headers)] if reader.headers else []
-    layout = add_suggestions(
-        detect_columns([*named, *rows], importer, reader.opened.hidden_columns), rows, importer
+    """Detect the columns and store them with the import, for a reader that continues the check.
+
+    Raises:
+        JobNotActive: The import is no longer CHECKING, or another reader has moved the cursor.
+    """
+    detected_format = reader.detected_format
+    # Some formats name the columns beside the rows; the names count as row 0.
+    header_rows = [(0, reader.headers)] if reader.headers else []
+    columns = detect_columns([*header_rows, *rows], importer, detected_format.hidden_columns)
+    columns = add_suggestions(columns, rows, importer)
+    columns = trim_samples(apply_mapping(job, columns, importer))
+    job.detected_format = asdict(detected_format)
+    job.read_summary = summarize_file(columns, detected_format).entries()
+    is_stored = (
+        _leased_job(job)
+        .filter(cursor_row=0)
+        .update(
+            detected_columns=asdict(columns),
+            detected_format=job.detected_format,
+            read_summary=job.read_summary,
+        )
     )
-    layout = trim_samples(apply_mapping(job, layout, importer))
-    job.detected_format = asdict(reader.opened)
-    job.read_summary = summarize_file(layout, reader.opened).entries()
-    found = {
-        "detected_columns": asdict(layout),
-        "detected_format": job.detected_format,
-        "read_summary": job.read_summary,
-    }
-    if not _mine(job).filter(cursor_row=0).update(**found):
+    if not is_stored:
         raise JobNotActive
-    return layout
+    return columns
 
 
-def summarize_file(layout: DetectedColumns, opened: DetectedFormat) -> ReadSummary:
-    """What is known of the whole file before its rows are checked."""
+def summarize_file(columns: DetectedColumns, detected_format: DetectedFormat) -> ReadSummary:
+    """Return the read summary of the whole file, before its rows are validated."""
     summary = ReadSummary()
-    if ignored := find_ignored_columns(layout):
-        shown = [get_column_name(layout, index) for index in ignored[:MAX_LISTED_COLUMNS]]
-        summary.add("columns_ignored", count=len(ignored), columns=shown)
-    if hidden := layout.hidden_ignored:
-        shown = [get_column_name(layout, index) for index in hidden[:MAX_LISTED_COLUMNS]]
-        summary.add("hidden_columns_ignored", count=len(hidden), columns=shown)
-    if first := layout.first_header_row:
-        summary.add("header_in_two_rows", first=first, last=layout.header_row)
-    if opened.second_reader:
+    if ignored := find_ignored_columns(columns):
+        names = [get_column_name(columns, index) for index in ignored[:MAX_LISTED_COLUMNS]]
+        summary.add("columns_ignored", count=len(ignored), columns=names)
+    if hidden := columns.hidden_ignored:
+        names = [get_column_name(columns, index) for index in hidden[:MAX_LISTED_COLUMNS]]
+        summary.add("hidden_columns_ignored", count=len(hidden), columns=names)
+    if first := columns.first_header_row:
+        summary.add("header_in_two_rows", first=first, last=columns.header_row)
+    if detected_format.second_reader:
         summary.add("second_reader")
-    if opened.format == "xlsb":
+    if detected_format.format == "xlsb":
         summary.add("binary_workbook")
     return summary
 
 
-def _ask_for_columns(job: ImportJob, layout: DetectedColumns) -> ImportJob | None:
-    return _leave(job, Status.MAPPING, "missing_columns", {"columns": layout.missing})
+def _request_mapping(job: ImportJob, columns: DetectedColumns) -> ImportJob | None:
+    return _transition_if_leased(
+        job, Status.MAPPING, "missing_columns", {"columns": columns.missing}
+    )
 
 
 def fail_job(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:
-    """Give the file up, unless someone else has decided on it meanwhile."""
-    return _leave(job, Status.FAILED, code, params)
+    """Move the import to FAILED with an error code, and return it.
+
+    Returns None if the import is no longer CHECKING or its check was started again.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    return _transition_if_leased(job, Status.FAILED, code, params)
 
 
 def requeue(job: ImportJob) -> ImportJob | None:
-    """Let it wait, as if nobody had opened it, for a reader that may take more."""
-    return _leave(
+    """Move the import back to QUEUED, for a reader with the full limits, and return it.
+
+    Returns None if the import is no longer CHECKING or its check was started again.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    return _transition_if_leased(
         job, Status.QUEUED, **VALUES_BEFORE_CHECK, started_at=None, needs_main_reader=True
     )
 
 
-def _leave(
+def _transition_if_leased(
     job: ImportJob,
     target: Status,
     code: str | None = None,
     params: dict[str, Any] | None = None,
-    **changed: Any,
+    **changes: Any,
 ) -> ImportJob | None:
     with short_transaction():
-        if not _mine(job).update(**{"reader_heartbeat_at": None, "reader_crashes": 0} | changed):
-            return None  # The row is ours until the commit, so nobody comes in between.
+        # The update locks the import's row until the commit, so no other transition intervenes.
+        values = {"reader_heartbeat_at": None, "reader_crashes": 0} | changes
+        if not _leased_job(job).update(**values):
+            return None
         return ImportJob.objects.transition(job.pk, target, error_code=code, error_params=params)
 
 
-def release_lease(job: ImportJob, *, died: bool = False) -> None:
-    """Let the next reader begin at once; an attempt that ended in order is not counted."""
-    crashes = F("reader_crashes") if died else Greatest(F("reader_crashes") - 1, 0)
+def release_lease(job: ImportJob, *, has_crashed: bool = False) -> None:
+    """Let the next reader start at once. Unless it crashed, this attempt no longer counts.
 
-    def let_go() -> None:
+    While the database is not available, the update is deferred: see `run_or_defer`.
+    """
+    crashes = F("reader_crashes") if has_crashed else Greatest(F("reader_crashes") - 1, 0)
+
+    def release_now() -> None:
         with short_transaction(durable=False):
-            _mine(job).update(reader_heartbeat_at=None, reader_crashes=crashes)
+            _leased_job(job).update(reader_heartbeat_at=None, reader_crashes=crashes)
 
-    run_or_defer(let_go)
-
-
-def _still_here(job: ImportJob) -> None:
-    if not _mine(job).update(reader_heartbeat_at=Now()):
-        raise JobNotActive  # Cancelled, or begun anew: there is no need to read on.
+    run_or_defer(release_now)
 
 
-def _mine(job: ImportJob) -> Any:
+def _renew_lease(job: ImportJob) -> None:
+    """Send a heartbeat while waiting for the reader process.
+
+    Raises:
+        JobNotActive: The import is no longer CHECKING, or its check was started again.
+    """
+    if not _leased_job(job).update(reader_heartbeat_at=Now()):
+        raise JobNotActive
+
+
+def _leased_job(job: ImportJob) -> QuerySet[ImportJob]:
     return ImportJob.objects.filter(
         pk=job.pk, status=Status.CHECKING, check_generation=job.check_generation
     )
 
 
 def list_checkable_jobs(*, is_small: bool = False) -> list[UUID]:
-    """Imports that could be checked now, in order: what was abandoned, then what waits.
+    """Return the imports that could be checked now: abandoned ones first, then waiting ones.
 
-    With `is_small` only those that may be read beside another one.
+    With `is_small`, only files that may be read beside another one are returned. At most ten
+    waiting imports are returned.
     """
     abandoned, waiting = ImportJob.objects.with_expired_heartbeat(), ImportJob.objects.waiting()
     if is_small:
-        # What has killed more than one reader may have died of what it was not given.
-        may_be = Q(
+        # A file that crashed two readers may have needed more than the limits for small files.
+        is_readable = Q(
             file_size__lte=settings.IMPORT_SMALL_FILE_BYTES,
             needs_main_reader=False,
             reader_crashes__lt=2,
         )
-        abandoned, waiting = abandoned.filter(may_be), waiting.filter(may_be)
+        abandoned, waiting = abandoned.filter(is_readable), waiting.filter(is_readable)
     return [*abandoned.values_list("pk", flat=True), *waiting.values_list("pk", flat=True)[:10]]

@@ -1,8 +1,8 @@
-"""Text that a spreadsheet program would compute: made harmless where it is sent, and put back.
+"""Neutralize text that a spreadsheet program would compute, and restore it in a corrected file.
 
-A CSV file has no types, so whatever opens it may take a customer's "=HYPERLINK(…)" for a
-formula (CWE-1236). An apostrophe in front ends that; when a report of ours comes back it
-goes again.
+A CSV file has no types, so a program that opens it may run a customer's "=HYPERLINK(…)" as a
+formula (CWE-1236). An apostrophe in front of the text prevents that. It is removed again when a
+file of failed rows is uploaded.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import re
 
 from imports.importer import Cell
 
-# Apostrophes among the rest, so that one that was there before is told from ours.
-FORMULA = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-# A phone number and a negative number compute nothing, and are read by people.
-HARMLESS = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
+# Matches apostrophes in front, too: text that had one already gets another one, and
+# `restore_formula` removes only that.
+FORMULA_PATTERN = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+# Phone numbers and negative numbers compute nothing, and people should be able to read them.
+HARMLESS_PATTERN = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
 
 
 def is_formula(text: str) -> bool:
-    return FORMULA.match(text) is not None and HARMLESS.fullmatch(text) is None
+    """Return whether a spreadsheet program may compute the text."""
+    return FORMULA_PATTERN.match(text) is not None and HARMLESS_PATTERN.fullmatch(text) is None
 
 
 def neutralize_formula(cell: Cell) -> Cell:
+    """Return the cell with an apostrophe in front if it holds a formula, else unchanged."""
     return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
 
 
 def restore_formula(cell: Cell) -> Cell:
-    """What `neutral` was given."""
-    is_ours = isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell)
-    return cell[1:] if is_ours else cell
+    """Return the cell that `neutralize_formula` was given."""
+    if isinstance(cell, str) and cell.startswith("'") and FORMULA_PATTERN.match(cell):
+        return cell[1:]
+    return cell

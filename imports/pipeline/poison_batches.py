@@ -1,8 +1,9 @@
-"""Batches that kill their workers: found out by counting, and given up row by row.
+"""Poison batches: batches that crash their workers repeatedly.
 
-Two violent crashes, and the batch is cut to single rows; one more with a single row in hand,
-and that row is refused with `crashed_worker`. A suspect runs alone in its process, so that
-no innocent batch dies beside it a third time.
+After MIN_CRASHES_TO_SPLIT crashes a batch is split into batches of one row. After MAX_CRASHES
+crashes with one row in hand, that row fails with `crashed_worker`. A batch with
+MIN_CRASHES_TO_SPLIT crashes or more runs alone in its process, so that its crash takes no other
+batch down.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from imports.pipeline.transactions import JobNotActive, short_transaction
 MIN_CRASHES_TO_SPLIT = 2
 MAX_CRASHES = 3
 
-# Locks the job's row, so that two batches cut at once get different numbers.
-TOUCH = """
+# Locks the import's row, so that two batches that are split at the same time get different numbers.
+LOCK_JOB = """
 UPDATE imports_importjob SET version = version + 1, updated_at = now()
  WHERE id = %(job)s AND status = 'RUNNING'
 RETURNING *
 """
-CUT = """
+SPLIT_BATCH = """
 WITH whole AS (
     DELETE FROM imports_importbatch
      WHERE job_id = %(job)s AND number = %(number)s AND applied_at IS NULL
     RETURNING id, first_row, last_row),
-forgotten AS (
+deleted_attempts AS (
     DELETE FROM imports_importattempt USING whole WHERE batch_id = whole.id),
 last AS (SELECT max(number) AS number FROM imports_importbatch WHERE job_id = %(job)s)
 INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, crashes, worker)
@@ -44,36 +45,41 @@ SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r
 
 
 def split_batch(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
-    """Split a suspicious batch into single rows, which inherit its crashes.
+    """Split a batch that crashed repeatedly into single rows, and return its import.
 
-    Return None if the batch is not suspicious.
+    The new batches start with the crashes of the split one. Returns None if there is nothing to
+    split: the batch has crashed less than MIN_CRASHES_TO_SPLIT times, or it has one row.
+
+    Raises:
+        JobNotActive: The import is no longer RUNNING.
+        TransientError: The database is not available.
     """
     if crashes < MIN_CRASHES_TO_SPLIT:
         return None
     with short_transaction(), connection.cursor() as cursor:
         if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
             return None
-        these = {"job": job_id, "number": number, "crashes": crashes}
-        job = next(iter(ImportJob.objects.raw(TOUCH, these)), None)
+        parameters: dict[str, UUID | int] = {"job": job_id, "number": number, "crashes": crashes}
+        job = next(iter(ImportJob.objects.raw(LOCK_JOB, parameters)), None)
         if job is None:
             raise JobNotActive
-        cursor.execute(CUT, these)
+        cursor.execute(SPLIT_BATCH, parameters)
         return job
 
 
-class _Room:
-    """Many ordinary batches at a time, or one suspect."""
+class _BatchSlots:
+    """Runs many ordinary batches at a time, or one poison batch."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._ordinary = 0
-        self._suspects = 0  # Waiting or inside: ordinary ones let them pass.
-        self._occupied = False
+        self._poison = 0  # Waiting or running. Ordinary batches wait until there is none.
+        self._is_exclusive = False
 
     @contextmanager
-    def ordinary(self) -> Iterator[None]:
+    def shared_slot(self) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: not self._suspects)
+            self._changed.wait_for(lambda: not self._poison)
             self._ordinary += 1
         try:
             yield
@@ -83,26 +89,29 @@ class _Room:
                 self._changed.notify_all()
 
     @contextmanager
-    def suspect(self) -> Iterator[None]:
+    def exclusive_slot(self) -> Iterator[None]:
         with self._changed:
-            self._suspects += 1
+            self._poison += 1
         try:
             with self._changed:
-                self._changed.wait_for(lambda: not self._ordinary and not self._occupied)
-                self._occupied = True
+                self._changed.wait_for(lambda: not self._ordinary and not self._is_exclusive)
+                self._is_exclusive = True
             try:
                 yield
             finally:
-                self._occupied = False
+                self._is_exclusive = False
         finally:
             with self._changed:
-                self._suspects -= 1
+                self._poison -= 1
                 self._changed.notify_all()
 
 
-_room = _Room()
+_slots = _BatchSlots()
 
 
 def batch_slot(crashes: int) -> AbstractContextManager[None]:
-    """The place to run a batch with so many violent crashes behind it."""
-    return _room.suspect() if crashes >= MIN_CRASHES_TO_SPLIT else _room.ordinary()
+    """Return a context manager that waits until a batch with so many crashes may run.
+
+    A batch with MIN_CRASHES_TO_SPLIT crashes or more gets an exclusive slot of this process.
+    """
+    return _slots.exclusive_slot() if crashes >= MIN_CRASHES_TO_SPLIT else _slots.shared_slot()

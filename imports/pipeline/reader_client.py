@@ -1,9 +1,9 @@
-"""An uploaded file to rows of cells, read by a child process that may die of it.
+"""Read the rows of an uploaded file through the reader process.
 
-The file is hostile until proven otherwise: only the child (see `reader/`) opens it, without
-Django, with an empty environment, limits on memory, time and files, and dead as soon as we
-are. Whatever the file does to it becomes a code, within seconds. What the child says is not
-trusted either: lines of bounded length, plain cells, rising row numbers.
+The file may be hostile. Therefore only the reader process (see `reader/`) opens it: without Django,
+with an empty environment, and with limits on memory, time and files. It ends when this process
+ends. Every failure becomes an error code within seconds. The answers of the process are not trusted
+either: lines have a limited length, cells have plain types, and row numbers must rise.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from operator import lt
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.conf import settings
 
 from imports.cell_values import Cell, make_cell
 from imports.pipeline.reader.headers import FieldHeaders
-from imports.pipeline.reader_process import start_reader_process
+from imports.pipeline.reader_process import ReadableFile, start_reader_process
 
 NO_OPTIONS: Mapping[str, str] = {}
-OPTIONS = ("sheet", "encoding", "delimiter", "second_encoding")
-Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and its cells.
+NO_FIELDS: FieldHeaders = []
+OPTION_NAMES = ("sheet", "encoding", "delimiter", "second_encoding")
+Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and the cells.
 
-LONGEST_LINE_BYTES = 16 << 20  # A line of the child holds at most 1.3 million characters.
-PIECE_BYTES = 1 << 17
-PATIENCE_SECONDS = 1
-PLAIN = frozenset({str, int, float, bool, type(None)})
-NAME = frozenset("abcdefghijklmnopqrstuvwxyz_")  # Of a code.
-LONGEST_NAME = 100
-MOST_SHEETS = 100
+MAX_ANSWER_BYTES = 16 << 20  # A line of the reader process holds at most 1.3 million characters.
+PIPE_READ_BYTES = 1 << 17
+MAX_POLL_SECONDS = 1
+PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
+CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
+MAX_NAME_CHARS = 100  # Of a code, a sheet or an encoding.
+MAX_SHEETS = 100
 MAX_HIDDEN_COLUMNS = 1_000
 MAX_NOTE_CODES = 20
-# By which signal the child ended, and what that says about the file.
-CODES_OF_SIGNALS = {
+# The signal that ended the reader process to the error code of the file.
+SIGNAL_ERROR_CODES: dict[int, str] = {
     signal.SIGXCPU: "too_slow_to_read",
     signal.SIGSEGV: "unreadable_file",
     signal.SIGBUS: "unreadable_file",
@@ -52,17 +53,17 @@ CODES_OF_SIGNALS = {
 
 @dataclass(frozen=True)
 class ReaderLimits:
-    """What a file may cost and hold."""
+    """What reading a file may cost, and what a file may hold."""
 
     memory_bytes: int
     cpu_seconds: int
-    wall_seconds: float  # Counted only while we wait for the child, not while it waits for us.
+    wall_seconds: float  # Counts only while this process waits for the reader process.
     inflated_bytes: int
     rows: int
     columns: int
     cell_length: int
-    calamine_bytes: int  # Workbooks that inflate to more than this are streamed: all of them at 0.
-    file_bytes: int = 0  # What the child may write to any file.
+    calamine_bytes: int  # Workbooks that inflate to more are streamed; 0 streams all of them.
+    file_bytes: int = 0  # What the reader process may write to any file.
 
     @classmethod
     def from_settings(cls, *, is_small: bool = False) -> ReaderLimits:
@@ -70,7 +71,7 @@ class ReaderLimits:
 
 
 class UnreadableFile(Exception):
-    """The file is to blame, and would be again."""
+    """The file cannot be read, and reading it again would fail in the same way."""
 
     def __init__(self, code: str, params: dict[str, int | list[str]] | None = None) -> None:
         super().__init__(code)
@@ -79,35 +80,37 @@ class UnreadableFile(Exception):
 
 
 class ReaderOutOfMemory(UnreadableFile):
-    """The child wanted more memory than it may take, and was ended for it."""
+    """The reader process ended because it needed more memory than its limit."""
 
     def __init__(self) -> None:
         super().__init__("too_much_memory")
 
 
 class ReaderCrashed(Exception):
-    """The child ended without a word, maybe through no fault of the file."""
+    """The reader process ended without an answer. The file may not be the cause."""
 
 
 @dataclass(frozen=True)
 class DetectedFormat:
+    """How the file is read."""
+
     format: str
     sheet: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
-    sheets: list[str] = field(default_factory=list)  # The visible ones.
+    sheets: list[str] = field(default_factory=list)  # The visible sheets.
     second_encoding: str | None = None  # Of the lines that are not text in `encoding`.
-    hidden_columns: list[int] = field(default_factory=list)  # By index, 0 is the first.
+    hidden_columns: list[int] = field(default_factory=list)  # Indexes, counted from 0.
     second_reader: bool = False  # The usual parser could not read the workbook, another one could.
 
 
 @dataclass(frozen=True)
 class Chunk:
     rows: list[Row]
-    fraction: float  # How much of the file is read, 0 to 1; never falls.
+    fraction: float  # How much of the file is read, from 0 to 1. Never falls.
     last_row: int  # The highest row number read so far, blank rows included.
-    size: int = 0  # Bytes of the answer it came in.
-    # Code to the numbers of the rows it is said of; see `read_summary`.
+    size: int = 0  # Bytes of the answer with these rows.
+    # Code of the read summary to the row numbers that it is about; see `read_summary`.
     notes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -117,121 +120,144 @@ def do_nothing() -> None:
 
 @contextmanager
 def open_rows(
-    file: BinaryIO,
+    file: ReadableFile,
     *,
     after: int = 0,
     limits: ReaderLimits,
     options: Mapping[str, str] = NO_OPTIONS,
-    fields: FieldHeaders = (),
+    fields: FieldHeaders = NO_FIELDS,
     while_waiting: Callable[[], None] = do_nothing,
 ) -> Iterator[ReaderClient]:
-    """Open a file of rows; iterate what this yields for its chunks, from row `after` + 1 on.
+    """Open a file of rows and yield a client, whose iteration gives the rows after row `after`.
 
-    What cannot be held in memory is streamed by a second child. Leave the block by whatever
-    way, and the child is gone. Stay in the thread that entered it: the child dies with that
-    thread. `options` name the sheet, encoding or delimiter where they are not to be found out,
-    `fields` tell the sheet with the rows by its header. `while_waiting` is called every second
-    without news.
+    `options` give the sheet, the encoding or the delimiter that should not be detected. `fields`
+    help to detect the sheet that has the rows. `while_waiting` is called every second without an
+    answer. A workbook that needs too much memory is read again by a second reader process, which
+    streams it.
+
+    The reader process ends when the block is left. It also ends when the thread that entered the
+    block ends, so do not pass the client to another thread.
+
+    Raises:
+        UnreadableFile: The file cannot be read; also raised by the iteration.
+        ReaderCrashed: The reader process crashed; also raised by the iteration.
+        Exception: Whatever `while_waiting` raises.
     """
-    how = {name: options.get(name, "") for name in OPTIONS}
-    read_request = {"after": after, "fields": fields, **how}
-    with ExitStack() as children:
+    read_options = {name: options.get(name, "") for name in OPTION_NAMES}
+    read_request = {"after": after, "fields": fields, **read_options}
+    with ExitStack() as processes:
 
-        def begin(limits: ReaderLimits) -> ReaderClient:
-            child = children.enter_context(_child(file, read_request | {"limits": asdict(limits)}))
-            return ReaderClient(child, limits, while_waiting)
+        def start(limits: ReaderLimits) -> ReaderClient:
+            request = read_request | {"limits": asdict(limits)}
+            process = processes.enter_context(_running_process(file, request))
+            return ReaderClient(process, limits, while_waiting)
 
         try:
-            reader = begin(limits)
+            reader = start(limits)
         except ReaderOutOfMemory:
             file.seek(0)
-            reader = begin(replace(limits, calamine_bytes=0))
+            reader = start(replace(limits, calamine_bytes=0))
         yield reader
 
 
 @contextmanager
-def _child(file: BinaryIO, read_request: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    child = start_reader_process(file, read_request)
+def _running_process(
+    file: ReadableFile, read_request: dict[str, Any]
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = start_reader_process(file, read_request)
     try:
-        yield child
+        yield process
     finally:
-        child.kill()
-        child.stdout.close()
-        child.wait()
+        process.kill()
+        if process.stdout is not None:
+            process.stdout.close()
+        process.wait()
 
 
 class ReaderClient:
-    """The child's answers, judged."""
+    """Receives and validates the answers of the reader process."""
 
     def __init__(
         self,
-        child: subprocess.Popen[bytes],
+        process: subprocess.Popen[bytes],
         limits: ReaderLimits,
         while_waiting: Callable[[], None],
     ) -> None:
-        self.child = child
-        self.lines = LineReader(child.stdout.fileno(), limits.wall_seconds, while_waiting)
+        if process.stdout is None:
+            raise ValueError("The reader process needs a pipe as its standard output.")
+        self.child = process
+        self.lines = LineReader(process.stdout.fileno(), limits.wall_seconds, while_waiting)
         self.fraction = 0.0
         self.last_row = 0
         self.size = 0  # Bytes of the last answer.
-        with _bad_answers_mean_death():
-            how = self._answer()["opened"]
-            self.headers = self._headers(how.pop("headers", []), limits)
-            self.opened = self._opened(**how)
+        with _invalid_answers_as_crashes():
+            answer = self._receive()["opened"]
+            self.headers = self._parse_headers(answer.pop("headers", []), limits)
+            self.detected_format = self._parse_format(**answer)
 
     def __iter__(self) -> Iterator[Chunk]:
         while True:
-            with _bad_answers_mean_death():
-                answer = self._answer()
+            with _invalid_answers_as_crashes():
+                answer = self._receive()
                 if isinstance(answer, dict):
                     self.last_row = max(self.last_row, int(answer["end"]["last_row"]))
                     break
-                chunk = self._chunk(*answer)
+                chunk = self._parse_chunk(*answer)
             yield chunk
         yield Chunk([], 1.0, self.last_row)
 
-    def _answer(self) -> Any:
-        line = self.lines.next()
+    def _receive(self) -> Any:
+        """Return the next answer as parsed JSON.
+
+        Raises:
+            UnreadableFile: The answer is an error.
+            ReaderCrashed: There is no answer.
+        """
+        line = self.lines.read_line()
         if line is None:
-            raise self._verdict()
+            raise self._explain_exit()
         self.size = len(line)
-        answer = json.loads(line, parse_constant=_refuse)
+        answer = json.loads(line, parse_constant=_reject_constant)
         if isinstance(answer, dict) and "error" in answer:
-            raise self._refusal(**answer["error"])
+            raise self._parse_error(**answer["error"])
         return answer
 
-    def _refusal(self, code: str, params: dict[str, Any]) -> UnreadableFile:
-        names = {"sheets": _sheets(params.pop("sheets"))} if "sheets" in params else {}
-        numbers = {int}.issuperset(map(type, params.values()))
-        if not numbers or not NAME.issuperset(code) or len(code) > LONGEST_NAME:
+    def _parse_error(self, code: str, params: dict[str, Any]) -> UnreadableFile:
+        names = {"sheets": _clean_sheets(params.pop("sheets"))} if "sheets" in params else {}
+        are_numbers = {int}.issuperset(map(type, params.values()))
+        if not are_numbers or not CODE_CHARACTERS.issuperset(code) or len(code) > MAX_NAME_CHARS:
             raise ValueError
         return UnreadableFile(code, params | names)
 
-    def _opened(
+    def _parse_format(
         self,
         sheets: Sequence[str] = (),
         hidden_columns: Sequence[int] = (),
         second_reader: bool = False,
-        **how: str | None,
+        **names: str | None,
     ) -> DetectedFormat:
-        """What was opened; names of sheets are the file's, so they are cut and cleaned again."""
-        known = {key: value if value is None else _clean(value) for key, value in how.items()}
+        """Return the format. Names of sheets come from the file, so they are cut and cleaned."""
+        cleaned = {key: name if name is None else _clean_name(name) for key, name in names.items()}
+        file_format = cleaned.pop("format")
+        if file_format is None:
+            raise ValueError
         return DetectedFormat(
-            **known,
-            sheets=_sheets(sheets),
+            format=file_format,
+            **cleaned,
+            sheets=_clean_sheets(sheets),
             hidden_columns=[int(index) for index in hidden_columns[:MAX_HIDDEN_COLUMNS]],
             second_reader=bool(second_reader),
         )
 
-    def _headers(self, names: list[str], limits: ReaderLimits) -> list[Cell]:
-        """The names of the columns, where the format has them beside the rows."""
+    def _parse_headers(self, names: list[str], limits: ReaderLimits) -> list[Cell]:
+        """Return the names of the columns, which some formats give beside the rows."""
         if type(names) is not list or not {str}.issuperset(map(type, names)):
             raise ValueError
         if len(names) > limits.columns:
             raise ValueError
-        return names
+        return list(names)
 
-    def _chunk(
+    def _parse_chunk(
         self,
         fraction: float,
         last_row: int,
@@ -239,33 +265,33 @@ class ReaderClient:
         rows: list[list[Any]],
         notes: dict[str, list[int]],
     ) -> Chunk:
-        kinds = set(map(type, chain.from_iterable(rows)))
-        if list in kinds:
+        types = set(map(type, chain.from_iterable(rows)))
+        if list in types:
             rows = [[make_cell(*c) if type(c) is list else c for c in row] for row in rows]
-        plain = {int}.issuperset(map(type, numbers)) and kinds <= PLAIN | {list}
-        rising = all(map(lt, [self.last_row, *numbers], [*numbers, last_row + 1]))
-        if not plain or not rising or not _are_notes(notes, numbers):
+        is_plain = {int}.issuperset(map(type, numbers)) and types <= PLAIN_TYPES | {list}
+        is_rising = all(map(lt, [self.last_row, *numbers], [*numbers, last_row + 1]))
+        if not is_plain or not is_rising or not _are_valid_notes(notes, numbers):
             raise ValueError
         self.fraction = max(self.fraction, min(float(fraction), 1.0))
         self.last_row = last_row
-        together = list(zip(numbers, rows, strict=True))
-        return Chunk(together, self.fraction, last_row, self.size, notes)
+        numbered_rows = list(zip(numbers, rows, strict=True))
+        return Chunk(numbered_rows, self.fraction, last_row, self.size, notes)
 
-    def _verdict(self) -> Exception:
-        """What the way the child ended says about the file."""
+    def _explain_exit(self) -> Exception:
+        """Return the exception for the way in which the reader process ended."""
         try:
-            status = self.child.wait(PATIENCE_SECONDS)
+            status = self.child.wait(MAX_POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            return ReaderCrashed("it closed its output and lives on")
-        if status == -signal.SIGABRT:  # How Rust answers when an allocation fails.
+            return ReaderCrashed("it closed its output but still runs")
+        if status == -signal.SIGABRT:  # Rust aborts when an allocation fails.
             return ReaderOutOfMemory()
-        if code := CODES_OF_SIGNALS.get(-status):
+        if code := SIGNAL_ERROR_CODES.get(-status):  # A negative status is that of a signal.
             return UnreadableFile(code)
         return ReaderCrashed(f"exit status {status}")
 
 
 class LineReader:
-    """Lines from a pipe, with a limit on their length and on the time we wait for them."""
+    """Reads lines from a pipe, with limits on their length and on the time to wait for them."""
 
     def __init__(self, pipe: int, seconds: float, while_waiting: Callable[[], None]) -> None:
         self.pipe = pipe
@@ -275,28 +301,33 @@ class LineReader:
         self.poll = select.poll()
         self.poll.register(pipe, select.POLLIN)
 
-    def next(self) -> bytes | None:
-        """The next line, or None where there are no more."""
+    def read_line(self) -> bytes | None:
+        """Return the next line without its line feed, or None at the end of the pipe.
+
+        Raises:
+            ReaderCrashed: The line is longer than MAX_ANSWER_BYTES.
+            UnreadableFile: The time to wait is over.
+        """
         searched = 0
         while (end := self.unread.find(b"\n", searched)) < 0:
             searched = len(self.unread)
-            if searched > LONGEST_LINE_BYTES:
-                raise ReaderCrashed("its line has no end")
+            if searched > MAX_ANSWER_BYTES:
+                raise ReaderCrashed("its line is too long")
             self._wait()
-            piece = os.read(self.pipe, PIECE_BYTES)
-            if not piece:
+            data = os.read(self.pipe, PIPE_READ_BYTES)
+            if not data:
                 return None
-            self.unread += piece
+            self.unread += data
         line = bytes(self.unread[:end])
         del self.unread[: end + 1]
         return line
 
     def _wait(self) -> None:
         while True:
-            began = time.monotonic()
-            ready = self.poll.poll(1_000 * max(0, min(PATIENCE_SECONDS, self.seconds_left)))
-            self.seconds_left -= time.monotonic() - began
-            if ready:
+            started = time.monotonic()
+            is_ready = self.poll.poll(1_000 * max(0, min(MAX_POLL_SECONDS, self.seconds_left)))
+            self.seconds_left -= time.monotonic() - started
+            if is_ready:
                 return
             if self.seconds_left <= 0:
                 raise UnreadableFile("too_slow_to_read")
@@ -304,31 +335,35 @@ class LineReader:
 
 
 @contextmanager
-def _bad_answers_mean_death() -> Iterator[None]:
+def _invalid_answers_as_crashes() -> Iterator[None]:
+    """Raise ReaderCrashed for an answer that does not have the expected form."""
     try:
         yield
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ReaderCrashed(f"it answered nonsense ({type(error).__name__})") from None
+        raise ReaderCrashed(f"its answer is invalid ({type(error).__name__})") from None
 
 
-def _are_notes(notes: Any, numbers: list[int]) -> bool:
-    """Whether each code is a code, and each row one of these."""
+def _are_valid_notes(notes: Any, numbers: list[int]) -> bool:
+    """Return whether the keys of the notes are codes, and the values are among these rows."""
     if type(notes) is not dict or len(notes) > MAX_NOTE_CODES:
         return False
     rows = set(numbers) if notes else set()
     return all(
-        NAME.issuperset(code) and len(code) <= LONGEST_NAME and rows.issuperset(said)
-        for code, said in notes.items()
+        CODE_CHARACTERS.issuperset(code)
+        and len(code) <= MAX_NAME_CHARS
+        and rows.issuperset(noted_rows)
+        for code, noted_rows in notes.items()
     )
 
 
-def _sheets(names: Sequence[str]) -> list[str]:
-    return [_clean(name) for name in names[:MOST_SHEETS]]
+def _clean_sheets(names: Sequence[str]) -> list[str]:
+    return [_clean_name(name) for name in names[:MAX_SHEETS]]
 
 
-def _clean(name: str) -> str:
-    return "".join(c for c in name[:LONGEST_NAME] if c.isprintable() or c == "\t")
+def _clean_name(name: str) -> str:
+    return "".join(c for c in name[:MAX_NAME_CHARS] if c.isprintable() or c == "\t")
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
+    """Raise ValueError: NaN and Infinity are not JSON."""
     raise ValueError(constant)

@@ -1,34 +1,53 @@
-"""The child process that opens a file: what it is given, and what it is not."""
+"""Start the reader process, the sandboxed child process that opens a file."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 READER_FOLDER = Path(__file__).with_name("reader")
-PACKAGES = (
-    *("python_calamine", "openpyxl", "et_xmlfile", "defusedxml", "xlrd", "charset_normalizer"),
+PARSER_PACKAGES = (
+    "python_calamine",
+    "openpyxl",
+    "et_xmlfile",
+    "defusedxml",
+    "xlrd",
+    "charset_normalizer",
 )
-PIPE_BYTES = 1 << 20  # Room to read ahead while we are busy with the rows before.
+PIPE_BYTES = 1 << 20  # The process reads ahead by this much while its rows are validated.
 
 
-def start_reader_process(file: BinaryIO, read_request: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start the child on a copy of the file that has no name and goes when it goes."""
+class ReadableFile(Protocol):
+    """As much of a binary file as the reader needs."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> object: ...
+
+
+def start_reader_process(
+    file: ReadableFile, read_request: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    """Start the reader process on a copy of the file.
+
+    The copy has no name and is deleted when the process ends. `read_request` says what to read; it
+    must be valid JSON. The process writes its answers to `stdout`.
+    """
     with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, PIPE_BYTES)
+        while data := file.read(PIPE_BYTES):
+            copy.write(data)
         copy.flush()
         read_request = read_request | {
             "file": copy.fileno(),
             "parent": os.getpid(),
-            "packages": _package_folders(),
+            "packages": _get_package_folders(),
         }
         return subprocess.Popen(
             [
@@ -42,7 +61,7 @@ def start_reader_process(file: BinaryIO, read_request: dict[str, Any]) -> subpro
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            # A traceback may quote the file, so nobody hears it: the way it ends says enough.
+            # A traceback may quote the file. The exit status is enough.
             stderr=subprocess.DEVNULL,
             bufsize=0,
             pipesize=PIPE_BYTES,
@@ -53,7 +72,7 @@ def start_reader_process(file: BinaryIO, read_request: dict[str, Any]) -> subpro
 
 
 @cache
-def _package_folders() -> list[str]:
-    """Where the parsers are installed, found without loading them here."""
-    specs = [find_spec(name) for name in PACKAGES]
+def _get_package_folders() -> list[str]:
+    """Return where the parsers are installed, without importing them into this process."""
+    specs = [find_spec(name) for name in PARSER_PACKAGES]
     return sorted({str(Path(spec.origin).parent.parent) for spec in specs if spec and spec.origin})

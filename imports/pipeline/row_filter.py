@@ -1,8 +1,8 @@
-"""Which rows below the header hold records, and which are left out.
+"""Find the rows below the header that hold records, and leave out the others.
 
-Spreadsheets made for people hold more than records: the header again where two exports were pasted
-together or a page begins, totals, a signature below the last row. Such a row is left out only if
-it is the header itself, or if it would fail anyway because a required cell is empty.
+Spreadsheets hold more than records: a header that is repeated, for example where two exports were
+joined or a printed page starts; totals; a signature below the last row. Such a row is left out only
+if it is the header itself, or if it would fail anyway because a required cell is empty.
 """
 
 from __future__ import annotations
@@ -19,28 +19,87 @@ from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.headers import fold_text
 from imports.pipeline.reader_client import Row
 
-MAX_LABEL_CHARS = 100  # Of the cell that says that a row holds a total or a signature.
-MAX_SIGNATURE_CELLS = 3  # Filled cells of a row with a signature: label, name, date.
-MAX_SIGNATURE_TEXTS = 2  # Of required fields: label and name.
+MAX_LABEL_CHARS = 100  # Of the cell that marks a total or a signature.
+MAX_SIGNATURE_CELLS = 3  # Filled cells of such a row: label, name, date.
+MAX_SIGNATURE_TEXTS = 2  # In columns of required fields: label and name.
 MAX_SIGNATURE_WORDS = 3
 
-# First word, or first words, of a row with totals; folded.
-TOTAL_WORDS = frozenset({
-    *("total", "totals", "grandtotal", "subtotal", "subtotals", "sum", "sums", "count", "average"),
-    *("gesamt", "gesamtsumme", "summe", "zwischensumme", "anzahl", "mittelwert"),
-    *("totaux", "soustotal", "totalgeneral", "somme", "nombre", "moyenne"),
-    *("totales", "suma", "totalgeneral", "recuento", "promedio"),
-    *("totais", "soma", "contagem", "media", "totale", "totali", "somma", "conteggio"),
-    *("totaal", "subtotaal", "som", "aantal", "razem", "lacznie", "sumaczesciowa"),
-    *("toplam", "geneltoplam", "aratoplam", "итого", "всего", "сумма"),
-    *("合计", "总计", "小计", "合計", "総計", "小計", "المجموع", "الاجمالي", "الإجمالي"),
-})  # fmt: skip
-# First words of a row with a signature or a remark; folded, so without spaces.
-SIGNATURE_PHRASES = frozenset({
-    *("preparedby", "checkedby", "approvedby", "verifiedby", "signedby", "compiledby"),
-    *("createdby",),
-    *("reviewedby", "authorisedby", "authorizedby", "receivedby", "printedby", "exportedby"),
-    *(
+# First words of a row with totals, folded.
+TOTAL_WORDS = frozenset(
+    {
+        "total",
+        "totals",
+        "grandtotal",
+        "subtotal",
+        "subtotals",
+        "sum",
+        "sums",
+        "count",
+        "average",
+        "gesamt",
+        "gesamtsumme",
+        "summe",
+        "zwischensumme",
+        "anzahl",
+        "mittelwert",
+        "totaux",
+        "soustotal",
+        "totalgeneral",
+        "somme",
+        "nombre",
+        "moyenne",
+        "totales",
+        "suma",
+        "recuento",
+        "promedio",
+        "totais",
+        "soma",
+        "contagem",
+        "media",
+        "totale",
+        "totali",
+        "somma",
+        "conteggio",
+        "totaal",
+        "subtotaal",
+        "som",
+        "aantal",
+        "razem",
+        "lacznie",
+        "sumaczesciowa",
+        "toplam",
+        "geneltoplam",
+        "aratoplam",
+        "итого",
+        "всего",
+        "сумма",
+        "合计",
+        "总计",
+        "小计",
+        "合計",
+        "総計",
+        "小計",
+        "المجموع",
+        "الاجمالي",
+        "الإجمالي",
+    }
+)
+# First words of a row with a signature or a remark, folded and without spaces.
+SIGNATURE_PHRASES = frozenset(
+    {
+        "preparedby",
+        "checkedby",
+        "approvedby",
+        "verifiedby",
+        "signedby",
+        "compiledby",
+        "createdby",
+        "reviewedby",
+        "authorisedby",
+        "authorizedby",
+        "receivedby",
+        "printedby",
+        "exportedby",
         "printedon",
         "exportedon",
         "generatedon",
@@ -48,51 +107,92 @@ SIGNATURE_PHRASES = frozenset({
         "signature",
         "signed",
         "endofreport",
-    ),
-    *("endoflist", "endoffile", "page1of", "confidential"),
-    *("erstelltvon", "erstelltam", "gepruftvon", "genehmigtvon", "unterschrift", "gedrucktam"),
-    *("seite1von", "prepareepar", "preparepar", "etablipar", "verifiepar", "approuvepar"),
-    *("signepar", "imprimele", "exportele", "findufichier", "findelaliste"),
-    *("elaboradopor", "preparadopor", "revisadopor", "aprobadopor", "firma", "firmado"),
-    *("impresoel", "assinatura", "aprovadopor", "verificadopor", "preparatoda", "approvatoda"),
-    *("opgestelddoor", "gecontroleerddoor", "handtekening", "sporzadzil", "zatwierdzil", "podpis"),
-    *("hazirlayan", "onaylayan", "imza", "подпись", "составил", "проверил"),
-    *("制表", "制表人", "审核", "审核人", "签字"),
-})  # fmt: skip
+        "endoflist",
+        "endoffile",
+        "page1of",
+        "confidential",
+        "erstelltvon",
+        "erstelltam",
+        "gepruftvon",
+        "genehmigtvon",
+        "unterschrift",
+        "gedrucktam",
+        "seite1von",
+        "prepareepar",
+        "preparepar",
+        "etablipar",
+        "verifiepar",
+        "approuvepar",
+        "signepar",
+        "imprimele",
+        "exportele",
+        "findufichier",
+        "findelaliste",
+        "elaboradopor",
+        "preparadopor",
+        "revisadopor",
+        "aprobadopor",
+        "firma",
+        "firmado",
+        "impresoel",
+        "assinatura",
+        "aprovadopor",
+        "verificadopor",
+        "preparatoda",
+        "approvatoda",
+        "opgestelddoor",
+        "gecontroleerddoor",
+        "handtekening",
+        "sporzadzil",
+        "zatwierdzil",
+        "podpis",
+        "hazirlayan",
+        "onaylayan",
+        "imza",
+        "подпись",
+        "составил",
+        "проверил",
+        "制表",
+        "制表人",
+        "审核",
+        "审核人",
+        "签字",
+    }
+)
 PAGE_NUMBER = re.compile(
     r"(?:page|seite|pagina|strona|sayfa)[0-9]+(?:(?:of|von|sur|de|di|van|z)[0-9]+)?"
 )
-# A count or an amount, or a formula for one. A phone number or a code begins with + or 0.
-NUMBER = re.compile(r"(?!\+|0\d)[\d\s.,'%()+-]+|=.*", re.DOTALL)
+# A count or an amount, or a formula for one. Phone numbers and codes start with + or 0.
+AMOUNT = re.compile(r"(?!\+|0\d)[\d\s.,'%()+-]+|=.*", re.DOTALL)
 
 
 class RowFilter:
-    """Leaves out what is no record, and says so in the read summary."""
+    """Leaves out the rows that hold no record, and adds them to the read summary."""
 
-    def __init__(self, importer: type[Importer], layout: DetectedColumns) -> None:
+    def __init__(self, importer: type[Importer], columns: DetectedColumns) -> None:
         self._header = {
             index: name
-            for index, header in enumerate(layout.headers)
+            for index, header in enumerate(columns.headers)
             if (name := fold_text(header))
         }
-        # Where the header's first name stands, and how a cell with that name may begin.
-        self._first_name = next(iter(self._header), 0)
-        name = layout.headers[self._first_name] if self._header else ""
-        initial = next(filter(str.isalnum, name), "")
+        # The column with the first header, and the characters with which it may start.
+        self._first_column = next(iter(self._header), 0)
+        header = columns.headers[self._first_column] if self._header else ""
+        initial = next(filter(str.isalnum, header), "")
         self._initials = frozenset({initial.upper(), initial.lower()})
-        self._required = [layout.get_columns(c.field) for c in importer.columns if c.required]
-        first_columns = [columns[0] for columns in self._required if columns]
-        # The same column twice, because for one column itemgetter returns no tuple.
-        self._required_cells = (
+        self._required = [columns.get_columns(c.field) for c in importer.columns if c.required]
+        first_columns = [indexes[0] for indexes in self._required if indexes]
+        # The first column is there twice, because for one column itemgetter returns no tuple.
+        self._get_required_cells = (
             itemgetter(*first_columns, first_columns[0]) if first_columns else None
         )
 
     def keep_records(self, rows: Sequence[Row], summary: ReadSummary) -> list[Row]:
-        """Return the rows that hold records, in their order."""
+        """Return the rows that hold records, in their order. Adds the others to `summary`."""
         left_out: dict[str, list[int]] = {}
         records = []
         for row in rows:
-            if code := self._reason(row[1]):
+            if code := self._find_reason(row[1]):
                 left_out.setdefault(code, []).append(row[0])
             else:
                 records.append(row)
@@ -100,54 +200,63 @@ class RowFilter:
             summary.add_rows(code, numbers)
         return records
 
-    def _reason(self, cells: list[Cell]) -> str | None:
-        """Why the row holds no record, as a code of the read summary; None if it may hold one."""
-        if self._has_required(cells):  # Nearly every row, so this must cost little.
+    def _find_reason(self, cells: list[Cell]) -> str | None:
+        """Return why the row holds no record, as a code of the read summary.
+
+        Returns None if the row may hold a record.
+        """
+        if self._has_required_cells(cells):  # True for nearly every row, so this must be cheap.
             return "repeated_header" if self._repeats_header(cells) else None
         first = next((cell for cell in cells if cell is not None), None)
         if not isinstance(first, str) or len(first) > MAX_LABEL_CHARS:
             return None
-        texts = self._required_texts(cells)
+        texts = self._get_required_texts(cells)
         if is_total_label(first) and len(texts) <= 1:
             return "total_row"
         filled = sum(bool(get_cell_text(cell).strip()) for cell in cells)
         is_short = len(texts) <= MAX_SIGNATURE_TEXTS and filled <= MAX_SIGNATURE_CELLS
         return "signature_row" if is_short and is_signature(first) else None
 
-    def _has_required(self, cells: list[Cell]) -> bool:
+    def _has_required_cells(self, cells: list[Cell]) -> bool:
         try:
-            return self._required_cells is None or all(self._required_cells(cells))
+            return self._get_required_cells is None or all(self._get_required_cells(cells))
         except IndexError:
             return False
 
     def _repeats_header(self, cells: list[Cell]) -> bool:
-        cell = cells[self._first_name] if self._first_name < len(cells) else None
+        cell = cells[self._first_column] if self._first_column < len(cells) else None
         if type(cell) is not str or not self._header:
             return False
-        # Spaces and signs may stand before the name.
+        # Spaces and punctuation may precede the first letter.
         if cell[:1] not in self._initials and cell[:1].isalnum():
             return False
-        named = {i: fold_text(cell) for i, cell in enumerate(cells) if type(cell) is str}
-        return {index: name for index, name in named.items() if name} == self._header
+        texts = {i: fold_text(cell) for i, cell in enumerate(cells) if type(cell) is str}
+        return {index: text for index, text in texts.items() if text} == self._header
 
-    def _required_texts(self, cells: list[Cell]) -> list[str]:
-        """The values of required fields that are no numbers; the label is mostly one of them.
+    def _get_required_texts(self, cells: list[Cell]) -> list[str]:
+        """Return the values of required fields that are not numbers.
 
-        A count, a sum or its formula may stand below any column.
+        A count, a sum or its formula may stand in any column. The label is often in a required one.
         """
-        columns = chain.from_iterable(self._required)
-        texts = [get_cell_text(cells[i]).strip() for i in columns if i < len(cells)]
-        return [text for text in texts if text and not NUMBER.fullmatch(text)]
+        indexes = chain.from_iterable(self._required)
+        texts = [get_cell_text(cells[i]).strip() for i in indexes if i < len(cells)]
+        return [text for text in texts if text and not AMOUNT.fullmatch(text)]
 
 
 def is_signature(text: str) -> bool:
-    """Whether this is "Prepared by: Ama", "Checked by: ____", "Page 2 of 3", "Unterschrift"."""
+    """Return whether the text is that of a signature, a page number or a remark.
+
+    Examples: "Prepared by: Ama", "Checked by: ____", "Page 2 of 3", "Unterschrift".
+    """
     words = [word for part in re.split(r"[\W_]+", text) if (word := fold_text(part))]
     phrases = {"".join(words[:count]) for count in range(1, MAX_SIGNATURE_WORDS + 1)}
     return not phrases.isdisjoint(SIGNATURE_PHRASES) or bool(PAGE_NUMBER.fullmatch("".join(words)))
 
 
 def is_total_label(text: str) -> bool:
-    """Whether this is "Total", "Grand total:", "Total customers", "Summe 2026", "Somme = 12"."""
+    """Return whether the text is the label of a total.
+
+    Examples: "Total", "Grand total:", "Total customers", "Summe 2026", "Somme = 12".
+    """
     words = [fold_text(word) for word in re.split(r"[\W\d_]+", text) if word]
     return bool(words) and not TOTAL_WORDS.isdisjoint((words[0], "".join(words[:2])))

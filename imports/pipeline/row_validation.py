@@ -1,15 +1,14 @@
-"""Cells to values or errors: every row is cleaned and judged by itself, by the importer.
+"""Validate rows one by one: clean each cell by the importer's rules, and collect the errors.
 
-Whether it repeats another row or clashes with an existing record is settled later, for all
-rows at once.
+Duplicates are resolved later, for all rows at once: see `duplicates`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from imports.cell_values import FormattedCell
+from imports.cell_values import FormattedFloat, FormattedInteger, FormattedText
 from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
     UNSTORABLE_CHARACTERS,
@@ -21,48 +20,60 @@ from imports.pipeline.field_cleaning import (
     max_placeholder_chars,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
+from imports.pipeline.model_fields import get_related_model
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
 
-RowError = dict[str, Any]  # {"column", "code", "params", "value"}
-MAX_QUOTED_VALUE_CHARS = 200  # Of a bad value, in its error.
+MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
+
+
+class RowError(TypedDict):
+    """An error of one row, as it is stored."""
+
+    column: str | None  # The field; None for an error of the row as a whole.
+    code: str
+    params: dict[str, Any]
+    value: str  # The invalid value, cut to MAX_QUOTED_VALUE_CHARS.
 
 
 class ValidatedRow(NamedTuple):
-    """A row that can be staged: its values in the importer's order, or what is wrong with it."""
+    """A row that can be staged: its cleaned values in the order of the importer, or its errors."""
 
     number: int
     cleaned: list[str | None] | None
     errors: list[RowError] | None = None
-    cells: list[Cell] | None = None  # As read; of a refused row as they can be stored.
+    cells: list[Cell] | None = None  # As read. For a failed row, in a form that can be stored.
 
 
-class Step(NamedTuple):
-    """How the cells of one field are checked."""
+class FieldStep(NamedTuple):
+    """How the cells of one field are validated."""
 
-    position: int  # Of the first column that fills the field; -1: none does.
-    has_further: bool  # Other columns fill it as well.
-    max_placeholder_chars: int  # Longer text is no placeholder; 0: the field has none.
+    position: int  # Index of the first column that fills the field; -1 if there is none.
+    has_further_columns: bool  # Other columns fill the field, too.
+    max_placeholder_chars: int  # Longer text is no placeholder; 0 if the field has none.
     prepare: Callable[[Cell], PreparedCell]
     clean: CellCleaner
     column: Column
 
 
 class RowValidator:
-    """Checks the rows of one file, whose columns are those of `layout`.
+    """Validates the rows of one file, whose columns are `columns`.
 
-    What was done that the user should know of is added to `summary`.
+    Adds to `summary` what was done to cells that the user may not expect.
     """
 
     def __init__(
-        self, importer: type[Importer], layout: DetectedColumns, summary: ReadSummary | None = None
+        self,
+        importer: type[Importer],
+        columns: DetectedColumns,
+        summary: ReadSummary | None = None,
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [
-            Step(
-                position=layout.positions.get(column.field, -1),
-                has_further=len(layout.get_columns(column.field)) > 1,
+            FieldStep(
+                position=columns.positions.get(column.field, -1),
+                has_further_columns=len(columns.get_columns(column.field)) > 1,
                 max_placeholder_chars=max_placeholder_chars(importer, column),
                 prepare=get_preparer(importer, column),
                 clean=get_cleaner(importer, column),
@@ -70,34 +81,35 @@ class RowValidator:
             )
             for column in importer.columns
         ]
-        self._columns = importer.columns
-        self._layout = layout
-        # Code and field to rows, of the rows that are checked together.
-        self._noted: dict[tuple[str, str], list[int]] = {}
+        self._importer = importer
+        self._columns = columns
+        # Code and field to row numbers, of the rows that are validated together.
+        self._noted_rows: dict[tuple[str, str], list[int]] = {}
         self._lookups = [
             (index, column) for index, column in enumerate(importer.columns) if column.lookup
         ]
-        self._model = importer.model
 
-    def check(self, rows: Sequence[Row]) -> list[ValidatedRow]:
-        self._noted.clear()
-        checked = [self._check_row(number, cells) for number, cells in rows]
-        for (code, field), numbers in self._noted.items():
-            self.summary.add_rows(code, numbers, column=field, **self._said_of(code, field))
+    def validate_rows(self, rows: Sequence[Row]) -> list[ValidatedRow]:
+        """Validate rows in ascending order. Makes one query for each column with a lookup."""
+        self._noted_rows.clear()
+        validated = [self._validate_row(number, cells) for number, cells in rows]
+        for (code, field), numbers in self._noted_rows.items():
+            params = self._get_note_params(code, field)
+            self.summary.add_rows(code, numbers, column=field, **params)
         for index, column in self._lookups:
-            checked = self._look_up(checked, index, column)
-        return checked
+            validated = self._resolve_lookup(validated, index, column)
+        return validated
 
-    def _check_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
+    def _validate_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
         values: list[str | None] = []
         errors: list[RowError] = []
         width = len(cells)
         for step in self._steps:
-            position, has_further, max_placeholder, prepare, clean, column = step
+            position, has_further_columns, max_placeholder, prepare, clean, column = step
             cell = cells[position] if 0 <= position < width else None
             try:
-                if has_further:
-                    cell = self._join(number, cells, step)
+                if has_further_columns:
+                    cell = self._join_columns(number, cells, step)
                 # Most cells need no preparation, and it would double the time of the others.
                 if type(cell) is str:
                     if len(cell) <= max_placeholder or VALUE_SEPARATOR in cell:
@@ -110,122 +122,147 @@ class RowValidator:
                 if not (value is None or isinstance(value, str)):
                     raise TypeError("a rule returns text or None")
             except InvalidValue as invalid:
-                errors.append(_error(column, cell, invalid))
+                errors.append(_make_error(column, cell, invalid))
                 value = None
-            except Exception as error:  # A rule with a bug costs this row, not the import.
-                invalid = InvalidValue("rule_failed", error=type(error).__name__)
-                errors.append(_error(column, cell, invalid))
+            except Exception as error:  # A bug in a rule fails this row, not the import.
+                bug = InvalidValue("rule_failed", error=type(error).__name__)
+                errors.append(_make_error(column, cell, bug))
                 value = None
             else:
                 if not value and column.required:
-                    errors.append(_error(column, cell, InvalidValue("required")))
+                    errors.append(_make_error(column, cell, InvalidValue("required")))
             values.append(value)
-        # An importer's own rule may let through what PostgreSQL would refuse for the whole chunk.
+        # An importer's own rule may accept a character for which PostgreSQL would reject the chunk.
         if not errors and UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
             errors = [
-                _error(column, value, InvalidValue("forbidden_character"))
-                for value, column in zip(values, self._columns, strict=True)
+                _make_error(column, value, InvalidValue("forbidden_character"))
+                for value, column in zip(values, self._importer.columns, strict=True)
                 if value and UNSTORABLE_CHARACTERS.search(value)
             ]
         if errors:
-            return ValidatedRow(number, None, errors, self._stored_cells(cells, errors))
+            return ValidatedRow(number, None, errors, self._make_storable_cells(cells, errors))
         return ValidatedRow(number, values, None, cells)
 
     def _note(self, code: str | None, column: Column, number: int) -> None:
         if code:
-            self._noted.setdefault((code, column.field), []).append(number)
+            self._noted_rows.setdefault((code, column.field), []).append(number)
 
-    def _join(self, number: int, cells: list[Cell], step: Step) -> Cell:
-        """The first filled cell of the columns that fill one field.
+    def _join_columns(self, number: int, cells: list[Cell], step: FieldStep) -> Cell:
+        """Return the first filled cell of the columns that fill one field.
 
-        Raises Invalid if a column of the same rank holds another value.
+        Raises:
+            InvalidValue: A column of the same rank holds another value.
         """
-        indexes = self._layout.get_columns(step.column.field)
+        field = step.column.field
+        indexes = self._columns.get_columns(field)
         prepared = {i: step.prepare(cells[i])[0] for i in indexes if i < len(cells)}
-        filled = [index for index, cell in prepared.items() if not is_empty(cell)]
-        if not filled:  # The first may hold a placeholder, which is noted.
+        filled = [index for index, cell in prepared.items() if not _is_empty(cell)]
+        if not filled:  # The first cell may hold a placeholder, which is noted later.
             return next((cells[i] for i in indexes if i < len(cells)), None)
         if filled[0] != indexes[0]:
             self._note("columns_joined", step.column, number)
-        equals = {indexes[0], *self._layout.equals.get(step.column.field, ())}
+        equals = {indexes[0], *self._columns.equals.get(field, ())}
         values = [prepared[index] for index in filled if index in equals]
-        if len({_comparable(step.clean, value) for value in values}) > 1:
+        if len({_clean_or_keep(step.clean, value) for value in values}) > 1:
             raise InvalidValue("several_values", values=", ".join(map(str, values)))
         return cells[filled[0]]
 
-    def _said_of(self, code: str, field: str) -> dict[str, Any]:
-        """What an entry of the read summary names beside the field."""
+    def _get_note_params(self, code: str, field: str) -> dict[str, Any]:
+        """Return what an entry of the read summary names beside the field."""
         if code != "columns_joined":
             return {}
-        columns = self._layout.get_columns(field)
-        return {"columns": [get_column_name(self._layout, index) for index in columns]}
+        indexes = self._columns.get_columns(field)
+        return {"columns": [get_column_name(self._columns, index) for index in indexes]}
 
-    def _stored_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
-        """The cells of a failed row: those with an error as the spreadsheet program shows them."""
+    def _make_storable_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
+        """Return the cells of a failed row in a form that can be stored.
+
+        Cells with an error are those that the spreadsheet program displays.
+        """
         failed = {error["column"] for error in errors}
         positions = {step.position for step in self._steps if step.column.field in failed}
         return [
-            make_storable(as_shown(cell) if index in positions else cell)
+            make_storable(_get_displayed(cell) if index in positions else cell)
             for index, cell in enumerate(cells)
         ]
 
-    def _look_up(self, rows: list[ValidatedRow], index: int, column: Column) -> list[ValidatedRow]:
-        """Natural keys to primary keys, one query for all rows; what is not there is an error."""
-        related = self._model._meta.get_field(column.field).related_model
+    def _resolve_lookup(
+        self, rows: list[ValidatedRow], index: int, column: Column
+    ) -> list[ValidatedRow]:
+        """Replace natural keys by primary keys. A row whose record does not exist fails."""
+        related = get_related_model(self._importer.model, column.field)
         wanted = {row.cleaned[index] for row in rows if row.cleaned} - {None}
-        found = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
-        keys = {str(natural): str(pk) for natural, pk in found.values_list(column.lookup, "pk")}
-        return [_resolve(row, index, column, keys) for row in rows]
+        records = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
+        pairs = records.values_list(str(column.lookup), "pk")
+        keys = {str(natural): str(pk) for natural, pk in pairs}
+        return [_replace_natural_key(row, index, column, keys) for row in rows]
 
 
-def is_empty(cell: Cell) -> bool:
+def _is_empty(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _comparable(clean: CellCleaner, cell: Cell) -> Cell:
-    """What a cell means to its column: two ways of writing one value are equal."""
+def _clean_or_keep(clean: CellCleaner, cell: Cell) -> Cell:
+    """Return the cleaned value, so that two ways to write one value are equal."""
     try:
         return clean(cell)
     except InvalidValue:
         return cell
 
 
-def _resolve(row: ValidatedRow, index: int, column: Column, keys: dict[str, str]) -> ValidatedRow:
+def _replace_natural_key(
+    row: ValidatedRow, index: int, column: Column, keys: dict[str, str]
+) -> ValidatedRow:
     if row.cleaned is None or (natural := row.cleaned[index]) is None:
         return row
     if natural in keys:
         row.cleaned[index] = keys[natural]
         return row
-    error = _error(column, natural, InvalidValue("not_found"))
-    return ValidatedRow(row.number, None, [error], [make_storable(cell) for cell in row.cells])
+    error = _make_error(column, natural, InvalidValue("not_found"))
+    return ValidatedRow(
+        row.number, None, [error], [make_storable(cell) for cell in row.cells or ()]
+    )
 
 
-def _error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
+def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, InvalidValue("formula_without_value")
-    cell = as_shown(cell)
-    value = "" if cell is None else make_storable(str(cell)[:MAX_QUOTED_VALUE_CHARS])
+    cell = _get_displayed(cell)
+    value = "" if cell is None else make_storable_text(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     return {
         "column": column.field,
         "code": invalid.code,
-        "params": {name: _plain(value) for name, value in invalid.params.items()},
+        "params": {name: _make_json_value(value) for name, value in invalid.params.items()},
         "value": value,
     }
 
 
-def _plain(value: Any) -> Cell:
-    """A parameter of an error as JSON has it: a number as it is, all else as text."""
-    return value if isinstance(value, int | float) else make_storable(str(value))
+def _make_json_value(value: object) -> Cell:
+    """Return a number as it is and anything else as text."""
+    return value if isinstance(value, int | float) else make_storable_text(str(value))
 
 
-def as_shown(cell: Cell) -> Cell:
-    """A formatted cell as the spreadsheet program shows it, so that a corrected file holds that."""
-    return cell.shown if isinstance(cell, FormattedCell) and cell.shown else cell
+def _get_displayed(cell: Cell) -> Cell:
+    """Return a formatted cell as the spreadsheet program displays it, others as they are.
+
+    The file of failed rows then holds what the user knows from the original file.
+    """
+    if isinstance(cell, FormattedText | FormattedInteger | FormattedFloat) and cell.shown:
+        return cell.shown
+    return cell
 
 
 def make_storable(cell: Cell) -> Cell:
-    if cell == FORMULA_WITHOUT_VALUE:
-        return None
+    """Return the cell without characters that PostgreSQL cannot store.
+
+    They are replaced by U+FFFD. A formula without a value becomes None.
+    """
+    # Most cells are ASCII text, and the search for surrogates takes ten times as long.
     if not isinstance(cell, str) or (cell.isascii() and "\0" not in cell):
-        return cell  # Most are, and cells are searched for surrogates at a tenth of the speed.
-    return UNSTORABLE_CHARACTERS.sub("\ufffd", cell)
+        return cell
+    return None if cell == FORMULA_WITHOUT_VALUE else make_storable_text(cell)
+
+
+def make_storable_text(text: str) -> str:
+    """Return the text with U+FFFD in place of characters that PostgreSQL cannot store."""
+    return UNSTORABLE_CHARACTERS.sub("\ufffd", text)

@@ -1,14 +1,13 @@
-"""The table an importer fills, as pieces of SQL: its columns, types, keys and defaults.
+"""The table that an importer fills, as pieces of SQL: its columns, types, keys and defaults.
 
-Every statement of the pipeline is put together from these pieces, so that it serves any
-model. In all of them `r` is the staged row and `c` the record in the target's table.
+The statements of the pipeline are built from these pieces, so that they work for any model. In all
+of them `r` is the staged row and `c` the record in the target table.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.db import connection
@@ -17,13 +16,15 @@ from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Importer
 from imports.models import ImportJob
+from imports.pipeline.class_cache import cache
+from imports.pipeline.model_fields import get_model_field
 from imports.statuses import EmptyCells
 
-LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
+TYPE_LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
 IN_ROW_RANGE = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
 
-# The sequence is looked up once, not for every key.
-DRAW = """
+# OFFSET 0 makes PostgreSQL look the sequence up once, not for every key.
+DRAW_KEYS = """
 SELECT string_agg(nextval(s.name)::text, ' ')
   FROM (SELECT pg_get_serial_sequence(%(table)s, %(pk)s)::regclass AS name OFFSET 0) AS s,
        generate_series(1, %(n)s)
@@ -32,14 +33,14 @@ SELECT string_agg(nextval(s.name)::text, ' ')
 
 @dataclass(frozen=True)
 class TargetColumn:
-    """One importer column: where it stands in the table and in `cleaned`."""
+    """A column of the importer: its place in the target table and in `ImportRow.cleaned`."""
 
     field: str
     column: str  # Quoted.
     type: str
-    position: int  # Of `cleaned`, counted from 1 as PostgreSQL does.
+    position: int  # In `cleaned`, counted from 1 as PostgreSQL does.
     default: str  # SQL for an empty cell of a new record.
-    cleared: str | None  # SQL for no value in an existing one, where the model allows that.
+    cleared: str | None  # SQL for no value in an existing record; None if the model requires one.
 
     @property
     def value(self) -> str:
@@ -48,15 +49,17 @@ class TargetColumn:
 
 @dataclass(frozen=True)
 class TargetTable:
-    table: str  # Quoted, as are all names here.
+    """The target table of one importer. All names are quoted."""
+
+    table: str
     pk: str
     pk_type: str
-    pk_field: Field
-    cells: tuple[TargetColumn, ...]
-    keys: tuple[tuple[TargetColumn, ...], ...]  # Unique constraints that a file can break.
-    fills: dict[str, str]  # Columns no file fills, and the SQL that does.
-    default_fields: dict[str, Field]  # Parameters of the SQL, and whose default each one is.
-    stamps: tuple[str, ...]  # auto_now columns, set by an update too.
+    pk_field: Field[Any, Any]
+    columns: tuple[TargetColumn, ...]
+    keys: tuple[tuple[TargetColumn, ...], ...]  # Unique constraints that a file can violate.
+    fills: dict[str, str]  # Column that no file fills to the SQL that fills it.
+    default_fields: dict[str, Field[Any, Any]]  # SQL parameter to the field of its default.
+    stamps: tuple[str, ...]  # Columns with auto_now, which an update sets, too.
 
     @property
     def id_of_row(self) -> str:
@@ -64,14 +67,14 @@ class TargetTable:
 
     @property
     def insert(self) -> str:
-        """INSERT … SELECT of rows to be created, under the keys they were given at staging."""
+        """INSERT … SELECT of the rows to create, with the primary keys drawn at staging."""
         values = {
             self.pk: self.id_of_row,
             **{
-                cell.column: f"coalesce({cell.value}, {cell.default})"
-                if cell.default != "NULL"
-                else cell.value
-                for cell in self.cells
+                column.column: f"coalesce({column.value}, {column.default})"
+                if column.default != "NULL"
+                else column.value
+                for column in self.columns
             },
             **self.fills,
         }
@@ -83,79 +86,90 @@ class TargetTable:
              ORDER BY r.number"""
 
     def updated_values(self, job: ImportJob) -> list[str]:
-        """SQL of each cell's value in a record that a row updates.
+        """Return SQL for each column's value in a record that a row updates.
 
-        An empty cell leaves the old value. Under `clear` it removes it, but not where the
-        file has no such column.
+        An empty cell keeps the previous value. Under the policy `clear` it removes the value, but
+        not in a column that the file does not have.
         """
-        told = job.detected_columns["positions"] if job.empty_cells == EmptyCells.CLEAR else {}
+        positions = (job.detected_columns or {}).get("positions", {})
+        cleared_fields = positions if job.empty_cells == EmptyCells.CLEAR else {}
         return [
-            f"coalesce({cell.value}, {cell.cleared})"
-            if cell.field in told and cell.cleared is not None
-            else f"coalesce({cell.value}, c.{cell.column})"
-            for cell in self.cells
+            f"coalesce({column.value}, {column.cleared})"
+            if column.field in cleared_fields and column.cleared is not None
+            else f"coalesce({column.value}, c.{column.column})"
+            for column in self.columns
         ]
 
     def defaults(self) -> dict[str, Any]:
-        """The parameters of `insert`, made anew each time: a default may be a function."""
+        """Return the parameters of `insert`.
+
+        They are computed at each call, because the default of a field may be a function.
+        """
         return {
             name: field.get_db_prep_save(field.get_default(), connection)
             for name, field in self.default_fields.items()
         }
 
     def draw_keys(self, count: int) -> list[str]:
-        """Primary keys for new records: what a row will be is known before it is written."""
+        """Return `count` new primary keys as text. Advances the sequence of the table.
+
+        Keys are drawn at staging, so that the key of a row is known before the row is written.
+        """
         if count == 0:
             return []
         if self.pk_field.has_default():
             return [str(self.pk_field.get_default()) for _ in range(count)]
+        parameters = {"table": self.table, "pk": self.pk_field.column, "n": count}
         with connection.cursor() as cursor:
-            cursor.execute(DRAW, {"table": self.table, "pk": self.pk_field.column, "n": count})
-            return cursor.fetchone()[0].split(" ")
+            cursor.execute(DRAW_KEYS, parameters)
+            keys: str = cursor.fetchone()[0]
+            return keys.split(" ")
 
 
 def build_key_value(key: tuple[TargetColumn, ...]) -> str:
-    """A key of the staged row as text, NULL when any part of it is empty.
+    """Return SQL for a key of the staged row as text; it is NULL if a part of the key is empty.
 
-    Typed before it is text, so that 1 and 1.00 are one value where the column says so.
+    The value is cast to the column's type first, so that 1 and 1.00 are equal in a numeric column.
     """
-    values = [cell.value for cell in key]
+    values = [column.value for column in key]
     if len(values) == 1:
         return f"({values[0]})::text"
-    whole = " AND ".join(f"{value} IS NOT NULL" for value in values)
-    return f"CASE WHEN {whole} THEN ROW({', '.join(values)})::text END"
+    is_complete = " AND ".join(f"{value} IS NOT NULL" for value in values)
+    return f"CASE WHEN {is_complete} THEN ROW({', '.join(values)})::text END"
 
 
 def build_key_match(key: tuple[TargetColumn, ...]) -> str:
-    return " AND ".join(f"c.{cell.column} = {cell.value}" for cell in key)
+    """Return SQL for the condition that the record has the key of the staged row."""
+    return " AND ".join(f"c.{column.column} = {column.value}" for column in key)
 
 
 @cache
 def get_target_table(importer: type[Importer]) -> TargetTable:
+    """Return the target table of an importer."""
     meta = importer.model._meta
-    cells = {
-        column.field: _cell(meta.get_field(column.field), position)
+    columns = {
+        column.field: _make_column(get_model_field(importer.model, column.field), position)
         for position, column in enumerate(importer.columns, start=1)
     }
-    others = [f for f in meta.concrete_fields if f.name not in cells and not f.primary_key]
-    of_cells = [meta.get_field(name) for name in cells]
+    others = [f for f in meta.concrete_fields if f.name not in columns and not f.primary_key]
+    filled = [get_model_field(importer.model, name) for name in columns]
     return TargetTable(
         table=_quote(meta.db_table),
-        pk=_quote(meta.pk.column),
-        pk_type=_type(meta.pk),
+        pk=_quote_column(meta.pk),
+        pk_type=_get_type(meta.pk),
         pk_field=meta.pk,
-        cells=tuple(cells.values()),
-        keys=tuple(tuple(cells[name] for name in key) for key in unique_keys(importer)),
-        fills={_quote(f.column): sql for f in others if (sql := _fill(f))},
-        default_fields={_parameter(f): f for f in [*of_cells, *others] if _needs_default(f)},
-        stamps=tuple(_quote(f.column) for f in others if getattr(f, "auto_now", False)),
+        columns=tuple(columns.values()),
+        keys=tuple(tuple(columns[name] for name in key) for key in _get_unique_keys(importer)),
+        fills={_quote_column(f): sql for f in others if (sql := _build_fill(f))},
+        default_fields={_name_parameter(f): f for f in [*filled, *others] if _needs_default(f)},
+        stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
 
 
-def unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
-    """The model's unique constraints over columns of the importer, by field names."""
+def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
+    """Return the model's unique constraints over columns of the importer, as field names."""
     meta, own = importer.model._meta, {column.field for column in importer.columns}
-    keys = [(field.name,) for field in meta.concrete_fields if field.unique]
+    keys: list[tuple[str, ...]] = [(field.name,) for field in meta.concrete_fields if field.unique]
     keys += [tuple(names) for names in meta.unique_together]
     keys += [
         tuple(constraint.fields)
@@ -167,42 +181,52 @@ def unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
     return [key for key in dict.fromkeys(keys) if own.issuperset(key)]
 
 
-def _cell(field: Field, position: int) -> TargetColumn:
-    default = f"%({_parameter(field)})s::{_type(field)}" if _needs_default(field) else "NULL"
+def _make_column(field: Field[Any, Any], position: int) -> TargetColumn:
+    has_default = _needs_default(field)
     return TargetColumn(
-        field.name, _quote(field.column), _type(field), position, default, _cleared(field)
+        field=field.name,
+        column=_quote_column(field),
+        type=_get_type(field),
+        position=position,
+        default=f"%({_name_parameter(field)})s::{_get_type(field)}" if has_default else "NULL",
+        cleared=_build_cleared(field),
     )
 
 
-def _cleared(field: Field) -> str | None:
+def _build_cleared(field: Field[Any, Any]) -> str | None:
+    """Return SQL for no value; None if the model requires a value."""
     if field.null:
         return "NULL"
     return "''" if field.blank and isinstance(field, CharField | TextField) else None
 
 
-def _fill(field: Field) -> str | None:
-    """SQL for a column no file fills; None leaves it to the database."""
+def _build_fill(field: Field[Any, Any]) -> str | None:
+    """Return SQL for a column that no file fills; None leaves it to the database."""
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return "now()"
-    return f"%({_parameter(field)})s::{_type(field)}" if _needs_default(field) else None
+    return f"%({_name_parameter(field)})s::{_get_type(field)}" if _needs_default(field) else None
 
 
-def _needs_default(field: Field) -> bool:
-    by_database = field.db_default is not NOT_PROVIDED or field.generated
-    return not by_database and not field.primary_key and field.get_default() is not None
+def _needs_default(field: Field[Any, Any]) -> bool:
+    is_filled_by_database = field.db_default is not NOT_PROVIDED or field.generated
+    return not is_filled_by_database and not field.primary_key and field.get_default() is not None
 
 
-def _parameter(field: Field) -> str:
+def _name_parameter(field: Field[Any, Any]) -> str:
     return f"default_{field.attname}"
 
 
-def _type(field: Field) -> str:
-    """The column's type without its length.
+def _get_type(field: Field[Any, Any]) -> str:
+    """Return the type of the column without its length.
 
-    A cast to varchar(20) would cut a value silently; the assignment refuses it (22001),
-    and the row is reported.
+    A cast to varchar(20) would cut a value silently. An assignment reports it (SQLSTATE 22001),
+    and the row fails.
     """
-    return LENGTH.sub("", field.db_type(connection))
+    return TYPE_LENGTH.sub("", str(field.db_type(connection)))
+
+
+def _quote_column(field: Field[Any, Any]) -> str:
+    return _quote(str(field.column))
 
 
 def _quote(name: str) -> str:

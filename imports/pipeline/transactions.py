@@ -1,4 +1,4 @@
-"""What every step of the pipeline shares: short transactions, and whom an error blames."""
+"""Short transactions, and the classification of database errors, for every step of the pipeline."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from threading import Lock
 from django.conf import settings
 from django.db import DatabaseError, Error, connection, transaction
 
-# PostgreSQL evicts whoever waits, works or freezes for too long. It cannot see a client
-# that freezes inside COPY; for that the session carries its longest time in its name, and
-# `end_frozen_sessions` reads it.
-LIMIT_TIME = """
+# PostgreSQL ends a session that waits, works or idles for too long. It does not notice a client
+# that stops inside COPY. Therefore the session carries its longest allowed time in its application
+# name, and `terminate_frozen_sessions` reads it there.
+SET_TIMEOUTS = """
 SET LOCAL lock_timeout = %(lock_timeout)s;
 SET LOCAL statement_timeout = %(statement_timeout)s;
 SET LOCAL idle_in_transaction_session_timeout = %(idle_in_transaction_session_timeout)s;
@@ -22,8 +22,8 @@ SET LOCAL application_name = %(application_name)s;
 SET LOCAL synchronous_commit = %(synchronous_commit)s;
 SET LOCAL jit = off
 """
-LONGEST_IDLE_OF_A_STEP = "imports step, at most %s s"
-END_FROZEN = r"""
+APPLICATION_NAME = "imports step, at most %s s"
+TERMINATE_FROZEN_SESSIONS = r"""
 SELECT pg_terminate_backend(pid)
   FROM pg_stat_activity
  WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
@@ -33,100 +33,133 @@ SELECT pg_terminate_backend(pid)
 
 
 class TransientError(Exception):
-    """A deadlock, a timeout, a lost connection: nobody's fault, the whole step is done again.
+    """A deadlock, a timeout or a lost connection: the whole step should be retried.
 
-    Its text is the SQLSTATE.
+    The text of the exception is the SQLSTATE.
     """
 
 
 class JobNotActive(Exception):
-    """The import is no longer in the status this step works in, so the step rolls back."""
+    """The import is no longer in the status in which this step works, so the step rolls back."""
 
 
 @contextmanager
-def short_transaction(*, durable: bool = True, **limits: str) -> Iterator[None]:
-    """One step: a transaction that PostgreSQL ends when it takes too long.
+def short_transaction(*, durable: bool = True, **timeouts: str) -> Iterator[None]:
+    """Run one step in a transaction that PostgreSQL ends when it takes too long.
 
-    `limits` replace single entries of settings.IMPORT_TIMEOUTS. Without `durable` the commit
-    does not wait for the disk: for what a crash of PostgreSQL may take back.
-    Raises Interrupted for what blames nobody; a data or constraint error leaves as it is.
+    `timeouts` replace single entries of settings.IMPORT_TIMEOUTS, as PostgreSQL durations such as
+    "60s". With `durable=False` the commit does not wait for the disk, so a crash of PostgreSQL may
+    lose the transaction.
+
+    Raises:
+        TransientError: The database reported a transient error, see `is_transient`.
+        Error: The database reported any other error.
     """
-    timeouts = settings.IMPORT_TIMEOUTS | limits
-    name = LONGEST_IDLE_OF_A_STEP % _longest_seconds(timeouts)
+    durations = settings.IMPORT_TIMEOUTS | timeouts
+    name = APPLICATION_NAME % _get_max_step_seconds(durations)
     commit = "on" if durable else "off"
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             cursor.execute(
-                LIMIT_TIME, timeouts | {"application_name": name, "synchronous_commit": commit}
+                SET_TIMEOUTS,
+                durations | {"application_name": name, "synchronous_commit": commit},
             )
             yield
     except Error as error:
         if connection.connection is not None and connection.connection.closed:
-            connection.close()  # So that the next step opens a new one.
+            connection.close()  # The next step opens a new connection.
         if not is_transient(error):
             raise
-        # Its text quotes the row, phone number and all: it goes no further.
+        # The text of the error may quote the row with its personal data, so it is dropped.
         raise TransientError(get_sqlstate(error)) from None
 
 
-def _longest_seconds(timeouts: dict[str, str]) -> int:
-    """A whole step may take a few of its longest statements, and not for ever."""
-    return 2 * max(_seconds(timeouts["statement_timeout"]), 1) + 10
+def _get_max_step_seconds(durations: dict[str, str]) -> int:
+    """Return how long a step may take: time for a few of its longest statements."""
+    return 2 * max(_parse_seconds(durations["statement_timeout"]), 1) + 10
 
 
-def _seconds(duration: str) -> int:
-    value, unit = re.fullmatch(r"(\d+)\s*(ms|s|min)", duration).groups()
+def _parse_seconds(duration: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*(ms|s|min)", duration)
+    if match is None:
+        raise ValueError(f"{duration!r} is not a duration such as 60s.")
+    value, unit = match.groups()
     return int(value) * {"ms": 1, "s": 1_000, "min": 60_000}[unit] // 1_000
 
 
 def terminate_frozen_sessions() -> int:
-    """End sessions of ours that stand in a step for longer than any step takes."""
+    """Terminate sessions that have been in one step for longer than it may take.
+
+    Returns the number of terminated sessions.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(END_FROZEN)
-        return cursor.rowcount
+        cursor.execute(TERMINATE_FROZEN_SESSIONS)
+        return int(cursor.rowcount)
 
 
-# Classes of SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
-# Connection, rollback (deadlocks), resources, locks, intervention (timeouts), system.
+# Classes of SQLSTATE.
+# Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Connection, rollback (deadlocks), resources, locks, operator intervention (timeouts), system.
 TRANSIENT_ERROR_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 # Not supported, transaction state, no such statement or cursor, syntax and access rules.
 PROGRAMMING_ERROR_CLASSES = frozenset({"0A", "25", "26", "34", "42"})
+CONNECTION_FAILURE = "08006"
 
-_owed: deque[Callable[[], None]] = deque()
-_one_at_a_time = Lock()
+_deferred_steps: deque[Callable[[], None]] = deque()
+_deferred_lock = Lock()
 
 
 def run_or_defer(step: Callable[[], None]) -> None:
-    """Do `step` now or, if the database is away, at a later `catch_up` of this process."""
-    _owed.append(step)
+    """Run `step` now or, while the database is not available, in a later `run_deferred`.
+
+    A deferred step is kept in the memory of this process only.
+    """
+    _deferred_steps.append(step)
     with suppress(TransientError):
         run_deferred()
 
 
 def run_deferred() -> None:
-    """Do the steps that are owed. Raises Interrupted, and forgets nothing."""
-    with _one_at_a_time:
-        while _owed:
-            _owed[0]()
-            _owed.popleft()
+    """Run the deferred steps in their order.
+
+    Raises:
+        TransientError: A step failed. This step and those after it stay deferred.
+    """
+    with _deferred_lock:
+        while _deferred_steps:
+            _deferred_steps[0]()
+            _deferred_steps.popleft()
 
 
 def get_sqlstate(error: Error) -> str:
-    return getattr(error.__cause__, "pgcode", None) or "08006"  # No answer at all: no connection.
+    """Return the SQLSTATE of a database error; without one, that of a lost connection."""
+    return getattr(error.__cause__, "pgcode", None) or CONNECTION_FAILURE
 
 
 def get_constraint_name(error: Error) -> str | None:
-    """The name of the constraint that was broken: ours to show, unlike the error's text."""
+    """Return the name of the violated constraint, or None if the error is of another kind.
+
+    The name may be logged and shown. The text of the error may not: it quotes the row.
+    """
     diagnostics = getattr(error.__cause__, "diag", None)
     return getattr(diagnostics, "constraint_name", None)
 
 
 def is_transient(error: Error) -> bool:
-    """Whether the step may go well when it is done again; not an error of Django's own."""
+    """Return whether the same step may succeed when it is retried.
+
+    Errors that Django raises itself are not transient.
+    """
     return error.__cause__ is not None and get_sqlstate(error)[:2] in TRANSIENT_ERROR_CLASSES
 
 
 def is_row_error(error: Error) -> bool:
-    """Data and constraint errors do, and what a trigger raises; a wrong statement is ours."""
-    is_ours = error.__cause__ is None or get_sqlstate(error)[:2] in PROGRAMMING_ERROR_CLASSES
-    return isinstance(error, DatabaseError) and not is_ours and not is_transient(error)
+    """Return whether the data of a row caused the error.
+
+    These are errors of data and constraints, and those that a trigger raises. A wrong statement
+    is a programming error.
+    """
+    is_programming_error = (
+        error.__cause__ is None or get_sqlstate(error)[:2] in PROGRAMMING_ERROR_CLASSES
+    )
+    return isinstance(error, DatabaseError) and not is_programming_error and not is_transient(error)
