@@ -36,11 +36,11 @@ def main(folder: str = "docs/images") -> None:
         tab = chromium.new_page(base_url=site, viewport=SIZE, reduced_motion="reduce")
         log_in(tab)
         sample_data.write_sample(march)
-        photograph(imported(tab, march), "What was left out", Path(folder, "import.png"))
+        photograph(imported(tab, march), "Rows that were not imported", Path(folder, "import.png"))
         write_changes(april)
         photograph(
             imported(tab, april, check_first=True),
-            "What would change",
+            "Examples of records that would be updated",
             Path(folder, "check-first.png"),
         )
 
@@ -59,7 +59,7 @@ def imported(tab: Page, file: Path, *, check_first: bool = False) -> Page:
     tab.goto("/")
     tab.locator("input[type=file]").set_input_files(file)
     if check_first:
-        tab.get_by_label("Update what exists").check()
+        tab.get_by_label("Update the existing record").check()
         tab.get_by_label("Check first").check()
     tab.get_by_role("button", name="Import", exact=True).click()
     return tab

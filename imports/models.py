@@ -58,7 +58,7 @@ class ImportJob(models.Model):
 
     # What someone says about the file, over what would be guessed: {"sheet", "encoding",
     # "delimiter", "hidden_rows"}, each of which may be missing.
-    read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
+    read_options = models.JSONField(_("read options"), default=dict, blank=True)
 
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
     file_name = models.CharField(_("file name"), max_length=255)
@@ -72,12 +72,12 @@ class ImportJob(models.Model):
     run = models.IntegerField(_("run"), default=1)  # Progress never goes back within one.
 
     # A person's word on the columns: each field's index, or null to leave the field out.
-    column_mapping = models.JSONField(_("columns as told"), null=True)
+    column_mapping = models.JSONField(_("column mapping"), null=True)
     has_header_row = models.BooleanField(_("may have a header row"), default=True)
 
     # How the file was read: {"format", "sheet", "encoding", "delimiter"}, and which of its
     # columns is which: see pipeline.columns.DetectedColumns.
-    detected_format = models.JSONField(_("read as"), null=True)
+    detected_format = models.JSONField(_("detected format"), null=True)
     detected_columns = models.JSONField(_("columns"), null=True)
     # What the user should know of how it was read: see pipeline.read_summary.
     read_summary = models.JSONField(_("read summary"), default=list)
@@ -99,14 +99,14 @@ class ImportJob(models.Model):
     updated = models.PositiveIntegerField(_("updated"), default=0)
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
-    failed = models.PositiveIntegerField(_("refused"), default=0)
+    failed = models.PositiveIntegerField(_("failed"), default=0)
     progress_percent = models.PositiveSmallIntegerField(_("progress"), default=0)
 
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     phase_started_at = models.DateTimeField(auto_now_add=True)
     phase_rows = models.IntegerField(default=0)  # Done when the phase began.
-    checked_at = models.DateTimeField(_("judged"), null=True)
+    checked_at = models.DateTimeField(_("check finished"), null=True)
     to_update = models.PositiveIntegerField(_("to update"), default=0)  # As judged then.
     finished_at = models.DateTimeField(_("finished"), null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
@@ -121,8 +121,8 @@ class ImportJob(models.Model):
         verbose_name = _("import")
         verbose_name_plural = _("imports")
         permissions = (
-            ("view_all", _("Can see every import")),
-            ("control_all", _("Can start and stop every import")),
+            ("view_all", _("Can view all imports")),
+            ("control_all", _("Can start and cancel all imports")),
         )
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),
@@ -217,10 +217,10 @@ class ImportBatch(models.Model):
     first_row = models.PositiveIntegerField(_("first row"))
     last_row = models.PositiveIntegerField(_("last row"))
     rows = models.PositiveIntegerField(_("rows"))  # That had no outcome when it was planned.
-    enqueued_at = models.DateTimeField(_("asked for"), null=True)
+    enqueued_at = models.DateTimeField(_("enqueued"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
-    after_batch_at = models.DateTimeField(_("announced"), null=True)  # after_batch has run.
+    after_batch_at = models.DateTimeField(_("follow-up done"), null=True)  # after_batch has run.
     worker = models.CharField(_("worker"), max_length=100, blank=True)  # That has written it.
     crashes = models.PositiveIntegerField(_("crashes"), default=0)  # Of the batch it was cut from.
 
@@ -277,10 +277,14 @@ class ImportRow(models.Model):
     number = models.IntegerField(_("row"))  # The spreadsheet's own.
     # Only where it differs from the batch's: no mark on rows that go well.
     outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, null=True)
-    matched = models.BooleanField(_("exists"), db_default=False)  # target_id exists already.
+    matched = models.BooleanField(
+        _("matches a record"), db_default=False
+    )  # target_id exists already.
     target_id = models.TextField(_("record"), null=True)  # The key it gets, or the one it matched.
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
-    previous_values = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
+    previous_values = ArrayField(
+        models.TextField(null=True), verbose_name=_("previous values"), null=True
+    )
     errors = models.JSONField(_("errors"), null=True)
     cells = models.JSONField(_("cells"), null=True)  # As read, where `cleaned` says less.
 
@@ -310,9 +314,9 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(_("name"), max_length=100)  # host:pid
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
-    heartbeat_at = models.DateTimeField(_("seen"), auto_now_add=True)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), auto_now_add=True)
     # [{"what", "seconds"}], one for each busy thread.
-    current_work = models.JSONField(_("doing"), default=list)
+    current_work = models.JSONField(_("current work"), default=list)
 
     class Meta:
         ordering = ("-heartbeat_at",)

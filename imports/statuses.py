@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 class Status(models.TextChoices):
     QUEUED = "QUEUED", _("Waiting for a worker")
     CHECKING = "CHECKING", _("Checking rows")  # Read, cleaned, validated and staged.
-    MAPPING = "MAPPING", _("Columns needed")  # Someone must say which column is which.
+    MAPPING = "MAPPING", _("Column mapping needed")  # Someone must say which column is which.
     READY = "READY", _("Ready to start")  # Checked, nothing written.
     RUNNING = "RUNNING", _("Importing")  # Written batch by batch.
     PAUSED = "PAUSED", _("Paused")  # Batches already written stay written.
@@ -58,29 +58,29 @@ class Outcome(models.TextChoices):
     UPDATED = "updated", _("Updated")
     UNCHANGED = "unchanged", _("Unchanged")
     SKIPPED = "skipped", _("Skipped")  # It exists already, and the policy is to skip.
-    FAILED = "failed", _("Refused")
+    FAILED = "failed", _("Failed")
 
 
 class OnDuplicate(models.TextChoices):
     """What to do with a row whose customer exists already."""
 
-    SKIP = "skip", _("Skip it, and leave what exists as it is")
-    UPDATE = "update", _("Update what exists with the row")
-    FAIL = "fail", _("Refuse the row")
+    SKIP = "skip", _("Skip the row and keep the existing record")
+    UPDATE = "update", _("Update the existing record")
+    FAIL = "fail", _("Mark the row as failed")
 
 
 class EmptyCells(models.TextChoices):
     """What an empty cell does to a value that exists already, where a row updates it."""
 
-    KEEP = "keep", _("Leave the old value")
-    CLEAR = "clear", _("Remove the old value")
+    KEEP = "keep", _("Keep the existing value")
+    CLEAR = "clear", _("Clear the existing value")
 
 
 class HiddenRows(models.TextChoices):
     """What to do with rows that a workbook hides, as a filter does."""
 
-    IMPORT = "import", _("Import them like the others")
-    SKIP = "skip", _("Leave them out")
+    IMPORT = "import", _("Import hidden rows")
+    SKIP = "skip", _("Do not import hidden rows")
 
 
 class Success(models.TextChoices):

@@ -71,7 +71,9 @@ def _write_notes_sheet(book: Workbook, importer: type[Importer]) -> None:
     sheet.set_column(0, 4, COLUMN_WIDTH)
     sheet.set_column(5, 6, NOTE_WIDTH)
     last = len(importer.columns) + 2
-    sheet.write_string(last, 0, _("Fill in the first sheet, one row each. Nothing here is read."))
+    sheet.write_string(
+        last, 0, _("Fill in the first sheet, one row per record. This sheet is not imported.")
+    )
 
 
 def _notes_on(column: Column, importer: type[Importer]) -> tuple[Any, ...]:
@@ -108,7 +110,7 @@ def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, 
     return rule | {
         "ignore_blank": not column.required,
         "error_type": "warning",
-        "error_title": _("Please check")[:32],
+        "error_title": _("Check this value")[:32],
         "input_title": get_header(column, importer)[:32],
         "input_message": _input_message(column)[:255],
     }
@@ -131,7 +133,7 @@ def _length(column: Column, importer: type[Importer], field: models.Field) -> di
         "criteria": "between",
         "minimum": int(column.required),
         "maximum": limit,
-        "error_message": _("This is longer than %(limit)s characters.") % {"limit": limit},
+        "error_message": _("This value is longer than %(limit)s characters.") % {"limit": limit},
     }
 
 
@@ -156,7 +158,7 @@ def _anything(column: Column) -> dict[str, Any] | None:
 def _input_message(column: Column) -> str:
     told = [_("Required.") if column.required else _("May be empty.")]
     if column.unique:
-        told.append(_("No two rows may have the same."))
+        told.append(_("Each row must have a different value."))
     if column.example:
-        told.append(_("Like: %(example)s") % {"example": column.example})
+        told.append(_("Example: %(example)s") % {"example": column.example})
     return " ".join([*told, str(column.note)]).strip()

@@ -142,11 +142,11 @@ def test_every_sort_of_refusal_comes_back_and_all_of_it_imports(write):
     if write is failed_rows_file.write_workbook:
         assert [row[:9] for row in back] == [[*row, *[None] * (9 - len(row))] for row in rows[1:]]
     assert back[0][9] == (
-        "Row 3. First name: This must not be empty. Fill it in, or delete the row. E-mail: This "
+        "Row 3. First name: This value is required. Fill it in, or delete the row. E-mail: This "
         "e-mail address has no @. Write it like ama@example.com, or leave the cell empty."
     )
-    assert back[1][9].startswith("Row 4. Phone: It repeats row 2 of the same file.")
-    assert back[2][9].startswith("Row 5. Phone: It exists already.")
+    assert back[1][9].startswith("Row 4. Phone: This row is a duplicate of row 2 of the same file.")
+    assert back[2][9].startswith("Row 5. Phone: A record with this value already exists.")
 
     def change(row):
         number = int(row[0])
@@ -323,7 +323,7 @@ def test_what_a_sheet_cannot_hold_stands_on_further_ones(monkeypatch, rows, shee
     job = run_import(make_csv(no_phones(make_row(n) for n in range(rows))))
     book = openpyxl.load_workbook(io.BytesIO(report(job)))
     assert [one.max_row - 1 for one in book.worksheets] == sheets
-    assert book.sheetnames == ["Refused", "Refused 2", "Refused 3"][: len(sheets)]
+    assert book.sheetnames == ["Failed", "Failed 2", "Failed 3"][: len(sheets)]
 
 
 def test_pages_end_where_they_get_heavy(monkeypatch):

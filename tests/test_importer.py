@@ -82,7 +82,7 @@ def test_a_natural_key_nobody_has_is_an_error_of_its_row(ann):
     assert describe_row_error(error, "parcels").startswith(
         "There is no customer with this shipping mark."
     )
-    assert describe_row_error(error, "gone").startswith("There is no record of this name.")
+    assert describe_row_error(error, "gone").startswith("No record has this name.")
     with override("fr"):
         assert "«\u00a0client\u00a0»" in describe_row_error(error, "parcels")
 
@@ -95,7 +95,7 @@ def test_a_report_says_of_each_column_what_is_true_of_it(ann):
     ((cells, _),) = FailedRows(job).iterate_rows(Outcome.FAILED)
 
     assert "Mark: There is no customer with this shipping mark." in cells[-1]
-    assert "Note: There is no record of this name." in cells[-1]
+    assert "Note: No record has this name." in cells[-1]
 
 
 def test_a_key_of_two_columns_repeats_only_as_a_whole(ann, bea):

@@ -96,7 +96,7 @@ def test_of_what_its_reader_may_not_see_nothing_is_told(alice):
             "changes": {"first_name": {"old": "Ama", "new": "Own"}},
         },
     ]
-    assert "something that exists and that you may not see" in page
+    assert "a record that you do not have permission to view" in page
     assert "Kofi" not in page
 
 

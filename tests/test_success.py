@@ -117,7 +117,7 @@ def test_an_import_of_which_every_row_fails_is_told_so_everywhere(alice, root):
         assert "Nothing imported" in visible_text(html), name
     for name in ("page", "list"):
         assert 'data-status="COMPLETE" data-success="none"' in shown[name]
-    assert "download the refused rows, correct them and upload that file" in visible_text(
+    assert "download the failed rows, correct them and upload that file" in visible_text(
         shown["page"]
     )
     assert "Nothing imported</title>" in shown["page"]

@@ -213,10 +213,10 @@ def test_both_that_it_may_mean_are_named_and_each_is_taken(field, cell, named):
     error = {"column": None, "code": refused.value.code, "params": refused.value.params}
     assert (
         describe_row_error(error, "customers")
-        == f"This may mean {named}. Write the one that is meant."
+        == f"This value is ambiguous. It can mean {named}. Write the intended value."
     )
-    assert describe_cause(error, "customers", Outcome.FAILED).startswith(
-        "It may mean two different"
+    assert describe_cause(error, "customers", Outcome.FAILED) == (
+        "This value is ambiguous. Write the intended value."
     )
     with override("fr"):
         assert named.replace(" or ", " ou ") in describe_row_error(error, "customers")

@@ -37,7 +37,7 @@ def write_workbook(job: ImportJob, file: BinaryIO) -> None:
     with Workbook(file, {"constant_memory": True}) as book:
         book.use_zip64()
         pen = WorkbookWriter(book)
-        rows = pen.write(_("Refused"), failed_rows, Outcome.FAILED)
+        rows = pen.write(_("Failed"), failed_rows, Outcome.FAILED)
         rows += pen.write(_("Skipped"), failed_rows, Outcome.SKIPPED) if job.skipped else 0
     if not rows:
         raise NoFailedRows
