@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from django.http import QueryDict
@@ -17,6 +17,16 @@ from imports import error_messages, row_results
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, ImportRow
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    class RowAnnotations(TypedDict):
+        result: str | None
+        shown_cleaned: list[str | None] | None
+        shown_cells: list[object] | None
+
+    AnnotatedRow = WithAnnotations[ImportRow, RowAnnotations]
 
 MAX_ROW_NUMBER_DIGITS = 9
 
@@ -72,7 +82,7 @@ class ErrorDescription:
 class RowPage:
     """One page of the table of rows."""
 
-    rows: list[ImportRow]
+    rows: list[AnnotatedRow]
     problem: ProblemDescription | None  # The one that all rows share, if the filter names one.
     next_after: int | None  # The row number after which the next page starts; None on the last.
 
@@ -125,7 +135,7 @@ def fetch_row_page(
         values=values,
         cause=row_filter.cause,
     )
-    rows = found[:page_rows]
+    rows = cast("list[AnnotatedRow]", found[:page_rows])
     return RowPage(
         rows=rows,
         problem=_describe_problem_of_rows(job, rows, row_filter),
@@ -147,7 +157,7 @@ def describe_errors(row: ImportRow, job: ImportJob) -> list[ErrorDescription]:
 
 
 def _describe_problem_of_rows(
-    job: ImportJob, rows: list[ImportRow], row_filter: RowFilter
+    job: ImportJob, rows: list[AnnotatedRow], row_filter: RowFilter
 ) -> ProblemDescription | None:
     cause = row_filter.cause
     if not cause or not rows:

@@ -102,7 +102,7 @@ def find_axe_violations(tab, **where):
     colour_rules = {"runOnly": ["color-contrast", "link-in-text-block"]}
     for scheme, options in (("light", {}), ("dark", colour_rules)):
         tab.emulate_media(color_scheme=scheme)
-        tab.evaluate("document.getAnimations().forEach((one) => one.finish())")
+        tab.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
         result = Axe().run(tab, options=DEFAULT_OPTIONS | options, **where)
         if result.violations_count:
             found.append(f"{scheme}: {result.generate_report()}")

@@ -54,8 +54,8 @@ READ_SUMMARY = [
     {"code": "header_in_two_rows", "params": {"first": 3, "last": 4}},
     {"code": "second_reader", "params": {}},
     *(
-        {"code": code, "params": {**known, "count": count, "rows": rows}}
-        for code, known, count, rows in (
+        {"code": code, "params": {**params, "count": count, "rows": rows}}
+        for code, params, count, rows in (
             ("placeholder_as_empty", {"column": "email"}, 3, [4, 9, 17]),
             ("repeated_header", {}, 1, [57]),
             ("hidden_row", {}, 2345, list(range(100, 120))),
@@ -154,8 +154,8 @@ def run_real_imports(owner):
     rows += [make_row(n) for n in range(50, 90)] + [make_row(100, phone="12")]
     preview = make_job(make_csv(rows), owner=owner, check_first=True, on_duplicate="update")
     headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
-    asked = make_job(make_csv(map(make_row, range(5)), headers), owner=owner)
-    jobs = {"real": real, "ready-preview": check_job(preview), "mapping-asked": check_job(asked)}
+    unmapped = make_job(make_csv(map(make_row, range(5)), headers), owner=owner)
+    jobs = {"real": real, "ready-preview": check_job(preview), "mapping-asked": check_job(unmapped)}
     return jobs | {
         "ready-guessed": check_job(make_import_with_guesses(owner)),
         "skipped-real": run_import_with_skipped_rows(owner),

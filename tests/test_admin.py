@@ -142,8 +142,8 @@ def test_import_page_links_to_files_and_records(admin):
 
     for path in ("file/", "failed-rows.xlsx", "failed-rows.csv", ""):
         assert f'href="/imports/{job.pk}/{path}"' in shown
-        with closing(admin.get(f"/imports/{job.pk}/{path}")) as answer:
-            assert answer.status_code == 200
+        with closing(admin.get(f"/imports/{job.pk}/{path}")) as response:
+            assert response.status_code == 200
     assert f'href="/customers/?import={job.pk}"' in shown
     assert "failed-rows" not in read_page(admin.get(import_url(clean)))
     assert "/customers/?import" not in read_page(admin.get(import_url(waiting)))
@@ -337,15 +337,15 @@ def test_import_permission_does_not_open_the_admin():
 
 
 def test_staff_with_import_permission_see_only_their_own(alice):
-    hers = run_import(MIXED, owner=alice)
+    other = run_import(MIXED, owner=alice)
     fay = create_user("fay", "add_importjob", "view_importjob", "view_importbatch", is_staff=True)
     own, client = make_job(b"x", owner=fay), logged_in_client(fay)
 
     shown = read_page(client.get(JOBS))
 
-    assert (str(own.pk) in shown, str(hers.pk) in shown) == (True, False)
-    assert client.get(import_url(hers)).status_code == 302  # "It does not exist."
-    assert client.get(import_url(hers, "rows/")).status_code == 404
+    assert (str(own.pk) in shown, str(other.pk) in shown) == (True, False)
+    assert client.get(import_url(other)).status_code == 302  # "It does not exist."
+    assert client.get(import_url(other, "rows/")).status_code == 404
     assert "0 batches" in read_page(client.get(BATCHES))
 
 
@@ -486,12 +486,12 @@ def test_user_cannot_cancel_an_invisible_import(alice):
 
 def test_user_with_view_all_cancels_only_own_imports(alice):
     gus = create_user("gus", "view_all", "add_importjob", is_staff=True)
-    hers, own = make_job(MIXED, owner=alice), make_job(MIXED, owner=gus)
+    other, own = make_job(MIXED, owner=alice), make_job(MIXED, owner=gus)
 
-    shown = run_action(logged_in_client(gus), "cancel", hers, own)
+    shown = run_action(logged_in_client(gus), "cancel", other, own)
 
     assert "You can view these imports but not start or cancel them: customers.csv." in shown
-    assert (get_status(hers), get_status(own)) == (Status.QUEUED, Status.CANCELLED)
+    assert (get_status(other), get_status(own)) == (Status.QUEUED, Status.CANCELLED)
 
 
 def test_user_with_control_all_cancels_any_import(alice):
@@ -643,12 +643,12 @@ def test_customer_shows_the_import_and_row_that_wrote_it(admin, alice):
 
 
 def test_provenance_is_shown_only_to_users_who_may_see_the_import(alice, bob):
-    own, hers = ["view_customer", "add_importjob"], ["view_customer", "view_all"]
+    own, other = ["view_customer", "add_importjob"], ["view_customer", "view_all"]
     job = run_import(make_csv([make_row(7)]), owner=alice)
     alice.user_permissions.add(*create_user("x", *own).user_permissions.all())
     for person_, words in (
         (alice, f'href="/imports/{job.pk}/">customers.csv, row 2'),
-        (create_user("ian", *hers), 'rows/?after=1">customers.csv, row 2'),
+        (create_user("ian", *other), 'rows/?after=1">customers.csv, row 2'),
     ):
         person_.is_staff = True
         person_.save()
@@ -665,11 +665,11 @@ def test_customer_created_by_hand_has_no_provenance(admin):
     assert read_page(admin.get(f"{CUSTOMERS}add/"))
 
 
-@pytest.mark.parametrize("sought", ["MARK 7", "+233240000007", "Mensah7", "ama7@example"])
-def test_customer_is_searched(admin, sought):
+@pytest.mark.parametrize("query", ["MARK 7", "+233240000007", "Mensah7", "ama7@example"])
+def test_customer_is_searched(admin, query):
     run_import(make_csv([make_row(7), make_row(8)]))
 
-    found = admin.get(CUSTOMERS, {"q": sought}).context["cl"].result_list
+    found = admin.get(CUSTOMERS, {"q": query}).context["cl"].result_list
 
     assert [customer.shipping_mark for customer in found] == ["MARK 7"]
 
@@ -712,10 +712,10 @@ def test_query_count_is_independent_of_list_length(admin, address, alice, bob):
 
     more(0, 3)
     admin.get(address)
-    few = count_queries(admin, address)
+    count = count_queries(admin, address)
     more(3, 8)
 
-    assert count_queries(admin, address) == few
+    assert count_queries(admin, address) == count
 
 
 @committed

@@ -67,7 +67,7 @@ def test_own_elements_are_accessible_and_fit_a_phone(open_admin):
         width = tab.evaluate("document.scrollingElement.scrollWidth")
         assert width <= 360, f"{name} is {width} wide"
         assert complaints == [], name
-        if tab.locator(", ".join(one for [one] in OWN_ELEMENTS)).count():
+        if tab.locator(", ".join(selector for [selector] in OWN_ELEMENTS)).count():
             if reports := find_axe_violations(tab, context={"include": OWN_ELEMENTS}):
                 found[name] = reports
             complaints.clear()  # The content security policy blocks styles of axe.

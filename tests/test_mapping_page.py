@@ -31,8 +31,8 @@ def mapping_job(alice):
     return job
 
 
-def post_mapping(client, job, **told):
-    response = client.post(reverse("import-mapping", args=[job.pk]), told, follow=True)
+def post_mapping(client, job, **mapping):
+    response = client.post(reverse("import-mapping", args=[job.pk]), mapping, follow=True)
     job.refresh_from_db()
     return response
 
@@ -115,15 +115,15 @@ def test_mapping_page_names_the_sheet(alice):
     ],
 )
 def test_invalid_mapping_is_shown_again_with_the_problem(alice, mapping_job, changed, problem):
-    version, told = mapping_job.version, VALID_MAPPING | changed
+    version, mapping = mapping_job.version, VALID_MAPPING | changed
 
-    response = post_mapping(logged_in_client(alice), mapping_job, **told)
+    response = post_mapping(logged_in_client(alice), mapping_job, **mapping)
 
     html = response.content.decode()
     assert (response.status_code, mapping_job.version) == (422, version)
     assert problem in html
-    known = [field if field != "colour" else "" for field in told.values()]
-    assert selected_fields(html) == [(field, False) for field in known]
+    expected = [field if field != "colour" else "" for field in mapping.values()]
+    assert selected_fields(html) == [(field, False) for field in expected]
 
 
 def test_problem_that_the_form_cannot_cause_has_the_sentence_of_the_api(mapping_job):

@@ -31,8 +31,8 @@ def make_workbook_of_sheets(**sheets):
     return file.getvalue()
 
 
-def change_options(client, job, **told):
-    response = client.post(reverse("import-options", args=[job.pk]), told, follow=True)
+def change_options(client, job, **options):
+    response = client.post(reverse("import-options", args=[job.pk]), options, follow=True)
     job.refresh_from_db()
     return response.content.decode()
 
@@ -114,8 +114,8 @@ def test_changing_duplicate_policy_keeps_the_columns(alice):
     assert job.skipped == 1
     kept = job.detected_columns
 
-    told = UNCHANGED_OPTIONS | {"on_duplicate": "update", "empty_cells": "clear"}
-    change_options(logged_in_client(alice), job, encoding="utf-8", delimiter=",", **told)
+    options = UNCHANGED_OPTIONS | {"on_duplicate": "update", "empty_cells": "clear"}
+    change_options(logged_in_client(alice), job, encoding="utf-8", delimiter=",", **options)
 
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
     assert (job.detected_columns, job.read_options) == (kept, {})
@@ -126,7 +126,7 @@ def test_changing_duplicate_policy_keeps_the_columns(alice):
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "code", "instead"),
+    ("content", "options", "code", "instead"),
     [
         (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
         (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
@@ -135,14 +135,14 @@ def test_changing_duplicate_policy_keeps_the_columns(alice):
         (make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
     ],
 )
-def test_wrong_read_option_is_corrected(alice, content, told, code, instead):
+def test_wrong_read_option_is_corrected(alice, content, options, code, instead):
     job, client = (
-        check_job(make_job(content, owner=alice, read_options=told)),
+        check_job(make_job(content, owner=alice, read_options=options)),
         logged_in_client(alice),
     )
-    ((name, said),) = told.items()
+    ((name, value),) = options.items()
     assert (job.status, job.error_code) == (Status.FAILED, code)
-    assert f'<option value="{said}" selected>' in get_page(client, job)
+    assert f'<option value="{value}" selected>' in get_page(client, job)
     assert "Imports into" not in get_page(client, job)
 
     change_options(client, job, **UNCHANGED_OPTIONS | {name: instead})
@@ -182,14 +182,14 @@ def test_undetected_encoding_is_selected_by_hand(alice):
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "code"),
+    ("content", "options", "code"),
     [
         (b"%PDF-1.7", {"encoding": "utf-8"}, "pdf_file"),
         (make_workbook_of_sheets(A=[]), {}, "no_rows"),
     ],
 )
-def test_no_options_are_offered_if_none_would_help(alice, content, told, code):
-    job = check_job(make_job(content, owner=alice, read_options=told))
+def test_no_options_are_offered_if_none_would_help(alice, content, options, code):
+    job = check_job(make_job(content, owner=alice, read_options=options))
     assert (job.status, job.error_code) == (Status.FAILED, code)
 
     assert "Check again" not in get_page(logged_in_client(alice), job)
@@ -200,8 +200,8 @@ def test_unavailable_option_changes_nothing(alice, wrong):
     job = make_ready_import(make_csv([make_row(1)]), alice)
     run = job.run
 
-    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","} | wrong
-    html = change_options(logged_in_client(alice), job, **told)
+    options = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","} | wrong
+    html = change_options(logged_in_client(alice), job, **options)
 
     assert (
         "This option is not available. Nothing was changed. Choose one of the listed options."
@@ -215,23 +215,23 @@ def test_other_user_and_completed_import_cannot_be_changed(alice, bob):
         make_ready_import(make_csv([make_row(1)]), alice),
         run_import(make_csv([make_row(2)]), owner=alice),
     )
-    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
+    options = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
 
     assert (
-        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), told).status_code
+        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), options).status_code
         == 404
     )
     assert "This action is no longer possible" in change_options(
-        logged_in_client(alice), done, **told
+        logged_in_client(alice), done, **options
     )
     assert done.status == Status.COMPLETE
 
 
 def test_upload_form_sets_the_empty_cells_policy(alice):
     client = logged_in_client(alice)
-    told = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
+    options = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
 
-    client.post(reverse("imports"), told | {"file": io.BytesIO(make_csv([make_row(1)]))})
+    client.post(reverse("imports"), options | {"file": io.BytesIO(make_csv([make_row(1)]))})
 
     assert ImportJob.objects.get().empty_cells == EmptyCells.CLEAR
     assert "Clear the existing value" in client.get(reverse("imports")).content.decode()

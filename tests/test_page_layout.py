@@ -80,7 +80,7 @@ def test_count_of_a_million_fits_its_box(open_tab):
             """(counts) => {
                 const text = document.createRange();
                 text.selectNodeContents(counts.querySelector(".failed dd"));
-                return [text, counts].map((one) => one.getBoundingClientRect().right);
+                return [text, counts].map((box) => box.getBoundingClientRect().right);
             }"""
         )
         assert text <= card, width

@@ -141,8 +141,8 @@ def test_earlier_upload_of_same_file_is_shown_with_status(alice):
         logged_in_client(alice), create_import(Status.READY, alice, file_digest="x")
     )
 
-    told = r"This file was uploaded before: first.csv, .*? \(Failed\)"
-    assert re.search(told, visible_text(html))
+    pattern = r"This file was uploaded before: first.csv, .*? \(Failed\)"
+    assert re.search(pattern, visible_text(html))
 
 
 @pytest.mark.parametrize(("check_first", "then"), [(True, "checked."), (False, "imported.")])
@@ -151,8 +151,8 @@ def test_mapping_page_says_whether_rows_are_imported_next(alice, check_first, th
         logged_in_client(alice), create_import(Status.MAPPING, alice, check_first=check_first)
     )
 
-    told = re.search("The rows are then ([a-z ]+[.])", visible_text(html))
-    assert told[1].split()[-1] == then
+    match = re.search("The rows are then ([a-z ]+[.])", visible_text(html))
+    assert match[1].split()[-1] == then
 
 
 @pytest.mark.parametrize(("seconds", "sentence"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
@@ -182,15 +182,15 @@ def test_import_of_another_user_is_not_found(alice, bob, status):
     client, job = logged_in_client(bob), create_import(status, alice)
 
     links = [reverse(f"import-{name}", args=[job.pk]) for name in ("rows", "chart")]
-    answers = [
+    responses = [
         get_import_page(client, job)[0],
         *map(client.get, links),
         post_action(client, job, "start"),
         post_action(client, job, "cancel"),
     ]
 
-    assert {answer.status_code for answer in answers} == {404}
-    assert "Page not found" in answers[0].content.decode()
+    assert {response.status_code for response in responses} == {404}
+    assert "Page not found" in responses[0].content.decode()
     assert "customers.csv" not in client.get(reverse("imports")).content.decode()
 
 
@@ -254,8 +254,8 @@ def test_form_creates_import_without_script(alice):
 
 
 def test_upload_of_corrected_file_is_preset_with_the_earlier_options(alice):
-    told = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
-    job = create_import(Status.COMPLETE, alice, importer="parcels", **told)
+    options = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
+    job = create_import(Status.COMPLETE, alice, importer="parcels", **options)
     client = logged_in_client(alice)
     link = f"{reverse('imports')}?corrects={job.pk}"
     assert f'href="{link}"' in get_import_page(client, job)[1]
@@ -266,12 +266,14 @@ def test_upload_of_corrected_file_is_preset_with_the_earlier_options(alice):
     assert f'Options copied from <a href="{reverse("import", args=[job.pk])}">' in html
 
 
-@pytest.mark.parametrize("asked", ["theirs", "unknown", "nonsense", "\x00"])
-def test_import_of_another_user_presets_nothing(alice, bob, asked):
-    theirs = create_import(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
-    keys = {"theirs": theirs.pk, "unknown": uuid4()}
+@pytest.mark.parametrize("reference", ["other", "unknown", "nonsense", "\x00"])
+def test_import_of_another_user_presets_nothing(alice, bob, reference):
+    other = create_import(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
+    keys = {"other": other.pk, "unknown": uuid4()}
 
-    response = logged_in_client(alice).get(reverse("imports"), {"corrects": keys.get(asked, asked)})
+    response = logged_in_client(alice).get(
+        reverse("imports"), {"corrects": keys.get(reference, reference)}
+    )
 
     assert response.status_code == 200
     assert selected_options(response.content.decode()) == {"skip"}
@@ -443,9 +445,9 @@ def test_preview_is_shown_and_import_is_started(alice):
 def test_import_is_cancelled(alice):
     job = create_import(Status.RUNNING, alice, processed=0, created=0, failed=0)
 
-    answer = post_action(logged_in_client(alice), job, "cancel")
+    response = post_action(logged_in_client(alice), job, "cancel")
 
-    assert "Nothing was written." in visible_text(answer.content.decode())
+    assert "Nothing was written." in visible_text(response.content.decode())
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
 
@@ -454,10 +456,10 @@ def test_import_is_cancelled(alice):
 def test_action_that_is_no_longer_possible_changes_nothing(alice, what):
     job = create_import(Status.COMPLETE, alice)
 
-    answer = post_action(logged_in_client(alice), job, what)
+    response = post_action(logged_in_client(alice), job, what)
 
-    assert answer.status_code == 200
-    assert "This action is no longer possible" in answer.content.decode()
+    assert response.status_code == 200
+    assert "This action is no longer possible" in response.content.decode()
     job.refresh_from_db()
     assert job.status == Status.COMPLETE
 
@@ -621,11 +623,11 @@ def test_list_shows_why_an_import_failed(alice):
 def test_query_count_is_independent_of_imports(alice, root):
     create_import(Status.QUEUED, alice)
     client = logged_in_client(root)
-    few = count_queries(lambda: client.get(reverse("imports")))
+    count = count_queries(lambda: client.get(reverse("imports")))
     for _ in range(10):
         create_import(Status.QUEUED, alice)
 
-    assert count_queries(lambda: client.get(reverse("imports"))) == few
+    assert count_queries(lambda: client.get(reverse("imports"))) == count
 
 
 def count_queries(ask):

@@ -113,11 +113,11 @@ def test_unknown_entry_breaks_no_page(alice, root, entry):
     job = create_import(Status.READY, alice, read_summary=[entry, *HIDDEN_ROWS_ENTRY])
     gone = create_import(Status.COMPLETE, alice, read_summary=[entry], importer="gone")
 
-    for one in (job, gone):
-        admin = reverse("admin:imports_importjob_change", args=[one.pk])
-        assert "How the file was read" in get_page(alice, one)
+    for shown in (job, gone):
+        admin = reverse("admin:imports_importjob_change", args=[shown.pk])
+        assert "How the file was read" in get_page(alice, shown)
         assert logged_in_client(root).get(admin).status_code == 200
-        sent = logged_in_client(alice).get(f"/api/imports/{one.pk}/").json()["read_summary"]
+        sent = logged_in_client(alice).get(f"/api/imports/{shown.pk}/").json()["read_summary"]
         assert sent[0] | {"message": ""} == entry | {"message": ""}
 
 
@@ -127,13 +127,15 @@ def test_unknown_entry_breaks_no_page(alice, root, entry):
 def test_entries_that_need_attention_come_first(alice):
     job = create_import(Status.READY, alice, read_summary=ENTRIES)
 
-    told = [note["code"] for note in error_messages.describe_read_summary(ENTRIES, "customers")]
+    codes = [note["code"] for note in error_messages.describe_read_summary(ENTRIES, "customers")]
     shown = parse_entries(get_page(alice, job))
 
     first = error_messages.NEEDS_ATTENTION
-    assert tuple(told[: len(first)]) == first
-    assert told[len(first) :] == [c for c in error_messages.READ_SUMMARY_MESSAGES if c not in first]
-    assert [one.partition(" ")[0] for one in shown][:2] == ["These", "These"]
+    assert tuple(codes[: len(first)]) == first
+    assert codes[len(first) :] == [
+        c for c in error_messages.READ_SUMMARY_MESSAGES if c not in first
+    ]
+    assert [entry.partition(" ")[0] for entry in shown][:2] == ["These", "These"]
     assert "were read as windows-1252. Check their accents. Rows 2, 57, 104" in shown[0]
     assert "They are imported like all other rows. Rows 2, 57, 104" in shown[1]
 
@@ -253,10 +255,10 @@ def test_api_returns_codes_and_english_sentences(alice, strict_schema):  # noqa:
     response = client.get(address, headers={"accept-language": "fr"})
     sent = validate_response(strict_schema, response, "imports_retrieve")["read_summary"]
 
-    assert [{"code": one["code"], "params": one["params"]} for one in sent] == ENTRIES
-    said = {one["code"]: one["message"] for one in sent}
-    assert said["placeholder_as_empty"].startswith("Phone: a placeholder such as n/a")
-    assert said["columns_joined"] == (
+    assert [{"code": entry["code"], "params": entry["params"]} for entry in sent] == ENTRIES
+    sentences = {entry["code"]: entry["message"] for entry in sent}
+    assert sentences["placeholder_as_empty"].startswith("Phone: a placeholder such as n/a")
+    assert sentences["columns_joined"] == (
         "Phone is read from the first of these columns that is not empty: Remarks, Balance."
     )
     assert "read_summary" not in client.get("/api/imports/").json()["results"][0]
@@ -276,9 +278,9 @@ def test_api_preview_contains_the_summary(alice, strict_schema):  # noqa: F811
 def test_openapi_description_lists_every_code(strict_schema):  # noqa: F811
     entry = strict_schema["components"]["schemas"]["ReadSummaryEntry"]
 
-    told = entry["properties"]["code"]["description"]
+    description = entry["properties"]["code"]["description"]
     assert {
-        code for code in error_messages.READ_SUMMARY_MESSAGES if f"`{code}`" not in told
+        code for code in error_messages.READ_SUMMARY_MESSAGES if f"`{code}`" not in description
     } == set()
     assert "enum" not in entry["properties"]["code"]  # Later releases may add codes.
 
@@ -311,11 +313,11 @@ def test_api_accepts_hidden_rows_option(alice, sent, kept):
 @pytest.mark.parametrize("wrong", ["hide", "true", "SKIP"])
 def test_api_denies_unknown_hidden_rows_option(alice, wrong):
     job, client = make_ready_import(make_csv([make_row(1)]), alice), logged_in_client(alice)
-    told = {"hidden_rows": wrong}
+    change = {"hidden_rows": wrong}
 
     for response in (
-        upload_file(client, **told),
-        client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json"),
+        upload_file(client, **change),
+        client.patch(f"/api/imports/{job.pk}/", change, content_type="application/json"),
     ):
         (error,) = response.json()["errors"]
         assert (response.status_code, error["field"]) == (400, "hidden_rows")
@@ -327,21 +329,21 @@ def test_changing_hidden_rows_keeps_the_column_mapping(alice):
     address = f"/api/imports/{job.pk}/"
     mapping = {"column_mapping": {"email": None}}
     client.patch(address, mapping, content_type="application/json")
-    told = check_job(job).column_mapping
-    assert told["email"] is None
+    column_mapping = check_job(job).column_mapping
+    assert column_mapping["email"] is None
 
     response = client.patch(address, {"hidden_rows": "skip"}, content_type="application/json")
 
     job.refresh_from_db()
     assert (response.status_code, job.status) == (202, Status.QUEUED)
-    assert (job.column_mapping, job.read_options) == (told, {"hidden_rows": "skip"})
+    assert (job.column_mapping, job.read_options) == (column_mapping, {"hidden_rows": "skip"})
     assert (check_job(job).status, job.detected_columns["positions"].get("email")) == (
         Status.READY,
         None,
     )
     client.patch(address, {"hidden_rows": "import"}, content_type="application/json")
     job.refresh_from_db()
-    assert (job.column_mapping, job.read_options) == (told, {})
+    assert (job.column_mapping, job.read_options) == (column_mapping, {})
     check_job(job)
     client.patch(address, {"delimiter": ","}, content_type="application/json")
     job.refresh_from_db()
@@ -350,9 +352,9 @@ def test_changing_hidden_rows_keeps_the_column_mapping(alice):
 
 def test_hidden_rows_and_column_mapping_are_changed_together(alice, strict_schema):  # noqa: F811
     job, client = make_ready_import(make_csv([make_row(1)]), alice), logged_in_client(alice)
-    told = {"hidden_rows": "skip", "column_mapping": {"email": None}}
+    changes = {"hidden_rows": "skip", "column_mapping": {"email": None}}
 
-    response = client.patch(f"/api/imports/{job.pk}/", told, content_type="application/json")
+    response = client.patch(f"/api/imports/{job.pk}/", changes, content_type="application/json")
 
     validate_response(strict_schema, response, "imports_change")
     job.refresh_from_db()

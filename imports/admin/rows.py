@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django.http import QueryDict
 from django.urls import reverse
@@ -10,8 +11,11 @@ from django.urls import reverse
 from imports import failed_row_table, row_results
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
-from imports.models import ImportJob, ImportRow
+from imports.models import ImportJob
 from imports.statuses import Outcome
+
+if TYPE_CHECKING:
+    from imports.failed_row_table import AnnotatedRow
 
 ROWS_PER_PAGE = 100
 
@@ -70,7 +74,7 @@ def build_rows_context(job: ImportJob, params: QueryDict, get_record_url: GetRec
     }
 
 
-def _build_row(row: ImportRow, job: ImportJob, get_record_url: GetRecordUrl) -> Context:
+def _build_row(row: AnnotatedRow, job: ImportJob, get_record_url: GetRecordUrl) -> Context:
     key = row_results.get_record_key(row)
     return {
         "number": row.number,
@@ -82,7 +86,7 @@ def _build_row(row: ImportRow, job: ImportJob, get_record_url: GetRecordUrl) -> 
     }
 
 
-def _list_values(row: ImportRow, job: ImportJob) -> list[object] | None:
+def _list_values(row: AnnotatedRow, job: ImportJob) -> list[object] | None:
     """Return the cleaned values, else the cells as read, in the order of the headers.
 
     None if they are too long to display.

@@ -178,7 +178,7 @@ def show_chart(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_safe
 def show_rows(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show one page of failed or skipped rows, of one cause if the query string names one."""
+    """Show one page of failed or skipped rows, of one problem if the query string names one."""
     job = _get_visible_import(request, pk)
     context = {"job": job, **build_rows_context(job, request.GET)}
     return render(request, "imports/rows.html", context)
