@@ -32,7 +32,7 @@ MAX_ROW_NUMBER_DIGITS = 9
 
 
 @dataclass(frozen=True)
-class RowFilter:
+class RowQuery:
     """Which rows of an import a table lists, as named in the query string of a URL."""
 
     outcome: str  # "" for the rows of every outcome.
@@ -40,7 +40,7 @@ class RowFilter:
     code: str  # The code of the error; "" for the rows of every problem.
 
     @property
-    def query(self) -> str:
+    def query_string(self) -> str:
         values = {"outcome": self.outcome, "column": self.column, "code": self.code}
         return urlencode({name: value for name, value in values.items() if value})
 
@@ -62,7 +62,7 @@ class ProblemDescription:
 class Problem:
     """One line of the table of problems."""
 
-    row_filter: RowFilter
+    row_query: RowQuery
     description: ProblemDescription
     example: str | None  # The value of one of the rows; None if the cell was empty.
     count: int
@@ -83,7 +83,7 @@ class RowPage:
     """One page of the table of rows."""
 
     rows: list[AnnotatedRow]
-    problem: ProblemDescription | None  # The one that all rows share, if the filter names one.
+    problem: ProblemDescription | None  # The problem that all rows share; None without a code.
     next_after: int | None  # The row number after which the next page starts; None on the last.
 
 
@@ -92,7 +92,7 @@ def list_problems(job: ImportJob) -> list[Problem]:
     problems = row_results.group_problems(job) if job.failed or job.skipped else []
     return [
         Problem(
-            row_filter=RowFilter(problem["outcome"], problem["column"] or "", problem["code"]),
+            row_query=RowQuery(problem["outcome"], problem["column"] or "", problem["code"]),
             description=_describe_problem(job, problem["example"], problem["outcome"]),
             example=problem["example"]["value"],
             count=problem["count"],
@@ -102,12 +102,12 @@ def list_problems(job: ImportJob) -> list[Problem]:
     ]
 
 
-def parse_row_filter(
+def parse_row_query(
     params: QueryDict, *, outcomes: Container[str | None], default_outcome: str
-) -> RowFilter:
-    """Read the filter from a query string. Unknown outcomes become `default_outcome`."""
+) -> RowQuery:
+    """Read the query from a query string. Unknown outcomes become `default_outcome`."""
     outcome = params.get("outcome", "")
-    return RowFilter(
+    return RowQuery(
         outcome=outcome if outcome in outcomes else default_outcome,
         column=params.get("column", "").replace("\x00", ""),
         code=params.get("code", "").replace("\x00", ""),
@@ -121,7 +121,7 @@ def parse_after(params: QueryDict) -> int:
 
 
 def fetch_row_page(
-    job: ImportJob, row_filter: RowFilter, *, after: int, page_rows: int, values: bool = False
+    job: ImportJob, row_query: RowQuery, *, after: int, page_rows: int, values: bool = False
 ) -> RowPage:
     """Return at most `page_rows` rows with a number greater than `after`, in their order.
 
@@ -129,16 +129,16 @@ def fetch_row_page(
     """
     found = row_results.list_rows(
         job,
-        outcome=row_filter.outcome,
+        outcome=row_query.outcome,
         after=after,
         most=page_rows + 1,
         values=values,
-        cause=row_filter.cause,
+        cause=row_query.cause,
     )
     rows = cast("list[AnnotatedRow]", found[:page_rows])
     return RowPage(
         rows=rows,
-        problem=_describe_problem_of_rows(job, rows, row_filter),
+        problem=_describe_problem_of_rows(job, rows, row_query),
         next_after=rows[-1].number if len(found) > page_rows else None,
     )
 
@@ -157,9 +157,9 @@ def describe_errors(row: ImportRow, job: ImportJob) -> list[ErrorDescription]:
 
 
 def _describe_problem_of_rows(
-    job: ImportJob, rows: list[AnnotatedRow], row_filter: RowFilter
+    job: ImportJob, rows: list[AnnotatedRow], row_query: RowQuery
 ) -> ProblemDescription | None:
-    cause = row_filter.cause
+    cause = row_query.cause
     if not cause or not rows:
         return None
     example = next(error for error in rows[0].errors or [] if cause.items() <= error.items())

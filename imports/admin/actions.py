@@ -32,7 +32,7 @@ class Action(NamedTuple):
     failure_message: _StrPromise
 
 
-ACTIONS = {
+ADMIN_ACTIONS = {
     "start": Action(
         lifecycle.start,
         lambda status: status == Status.READY,
@@ -66,7 +66,9 @@ def list_offered_actions(job: ImportJob, user: User) -> list[str]:
     """Return the names of the actions that the user may perform on the import now."""
     can_control = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     status = Status(job.status)
-    return [name for name, action in ACTIONS.items() if can_control and action.is_offered(status)]
+    return [
+        name for name, action in ADMIN_ACTIONS.items() if can_control and action.is_offered(status)
+    ]
 
 
 def run_action(
@@ -97,7 +99,7 @@ def _run_on_import(
     model_admin: ModelAdmin[ImportJob], request: HttpRequest, job: ImportJob, name: str
 ) -> ActionResult:
     """Perform the action and log it in the admin's history, or return why it is not allowed."""
-    action = ACTIONS[name]
+    action = ADMIN_ACTIONS[name]
     try:
         changed = action.change(job.pk)
     except TransitionNotAllowed:

@@ -209,7 +209,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
                 admin_view(require_POST(partial(self.action_view, action=action))),
                 name=f"{name}_{action}",
             )
-            for action in actions.ACTIONS
+            for action in actions.ADMIN_ACTIONS
         ]
         rows_url = path("<uuid:pk>/rows/", admin_view(self.rows_view), name=f"{name}_rows")
         return [rows_url, *action_urls, *super().get_urls()]

@@ -39,10 +39,10 @@ def build_problems_context(job: ImportJob) -> Context:
 
 
 def _build_problem(problem: failed_row_table.Problem, job: ImportJob) -> Context:
-    url = f"{get_rows_url(job)}?{problem.row_filter.query}"
+    url = f"{get_rows_url(job)}?{problem.row_query.query_string}"
     return {
         "count": problem.count,
-        "outcome": Outcome(problem.row_filter.outcome).label,
+        "outcome": Outcome(problem.row_query.outcome).label,
         "description": problem.description,
         "example": problem.example,
         # Each number links to the page that starts with its row.
@@ -53,20 +53,20 @@ def _build_problem(problem: failed_row_table.Problem, job: ImportJob) -> Context
 
 def build_rows_context(job: ImportJob, params: QueryDict, get_record_url: GetRecordUrl) -> Context:
     """Return one page of rows, of one outcome or problem if the query string names one."""
-    row_filter = failed_row_table.parse_row_filter(
+    row_query = failed_row_table.parse_row_query(
         params, outcomes=Outcome.values, default_outcome=""
     )
     after = failed_row_table.parse_after(params)
     page = failed_row_table.fetch_row_page(
-        job, row_filter, after=after, page_rows=ROWS_PER_PAGE, values=True
+        job, row_query, after=after, page_rows=ROWS_PER_PAGE, values=True
     )
     importer = get_importer_or_placeholder(job.importer)
     return {
-        "outcome": row_filter.outcome,
+        "outcome": row_query.outcome,
         "outcomes": [(value, label, getattr(job, value)) for value, label in Outcome.choices],
         "problem": page.problem,
         "after": after,
-        "query": row_filter.query,
+        "query": row_query.query_string,
         "headers": [get_field_label(importer, column.field) for column in importer.columns],
         "rows": [_build_row(row, job, get_record_url) for row in page.rows],
         "has_errors": any(row.errors for row in page.rows),

@@ -21,12 +21,12 @@ def build_problems_context(job: ImportJob) -> Context:
     return {
         "problems": [
             {
-                "outcome": problem.row_filter.outcome,
+                "outcome": problem.row_query.outcome,
                 "description": problem.description,
                 "example": problem.example,
                 "count": problem.count,
                 "shown_count": f"{intcomma(problem.count)}{'' if is_exact else '+'}",
-                "query": problem.row_filter.query,
+                "query": problem.row_query.query_string,
             }
             for problem in failed_row_table.list_problems(job)
         ],
@@ -36,18 +36,18 @@ def build_problems_context(job: ImportJob) -> Context:
 
 def build_rows_context(job: ImportJob, params: QueryDict) -> Context:
     """Return one page of failed or skipped rows, of one problem if the query string names one."""
-    row_filter = failed_row_table.parse_row_filter(
+    row_query = failed_row_table.parse_row_query(
         params, outcomes=LISTED_OUTCOMES, default_outcome=Outcome.FAILED
     )
     after = failed_row_table.parse_after(params)
     page = failed_row_table.fetch_row_page(
-        job, row_filter, after=after, page_rows=FAILED_ROWS_PER_PAGE
+        job, row_query, after=after, page_rows=FAILED_ROWS_PER_PAGE
     )
     return {
-        "outcome": row_filter.outcome,
+        "outcome": row_query.outcome,
         "problem": page.problem,
         "rows": [(row.number, failed_row_table.describe_errors(row, job)) for row in page.rows],
-        "query": row_filter.query,
+        "query": row_query.query_string,
         "after": after,
         "next_after": page.next_after,
     }

@@ -20,7 +20,7 @@ from imports.permissions import User
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
 STATUS_GROUPS = {
-    "active": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
+    "in_progress": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
     "waiting": (Status.MAPPING, Status.READY, Status.PAUSED),
     "complete": (Status.COMPLETE,),
     "failed": (Status.FAILED,),
@@ -127,7 +127,7 @@ class FilterForm(forms.Form):
         required=False,
         choices=[
             ("", _("All")),
-            ("active", _("In progress")),
+            ("in_progress", _("In progress")),
             ("waiting", _("Action required")),
             ("complete", _("Complete")),
             ("failed", _("Failed")),

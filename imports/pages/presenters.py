@@ -15,8 +15,8 @@ from imports.pages.forms import get_too_large_message
 from imports.permissions import User
 from imports.statuses import ALLOWED_TRANSITIONS, Status, Success
 
-# The import proceeds without the user. Between these statuses, scripts update the page in place.
-ACTIVE_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
+# The user only waits. Between these statuses, scripts update the page without reloading it.
+IN_PROGRESS_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
 
 Context = dict[str, object]
 
@@ -27,7 +27,7 @@ def build_import_context(job: ImportJob, user: User) -> Context:
     return {
         "job": job,
         "snapshot": snapshot,
-        "active_statuses": ACTIVE_STATUSES,
+        "in_progress_statuses": IN_PROGRESS_STATUSES,
         "partial": f"imports/status/{job.status.lower()}.html",
         "texts": status_labels() | {"percent": _("{n} percent complete")},
         "earlier": permissions.find_earlier_import_of_same_file(user, job),
@@ -42,7 +42,7 @@ def _build_facts(job: ImportJob) -> Context:
     waited = _has_waited_for_user(job)
     elapsed = _get_writing_seconds(job) if waited else _get_elapsed_seconds(job)
     return {
-        "is_active": job.status in ACTIVE_STATUSES,
+        "is_in_progress": job.status in IN_PROGRESS_STATUSES,
         "is_final": job.is_final,
         "shows_progress": _shows_progress(job),
         "importer": describe_importer(importer),
@@ -58,11 +58,11 @@ def _build_facts(job: ImportJob) -> Context:
 
 
 def _build_live_notices(snapshot: snapshots.Snapshot) -> Context:
-    """Return the notices of an active import. static/imports/import.js derives the same fields."""
-    live, is_active = snapshot["live"], snapshot["status"] in ACTIVE_STATUSES
+    """Return the notices of an import in progress. import.js derives the same fields."""
+    live, is_in_progress = snapshot["live"], snapshot["status"] in IN_PROGRESS_STATUSES
     return {
-        "no_worker": is_active and live["workers"] == 0,
-        "stalled": is_active and live["stalled"] and live["workers"] > 0,
+        "no_worker": is_in_progress and live["workers"] == 0,
+        "stalled": is_in_progress and live["stalled"] and live["workers"] > 0,
         "left": format_seconds(live["eta_seconds"]),
     }
 
@@ -74,7 +74,7 @@ def _shows_progress(job: ImportJob) -> bool:
     """
     if job.status == Status.CANCELLED:
         return job.created + job.updated > 0
-    return job.status in ACTIVE_STATUSES or (job.checked > 0 and job.status != Status.READY)
+    return job.status in IN_PROGRESS_STATUSES or (job.checked > 0 and job.status != Status.READY)
 
 
 def _has_waited_for_user(job: ImportJob) -> bool:

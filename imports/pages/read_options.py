@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from imports.models import ImportJob
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
 
-READ_OPTIONS = ("sheet", "encoding", "delimiter", "hidden_rows")
+READ_OPTION_NAMES = ("sheet", "encoding", "delimiter", "hidden_rows")
 HIDDEN_ROW_CODES = {"hidden_row", "hidden_row_skipped"}  # Codes of read summary entries.
-ENCODINGS = {
+ENCODING_LABELS = {
     "utf-8": _("Unicode (UTF-8)"),
     "utf-16": _("Unicode (UTF-16)"),
     "windows-1252": _("Western European (Windows)"),
@@ -26,13 +26,13 @@ ENCODINGS = {
     "windows-1256": _("Arabic (Windows)"),
     "gb18030": _("Chinese (GB 18030)"),
 }
-DELIMITERS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}
+DELIMITER_LABELS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}
 
 
 def make_options_form(job: ImportJob) -> OptionsForm | None:
     """Return the form; None for a failed import whose file has no other way to be read."""
     form = OptionsForm(job)
-    has_read_options = bool(form.fields.keys() & set(READ_OPTIONS))
+    has_read_options = bool(form.fields.keys() & set(READ_OPTION_NAMES))
     return form if job.status != Status.FAILED or has_read_options else None
 
 
@@ -65,8 +65,8 @@ class OptionsForm(forms.Form):
         initial = self.current | {name: getattr(job, name) for name in other_options}
         super().__init__(data, initial=initial, auto_id="option-%s", label_suffix="")
         self._set_choices("sheet", {name: name for name in self.current["sheets"]})
-        self._set_choices("encoding", ENCODINGS)
-        self._set_choices("delimiter", DELIMITERS)
+        self._set_choices("encoding", ENCODING_LABELS)
+        self._set_choices("delimiter", DELIMITER_LABELS)
         if not has_hidden_rows(job):
             del self.fields["hidden_rows"]
         if self.current["format"] in {"json", "jsonl"}:  # Every row names its columns.
@@ -92,7 +92,7 @@ class OptionsForm(forms.Form):
         before anything is written.
         """
         changes: dict[str, object] = dict(self.cleaned_data)
-        submitted = {name: changes.pop(name) for name in READ_OPTIONS if name in changes}
+        submitted = {name: changes.pop(name) for name in READ_OPTION_NAMES if name in changes}
         read_options = {
             name: value for name, value in submitted.items() if value != self.current[name]
         }

@@ -9,12 +9,12 @@ from imports.error_messages import ReadNote, describe_read_summary, get_field_la
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pages.column_mapping import get_column_header
-from imports.pages.read_options import ENCODINGS
+from imports.pages.read_options import ENCODING_LABELS
 from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
 from imports.statuses import Status
 
-MAX_LISTED_COLUMNS = 10
-MAX_LISTED_SHEETS = 10
+MAX_DISPLAYED_COLUMNS = 10
+MAX_DISPLAYED_SHEETS = 10
 # A file in these encodings identifies its encoding. Any other encoding is a guess.
 CERTAIN_ENCODING_PREFIXES = ("utf", "ascii")
 # Codes of read summary entries that the page does not list, because it shows the columns itself.
@@ -38,8 +38,8 @@ def build_read_summary_context(job: ImportJob) -> Context:
         context |= {
             "fields_in_order": list_fields_in_order(job),
             "saved_mapping": list_saved_mapping(job),
-            "ignored_columns": columns[:MAX_LISTED_COLUMNS],
-            "more_ignored_columns": max(len(columns) - MAX_LISTED_COLUMNS, 0),
+            "ignored_columns": columns[:MAX_DISPLAYED_COLUMNS],
+            "more_ignored_columns": max(len(columns) - MAX_DISPLAYED_COLUMNS, 0),
         }
     return context | {"has_entries": any(context.values())}
 
@@ -53,7 +53,7 @@ def describe_sheet(job: ImportJob) -> Context | None:
     """Return which sheet was read and which others there are; None if there is only one."""
     detected = job.detected_format or {}
     others = [name for name in detected.get("sheets", []) if name != detected["sheet"]]
-    return {"name": detected["sheet"], "others": others[:MAX_LISTED_SHEETS]} if others else None
+    return {"name": detected["sheet"], "others": others[:MAX_DISPLAYED_SHEETS]} if others else None
 
 
 def list_fields_in_order(job: ImportJob) -> list[str]:
@@ -119,5 +119,5 @@ def describe_uncertain_encoding(job: ImportJob) -> str:
     encoding = (job.detected_format or {}).get("encoding")
     if not encoding or encoding.startswith(CERTAIN_ENCODING_PREFIXES):
         return ""
-    names = {codecs.lookup(name).name: label for name, label in ENCODINGS.items()}
+    names = {codecs.lookup(name).name: label for name, label in ENCODING_LABELS.items()}
     return str(names.get(codecs.lookup(encoding).name, encoding))

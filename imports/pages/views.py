@@ -39,7 +39,7 @@ from imports.pages.column_mapping import (
 from imports.pages.failed_rows import build_problems_context, build_rows_context
 from imports.pages.forms import FilterForm, UploadForm, get_upload_options
 from imports.pages.presenters import (
-    ACTIVE_STATUSES,
+    IN_PROGRESS_STATUSES,
     build_import_context,
     describe_failure,
     describe_importer,
@@ -136,7 +136,7 @@ def _build_list_context(request: HttpRequest) -> Context:
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
         "items": [(job, describe_failure(job)) for job in page],
-        "any_active": any(job.status in ACTIVE_STATUSES for job in page),
+        "any_in_progress": any(job.status in IN_PROGRESS_STATUSES for job in page),
     }
 
 
@@ -152,7 +152,7 @@ def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = 
     context = build_import_context(job, request.user)
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = build_speed_chart(job)
-    if job.status not in ACTIVE_STATUSES:
+    if job.status not in IN_PROGRESS_STATUSES:
         context |= build_problems_context(job)
         context["read_summary"] = build_read_summary_context(job)
     if job.status == Status.READY:

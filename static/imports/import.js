@@ -10,14 +10,14 @@ let section = document.getElementById("import");
 let renderedStatus = section.dataset.status;
 let newest = null;
 
-const isActive = (status = section.dataset.status) =>
-  section.dataset.activeStatuses.split(" ").includes(status);
+const inProgress = (status = section.dataset.status) =>
+  section.dataset.inProgressStatuses.split(" ").includes(status);
 const isFinished = () => "isFinal" in section.dataset && !needsReload();
 
-// Between active statuses only fields change.
+// Between statuses in progress, only fields change.
 function needsReload() {
   const { status } = section.dataset;
-  return status !== renderedStatus && !(isActive(status) && isActive(renderedStatus));
+  return status !== renderedStatus && !(inProgress(status) && inProgress(renderedStatus));
 }
 
 function onSnapshot(snapshot) {
@@ -27,7 +27,7 @@ function onSnapshot(snapshot) {
   if (!render(section, snapshot, toFields({ ...snapshot, receivedAt }))) return;
   newest = { ...snapshot, receivedAt };
   const quarter = 25 * Math.floor(percent / 25);
-  if (isActive(status)) document.title = `${percent} % · ${section.dataset.fileName}`;
+  if (inProgress(status)) document.title = `${percent} % · ${section.dataset.fileName}`;
   if (needsReload()) reload();
   else if (status !== before.status) announce(statusLabel(snapshot));
   else if (quarter > before.percent) announce(texts.percent.replace("{n}", quarter));
@@ -42,13 +42,13 @@ async function refresh() {
 // Adds derived fields, the same as on the server.
 function toFields(snapshot) {
   const { status, live, started_at: started, updated_at: updated, receivedAt } = snapshot;
-  const age = isActive(status) ? performance.now() - receivedAt : 0;
+  const age = inProgress(status) ? performance.now() - receivedAt : 0;
   const elapsed = started && Math.round((new Date(updated) - new Date(started) + age) / 1000);
   return {
     ...snapshot,
     [status]: true,
-    no_worker: isActive(status) && live.workers === 0,
-    stalled: isActive(status) && live.stalled && live.workers > 0,
+    no_worker: inProgress(status) && live.workers === 0,
+    stalled: inProgress(status) && live.stalled && live.workers > 0,
     left: formatDuration(live.eta_seconds),
     elapsed: formatDuration(elapsed),
   };
@@ -94,6 +94,6 @@ async function loadRows({ target }) {
 }
 
 document.addEventListener("toggle", loadRows, true);
-setInterval(() => newest?.started_at && isActive() && render(section, newest, toFields(newest)), 1000);
+setInterval(() => newest?.started_at && inProgress() && render(section, newest, toFields(newest)), 1000);
 setInterval(reloadChart, 3000);
-follow({ url: section.dataset.eventsUrl, onSnapshot, refresh, isFinished, isActive });
+follow({ url: section.dataset.eventsUrl, onSnapshot, refresh, isFinished, inProgress });

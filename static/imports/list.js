@@ -36,5 +36,5 @@ follow({
   url: list.dataset.feedUrl,
   onSnapshot,
   refresh,
-  isActive: () => "anyActive" in list.dataset,
+  inProgress: () => "anyInProgress" in list.dataset,
 });

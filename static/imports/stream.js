@@ -2,11 +2,11 @@
 
 const POLL_MS = 2000; // Without a stream.
 const FIRST_EVENT_MS = 5000; // A new stream sends an event within this time.
-const MAX_SILENCE_MS = 10_000; // While an import is active. A stream silent for longer may be dead.
+const MAX_SILENCE_MS = 10_000; // While an import is in progress.
 const MAX_IDLE_SILENCE_MS = 60_000; // While none is.
 const EVENTS = ["progress", "complete", "failed", "cancelled", "undone"];
 
-export function follow({ url, onSnapshot, refresh, isFinished = () => false, isActive }) {
+export function follow({ url, onSnapshot, refresh, isFinished = () => false, inProgress }) {
   let stream = null;
   let openedAt = 0;
   let timer = 0;
@@ -35,7 +35,7 @@ export function follow({ url, onSnapshot, refresh, isFinished = () => false, isA
     clearTimeout(timer);
   }
 
-  const maxSilence = () => (isActive() ? MAX_SILENCE_MS : MAX_IDLE_SILENCE_MS);
+  const maxSilence = () => (inProgress() ? MAX_SILENCE_MS : MAX_IDLE_SILENCE_MS);
 
   function pollIn(ms) {
     clearTimeout(timer);
