@@ -94,7 +94,7 @@ class CustomerAdmin(admin.ModelAdmin):
                 address = row_address(origin) if reviews else reverse("import", args=origin[:1])
                 customer.origin = (address, names[origin.job_id], origin.row)
 
-    @admin.display(description=_("came from"))
+    @admin.display(description=_("imported from"))
     def came_from(self, customer: Customer) -> str | None:
         if not (origin := getattr(customer, "origin", None)):
             return None

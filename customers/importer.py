@@ -139,7 +139,9 @@ class CustomerImporter(Importer):
             unique=True,
             clean=validators.clean_shipping_mark,
             example="ACC-AM 0412",
-            note=_("What is written on the goods. Stored in capital letters with single spaces."),
+            note=_(
+                "The mark written on the goods. It is stored in capital letters with single spaces."
+            ),
         ),
         Column(
             "first_name",
@@ -147,7 +149,7 @@ class CustomerImporter(Importer):
             required=True,
             clean=validators.clean_name,
             example="Ama",
-            note=_("As it is spelled."),
+            note=_("The name as the customer writes it."),
         ),
         Column(
             "last_name",
@@ -155,7 +157,7 @@ class CustomerImporter(Importer):
             required=True,
             clean=validators.clean_name,
             example="Mensah",
-            note=_("As it is spelled."),
+            note=_("The name as the customer writes it."),
         ),
         Column(
             "email",
@@ -164,7 +166,7 @@ class CustomerImporter(Importer):
             unique=True,
             clean=validators.clean_email,
             example="ama.mensah@example.com",
-            note=_("One address. Stored in small letters."),
+            note=_("One e-mail address. It is stored in lowercase letters."),
         ),
         Column(
             "phone",
@@ -174,6 +176,6 @@ class CustomerImporter(Importer):
             unique=True,
             clean=validators.clean_phone,
             example="024 412 3456",
-            note=_("One number, with or without the country code."),
+            note=_("One phone number, with or without the country code."),
         ),
     )

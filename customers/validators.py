@@ -36,45 +36,45 @@ MESSAGES = {
     "forbidden_character": _(
         "This contains a control character that cannot be stored. Type the value again by hand."
     ),
-    "not_text": _("This cell does not hold text or a number. Type the value itself."),
-    "error_cell": _("This cell shows the error %(error)s. Put the value itself in its place."),
+    "not_text": _("This cell does not contain text or a number. Type the value itself."),
+    "error_cell": _("This cell shows the error %(error)s. Type the value itself."),
     "formula": _("This is a formula, not its result. Type the value itself."),
     "invalid_phone": _(
         "This is not a phone number we can call. Write the number alone, "
         "like %(national)s or %(international)s."
     ),
     "several_phones": _(
-        "This cell holds several phone numbers. Keep only the one to call, "
-        "like %(national)s or %(international)s."
+        "This cell contains several phone numbers. Keep only the one to call, like %(national)s or "
+        "%(international)s."
     ),
     "phone_with_extension": _(
         "This phone number has an extension, which cannot be stored. Write the number alone, "
         "like %(national)s or %(international)s."
     ),
     "phone_lost_digits": _(
-        "The last digits of this phone number are lost: the spreadsheet program has rounded it. "
-        "Format the column as text and type the whole number again, "
-        "like %(national)s or %(international)s."
+        "The last digits of this phone number are lost, because the spreadsheet program has "
+        "rounded it. Format the column as text and type the whole number again, like %(national)s "
+        "or %(international)s."
     ),
     "phone_too_short": _(
-        "This is not a phone number we can call. It has too few digits for a number in %(region)s: "
-        "some are missing, or the area code. Write it like %(national)s or %(international)s."
+        "This is not a phone number we can call. It has too few digits for a number in %(region)s. "
+        "Add the missing digits or the area code. Write it like %(national)s or %(international)s."
     ),
     "phone_too_long": _(
         "This is not a phone number we can call. It has too many digits for a number in "
-        "%(region)s. Write it like %(national)s or %(international)s, and one from abroad with + "
-        "and the code of its country."
+        "%(region)s. Write it like %(national)s or %(international)s. Write a foreign number with "
+        "+ and its country code."
     ),
     "phone_of_wrong_length": _(
         "This is not a phone number we can call. No number in %(region)s has this many digits. "
         "Write it like %(national)s or %(international)s."
     ),
     "no_such_phone": _(
-        "This is not a phone number we can call. There is none like it in %(region)s. "
-        "Check its digits: one there looks like %(national)s or %(international)s."
+        "This is not a phone number we can call. No such number exists in %(region)s. Check its "
+        "digits. A valid number looks like %(national)s or %(international)s."
     ),
     "phone_of_no_country": _(
-        "This is not a phone number we can call. No country has the code behind its +. "
+        "This is not a phone number we can call. The country code after the + does not exist. "
         "Write it like %(national)s or %(international)s."
     ),
     "invalid_email": _(
@@ -84,15 +84,15 @@ MESSAGES = {
         "This e-mail address has no @. Write it like ama@example.com, or leave the cell empty."
     ),
     "email_without_domain": _(
-        "The part behind the @ of this e-mail address is not complete. "
-        "Write it like ama@example.com, or leave the cell empty."
+        "The part after the @ of this e-mail address is not complete. Write it like "
+        "ama@example.com, or leave the cell empty."
     ),
     "email_with_space": _(
-        "This e-mail address has a space in it. Remove it, as in ama@example.com, "
-        "or leave the cell empty."
+        "This e-mail address contains a space. Write it like ama@example.com, or leave the cell "
+        "empty."
     ),
     "several_emails": _(
-        "This cell holds several e-mail addresses. Keep only one, like ama@example.com."
+        "This cell contains several e-mail addresses. Keep only one, like ama@example.com."
     ),
 }
 

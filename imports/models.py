@@ -65,7 +65,7 @@ class ImportJob(models.Model):
 
     # How the user wants the file to be read, in place of what would be detected: {"sheet",
     # "encoding", "delimiter", "hidden_rows"}, all of them optional.
-    read_options = models.JSONField(_("to be read as"), default=dict, blank=True)
+    read_options = models.JSONField(_("read options"), default=dict, blank=True)
 
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
     file_name = models.CharField(_("file name"), max_length=255)
@@ -81,11 +81,11 @@ class ImportJob(models.Model):
     run = models.IntegerField(_("run"), default=1)
 
     # The user's column mapping: the index of each field's column, or null to leave the field out.
-    column_mapping = models.JSONField(_("columns as told"), null=True)
+    column_mapping = models.JSONField(_("column mapping"), null=True)
     has_header_row = models.BooleanField(_("may have a header row"), default=True)
 
     # How the file was read: {"format", "sheet", "encoding", "delimiter"}.
-    detected_format = models.JSONField(_("read as"), null=True)
+    detected_format = models.JSONField(_("detected format"), null=True)
     # Which column of the file fills which field: see pipeline.header_detection.DetectedColumns.
     detected_columns = models.JSONField(_("columns"), null=True)
     # What the user should know about the reading of the file: see pipeline.read_summary.
@@ -108,7 +108,7 @@ class ImportJob(models.Model):
     updated = models.PositiveIntegerField(_("updated"), default=0)
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
-    failed = models.PositiveIntegerField(_("refused"), default=0)
+    failed = models.PositiveIntegerField(_("failed"), default=0)
     progress_percent = models.PositiveSmallIntegerField(_("progress"), default=0)
 
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
@@ -116,7 +116,7 @@ class ImportJob(models.Model):
     phase_started_at = models.DateTimeField(auto_now_add=True)
     # Rows that were checked or processed when the phase began.
     phase_rows = models.IntegerField(default=0)
-    checked_at = models.DateTimeField(_("judged"), null=True)
+    checked_at = models.DateTimeField(_("check finished"), null=True)
     # Rows that matched an existing record at `checked_at` and will update it.
     to_update = models.PositiveIntegerField(_("to update"), default=0)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -132,8 +132,8 @@ class ImportJob(models.Model):
         verbose_name = _("import")
         verbose_name_plural = _("imports")
         permissions = (
-            ("view_all", _("Can see every import")),
-            ("control_all", _("Can start and stop every import")),
+            ("view_all", _("Can view all imports")),
+            ("control_all", _("Can start and cancel all imports")),
         )
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),
@@ -231,11 +231,11 @@ class ImportBatch(models.Model):
     # Rows of the range without an outcome when the batch was planned.
     rows = models.PositiveIntegerField(_("rows"))
     # When the message for a worker was sent last.
-    enqueued_at = models.DateTimeField(_("asked for"), null=True)
+    enqueued_at = models.DateTimeField(_("enqueued"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
     # When the importer's `after_batch` has run.
-    after_batch_at = models.DateTimeField(_("announced"), null=True)
+    after_batch_at = models.DateTimeField(_("follow-up done"), null=True)
     # The worker that has written the batch.
     worker = models.CharField(_("worker"), max_length=100, blank=True)
     # Crashes of the batch that this one was split from.
@@ -307,11 +307,13 @@ class ImportRow(models.Model):
     # outcome, so that most batches need not update their staged rows. See `row_results`.
     outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, null=True)
     # Whether `target_id` is a record that existed already.
-    matched = models.BooleanField(_("exists"), db_default=False)
+    matched = models.BooleanField(_("matches a record"), db_default=False)
     # The primary key of the record that the row creates or has matched.
     target_id = models.TextField(_("record"), null=True)
     cleaned = ArrayField(models.TextField(null=True), verbose_name=_("values"), null=True)
-    previous_values = ArrayField(models.TextField(null=True), verbose_name=_("before"), null=True)
+    previous_values = ArrayField(
+        models.TextField(null=True), verbose_name=_("previous values"), null=True
+    )
     errors = models.JSONField(_("errors"), null=True)
     # The cells as read, for rows whose `cleaned` does not hold all of them.
     cells = models.JSONField(_("cells"), null=True)
@@ -342,9 +344,9 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(_("name"), max_length=100)  # host:pid
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
-    heartbeat_at = models.DateTimeField(_("seen"), auto_now_add=True)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), auto_now_add=True)
     # [{"what", "seconds"}], one for each busy thread.
-    current_work = models.JSONField(_("doing"), default=list)
+    current_work = models.JSONField(_("current work"), default=list)
 
     class Meta:
         ordering = ("-heartbeat_at",)

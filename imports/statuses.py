@@ -14,7 +14,7 @@ class Status(models.TextChoices):
     # A worker reads, cleans, validates and stages the rows. If it crashes, another one goes on.
     CHECKING = "CHECKING", _("Checking rows")
     # Required columns were not found. A person must choose them.
-    MAPPING = "MAPPING", _("Columns needed")
+    MAPPING = "MAPPING", _("Column mapping needed")
     # The file is checked, and nothing is written. A person must start the import.
     READY = "READY", _("Ready to start")
     # Workers write the staged rows batch by batch.
@@ -109,29 +109,29 @@ class Outcome(models.TextChoices):
     UNCHANGED = "unchanged", _("Unchanged")
     # The record exists already, and the duplicate policy is "skip".
     SKIPPED = "skipped", _("Skipped")
-    FAILED = "failed", _("Refused")
+    FAILED = "failed", _("Failed")
 
 
 class OnDuplicate(models.TextChoices):
     """The duplicate policy: what to do with a row whose record exists already."""
 
-    SKIP = "skip", _("Skip it, and leave what exists as it is")
-    UPDATE = "update", _("Update what exists with the row")
-    FAIL = "fail", _("Refuse the row")
+    SKIP = "skip", _("Skip the row and keep the existing record")
+    UPDATE = "update", _("Update the existing record")
+    FAIL = "fail", _("Mark the row as failed")
 
 
 class EmptyCells(models.TextChoices):
     """What an empty cell of a row that updates a record does to the old value."""
 
-    KEEP = "keep", _("Leave the old value")
-    CLEAR = "clear", _("Remove the old value")
+    KEEP = "keep", _("Keep the existing value")
+    CLEAR = "clear", _("Clear the existing value")
 
 
 class HiddenRows(models.TextChoices):
     """What to do with the rows that are hidden in a workbook, for example by a filter."""
 
-    IMPORT = "import", _("Import them like the others")
-    SKIP = "skip", _("Leave them out")
+    IMPORT = "import", _("Import hidden rows")
+    SKIP = "skip", _("Do not import hidden rows")
 
 
 class Success(models.TextChoices):

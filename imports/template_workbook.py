@@ -83,7 +83,7 @@ def _write_notes_sheet(book: Workbook, importer: type[Importer]) -> None:
     sheet.set_column(5, 6, NOTE_WIDTH)
     row_below = len(importer.columns) + 2
     sheet.write_string(
-        row_below, 0, _("Fill in the first sheet, one row each. Nothing here is read.")
+        row_below, 0, _("Fill in the first sheet, one row per record. This sheet is not imported.")
     )
 
 
@@ -129,7 +129,7 @@ def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, 
     return rule | {
         "ignore_blank": not column.required,
         "error_type": "warning",
-        "error_title": _("Please check")[:MAX_TITLE_CHARS],
+        "error_title": _("Check this value")[:MAX_TITLE_CHARS],
         "input_title": get_header(column, importer)[:MAX_TITLE_CHARS],
         "input_message": _describe_input(column)[:MAX_MESSAGE_CHARS],
     }
@@ -157,7 +157,7 @@ def _validate_length(
         "criteria": "between",
         "minimum": int(column.required),
         "maximum": limit,
-        "error_message": _("This is longer than %(limit)s characters.") % {"limit": limit},
+        "error_message": _("This value is longer than %(limit)s characters.") % {"limit": limit},
     }
 
 
@@ -185,7 +185,7 @@ def _allow_any(column: Column) -> dict[str, Any] | None:
 def _describe_input(column: Column) -> str:
     sentences = [_("Required.") if column.required else _("May be empty.")]
     if column.unique:
-        sentences.append(_("No two rows may have the same."))
+        sentences.append(_("Each row must have a different value."))
     if column.example:
-        sentences.append(_("Like: %(example)s") % {"example": column.example})
+        sentences.append(_("Example: %(example)s") % {"example": column.example})
     return " ".join([*sentences, str(column.note)]).strip()

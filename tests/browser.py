@@ -1,7 +1,7 @@
-"""The browser of the tests: one on this machine, else Debian's, else Playwright's own.
+"""Find, start and install the browser of the tests.
 
-`python -m tests.browser` sees to it that there is one. Tests ask `find()`, where None
-stands for Playwright's own.
+The tests use a browser that is installed on this machine, otherwise Playwright's own.
+`python -m tests.browser` installs Debian's package or Playwright's browser if there is none.
 """
 
 import os
@@ -15,34 +15,34 @@ import pytest
 from django.db import connections
 from playwright.sync_api import sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find_browser():
-    """The program on this machine, or None."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the path of an installed browser; None for Playwright's own."""
+    return next((path for name in PROGRAM_NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
 def launch_browser():
-    """The browser, running."""
+    """Yield the running browser."""
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread; what asks the database here is no part of it.
+        # Playwright's event loop runs in this thread, but no database query runs inside of it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         browser = playwright.chromium.launch(executable_path=find_browser(), args=options)
         yield browser
         browser.close()
-        connections.close_all()  # A loop has connections of its own.
+        connections.close_all()  # Those that were opened for Playwright's event loop.
 
 
 def install():
-    """Whether there is a browser now."""
-    return bool(find_browser()) or install_package("chromium") or install_playwrights_own()
+    """Install a browser if there is none. Return whether there is one now."""
+    return bool(find_browser()) or install_package("chromium") or install_playwright_browser()
 
 
 def install_package(name):
-    """Whether Debian's package is there now."""
+    """Install a Debian package. Return whether that succeeded."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
     print(f"Installing {name}…", flush=True)
@@ -56,8 +56,8 @@ def install_package(name):
     )
 
 
-def install_playwrights_own():
-    """Ubuntu's package is an empty one that points to a snap, so it ends here as well."""
+def install_playwright_browser():
+    """Install Playwright's browser. Also used on Ubuntu, whose package only refers to a snap."""
     with sync_playwright() as playwright:
         program = Path(playwright.chromium.executable_path)
     if not program.exists():

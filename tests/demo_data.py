@@ -1,4 +1,4 @@
-"""One import of every kind that a page may have to show, and the addresses of their pages."""
+"""Demo imports of every kind that the pages show, and the URLs of their pages."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from imports.statuses import FINAL_STATUSES, Outcome, Status
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
 LONG_NAME = "customers_of_all_offices_north_and_south_" * 5 + "final_v2.xlsx"
-ERRORS = {
+STATUS_ERRORS = {
     Status.MAPPING: ("missing_columns", {"columns": ["shipping_mark", "phone"]}),
     Status.FAILED: ("too_much_memory", None),
 }
 COUNTS = {"total": 7000, "checked": 7000, "processed": 7000, "created": 6970, "failed": 30}
-BEFORE = {"total": None, "checked": 0, "processed": 0, "created": 0, "failed": 0}
-HALF = COUNTS | {"processed": 3530, "created": 3500}
-OF_A_STATUS = {
-    Status.QUEUED: BEFORE,
-    Status.CHECKING: BEFORE | {"checked": 2500, "processed": 20, "failed": 20},
-    Status.MAPPING: BEFORE,
+NO_COUNTS = {"total": None, "checked": 0, "processed": 0, "created": 0, "failed": 0}
+HALF_COUNTS = COUNTS | {"processed": 3530, "created": 3500}
+STATUS_FIELDS = {
+    Status.QUEUED: NO_COUNTS,
+    Status.CHECKING: NO_COUNTS | {"checked": 2500, "processed": 20, "failed": 20},
+    Status.MAPPING: NO_COUNTS,
     Status.READY: COUNTS | {"processed": 30, "created": 0, "to_update": 1200, "check_first": True},
-    Status.RUNNING: HALF,
-    Status.PAUSED: HALF,
-    Status.CANCELLED: HALF,
-    Status.FAILED: BEFORE,
+    Status.RUNNING: HALF_COUNTS,
+    Status.PAUSED: HALF_COUNTS,
+    Status.CANCELLED: HALF_COUNTS,
+    Status.FAILED: NO_COUNTS,
 }
-PERCENTS = {
+STATUS_PERCENTS = {
     Status.CHECKING: 12,
     Status.READY: 33,
     **dict.fromkeys((Status.RUNNING, Status.PAUSED, Status.CANCELLED), 66),
@@ -44,7 +44,7 @@ PROBLEMS = {
     "shipping_mark": ("repeats_row", "ACC-AM 0412"),
     "last_name": ("required", None),
 }
-PARAMS = {"row": 17, "national": "023 123 4567", "international": "+233 23 123 4567"}
+ERROR_PARAMS = {"row": 17, "national": "023 123 4567", "international": "+233 23 123 4567"}
 READ_SUMMARY = [
     {"code": "columns_ignored", "params": {"count": 2, "columns": ["Remarks", "Balance"]}},
     {
@@ -54,8 +54,8 @@ READ_SUMMARY = [
     {"code": "header_in_two_rows", "params": {"first": 3, "last": 4}},
     {"code": "second_reader", "params": {}},
     *(
-        {"code": code, "params": {**known, "count": count, "rows": rows}}
-        for code, known, count, rows in (
+        {"code": code, "params": {**params, "count": count, "rows": rows}}
+        for code, params, count, rows in (
             ("placeholder_as_empty", {"column": "email"}, 3, [4, 9, 17]),
             ("repeated_header", {}, 1, [57]),
             ("hidden_row", {}, 2345, list(range(100, 120))),
@@ -74,12 +74,12 @@ READ_SUMMARY = [
         )
     ),
 ]
-SECONDS_EACH = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
+BATCH_SECONDS = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 
 
 def create_demo_pages():
-    """The owner of it all, and for each page its name and address."""
-    owner, jobs = imports_of_every_kind()
+    """Create the demo imports. Return their owner, and the URL of each page by its name."""
+    owner, jobs = create_every_import()
     pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
     pages |= {name: reverse("import", args=[job.pk]) for name, job in jobs.items()}
     pages["rows"] = reverse("import-rows", args=[jobs["complete"].pk])
@@ -93,8 +93,8 @@ def create_demo_pages():
 
 
 def create_demo_admin_pages():
-    """The same of the admin's pages."""
-    owner, jobs = imports_of_every_kind()
+    """Create the demo imports. Return their owner, and the URL of each admin page by its name."""
+    owner, jobs = create_every_import()
     pages = {
         f"admin-{name}": reverse("admin:imports_importjob_change", args=[job.pk])
         for name, job in jobs.items()
@@ -124,43 +124,46 @@ def create_demo_admin_pages():
     }
 
 
-def imports_of_every_kind():
+def create_every_import():
     owner = get_user_model().objects.create_superuser("ama.mensah", password="sesame")
     Worker.objects.create(name="web-1:42", current_work=[{"what": "batch 6", "seconds": 1}])
-    jobs = {status.lower(): import_in(status, owner) for status in Status}
-    return owner, jobs | unusual(owner) | carried_through(owner)
+    jobs = {status.lower(): create_import(status, owner) for status in Status}
+    return owner, jobs | create_unusual_imports(owner) | run_real_imports(owner)
 
 
-def unusual(owner):
+def create_unusual_imports(owner):
     million = {"total": 1_000_000, "checked": 1_000_000}
-    all_refused = {"processed": 1_000_000, "created": 0, "failed": 1_000_000}
+    only_failed = {"processed": 1_000_000, "created": 0, "failed": 1_000_000}
     nothing = {"created": 0, "unchanged": 0, "failed": 0, "skipped": 7000}
     clean = {"created": 7000, "failed": 0}
     return {
-        "long-name": import_in(Status.COMPLETE, owner, file_name=LONG_NAME),
-        "million": import_in(Status.COMPLETE, owner, **million | all_refused),
-        "no-rows": import_in(Status.FAILED, owner, error_code="no_rows"),
-        "all-skipped": import_in(Status.COMPLETE, owner, **nothing),
-        "ready-summary": import_in(Status.READY, owner, read_summary=READ_SUMMARY),
-        "complete-summary": import_in(Status.COMPLETE, owner, read_summary=READ_SUMMARY),
-        "all-in": import_in(Status.COMPLETE, owner, **clean),
+        "long-name": create_import(Status.COMPLETE, owner, file_name=LONG_NAME),
+        "million": create_import(Status.COMPLETE, owner, **million | only_failed),
+        "no-rows": create_import(Status.FAILED, owner, error_code="no_rows"),
+        "all-skipped": create_import(Status.COMPLETE, owner, **nothing),
+        "ready-summary": create_import(Status.READY, owner, read_summary=READ_SUMMARY),
+        "complete-summary": create_import(Status.COMPLETE, owner, read_summary=READ_SUMMARY),
+        "all-in": create_import(Status.COMPLETE, owner, **clean),
     }
 
 
-def carried_through(owner):
-    """What only real files have: samples of columns, and a preview."""
+def run_real_imports(owner):
+    """Import real files, for sample values of columns and a preview."""
     real = run_import(make_csv(map(make_row, range(1, 60))), owner=owner)
     rows = [make_row(n, first="Efua", phone=f"+23320{n:07d}") for n in range(1, 9)]
     rows += [make_row(n) for n in range(50, 90)] + [make_row(100, phone="12")]
     preview = make_job(make_csv(rows), owner=owner, check_first=True, on_duplicate="update")
     headers = ["Marking", "Given", "Family name of the customer as written on the label", "@", "No"]
-    asked = make_job(make_csv(map(make_row, range(5)), headers), owner=owner)
-    jobs = {"real": real, "ready-preview": check_job(preview), "mapping-asked": check_job(asked)}
-    return jobs | {"ready-guessed": check_job(guessed(owner)), "skipped-real": skipped(owner)}
+    unmapped = make_job(make_csv(map(make_row, range(5)), headers), owner=owner)
+    jobs = {"real": real, "ready-preview": check_job(preview), "mapping-asked": check_job(unmapped)}
+    return jobs | {
+        "ready-guessed": check_job(make_import_with_guesses(owner)),
+        "skipped-real": run_import_with_skipped_rows(owner),
+    }
 
 
-def guessed(owner):
-    """Columns that nothing is filled from, in letters that nothing tells."""
+def make_import_with_guesses(owner):
+    """Create an import with ignored columns and a guessed encoding."""
     headers = ["Shipping mark", "First name", "Last name", "E mail adrres", "Phone", "Remarks"]
     rows = [
         [*make_row(n, last="Müller", phone=f"+23326{n:07d}"), "à voir"] for n in range(200, 220)
@@ -169,15 +172,15 @@ def guessed(owner):
     return make_job(content, owner=owner, check_first=True)
 
 
-def skipped(owner):
+def run_import_with_skipped_rows(owner):
     return run_import(
         make_csv([*map(make_row, range(1, 9)), make_row(300, phone="12")]), owner=owner
     )
 
 
-def import_in(status, owner, **fields):
-    """An import in any status, as its rows alone tell it."""
-    code, params = ERRORS.get(status, (None, None))
+def create_import(status, owner, **fields):
+    """Create an import in any status, with batches and failed rows."""
+    code, params = STATUS_ERRORS.get(status, (None, None))
     now = timezone.now()
     known = {
         "file_name": "customers_march.xlsx",
@@ -185,23 +188,23 @@ def import_in(status, owner, **fields):
         "error_params": params,
         "started_at": None if status == Status.QUEUED else now - timedelta(seconds=75),
         "finished_at": now if status in FINAL_STATUSES else None,
-        "progress_percent": PERCENTS.get(status, 0),
+        "progress_percent": STATUS_PERCENTS.get(status, 0),
     }
     known["phase_started_at"] = known["started_at"] or now
-    fields = known | OF_A_STATUS.get(status, COUNTS) | fields
+    fields = known | STATUS_FIELDS.get(status, COUNTS) | fields
     job = ImportJob.objects.create(
         owner=owner, importer="customers", file_size=1_834_221, status=status, **fields
     )
-    write_batches(job)
-    refuse_rows(job)
+    create_batches(job)
+    create_failed_rows(job)
     return job
 
 
-def write_batches(job):
+def create_batches(job):
     if not job.created:
         return
     at = job.started_at
-    for number, seconds in enumerate(SECONDS_EACH):
+    for number, seconds in enumerate(BATCH_SECONDS):
         began, at = at, at + timedelta(seconds=seconds)
         batch = ImportBatch.objects.create(
             job=job,
@@ -217,13 +220,13 @@ def write_batches(job):
     ImportAttempt.objects.create(batch=batch, session="17 2026-01-01 12:00:00+00", **began)
 
 
-def refuse_rows(job, count=80):
+def create_failed_rows(job, count=80):
     if not job.failed and not job.skipped:
         return
     outcome = Outcome.FAILED if job.failed else Outcome.SKIPPED
     for number in range(2, count + 2):
         column, (code, value) = list(PROBLEMS.items())[number % 7 % 4]
-        error = {"column": column, "code": code, "params": PARAMS, "value": value}
+        error = {"column": column, "code": code, "params": ERROR_PARAMS, "value": value}
         if outcome == Outcome.SKIPPED:
             error["code"] = "exists"
         ImportRow.objects.create(job=job, number=number, outcome=outcome, errors=[error])

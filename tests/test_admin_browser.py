@@ -1,36 +1,47 @@
-"""The admin in a real browser: what is ours there can be read by everyone, on any screen."""
+"""The admin in a real browser: actions, accessibility and layout of our own elements."""
 
 import pytest
 from playwright.sync_api import expect
 
 from imports.statuses import Status
-from tests.browser_tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
+from tests.browser_tabs import address, chromium, find_axe_violations, open_tabs  # noqa: F401
 from tests.demo_data import create_demo_admin_pages
 from tests.factories import check_job, make_csv, make_job, make_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OURS = [[".import-tools"], [".import-part"], [".field-state"], [".field-progress"]]
-# Other statuses show no more than these.
-LIKE_OTHERS = {"checking", "paused", "cancelled", "undoing", "undone", "no-rows", "all-in", "real"}
+OWN_ELEMENTS = [[".import-tools"], [".import-part"], [".field-state"], [".field-progress"]]
+# The pages of other statuses show the same elements.
+SIMILAR_PAGES = {
+    "checking",
+    "paused",
+    "cancelled",
+    "undoing",
+    "undone",
+    "no-rows",
+    "all-in",
+    "real",
+}
 
 
 @pytest.fixture
 def open_admin(chromium, address):  # noqa: F811
-    """A tab of someone's, and what its pages were not allowed to load or do."""
-    with tabs(chromium, address, reduced_motion="reduce") as open_for:
+    """Return a function that opens a tab and returns it with the errors of its pages."""
+    with open_tabs(chromium, address, reduced_motion="reduce") as open_for:
 
         def open_admin(owner, **options):
             tab, complaints = open_for(owner, **options), []
             tab.on("console", lambda message: complaints.append(message.text))
-            tab.route("**/favicon.ico", lambda route: route.fulfill())  # Django's admin names none.
+            tab.route(
+                "**/favicon.ico", lambda route: route.fulfill()
+            )  # Django's admin has no icon.
             tab.on("pageerror", lambda error: complaints.append(str(error)))
             return tab, complaints
 
         yield open_admin
 
 
-def test_an_import_is_started_and_cancelled_from_its_page(open_admin, root):
+def test_import_is_started_and_cancelled_from_its_page(open_admin, root):
     job = check_job(make_job(make_csv([make_row(1)]), check_first=True))
     tab, complaints = open_admin(root)
     tab.goto(f"/admin/imports/importjob/{job.pk}/change/")
@@ -47,23 +58,23 @@ def test_an_import_is_started_and_cancelled_from_its_page(open_admin, root):
     assert complaints == []
 
 
-def test_what_is_ours_is_accessible_and_fits_a_phone(open_admin):
+def test_own_elements_are_accessible_and_fit_a_phone(open_admin):
     owner, pages = create_demo_admin_pages()
     tab, complaints = open_admin(owner, viewport={"width": 360, "height": 800})
     found = {}
-    for name in pages.keys() - {f"admin-{kind}" for kind in LIKE_OTHERS}:
+    for name in pages.keys() - {f"admin-{kind}" for kind in SIMILAR_PAGES}:
         tab.goto(pages[name])
         width = tab.evaluate("document.scrollingElement.scrollWidth")
         assert width <= 360, f"{name} is {width} wide"
         assert complaints == [], name
-        if tab.locator(", ".join(one for [one] in OURS)).count():
-            if reports := what_axe_finds(tab, context={"include": OURS}):
+        if tab.locator(", ".join(selector for [selector] in OWN_ELEMENTS)).count():
+            if reports := find_axe_violations(tab, context={"include": OWN_ELEMENTS}):
                 found[name] = reports
-            complaints.clear()  # The policy forbids axe some styles of its own.
+            complaints.clear()  # The content security policy blocks styles of axe.
     assert found == {}
 
 
-def test_at_a_desk_the_list_shows_when_an_import_was_uploaded_and_how_it_stands(open_admin):
+def test_list_fits_a_desktop_screen(open_admin):
     owner, pages = create_demo_admin_pages()
     tab, _ = open_admin(owner, viewport={"width": 1280, "height": 800})
     tab.goto(pages["admin-list-imports_importjob"])

@@ -585,11 +585,11 @@ def test_error_messages_are_english_in_any_locale(alice):
             },
             "value": "12",
             "message": "This is not a phone number we can call. It has too few digits for a number "
-            "in GH (+233): some are missing, or the area code. "
+            "in GH (+233). Add the missing digits or the area code. "
             "Write it like 023 123 4567 or +233 23 123 4567.",
         }
     ]
-    assert refused[1]["errors"][0]["message"].startswith("It repeats row 2 of the same file.")
+    assert refused[1]["errors"][0]["message"].startswith("This row is a duplicate of row 2 of")
     assert response["Content-Language"] == "en"
 
 
@@ -657,7 +657,7 @@ def test_problems_are_grouped_by_cause_and_sorted_by_frequency(alice):
             problem["code"],
         )
     assert found["results"][3]["example"]["message"].startswith(
-        "It repeats row 2 of the same file."
+        "This row is a duplicate of row 2 of the same file."
     )
 
 

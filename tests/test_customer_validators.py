@@ -198,8 +198,8 @@ def test_the_sentence_for_a_date_says_what_it_shows_and_what_to_do():
     error = {"column": "shipping_mark", "code": "date_in_text", "params": {"shown": "May-26"}}
 
     assert describe_row_error(error, "customers") == (
-        "This cell holds a date, not text. It shows May-26, which is probably the code that was "
-        "typed before the spreadsheet program turned it into a date. Format the column as text, "
+        "This cell contains a date, not text. It shows May-26, which is probably the code that was "
+        "typed before the spreadsheet program changed it to a date. Format the column as text, "
         "then type the code again."
     )
 

@@ -1,4 +1,4 @@
-"""The page of customers, and the filters of the list of imports."""
+"""The page of customers, the filters of the list of imports, and the content security policy."""
 
 import pytest
 from django.urls import reverse
@@ -11,40 +11,45 @@ from tests.test_pages import create_import, visible_text
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def page(client, query=""):
+def get_page(client, query=""):
     response = client.get(reverse("customers") + query)
     return response.status_code, visible_text(response.content.decode())
 
 
-def test_a_customer_is_found_and_names_the_file_and_row_it_came_from(alice, bob):
+def test_customer_is_searched_and_shows_its_file_and_row(alice, bob):
     job = run_import(make_csv([make_row(1), make_row(2)]), owner=alice)
 
-    _, found = page(logged_in_client(alice), "?q=mark+2")
-    _, of_import = page(logged_in_client(alice), f"?import={job.pk}")
+    _, found = get_page(logged_in_client(alice), "?q=mark+2")
+    _, of_import = get_page(logged_in_client(alice), f"?import={job.pk}")
 
     assert "MARK 2 Ama Mensah2 +233240000002 ama2@example.com customers.csv, row 3" in found
     assert "MARK 1" not in found
     assert "MARK 1" in of_import
-    assert "MARK 1" not in page(logged_in_client(bob))[1]
-    assert page(logged_in_client(bob), f"?import={job.pk}")[0] == 404
-    assert page(logged_in_client(alice), "?import=nonsense")[0] == 404
+    assert "MARK 1" not in get_page(logged_in_client(bob))[1]
+    assert get_page(logged_in_client(bob), f"?import={job.pk}")[0] == 404
+    assert get_page(logged_in_client(alice), "?import=nonsense")[0] == 404
 
 
-def test_the_list_is_filtered_by_status_name_and_owner(alice, root):
+def test_list_is_filtered_by_status_name_and_owner(alice, root):
     create_import(Status.COMPLETE, alice, file_name="march.csv")
     create_import(Status.FAILED, root, file_name="april.csv")
     client = logged_in_client(root)
 
-    def shown(query):
+    def list_file_names(query):
         html = client.get(reverse("imports") + query).content.decode()
         return [name for name in ("march.csv", "april.csv") if f">{name}<" in html]
 
-    assert shown("") == shown("?status=nonsense") == ["march.csv", "april.csv"]
-    assert shown("?status=failed") == shown("?whose=mine") == shown("?q=PRI") == ["april.csv"]
+    assert list_file_names("") == list_file_names("?status=nonsense") == ["march.csv", "april.csv"]
+    assert (
+        list_file_names("?status=failed")
+        == list_file_names("?owner=me")
+        == list_file_names("?q=PRI")
+        == ["april.csv"]
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/customers/", "/admin/", "/nowhere/", "/api/imports/"])
-def test_every_answer_carries_the_policy(root, path):
+def test_every_response_has_a_content_security_policy(root, path):
     policy = logged_in_client(root).get(path)["Content-Security-Policy"]
 
     assert "default-src 'none'" in policy

@@ -210,7 +210,7 @@ def test_pages_say_why_there_is_no_file(alice):
     job = run_import(make_csv([make_row(1)]), owner=alice)
     job.file.storage.delete(job.file.name)
     client = logged_in_client(alice)
-    for name, said in (("file/", "no longer kept"), ("failed-rows.csv", "no such rows")):
+    for name, said in (("file/", "no longer available"), ("failed-rows.csv", "no such rows")):
         page = client.get(f"/imports/{job.pk}/{name}", follow=True)
         assert page.redirect_chain == [(f"/imports/{job.pk}/", 302)]
         assert said in page.content.decode()

@@ -151,11 +151,11 @@ def test_rows_with_every_kind_of_error_can_be_corrected(write):
     if write is failed_rows_file.write_workbook:
         assert [row[:9] for row in back] == [[*row, *[None] * (9 - len(row))] for row in rows[1:]]
     assert back[0][9] == (
-        "Row 3. First name: This must not be empty. Fill it in, or delete the row. E-mail: This "
+        "Row 3. First name: This value is required. Fill it in, or delete the row. E-mail: This "
         "e-mail address has no @. Write it like ama@example.com, or leave the cell empty."
     )
-    assert back[1][9].startswith("Row 4. Phone: It repeats row 2 of the same file.")
-    assert back[2][9].startswith("Row 5. Phone: It exists already.")
+    assert back[1][9].startswith("Row 4. Phone: This row is a duplicate of row 2 of the same file.")
+    assert back[2][9].startswith("Row 5. Phone: A record with this value already exists.")
 
     def change(row):
         number = int(row[0])
@@ -333,7 +333,7 @@ def test_rows_that_do_not_fit_a_sheet_are_written_to_further_sheets(monkeypatch,
     job = run_import(make_csv(remove_phones(make_row(n) for n in range(rows))))
     book = openpyxl.load_workbook(io.BytesIO(write_file(job)))
     assert [one.max_row - 1 for one in book.worksheets] == sheets
-    assert book.sheetnames == ["Refused", "Refused 2", "Refused 3"][: len(sheets)]
+    assert book.sheetnames == ["Failed", "Failed 2", "Failed 3"][: len(sheets)]
 
 
 def test_pages_of_rows_are_limited_in_bytes(monkeypatch):

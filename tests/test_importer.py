@@ -82,7 +82,7 @@ def test_a_lookup_without_a_match_is_an_error_of_its_row(ann):
     assert describe_row_error(error, "parcels").startswith(
         "There is no customer with this shipping mark."
     )
-    assert describe_row_error(error, "gone").startswith("There is no record of this name.")
+    assert describe_row_error(error, "gone").startswith("No record has this name.")
     with override("fr"):
         assert "«\u00a0client\u00a0»" in describe_row_error(error, "parcels")
 
@@ -95,7 +95,7 @@ def test_failed_rows_name_each_column_with_its_own_sentence(ann):
     ((cells, _),) = FailedRows(job).iterate_rows(Outcome.FAILED)
 
     assert "Mark: There is no customer with this shipping mark." in cells[-1]
-    assert "Note: There is no record of this name." in cells[-1]
+    assert "Note: No record has this name." in cells[-1]
 
 
 def test_a_duplicate_needs_all_columns_of_a_unique_constraint(ann, bea):

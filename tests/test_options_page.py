@@ -1,4 +1,4 @@
-"""What the pages let someone change before anything is written, and the files they give."""
+"""The form that changes the options of an import, and the files that the pages link to."""
 
 import io
 import json
@@ -31,48 +31,51 @@ def make_workbook_of_sheets(**sheets):
     return file.getvalue()
 
 
-def change_options(client, job, **told):
-    response = client.post(reverse("import-options", args=[job.pk]), told, follow=True)
+def change_options(client, job, **options):
+    response = client.post(reverse("import-options", args=[job.pk]), options, follow=True)
     job.refresh_from_db()
     return response.content.decode()
 
 
-def page(client, job):
+def get_page(client, job):
     return client.get(reverse("import", args=[job.pk])).content.decode()
 
 
-def ready(content, owner, **options):
+def make_ready_import(content, owner, **options):
     job = check_job(make_job(content, owner=owner, check_first=True, **options))
     assert job.status == Status.READY
     return job
 
 
-def test_another_sheet_is_chosen_and_shown_before_it_is_written(alice):
+def test_another_sheet_is_selected_and_previewed(alice):
     sheets = {"March": [HEADERS, make_row(1)], "April": [HEADERS, make_row(2), make_row(3)]}
-    job, client = ready(make_workbook_of_sheets(**sheets), alice), logged_in_client(alice)
-    assert '<option value="March" selected>' in page(client, job)
+    job, client = (
+        make_ready_import(make_workbook_of_sheets(**sheets), alice),
+        logged_in_client(alice),
+    )
+    assert '<option value="March" selected>' in get_page(client, job)
 
     change_options(client, job, sheet="April", **UNCHANGED_OPTIONS)
 
     assert (job.status, job.read_options) == (Status.QUEUED, {"sheet": "April"})
     assert (check_job(job).status, job.total) == (Status.READY, 2)
-    assert '<option value="April" selected>' in page(client, job)
+    assert '<option value="April" selected>' in get_page(client, job)
 
 
-def test_another_encoding_and_delimiter_are_chosen(alice):
-    job = ready(make_csv([make_row(1, first="Zoé")]), alice)
+def test_another_encoding_and_delimiter_are_selected(alice):
+    job = make_ready_import(make_csv([make_row(1, first="Zoé")]), alice)
     client = logged_in_client(alice)
 
     change_options(client, job, encoding="windows-1252", delimiter=",", **UNCHANGED_OPTIONS)
 
     assert job.read_options == {"encoding": "windows-1252"}
-    assert "ZoÃ©" in page(client, check_job(job))
+    assert "ZoÃ©" in get_page(client, check_job(job))
     change_options(client, job, encoding="windows-1252", delimiter="\t", **UNCHANGED_OPTIONS)
     assert job.read_options == {"encoding": "windows-1252", "delimiter": "\t"}
     assert check_job(job).status == Status.MAPPING
 
 
-def test_a_first_row_that_names_no_columns_is_a_row_and_shown_before_it_is_written(alice):
+def test_first_row_is_imported_if_there_is_no_header_row(alice):
     rows = [make_row(1), make_row(2)]
     job = check_job(make_job(make_csv(rows, ["A", "B", "C", "D", "12"]), owner=alice))
     assert (job.status, job.check_first) == (Status.MAPPING, False)
@@ -96,34 +99,34 @@ def test_a_first_row_that_names_no_columns_is_a_row_and_shown_before_it_is_writt
         (make_csv([make_row(1)]), {"has_header_row", "encoding", "delimiter"}),
         (json.dumps(dict(zip(HEADERS, make_row(1), strict=True))).encode(), set()),
     ],
-    ids=["one sheet", "two sheets", "text", "lines that name their columns"],
+    ids=["one sheet", "two sheets", "text", "JSON"],
 )
-def test_only_what_the_file_leaves_open_is_asked(alice, content, offered):
-    html = page(logged_in_client(alice), ready(content, alice))
+def test_only_applicable_options_are_offered(alice, content, offered):
+    html = get_page(logged_in_client(alice), make_ready_import(content, alice))
 
     names = {"has_header_row", "sheet", "encoding", "delimiter"}
     assert {name for name in names if f'name="{name}"' in html} == offered
 
 
-def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(alice):
+def test_changing_duplicate_policy_keeps_the_columns(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
-    job = ready(make_csv([make_row(1, first="Efua")]), alice, column_mapping=None)
+    job = make_ready_import(make_csv([make_row(1, first="Efua")]), alice, column_mapping=None)
     assert job.skipped == 1
     kept = job.detected_columns
 
-    told = UNCHANGED_OPTIONS | {"on_duplicate": "update", "empty_cells": "clear"}
-    change_options(logged_in_client(alice), job, encoding="utf-8", delimiter=",", **told)
+    options = UNCHANGED_OPTIONS | {"on_duplicate": "update", "empty_cells": "clear"}
+    change_options(logged_in_client(alice), job, encoding="utf-8", delimiter=",", **options)
 
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
     assert (job.detected_columns, job.read_options) == (kept, {})
     assert (check_job(job).to_update, job.skipped) == (1, 0)
-    html = page(logged_in_client(alice), job)
+    html = get_page(logged_in_client(alice), job)
     assert '<option value="update" selected>' in html
     assert '<option value="clear" selected>' in html
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "code", "instead"),
+    ("content", "options", "code", "instead"),
     [
         (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", "utf-8"),
         (make_csv([make_row(1, first="Zoé")]), {"encoding": "ascii"}, "wrong_encoding", ""),
@@ -132,15 +135,15 @@ def test_what_is_done_with_rows_that_exist_is_changed_and_columns_stay_chosen(al
         (make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[]), {"sheet": "B"}, "no_rows", ""),
     ],
 )
-def test_what_was_wrongly_told_of_a_file_is_told_otherwise(alice, content, told, code, instead):
+def test_wrong_read_option_is_corrected(alice, content, options, code, instead):
     job, client = (
-        check_job(make_job(content, owner=alice, read_options=told)),
+        check_job(make_job(content, owner=alice, read_options=options)),
         logged_in_client(alice),
     )
-    ((name, said),) = told.items()
+    ((name, value),) = options.items()
     assert (job.status, job.error_code) == (Status.FAILED, code)
-    assert f'<option value="{said}" selected>' in page(client, job)
-    assert "Is our" not in page(client, job)
+    assert f'<option value="{value}" selected>' in get_page(client, job)
+    assert "Imports into" not in get_page(client, job)
 
     change_options(client, job, **UNCHANGED_OPTIONS | {name: instead})
 
@@ -149,16 +152,16 @@ def test_what_was_wrongly_told_of_a_file_is_told_otherwise(alice, content, told,
     assert (check_job(job).status, job.total) == (Status.READY, 1)
 
 
-def test_where_a_sheet_is_not_there_those_that_are_can_be_chosen(alice):
+def test_existing_sheets_are_offered_if_the_requested_one_is_missing(alice):
     sheets = make_workbook_of_sheets(A=[HEADERS, make_row(1)], C=[HEADERS])
     job = check_job(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
 
-    html = page(logged_in_client(alice), job)
+    html = get_page(logged_in_client(alice), job)
 
     assert re.findall('<option value="([ABC]?)"', html)[:4] == ["B", "", "A", "C"]
 
 
-def test_of_a_sheet_with_only_headers_another_can_be_chosen(alice):
+def test_another_sheet_is_selected_if_one_has_only_headers(alice):
     sheets = make_workbook_of_sheets(A=[HEADERS, make_row(1)], B=[HEADERS])
     job = check_job(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
     assert (job.status, job.error_code) == (Status.FAILED, "no_rows")
@@ -168,7 +171,7 @@ def test_of_a_sheet_with_only_headers_another_can_be_chosen(alice):
     assert (check_job(job).status, job.total) == (Status.READY, 1)
 
 
-def test_a_text_that_nobody_could_decode_is_read_as_someone_says(alice):
+def test_undetected_encoding_is_selected_by_hand(alice):
     job = check_job(make_job(make_csv([make_row(1)]) + b"Zo\x81\x8d\n", owner=alice))
     assert (job.status, job.error_code) == (Status.FAILED, "unknown_encoding")
 
@@ -179,66 +182,71 @@ def test_a_text_that_nobody_could_decode_is_read_as_someone_says(alice):
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "code"),
+    ("content", "options", "code"),
     [
         (b"%PDF-1.7", {"encoding": "utf-8"}, "pdf_file"),
         (make_workbook_of_sheets(A=[]), {}, "no_rows"),
     ],
 )
-def test_where_another_word_changes_nothing_none_is_asked_for(alice, content, told, code):
-    job = check_job(make_job(content, owner=alice, read_options=told))
+def test_no_options_are_offered_if_none_would_help(alice, content, options, code):
+    job = check_job(make_job(content, owner=alice, read_options=options))
     assert (job.status, job.error_code) == (Status.FAILED, code)
 
-    assert "Check again" not in page(logged_in_client(alice), job)
+    assert "Check again" not in get_page(logged_in_client(alice), job)
 
 
 @pytest.mark.parametrize("wrong", [{"delimiter": "x"}, {"on_duplicate": "maybe"}, {"encoding": ""}])
-def test_what_is_not_offered_changes_nothing_and_says_so(alice, wrong):
-    job = ready(make_csv([make_row(1)]), alice)
+def test_unavailable_option_changes_nothing(alice, wrong):
+    job = make_ready_import(make_csv([make_row(1)]), alice)
     run = job.run
 
-    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","} | wrong
-    html = change_options(logged_in_client(alice), job, **told)
+    options = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","} | wrong
+    html = change_options(logged_in_client(alice), job, **options)
 
-    assert "Choose among what is offered. Nothing is changed." in html
+    assert (
+        "This option is not available. Nothing was changed. Choose one of the listed options."
+        in html
+    )
     assert (job.status, job.run) == (Status.READY, run)
 
 
-def test_nobody_else_changes_an_import_and_what_is_written_stays(alice, bob):
+def test_other_user_and_completed_import_cannot_be_changed(alice, bob):
     job, done = (
-        ready(make_csv([make_row(1)]), alice),
+        make_ready_import(make_csv([make_row(1)]), alice),
         run_import(make_csv([make_row(2)]), owner=alice),
     )
-    told = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
+    options = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
 
     assert (
-        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), told).status_code
+        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), options).status_code
         == 404
     )
-    assert "That is no longer possible" in change_options(logged_in_client(alice), done, **told)
+    assert "This action is no longer possible" in change_options(
+        logged_in_client(alice), done, **options
+    )
     assert done.status == Status.COMPLETE
 
 
-def test_the_upload_form_says_what_empty_cells_do(alice):
+def test_upload_form_sets_the_empty_cells_policy(alice):
     client = logged_in_client(alice)
-    told = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
+    options = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
 
-    client.post(reverse("imports"), told | {"file": io.BytesIO(make_csv([make_row(1)]))})
+    client.post(reverse("imports"), options | {"file": io.BytesIO(make_csv([make_row(1)]))})
 
     assert ImportJob.objects.get().empty_cells == EmptyCells.CLEAR
-    assert "Remove the old value" in client.get(reverse("imports")).content.decode()
+    assert "Clear the existing value" in client.get(reverse("imports")).content.decode()
 
 
-def test_pages_offer_the_files_that_there_are(alice):
+def test_pages_link_to_available_files(alice):
     rows = make_csv([make_row(1, phone="12"), make_row(2)])
-    refused, done = run_import(rows, owner=alice), run_import(make_csv([make_row(3)]), owner=alice)
+    failed, done = run_import(rows, owner=alice), run_import(make_csv([make_row(3)]), owner=alice)
     client = logged_in_client(alice)
 
-    for job, has_refused in ((refused, True), (done, False)):
-        html = page(client, job)
+    for job, has_failed_rows in ((failed, True), (done, False)):
+        html = get_page(client, job)
         assert reverse("import-file", args=[job.pk]) in html
         for name in ("import-failed-rows-xlsx", "import-failed-rows-csv"):
-            assert (reverse(name, args=[job.pk]) in html) == has_refused
+            assert (reverse(name, args=[job.pk]) in html) == has_failed_rows
     template = f"{reverse('import-template')}?importer=customers"
     assert template in client.get(reverse("imports")).content.decode()
     sheet = openpyxl.load_workbook(io.BytesIO(read_content(client.get(template)))).active

@@ -1,16 +1,16 @@
-"""What stands on the pages can be read: words are whole, colours differ, nothing is off screen."""
+"""The layout of the pages: no broken words, enough contrast, no sideways scrolling."""
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser_tabs import address, chromium, tabs, what_axe_finds  # noqa: F401
+from tests.browser_tabs import address, chromium, find_axe_violations, open_tabs  # noqa: F401
 from tests.demo_data import create_demo_pages
 from tests.factories import make_csv, make_row, run_import
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Words in tables and beside fields that stand on two lines; what is endless may.
-BROKEN_WORDS = """
+# Finds words in tables and labels that are broken over two lines. Very long words may be.
+FIND_BROKEN_WORDS = """
 () => [...document.querySelectorAll("main :is(th, td, dt, label, legend)")].flatMap((cell) => {
     const found = [];
     const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
@@ -27,49 +27,49 @@ BROKEN_WORDS = """
     return found;
 })
 """
-ENDLESS = "W" * 90
+LONG_WORD = "W" * 90
 PHONE_WIDTH = 360
 
 
 @pytest.fixture
 def open_tab(chromium, address):  # noqa: F811
-    with tabs(chromium, address, reduced_motion="reduce") as open_for:
+    with open_tabs(chromium, address, reduced_motion="reduce") as open_for:
         yield open_for
 
 
-def open_causes(tab):
-    """Every list of rows that a page can show within itself."""
+def open_problems(tab):
+    """Open the rows of every problem on the page."""
     for cause in tab.locator("details.cause[data-outcome] > summary").all():
         cause.click()
     expect(tab.locator("details[open] [data-rows]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_no_page_scrolls_sideways_and_beyond_a_phone_no_word_is_broken(open_tab, language):
+def test_no_page_scrolls_sideways_and_wide_pages_break_no_word(open_tab, language):
     owner, pages = create_demo_pages()
     tab = open_tab(owner, locale=language)
     wide, broken = {}, {}
-    for name, path in (pages | endless_pages(owner)).items():
+    for name, path in (pages | create_pages_with_long_words(owner)).items():
         tab.goto(path)
-        open_causes(tab)
+        open_problems(tab)
         for width in (PHONE_WIDTH, 768, 1280):
             tab.set_viewport_size({"width": width, "height": 900})
             if (found := tab.evaluate("document.documentElement.scrollWidth")) > width:
                 wide[name, width] = found
-            if width > PHONE_WIDTH and (words := tab.evaluate(BROKEN_WORDS)):
+            if width > PHONE_WIDTH and (words := tab.evaluate(FIND_BROKEN_WORDS)):
                 broken[name, width] = words
     assert (wide, broken) == ({}, {})
 
 
-def endless_pages(owner):
-    """Of an import whose values have no place where a line could end."""
-    row = make_row(700, mark=ENDLESS[:50], first=ENDLESS, last=ENDLESS)
-    job = run_import(make_csv([row, make_row(701, phone=ENDLESS)]), owner=owner)
+def create_pages_with_long_words(owner):
+    """Create an import whose values have no spaces. Return the URLs of its pages."""
+    row = make_row(700, mark=LONG_WORD[:50], first=LONG_WORD, last=LONG_WORD)
+    job = run_import(make_csv([row, make_row(701, phone=LONG_WORD)]), owner=owner)
     assert job.created == 1
     return {"endless": f"/imports/{job.pk}/", "endless-rows": f"/imports/{job.pk}/rows/"}
 
 
-def test_a_million_fits_the_place_of_its_count(open_tab):
+def test_count_of_a_million_fits_its_box(open_tab):
     owner, pages = create_demo_pages()
     tab = open_tab(owner)
     tab.goto(pages["million"])
@@ -79,14 +79,14 @@ def test_a_million_fits_the_place_of_its_count(open_tab):
         text, card = tab.locator(".counts").evaluate(
             """(counts) => {
                 const text = document.createRange();
-                text.selectNodeContents(counts.querySelector(".refused dd"));
-                return [text, counts].map((one) => one.getBoundingClientRect().right);
+                text.selectNodeContents(counts.querySelector(".failed dd"));
+                return [text, counts].map((box) => box.getBoundingClientRect().right);
             }"""
         )
         assert text <= card, width
 
 
-def test_in_a_narrow_window_each_value_of_a_new_row_has_its_name(open_tab):
+def test_narrow_preview_labels_each_value(open_tab):
     owner, pages = create_demo_pages()
     tab = open_tab(owner, viewport={"width": PHONE_WIDTH, "height": 900})
     tab.goto(pages["ready-preview"])
@@ -98,7 +98,7 @@ def test_in_a_narrow_window_each_value_of_a_new_row_has_its_name(open_tab):
     assert cell.evaluate(label) == "none"
 
 
-def test_paper_is_white_and_its_ink_dark_whatever_the_theme(open_tab, alice):
+def test_print_uses_light_colours_in_every_theme(open_tab, alice):
     tab = open_tab(alice, color_scheme="dark")
     tab.goto("/customers/")
     tab.emulate_media(media="print")
@@ -108,10 +108,10 @@ def test_paper_is_white_and_its_ink_dark_whatever_the_theme(open_tab, alice):
     assert (ink, scheme) == ("rgb(22, 33, 43)", "light")
 
 
-def test_the_name_in_the_header_can_be_read_under_the_pointer(open_tab, alice):
+def test_user_menu_has_enough_contrast_on_hover(open_tab, alice):
     tab = open_tab(alice)
     tab.goto("/")
 
     tab.locator(".who summary").hover()
 
-    assert what_axe_finds(tab, context={"include": [[".top"]]}) == []
+    assert find_axe_violations(tab, context={"include": [[".top"]]}) == []

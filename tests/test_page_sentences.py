@@ -1,4 +1,4 @@
-"""What pages say fits what happened: to the rows, in the time, with the columns and letters."""
+"""The sentences of the pages: results of an import, durations, and how the file was read."""
 
 import re
 from datetime import timedelta
@@ -29,45 +29,54 @@ from tests.test_pages import create_import, get_import_page, get_rows_page, visi
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
-NONE = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
+NO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
 
 
-def said(owner, job, language="en"):
+def read_page(owner, job, language="en"):
     client = logged_in_client(owner)
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
     return visible_text(get_import_page(client, job)[1])
 
 
-def complete(owner, **counts):
+def create_complete_import(owner, **counts):
     total = sum(counts.values())
-    known = NONE | counts | {"total": total, "checked": total, "processed": total}
+    known = NO_COUNTS | counts | {"total": total, "checked": total, "processed": total}
     return create_import(Status.COMPLETE, owner, **known)
 
 
-# --- What happened to the rows -----------------------------------------------
+# --- Results -----------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
-        ({"created": 5}, "All 5 rows are in."),
-        ({"created": 1}, "The file's only row is in."),
-        ({"created": 2, "unchanged": 3}, "All 5 rows are in. 3 had the same values already."),
-        ({"unchanged": 5}, "All 5 rows were in the system already, with the same values."),
-        ({"skipped": 7000}, "All 7,000 rows existed already and were skipped. Nothing was"),
-        ({"skipped": 1}, "The file's only row existed already and was skipped. Nothing was"),
-        ({"failed": 3}, "Nothing was imported: every row failed. Look below at the reasons."),
-        ({"failed": 1}, "Nothing was imported: every row failed. Look below at the reasons."),
+        ({"created": 5}, "All 5 rows were imported."),
+        ({"created": 1}, "The file's only row was imported."),
+        (
+            {"created": 2, "unchanged": 3},
+            "All 5 rows were imported. 3 already had the same values.",
+        ),
+        ({"unchanged": 5}, "All 5 rows match existing records with the same values."),
+        ({"skipped": 7000}, "All 7,000 rows match existing records and were skipped. Nothing was"),
+        (
+            {"skipped": 1},
+            "The file's only row matches an existing record and was skipped. Nothing was",
+        ),
+        ({"failed": 3}, "Nothing was imported: every row failed. See the reasons below."),
+        ({"failed": 1}, "Nothing was imported: every row failed. See the reasons below."),
         (
             {"skipped": 2, "failed": 1},
-            "Of 3 rows: 2 existed already and were skipped. 1 was refused.",
+            "Of 3 rows: 2 match existing records and were skipped. 1 failed.",
         ),
-        ({"created": 1, "failed": 3}, "1 of 4 rows is in. 3 were refused."),
-        ({"updated": 2, "skipped": 1}, "2 of 3 rows are in. 1 existed already and was skipped."),
+        ({"created": 1, "failed": 3}, "1 of 4 rows was imported. 3 failed."),
+        (
+            {"updated": 2, "skipped": 1},
+            "2 of 3 rows were imported. 1 matches an existing record and was skipped.",
+        ),
     ],
 )
-def test_the_end_is_told_as_it_is(alice, counts, sentence):
-    text = said(alice, complete(alice, **counts))
+def test_result_sentences(alice, counts, sentence):
+    text = read_page(alice, create_complete_import(alice, **counts))
 
     assert sentence in text
     assert not re.search(r"\b0 of |\b1 rows", text)
@@ -76,18 +85,18 @@ def test_the_end_is_told_as_it_is(alice, counts, sentence):
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
-        ({"created": 1, "failed": 1}, "1 ligne sur 2 est importée. 1 a été refusée."),
+        ({"created": 1, "failed": 1}, "1 ligne sur 2 a été importée. 1 a échoué."),
         ({"failed": 2}, "Rien n'a été importé : toutes les lignes ont échoué."),
-        ({"created": 2, "failed": 2}, "2 lignes sur 4 sont importées. 2 ont été refusées."),
-        ({"unchanged": 2}, "Les 2 lignes étaient toutes déjà dans le système"),
+        ({"created": 2, "failed": 2}, "2 lignes sur 4 ont été importées. 2 ont échoué."),
+        ({"unchanged": 2}, "Les 2 lignes correspondent toutes à des fiches existantes avec"),
     ],
 )
-def test_the_end_is_told_in_french(alice, counts, sentence):
-    assert sentence in said(alice, complete(alice, **counts), "fr")
+def test_result_sentences_in_french(alice, counts, sentence):
+    assert sentence in read_page(alice, create_complete_import(alice, **counts), "fr")
 
 
-def test_the_list_counts_in_words_that_agree(alice):
-    complete(alice, created=2, failed=1)
+def test_list_shows_counts(alice):
+    create_complete_import(alice, created=2, failed=1)
     client = logged_in_client(alice)
 
     shown = {
@@ -97,117 +106,120 @@ def test_the_list_counts_in_words_that_agree(alice):
         for language in ("en", "fr")
     }
 
-    assert "Rows 3 Created 2 Refused 1" in shown["en"]
-    assert "Lignes 3 Créées 2 Refusées 1" in shown["fr"]
+    assert "Rows 3 Created 2 Failed 1" in shown["en"]
+    assert "Lignes 3 Créées 2 En échec 1" in shown["fr"]
 
 
-def test_a_skipped_row_is_no_row_to_correct(alice):
+def test_skipped_row_needs_no_correction(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1)]), owner=alice)
 
-    text = said(alice, job)
+    text = read_page(alice, job)
     listed = visible_text(get_rows_page(logged_in_client(alice), job, "?outcome=skipped"))
 
     for shown in (text, listed):
-        assert "It exists already. What exists stays as it is" in shown
+        assert "A record with this value already exists. The record is kept unchanged." in shown
         assert "Delete the row" not in shown
-    assert "to be corrected and uploaded again" not in text
+    assert "to correct and upload them again" not in text
 
 
-def test_a_list_without_the_skipped_rows_says_so(alice):
+def test_csv_link_mentions_missing_skipped_rows(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
-    refused = run_import(make_csv([make_row(2, phone="1")]), owner=alice)
+    failed = run_import(make_csv([make_row(2, phone="1")]), owner=alice)
     mixed = run_import(make_csv([make_row(1), make_row(3, phone="1")]), owner=alice)
 
-    assert "Excel workbook, CSV, without the skipped ones" in said(alice, mixed)
-    assert "without the skipped ones" not in said(alice, refused)
+    assert "Excel workbook, CSV, without skipped rows" in read_page(alice, mixed)
+    assert "without skipped rows" not in read_page(alice, failed)
 
 
-def test_programs_reports_and_admins_are_told_the_same_of_a_skipped_row(alice, root):
+def test_api_report_and_admin_have_the_same_sentence_for_a_skipped_row(alice, root):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1)]), owner=alice)
     own, admins = f"/api/imports/{job.pk}/", reverse("admin:imports_importjob_rows", args=[job.pk])
 
-    told = [
+    sentences = [
         logged_in_client(alice)
         .get(f"{own}rows/?outcome=skipped")
         .json()["results"][0]["errors"][0],
         logged_in_client(alice).get(f"{own}problems/").json()["results"][0]["example"],
     ]
     shown = [
-        *(error["message"] for error in told),
+        *(error["message"] for error in sentences),
         " ".join(cell for cell in get_skipped_rows(job)[1] if isinstance(cell, str)),
         visible_text(logged_in_client(root).get(admins).content.decode()),
         visible_text(
             logged_in_client(root)
-            .get(f"{admins}?code=exists&column={told[0]['column']}")
+            .get(f"{admins}?code=exists&column={sentences[0]['column']}")
             .content.decode()
         ),
     ]
 
     for text in shown:
-        assert "It exists already. What exists stays as it is" in text
+        assert "A record with this value already exists. The record is kept unchanged." in text
         assert "Delete the row" not in text
 
 
-def test_a_refused_row_that_exists_is_one_to_correct(alice):
+def test_duplicate_that_failed_needs_correction(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1)]), owner=alice, on_duplicate=OnDuplicate.FAIL)
 
-    assert "It exists already. Delete the row, or correct this value" in said(alice, job)
-    assert "to be corrected and uploaded again" in said(alice, job)
+    text = read_page(alice, job)
+
+    assert "A record with this value already exists. Delete the row, or correct the" in text
+    assert "to correct and upload them again" in text
 
 
 @pytest.mark.parametrize("content", [make_csv([]), CORPUS / "blank.xlsx"])
-def test_a_file_without_rows_is_not_said_to_have_headers(alice, content):
+def test_file_without_rows(alice, content):
     content = content if isinstance(content, bytes) else content.read_bytes()
     job = check_job(make_job(content, owner=alice))
 
     assert job.error_code == "no_rows"
-    assert "No rows were found: the file is blank, or nothing stands below" in said(alice, job)
+    text = read_page(alice, job)
+    assert "No rows were found. The file is empty or contains only headers." in text
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.MAPPING, Status.READY])
-def test_to_cancel_before_anything_is_written_is_told_so(alice, status):
-    assert "Nothing is written yet, and once it is cancelled nothing will be." in said(
+def test_cancel_before_anything_is_written(alice, status):
+    assert "Nothing has been written yet, and nothing will be imported." in read_page(
         alice, create_import(status, alice)
     )
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.PAUSED])
-def test_to_cancel_later_keeps_what_is_written(alice, status):
-    text = said(alice, create_import(status, alice))
+def test_cancel_keeps_written_rows(alice, status):
+    text = read_page(alice, create_import(status, alice))
 
-    assert "Rows already written stay written" in text
-    assert "Nothing is written yet" not in text
-
-
-# --- How long it took --------------------------------------------------------
+    assert "Rows already written are kept." in text
+    assert "Nothing has been written yet" not in text
 
 
-def test_the_time_that_a_person_took_is_not_the_imports(alice):
+# --- Durations --------------------------------------------------------
+
+
+def test_duration_excludes_waiting_for_the_user(alice):
     job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
     lifecycle.start(job.pk)
-    running = said(alice, job)
+    running = read_page(alice, job)
     job = apply_all_batches(job.pk)
     type(job).objects.update(started_at=timezone.now() - timedelta(days=2))
     ImportBatch.objects.update(started_at=job.finished_at - timedelta(seconds=65))
 
-    assert " s so far" not in running
-    assert "written in 1 min 5 s" in said(alice, job)
+    assert " s elapsed" not in running
+    assert "written in 1 min 5 s" in read_page(alice, job)
 
 
-def test_where_nobody_waited_it_is_from_the_first_look_to_the_end(alice):
-    assert "took 1 min 15 s" in said(alice, complete(alice, created=1))
-    assert "took" not in said(alice, create_import(Status.CANCELLED, alice, run=2))
-    assert " s so far" in said(alice, create_import(Status.CHECKING, alice, check_first=True))
-    assert " s so far" not in said(alice, create_import(Status.CHECKING, alice, run=2))
+def test_duration_of_import_without_review(alice):
+    assert "took 1 min 15 s" in read_page(alice, create_complete_import(alice, created=1))
+    assert "took" not in read_page(alice, create_import(Status.CANCELLED, alice, run=2))
+    assert " s elapsed" in read_page(alice, create_import(Status.CHECKING, alice, check_first=True))
+    assert " s elapsed" not in read_page(alice, create_import(Status.CHECKING, alice, run=2))
 
 
-# --- How it was understood ---------------------------------------------------
+# --- Columns and encoding ---------------------------------------------------
 
 
-def with_more_columns(n=2):
+def make_csv_with_more_columns(n=2):
     more = ["E mail adrres", "", *(f"Note {i}" for i in range(n))]
     headers = [*HEADERS[:3], HEADERS[4], *more]
     rows = [[*make_row(i)[:3], make_row(i)[4], make_row(i)[3], "", *["x"] * n] for i in range(1, 4)]
@@ -215,82 +227,88 @@ def with_more_columns(n=2):
 
 
 @pytest.mark.parametrize("check_first", [True, False])
-def test_columns_that_are_left_alone_are_named(alice, check_first):
-    job = run_import(with_more_columns(), owner=alice, check_first=check_first)
+def test_ignored_columns_are_listed(alice, check_first):
+    job = run_import(make_csv_with_more_columns(), owner=alice, check_first=check_first)
     assert job.status == (Status.READY if check_first else Status.COMPLETE)
 
-    text = said(alice, job)
+    text = read_page(alice, job)
 
     named = "“E mail adrres” (looks like E-mail), “Note 0”, “Note 1”"
     assert f"Columns not imported: {named} " in text
 
 
-def test_of_many_columns_left_alone_the_first_are_named(alice):
-    job = run_import(with_more_columns(11), owner=alice)
+def test_first_of_many_ignored_columns_are_listed(alice):
+    job = run_import(make_csv_with_more_columns(11), owner=alice)
 
-    assert "“Note 8” and 2 more" in said(alice, job)
+    assert "“Note 8” and 2 more" in read_page(alice, job)
 
 
 @pytest.mark.parametrize("reason", [[], ["\u26a0 Reason"]])
-def test_nothing_is_said_of_columns_where_all_are_imported_or_our_own(alice, reason):
+def test_nothing_is_shown_if_no_column_is_ignored(alice, reason):
     rows = [[*make_row(1), *reason]]
     job = run_import(make_csv(rows, [*HEADERS, *reason]), owner=alice)
 
     assert job.created == 1
-    assert "Columns not imported" not in said(alice, job)
+    assert "Columns not imported" not in read_page(alice, job)
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told", "sentence"),
+    ("encoding", "read_options", "sentence"),
     [
-        ("windows-1252", {}, "Read as Western European (Windows). Accents look wrong?"),
-        ("cp850", {"encoding": "cp850"}, "Read as Western European (DOS). Accents look wrong?"),
+        ("windows-1252", {}, "Read as Western European (Windows). Do accents look wrong?"),
+        ("cp850", {"encoding": "cp850"}, "Read as Western European (DOS). Do accents look wrong?"),
         ("utf-8", {}, None),
         ("utf-16", {}, None),
     ],
 )
-def test_letters_that_could_be_others_are_said_to_be(alice, encoding, told, sentence):
+def test_guessed_encoding_is_shown(alice, encoding, read_options, sentence):
     rows = [make_row(n, first="Zoé", last="Müller") for n in range(1, 9)]
     content = make_csv(rows).decode().encode(encoding)
-    job = check_job(make_job(content, owner=alice, check_first=True, read_options=told))
+    job = check_job(make_job(content, owner=alice, check_first=True, read_options=read_options))
     html = get_import_page(logged_in_client(alice), job)[1]
 
     assert job.status == Status.READY
     assert ('href="#option-encoding"' in html) == bool(sentence)
     assert sentence is None or sentence in visible_text(html)
     lifecycle.start(job.pk)
-    done = said(alice, apply_all_batches(job.pk))
-    assert sentence is None or sentence.partition(" Accents")[0] in done
-    assert "Accents look wrong?" not in done
+    done = read_page(alice, apply_all_batches(job.pk))
+    assert sentence is None or sentence.partition(" Do accents")[0] in done
+    assert "Do accents look wrong?" not in done
 
 
-# --- Its sheet and its header ------------------------------------------------
+# --- Sheet and header row ------------------------------------------------
 
 
-def test_a_workbook_of_several_sheets_says_which_was_read(alice):
+def test_sheet_of_workbook_with_several_sheets_is_shown(alice):
     sheets = make_workbook_of_sheets(Oct=[HEADERS, make_row(1)], Nov=[HEADERS, make_row(2)])
     job = run_import(sheets, owner=alice)
 
-    assert "Read from the sheet “Oct”. Not read: “Nov”" in said(alice, job)
-    assert "Read from the sheet" not in said(alice, run_import(make_workbook(HEADERS), owner=alice))
+    assert "Read from the sheet “Oct”. Not read: “Nov”" in read_page(alice, job)
+    assert "Read from the sheet" not in read_page(
+        alice, run_import(make_workbook(HEADERS), owner=alice)
+    )
 
 
-def test_columns_that_no_header_names_are_said_to_be_in_our_order(alice):
+def test_columns_without_headers_are_shown_in_standard_order(alice):
     rows = make_csv([make_row(1), make_row(2)]).partition(b"\n")[2]
-    sentence = "They were taken in our own order: Shipping mark, First name, Last name, E-mail"
+    sentence = (
+        "Its columns were read in our standard order: Shipping mark, First name, Last name, E-mail"
+    )
 
-    assert sentence in said(alice, run_import(rows, owner=alice))
-    told = run_import(rows, owner=alice, has_header_row=False)
-    assert "in our own order:" not in said(alice, told)
-    assert "in our own order:" not in said(alice, run_import(make_csv([make_row(3)]), owner=alice))
+    assert sentence in read_page(alice, run_import(rows, owner=alice))
+    without_header = run_import(rows, owner=alice, has_header_row=False)
+    assert "in our standard order:" not in read_page(alice, without_header)
+    assert "in our standard order:" not in read_page(
+        alice, run_import(make_csv([make_row(3)]), owner=alice)
+    )
 
 
 @pytest.mark.parametrize("check_first", [True, False])
-def test_where_columns_are_asked_for_it_is_said_what_is_taken_for_their_names(alice, check_first):
+def test_mapping_page_shows_the_header_row(alice, check_first):
     odd = make_csv([make_row(1)], ["Odd", *HEADERS[1:]])
     job = check_job(make_job(odd, owner=alice, check_first=check_first))
 
     assert job.status == Status.MAPPING
-    shown = said(alice, job)
-    assert "Row 1 of the file is taken for the names of its columns, and not imported." in shown
+    shown = read_page(alice, job)
+    assert "Row 1 of the file is read as its header row and is not imported." in shown
     assert ("Check" if check_first else "Import") + " with these columns" in shown

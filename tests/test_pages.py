@@ -1,4 +1,4 @@
-"""The pages as the server renders them: right without any script."""
+"""The pages as the server renders them, without scripts."""
 
 import re
 from datetime import timedelta
@@ -25,32 +25,32 @@ from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
 pytestmark = pytest.mark.django_db
 
-committed = pytest.mark.django_db(transaction=True)  # Two imports through the pipeline.
+committed = pytest.mark.django_db(transaction=True)  # For tests that run two imports.
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 STATIC = Path(__file__).resolve().parents[1] / "static" / "imports"
-SAYS = {
-    Status.QUEUED: "Place in the queue:",
+STATUS_SENTENCES = {
+    Status.QUEUED: "Position in the queue:",
     Status.CHECKING: "Rows checked",
     Status.MAPPING: "These columns were not recognised: Shipping mark.",
-    Status.READY: "nothing is written yet",
-    Status.RUNNING: "Rows done",
+    Status.READY: "Nothing has been written yet",
+    Status.RUNNING: "Rows processed",
     Status.PAUSED: "Paused",
-    Status.COMPLETE: "rows are in.",
-    Status.CANCELLED: "The import was stopped before its end.",
+    Status.COMPLETE: "rows were imported.",
+    Status.CANCELLED: "The import was cancelled before it finished.",
     Status.FAILED: "The file is empty.",
     Status.UNDOING: "Undoing",
     Status.UNDONE: "Undone",
 }
-ERRORS = {
+STATUS_ERRORS = {
     Status.MAPPING: ("missing_columns", {"columns": ["shipping_mark"]}),
     Status.FAILED: ("empty_file", None),
 }
 
 
 def create_import(status, owner, **fields):
-    """An import in any status, as its row alone tells it."""
-    code, params = ERRORS.get(status, (None, None))
+    """Create an import in any status, without batches and rows."""
+    code, params = STATUS_ERRORS.get(status, (None, None))
     counts = {"total": 3, "checked": 3, "processed": 3, "created": 2, "failed": 1}
     return ImportJob.objects.create(
         owner=owner,
@@ -74,26 +74,26 @@ def get_rows_page(client, job, query=""):
     return response.content.decode()
 
 
-def row_numbers(html):
+def parse_row_numbers(html):
     return [int(n) for n in re.findall(r'scope="rowgroup"[^>]*>(\d+)<', html)]
 
 
 def visible_text(html):
-    """What a reader sees of it, roughly."""
+    """Return the visible text of a page, approximately."""
     shown = re.sub(r"<(p|span|div|dl)\b[^>]* hidden[^>]*>.*?</\1>", "", html, flags=re.S)
     return " ".join(re.sub(r"<[^>]+>", "", shown).split())
 
 
-def send(client, **fields):
+def post_upload(client, **fields):
     sent = {"importer": "customers", "on_duplicate": "skip"} | fields
     return client.post(reverse("imports"), sent)
 
 
-def file(name="customers.csv", content=None):
+def make_file(name="customers.csv", content=None):
     return SimpleUploadedFile(name, make_csv([make_row(1)]) if content is None else content)
 
 
-def act(client, job, what):
+def post_action(client, job, what):
     return client.post(reverse(f"import-{what}", args=[job.pk]), follow=True)
 
 
@@ -104,7 +104,7 @@ def act(client, job, what):
         *((Status.CANCELLED, 2, True), (Status.CANCELLED, 0, False)),
     ],
 )
-def test_counts_of_what_was_done_are_shown_once_something_was(alice, status, created, is_shown):
+def test_counts_are_shown_if_rows_were_processed(alice, status, created, is_shown):
     job = create_import(status, alice, created=created, failed=3 - created)
 
     _, html = get_import_page(logged_in_client(alice), job)
@@ -112,17 +112,19 @@ def test_counts_of_what_was_done_are_shown_once_something_was(alice, status, cre
     assert ("Unchanged0" in visible_text(html)) == is_shown
 
 
-@pytest.mark.parametrize(("policy", "is_told"), [("update", True), ("skip", False)])
-def test_what_an_empty_cell_does_is_told_where_it_does_anything(alice, policy, is_told):
+@pytest.mark.parametrize(("policy", "is_shown"), [("update", True), ("skip", False)])
+def test_empty_cells_policy_is_shown_only_for_updates(alice, policy, is_shown):
     job = create_import(Status.READY, alice, on_duplicate=policy, empty_cells="clear")
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert ("If one of its cells is empty: Remove the old value" in visible_text(html)) == is_told
+    assert (
+        "If a cell of the row is empty: Clear the existing value" in visible_text(html)
+    ) == is_shown
 
 
-@pytest.mark.parametrize(("most", "badge"), [(1, "1+ refused"), (2, "2 refused")])
-def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
+@pytest.mark.parametrize(("most", "badge"), [(1, "1+ failed"), (2, "2 failed")])
+def test_partial_problem_count_is_marked(alice, monkeypatch, most, badge):
     rows = [make_row(n, phone="no") for n in (1, 2)]
     job = run_import(make_csv(rows), owner=alice)
     monkeypatch.setattr(row_results, "MAX_GROUPED_ROWS", most)
@@ -132,68 +134,68 @@ def test_what_is_counted_in_part_is_told_so(alice, monkeypatch, most, badge):
     assert badge in visible_text(html)
 
 
-def test_a_file_uploaded_before_is_named_with_what_became_of_it(alice):
+def test_earlier_upload_of_same_file_is_shown_with_status(alice):
     create_import(Status.FAILED, alice, file_digest="x", file_name="first.csv")
 
     _, html = get_import_page(
         logged_in_client(alice), create_import(Status.READY, alice, file_digest="x")
     )
 
-    told = r"This very file was uploaded before: first.csv, .*? \(Failed\)"
-    assert re.search(told, visible_text(html))
+    pattern = r"This file was uploaded before: first.csv, .*? \(Failed\)"
+    assert re.search(pattern, visible_text(html))
 
 
 @pytest.mark.parametrize(("check_first", "then"), [(True, "checked."), (False, "imported.")])
-def test_who_is_asked_for_columns_knows_what_comes_then(alice, check_first, then):
+def test_mapping_page_says_whether_rows_are_imported_next(alice, check_first, then):
     _, html = get_import_page(
         logged_in_client(alice), create_import(Status.MAPPING, alice, check_first=check_first)
     )
 
-    told = re.search("which; then the rows are ([a-z ]+[.])", visible_text(html))
-    assert told[1].split()[-1] == then
+    match = re.search("The rows are then ([a-z ]+[.])", visible_text(html))
+    assert match[1].split()[-1] == then
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
-def test_an_import_says_how_long_it_took(alice, seconds, said):
+@pytest.mark.parametrize(("seconds", "sentence"), [(0.2, "took < 1 s"), (75, "took 1 min 15 s")])
+def test_duration_is_shown(alice, seconds, sentence):
     job = create_import(Status.COMPLETE, alice)
     ImportJob.objects.update(started_at=job.finished_at - timedelta(seconds=seconds))
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert said in unescape(visible_text(html))
+    assert sentence in unescape(visible_text(html))
 
 
-# --- Who sees what -----------------------------------------------------------
+# --- Permissions -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_each_status_has_a_page_in_words(alice, status):
+def test_each_status_has_a_page(alice, status):
     response, html = get_import_page(logged_in_client(alice), create_import(status, alice))
 
     assert response.status_code == 200
-    assert SAYS[status] in visible_text(html)
+    assert STATUS_SENTENCES[status] in visible_text(html)
     assert f'data-status="{status}"' in html
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_another_users_import_is_not_there(alice, bob, status):
+def test_import_of_another_user_is_not_found(alice, bob, status):
     client, job = logged_in_client(bob), create_import(status, alice)
 
     links = [reverse(f"import-{name}", args=[job.pk]) for name in ("rows", "chart")]
-    answers = [
+    responses = [
         get_import_page(client, job)[0],
         *map(client.get, links),
-        act(client, job, "start"),
-        act(client, job, "cancel"),
+        post_action(client, job, "start"),
+        post_action(client, job, "cancel"),
     ]
 
-    assert {answer.status_code for answer in answers} == {404}
-    assert "There is nothing here" in answers[0].content.decode()
+    assert {response.status_code for response in responses} == {404}
+    assert "Page not found" in responses[0].content.decode()
     assert "customers.csv" not in client.get(reverse("imports")).content.decode()
 
 
 @pytest.mark.parametrize("name", ["imports", "import", "import-start", "import-cancel"])
-def test_who_is_not_signed_in_is_asked_to(client, alice, name):
+def test_anonymous_user_is_redirected_to_login(client, alice, name):
     job = create_import(Status.READY, alice)
     address = reverse(name, args=[job.pk] if name != "imports" else [])
 
@@ -203,27 +205,27 @@ def test_who_is_not_signed_in_is_asked_to(client, alice, name):
     assert response["Location"] == f"{reverse('login')}?next={address}"
 
 
-def test_who_may_only_look_gets_no_buttons(alice, eve):
+def test_user_with_view_permission_gets_no_buttons(alice, eve):
     client, job = logged_in_client(eve), create_import(Status.READY, alice)
 
     _, html = get_import_page(client, job)
 
-    assert "nothing is written yet" in html
+    assert "Nothing has been written yet" in html
     assert reverse("import-start", args=[job.pk]) not in html
     assert reverse("import-cancel", args=[job.pk]) not in html
-    assert act(client, job, "cancel").status_code == 404
-    assert "alice" in html  # Whose it is.
+    assert post_action(client, job, "cancel").status_code == 404
+    assert "alice" in html  # The owner.
 
 
-def test_who_may_not_import_gets_no_form(eve):
+def test_user_without_import_permission_gets_no_form(eve):
     client = logged_in_client(eve)
 
     assert 'type="file"' not in client.get(reverse("imports")).content.decode()
-    assert send(client, file=file()).status_code == 403
+    assert post_upload(client, file=make_file()).status_code == 403
     assert not ImportJob.objects.exists()
 
 
-def test_signing_in_and_out(client):
+def test_sign_in_and_out(client):
     person_ = create_user("clerk", "add_importjob")
     person_.set_password("sesame")
     person_.save()
@@ -240,8 +242,10 @@ def test_signing_in_and_out(client):
 # --- Upload ------------------------------------------------------------------
 
 
-def test_the_form_makes_an_import_without_any_script(alice):
-    response = send(logged_in_client(alice), file=file(), on_duplicate="update", check_first="on")
+def test_form_creates_import_without_script(alice):
+    response = post_upload(
+        logged_in_client(alice), file=make_file(), on_duplicate="update", check_first="on"
+    )
 
     job = ImportJob.objects.get()
     assert (response.status_code, response["Location"]) == (302, reverse("import", args=[job.pk]))
@@ -249,41 +253,43 @@ def test_the_form_makes_an_import_without_any_script(alice):
     assert job.file.open().read() == make_csv([make_row(1)])
 
 
-def test_a_corrected_file_is_taken_as_the_first_one_was(alice):
-    told = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
-    job = create_import(Status.COMPLETE, alice, importer="parcels", **told)
+def test_upload_of_corrected_file_is_preset_with_the_earlier_options(alice):
+    options = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
+    job = create_import(Status.COMPLETE, alice, importer="parcels", **options)
     client = logged_in_client(alice)
     link = f"{reverse('imports')}?corrects={job.pk}"
     assert f'href="{link}"' in get_import_page(client, job)[1]
 
     html = client.get(link).content.decode()
 
-    assert chosen_in(html) == {"parcels", "update", "clear", "check_first"}
-    assert f'Set as it was for <a href="{reverse("import", args=[job.pk])}">' in html
+    assert selected_options(html) == {"parcels", "update", "clear", "check_first"}
+    assert f'Options copied from <a href="{reverse("import", args=[job.pk])}">' in html
 
 
-@pytest.mark.parametrize("asked", ["theirs", "unknown", "nonsense", "\x00"])
-def test_an_import_that_the_reader_may_not_see_presets_nothing(alice, bob, asked):
-    theirs = create_import(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
-    keys = {"theirs": theirs.pk, "unknown": uuid4()}
+@pytest.mark.parametrize("reference", ["other", "unknown", "nonsense", "\x00"])
+def test_import_of_another_user_presets_nothing(alice, bob, reference):
+    other = create_import(Status.COMPLETE, bob, on_duplicate="update", empty_cells="clear")
+    keys = {"other": other.pk, "unknown": uuid4()}
 
-    response = logged_in_client(alice).get(reverse("imports"), {"corrects": keys.get(asked, asked)})
+    response = logged_in_client(alice).get(
+        reverse("imports"), {"corrects": keys.get(reference, reference)}
+    )
 
     assert response.status_code == 200
-    assert chosen_in(response.content.decode()) == {"skip"}
+    assert selected_options(response.content.decode()) == {"skip"}
 
 
-def test_an_import_whose_importer_is_gone_presets_nothing(alice):
+def test_import_with_missing_importer_presets_nothing(alice):
     job = create_import(Status.COMPLETE, alice, importer="gone", on_duplicate="update")
 
     html = logged_in_client(alice).get(f"{reverse('imports')}?corrects={job.pk}").content.decode()
 
-    assert "update" not in chosen_in(html)
-    assert "Set as it was for" not in html
+    assert "update" not in selected_options(html)
+    assert "Options copied from" not in html
 
 
-def chosen_in(html):
-    """What is ticked or selected in the upload form."""
+def selected_options(html):
+    """Return what is checked or selected in the upload form."""
     form = html.split('id="upload"')[1].split("</form>")[0]
     boxes = re.findall(r'<input type="checkbox" name="(\w+)"[^>]* checked', form)
     radios = re.findall(r'<input type="radio"[^>]* value="(\w+)"[^>]* checked', form)
@@ -300,21 +306,22 @@ def chosen_in(html):
         ({"file": b"x", "importer": "nobody"}, "Select a valid choice."),
     ],
 )
-def test_a_form_that_is_wrong_says_so_and_stores_nothing(alice, settings, sent, sentence):
+def test_invalid_form_shows_error_and_stores_nothing(alice, settings, sent, sentence):
     settings.IMPORT_MAX_UPLOAD_BYTES = 10
     if "file" in sent:
-        sent = sent | {"file": file(content=sent["file"])}
+        sent = sent | {"file": make_file(content=sent["file"])}
 
-    response = send(logged_in_client(alice), **sent)
+    response = post_upload(logged_in_client(alice), **sent)
 
     assert response.status_code == 422
     assert sentence in response.content.decode()
     assert not ImportJob.objects.exists()
 
 
-def test_of_several_files_the_empty_one_is_named_without_any_script_too(alice):
-    response = send(
-        logged_in_client(alice), file=[file("a.csv"), file("bad.csv", b""), file("b.csv")]
+def test_error_names_the_empty_one_of_several_files(alice):
+    response = post_upload(
+        logged_in_client(alice),
+        file=[make_file("a.csv"), make_file("bad.csv", b""), make_file("b.csv")],
     )
 
     assert response.status_code == 422
@@ -322,17 +329,17 @@ def test_of_several_files_the_empty_one_is_named_without_any_script_too(alice):
     assert not ImportJob.objects.exists()
 
 
-def test_the_page_says_what_is_expected(alice):
+def test_expected_columns_and_options_are_shown(alice):
     text = visible_text(logged_in_client(alice).get(reverse("imports")).content.decode())
 
-    for words in ("Shipping mark", "E-mail optional", ".xlsx", "Check first", "Skip it"):
+    for words in ("Shipping mark", "E-mail optional", ".xlsx", "Check first", "Skip the row"):
         assert words in text
 
 
 @pytest.mark.parametrize(
     "ending", [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".json", ".jsonl"]
 )
-def test_every_kind_of_file_that_can_be_read_can_be_chosen(alice, ending):
+def test_every_supported_file_type_is_accepted(alice, ending):
     html = logged_in_client(alice).get(reverse("imports")).content.decode()
 
     (accepted,) = re.findall(r'accept="([^"]+)"', html)
@@ -340,8 +347,8 @@ def test_every_kind_of_file_that_can_be_read_can_be_chosen(alice, ending):
     assert ending in visible_text(html) or ending in {".csv", ".tsv"}
 
 
-def test_the_newest_import_comes_first_and_the_rest_on_further_pages(alice):
-    for number in range(views.IMPORTS_A_PAGE + 1):
+def test_list_is_paginated_newest_first(alice):
+    for number in range(views.IMPORTS_PER_PAGE + 1):
         create_import(Status.COMPLETE, alice, file_name=f"file-{number}.csv")
     client = logged_in_client(alice)
 
@@ -349,16 +356,16 @@ def test_the_newest_import_comes_first_and_the_rest_on_further_pages(alice):
     second = client.get(reverse("imports") + "?page=2").content.decode()
 
     newest_first = re.findall(r"file-(\d+)\.csv", first)
-    assert newest_first == [str(n) for n in range(views.IMPORTS_A_PAGE, 0, -1)]
+    assert newest_first == [str(n) for n in range(views.IMPORTS_PER_PAGE, 0, -1)]
     assert re.findall(r"file-(\d+)\.csv", second) == ["0"]
 
 
-# --- Under way ---------------------------------------------------------------
+# --- Active imports ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.CHECKING, Status.RUNNING])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
+def test_missing_worker_is_shown(alice, status, workers, monkeypatch):
     monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
     for _ in range(workers):
         Worker.objects.create(name="somewhere")
@@ -369,7 +376,7 @@ def test_a_page_without_workers_says_so(alice, status, workers, monkeypatch):
 
 
 @pytest.mark.parametrize("stalled", [True, False])
-def test_a_stalled_import_says_so(alice, stalled, monkeypatch):
+def test_stalled_import_is_shown(alice, stalled, monkeypatch):
     monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
     Worker.objects.create(name="somewhere")
     job = create_import(Status.RUNNING, alice)
@@ -378,22 +385,22 @@ def test_a_stalled_import_says_so(alice, stalled, monkeypatch):
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert ("Nothing has moved for a while" in visible_text(html)) == stalled
+    assert ("The import has made no progress for a while" in visible_text(html)) == stalled
 
 
-def test_numbers_times_and_durations_are_readable(alice):
+def test_numbers_times_and_durations_are_formatted(alice):
     job = create_import(
         Status.COMPLETE, alice, total=7000, checked=7000, processed=7000, created=6999, failed=1
     )
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert "6,999 of 7,000 rows are in. 1 was refused." in visible_text(html)
+    assert "6,999 of 7,000 rows were imported. 1 failed." in visible_text(html)
     assert "took 1 min 15 s" in visible_text(html)
     assert f'<time datetime="{job.created_at:%Y-%m-%dT%H:%M}' in html
 
 
-def test_without_script_a_page_on_its_way_reloads_itself_and_others_do_not(alice):
+def test_only_active_import_reloads_without_script(alice):
     client = logged_in_client(alice)
     pages = {
         s: get_import_page(client, create_import(s, alice))[1]
@@ -404,7 +411,7 @@ def test_without_script_a_page_on_its_way_reloads_itself_and_others_do_not(alice
     assert "refresh" not in pages[Status.COMPLETE]
 
 
-def test_the_script_is_told_where_to_ask(alice):
+def test_page_contains_urls_for_script(alice):
     job = create_import(Status.RUNNING, alice)
 
     _, html = get_import_page(logged_in_client(alice), job)
@@ -417,7 +424,7 @@ def test_the_script_is_told_where_to_ask(alice):
 
 
 @committed
-def test_a_checked_file_says_what_would_happen_and_starts(alice):
+def test_preview_is_shown_and_import_is_started(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     rows = [make_row(1, first="Efua"), make_row(2), make_row(3, phone="12")]
     job = check_job(
@@ -426,39 +433,39 @@ def test_a_checked_file_says_what_would_happen_and_starts(alice):
     client = logged_in_client(alice)
 
     _, html = get_import_page(client, job)
-    started = act(client, job, "start")
+    started = post_action(client, job, "start")
 
-    for sentence in ("1 row will be created", "1 row exists and will be", "1 row will be refused"):
+    for sentence in ("1 row will be created", "1 row will update an", "1 row will fail"):
         assert sentence in visible_text(html)
     assert started.redirect_chain == [(reverse("import", args=[job.pk]), 302)]
     job.refresh_from_db()
     assert job.status == Status.RUNNING
 
 
-def test_an_import_is_cancelled(alice):
+def test_import_is_cancelled(alice):
     job = create_import(Status.RUNNING, alice, processed=0, created=0, failed=0)
 
-    answer = act(logged_in_client(alice), job, "cancel")
+    response = post_action(logged_in_client(alice), job, "cancel")
 
-    assert "Nothing was written." in visible_text(answer.content.decode())
+    assert "Nothing was written." in visible_text(response.content.decode())
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
 
 
 @pytest.mark.parametrize("what", ["start", "cancel"])
-def test_what_is_too_late_is_said_and_changes_nothing(alice, what):
+def test_action_that_is_no_longer_possible_changes_nothing(alice, what):
     job = create_import(Status.COMPLETE, alice)
 
-    answer = act(logged_in_client(alice), job, what)
+    response = post_action(logged_in_client(alice), job, what)
 
-    assert answer.status_code == 200
-    assert "That is no longer possible" in answer.content.decode()
+    assert response.status_code == 200
+    assert "This action is no longer possible" in response.content.decode()
     job.refresh_from_db()
     assert job.status == Status.COMPLETE
 
 
 @pytest.mark.parametrize("what", ["start", "cancel", "mapping", "options"])
-def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
+def test_get_request_changes_nothing_and_redirects_to_import(alice, what):
     job = create_import(Status.READY, alice)
 
     response = logged_in_client(alice).get(reverse(f"import-{what}", args=[job.pk]))
@@ -470,7 +477,7 @@ def test_a_link_or_a_reload_changes_nothing_and_shows_the_import(alice, what):
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_buttons_are_shown_only_where_they_work(alice, status):
+def test_buttons_are_shown_only_if_action_is_allowed(alice, status):
     job = create_import(status, alice)
 
     _, html = get_import_page(logged_in_client(alice), job)
@@ -480,10 +487,10 @@ def test_buttons_are_shown_only_where_they_work(alice, status):
     assert (reverse("import-cancel", args=[job.pk]) in html) == may_cancel
 
 
-# --- Refused rows ------------------------------------------------------------
+# --- Failed rows ------------------------------------------------------------
 
 
-def test_refused_rows_are_grouped_by_cause_and_listed_with_column_value_and_reason(alice):
+def test_failed_rows_are_grouped_and_listed_with_column_value_and_reason(alice):
     rows = [make_row(1), make_row(2, phone="12", last=""), make_row(1, phone="+233249999999")]
     job = run_import(make_csv([*rows, make_row(4, phone="13")]), owner=alice)
     client = logged_in_client(alice)
@@ -492,31 +499,33 @@ def test_refused_rows_are_grouped_by_cause_and_listed_with_column_value_and_reas
     listed = visible_text(get_rows_page(client, job))
 
     assert "Phone This is not a phone number we can call." in causes
-    assert "for example 12 2 refused" in causes
-    assert "Shipping mark It repeats an earlier row of the same file." in causes
-    must_be_filled = "Last name empty This must not be empty. Fill it in, or delete the row."
+    assert "for example 12 2 failed" in causes
+    assert "Shipping mark This row is a duplicate of an earlier row of the same file." in causes
+    must_be_filled = "Last name empty This value is required. Fill it in, or delete the row."
     assert f"3 {must_be_filled} Phone 12 This is not a phone number we can call." in listed
-    assert "4 Shipping mark MARK 1 It repeats row 2 of the same file." in listed
+    assert "4 Shipping mark MARK 1 This row is a duplicate of row 2 of the same file." in listed
     assert job.failed == 3
 
 
-def test_each_cause_leads_to_its_own_rows(alice):
+def test_each_problem_links_to_its_rows(alice):
     rows = [make_row(1, phone="12"), make_row(2, email="no"), make_row(3, phone="13", email="no")]
     job = run_import(make_csv(rows), owner=alice)
     client = logged_in_client(alice)
     _, html = get_import_page(client, job)
 
     links = re.findall(r'data-rows href="([^"]+)"', html)
-    listed = {link: row_numbers(client.get(unescape(link)).content.decode()) for link in links}
+    listed = {
+        link: parse_row_numbers(client.get(unescape(link)).content.decode()) for link in links
+    }
 
     assert sorted(listed.values()) == [[2, 4], [3, 4]]
     phone = next(link for link in links if "code=phone_too_short" in link)
     assert listed[phone] == [2, 4]
 
 
-def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
+def test_rows_of_a_problem_are_paginated(alice):
     job = create_import(Status.COMPLETE, alice)
-    refuse(job, 120)
+    fail_rows(job, 120)
     ImportRow.objects.filter(job=job, number=3).update(
         errors=[{"column": "email", "code": "invalid_email", "params": {}, "value": "no"}]
     )
@@ -525,7 +534,7 @@ def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
     seen, query = [], "?outcome=failed&column=phone&code=invalid_phone"
     while query:
         html = get_rows_page(client, job, query)
-        seen += row_numbers(html)
+        seen += parse_row_numbers(html)
         following = re.search(rf'rel="next" href="{link}([^"]+)"', html)
         query = following and unescape(following[1])
 
@@ -533,22 +542,24 @@ def test_rows_of_a_cause_come_page_by_page_and_stay_with_it(alice):
 
 
 @committed
-def test_skipped_rows_are_a_cause_of_their_own(alice):
+def test_skipped_rows_are_a_separate_problem(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1), make_row(2, phone="12")]), owner=alice)
     client = logged_in_client(alice)
 
     _, causes = get_import_page(client, job)
-    refused, skipped = get_rows_page(client, job), get_rows_page(client, job, "?outcome=skipped")
+    failed, skipped = get_rows_page(client, job), get_rows_page(client, job, "?outcome=skipped")
 
     assert "1 skipped" in visible_text(causes)
-    assert "not a phone" in visible_text(refused)
-    assert "exists already" not in visible_text(refused)
-    assert "2 Shipping mark MARK 1 It exists already." in visible_text(skipped)
+    assert "not a phone" in visible_text(failed)
+    assert "already exists" not in visible_text(failed)
+    assert "2 Shipping mark MARK 1 A record with this value already exists." in visible_text(
+        skipped
+    )
 
 
 @committed
-def test_what_was_updated_is_no_problem_to_list(alice):
+def test_updated_rows_are_not_listed_as_failed(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(
         make_csv([make_row(1, first="Efua"), make_row(2, phone="12")]),
@@ -557,10 +568,10 @@ def test_what_was_updated_is_no_problem_to_list(alice):
     )
 
     assert job.updated == 1
-    assert row_numbers(get_rows_page(logged_in_client(alice), job)) == [3]
+    assert parse_row_numbers(get_rows_page(logged_in_client(alice), job)) == [3]
 
 
-def refuse(job, count):
+def fail_rows(job, count):
     error = {"column": "phone", "code": "invalid_phone", "params": {}, "value": HOSTILE}
     ImportRow.objects.bulk_create(
         ImportRow(job=job, number=n, outcome=Outcome.FAILED, errors=[error])
@@ -571,71 +582,73 @@ def refuse(job, count):
 @pytest.mark.parametrize(
     ("query", "first"), [("", 2), ("?after=51", 52), ("?after=x", 2), ("?after=" + "9" * 30, 2)]
 )
-def test_refused_rows_come_fifty_a_page(alice, query, first):
+def test_failed_rows_are_listed_fifty_per_page(alice, query, first):
     job = create_import(Status.COMPLETE, alice)
-    refuse(job, 60)
+    fail_rows(job, 60)
 
-    numbers = row_numbers(get_rows_page(logged_in_client(alice), job, query))
+    numbers = parse_row_numbers(get_rows_page(logged_in_client(alice), job, query))
 
     assert numbers == list(range(2, 62))[first - 2 : first + 48]
 
 
-def test_causes_that_are_no_longer_kept_say_so(alice):
+def test_deleted_rows_are_reported_as_unavailable(alice):
     client, job = logged_in_client(alice), create_import(Status.COMPLETE, alice)
 
-    assert "no longer kept" in visible_text(get_import_page(client, job)[1])
+    assert "no longer available" in visible_text(get_import_page(client, job)[1])
     query = "?outcome=failed&column=&code=x"
-    assert "no longer kept" in visible_text(get_rows_page(client, job, query))
+    assert "no longer available" in visible_text(get_rows_page(client, job, query))
 
 
-def test_the_number_of_queries_does_not_grow(alice):
+def test_query_count_is_independent_of_failed_rows(alice):
     small, large = create_import(Status.COMPLETE, alice), create_import(Status.COMPLETE, alice)
-    refuse(small, 1)
-    refuse(large, 120)
+    fail_rows(small, 1)
+    fail_rows(large, 120)
     client = logged_in_client(alice)
 
-    assert queries(lambda: get_import_page(client, small)) == queries(
+    assert count_queries(lambda: get_import_page(client, small)) == count_queries(
         lambda: get_import_page(client, large)
     )
 
 
-def test_the_list_says_why_an_import_failed(alice):
+def test_list_shows_why_an_import_failed(alice):
     ImportJob.objects.filter(pk=create_import(Status.FAILED, alice).pk).update(error_code="no_rows")
     create_import(Status.COMPLETE, alice)
     create_import(Status.MAPPING, alice)
 
     html = logged_in_client(alice).get(reverse("imports")).content.decode()
     assert visible_text(html).count("No rows were found") == 1
-    assert "not recognised" not in html  # Its status says what it waits for.
+    assert "not recognised" not in html  # Its status already says that it needs a column mapping.
 
 
-def test_the_list_asks_no_more_for_more_imports(alice, root):
+def test_query_count_is_independent_of_imports(alice, root):
     create_import(Status.QUEUED, alice)
     client = logged_in_client(root)
-    few = queries(lambda: client.get(reverse("imports")))
+    count = count_queries(lambda: client.get(reverse("imports")))
     for _ in range(10):
         create_import(Status.QUEUED, alice)
 
-    assert queries(lambda: client.get(reverse("imports"))) == few
+    assert count_queries(lambda: client.get(reverse("imports"))) == count
 
 
-def queries(ask):
-    ask()  # What is cached is cached now.
+def count_queries(ask):
+    ask()  # Fills the caches.
     with CaptureQueriesContext(
         connection,
     ) as captured:
         ask()
-    return len([q for q in captured if "imports_worker" not in q["sql"]])  # Counted now and then.
+    return len(
+        [q for q in captured if "imports_worker" not in q["sql"]]
+    )  # The number of workers is cached.
 
 
-# --- Safe in a browser -------------------------------------------------------
+# --- Security -------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_what_people_typed_is_never_markup(alice, status):
+def test_user_input_is_escaped(alice, status):
     layout = {"header_row": 1, "headers": [HOSTILE], "positions": {}, "missing": []}
     job = create_import(status, alice, file_name=HOSTILE, detected_columns=layout)
-    refuse(job, 1)
+    fail_rows(job, 1)
     client = logged_in_client(alice)
 
     pages = [get_import_page(client, job)[1], client.get(reverse("imports")).content.decode()]
@@ -646,23 +659,23 @@ def test_what_people_typed_is_never_markup(alice, status):
         assert "&lt;img src=x" in html
 
 
-def all_pages(alice):
+def fetch_all_pages(alice):
     client = logged_in_client(alice)
     yield Client().get(reverse("login"))
-    yield send(client)
+    yield post_upload(client)
     yield client.get("/nowhere/")
     yield Client(enforce_csrf_checks=True).post(reverse("login"))
     for status in Status:
         job = create_import(status, alice)
-        refuse(job, 60)
+        fail_rows(job, 60)
         yield get_import_page(client, job)[0]
     yield client.get(reverse("import-rows", args=[job.pk]))
     yield client.get(reverse("password"))
     yield client.get(reverse("imports"))
 
 
-class Inline(HTMLParser):
-    """What a strict Content-Security-Policy would not run or show."""
+class InlineCodeFinder(HTMLParser):
+    """Finds what a strict Content-Security-Policy would block."""
 
     def __init__(self, html):
         super().__init__()
@@ -683,29 +696,29 @@ class Inline(HTMLParser):
 
 
 def test_no_page_has_inline_script_or_style(alice):
-    pages = [response.content.decode() for response in all_pages(alice)]
+    pages = [response.content.decode() for response in fetch_all_pages(alice)]
     pages += [render_to_string(f"{name}.html") for name in (400, 403, 500, 503)]
 
-    assert [Inline(html).found for html in pages] == [[]] * len(pages)
+    assert [InlineCodeFinder(html).found for html in pages] == [[]] * len(pages)
 
 
 @pytest.mark.parametrize(
     ("template", "sentence"),
     [
-        ("400", "This was not understood"),
-        ("403", "You may not do this"),
-        ("404", "There is nothing here"),
+        ("400", "Bad request"),
+        ("403", "Permission denied"),
+        ("404", "Page not found"),
         ("500", "Something went wrong"),
-        ("503", "The database does not answer"),
+        ("503", "The database is not available"),
         ("403_csrf", "This page is out of date"),
     ],
 )
-def test_errors_have_pages_that_need_nothing(template, sentence):
+def test_error_pages_need_no_context(template, sentence):
     assert sentence in render_to_string(f"{template}.html")
 
 
 @pytest.mark.parametrize(("error", "status"), [(OperationalError, 503), (ValueError, 500)])
-def test_an_error_nobody_caught_has_a_page_and_quotes_nothing(error, status):
+def test_unhandled_exception_has_a_page_without_its_text(error, status):
     try:
         raise error("ama@example.com")
     except error:
@@ -715,10 +728,9 @@ def test_an_error_nobody_caught_has_a_page_and_quotes_nothing(error, status):
     assert "ama@example.com" not in response.content.decode()
 
 
-def test_script_and_style_stay_small_and_never_write_markup():
+def test_script_and_style_are_small_and_insert_no_markup():
     script = "".join(path.read_text() for path in STATIC.glob("*.js"))
 
-    # Whether an import has succeeded, and how its file was read, take some hundred bytes each.
     assert len(script.encode()) <= 15_500
     assert (STATIC / "imports.css").stat().st_size <= 15_600
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)

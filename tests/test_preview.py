@@ -103,7 +103,7 @@ def test_records_that_the_user_may_not_view_are_not_shown(alice):
             "changes": {"first_name": {"old": "Ama", "new": "Own"}},
         },
     ]
-    assert "something that exists and that you may not see" in page
+    assert "a record that you do not have permission to view" in page
     assert "Kofi" not in page
 
 

@@ -116,7 +116,7 @@ def test_every_page_says_that_every_row_has_failed(alice, root):
         assert "Nothing imported" in visible_text(html), name
     for name in ("page", "list"):
         assert 'data-status="COMPLETE" data-success="none"' in pages[name]
-    assert "download the refused rows, correct them and upload that file" in visible_text(
+    assert "download the failed rows, correct them and upload that file" in visible_text(
         pages["page"]
     )
     assert "Nothing imported</title>" in pages["page"]

@@ -1,4 +1,4 @@
-"""French is whole, and what is compiled is what is written."""
+"""The French translation is complete, and the compiled catalog matches its source."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from django.utils.translation.template import templatize
 
 PROJECT = Path(__file__).resolve().parents[1]
 FRENCH = PROJECT / "locale" / "fr" / "LC_MESSAGES" / "django"
-ROOMS = ("imports", "customers", "config", "templates")
+FOLDERS = ("imports", "customers", "config", "templates")
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
@@ -24,9 +24,9 @@ def catalog():
         return read_po(file, locale="fr")
 
 
-def messages_of(file):
+def extract_messages(file):
     text = file.read_text()
-    if file.suffix == ".html":  # As Django's own makemessages does; indented lines are no Python.
+    if file.suffix == ".html":  # As makemessages does. Indented lines are no Python.
         text = "\n".join(line.lstrip() for line in templatize(text, origin=None).splitlines())
     return {found for _, found, _, _ in extract("python", io.BytesIO(text.encode()), KEYWORDS)}
 
@@ -34,15 +34,15 @@ def messages_of(file):
 def all_messages():
     files = [
         file
-        for room in ROOMS
+        for folder in FOLDERS
         for kind in ("*.py", "*.html")
-        for file in (PROJECT / room).rglob(kind)
+        for file in (PROJECT / folder).rglob(kind)
         if "embedded" not in file.parts and "migrations" not in file.parts
     ]
-    return set().union(*map(messages_of, files))
+    return set().union(*map(extract_messages, files))
 
 
-def test_every_message_is_in_french():
+def test_every_message_is_translated_into_french():
     french = {message.id: message for message in catalog() if message.id and message.string}
 
     found = all_messages()
@@ -51,27 +51,27 @@ def test_every_message_is_in_french():
     assert {message for message in found if message not in french} == set()
 
 
-def test_no_translation_is_half_done():
+def test_translations_are_complete_and_keep_placeholders():
     for message in catalog():
-        words = message.string if isinstance(message.string, tuple) else (message.string,)
-        assert all(words), message.id
+        texts = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert all(texts), message.id
         assert not message.fuzzy or not message.id, message.id
-        asked = message.id[-1] if isinstance(message.id, tuple) else message.id
+        source = message.id[-1] if isinstance(message.id, tuple) else message.id
         if message.id:
-            assert placeholders(asked) == placeholders(words[-1]), message.id
+            assert find_placeholders(source) == find_placeholders(texts[-1]), message.id
 
 
-def test_no_line_begins_with_a_sign_that_stands_behind_a_space():
+def test_french_punctuation_follows_a_no_break_space():
     for message in catalog():
-        words = message.string if isinstance(message.string, tuple) else (message.string,)
-        assert not message.id or not re.search(r" [:;?!»]|« ", " ".join(words)), message.id
+        texts = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert not message.id or not re.search(r" [:;?!»]|« ", " ".join(texts)), message.id
 
 
-def placeholders(text):
+def find_placeholders(text):
     return set(re.findall(r"%\(\w+\)s|\{n\}|<b>", text))
 
 
-def test_what_is_compiled_is_what_is_written():
+def test_compiled_catalog_matches_the_source():
     compiled = io.BytesIO()
     write_mo(compiled, catalog())
     compiled.seek(0)
@@ -81,7 +81,7 @@ def test_what_is_compiled_is_what_is_written():
     assert {str(m.id): m.string for m in read_mo(compiled) if m.id} == shipped
 
 
-def test_a_reader_of_french_gets_it(db):
+def test_french_is_selected_by_accept_language(db):
     page = Client(headers={"accept-language": "fr"}).get("/accounts/login/").content.decode()
 
     assert '<html lang="fr">' in page

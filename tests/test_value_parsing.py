@@ -244,10 +244,10 @@ def test_the_error_names_both_meanings_and_each_is_valid(field, cell, named):
     error = {"column": None, "code": error_info.value.code, "params": error_info.value.params}
     assert (
         describe_row_error(error, "customers")
-        == f"This may mean {named}. Write the one that is meant."
+        == f"This value is ambiguous. It can mean {named}. Write the intended value."
     )
-    assert describe_cause(error, "customers", Outcome.FAILED).startswith(
-        "It may mean two different"
+    assert describe_cause(error, "customers", Outcome.FAILED) == (
+        "This value is ambiguous. Write the intended value."
     )
     with override("fr"):
         assert named.replace(" or ", " ou ") in describe_row_error(error, "customers")

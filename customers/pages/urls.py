@@ -1,7 +1,7 @@
-"""The addresses of the pages of customers."""
+"""The URLs of the customer pages."""
 
 from django.urls import path
 
 from customers.pages import views
 
-urlpatterns = [path("customers/", views.customers, name="customers")]
+urlpatterns = [path("customers/", views.list_customers, name="customers")]

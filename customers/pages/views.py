@@ -1,8 +1,8 @@
-"""The page of customers: to find one, and to see which row of which file it came from."""
+"""The page of customers: a search, with the import and the row that wrote each customer."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -18,56 +18,71 @@ from customers.models import Customer
 from imports import permissions, provenance
 from imports.models import ImportJob
 
-CUSTOMERS_A_PAGE = 50
+CUSTOMERS_PER_PAGE = 50
+MAX_KEY_DIGITS = 18  # Every number of so many digits fits a 64-bit key.
 
 
 @never_cache
 @login_required
 @require_safe
-def customers(request: HttpRequest) -> HttpResponse:
-    """The customers the reader may see, newest first: all, of one import, or as searched."""
-    visible = permissions.get_visible_imports(request.user)
-    found, job = permissions.get_visible_records(request.user, Customer), None
-    if asked_import := request.GET.get("import"):
-        job = get_object_or_404(visible, pk=as_uuid(asked_import))
-        found = found & provenance.find_written_records(visible.filter(pk=job.pk), Customer)
+def list_customers(request: HttpRequest) -> HttpResponse:
+    """Show the customers that the user may see, newest first.
+
+    The query string restricts them: `q` to those that match a search, `import` to those that one
+    import wrote, and `before` to those with a smaller key.
+    """
+    visible_imports = permissions.get_visible_imports(request.user)
+    visible_records = permissions.get_visible_records(request.user, Customer)
+    customers, job = cast("QuerySet[Customer]", visible_records), None
+    if import_id := request.GET.get("import"):
+        job = get_object_or_404(visible_imports, pk=_parse_uuid(import_id))
+        customers &= provenance.find_written_records(visible_imports.filter(pk=job.pk), Customer)
     text = request.GET.get("q", "").strip().replace("\x00", "")
     if text:
-        found = search.search_customers(found, text)
-    before = request.GET.get("before", "")
-    before = int(before) if before.isdecimal() and len(before) < 19 else None
-    shown = list(behind(found, before)[: CUSTOMERS_A_PAGE + 1])
-    page, more = shown[:CUSTOMERS_A_PAGE], len(shown) > CUSTOMERS_A_PAGE
-    asked = {"q": text, "import": job.pk if job else ""}
+        customers = search.search_customers(customers, text)
+    before = _parse_key(request.GET.get("before", ""))
+    if before is not None:
+        customers = customers.filter(pk__lt=before)
+    found = list(customers.order_by("-pk")[: CUSTOMERS_PER_PAGE + 1])
+    page, has_more = found[:CUSTOMERS_PER_PAGE], len(found) > CUSTOMERS_PER_PAGE
+    filters = {"q": text, "import": job.pk if job else ""}
     context = {
-        "customers": with_origins(page, visible),
+        "items": _add_provenance(page, visible_imports),
         "text": text,
         "job": job,
         "before": before,
-        "query": urlencode({name: value for name, value in asked.items() if value}),
-        "next": page[-1].pk if more else None,
+        "query": urlencode({name: value for name, value in filters.items() if value}),
+        "next_before": page[-1].pk if has_more else None,
     }
     return render(request, "customers/customers.html", context)
 
 
-def as_uuid(text: str) -> UUID:
+def _parse_uuid(text: str) -> UUID:
+    """Return the UUID. Raises Http404 for any other text."""
     try:
         return UUID(text)
     except ValueError:
         raise Http404 from None
 
 
-def behind(found: QuerySet[Customer], before: int | None) -> QuerySet[Customer]:
-    """Pages begin behind a customer, so that those who come in meanwhile move nobody."""
-    return (found if before is None else found.filter(pk__lt=before)).order_by("-pk")
+def _parse_key(text: str) -> int | None:
+    """Return the primary key; None for any other text."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_KEY_DIGITS else None
 
 
-def with_origins(page: list[Customer], visible: QuerySet[ImportJob]) -> list[dict[str, Any]]:
-    known = provenance.find_provenance(page, visible)
-    names = visible.filter(pk__in={origin.job_id for origin in known.values()})
-    names = dict(names.values_list("pk", "file_name"))
+def _add_provenance(
+    customers: list[Customer], visible_imports: QuerySet[ImportJob]
+) -> list[dict[str, object]]:
+    """Return each customer with the import and row that wrote it, if the user may see them."""
+    origins = provenance.find_provenance(customers, visible_imports)
+    jobs = visible_imports.filter(pk__in={origin.job_id for origin in origins.values()})
+    file_names = dict(jobs.values_list("pk", "file_name"))
     return [
-        {"customer": customer, "origin": origin, "file_name": origin and names.get(origin.job_id)}
-        for customer in page
-        for origin in [known.get(customer.pk)]
+        {
+            "customer": customer,
+            "origin": origin,
+            "file_name": file_names.get(origin.job_id) if origin else None,
+        }
+        for customer in customers
+        for origin in [origins.get(customer.pk)]
     ]

@@ -1,3 +1,3 @@
-"""The admin's view of imports, of their batches and of the workers; Django looks for it here."""
+"""The admin of imports, batches and workers. Django's autodiscovery imports this package."""
 
 from imports.admin import batches, jobs, workers  # noqa: F401

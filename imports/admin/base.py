@@ -1,12 +1,13 @@
-"""What happened, to be looked at by those who may see every import, and changed by nobody."""
+"""The read-only base of the admin classes, and how the admin formats numbers and times."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from django.contrib import admin
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import floatformat
 from django.utils.formats import date_format
@@ -15,11 +16,21 @@ from django.utils.translation import ngettext
 
 from imports.statuses import Outcome
 
-NOTHING = "-"
+NO_VALUE = "-"
 
 
-class ReadOnly(admin.ModelAdmin):
-    """What happened, to be looked at."""
+ModelT = TypeVar("ModelT", bound=Model)
+
+if TYPE_CHECKING:
+    GenericModelAdmin = admin.ModelAdmin
+else:
+
+    class GenericModelAdmin(admin.ModelAdmin, Generic[ModelT]):
+        """Django's class takes a type parameter only in its type stubs."""
+
+
+class ReadOnlyAdmin(GenericModelAdmin[ModelT]):
+    """An admin without forms, for users who may see every import."""
 
     show_full_result_count = False
 
@@ -29,40 +40,40 @@ class ReadOnly(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # It would cascade through rows by the million.
+    def has_delete_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
+        return False  # A deletion would cascade through millions of rows.
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        all_of_them = any(map(request.user.has_perm, ("imports.view_all", "imports.control_all")))
-        return all_of_them or super().has_view_permission(request, obj)
-
-
-def grouped(number: int | None) -> str:
-    return NOTHING if number is None else intcomma(number)
+    def has_view_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
+        can_view_all = any(map(request.user.has_perm, ("imports.view_all", "imports.control_all")))
+        return can_view_all or super().has_view_permission(request, obj)
 
 
-def counted(what: str, n: int) -> str:
-    """So many rows and what became of them, as one says it of one row or of several."""
-    words = {
+def format_number(number: int | None) -> str:
+    return NO_VALUE if number is None else intcomma(number)
+
+
+def format_count(kind: str, n: int) -> str:
+    """Return for example "1,234 created". `kind` is an outcome, "not_written" or "remaining"."""
+    texts = {
         Outcome.CREATED: ngettext("%(shown)s created", "%(shown)s created", n),
         Outcome.UPDATED: ngettext("%(shown)s updated", "%(shown)s updated", n),
         Outcome.UNCHANGED: ngettext("%(shown)s unchanged", "%(shown)s unchanged", n),
         Outcome.SKIPPED: ngettext("%(shown)s skipped", "%(shown)s skipped", n),
-        Outcome.FAILED: ngettext("%(shown)s refused", "%(shown)s refused", n),
-        "left": ngettext("%(shown)s not written", "%(shown)s not written", n),
-        "coming": ngettext("%(shown)s to come", "%(shown)s to come", n),
+        Outcome.FAILED: ngettext("%(shown)s failed", "%(shown)s failed", n),
+        "not_written": ngettext("%(shown)s not written", "%(shown)s not written", n),
+        "remaining": ngettext("%(shown)s remaining", "%(shown)s remaining", n),
     }
-    return words[what] % {"shown": grouped(n)}
+    return texts[kind] % {"shown": format_number(n)}
 
 
-def lasted(time: timedelta | None) -> str:
-    """Short, and the same in all languages but for the comma: "2.4 s", "2 min 5 s"."""
-    if time is None:
-        return NOTHING
-    seconds = max(time.total_seconds(), 0)
+def format_duration(duration: timedelta | None) -> str:
+    """Return for example "2.4 s" or "2 min 5 s". Only the decimal mark depends on the language."""
+    if duration is None:
+        return NO_VALUE
+    seconds = max(duration.total_seconds(), 0)
     if seconds < 60:
         return f"{floatformat(seconds, 2 if seconds < 1 else 1)} s"
     minutes, hours, days = (int(seconds // size) for size in (60, 3600, 86_400))
@@ -71,15 +82,16 @@ def lasted(time: timedelta | None) -> str:
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
 
 
-def rate(rows: int | None, time: timedelta | None) -> str:
-    if not rows or not time or time.total_seconds() <= 0:
-        return NOTHING
-    each_second = rows / time.total_seconds()
-    return intcomma(round(each_second)) if each_second >= 10 else floatformat(each_second, -1)
+def format_rate(rows: int | None, duration: timedelta | None) -> str:
+    """Return the rows per second."""
+    if not rows or not duration or duration.total_seconds() <= 0:
+        return NO_VALUE
+    rate = rows / duration.total_seconds()
+    return intcomma(round(rate)) if rate >= 10 else floatformat(rate, -1)
 
 
-def at(moment: datetime | None) -> str:
-    """To the second, which is what a timeline is read for."""
+def format_time(moment: datetime | None) -> str:
+    """Return the local date and time, with seconds."""
     if moment is None:
-        return NOTHING
+        return NO_VALUE
     return f"{date_format(localtime(moment), 'DATE_FORMAT')} {localtime(moment):%H:%M:%S}"

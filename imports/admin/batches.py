@@ -1,8 +1,8 @@
-"""Batches in the admin: which rows, when and by which worker, and at which attempt."""
+"""Batches in the admin: their rows, times, workers and attempts."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -15,75 +15,100 @@ from django.utils.translation import gettext_lazy as _
 
 from imports import permissions
 from imports.admin import timeline
-from imports.admin.base import NOTHING, ReadOnly, at, lasted
+from imports.admin.base import NO_VALUE, ReadOnlyAdmin, format_duration, format_time
 from imports.models import ImportBatch
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 
 class AttemptsFilter(admin.SimpleListFilter):
-    """Batches that killed a worker, or are at work just now."""
+    """Batches with attempts that failed or are running."""
 
-    title = _("attempts not ended in order")
+    title = _("failed or running attempts")
     parameter_name = "attempts"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[ImportBatch]
+    ) -> list[tuple[str, _StrPromise]]:
         return [("some", _("Some")), ("none", _("None"))]
 
     def queryset(
-        self, request: HttpRequest, batches: QuerySet[ImportBatch]
-    ) -> QuerySet[ImportBatch]:
+        self, request: HttpRequest, batches: QuerySet[timeline.AnnotatedBatch]
+    ) -> QuerySet[timeline.AnnotatedBatch]:
         if self.value() in ("some", "none"):
-            return batches.filter(is_suspect=self.value() == "some")
+            return batches.filter(has_attempts=self.value() == "some")
         return batches
 
 
 @admin.register(ImportBatch)
-class ImportBatchAdmin(ReadOnly):
+class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
     list_display = (
-        *("number", "file", "first_row", "last_row", "rows", "enqueued_at", "started_at"),
-        *("applied_at", "took", "attempted", "worker"),
+        "number",
+        "file",
+        "first_row",
+        "last_row",
+        "rows",
+        "enqueued_at",
+        "started_at",
+        "applied_at",
+        "duration",
+        "attempt_count",
+        "worker",
     )
     list_select_related = ("job",)
     list_filter = (("applied_at", admin.EmptyFieldListFilter), AttemptsFilter)
     search_fields = ("job__file_name", "worker")
     ordering = ("-job__created_at", "number")
     fields = (
-        *("file", "number", "first_row", "last_row", "rows", "sent", "started", "applied", "took"),
-        *("worker", "attempted", "failed_attempts", "crashes"),
+        "file",
+        "number",
+        "first_row",
+        "last_row",
+        "rows",
+        "enqueued",
+        "started",
+        "applied",
+        "duration",
+        "worker",
+        "attempt_count",
+        "open_attempts",
+        "crashes",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportBatch]:
         visible = permissions.get_visible_imports(request.user)
-        return timeline.with_attempts(super().get_queryset(request).filter(job__in=visible))
+        return timeline.annotate_attempts(super().get_queryset(request).filter(job__in=visible))
 
     @admin.display(description=_("import"), ordering="job__file_name")
     def file(self, batch: ImportBatch) -> SafeString:
-        address = reverse("admin:imports_importjob_change", args=[batch.job_id])
-        return format_html('<a href="{}">{}</a>', address, Truncator(batch.job.file_name).chars(60))
+        url = reverse("admin:imports_importjob_change", args=[batch.job_id])
+        return format_html('<a href="{}">{}</a>', url, Truncator(batch.job.file_name).chars(60))
 
-    @admin.display(description=_("duration"), ordering="took")
-    def took(self, batch: ImportBatch) -> str:
-        return lasted(batch.took)
+    @admin.display(description=_("duration"), ordering="duration")
+    def duration(self, batch: timeline.AnnotatedBatch) -> str:
+        return format_duration(batch.duration)
 
     @admin.display(description=_("attempts"))
-    def attempted(self, batch: ImportBatch) -> int:
-        return timeline.attempts_at(batch)
+    def attempt_count(self, batch: ImportBatch) -> int:
+        return timeline.count_attempts(batch)
 
-    @admin.display(description=_("asked for"))
-    def sent(self, batch: ImportBatch) -> str:
-        return at(batch.enqueued_at)
+    @admin.display(description=_("enqueued"))
+    def enqueued(self, batch: ImportBatch) -> str:
+        return format_time(batch.enqueued_at)
 
     @admin.display(description=_("started"))
     def started(self, batch: ImportBatch) -> str:
-        return at(batch.started_at)
+        return format_time(batch.started_at)
 
     @admin.display(description=_("written"))
     def applied(self, batch: ImportBatch) -> str:
-        return at(batch.applied_at)
+        return format_time(batch.applied_at)
 
-    @admin.display(description=_("not ended in order"))
-    def failed_attempts(self, batch: ImportBatch) -> SafeString | str:
-        told = [
-            (attempt.worker, at(attempt.started_at), timeline.became_of(attempt))
-            for attempt in batch.attempts.all()
+    @admin.display(description=_("failed or running attempts"))
+    def open_attempts(self, batch: ImportBatch) -> SafeString | str:
+        attempts = [
+            (attempt.worker, format_time(attempt.started_at), timeline.describe_attempt(attempt))
+            for attempt in timeline.list_attempts(batch)
         ]
-        return format_html_join("", "<div>{}, {}: {}</div>", told) or NOTHING
+        return format_html_join("", "<div>{}, {}: {}</div>", attempts) or NO_VALUE

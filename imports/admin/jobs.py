@@ -1,9 +1,9 @@
-"""Imports in the admin: the list of them, and of each what happened, why and when."""
+"""Imports in the admin: their list, and the page of one import with what happened and when."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import admin
@@ -12,28 +12,41 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from imports import error_messages, permissions
 from imports.admin import actions, rows, timeline
-from imports.admin.base import NOTHING, ReadOnly, counted, lasted, rate
+from imports.admin.base import (
+    NO_VALUE,
+    ReadOnlyAdmin,
+    format_count,
+    format_duration,
+    format_rate,
+)
+from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 
-MAX_LISTED = 10  # Sheets, or hidden columns.
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+MAX_LIST_ITEMS = 10  # Of a detected value that is a list, such as sheets or hidden columns.
 
 
-class RefusedFilter(admin.SimpleListFilter):
-    """Imports that somebody must look at."""
+class FailedRowsFilter(admin.SimpleListFilter):
+    """Imports with failed rows, or without."""
 
-    title = _("rows refused")
-    parameter_name = "refused"
+    title = _("failed rows")
+    parameter_name = "failed"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[ImportJob]
+    ) -> list[tuple[str, _StrPromise]]:
         return [("some", _("Some")), ("none", _("None"))]
 
     def queryset(self, request: HttpRequest, jobs: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
@@ -43,24 +56,40 @@ class RefusedFilter(admin.SimpleListFilter):
 
 
 @admin.register(ImportJob)
-class ImportJobAdmin(ReadOnly):
+class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     list_display = (
-        *("file_name", "created_at", "state", "counts", "owner", "progress", "duration", "speed"),
+        "file_name",
+        "created_at",
+        "state",
+        "counts",
+        "owner",
+        "progress",
+        "duration",
+        "speed",
     )
-    list_filter = ("status", RefusedFilter, "importer", "on_duplicate", "check_first")
+    list_filter = ("status", FailedRowsFilter, "importer", "on_duplicate", "check_first")
     list_select_related = ("owner",)
     list_per_page = 50
     date_hierarchy = "created_at"
     search_fields = ("file_name", "owner__username")
-    search_help_text = _("Part of a file's name or of its owner's, or an import's whole id.")
+    search_help_text = _(
+        "Search by part of the file name, part of the owner's name, or the full import ID."
+    )
     actions = ("start", "cancel")
     fieldsets = (
         (
             None,
             {
                 "fields": (
-                    *("state", "owner", "file_shown", "progress", "counts", "duration", "speed"),
-                    *("importer", "on_duplicate"),
+                    "state",
+                    "owner",
+                    "file_details",
+                    "progress",
+                    "counts",
+                    "duration",
+                    "speed",
+                    "importer",
+                    "on_duplicate",
                 )
             },
         ),
@@ -69,19 +98,34 @@ class ImportJobAdmin(ReadOnly):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    *("id", "file_digest", "empty_cells", "check_first", "read_options"),
-                    *("read_as", "headers", "column_mapping", "error_code", "error_params"),
-                    *("total", "checked", "processed", "version", "run", "reader_crashes"),
+                    "id",
+                    "file_digest",
+                    "empty_cells",
+                    "check_first",
+                    "read_options",
+                    "detected_format_details",
+                    "headers",
+                    "column_mapping",
+                    "error_code",
+                    "error_params",
+                    "total",
+                    "checked",
+                    "processed",
+                    "version",
+                    "run",
+                    "reader_crashes",
                 ),
             },
         ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
-        begun = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
-        began = Subquery(begun.order_by("number").values("started_at")[:1])
-        visible = permissions.get_visible_imports(request.user).annotate(writing_began=began)
-        visible = visible.defer(*ImportJob.LARGE_FIELDS)  # A page of one import loads them.
+        started_batches = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
+        started_at = Subquery(started_batches.order_by("number").values("started_at")[:1])
+        visible = permissions.get_visible_imports(request.user).annotate(
+            writing_started_at=started_at
+        )
+        visible = visible.defer(*ImportJob.LARGE_FIELDS)  # Only the page of one import loads them.
         return visible.order_by("-created_at", "-pk")
 
     def get_search_results(
@@ -95,7 +139,7 @@ class ImportJobAdmin(ReadOnly):
     # --- Columns -------------------------------------------------------------
 
     @admin.display(description=_("status"), ordering="status")
-    def state(self, job: ImportJob) -> str:
+    def state(self, job: ImportJob) -> SafeString | str:
         if job.has_only_failed_rows:
             markup = '<b class="nothing">✕ {}</b> <span class="reason">{}</span>'
             return format_html(markup, job.status_label, error_messages.NOTHING_IMPORTED)
@@ -108,96 +152,94 @@ class ImportJobAdmin(ReadOnly):
         return format_html('<b>{}</b> <span class="reason">{}</span>', label, reason)
 
     @admin.display(description=_("progress"), ordering="progress_percent")
-    def progress(self, job: ImportJob) -> str:
+    def progress(self, job: ImportJob) -> SafeString:
         bar = '<progress max="100" value="{0}" aria-label="{1}"></progress> <span>{0} %</span>'
         return format_html(bar, job.progress_percent, _("progress"))
 
     @admin.display(description=_("rows"), ordering="total")
     def counts(self, job: ImportJob) -> str:
-        shown = [
-            counted(outcome, count) for outcome in Outcome if (count := getattr(job, outcome.value))
-        ]
-        if job.total is not None and (left := job.total - job.processed):
-            shown.append(counted("left" if job.is_final else "coming", left))
-        return ", ".join(shown) or NOTHING
+        counts = {outcome.value: getattr(job, outcome.value) for outcome in Outcome}
+        texts = [format_count(outcome, count) for outcome, count in counts.items() if count]
+        if job.total is not None and (open_rows := job.total - job.processed):
+            texts.append(format_count("not_written" if job.is_final else "remaining", open_rows))
+        return ", ".join(texts) or NO_VALUE
 
     @admin.display(description=_("duration"))
-    def duration(self, job: ImportJob) -> str:
-        return lasted(timeline.worked(job))
+    def duration(self, job: timeline.AnnotatedJob) -> str:
+        return format_duration(timeline.compute_working_time(job))
 
     @admin.display(description=_("rows/s"))
-    def speed(self, job: ImportJob) -> str:
+    def speed(self, job: timeline.AnnotatedJob) -> str:
         if job.run > 1:
-            return NOTHING  # Checked anew, it waited for a person in between.
-        is_written = job.writing_began or job.status == Status.COMPLETE
-        return rate(job.processed if is_written else job.checked, timeline.worked(job))
+            return NO_VALUE  # The time includes waiting for the user between two checks.
+        is_written = job.writing_started_at or job.status == Status.COMPLETE
+        rows_done = job.processed if is_written else job.checked
+        return format_rate(rows_done, timeline.compute_working_time(job))
 
     @admin.display(description=_("file"))
-    def file_shown(self, job: ImportJob) -> str:
-        opened = job.detected_format or {}
-        how = [opened.get(name) for name in ("format", "sheet", "encoding")]
-        told = [filesizeformat(job.file_size), *(str(one) for one in how if one)]
-        return f"{job.file_name} ({', '.join(told)})"
+    def file_details(self, job: ImportJob) -> str:
+        detected = job.detected_format or {}
+        values = [detected.get(name) for name in ("format", "sheet", "encoding")]
+        details = [filesizeformat(job.file_size), *(str(value) for value in values if value)]
+        return f"{job.file_name} ({', '.join(details)})"
 
-    @admin.display(description=_("read as"))
-    def read_as(self, job: ImportJob) -> str:
-        """What was found out of the file; of a long list only its beginning."""
-        shown = [
-            f"{name}: {beginning_of(value)}" for name, value in (job.detected_format or {}).items()
-        ]
-        return ", ".join(shown) or NOTHING
+    @admin.display(description=_("detected format"))
+    def detected_format_details(self, job: ImportJob) -> str:
+        detected = job.detected_format or {}
+        details = [f"{name}: {abbreviate(value)}" for name, value in detected.items()]
+        return ", ".join(details) or NO_VALUE
 
     @admin.display(description=_("columns"))
     def headers(self, job: ImportJob) -> str:
-        """Which column of the file is which. Without samples of its values."""
-        layout, importer = job.detected_columns or {}, get_importer_or_placeholder(job.importer)
-        headers = dict(enumerate(layout.get("headers", [])))
+        """Return which column fills which field, without sample values."""
+        detected, importer = job.detected_columns or {}, get_importer_or_placeholder(job.importer)
+        headers = dict(enumerate(detected.get("headers", [])))
         return ", ".join(
-            f"{rows.name_of(importer, field)} ← {headers.get(index) or index + 1}"
-            for field, index in layout.get("positions", {}).items()
+            f"{get_field_label(importer, field)} ← {headers.get(index) or index + 1}"
+            for field, index in detected.get("positions", {}).items()
         )
 
     # --- Pages ---------------------------------------------------------------
 
-    def get_urls(self) -> list[Any]:
-        view, name = self.admin_site.admin_view, "imports_importjob"
-        moves = [
+    def get_urls(self) -> list[URLPattern]:
+        admin_view, name = self.admin_site.admin_view, "imports_importjob"
+        action_urls = [
             path(
-                f"<uuid:pk>/{move}/",
-                view(require_POST(partial(self.move_view, move=move))),
-                name=f"{name}_{move}",
+                f"<uuid:pk>/{action}/",
+                admin_view(require_POST(partial(self.action_view, action=action))),
+                name=f"{name}_{action}",
             )
-            for move in actions.MOVES
+            for action in actions.ADMIN_ACTIONS
         ]
-        own = path("<uuid:pk>/rows/", view(self.rows_view), name=f"{name}_rows")
-        return [own, *moves, *super().get_urls()]
+        rows_url = path("<uuid:pk>/rows/", admin_view(self.rows_view), name=f"{name}_rows")
+        return [rows_url, *action_urls, *super().get_urls()]
 
     def change_view(
         self,
         request: HttpRequest,
         object_id: str,
         form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        extra_context: dict[str, object] | None = None,
     ) -> HttpResponse:
         job = self.get_object(request, object_id)
-        shown = {} if job is None else self.what_happened(request, job)
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+        context = {} if job is None else self._build_job_context(request, job)
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
-    def what_happened(self, request: HttpRequest, job: ImportJob) -> dict[str, Any]:
-        batches = reverse("admin:imports_importbatch_changelist")
+    def _build_job_context(self, request: HttpRequest, job: ImportJob) -> dict[str, object]:
+        batches_url = reverse("admin:imports_importbatch_changelist")
         return {
             "job": job,
-            "offered": actions.offered(job, request.user),
-            "rows_address": rows.address(job),
-            "batches_address": f"{batches}?job__id__exact={job.pk}",
-            "records_address": records_address(job),
+            "offered_actions": actions.list_offered_actions(job, request.user),
+            "rows_url": rows.get_rows_url(job),
+            "batches_url": f"{batches_url}?job__id__exact={job.pk}",
+            "records_url": get_records_url(job),
             "read_notes": error_messages.describe_read_summary(job.read_summary, job.importer),
-            **timeline.timeline_of(job),
-            **rows.problems_shown(job),
+            **timeline.build_timeline_context(job),
+            **rows.build_problems_context(job),
         }
 
     def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        job = self.visible_or_404(request, pk)
+        job = self._get_visible_or_404(request, pk)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Rows"),
@@ -205,23 +247,26 @@ class ImportJobAdmin(ReadOnly):
             "opts": self.opts,
             "media": self.media,
             "job": job,
-            **rows.rows_shown(job, request.GET, self.link_to_records(request, job)),
+            **rows.build_rows_context(job, request.GET, self._make_get_record_url(request, job)),
         }
         return TemplateResponse(request, "admin/imports/importjob/rows.html", context)
 
-    def move_view(self, request: HttpRequest, pk: UUID, move: str) -> HttpResponse:
-        job = self.visible_or_404(request, pk)
-        actions.move_each(self, request, ImportJob.objects.filter(pk=job.pk), move)
+    def action_view(self, request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
+        job = self._get_visible_or_404(request, pk)
+        actions.run_action(self, request, ImportJob.objects.filter(pk=job.pk), action)
         return redirect("admin:imports_importjob_change", job.pk)
 
-    def visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
+    def _get_visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
         job = self.get_object(request, str(pk))
         if job is None or not self.has_view_permission(request, job):
             raise Http404
         return job
 
-    def link_to_records(self, request: HttpRequest, job: ImportJob) -> rows.LinkTo:
-        """The way to a record's own page here, for who may see records."""
+    def _make_get_record_url(self, request: HttpRequest, job: ImportJob) -> rows.GetRecordUrl:
+        """Return a function from the key of a record to its page in the admin.
+
+        It returns "" for users who may not view the records, and if the admin has no such page.
+        """
         model = (
             get_importer_or_placeholder(job.importer).model if is_registered(job.importer) else None
         )
@@ -238,22 +283,23 @@ class ImportJobAdmin(ReadOnly):
         return permissions.get_controllable_imports(request.user).exists()
 
     @admin.action(description=_("Start selected imports"), permissions=["control"])
-    def start(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
-        actions.move_each(self, request, chosen, "start")
+    def start(self, request: HttpRequest, selected: QuerySet[ImportJob]) -> None:
+        actions.run_action(self, request, selected, "start")
 
     @admin.action(description=_("Cancel selected imports"), permissions=["control"])
-    def cancel(self, request: HttpRequest, chosen: QuerySet[ImportJob]) -> None:
-        actions.move_each(self, request, chosen, "cancel")
+    def cancel(self, request: HttpRequest, selected: QuerySet[ImportJob]) -> None:
+        actions.run_action(self, request, selected, "cancel")
 
 
-def beginning_of(value: Any) -> str:
+def abbreviate(value: object) -> str:
+    """Return the value as text; of a list only the first items and the number of the others."""
     if not isinstance(value, list):
-        return NOTHING if value in (None, "") else str(value)
-    more = f" (+{len(value) - MAX_LISTED})" if len(value) > MAX_LISTED else ""
-    return " / ".join(map(str, value[:MAX_LISTED])) + more if value else NOTHING
+        return NO_VALUE if value in (None, "") else str(value)
+    more = f" (+{len(value) - MAX_LIST_ITEMS})" if len(value) > MAX_LIST_ITEMS else ""
+    return " / ".join(map(str, value[:MAX_LIST_ITEMS])) + more if value else NO_VALUE
 
 
-def records_address(job: ImportJob) -> str:
-    """The page that lists what the import has written, if there is one."""
+def get_records_url(job: ImportJob) -> str:
+    """Return the URL of the page that lists what the import has written; "" if there is none."""
     page = get_importer_or_placeholder(job.importer).page
     return f"{reverse(page)}?import={job.pk}" if page and job.created + job.updated else ""

@@ -1,13 +1,14 @@
-"""When an import did what: its phases, the workers that wrote it, its batches and attempts.
+"""The timeline of an import in the admin: its phases, workers, batches and attempts.
 
-Nothing here loads a large import: batches are summed up by the database, and few are listed.
+The database aggregates the batches, and only a few are listed, so that a large import is never
+loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, cast
 
 from django.db.models import (
     Avg,
@@ -32,142 +33,202 @@ from django.utils.translation import gettext as _
 from imports.models import ImportAttempt, ImportBatch, ImportJob
 from imports.statuses import Status
 
-MOST_BATCHES = 50  # On an import's own page; the list of batches has them all.
-MOST_WORKERS = 50
+MAX_BATCHES = 50  # On the page of an import. The list of batches shows all of them.
+MAX_WORKERS = 50
 
-TOOK = ExpressionWrapper(F("applied_at") - F("started_at"), output_field=DurationField())
-# As pipeline.attempts tells the killed from those that still work.
-IS_ALIVE = RawSQL(
+DURATION = ExpressionWrapper(F("applied_at") - F("started_at"), output_field=DurationField())
+# The session of a running attempt still exists: the same test as in imports.pipeline.attempts.
+IS_RUNNING = RawSQL(
     "EXISTS (SELECT FROM pg_stat_activity session WHERE session.pid || ' ' ||"
     " session.backend_start = imports_importattempt.session)",
     [],
     output_field=BooleanField(),
 )
 
-Context = dict[str, Any]
+Context = dict[str, object]
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    class JobAnnotations(TypedDict):
+        writing_started_at: datetime | None
+
+    class BatchAnnotations(TypedDict):
+        duration: timedelta | None
+        has_attempts: bool
+
+    class AttemptAnnotations(TypedDict):
+        is_running: bool
+
+    AnnotatedJob = WithAnnotations[ImportJob, JobAnnotations]
+    AnnotatedBatch = WithAnnotations[ImportBatch, BatchAnnotations]
+    AnnotatedAttempt = WithAnnotations[ImportAttempt, AttemptAnnotations]
 
 
 class Phase(NamedTuple):
-    what: str
-    began: datetime
-    ended: datetime | None = None
+    """One line of the timeline: a period that has ended or is current, or a single moment."""
+
+    label: str
+    started_at: datetime
+    ended_at: datetime | None = None
     rows: int | None = None
-    is_now: bool = False
+    is_current: bool = False
 
     @property
     def is_moment(self) -> bool:
-        return self.ended is None and not self.is_now
+        return self.ended_at is None and not self.is_current
 
     @property
-    def time(self) -> timedelta:
-        return (self.ended or timezone.now()) - self.began
+    def duration(self) -> timedelta:
+        return (self.ended_at or timezone.now()) - self.started_at
 
 
-def timeline_of(job: ImportJob) -> Context:
-    written = job.batches.aggregate(
-        batches=Count("pk"),
-        applied=Count("applied_at"),
-        began=Min("started_at"),
-        ended=Max("applied_at"),
-        rows=Sum("rows", filter=Q(applied_at__isnull=False)),
+class BatchTotals(NamedTuple):
+    """Totals over the batches of an import."""
+
+    batches: int
+    applied: int
+    first_started_at: datetime | None
+    last_applied_at: datetime | None
+    rows: int | None  # Rows of the applied batches.
+
+
+class WorkerTotals(TypedDict):
+    """Totals over the batches that one worker has written."""
+
+    worker: str
+    batches: int
+    total_rows: int
+    first_started_at: datetime
+    last_applied_at: datetime
+    average: timedelta
+    longest: timedelta
+
+
+def build_timeline_context(job: ImportJob) -> Context:
+    totals = BatchTotals(
+        **job.batches.aggregate(
+            batches=Count("pk"),
+            applied=Count("applied_at"),
+            first_started_at=Min("started_at"),
+            last_applied_at=Max("applied_at"),
+            rows=Sum("rows", filter=Q(applied_at__isnull=False)),
+        )
     )
-    batches = batches_of(job) if written["batches"] else []
+    batches = list_batches(job) if totals.batches else []
     return {
-        "phases": [*_past(job, written), _present(job, written)],
-        "reader_crashes": reader_crashes(job),
-        "written": written,
-        "workers": list(workers_of(job)) if written["applied"] else [],
+        "phases": [*_list_past_phases(job, totals), _get_current_phase(job, totals)],
+        "reader_crashes": count_reader_crashes(job),
+        "batch_totals": totals,
+        "workers": list(summarize_workers(job)) if totals.applied else [],
         "batches": batches,
-        "more_batches": written["batches"] > len(batches),
+        "has_more_batches": totals.batches > len(batches),
     }
 
 
-def _past(job: ImportJob, written: Context) -> Iterator[Phase]:
-    """What is over, as far as the import's row and its batches tell."""
+def _list_past_phases(job: ImportJob, totals: BatchTotals) -> Iterator[Phase]:
+    """Yield the phases that have ended, as far as the import and its batches record them."""
     yield Phase(_("Uploaded"), job.created_at)
     if job.started_at is None:
         return
     yield Phase(_("Waited for a worker"), job.created_at, job.started_at)
     if job.status != Status.CHECKING:
-        yield _checked(job)
-    if job.check_first and job.checked_at and (begun := written["began"] or job.finished_at):
-        yield Phase(_("Waited to be started"), job.checked_at, begun)
-    if written["began"] and job.status != Status.RUNNING:
-        yield Phase(_("Rows written"), written["began"], written["ended"], written["rows"])
+        yield _get_check_phase(job, job.started_at)
+    started_at = totals.first_started_at
+    wait_ended_at = started_at or job.finished_at
+    if job.check_first and job.checked_at and wait_ended_at:
+        yield Phase(_("Waited for the start"), job.checked_at, wait_ended_at)
+    if started_at and job.status != Status.RUNNING:
+        yield Phase(_("Rows written"), started_at, totals.last_applied_at, totals.rows)
 
 
-def _checked(job: ImportJob) -> Phase:
-    ended = job.checked_at or job.finished_at or job.phase_started_at
-    # Its beginning is that of the first check: what lies between was a person's turn.
-    missed = (job.detected_columns or {}).get("missing") and job.status != Status.MAPPING
-    waited = job.run > 1 or missed
-    what = _("Checked, and waited for someone") if waited else _("Rows checked")
-    return Phase(what, job.started_at, ended, None if waited else job.checked)
+def _get_check_phase(job: ImportJob, started_at: datetime) -> Phase:
+    ended_at = job.checked_at or job.finished_at or job.phase_started_at
+    # `started_at` is the start of the first check. If the columns were mapped or the file was
+    # checked again, the time since then includes waiting for the user.
+    had_missing_columns = (job.detected_columns or {}).get("missing")
+    waited = job.run > 1 or (had_missing_columns and job.status != Status.MAPPING)
+    label = _("Checked, and waited for the user") if waited else _("Rows checked")
+    return Phase(label, started_at, ended_at, None if waited else job.checked)
 
 
-def _present(job: ImportJob, written: Context) -> Phase:
+def _get_current_phase(job: ImportJob, totals: BatchTotals) -> Phase:
     label = job.get_status_display()
-    if job.is_final:
+    if job.finished_at is not None:
         return Phase(label, job.finished_at)
-    rows = {Status.CHECKING: job.checked, Status.RUNNING: written["rows"]}.get(job.status)
-    return Phase(label, job.phase_started_at, rows=rows, is_now=True)
+    rows = None
+    if job.status == Status.CHECKING:
+        rows = job.checked
+    elif job.status == Status.RUNNING:
+        rows = totals.rows
+    return Phase(label, job.phase_started_at, rows=rows, is_current=True)
 
 
-def worked(job: ImportJob) -> timedelta | None:
-    """From its first check to its end, but for the time it waited to be started.
+def compute_working_time(job: AnnotatedJob) -> timedelta | None:
+    """Return the time from the first check to the end, without the wait for the start.
 
-    Needs `writing_began`: when the first batch was written.
+    None before the first check. Needs the annotation `writing_started_at`: the start of the first
+    batch.
     """
     if job.started_at is None:
         return None
-    waits = job.status in (Status.MAPPING, Status.READY, Status.PAUSED)
-    ended = job.finished_at or (job.phase_started_at if waits else timezone.now())
-    time = ended - job.started_at
-    if job.check_first and job.checked_at and ended > job.checked_at:
-        time -= max((job.writing_began or ended) - job.checked_at, timedelta())
-    return time
+    is_waiting = job.status in (Status.MAPPING, Status.READY, Status.PAUSED)
+    ended_at = job.finished_at or (job.phase_started_at if is_waiting else timezone.now())
+    duration = ended_at - job.started_at
+    if job.check_first and job.checked_at and ended_at > job.checked_at:
+        wait = (job.writing_started_at or ended_at) - job.checked_at
+        duration -= max(wait, timedelta())
+    return duration
 
 
-def reader_crashes(job: ImportJob) -> int:
-    """How many attempts to read the file did not end in order, the one in hand not among them."""
-    is_in_hand = job.reader_heartbeat_at and job.status in (Status.CHECKING, Status.CANCELLED)
-    return max(job.reader_crashes - (1 if is_in_hand else 0), 0)
+def count_reader_crashes(job: ImportJob) -> int:
+    """Return how many attempts to read the file have crashed, without the running attempt."""
+    is_running = job.reader_heartbeat_at and job.status in (Status.CHECKING, Status.CANCELLED)
+    return max(job.reader_crashes - (1 if is_running else 0), 0)
 
 
-def workers_of(job: ImportJob) -> QuerySet[ImportBatch, Context]:
-    """Who has written how many batches and rows, the busiest first."""
+def summarize_workers(job: ImportJob) -> QuerySet[ImportBatch, WorkerTotals]:
+    """Return the totals of each worker that wrote batches, most rows first."""
     applied = job.batches.filter(applied_at__isnull=False).order_by()
-    summed = applied.values("worker").annotate(
+    totals = applied.values("worker").annotate(
         batches=Count("pk"),
-        summed_rows=Sum("rows"),
-        began=Min("started_at"),
-        ended=Max("applied_at"),
-        average=Avg(TOOK),
-        longest=Max(TOOK),
+        total_rows=Sum("rows"),
+        first_started_at=Min("started_at"),
+        last_applied_at=Max("applied_at"),
+        average=Avg(DURATION),
+        longest=Max(DURATION),
     )
-    return summed.order_by("-summed_rows", "worker")[:MOST_WORKERS]
+    return totals.order_by("-total_rows", "worker")[:MAX_WORKERS]
 
 
-def batches_of(job: ImportJob) -> list[ImportBatch]:
-    """The first of them, those in front whose attempts did not all end in order."""
-    batches = with_attempts(job.batches.all()).order_by("-is_suspect", "number")
-    return list(batches[:MOST_BATCHES])
+def list_batches(job: ImportJob) -> list[AnnotatedBatch]:
+    """Return the first batches; those with failed or running attempts come before the others."""
+    batches = annotate_attempts(job.batches.all()).order_by("-has_attempts", "number")
+    return list(batches[:MAX_BATCHES])
 
 
-def with_attempts(batches: QuerySet[ImportBatch]) -> QuerySet[ImportBatch]:
-    """Each with its `attempts` not ended in order, its time, and whether it `is_suspect`."""
-    left = Exists(ImportAttempt.objects.filter(batch=OuterRef("pk")))
-    is_suspect = ExpressionWrapper(Q(crashes__gt=0) | Q(left), BooleanField())
-    attempts = Prefetch("attempts", ImportAttempt.objects.annotate(is_alive=IS_ALIVE))
-    return batches.annotate(took=TOOK, is_suspect=is_suspect).prefetch_related(attempts)
+def annotate_attempts(batches: QuerySet[ImportBatch]) -> QuerySet[AnnotatedBatch]:
+    """Add to each batch its `duration`, whether it `has_attempts`, and prefetched `attempts`.
+
+    An ImportAttempt is deleted when it succeeds, so that these attempts failed or are running.
+    """
+    recorded = Exists(ImportAttempt.objects.filter(batch=OuterRef("pk")))
+    has_attempts = ExpressionWrapper(Q(crashes__gt=0) | Q(recorded), BooleanField())
+    attempts = Prefetch("attempts", ImportAttempt.objects.annotate(is_running=IS_RUNNING))
+    return batches.annotate(duration=DURATION, has_attempts=has_attempts).prefetch_related(attempts)
 
 
-def attempts_at(batch: ImportBatch) -> int:
-    """Those that failed, that of the batch it was cut from too, that under way, and the last."""
+def count_attempts(batch: ImportBatch) -> int:
+    """Return the number of attempts, including those of the batch it was split from."""
     return batch.crashes + len(batch.attempts.all()) + (batch.applied_at is not None)
 
 
-def became_of(attempt: ImportAttempt) -> str:
-    if attempt.is_alive:
-        return _("under way")
-    return _("killed") if attempt.session else _("ended in an error")
+def list_attempts(batch: ImportBatch) -> list[AnnotatedAttempt]:
+    """Return the prefetched attempts that failed or are running. See `annotate_attempts`."""
+    return cast("list[AnnotatedAttempt]", list(batch.attempts.all()))
+
+
+def describe_attempt(attempt: AnnotatedAttempt) -> str:
+    if attempt.is_running:
+        return _("running")
+    return _("crashed") if attempt.session else _("failed with an error")

@@ -1,8 +1,9 @@
-"""The workers in the admin: who is alive, and what each does."""
+"""Workers in the admin: which ones are alive, and their current work."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, TypedDict
 
 from django.conf import settings
 from django.contrib import admin
@@ -12,29 +13,37 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_dramatiq.models import Task
 
-from imports.admin.base import NOTHING, ReadOnly
+from imports.admin.base import NO_VALUE, ReadOnlyAdmin
 from imports.models import Worker
 
-# Its table stays empty: messages carry no work, and what happened is told by imports.
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    class WorkerAnnotations(TypedDict):
+        alive: bool
+
+    AnnotatedWorker = WithAnnotations[Worker, WorkerAnnotations]
+
+# The Task table stays empty, because the tasks are not stored. Imports record what happened.
 admin.site.unregister(Task)
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnly):
-    list_display = ("name", "is_alive", "at_work", "started_at", "heartbeat_at")
+class WorkerAdmin(ReadOnlyAdmin[Worker]):
+    list_display = ("name", "is_alive", "work", "started_at", "heartbeat_at")
     fields = list_display
     search_fields = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        since = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
-        alive = ExpressionWrapper(Q(heartbeat_at__gt=since), BooleanField())
+        oldest_heartbeat = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
+        alive = ExpressionWrapper(Q(heartbeat_at__gt=oldest_heartbeat), BooleanField())
         return super().get_queryset(request).annotate(alive=alive)
 
     @admin.display(description=_("alive"), boolean=True)
-    def is_alive(self, worker: Worker) -> bool:
+    def is_alive(self, worker: AnnotatedWorker) -> bool:
         return worker.alive
 
-    @admin.display(description=_("doing"))
-    def at_work(self, worker: Worker) -> str:
-        told = (f"{step['what']} ({step['seconds']} s)" for step in worker.current_work)
-        return ", ".join(told) or NOTHING
+    @admin.display(description=_("current work"))
+    def work(self, worker: Worker) -> str:
+        steps = (f"{step['what']} ({step['seconds']} s)" for step in worker.current_work)
+        return ", ".join(steps) or NO_VALUE

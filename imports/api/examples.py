@@ -67,12 +67,12 @@ READ_SUMMARY = [
     {
         "code": "repeated_header",
         "params": {"count": 1, "rows": [57]},
-        "message": "These rows repeat the names of the columns and were left out.",
+        "message": "These rows repeat the headers and were not imported.",
     },
     {
         "code": "columns_ignored",
         "params": {"count": 2, "columns": ["Remarks", "Balance"]},
-        "message": "No field takes these columns, so they were ignored: Remarks, Balance.",
+        "message": "These columns do not match any field and were ignored: Remarks, Balance.",
     },
 ]
 ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")

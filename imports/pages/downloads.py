@@ -1,11 +1,11 @@
-"""Files that go back to a reader of the pages, in the reader's language."""
+"""File downloads of the pages, in the user's language."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from uuid import UUID
 
-from django.contrib import messages as notes
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -25,29 +25,29 @@ from imports.storage import StoredFileNotFound
 @never_cache
 @login_required
 @require_safe
-def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.send_original_file)
+def original_file(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return _send_file(request, pk, downloads.send_original_file)
 
 
 @never_cache
 @login_required
 @require_safe
 def failed_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.send_failed_rows_workbook)
+    return _send_file(request, pk, downloads.send_failed_rows_workbook)
 
 
 @never_cache
 @login_required
 @require_safe
 def failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    return answer(request, pk, downloads.send_failed_rows_csv)
+    return _send_file(request, pk, downloads.send_failed_rows_csv)
 
 
 @never_cache
 @login_required
 @require_safe
 def template(request: HttpRequest) -> HttpResponseBase:
-    """An empty workbook for `?importer=`; where there is one importer, for that."""
+    """Send an empty workbook for `?importer=`, or for the only importer."""
     if not permissions.can_import(request.user):
         raise PermissionDenied
     names = [importer.name for importer in list_importers()]
@@ -57,17 +57,20 @@ def template(request: HttpRequest) -> HttpResponseBase:
     return downloads.send_template(get_importer(name))
 
 
-def answer(
+def _send_file(
     request: HttpRequest, pk: UUID, download: Callable[[ImportJob], HttpResponseBase]
 ) -> HttpResponseBase:
-    """The file; or the import's page, which says why there is none."""
+    """Send the file, or redirect to the page of the import with a message why there is none."""
     job = get_object_or_404(permissions.get_visible_imports(request.user), pk=pk)
     try:
         return download(job)
     except StoredFileNotFound:
-        notes.warning(request, _("The uploaded file is no longer kept."))
+        messages.warning(request, _("The uploaded file is no longer available."))
     except NoFailedRows:
-        notes.warning(request, _("There are no such rows, or they are no longer kept."))
+        messages.warning(request, _("There are no such rows, or they are no longer available."))
     except NoFreeSlot:
-        notes.warning(request, _("Too many reports are being built just now. Try again soon."))
+        messages.warning(
+            request,
+            _("Too many reports are being created at the moment. Try again in a few seconds."),
+        )
     return redirect("import", job.pk)

@@ -1,92 +1,53 @@
-"""Rows that were refused or skipped: grouped by cause, and the rows of one cause."""
+"""Template context of failed and skipped rows: the problems, and the rows of one problem."""
 
 from __future__ import annotations
-
-from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import QueryDict
 
-from imports import error_messages, row_results
-from imports.importer import get_importer_or_placeholder
-from imports.models import ImportJob, ImportRow
-from imports.pages.presenters import name_of
+from imports import failed_row_table, row_results
+from imports.models import ImportJob
 from imports.statuses import Outcome
 
-ROWS_A_PAGE = 50
-LISTED = (Outcome.FAILED, Outcome.SKIPPED)
+FAILED_ROWS_PER_PAGE = 50
+LISTED_OUTCOMES = (Outcome.FAILED, Outcome.SKIPPED)
 
-Context = dict[str, Any]
+Context = dict[str, object]
 
 
-def problems_shown(job: ImportJob) -> Context:
-    problems = row_results.group_problems(job) if job.failed or job.skipped else []
-    has_exact_counts = row_results.has_exact_problem_counts(job)
+def build_problems_context(job: ImportJob) -> Context:
+    """Return the problems of failed and skipped rows, each with its count and its query string."""
+    is_exact = row_results.has_exact_problem_counts(job)
     return {
         "problems": [
             {
-                "outcome": problem["outcome"],
-                "title": cause_title(job, problem, problem["example"]),
-                "value": problem["example"]["value"],
-                "count": problem["count"],
-                "shown": f"{intcomma(problem['count'])}{'' if has_exact_counts else '+'}",
-                "query": query_of(problem["outcome"], problem),
+                "outcome": problem.row_query.outcome,
+                "description": problem.description,
+                "example": problem.example,
+                "count": problem.count,
+                "shown_count": f"{intcomma(problem.count)}{'' if is_exact else '+'}",
+                "query": problem.row_query.query_string,
             }
-            for problem in problems
+            for problem in failed_row_table.list_problems(job)
         ],
-        "has_exact_counts": has_exact_counts,
+        "has_exact_counts": is_exact,
     }
 
 
-def query_of(outcome: str, cause: Context) -> str:
-    return urlencode({"outcome": outcome, "column": cause["column"] or "", "code": cause["code"]})
-
-
-def cause_title(job: ImportJob, cause: Context, error: Context) -> Context:
-    importer, column = get_importer_or_placeholder(job.importer), cause["column"]
-    return {
-        "column": name_of(importer, column) if column else "",
-        "reason": error_messages.describe_cause(error, job.importer, cause["outcome"]),
-    }
-
-
-def rows_shown(job: ImportJob, asked: QueryDict) -> Context:
-    """One page of rows, of one cause if the reader asked for one."""
-    outcome = asked.get("outcome") if asked.get("outcome") in LISTED else Outcome.FAILED
-    after = asked.get("after", "")
-    after = int(after) if after.isdecimal() and len(after) < 10 else 0
-    cause = (
-        {"column": asked.get("column") or None, "code": asked["code"]}
-        if asked.get("code")
-        else None
+def build_rows_context(job: ImportJob, params: QueryDict) -> Context:
+    """Return one page of failed or skipped rows, of one problem if the query string names one."""
+    row_query = failed_row_table.parse_row_query(
+        params, outcomes=LISTED_OUTCOMES, default_outcome=Outcome.FAILED
     )
-    most = ROWS_A_PAGE
-    found = row_results.list_rows(job, outcome=outcome, after=after, most=most + 1, cause=cause)
-    rows = found[:most]
+    after = failed_row_table.parse_after(params)
+    page = failed_row_table.fetch_row_page(
+        job, row_query, after=after, page_rows=FAILED_ROWS_PER_PAGE
+    )
     return {
-        "outcome": outcome,
-        "cause": cause_title(job, cause | {"outcome": outcome}, example_of(rows, cause))
-        if cause and rows
-        else None,
-        "rows": [(row.number, reasons(row, job)) for row in rows],
-        "query": query_of(outcome, cause) if cause else urlencode({"outcome": outcome}),
+        "outcome": row_query.outcome,
+        "problem": page.problem,
+        "rows": [(row.number, failed_row_table.describe_errors(row, job)) for row in page.rows],
+        "query": row_query.query_string,
         "after": after,
-        "next": rows[-1].number if len(found) > most else None,
+        "next_after": page.next_after,
     }
-
-
-def example_of(rows: list[ImportRow], cause: Context) -> Context:
-    return next(error for error in rows[0].errors if cause.items() <= error.items())
-
-
-def reasons(row: ImportRow, job: ImportJob) -> list[Context]:
-    importer = get_importer_or_placeholder(job.importer)
-    return [
-        {
-            "column": name_of(importer, error["column"]) if error["column"] else "",
-            "value": error["value"],
-            "reason": error_messages.describe_row_error(error, job.importer, row.outcome),
-        }
-        for error in row.errors or []
-    ]

@@ -1,7 +1,8 @@
-"""What someone fills in to upload files, and to find an import again."""
+"""The forms that upload files and filter the list of imports."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -15,75 +16,80 @@ from django.utils.translation import gettext_lazy as _
 
 from imports.importer import list_importers
 from imports.models import ImportJob
+from imports.permissions import User
 from imports.statuses import EmptyCells, OnDuplicate, Status
 
-GROUPS = {
-    "moving": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
+STATUS_GROUPS = {
+    "in_progress": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
     "waiting": (Status.MAPPING, Status.READY, Status.PAUSED),
     "complete": (Status.COMPLETE,),
     "failed": (Status.FAILED,),
     "stopped": (Status.CANCELLED, Status.UNDONE),
 }
 
-
 ACCEPTED_FILES = ".xlsx,.xlsm,.xlsb,.xls,.ods,.csv,.tsv,.txt,.json,.jsonl"
 
 
-class FilesInput(forms.FileInput):
+class MultipleFilesInput(forms.FileInput):
     allow_multiple_selected = True
 
 
-class FilesField(forms.FileField):
-    """One file or several; each becomes an import of its own."""
+class MultipleFilesField(forms.FileField):
+    """One or more files. Each file becomes an import of its own."""
 
-    def clean(self, sent: Any, initial: Any = None) -> list[UploadedFile]:
-        if not sent or len(sent) == 1:
-            return [self.clean_one(sent[0] if sent else None)]
-        return [self.clean_of_several(file) for file in sent]
+    def clean(
+        self, data: Sequence[UploadedFile[bytes]] | None, initial: object = None
+    ) -> list[UploadedFile[bytes]]:
+        if not data or len(data) == 1:
+            return [self._clean_file(data[0] if data else None)]
+        return [self._clean_named_file(file) for file in data]
 
-    def clean_of_several(self, sent: UploadedFile) -> UploadedFile:
-        """The same, where what is wrong must say with which of them."""
+    def _clean_named_file(self, data: UploadedFile[bytes]) -> UploadedFile[bytes]:
+        """Clean one of several files. An error names the file."""
         try:
-            return self.clean_one(sent)
+            return self._clean_file(data)
         except forms.ValidationError as error:
             text = " ".join(error.messages)
-            raise forms.ValidationError(f"{sent.name}: {text}") from None
+            raise forms.ValidationError(f"{data.name}: {text}") from None
 
-    def clean_one(self, sent: Any) -> UploadedFile:
-        file = super().clean(sent)
-        if file.size > settings.IMPORT_MAX_UPLOAD_BYTES:
-            raise forms.ValidationError(too_large())
+    def _clean_file(self, data: UploadedFile[bytes] | None) -> UploadedFile[bytes]:
+        file: UploadedFile[bytes] = super().clean(data)
+        if (file.size or 0) > settings.IMPORT_MAX_UPLOAD_BYTES:
+            raise forms.ValidationError(get_too_large_message())
         return file
 
 
 class UploadForm(forms.Form):
-    """Files, what they hold, and what to do with rows whose record exists."""
+    """Files, their importer, and what to do with rows that match an existing record."""
 
-    file = FilesField(
+    file = MultipleFilesField(
         label=_("Spreadsheet"),
         max_length=None,
-        widget=FilesInput(attrs={"accept": ACCEPTED_FILES}),
+        widget=MultipleFilesInput(attrs={"accept": ACCEPTED_FILES}),
         error_messages={
             "required": _("Choose a file first."),
-            "empty": _("The file is empty. Choose the file that holds your rows."),
+            "empty": _("The file is empty. Choose a file that contains rows."),
         },
     )
-    importer = forms.ChoiceField(label=_("It holds"))
+    importer = forms.ChoiceField(label=_("Import as"))
     on_duplicate = forms.ChoiceField(
-        label=_("If a row is already in the system"),
+        label=_("If a row matches an existing record"),
         choices=OnDuplicate,
         initial=OnDuplicate.SKIP,
         widget=forms.RadioSelect,
     )
     empty_cells = forms.TypedChoiceField(
-        label=_("If one of its cells is empty"),
+        label=_("If a cell of the row is empty"),
         choices=EmptyCells,
         required=False,
         empty_value=EmptyCells.KEEP,
     )
     check_first = forms.BooleanField(
         label=_("Check first"),
-        help_text=_("Nothing is written until you have seen what would happen and press Start."),
+        help_text=_(
+            "Review the result of the check and start the import yourself. Nothing is written "
+            "before that."
+        ),
         required=False,
     )
 
@@ -91,26 +97,27 @@ class UploadForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in list_importers()]
         importer = self.fields["importer"]
+        assert isinstance(importer, forms.ChoiceField)
         importer.choices = choices
-        if len(choices) == 1:  # Nothing to choose.
+        if len(choices) == 1:
             importer.widget, importer.initial = forms.HiddenInput(), choices[0][0]
 
 
-def choices_of(job: ImportJob) -> dict[str, Any]:
-    """What was chosen for an import, to begin with for the next."""
+def get_upload_options(job: ImportJob) -> dict[str, object]:
+    """Return the options of an import, as initial values for the upload of its corrected file."""
     names = ("importer", "on_duplicate", "empty_cells", "check_first")
     return {name: getattr(job, name) for name in names}
 
 
-def too_large() -> str:
-    most = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES)
+def get_too_large_message() -> str:
+    max_size = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES)
     return gettext("The file is larger than %(most)s. Split it into several files.") % {
-        "most": most
+        "most": max_size
     }
 
 
 class FilterForm(forms.Form):
-    """Which imports the list shows. What cannot be understood is left out."""
+    """Which imports the list shows. Invalid filters are ignored."""
 
     q = forms.CharField(
         label=_("File name"), required=False, widget=forms.TextInput(attrs={"type": "search"})
@@ -120,22 +127,23 @@ class FilterForm(forms.Form):
         required=False,
         choices=[
             ("", _("All")),
-            ("moving", _("Under way")),
-            ("waiting", _("Waiting for you")),
+            ("in_progress", _("In progress")),
+            ("waiting", _("Action required")),
             ("complete", _("Complete")),
             ("failed", _("Failed")),
             ("stopped", _("Cancelled or undone")),
         ],
     )
-    whose = forms.ChoiceField(
-        label=_("Whose"), required=False, choices=[("", _("Everyone's")), ("mine", _("Mine"))]
+    owner = forms.ChoiceField(
+        label=_("Owner"), required=False, choices=[("", _("Everyone")), ("me", _("Me"))]
     )
 
-    def found_in(self, jobs: QuerySet[ImportJob], owner_id: int) -> QuerySet[ImportJob]:
-        self.is_valid()  # An answer either way: only what is valid is cleaned.
-        asked = self.cleaned_data
-        if name := asked.get("q"):
+    def filter_imports(self, jobs: QuerySet[ImportJob], user: User) -> QuerySet[ImportJob]:
+        """Return the imports that match the valid filters. `user` is the owner "me"."""
+        self.is_valid()  # Fills cleaned_data with the valid filters.
+        filters = self.cleaned_data
+        if name := filters.get("q"):
             jobs = jobs.filter(file_name__icontains=name)
-        if group := asked.get("status"):
-            jobs = jobs.filter(status__in=GROUPS[group])
-        return jobs.filter(owner=owner_id) if asked.get("whose") else jobs
+        if group := filters.get("status"):
+            jobs = jobs.filter(status__in=STATUS_GROUPS[group])
+        return jobs.filter(owner=user.pk) if filters.get("owner") else jobs

@@ -1,98 +1,108 @@
-"""How an import is put before a reader: facts, notices and sentences, each made here once."""
+"""Template context of an import: its facts, notices and allowed actions."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.contrib.auth.models import AbstractUser
 from django.db.models import Min
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports import error_messages, lifecycle, permissions, snapshots
+from imports.error_messages import get_field_label
 from imports.importer import Importer, get_importer_or_placeholder
 from imports.models import ImportJob
-from imports.pages.forms import too_large
+from imports.pages.forms import get_too_large_message
+from imports.permissions import User
 from imports.statuses import ALLOWED_TRANSITIONS, Status, Success
 
-# Work goes on by itself: the page's script follows it without asking for the page anew.
-ACTIVE = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
+# The user only waits. Between these statuses, scripts update the page without reloading it.
+IN_PROGRESS_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
 
-Context = dict[str, Any]
+Context = dict[str, object]
 
 
-def import_shown(job: ImportJob, user: AbstractUser) -> Context:
+def build_import_context(job: ImportJob, user: User) -> Context:
+    """Return what the page of an import shows in every status."""
     snapshot = snapshots.build_snapshot(job)
     return {
         "job": job,
         "snapshot": snapshot,
-        "moving": ACTIVE,
+        "in_progress_statuses": IN_PROGRESS_STATUSES,
         "partial": f"imports/status/{job.status.lower()}.html",
-        "words": status_labels() | {"percent": _("{n} percent done")},
+        "texts": status_labels() | {"percent": _("{n} percent complete")},
         "earlier": permissions.find_earlier_import_of_same_file(user, job),
-        **facts_of(job),
-        **live_notices(snapshot),
-        **offered(job, user),
+        **_build_facts(job),
+        **_build_live_notices(snapshot),
+        **_build_allowed_actions(job, user),
     }
 
 
-def facts_of(job: ImportJob) -> Context:
+def _build_facts(job: ImportJob) -> Context:
     importer = get_importer_or_placeholder(job.importer)
-    waited = has_waited(job)
-    elapsed = writing_seconds(job) if waited else elapsed_seconds(job)
+    waited = _has_waited_for_user(job)
+    elapsed = _get_writing_seconds(job) if waited else _get_elapsed_seconds(job)
     return {
-        "is_moving": job.status in ACTIVE,
+        "is_in_progress": job.status in IN_PROGRESS_STATUSES,
         "is_final": job.is_final,
-        "shows_work": shows_work(job),
-        "importer": described(importer),
-        "error": error_of(job),
+        "shows_progress": _shows_progress(job),
+        "importer": describe_importer(importer),
+        "error": describe_error(job),
         "waited": waited,
         "elapsed": elapsed,
-        "took": "< 1 s" if job.is_final and elapsed == 0 else duration(elapsed),
+        "duration": "< 1 s" if job.is_final and elapsed == 0 else format_seconds(elapsed),
         "written": job.created + job.updated,
-        "arrived": job.created + job.updated + job.unchanged,
+        "imported": job.created + job.updated + job.unchanged,
         "to_create": job.checked - job.processed - job.to_update,
         "to_update": job.to_update,
     }
 
 
-def live_notices(snapshot: snapshots.Snapshot) -> Context:
-    """What to say while work goes on; the script has the same four lines."""
-    live, moves = snapshot["live"], snapshot["status"] in ACTIVE
+def _build_live_notices(snapshot: snapshots.Snapshot) -> Context:
+    """Return the notices of an import in progress. import.js derives the same fields."""
+    live, is_in_progress = snapshot["live"], snapshot["status"] in IN_PROGRESS_STATUSES
     return {
-        "no_worker": moves and live["workers"] == 0,
-        "stalled": moves and live["stalled"] and live["workers"] > 0,
-        "left": duration(live["eta_seconds"]),
+        "no_worker": is_in_progress and live["workers"] == 0,
+        "stalled": is_in_progress and live["stalled"] and live["workers"] > 0,
+        "left": format_seconds(live["eta_seconds"]),
     }
 
 
-def shows_work(job: ImportJob) -> bool:
-    """Whether there is anything done to count: what was only checked says what would be."""
+def _shows_progress(job: ImportJob) -> bool:
+    """Return whether the page shows the progress bar and the counts.
+
+    An import that was only checked shows what it would do instead.
+    """
     if job.status == Status.CANCELLED:
         return job.created + job.updated > 0
-    return job.status in ACTIVE or (job.checked > 0 and job.status != Status.READY)
+    return job.status in IN_PROGRESS_STATUSES or (job.checked > 0 and job.status != Status.READY)
 
 
-def has_waited(job: ImportJob) -> bool:
-    """Whether a person's time lies between the import's beginning and now, or its end."""
-    is_before = job.status in (Status.QUEUED, Status.CHECKING)
-    return job.run > 1 or (job.check_first and not is_before)
+def _has_waited_for_user(job: ImportJob) -> bool:
+    """Return whether the time since the start of the import includes waiting for the user."""
+    is_before_review = job.status in (Status.QUEUED, Status.CHECKING)
+    return job.run > 1 or (job.check_first and not is_before_review)
 
 
-def writing_seconds(job: ImportJob) -> int | None:
-    began = job.batches.aggregate(began=Min("started_at"))["began"] if job.is_final else None
-    return round((job.finished_at - began).total_seconds()) if began else None
+def _get_writing_seconds(job: ImportJob) -> int | None:
+    """Return the seconds from the start of the first batch to the end; None before the end."""
+    if job.finished_at is None:
+        return None
+    started = job.batches.aggregate(started=Min("started_at"))["started"]
+    return round((job.finished_at - started).total_seconds()) if started else None
 
 
-def elapsed_seconds(job: ImportJob) -> int | None:
+def _get_elapsed_seconds(job: ImportJob) -> int | None:
+    """Return the seconds from the start of the import to its end or now; None before the start."""
     if job.started_at is None:
         return None
     return round(((job.finished_at or timezone.now()) - job.started_at).total_seconds())
 
 
-def duration(seconds: int | None) -> str:
-    """Short, and the same in all languages: "2 min 5 s". The script has the same."""
+def format_seconds(seconds: int | None) -> str:
+    """Return for example "2 min 5 s"; "" for None. The text is the same in all languages.
+
+    static/imports/import.js formats durations in the same way.
+    """
     if seconds is None:
         return ""
     minutes, hours = seconds // 60, seconds // 3600
@@ -101,58 +111,58 @@ def duration(seconds: int | None) -> str:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def error_of(job: ImportJob) -> str:
-    code = job.error_code
-    return (
-        error_messages.describe_job_error_with_labels(job.importer, code, job.error_params)
-        if code
-        else ""
+def describe_error(job: ImportJob) -> str:
+    """Return the error of the import in the user's language; "" if there is none."""
+    if not job.error_code:
+        return ""
+    return error_messages.describe_job_error_with_labels(
+        job.importer, job.error_code, job.error_params
     )
 
 
-def failure_of(job: ImportJob) -> str:
-    """Why it failed; "" where it did not."""
-    return error_of(job) if job.status == Status.FAILED else ""
+def describe_failure(job: ImportJob) -> str:
+    """Return why the import failed; "" if it did not fail."""
+    return describe_error(job) if job.status == Status.FAILED else ""
 
 
-def offered(job: ImportJob, user: AbstractUser) -> Context:
-    """What this reader may do to the import now."""
-    mine = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
+def _build_allowed_actions(job: ImportJob, user: User) -> Context:
+    can_control = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     return {
-        "may_start": mine and job.status == Status.READY,
-        "may_cancel": mine and Status.CANCELLED in ALLOWED_TRANSITIONS[Status(job.status)],
-        "can_change": mine and lifecycle.can_change(job),
+        "can_start": can_control and job.status == Status.READY,
+        "can_cancel": can_control and Status.CANCELLED in ALLOWED_TRANSITIONS[Status(job.status)],
+        "can_change": can_control and lifecycle.can_change(job),
         "can_import": permissions.can_import(user),
     }
 
 
-def described(importer: type[Importer]) -> Context:
-    """What a clerk should know before filling a spreadsheet."""
+def describe_importer(importer: type[Importer]) -> Context:
+    """Return the name of the importer and the columns that it expects."""
     columns = [
-        {"name": name_of(importer, column.field), "column": column} for column in importer.columns
+        {"name": get_field_label(importer, column.field), "column": column}
+        for column in importer.columns
     ]
     return {"name": capfirst(importer.title()), "columns": columns, "importer": importer}
 
 
-def name_of(importer: type[Importer], field: str) -> str:
-    return capfirst(importer.label(field))
-
-
-def status_labels() -> Context:
-    """What the scripts say of a status; the server's pages say the same by `status_label`."""
+def status_labels() -> dict[str, object]:
+    """Return the labels that scripts show. The server shows the same as `status_label`."""
     return {"statuses": dict(Status.choices), "nothingImported": Success.NONE.label}
 
 
-def list_words() -> Context:
-    """What the list's and the upload's scripts say, in the reader's language."""
+def list_texts() -> dict[str, object]:
+    """Return the texts that the scripts of the list and the upload show."""
     return status_labels() | {
         "none": _("Choose a file first."),
-        "empty": _("The file is empty. Choose the file that holds your rows."),
-        "tooLarge": too_large(),
+        "empty": _("The file is empty. Choose a file that contains rows."),
+        "tooLarge": get_too_large_message(),
         "uploading": _("Uploading…"),
-        "storing": _("Uploaded. One moment…"),
-        "again": _("The connection broke. Trying again…"),
-        "broken": _("The file could not be sent. Check your connection, then press Import again."),
+        "storing": _("Uploaded. Saving the file…"),
+        "again": _("The connection was lost. Retrying…"),
+        "broken": _(
+            "The file could not be uploaded. Check your connection, then press Import again."
+        ),
         "signedOut": _("You are no longer signed in. Reload this page and sign in again."),
-        "refused": _("The server could not take the file ({n}). Try again in a minute."),
+        "serverError": _(
+            "The server could not accept the file (error {n}). Try again in a minute."
+        ),
     }

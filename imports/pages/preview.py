@@ -1,44 +1,41 @@
-"""What starting a checked import would do, with examples: new rows, and old values to new."""
+"""Template context of the preview: examples of the records that an import would write."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from imports import preview
+from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.pages.presenters import name_of
 from imports.permissions import User
 
-MOST_EXAMPLES = 5
+MAX_EXAMPLES = 5
 
-Context = dict[str, Any]
+Context = dict[str, object]
 
 
-def preview_shown(job: ImportJob, reader: User) -> Context:
+def build_preview_context(job: ImportJob, user: User) -> Context:
+    """Return the preview; an empty context if the import is no longer waiting to be started."""
     try:
-        found = preview.build_preview(job, reader)
-    except (
-        TransitionNotAllowed
-    ):  # Started or checked anew just now; the script asks for the page anew.
+        result = preview.build_preview(job, user)
+    except TransitionNotAllowed:  # It was started or checked again; the script reloads the page.
         return {}
     importer = get_importer_or_placeholder(job.importer)
-    names = [name_of(importer, column.field) for column in importer.columns]
+    names = [get_field_label(importer, column.field) for column in importer.columns]
     return {
-        "preview": found,
+        "preview": result,
         "update_examples": [
             {
                 "row": update["row"],
                 "changes": [
-                    {"name": name_of(importer, field), **change}
+                    {"name": get_field_label(importer, field), **change}
                     for field, change in update["changes"].items()
                 ],
             }
-            for update in found["updates"][:MOST_EXAMPLES]
+            for update in result["updates"][:MAX_EXAMPLES]
         ],
         "create_names": names,
         "create_examples": [
             (create["row"], list(zip(names, create["values"].values(), strict=True)))
-            for create in found["creates"][:MOST_EXAMPLES]
+            for create in result["creates"][:MAX_EXAMPLES]
         ],
     }

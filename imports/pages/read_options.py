@@ -1,18 +1,19 @@
-"""How an import's file was read and is to be taken: the form to say otherwise."""
+"""The form that changes how the file of an import is read and imported."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from imports.models import ImportJob
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
 
-HOW_READ = ("sheet", "encoding", "delimiter", "hidden_rows")
-OF_HIDDEN_ROWS = {"hidden_row", "hidden_row_skipped"}  # Codes of a read summary.
-ENCODINGS = {
+READ_OPTION_NAMES = ("sheet", "encoding", "delimiter", "hidden_rows")
+HIDDEN_ROW_CODES = {"hidden_row", "hidden_row_skipped"}  # Codes of read summary entries.
+ENCODING_LABELS = {
     "utf-8": _("Unicode (UTF-8)"),
     "utf-16": _("Unicode (UTF-16)"),
     "windows-1252": _("Western European (Windows)"),
@@ -25,77 +26,97 @@ ENCODINGS = {
     "windows-1256": _("Arabic (Windows)"),
     "gb18030": _("Chinese (GB 18030)"),
 }
-DELIMITERS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Bar")}
+DELIMITER_LABELS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}
 
 
-def options_offered(job: ImportJob) -> OptionsForm | None:
-    """The form; of a file that could not be read only where it can be read otherwise."""
+def make_options_form(job: ImportJob) -> OptionsForm | None:
+    """Return the form; None for a failed import whose file has no other way to be read."""
     form = OptionsForm(job)
-    return form if job.status != Status.FAILED or form.fields.keys() & set(HOW_READ) else None
+    has_read_options = bool(form.fields.keys() & set(READ_OPTION_NAMES))
+    return form if job.status != Status.FAILED or has_read_options else None
 
 
 class OptionsForm(forms.Form):
-    """What may be changed before anything is written; only what this file leaves open."""
+    """Options that may change until the import writes. Offers only what applies to the file."""
 
     sheet = forms.ChoiceField(label=_("Sheet"))
-    encoding = forms.ChoiceField(label=_("Characters are written in"))
-    delimiter = forms.ChoiceField(label=_("Columns are separated by"))
-    hidden_rows = forms.ChoiceField(label=_("Rows hidden in the workbook"), choices=HiddenRows)
+    encoding = forms.ChoiceField(label=_("Character encoding"))
+    delimiter = forms.ChoiceField(label=_("Column delimiter"))
+    hidden_rows = forms.ChoiceField(label=_("Hidden rows"), choices=HiddenRows)
     has_header_row = forms.BooleanField(
-        label=_("The file has a row that names its columns"),
-        help_text=_("Without one, columns are taken in our own order, and you see the result."),
+        label=_("The file has a header row"),
+        help_text=_(
+            "Without a header row, the columns are read in our standard order. You can review the "
+            "result."
+        ),
         required=False,
     )
     on_duplicate = forms.ChoiceField(
-        label=_("If a row is already in the system"), choices=OnDuplicate
+        label=_("If a row matches an existing record"), choices=OnDuplicate
     )
-    empty_cells = forms.ChoiceField(label=_("If one of its cells is empty"), choices=EmptyCells)
+    empty_cells = forms.ChoiceField(label=_("If a cell of the row is empty"), choices=EmptyCells)
 
-    def __init__(self, job: ImportJob, sent: Any = None) -> None:
+    def __init__(self, job: ImportJob, data: QueryDict | None = None) -> None:
         self.is_read = bool(job.detected_format)
-        self.opened = (job.detected_format or _told(job)) | {
+        self.current: dict[str, Any] = (job.detected_format or _get_requested_format(job)) | {
             "hidden_rows": job.read_options.get("hidden_rows", HiddenRows.IMPORT)
         }
-        kept = ("has_header_row", "on_duplicate", "empty_cells")
-        initial = self.opened | {name: getattr(job, name) for name in kept}
-        super().__init__(sent, initial=initial, auto_id="option-%s", label_suffix="")
-        self._offer("sheet", {name: name for name in self.opened["sheets"]})
-        self._offer("encoding", ENCODINGS)
-        self._offer("delimiter", DELIMITERS)
+        other_options = ("has_header_row", "on_duplicate", "empty_cells")
+        initial = self.current | {name: getattr(job, name) for name in other_options}
+        super().__init__(data, initial=initial, auto_id="option-%s", label_suffix="")
+        self._set_choices("sheet", {name: name for name in self.current["sheets"]})
+        self._set_choices("encoding", ENCODING_LABELS)
+        self._set_choices("delimiter", DELIMITER_LABELS)
         if not has_hidden_rows(job):
             del self.fields["hidden_rows"]
-        if self.opened["format"] in {"json", "jsonl"}:  # Each of its rows names its columns.
+        if self.current["format"] in {"json", "jsonl"}:  # Every row names its columns.
             del self.fields["has_header_row"]
 
-    def _offer(self, name: str, known: dict[str, Any]) -> None:
-        """The choices, and what was found among them; nothing where there is one."""
-        found = self.opened[name]
+    def _set_choices(self, name: str, known: dict[str, Any]) -> None:
+        """Offer the known values and the current one; remove a field with only one choice."""
+        current, field = self.current[name], self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
         if not self.is_read:
-            known = {"": _("Let it be found out")} | known
-        choices = known if found in known else {found: found} | known
-        if found is None or len(choices) < 2:
+            known = {"": _("Detect automatically"), **known}
+        choices = known if current in known else {current: current} | known
+        if current is None or len(choices) < 2:
             del self.fields[name]
         else:
-            self.fields[name].choices = list(choices.items())
-            self.fields[name].required = self.is_read
+            field.choices = list(choices.items())
+            field.required = self.is_read
 
-    def changed(self) -> dict[str, Any]:
-        """What to check anew with. Read otherwise, a file is shown before it is written."""
-        told = dict(self.cleaned_data)
-        read = {name: told.pop(name) for name in HOW_READ if name in told}
-        read = {name: value for name, value in read.items() if value != self.opened[name]}
-        if read.get("hidden_rows") == HiddenRows.IMPORT:  # As without the option.
-            read["hidden_rows"] = ""
-        return told | {"check_first": True} | ({"read_options": read} if read else {})
+    def get_changes(self) -> dict[str, object]:
+        """Return the values to check the import with.
+
+        The check always stops for a review, so that the user sees the result of other options
+        before anything is written.
+        """
+        changes: dict[str, object] = dict(self.cleaned_data)
+        submitted = {name: changes.pop(name) for name in READ_OPTION_NAMES if name in changes}
+        read_options = {
+            name: value for name, value in submitted.items() if value != self.current[name]
+        }
+        if read_options.get("hidden_rows") == HiddenRows.IMPORT:  # The same as without the option.
+            read_options["hidden_rows"] = ""
+        changes["check_first"] = True
+        if read_options:
+            changes["read_options"] = read_options
+        return changes
 
 
 def has_hidden_rows(job: ImportJob) -> bool:
-    """Whether the file has rows that its workbook hides, as far as it was read."""
-    return any(entry["code"] in OF_HIDDEN_ROWS for entry in job.read_summary)
+    """Return whether hidden rows were found in the part of the file that was read."""
+    return any(entry["code"] in HIDDEN_ROW_CODES for entry in job.read_summary)
 
 
-def _told(job: ImportJob) -> dict[str, Any]:
-    """Of a file that could not be read, how it was to be read."""
-    unknown = "" if job.error_code == "unknown_encoding" else None
-    told = {"sheet": None, "encoding": unknown, "delimiter": None} | job.read_options
-    return told | {"format": None, "sheets": (job.error_params or {}).get("sheets", [])}
+def _get_requested_format(job: ImportJob) -> dict[str, Any]:
+    """Return how a file that could not be read was requested to be read."""
+    encoding = "" if job.error_code == "unknown_encoding" else None
+    return {
+        "sheet": None,
+        "encoding": encoding,
+        "delimiter": None,
+        **job.read_options,
+        "format": None,
+        "sheets": (job.error_params or {}).get("sheets", []),
+    }

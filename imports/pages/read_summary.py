@@ -1,114 +1,123 @@
-"""How a file was read: what needs attention, its sheet, its columns, its letters."""
+"""Template context of the read summary: how the file of an import was read."""
 
 from __future__ import annotations
 
 import codecs
 from operator import itemgetter
-from typing import Any
 
-from imports.error_messages import ReadNote, describe_read_summary
+from imports.error_messages import ReadNote, describe_read_summary, get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
-from imports.pages.column_mapping import header_of
-from imports.pages.presenters import name_of
-from imports.pages.read_options import ENCODINGS
+from imports.pages.column_mapping import get_column_header
+from imports.pages.read_options import ENCODING_LABELS
 from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
 from imports.statuses import Status
 
-MOST_COLUMNS = 10
-MOST_SHEETS = 10
-# What says by itself what it is; the rest is somebody's guess, however good.
-UNICODE = ("utf", "ascii")
-# Entries of a read summary that the page tells in its own way.
-TOLD_OTHERWISE = {"columns_ignored"}
+MAX_DISPLAYED_COLUMNS = 10
+MAX_DISPLAYED_SHEETS = 10
+# A file in these encodings identifies its encoding. Any other encoding is a guess.
+CERTAIN_ENCODING_PREFIXES = ("utf", "ascii")
+# Codes of read summary entries that the page does not list, because it shows the columns itself.
+UNLISTED_CODES = {"columns_ignored"}
 
-Context = dict[str, Any]
+Context = dict[str, object]
 
 
-def understood(job: ImportJob) -> Context:
-    """What the page tells of how the file was read; nothing where all was as expected."""
-    shown = {
-        "read_notes": read_notes(job),
-        "sheet": sheet_among_others(job),
-        "read_encoding": read_encoding(job),
+def build_read_summary_context(job: ImportJob) -> Context:
+    """Return what the page shows about how the file was read.
+
+    `has_entries` tells whether there is anything to show.
+    """
+    context: Context = {
+        "read_notes": describe_read_notes(job),
+        "sheet": describe_sheet(job),
+        "read_encoding": describe_uncertain_encoding(job),
     }
-    if job.status != Status.MAPPING:  # There, each column is shown with a choice.
-        columns = left_alone(job)
-        shown |= {
-            "in_order": columns_in_order(job),
-            "as_earlier": columns_as_earlier(job),
-            "left_alone": columns[:MOST_COLUMNS],
-            "more_left_alone": max(len(columns) - MOST_COLUMNS, 0),
+    if job.status != Status.MAPPING:  # The mapping form shows every column.
+        columns = list_ignored_columns(job)
+        context |= {
+            "fields_in_order": list_fields_in_order(job),
+            "saved_mapping": list_saved_mapping(job),
+            "ignored_columns": columns[:MAX_DISPLAYED_COLUMNS],
+            "more_ignored_columns": max(len(columns) - MAX_DISPLAYED_COLUMNS, 0),
         }
-    return shown | {"is_told": any(shown.values())}
+    return context | {"has_entries": any(context.values())}
 
 
-def read_notes(job: ImportJob) -> list[ReadNote]:
-    entries = [entry for entry in job.read_summary if entry["code"] not in TOLD_OTHERWISE]
+def describe_read_notes(job: ImportJob) -> list[ReadNote]:
+    entries = [entry for entry in job.read_summary if entry["code"] not in UNLISTED_CODES]
     return describe_read_summary(entries, job.importer)
 
 
-def sheet_among_others(job: ImportJob) -> Context | None:
-    """Which sheet was read, where the workbook has more than one."""
-    opened = job.detected_format or {}
-    others = [name for name in opened.get("sheets", []) if name != opened["sheet"]]
-    return {"name": opened["sheet"], "others": others[:MOST_SHEETS]} if others else None
+def describe_sheet(job: ImportJob) -> Context | None:
+    """Return which sheet was read and which others there are; None if there is only one."""
+    detected = job.detected_format or {}
+    others = [name for name in detected.get("sheets", []) if name != detected["sheet"]]
+    return {"name": detected["sheet"], "others": others[:MAX_DISPLAYED_SHEETS]} if others else None
 
 
-def columns_in_order(job: ImportJob) -> list[str]:
-    """What the columns were taken for where no row names them and nobody has said so."""
-    told = not job.has_header_row or job.column_mapping is not None
-    if told or not job.detected_columns or job.detected_columns["headers"]:
+def list_fields_in_order(job: ImportJob) -> list[str]:
+    """Return the labels of the fields that the columns fill, if they were mapped by their order.
+
+    They are mapped by their order if the file has no header row, and the user has neither said so
+    nor mapped the columns.
+    """
+    is_known = not job.has_header_row or job.column_mapping is not None
+    if is_known or not job.detected_columns or job.detected_columns["headers"]:
         return []
     importer, positions = (
         get_importer_or_placeholder(job.importer),
         job.detected_columns["positions"],
     )
-    return [name_of(importer, field) for field in sorted(positions, key=positions.get)]
-
-
-def columns_as_earlier(job: ImportJob) -> list[Context]:
-    """Which column fills which field, where that was said of an earlier file and not of this."""
-    if not job.detected_columns or job.column_mapping is not None:
-        return []
-    layout, importer = (
-        DetectedColumns(**job.detected_columns),
-        get_importer_or_placeholder(job.importer),
-    )
-    if not layout.from_saved_mapping:
-        return []
     return [
-        {"name": name_of(importer, field), "header": header_of(layout, index)}
-        for field, index in sorted(layout.positions.items(), key=itemgetter(1))
+        get_field_label(importer, field) for field in sorted(positions, key=positions.__getitem__)
     ]
 
 
-def left_alone(job: ImportJob) -> list[Context]:
-    """Columns that hold something and fill nothing, each with what it looks like.
+def list_saved_mapping(job: ImportJob) -> list[Context]:
+    """Return which column fills which field, if that comes from a saved mapping."""
+    if not job.detected_columns or job.column_mapping is not None:
+        return []
+    detected = DetectedColumns(**job.detected_columns)
+    importer = get_importer_or_placeholder(job.importer)
+    if not detected.from_saved_mapping:
+        return []
+    return [
+        {"name": get_field_label(importer, field), "header": get_column_header(detected, index)}
+        for field, index in sorted(detected.positions.items(), key=itemgetter(1))
+    ]
 
-    Those of which the read summary gives a reason of their own are not among them.
+
+def list_ignored_columns(job: ImportJob) -> list[Context]:
+    """Return the columns that contain values and fill no field, each with its suggested field.
+
+    Hidden columns are not included, because the read summary has an entry for them.
     """
     if not job.detected_columns:
         return []
-    layout, importer = (
-        DetectedColumns(**job.detected_columns),
-        get_importer_or_placeholder(job.importer),
-    )
-    hidden = [e["params"] for e in job.read_summary if e["code"] == "hidden_columns_ignored"]
-    told = {header for params in hidden for header in params.get("columns", [])}
-    found = []
-    for index in find_ignored_columns(layout):
-        header = header_of(layout, index)
-        if header in told:
+    detected = DetectedColumns(**job.detected_columns)
+    importer = get_importer_or_placeholder(job.importer)
+    hidden = {
+        header
+        for entry in job.read_summary
+        if entry["code"] == "hidden_columns_ignored"
+        for header in entry["params"].get("columns", [])
+    }
+    columns: list[Context] = []
+    for index in find_ignored_columns(detected):
+        header = get_column_header(detected, index)
+        if header in hidden:
             continue
-        field = layout.suggestions.get(str(index))
-        found.append({"header": header, "like": name_of(importer, field) if field else ""})
-    return found
+        field = detected.suggestions.get(str(index))
+        suggestion = get_field_label(importer, field) if field else ""
+        columns.append({"header": header, "suggestion": suggestion})
+    return columns
 
 
-def read_encoding(job: ImportJob) -> Any:
+def describe_uncertain_encoding(job: ImportJob) -> str:
+    """Return the name of the encoding; "" if the file has none or identifies it itself."""
     encoding = (job.detected_format or {}).get("encoding")
-    if not encoding or encoding.startswith(UNICODE):
+    if not encoding or encoding.startswith(CERTAIN_ENCODING_PREFIXES):
         return ""
-    names = {codecs.lookup(name).name: label for name, label in ENCODINGS.items()}
-    return names.get(codecs.lookup(encoding).name, encoding)
+    names = {codecs.lookup(name).name: label for name, label in ENCODING_LABELS.items()}
+    return str(names.get(codecs.lookup(encoding).name, encoding))

@@ -1,55 +1,71 @@
-"""How fast an import was written, as the line of a small chart."""
+"""The chart of how fast the rows of an import were written."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 from imports.models import ImportJob
 
-Sample = tuple[float, int]  # Seconds since the first batch began, and rows done by then.
-
-WIDTH, HEIGHT = 600, 60
-MOST_SAMPLES = 60
-SHORTEST = 0.25  # Two commits of a moment make no speed.
-FEWEST_SAMPLES = 4  # With fewer, there is nothing to see.
+CHART_WIDTH, CHART_HEIGHT = 600, 60  # As in the viewBox of templates/imports/chart.html.
+MAX_SAMPLES = 60
+MIN_INTERVAL_SECONDS = 0.25  # The rate between two commits of the same moment means nothing.
+MIN_SAMPLES = 4
 
 
-def chart_of(job: ImportJob) -> dict[str, Any]:
+class Sample(NamedTuple):
+    seconds: float  # Since the start of the first batch.
+    rows: int  # Written by then.
+
+
+class SpeedChart(TypedDict):
+    points: str  # The points of an SVG polygon; "" if there are too few samples.
+    peak: int | None  # Rows per second; None if no batch is written.
+
+
+def build_speed_chart(job: ImportJob) -> SpeedChart:
     batches = job.batches.filter(applied_at__isnull=False, started_at__isnull=False)
-    times = list(batches.order_by("applied_at").values_list("started_at", "applied_at", "rows"))
+    values = batches.order_by("applied_at").values_list("started_at", "applied_at", "rows")
+    times = [
+        (started_at, applied_at, rows)
+        for started_at, applied_at, rows in values
+        if started_at and applied_at
+    ]
     if not times:
         return {"points": "", "peak": None}
-    began = min(started for started, _, _ in times)
-    samples, done = [(0.0, 0)], 0
-    for _, applied, rows in times:
-        done += rows
-        samples = with_sample(samples, ((applied - began).total_seconds(), done))
+    start = min(started_at for started_at, _, _ in times)
+    samples, total = [Sample(0.0, 0)], 0
+    for _, applied_at, rows in times:
+        total += rows
+        samples = _add_sample(samples, Sample((applied_at - start).total_seconds(), total))
     return {
-        "points": points(samples) if len(samples) >= FEWEST_SAMPLES else "",
-        "peak": round(max(rates(samples))),
+        "points": _build_points(samples) if len(samples) >= MIN_SAMPLES else "",
+        "peak": round(max(_compute_rates(samples))),
     }
 
 
-def with_sample(samples: list[Sample], newest: Sample) -> list[Sample]:
-    """One sample more, in the place of one that is too near."""
-    nearest = max(SHORTEST, newest[0] / MOST_SAMPLES)
-    if len(samples) > 1 and newest[0] - samples[-2][0] < nearest:
+def _add_sample(samples: list[Sample], newest: Sample) -> list[Sample]:
+    """Append a sample. It replaces the last one if that is too close to the one before."""
+    min_interval = max(MIN_INTERVAL_SECONDS, newest.seconds / MAX_SAMPLES)
+    if len(samples) > 1 and newest.seconds - samples[-2].seconds < min_interval:
         samples = samples[:-1]
     return [*samples, newest]
 
 
-def rates(samples: list[Sample]) -> list[float]:
-    pairs = pairwise(samples)
-    return [(done - before) / max(t - earlier, 0.001) for (earlier, before), (t, done) in pairs]
-
-
-def points(samples: list[Sample]) -> str:
-    """The outline of the area below the line."""
-    speeds = rates(samples)
-    across, up = WIDTH / samples[-1][0], HEIGHT / max(*speeds, 1)
-    line = [
-        f"{t * across:.0f},{HEIGHT - speed * up:.0f}"
-        for (t, _), speed in zip(samples, [speeds[0], *speeds], strict=True)
+def _compute_rates(samples: list[Sample]) -> list[float]:
+    """Return the rows per second between each two samples."""
+    return [
+        (end.rows - start.rows) / max(end.seconds - start.seconds, 0.001)
+        for start, end in pairwise(samples)
     ]
-    return " ".join([f"0,{HEIGHT}", *line, f"{WIDTH},{HEIGHT}"])
+
+
+def _build_points(samples: list[Sample]) -> str:
+    """Return the outline of the area below the line."""
+    rates = _compute_rates(samples)
+    x_scale, y_scale = CHART_WIDTH / samples[-1].seconds, CHART_HEIGHT / max(*rates, 1)
+    line = [
+        f"{sample.seconds * x_scale:.0f},{CHART_HEIGHT - rate * y_scale:.0f}"
+        for sample, rate in zip(samples, [rates[0], *rates], strict=True)
+    ]
+    return " ".join([f"0,{CHART_HEIGHT}", *line, f"{CHART_WIDTH},{CHART_HEIGHT}"])

@@ -1,4 +1,4 @@
-"""The addresses of the pages."""
+"""The URLs of the pages."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
@@ -7,9 +7,9 @@ from imports.pages import downloads, views
 
 urlpatterns = [
     path("", views.imports, name="imports"),
-    path("imports/<uuid:pk>/", views.show, name="import"),
+    path("imports/<uuid:pk>/", views.show_import, name="import"),
     path("imports/template.xlsx", downloads.template, name="import-template"),
-    path("imports/<uuid:pk>/file/", downloads.original, name="import-file"),
+    path("imports/<uuid:pk>/file/", downloads.original_file, name="import-file"),
     path(
         "imports/<uuid:pk>/failed-rows.xlsx",
         downloads.failed_rows_workbook,
@@ -20,8 +20,8 @@ urlpatterns = [
         downloads.failed_rows_csv,
         name="import-failed-rows-csv",
     ),
-    path("imports/<uuid:pk>/chart/", views.chart, name="import-chart"),
-    path("imports/<uuid:pk>/rows/", views.rows, name="import-rows"),
+    path("imports/<uuid:pk>/chart/", views.show_chart, name="import-chart"),
+    path("imports/<uuid:pk>/rows/", views.show_rows, name="import-rows"),
     path("imports/<uuid:pk>/mapping/", views.map_columns, name="import-mapping"),
     path("imports/<uuid:pk>/options/", views.change_options, name="import-options"),
     path("imports/<uuid:pk>/start/", views.start, name="import-start"),

@@ -1,225 +1,282 @@
-"""The pages. Each reads what its reader may see and shows it; deciding is done elsewhere."""
+"""The views of the pages. They check permissions and render; other modules change imports."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import messages as notes
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
-from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Page, Paginator
 from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from imports import lifecycle, permissions
 from imports.importer import list_importers
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.pages.column_mapping import ChosenTwice, chosen, mapping_shown, problem_with
-from imports.pages.failed_rows import problems_shown, rows_shown
-from imports.pages.forms import FilterForm, UploadForm, choices_of
-from imports.pages.presenters import ACTIVE, described, failure_of, import_shown, list_words
-from imports.pages.preview import preview_shown
-from imports.pages.read_options import OptionsForm, options_offered
-from imports.pages.read_summary import understood
-from imports.pages.speed_chart import chart_of
+from imports.pages.column_mapping import (
+    FieldSelectedTwice,
+    build_mapping_context,
+    describe_invalid_mapping,
+    read_mapping,
+)
+from imports.pages.failed_rows import build_problems_context, build_rows_context
+from imports.pages.forms import FilterForm, UploadForm, get_upload_options
+from imports.pages.presenters import (
+    IN_PROGRESS_STATUSES,
+    build_import_context,
+    describe_failure,
+    describe_importer,
+    list_texts,
+)
+from imports.pages.preview import build_preview_context
+from imports.pages.read_options import OptionsForm, make_options_form
+from imports.pages.read_summary import build_read_summary_context
+from imports.pages.speed_chart import build_speed_chart
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import Status
 
-IMPORTS_A_PAGE = 20
+IMPORTS_PER_PAGE = 20
+
+Context = dict[str, object]
 
 
 @never_cache
 @login_required
 def imports(request: HttpRequest) -> HttpResponse:
-    """The reader's imports, and a form to add some."""
+    """Show the upload form and the imports that the user may see."""
     can_import = permissions.can_import(request.user)
-    corrected = corrected_import(request)
-    form = UploadForm(initial=choices_of(corrected) if corrected else None)
+    corrected = _get_corrected_import(request)
+    form = UploadForm(initial=get_upload_options(corrected) if corrected else None)
     if request.method == "POST":
         if not can_import:
             raise PermissionDenied
         form = UploadForm(request.POST, request.FILES)
         if form.is_valid():
-            return redirect(*upload_all(request, **form.cleaned_data))
+            return _upload_files(request, **form.cleaned_data)
     context = {
         "form": form if can_import else None,
         "corrected": corrected,
-        "importers": [described(importer) for importer in list_importers()],
-        "most_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
-        "words": list_words(),
-        **imports_found(request),
+        "importers": [describe_importer(importer) for importer in list_importers()],
+        "max_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
+        "texts": list_texts(),
+        **_build_list_context(request),
     }
     return render(request, "imports/imports.html", context, status=422 if form.errors else 200)
 
 
-def corrected_import(request: HttpRequest) -> ImportJob | None:
-    """The import whose refused rows are to be uploaded again, if the reader may see it."""
+def _get_corrected_import(request: HttpRequest) -> ImportJob | None:
+    """Return the import of `?corrects=`, whose failed rows the user is going to upload again.
+
+    None if there is no such import, or if the user may not see it.
+    """
     try:
         pk = UUID(request.GET.get("corrects", ""))
     except ValueError:
         return None
-    known = [importer.name for importer in list_importers()]
-    return permissions.get_visible_imports(request.user).filter(pk=pk, importer__in=known).first()
+    names = [importer.name for importer in list_importers()]
+    return permissions.get_visible_imports(request.user).filter(pk=pk, importer__in=names).first()
 
 
-def upload_all(request: HttpRequest, *, file: list[Any], **options: Any) -> tuple[Any, ...]:
-    """Make an import of each file, and return where to look next."""
-    jobs = [lifecycle.upload(request.user, one, **options) for one in file]
+def _upload_files(
+    request: HttpRequest,
+    *,
+    file: list[UploadedFile[bytes]],
+    importer: str,
+    on_duplicate: str,
+    empty_cells: str,
+    check_first: bool,
+) -> HttpResponse:
+    """Create an import of each file, and redirect to the only import or to the list."""
+    assert request.user.is_authenticated
+    jobs = [
+        lifecycle.upload(
+            request.user,
+            uploaded,
+            importer=importer,
+            on_duplicate=on_duplicate,
+            empty_cells=empty_cells,
+            check_first=check_first,
+        )
+        for uploaded in file
+    ]
     if len(jobs) == 1:
-        return "import", jobs[0].pk
-    told = ngettext("%(n)s file is uploaded.", "%(n)s files are uploaded.", len(jobs))
-    notes.success(request, told % {"n": len(jobs)})
-    return ("imports",)
+        return redirect("import", jobs[0].pk)
+    text = ngettext("%(n)s file was uploaded.", "%(n)s files were uploaded.", len(jobs))
+    messages.success(request, text % {"n": len(jobs)})
+    return redirect("imports")
 
 
-def imports_found(request: HttpRequest) -> dict[str, Any]:
+def _build_list_context(request: HttpRequest) -> Context:
     visible = permissions.get_visible_imports(request.user).select_related("owner")
     visible = visible.defer(*ImportJob.LARGE_FIELDS)
-    asked = FilterForm(request.GET)
-    page = page_of(request, asked.found_in(visible, request.user.pk), IMPORTS_A_PAGE)
-    filters = {name: value for name, value in asked.cleaned_data.items() if value}
+    form = FilterForm(request.GET)
+    page = _paginate(request, form.filter_imports(visible, request.user), IMPORTS_PER_PAGE)
+    filters = {name: value for name, value in form.cleaned_data.items() if value}
     return {
-        "filter": asked,
+        "filter": form,
         "is_filtered": bool(filters),
         "can_view_all": permissions.can_view_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
-        "listed": [(job, failure_of(job)) for job in page],
-        "any_moving": any(job.status in ACTIVE for job in page),
+        "items": [(job, describe_failure(job)) for job in page],
+        "any_in_progress": any(job.status in IN_PROGRESS_STATUSES for job in page),
     }
 
 
 @never_cache
 @login_required
 @require_safe
-def show(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One import: how far it is, what it would do or did, and why rows were refused."""
-    return show_import(request, visible_import(request, pk))
+def show_import(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show one import: its progress, its preview or result, and why rows failed."""
+    return _render_import(request, _get_visible_import(request, pk))
 
 
-def show_import(request: HttpRequest, job: ImportJob, problem: str = "") -> HttpResponse:
-    context = import_shown(job, request.user)
+def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = "") -> HttpResponse:
+    context = build_import_context(job, request.user)
     if job.status in (Status.RUNNING, Status.COMPLETE):
-        context["chart"] = chart_of(job)
-    if job.status not in ACTIVE:
-        context |= problems_shown(job) | {"understood": understood(job)}
+        context["chart"] = build_speed_chart(job)
+    if job.status not in IN_PROGRESS_STATUSES:
+        context |= build_problems_context(job)
+        context["read_summary"] = build_read_summary_context(job)
     if job.status == Status.READY:
-        context |= preview_shown(job, request.user)
+        context |= build_preview_context(job, request.user)
     if context["can_change"]:
-        context |= mapping_shown(job, request.POST or None) | {"mapping_problem": problem}
-        context["options"] = options_offered(job)
-    return render(request, "imports/import.html", context, status=422 if problem else 200)
+        context |= build_mapping_context(job, request.POST or None)
+        context["mapping_problem"] = mapping_problem
+        context["options"] = make_options_form(job)
+    status = 422 if mapping_problem else 200
+    return render(request, "imports/import.html", context, status=status)
 
 
 @never_cache
 @login_required
 @require_safe
-def chart(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The chart alone, for the script to put in the place of an older one."""
-    return render(request, "imports/chart.html", {"chart": chart_of(visible_import(request, pk))})
+def show_chart(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Render only the speed chart, which the script of the page fetches repeatedly."""
+    context = {"chart": build_speed_chart(_get_visible_import(request, pk))}
+    return render(request, "imports/chart.html", context)
 
 
 @never_cache
 @login_required
 @require_safe
-def rows(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Rows that were refused or skipped, page by page; of one cause, if asked for."""
-    job = visible_import(request, pk)
-    return render(request, "imports/rows.html", {"job": job, **rows_shown(job, request.GET)})
+def show_rows(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show one page of failed or skipped rows, of one problem if the query string names one."""
+    job = _get_visible_import(request, pk)
+    context = {"job": job, **build_rows_context(job, request.GET)}
+    return render(request, "imports/rows.html", context)
 
 
-def visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
-    return get_object_or_404(
-        permissions.get_visible_imports(request.user).select_related("owner"), pk=pk
-    )
+def _get_visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
+    visible = permissions.get_visible_imports(request.user).select_related("owner")
+    return get_object_or_404(visible, pk=pk)
 
 
 # --- Start, cancel and change ------------------------------------------------
 
 
-def by_button(change: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Only a form changes anything. A reload, or a sign-in in between, shows the import."""
+def post_or_redirect(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Call the view for POST. Redirect any other request, such as a reload, to the import."""
 
     @login_required
-    @wraps(change)
-    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
-        return change(request, pk) if request.method == "POST" else redirect("import", pk)
+    @wraps(view)
+    def wrapper(request: HttpRequest, pk: UUID) -> HttpResponse:
+        return view(request, pk) if request.method == "POST" else redirect("import", pk)
 
-    return view
+    return wrapper
 
 
-@by_button
+@post_or_redirect
 def start(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return ask(request, pk, lifecycle.start)
+    return _change_import(request, pk, lifecycle.start)
 
 
-@by_button
+@post_or_redirect
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return ask(request, pk, lifecycle.cancel)
+    return _change_import(request, pk, lifecycle.cancel)
 
 
 @never_cache
-@by_button
+@post_or_redirect
 def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Check the file anew, with the columns that were chosen."""
+    """Check the import again with the submitted column mapping."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
-        told = {"column_mapping": chosen(job, request.POST)} if job.detected_columns else {}
-        return ask(request, pk, partial(lifecycle.check_again, changed=told))
-    except (ChosenTwice, InvalidMapping) as error:
-        return show_import(request, job, problem_with(job, error))
+        changed = (
+            {"column_mapping": read_mapping(job, request.POST)} if job.detected_columns else {}
+        )
+        return _change_import(request, pk, partial(lifecycle.check_again, changed=changed))
+    except (FieldSelectedTwice, InvalidMapping) as error:
+        return _render_import(request, job, describe_invalid_mapping(job, error))
 
 
-@by_button
+@post_or_redirect
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Check the file anew, read or taken otherwise."""
+    """Check the import again with the submitted options."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
-        return ask(request, pk, partial(lifecycle.check_again, changed=form.changed()))
-    notes.warning(request, _("Choose among what is offered. Nothing is changed."))
+        check_again = partial(lifecycle.check_again, changed=form.get_changes())
+        return _change_import(request, pk, check_again)
+    messages.warning(
+        request,
+        _("This option is not available. Nothing was changed. Choose one of the listed options."),
+    )
     return redirect("import", job.pk)
 
 
-def ask(request: HttpRequest, pk: UUID, move: Callable[[UUID], ImportJob]) -> HttpResponse:
+def _change_import(
+    request: HttpRequest, pk: UUID, change: Callable[[UUID], ImportJob]
+) -> HttpResponse:
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
-        move(job.pk)
+        change(job.pk)
     except TransitionNotAllowed:
-        notes.warning(request, _("That is no longer possible: see below how the import stands."))
+        messages.warning(
+            request,
+            _(
+                "This action is no longer possible. The current status of the import is shown "
+                "below."
+            ),
+        )
     return redirect("import", job.pk)
 
 
-class ChangePassword(SuccessMessageMixin, PasswordChangeView):
-    template_name = "registration/password.html"  # The admin's own page has the usual name.
+class ChangePassword(PasswordChangeView):
+    template_name = "registration/password.html"  # The usual name belongs to the admin's template.
     success_url = reverse_lazy("imports")
-    success_message = gettext_lazy("Your password is changed.")
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        messages.success(self.request, _("Your password has been changed."))
+        return super().form_valid(form)
 
 
-def page_of(request: HttpRequest, found: Any, size: int) -> Page:
-    return Paginator(found, size).get_page(request.GET.get("page"))
+def _paginate(request: HttpRequest, jobs: QuerySet[ImportJob], size: int) -> Page[ImportJob]:
+    return Paginator(jobs, size).get_page(request.GET.get("page"))
 
 
-# --- What went wrong ---------------------------------------------------------
+# --- Errors ------------------------------------------------------------------
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The page for an error nobody caught; without the database it says that, and 503."""
+    """Render the page of an unhandled exception: 503 if the database failed, otherwise 500."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         page = render_to_string("503.html")
         return HttpResponse(page, status=503, headers={"Retry-After": "5"})

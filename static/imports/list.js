@@ -1,41 +1,40 @@
-// Keeps the list of imports right, by one stream.
+// Keeps the list of imports up to date with one stream.
 
-import { follow } from "./live.js";
-import { fetchPart, labelOf, show, speak } from "./show.js";
+import { follow } from "./stream.js";
+import { announce, fetchPart, render, statusLabel } from "./render.js";
 
 let list = document.getElementById("imports");
-const news = new Map();
+const recent = new Map(); // Rendered again after a refresh.
 
-function take(snapshot) {
-  news.set(snapshot.id, snapshot);
+function onSnapshot(snapshot) {
+  recent.set(snapshot.id, snapshot);
   const item = list.querySelector(`[data-import="${snapshot.id}"]`);
-  if (!item) return isNew(snapshot) && renew();
-  const before = item.dataset.status;
-  if (!show(item, snapshot) || !snapshot.finished_at || snapshot.status === before) return;
-  speak(`${item.querySelector("a").textContent}: ${labelOf(snapshot)}`);
-  if (snapshot.error_code) renew(); // To say why.
+  if (!item) return isNew(snapshot) && refresh();
+  const { status } = item.dataset;
+  if (!render(item, snapshot) || !snapshot.finished_at || snapshot.status === status) return;
+  announce(`${item.querySelector("a").textContent}: ${statusLabel(snapshot)}`);
+  if (snapshot.error_code) refresh(); // To show the reason.
 }
 
-// Older ones stand on later pages.
 function isNew(snapshot) {
   const newest = list.querySelector("time")?.dateTime ?? 0;
-  return "takesNew" in list.dataset && new Date(snapshot.created_at) > new Date(newest);
+  return "showsNew" in list.dataset && new Date(snapshot.created_at) > new Date(newest);
 }
 
-async function renew() {
+async function refresh() {
   const fresh = await fetchPart("imports");
   if (!fresh) return;
   const focused = list.querySelector("a:focus")?.getAttribute("href");
   list.replaceWith(fresh);
   list = fresh;
   if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
-  news.forEach(take);
-  news.clear();
+  recent.forEach(onSnapshot);
+  recent.clear();
 }
 
 follow({
   url: list.dataset.feedUrl,
-  take,
-  ask: renew,
-  isMoving: () => "anyMoving" in list.dataset,
+  onSnapshot,
+  refresh,
+  inProgress: () => "anyInProgress" in list.dataset,
 });
