@@ -64,10 +64,10 @@ def a_file(content=CONTENT):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b'{"on_duplicate":\n "skip" "x"}', "none at line 2, column 9."),
-        (b'{"a": "\xff"}', "byte 7 is none of that."),
+        (b'{"on_duplicate":\n "skip" "x"}', "invalid at line 2, column 9."),
+        (b'{"a": "\xff"}', "byte 7 is not UTF-8."),
         (b"[" * 50_000, "nested too deeply."),
-        (b'{"a": NaN}', "NaN, Infinity or half a pair of surrogates."),
+        (b'{"a": NaN}', "NaN, Infinity and unpaired surrogates."),
     ],
 )
 def test_json_that_breaks_says_where(alice, body, reason):
@@ -97,16 +97,21 @@ def test_a_form_that_breaks_says_that_one_is_expected(alice):
     kind = "multipart/form-data; boundary="
     for address in ("/api/imports/", f"{EXCEL}upload/"):
         answer = post(logged_in_client(alice), address, b"--b\r\n", kind)
-        assert "a multipart form is expected" in said(answer, 400, "malformed")
+        assert "it must be a multipart form" in said(answer, 400, "malformed")
 
 
 @pytest.mark.parametrize(
     ("method", "address", "kind", "taken"),
     [
         ("POST", "/api/imports/", "application/json", "multipart/form-data or"),
-        ("PATCH", "/api/imports/{job}/", "text/csv", "Send application/json,"),
-        ("POST", f"{EXCEL}upload/", "application/json", "Send multipart/form-data,"),
-        ("POST", f"{EXCEL}bulk-create/", "multipart/form-data; boundary=x", "application/json,"),
+        ("PATCH", "/api/imports/{job}/", "text/csv", "Send application/json with"),
+        ("POST", f"{EXCEL}upload/", "application/json", "Send multipart/form-data with"),
+        (
+            "POST",
+            f"{EXCEL}bulk-create/",
+            "multipart/form-data; boundary=x",
+            "Send application/json with",
+        ),
         ("POST", "/api/auth/token/", "text/plain", "application/json, application/x-www-form"),
     ],
 )
@@ -176,7 +181,7 @@ def test_an_upload_without_a_file_is_told_the_field(alice, address):
     assert "field named file" in said(client.post(address, {}), 400, "no_file")
     other = said(client.post(address, {"upload" * 99: a_file()}), 400, "no_file")
     assert other.startswith(f"The file came in a field named {('upload' * 99)[:50]}. ")
-    assert "one named file" in other
+    assert "in a field named file." in other
     text = said(client.post(address, {"file": "customers.xlsx"}), 400, "no_file")
     assert "holds text" in text
     assert not ImportJob.objects.exists()
@@ -328,7 +333,7 @@ def test_a_sheet_that_is_not_there_is_told_which_are_and_no_snapshot_has_their_n
     sent = logged_in_client(alice).get(f"/api/imports/{job.pk}/").json()
 
     assert (sent["status"], sent["error_code"]) == ("FAILED", "no_such_sheet")
-    assert sent["message"].endswith(" It has: People, Ama Mensah.")
+    assert sent["message"].endswith(" The file has: People, Ama Mensah.")
     assert "Mensah" not in json.dumps(snapshots.build_snapshot(job))
 
 

@@ -249,7 +249,7 @@ def test_the_same_key_again_is_the_same_import(alice):
 def test_whoever_waits_too_long_for_a_place_is_asked_to_come_again(alice, settings, monkeypatch):
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0.01)
     client = logged_in_client(alice)
-    with inline.limited_slot(views.SLOTS), inline.limited_slot(views.SLOTS):
+    with inline.limited_slot(views.CHECK_SLOTS), inline.limited_slot(views.CHECK_SLOTS):
         response = upload(client, make_csv([make_row(1)]))
     assert refused(response) == (503, "unavailable")
     assert response["Retry-After"]
@@ -406,7 +406,7 @@ def test_whoever_still_checks_is_waited_for(alice, monkeypatch):
         check_job(taken)
 
     monkeypatch.setattr(inline.time, "sleep", worker_ends)
-    assert inline.check_now(taken.pk, views.reader_limits()).status == Status.RUNNING
+    assert inline.check_now(taken.pk, views.get_reader_limits()).status == Status.RUNNING
 
 
 def test_what_else_is_sent_is_passed_over(alice):

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from customers.models import Customer
 from imports import snapshots
 from imports.api import schema_views
-from imports.api.call_descriptions import DELIMITER_PATTERN
+from imports.api.openapi.extensions import DELIMITER_PATTERN
 from imports.api.serializers import ReadOptionsSerializer
 from imports.live import routing
 from imports.statuses import Status
