@@ -77,7 +77,7 @@ def make_dictionaries(user):
     quoted = {name: [str(one) for one in ones] for name, ones in ids.items()}
     quoted["customers"] = list(Customer.objects.values_list("pk", flat=True))
     return "".join(
-        f"\n[make_dictionaries.{name}]\nvalues = {json.dumps(v)}\n" for name, v in quoted.items()
+        f"\n[dictionaries.{name}]\nvalues = {json.dumps(v)}\n" for name, v in quoted.items()
     )
 
 
