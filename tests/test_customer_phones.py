@@ -412,8 +412,8 @@ def test_any_digits_give_a_number_or_a_known_error(region, country):
     code = phonenumbers.country_code_for_region(country)
     for length in range(1, 20):
         digits = (str(length % 10) + "123456789" * 2)[:length]
-        for spelled in (digits, f"+{code}{digits}"):
-            result = clean_or_error(phones.clean_phone, spelled)
+        for dialled in (digits, f"+{code}{digits}"):
+            result = clean_or_error(phones.clean_phone, dialled)
             assert result[0] in "+" or MESSAGES[result[0]] % result[1]
 
 
@@ -496,10 +496,10 @@ def almost_numbers(draw):
 @example(("GH", "233244123"))
 @example(("GH", "233244123456"))
 def test_region_parser_agrees_with_the_library(almost):
-    region, spelled = almost
-    number = PARSERS[region](spelled)
-    judged = phones.parse_with_library(spelled, region)
-    assert number in (None, judged)
+    region, dialled = almost
+    number = PARSERS[region](dialled)
+    expected = phones.parse_with_library(dialled, region)
+    assert number in (None, expected)
 
 
 @pytest.mark.parametrize("region", ["GH", "FR", "DE", "NL", "ZA", "BE"])
@@ -515,17 +515,17 @@ def test_region_parser_agrees_with_the_library_on_every_prefix(region):
         national = f"{beginning:03}{dice.randrange(10**20):020}"[:length]
         for way in ("", "0", str(code), f"00{code}", f"+{code}"):
             short = PARSERS[region](way + national)
-            judged = phones.parse_with_library(way + national, region)
-            assert short in (None, judged)
-            if judged == f"+{code}{national}" and national[0] != "0":
-                kind = phonenumbers.number_type(phonenumbers.parse(judged))
+            expected = phones.parse_with_library(way + national, region)
+            assert short in (None, expected)
+            if expected == f"+{code}{national}" and national[0] != "0":
+                kind = phonenumbers.number_type(phonenumbers.parse(expected))
                 assert short or kind not in FAST_KINDS
 
 
-@pytest.mark.parametrize("spelled", ["0244123456", "244123456", "233244123456", "+2330302123456"])
-def test_region_parser_knows_numbers_of_ghana(spelled):
-    assert PARSERS["GH"](spelled) == phones.parse_with_library(spelled, "GH")
-    assert PARSERS["GH"](spelled + "7") is None
+@pytest.mark.parametrize("dialled", ["0244123456", "244123456", "233244123456", "+2330302123456"])
+def test_region_parser_knows_numbers_of_ghana(dialled):
+    assert PARSERS["GH"](dialled) == phones.parse_with_library(dialled, "GH")
+    assert PARSERS["GH"](dialled + "7") is None
 
 
 def test_region_pattern_needs_number_and_length_of_its_kind():
