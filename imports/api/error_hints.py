@@ -64,7 +64,8 @@ def describe_missing_file(request: Request) -> str:
     if "file" in request.POST:
         return "The field named file holds text. Send the file itself in it, with curl: -F file=@…."
     if name := next(iter(request.FILES), None):
-        return f"The file came in a field named {quote_header(name)}. Send it in a field named file."
+        field = quote_header(name)
+        return f"The file came in a field named {field}. Send it in a field named file."
     return "Send the file in a multipart field named file, with a file name in UTF-8."
 
 

@@ -27,7 +27,7 @@ from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
-from imports.snapshots import build_snapshot, to_json_value
+from imports.snapshots import build_snapshot
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
 
 if TYPE_CHECKING:
@@ -334,13 +334,15 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         return {
             "id": str(earlier.pk),
             "status": earlier.status,
-            "created_at": to_json_value(earlier.created_at),
+            "created_at": earlier.created_at.isoformat(),
             "url": reverse("api:import-detail", args=[earlier.pk]),
         }
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
-        data = build_snapshot(job, waiting=self.context.get("waiting"))
-        data |= super().to_representation(job)
+        data: dict[str, Any] = {
+            **build_snapshot(job, waiting=self.context.get("waiting")),
+            **super().to_representation(job),
+        }
         if job.error_code == "no_such_sheet":
             # Sheet names may be personal data, so no snapshot has them.
             data["message"] += error_hints.describe_available_sheets(job)
