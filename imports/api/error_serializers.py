@@ -92,5 +92,5 @@ class RowErrorSerializer(serializers.Serializer[RowError]):
 
 def complete_row_error(error: dict[str, Any], row: ImportRow, importer: str) -> RowError:
     """Return a stored error of the row with its row number and its sentence."""
-    message = error_messages.describe_row_error(error, importer, row.outcome)  # type: ignore[arg-type]
+    message = error_messages.describe_row_error(error, importer, row.outcome)
     return make_row_error(error, row.number, message)
