@@ -1,11 +1,9 @@
-"""Customers in Django's admin, each with the row it came from. What is typed here obeys the
-same rules as a file.
-"""
+"""Customers in Django's admin. Each customer is shown with the row that last wrote it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
 from django.contrib import admin
@@ -24,56 +22,82 @@ from imports import error_messages, permissions, provenance
 from imports.importer import Cell, InvalidValue
 from imports.models import ImportJob
 
-RULES: dict[str, Callable[[Cell], str | None]] = {
+# These classes of Django are generic only in its stubs.
+if TYPE_CHECKING:
+    CustomerModelForm = forms.ModelForm[Customer]
+    CustomerModelAdmin = admin.ModelAdmin[Customer]
+else:
+    CustomerModelForm = forms.ModelForm
+    CustomerModelAdmin = admin.ModelAdmin
+
+CLEAN_FUNCTIONS: dict[str, Callable[[Cell], str | None]] = {
     "shipping_mark": validators.clean_shipping_mark,
     "first_name": validators.clean_name,
     "last_name": validators.clean_name,
     "email": validators.clean_email,
     "phone": validators.clean_phone,
 }
+MAX_FILE_NAME_CHARS = 60
 
 
-class CustomerForm(forms.ModelForm):
-    """Brings each value into the one spelling it is stored in."""
+class OriginLink(NamedTuple):
+    """The row that last wrote a customer, and where to see it."""
+
+    url: str
+    file_name: str
+    row_number: int
+
+
+class CustomerForm(CustomerModelForm):
+    """A form that cleans its values with the rules for imported files."""
 
     class Meta:
         model = Customer
-        fields = tuple(RULES)
+        fields = tuple(CLEAN_FUNCTIONS)
 
     def clean(self) -> None:
         super().clean()
-        for field, rule in RULES.items():
+        for field, clean in CLEAN_FUNCTIONS.items():
             try:
                 if field in self.cleaned_data:
-                    self.cleaned_data[field] = rule(self.cleaned_data[field])
+                    self.cleaned_data[field] = clean(self.cleaned_data[field])
             except InvalidValue as invalid:
-                words = error_messages.describe_row_error(
+                message = error_messages.describe_row_error(
                     {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
                 )
-                self.add_error(field, ValidationError(words, invalid.code))
+                self.add_error(field, ValidationError(message, invalid.code))
 
 
-class PageOfCustomers(ChangeList):
-    """A page of the list, with the origin of each customer on it."""
+class CustomerChangeList(ChangeList):
+    """A page of the list, with the origin of each customer."""
+
+    model_admin: CustomerAdmin
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
-        self.model_admin.add_origins(request, self.result_list)
+        customers = list(self.result_list)
+        self.result_list = customers
+        self.model_admin.add_origins(request, customers)
 
 
 @admin.register(Customer)
-class CustomerAdmin(admin.ModelAdmin):
+class CustomerAdmin(CustomerModelAdmin):
     form = CustomerForm
     list_display = (
-        *("shipping_mark", "first_name", "last_name", "phone", "email", "created_at", "came_from"),
+        "shipping_mark",
+        "first_name",
+        "last_name",
+        "phone",
+        "email",
+        "created_at",
+        "came_from",
     )
     search_fields = ("shipping_mark", "phone", "first_name", "last_name", "email")
     readonly_fields = ("created_at", "updated_at", "came_from")
     show_full_result_count = False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return PageOfCustomers
+        return CustomerChangeList
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -83,28 +107,38 @@ class CustomerAdmin(admin.ModelAdmin):
         return customer
 
     def add_origins(self, request: HttpRequest, customers: Iterable[Customer]) -> None:
-        """Give each its `origin`: the address and the words, if the reader may see the import."""
+        """Set `origin_link` of each customer that an import wrote which the user may see."""
         visible = permissions.get_visible_imports(request.user)
-        known = provenance.find_provenance(customers, visible)
-        names = visible.filter(pk__in={origin.job_id for origin in known.values()})
-        names = dict(names.values_list("pk", "file_name"))
-        reviews = self.admin_site.get_model_admin(ImportJob).has_view_permission(request)
+        origins = provenance.find_provenance(customers, visible)
+        jobs = visible.filter(pk__in={origin.job_id for origin in origins.values()})
+        file_names = dict(jobs.values_list("pk", "file_name"))
+        job_admin = self.admin_site.get_model_admin(ImportJob)
+        can_view_in_admin = job_admin.has_view_permission(request)
         for customer in customers:
-            if (origin := known.get(customer.pk)) and origin.job_id in names:
-                address = row_address(origin) if reviews else reverse("import", args=origin[:1])
-                customer.origin = (address, names[origin.job_id], origin.row)
+            origin = origins.get(customer.pk)
+            if origin and origin.job_id in file_names:
+                url = (
+                    _get_rows_url(origin)
+                    if can_view_in_admin
+                    else reverse("import", args=[origin.job_id])
+                )
+                link = OriginLink(url, file_names[origin.job_id], origin.row)
+                setattr(customer, "origin_link", link)  # noqa: B010  Not a field of the model.
 
     @admin.display(description=_("imported from"))
     def came_from(self, customer: Customer) -> str | None:
-        if not (origin := getattr(customer, "origin", None)):
+        """Return the link to the row; None if there is no origin that the user may see."""
+        link: OriginLink | None = getattr(customer, "origin_link", None)
+        if link is None:
             return None
-        address, file_name, row = origin
-        words = _("%(file)s, row %(row)s")
-        words %= {"file": Truncator(file_name).chars(60), "row": intcomma(row)}
-        return format_html('<a href="{}">{}</a>', address, words)
+        text = str(_("%(file)s, row %(row)s")) % {
+            "file": Truncator(link.file_name).chars(MAX_FILE_NAME_CHARS),
+            "row": intcomma(link.row_number),
+        }
+        return format_html('<a href="{}">{}</a>', link.url, text)
 
 
-def row_address(origin: provenance.Provenance) -> str:
-    """The page of the import's rows that begins with this one."""
-    rows = reverse("admin:imports_importjob_rows", args=[origin.job_id])
-    return f"{rows}?after={origin.row - 1}"
+def _get_rows_url(origin: provenance.Provenance) -> str:
+    """Return the address of the page of rows that begins with this row."""
+    rows_url = reverse("admin:imports_importjob_rows", args=[origin.job_id])
+    return f"{rows_url}?after={origin.row - 1}"

@@ -1,4 +1,4 @@
-"""The customers app: what is imported."""
+"""The customers app: the model that the project imports."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -9,4 +9,4 @@ class CustomersConfig(AppConfig):
     verbose_name = _("Customers")
 
     def ready(self) -> None:
-        from customers import importer  # noqa: F401  Registers itself.
+        from customers import importer  # noqa: F401  The module registers its importer.

@@ -1,6 +1,6 @@
-"""How a file of customers becomes customers: the columns, and the rule for each."""
+"""How a file becomes customers: its columns, their headers, and the rule for each."""
 
-# ruff: noqa: RUF001  Turkish names have a letter that looks like an i.
+# ruff: noqa: RUF001  Turkish headers have a letter that looks like an i.
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from customers.models import Customer
 from imports.importer import Column, Importer, register
 
 
-def numbered(*names: str) -> tuple[str, ...]:
-    """The names as address books count them from the second: "Phone 2", "Phone 2 - Value"."""
+def _number(*names: str) -> tuple[str, ...]:
+    """Return the names with numbers from 2, as in "Phone 2" and "Phone 2 - Value"."""
     return tuple(
-        f"{name} {number}{behind}"
-        for number in range(2, MAX_NUMBERED + 1)
+        f"{name} {number}{suffix}"
+        for number in range(2, MAX_HEADER_NUMBER + 1)
         for name in names
-        for behind in ("", " - value")
+        for suffix in ("", " - value")
     )
 
 
-MAX_NUMBERED = 5
+MAX_HEADER_NUMBER = 5
 
-# Headers in ten languages and more, and those of Google Contacts, Outlook, Thunderbird, Apple
-# Contacts, HubSpot, Shopify, WooCommerce, Mailchimp, QuickBooks and Xero. A header that may mean
-# two things is in no list: "Name" may be both names, "Nom" is a last name but "Nome" a first name.
-MARK_NAMES = (
+# Headers in more than ten languages, and those of Google Contacts, Outlook, Thunderbird, Apple
+# Contacts, HubSpot, Shopify, WooCommerce, Mailchimp, QuickBooks and Xero. An ambiguous header is in
+# no list: "Name" may mean both names. "Nom" is a last name, but "Nome" is a first name.
+MARK_HEADERS = (
     "mark", "ship mark", "shipping code", "cargo mark", "shipper mark",
     "customer code", "client code", "customer number", "customer no", "client number",
     "client no", "customer mark", "client mark", "shipping mark no", "shipping mark number",
@@ -40,7 +40,7 @@ MARK_NAMES = (
     "код клиента", "номер клиента", "رقم العميل", "كود العميل",
     "客户编号", "客户代码", "客户编码", "唛头", "嘜頭",
 )  # fmt: skip
-FIRST_NAMES = (
+FIRST_NAME_HEADERS = (
     "given name", "given names", "forename", "forenames", "first names", "fname", "firstname",
     "contact first name", "customer first name", "billing first name", "first name (billing)",
     "prénom", "prénoms", "Vorname", "Vornamen", "Rufname",
@@ -48,7 +48,7 @@ FIRST_NAMES = (
     "nome próprio", "voornaam", "voornamen", "imię", "imiona", "ad", "adı", "adi", "ilk ad",
     "имя", "الاسم الأول", "名",
 )  # fmt: skip
-LAST_NAMES = (
+LAST_NAME_HEADERS = (
     "surname", "family name", "second name", "lname", "last names", "surnames",
     "contact last name", "customer last name", "billing last name", "last name (billing)",
     "nom", "nom de famille", "noms", "Nachname", "Familienname", "Zuname",
@@ -56,7 +56,7 @@ LAST_NAMES = (
     "último nome", "nome de família", "cognome", "cognomi", "achternaam", "familienaam",
     "nazwisko", "soyad", "soyadı", "soyadi", "soy isim", "фамилия", "اسم العائلة", "姓",
 )  # fmt: skip
-EMAIL_NAMES = (
+EMAIL_HEADERS = (
     "e-mail", "mail", "email address", "e-mail address", "email id", "mail id",
     "primary email", "primary email address", "main email", "user email", "customer email",
     "contact email", "billing email", "email (billing)", "email 1", "email 1 - value",
@@ -70,16 +70,16 @@ EMAIL_NAMES = (
     "эл. почта", "электронная почта", "адрес электронной почты", "البريد الإلكتروني",
     "邮箱", "电子邮箱", "电子邮件", "电子邮件地址", "電子郵件", "メールアドレス",
 )  # fmt: skip
-OTHER_EMAIL_NAMES = (
+FURTHER_EMAIL_HEADERS = (
     "secondary email", "second email", "alternate email", "alternative email", "other email",
     "additional email", "additional email addresses", "home email", "work email",
     "business email", "personal email", "private email", "cc email", "email 2 address",
     "email 3 address", "shipping email", "email (shipping)", "account email",
     "autre e-mail", "e-mail secondaire", "weitere E-Mail", "E-Mail privat",
     "E-Mail geschäftlich", "otro correo", "outro e-mail",
-    *numbered("email", "email address"),
+    *_number("email", "email address"),
 )  # fmt: skip
-PHONE_NAMES = (
+PHONE_HEADERS = (
     "telephone", "tel", "tel no", "telephone no", "telephone number", "tel number", "tel nr",
     "mobile", "mobile no", "mobile number", "mobile phone", "mobile phone number", "mob",
     "mobile telephone", "cell", "cell phone", "cell number", "cell phone number",
@@ -104,7 +104,7 @@ PHONE_NAMES = (
     "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "電話", "電話號碼", "手機",
     "手機號碼", "電話番号", "携帯電話",
 )  # fmt: skip
-OTHER_PHONE_NAMES = (
+FURTHER_PHONE_HEADERS = (
     "home phone", "home telephone", "home number", "phone (home)", "business phone",
     "business telephone", "work phone", "work telephone", "work number", "phone (work)",
     "office phone", "office number", "office tel", "primary phone", "main phone", "other phone",
@@ -118,14 +118,14 @@ OTHER_PHONE_NAMES = (
     "telefono ufficio", "vaste telefoon", "telefoon thuis", "telefoon werk",
     "telefon stacjonarny", "telefon domowy", "ev telefonu", "iş telefonu",
     "домашний телефон", "рабочий телефон", "固定电话", "座机", "家庭电话", "办公电话",
-    *numbered("phone", "telephone", "phone number", "mobile", "tel", "mobile number"),
-    *numbered("home phone", "business phone", "work phone", "contact", "contact number"),
+    *_number("phone", "telephone", "phone number", "mobile", "tel", "mobile number"),
+    *_number("home phone", "business phone", "work phone", "contact", "contact number"),
 )  # fmt: skip
 
 
 @register
 class CustomerImporter(Importer):
-    """Customers; a file without a header row is read in this order of columns."""
+    """The importer of customers. A file without a header row has its columns in this order."""
 
     name = "customers"
     model = Customer
@@ -134,7 +134,7 @@ class CustomerImporter(Importer):
     columns = (
         Column(
             "shipping_mark",
-            aliases=MARK_NAMES,
+            aliases=MARK_HEADERS,
             required=True,
             unique=True,
             clean=validators.clean_shipping_mark,
@@ -145,7 +145,7 @@ class CustomerImporter(Importer):
         ),
         Column(
             "first_name",
-            aliases=FIRST_NAMES,
+            aliases=FIRST_NAME_HEADERS,
             required=True,
             clean=validators.clean_name,
             example="Ama",
@@ -153,7 +153,7 @@ class CustomerImporter(Importer):
         ),
         Column(
             "last_name",
-            aliases=LAST_NAMES,
+            aliases=LAST_NAME_HEADERS,
             required=True,
             clean=validators.clean_name,
             example="Mensah",
@@ -161,8 +161,8 @@ class CustomerImporter(Importer):
         ),
         Column(
             "email",
-            aliases=EMAIL_NAMES,
-            fallback_aliases=OTHER_EMAIL_NAMES,
+            aliases=EMAIL_HEADERS,
+            fallback_aliases=FURTHER_EMAIL_HEADERS,
             unique=True,
             clean=validators.clean_email,
             example="ama.mensah@example.com",
@@ -170,8 +170,8 @@ class CustomerImporter(Importer):
         ),
         Column(
             "phone",
-            aliases=PHONE_NAMES,
-            fallback_aliases=OTHER_PHONE_NAMES,
+            aliases=PHONE_HEADERS,
+            fallback_aliases=FURTHER_PHONE_HEADERS,
             required=True,
             unique=True,
             clean=validators.clean_phone,

@@ -1,4 +1,4 @@
-"""A customer of the logistics company."""
+"""The customers of the logistics company."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Customer(models.Model):
-    """Someone whose goods are shipped under a mark of their own.
+    """A person whose goods are shipped under a mark of their own.
 
-    Values are stored in one spelling only (see `customers.validators`), so that equal means equal.
+    `customers.validators` cleans the values, so two spellings of one value are stored as one.
     """
 
     shipping_mark = models.CharField(_("shipping mark"), max_length=50)
@@ -24,8 +24,8 @@ class Customer(models.Model):
         ordering = ("-id",)
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
-        # Not unique=True: on text that costs a second index, and a fifth of COPY's speed. With
-        # this operator class the one index also finds what begins so, in any collation.
+        # Not unique=True, which creates a second index for text and slows COPY by a fifth. With
+        # this operator class, one index also serves LIKE 'prefix%' in every collation.
         constraints = tuple(
             models.UniqueConstraint(
                 fields=[field], name=f"customer_{field}_unique", opclasses=["varchar_pattern_ops"]

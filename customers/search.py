@@ -1,4 +1,4 @@
-"""Finding customers by what someone remembers of them."""
+"""Search customers by their unique fields and their names."""
 
 from __future__ import annotations
 
@@ -12,49 +12,54 @@ from customers import phones, validators
 from customers.models import Customer
 from imports.importer import InvalidValue
 
-LIKE_A_KEY = re.compile(r"[\d@]")
-FEWEST_DIGITS = 3
+HAS_DIGIT_OR_AT = re.compile(r"[\d@]")
+MIN_PHONE_DIGITS = 3
+NOTHING = Q(pk__in=[])
 
 
 def search_customers(customers: QuerySet[Customer], text: str) -> QuerySet[Customer]:
-    """Those whose shipping mark, e-mail, phone or names begin as the text does.
+    """Return the customers whose mark, e-mail address, phone number or names begin with the text.
 
-    A phone number may be in any spelling; each word of a name is looked for in both names.
-    What holds a digit or an @ is no name: the unique keys' own indexes answer that.
+    A phone number may have any spelling. Each word is searched in both names, but not if the text
+    has a digit or an @: then the indexes of the unique fields answer the query alone.
     """
-    wanted = by_mark(text) | Q(email__startswith=text.strip().lower()) | by_phone(text)
-    return customers.filter(wanted if LIKE_A_KEY.search(text) else wanted | by_name(text))
+    condition = _match_mark(text) | Q(email__startswith=text.strip().lower()) | _match_phone(text)
+    if not HAS_DIGIT_OR_AT.search(text):
+        condition |= _match_names(text)
+    return customers.filter(condition)
 
 
-def by_mark(text: str) -> Q:
+def _match_mark(text: str) -> Q:
     try:
         return Q(shipping_mark__startswith=validators.clean_shipping_mark(text) or "")
     except InvalidValue:
-        return Q(pk__in=[])
+        return NOTHING
 
 
-def by_phone(text: str) -> Q:
-    """The number itself, or the beginning of one, with or without what stands before it."""
+def _match_phone(text: str) -> Q:
+    """Match a whole number, or the beginning of a number with or without its prefix."""
     try:
         return Q(phone=validators.clean_phone(text))
     except InvalidValue:
         pass
-    spelled = phones.extract_dialled_number(text.strip()) or ""
-    digits = spelled.lstrip("+0")
-    if len(digits) < FEWEST_DIGITS:
-        return Q(pk__in=[])
+    dialled = phones.extract_dialled_number(text.strip()) or ""
+    digits = dialled.lstrip("+0")
+    if len(digits) < MIN_PHONE_DIGITS:
+        return NOTHING
     code = phonenumbers.country_code_for_region(settings.CUSTOMERS_PHONE_REGION)
-    abroad = Q(phone__startswith=f"+{digits}")
-    return abroad if spelled[0] == "+" else abroad | Q(phone__startswith=f"+{code}{digits}")
+    with_country_code = Q(phone__startswith=f"+{digits}")
+    if dialled[0] == "+":
+        return with_country_code
+    return with_country_code | Q(phone__startswith=f"+{code}{digits}")
 
 
-def by_name(text: str) -> Q:
-    found = Q()
+def _match_names(text: str) -> Q:
+    condition = Q()
     for word in text.split():
-        found &= has_word("first_name", word) | has_word("last_name", word)
-    return found
+        condition &= _has_word("first_name", word) | _has_word("last_name", word)
+    return condition
 
 
-def has_word(name: str, word: str) -> Q:
-    """Whether a word of the name begins so."""
-    return Q(**{f"{name}__istartswith": word}) | Q(**{f"{name}__icontains": f" {word}"})
+def _has_word(field: str, text: str) -> Q:
+    """Match a field in which a word begins with the text."""
+    return Q(**{f"{field}__istartswith": text}) | Q(**{f"{field}__icontains": f" {text}"})

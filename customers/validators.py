@@ -1,12 +1,11 @@
-"""What one cell of a customer row must be: each rule cleans a value or says what is wrong.
+"""The rules for the values of customers: each cleans one cell or raises an error.
 
-A rule sees one cell and no database. It returns the text to store, None for an empty
-cell, or raises Invalid. Five cells of each of a million rows pass here, so a rule first
-tries one pattern for the ordinary cell, then goes the long way. A pattern only ever
-accepts what the long way accepts, with the same result: the tests hold the two together.
+A rule sees one cell and no database. It returns the text to store, or None for an empty cell. A
+million rows have five million cells, so a rule tries one fast pattern first. Such a pattern
+accepts only cells that the full rule accepts, with the same result; tests compare the two.
 
-What can mean only one thing is put right; what can mean two is refused. Nothing is refused
-for being unlikely: a name may be "7" or "-", because a customer refused is a customer lost.
+A value with only one meaning is corrected, and an ambiguous value is an error. An unlikely value
+is no error: a name may be "7" or "-", because a failed row is a customer who is not imported.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from imports.text_cell_values import EXPONENT_PATTERN, validate_digits, validate
 
 __all__ = ["MESSAGES", "clean_email", "clean_name", "clean_phone", "clean_shipping_mark"]
 
-MARK_LENGTH = 50
-NAME_LENGTH = 100
+MAX_MARK_CHARS = 50
+MAX_NAME_CHARS = 100
 MAX_EMAIL_CHARS = 254
 
 MESSAGES = {
@@ -96,105 +95,125 @@ MESSAGES = {
     ),
 }
 
-# None of these characters combines with another, so their text is in NFC as it stands, and none is
-# the second of a garbled letter. An error cell begins with "#", a formula with "=", and an
-# apostrophe may keep text from being one.
-TELLTALE = rf"(?:(?=[^#='0-9-])|(?!#|=|'+[=+@-]|{EXPONENT_PATTERN}\Z))"
-PLAIN_MARK = re.compile(rf"{TELLTALE}[!-~]+(?: [!-~]+)*")
+# The fast patterns. None of their characters combines with another, so the text is in NFC, and
+# none is the second character of a garbled letter. The text does not begin like an error value
+# ("#"), a formula ("=") or a formula that an apostrophe turns into text.
+ORDINARY_START = rf"(?:(?=[^#='0-9-])|(?!#|=|'+[=+@-]|{EXPONENT_PATTERN}\Z))"
+SIMPLE_MARK = re.compile(rf"{ORDINARY_START}[!-~]+(?: [!-~]+)*")
 NAME_LETTERS = (
     r"[!-~\u00c0-\u0151\u0154-\u015f\u0162-\u0177\u0179-\u017c\u017f-\u0191\u0193-\u02c5\u02c7-\u02db"
     r"\u02dd-\u02ff\u1e00-\u1eff]+"
 )
-SIMPLE_NAME = re.compile(rf"{TELLTALE}{NAME_LETTERS}(?: {NAME_LETTERS})*")
+SIMPLE_NAME = re.compile(rf"{ORDINARY_START}{NAME_LETTERS}(?: {NAME_LETTERS})*")
 SIMPLE_EMAIL = re.compile(
-    rf"{TELLTALE}[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*"
+    rf"{ORDINARY_START}[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*"
     r"@(?:(?![Xx][Nn]--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}",
     re.ASCII,
 )
 
-# What exports and mail programs write around an address: 'Ama Mensah <ama@example.com>',
+# Texts that exports and mail programs write around an address: 'Ama Mensah <ama@example.com>',
 # "Ama Mensah (ama@example.com)", "E-mail: ama@example.com", "ama@example.com (work)".
-NAMED_EMAIL = re.compile(r"[^<>@]*<([^<>]*)>|[^<>()\[\]@]*[(\[]([^<>()\[\]@]*@[^<>()\[\]@]*)[)\]]")
+EMAIL_WITH_NAME = re.compile(
+    r"[^<>@]*<([^<>]*)>|[^<>()\[\]@]*[(\[]([^<>()\[\]@]*@[^<>()\[\]@]*)[)\]]"
+)
 EMAIL_LABEL = re.compile(
     r"(?:(?:my |home |work |private )?(?:e-?mail|mail)(?: address| id)?|courriel|correo|e-?posta"
     r"|邮箱|почта) *[:\uff1a] *"
 )
-EMAIL_REMARK = re.compile(r" *\([^()@]*\)")
-QUOTES = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u201e\u201c")
-BETWEEN_EMAILS = re.compile(r"[\s,;/|&<>]+")
-# Full-width letters and marks of East Asian keyboards, and their full stop.
-FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord(".")}
+EMAIL_COMMENT = re.compile(r" *\([^()@]*\)")
+QUOTE_PAIRS = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u201e\u201c")
+EMAIL_SEPARATORS = re.compile(r"[\s,;/|&<>]+")
+# The full-width characters of East Asian keyboards, and their full stop.
+FULL_WIDTH_CHARACTERS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord(".")}
 
 
 def clean_shipping_mark(cell: Cell) -> str | None:
-    """Upper-case with single spaces, the same in every locale."""
-    if type(cell) is str and len(cell) <= MARK_LENGTH and PLAIN_MARK.fullmatch(cell):
+    """Return the mark in capital letters with single spaces; None for an empty cell.
+
+    Raises:
+        InvalidValue: The cell is not a text that can be stored as a mark.
+    """
+    if type(cell) is str and len(cell) <= MAX_MARK_CHARS and SIMPLE_MARK.fullmatch(cell):
         return cell.upper()
-    text = clean_text(cell, MARK_LENGTH)
+    text = clean_text(cell, MAX_MARK_CHARS)
     if text is None:
         return None
     validate_digits(text)
-    # Again in NFC: some letters have no upper-case form of their own and come apart.
+    # NFC again: some letters have no capital letter, and `upper` decomposes them.
     mark = normalize("NFC", text.upper())
-    validate_encoding(mark)  # What small letters cannot be is looked for among capital ones, too.
-    return validate_length(MARK_LENGTH, mark)
+    validate_encoding(mark)  # Capital letters may form a garbled letter that small ones do not.
+    return validate_length(MAX_MARK_CHARS, mark)
 
 
 def clean_name(cell: Cell) -> str | None:
-    """A name as it was written, in any script, with single spaces."""
-    if type(cell) is str and len(cell) <= NAME_LENGTH and SIMPLE_NAME.fullmatch(cell):
+    """Return the name in its own script with single spaces; None for an empty cell.
+
+    Raises:
+        InvalidValue: The cell is not a text that can be stored as a name.
+    """
+    if type(cell) is str and len(cell) <= MAX_NAME_CHARS and SIMPLE_NAME.fullmatch(cell):
         return cell
-    text = clean_text(cell, NAME_LENGTH, INVISIBLE_CHARACTERS_IN_NAMES)
+    text = clean_text(cell, MAX_NAME_CHARS, INVISIBLE_CHARACTERS_IN_NAMES)
     if text is None:
         return None
     validate_digits(text)
-    return validate_length(NAME_LENGTH, text)
+    return validate_length(MAX_NAME_CHARS, text)
 
 
 def clean_email(cell: Cell) -> str | None:
-    """A lower-case e-mail address, alone, its domain in the letters of its language."""
+    """Return the e-mail address in small letters; None for an empty cell.
+
+    A domain in ASCII form (xn--…) is returned in the letters of its language.
+
+    Raises:
+        InvalidValue: The cell does not hold exactly one e-mail address.
+    """
     if type(cell) is str and len(cell) <= MAX_EMAIL_CHARS and SIMPLE_EMAIL.fullmatch(cell):
         return cell.lower()
     text = clean_text(cell, MAX_EMAIL_CHARS)
     if text is None:
         return None
-    address = normalize("NFC", text.lower()).translate(FULL_WIDTH)
-    if not is_address(address):
-        address = validate_length(MAX_EMAIL_CHARS, bare_address(address))
-        if not is_address(address):
-            address = repeated_address(address)
-    return in_letters(validate_length(MAX_EMAIL_CHARS, address))
+    address = normalize("NFC", text.lower()).translate(FULL_WIDTH_CHARACTERS)
+    if not _is_address(address):
+        address = validate_length(MAX_EMAIL_CHARS, _strip_surroundings(address))
+        if not _is_address(address):
+            address = _find_repeated_address(address)
+    return _decode_domain(validate_length(MAX_EMAIL_CHARS, address))
 
 
-def bare_address(text: str) -> str:
-    """The address without what programs and lists put around it."""
+def _strip_surroundings(text: str) -> str:
+    """Return the address without the texts that programs and people write around it."""
     text = EMAIL_LABEL.sub("", text, count=1).rstrip(" ,;.")
-    if named := NAMED_EMAIL.fullmatch(text):
+    if named := EMAIL_WITH_NAME.fullmatch(text):
         text = (named[1] or named[2] or "").strip()
     if text.startswith("mailto:"):
         text = text.removeprefix("mailto:").lstrip(" /").partition("?")[0]
         text = (clean_text(unquote(text), MAX_EMAIL_CHARS) or "").lower()
-    text = EMAIL_REMARK.sub("", text)
-    while text[:1] + text[-1:] in QUOTES and len(text) > 1:
+    text = EMAIL_COMMENT.sub("", text)
+    while text[:1] + text[-1:] in QUOTE_PAIRS and len(text) > 1:
         text = text[1:-1]
-    if is_address(text):
+    if _is_address(text):
         return text
-    # Hardly an address begins or ends with any of these.
+    # Valid addresses almost never begin or end with these characters.
     return text.lstrip(" ,;:.<>()[]").rstrip(" ,;:.<>()[]/\\|!?*")
 
 
-def repeated_address(text: str) -> str:
-    """The address of a text that holds it twice, as its own display name. Raises Invalid."""
-    parts = [part for part in BETWEEN_EMAILS.split(text) if part]
+def _find_repeated_address(text: str) -> str:
+    """Return the address of a text that has it twice, for example as its own display name.
+
+    Raises:
+        InvalidValue: The text is not such a text.
+    """
+    parts = [part for part in EMAIL_SEPARATORS.split(text) if part]
     if len(parts) > 1:
-        addresses = set(map(bare_address, parts))
-        if len(addresses) == 1 and is_address(address := addresses.pop()):
+        addresses = set(map(_strip_surroundings, parts))
+        if len(addresses) == 1 and _is_address(address := addresses.pop()):
             return address
-    # Without the validator's own words: its parameters quote the address.
-    raise InvalidValue(wrong_with_address(text))
+    # The error of Django's validator is not used: its parameters quote the address.
+    raise InvalidValue(_choose_email_error(text))
 
 
-def is_address(address: str) -> bool:
+def _is_address(address: str) -> bool:
     try:
         validate_email(address)
     except ValidationError:
@@ -202,26 +221,26 @@ def is_address(address: str) -> bool:
     return True
 
 
-def in_letters(address: str) -> str:
-    """With the domain xn--exmple-cua.com as exämple.com: one address is stored in one spelling."""
+def _decode_domain(address: str) -> str:
+    """Return the address with a domain such as xn--exmple-cua.com as exämple.com."""
     user, at, host = address.rpartition("@")
     if "xn--" not in host:
         return address
     try:
-        spelled = f"{user}{at}{idna.decode(host)}"
-    except idna.IDNAError:  # No domain by today's rules, but an address all the same.
+        decoded = f"{user}{at}{idna.decode(host)}"
+    except idna.IDNAError:  # Invalid by today's rules for domains, but still in use.
         return address
-    return spelled if is_address(spelled) else address
+    return decoded if _is_address(decoded) else address
 
 
-def wrong_with_address(address: str) -> str:
-    """The code for what keeps this from being an e-mail address."""
+def _choose_email_error(address: str) -> str:
+    """Return the code of the error of a text that is no address."""
     if "@" not in address:
         return "email_without_at"
-    if sum("@" in part and part != "@" for part in BETWEEN_EMAILS.split(address)) > 1:
+    if sum("@" in part and part != "@" for part in EMAIL_SEPARATORS.split(address)) > 1:
         return "several_emails"
     if " " in address:
         return "email_with_space"
-    if address.count("@") == 1 and not is_address(f"ama@{address.partition('@')[2]}"):
+    if address.count("@") == 1 and not _is_address(f"ama@{address.partition('@')[2]}"):
         return "email_without_domain"
     return "invalid_email"

@@ -1,4 +1,4 @@
-"""Whatever Django itself answers under /api/ has the API's shape; pages stay pages."""
+"""Errors that Django answers: JSON under /api/, pages elsewhere."""
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -21,7 +21,7 @@ ERRORS = {
 }
 
 
-def fail(request, kind):
+def raise_error(request, kind):
     raise ERRORS[kind]
 
 
@@ -29,20 +29,20 @@ def read(request):
     return HttpResponse(request.POST)
 
 
-# Views that are not Django REST framework's: there Django is left to answer.
+# Views without Django REST framework, so that Django answers their errors.
 urlpatterns = [
-    *(path(f"{root}<kind>/", fail) for root in ("api/fail/", "fail/")),
+    *(path(f"{root}<kind>/", raise_error) for root in ("api/fail/", "fail/")),
     *(path(f"{root}read/", read) for root in ("api/", "")),
 ]
 
 
-def ask(address, method="GET", client=None, **options):
+def send(address, method="GET", client=None, **options):
     client = client or Client(raise_request_exception=False)
     return client.generic(method, address, **options)
 
 
-def answer(response):
-    """Its status and code, if it has the one shape."""
+def get_error(response):
+    """Return the status and the code of an error response, after its shape is checked."""
     assert response["Content-Type"] == "application/json"
     assert b"ama@" not in response.content
     error = response.json()
@@ -65,46 +65,46 @@ def assert_is_page(response, status):
         ("no-database", (503, "unavailable")),
     ],
 )
-def test_an_error_outside_the_framework(kind, expected):
+def test_error_of_a_django_view(kind, expected):
     with override_settings(ROOT_URLCONF=__name__):
-        response = ask(f"/api/fail/{kind}/")
-        assert answer(response) == expected
+        response = send(f"/api/fail/{kind}/")
+        assert get_error(response) == expected
         assert ("Retry-After" in response) == (kind == "no-database")
-        assert_is_page(ask(f"/fail/{kind}/"), expected[0])
+        assert_is_page(send(f"/fail/{kind}/"), expected[0])
 
 
-def test_it_is_in_english_for_programs():
+def test_error_under_api_ignores_accept_language():
     with override_settings(ROOT_URLCONF=__name__):
-        french = ask("/api/fail/forbidden/", headers={"Accept-Language": "fr"})
+        french = send("/api/fail/forbidden/", headers={"Accept-Language": "fr"})
         assert french.json()["message"].startswith("You do not have permission")
 
 
-def test_an_address_the_resolver_does_not_know():
+def test_unresolved_address():
     with override_settings(ROOT_URLCONF=__name__):
-        assert answer(ask("/api/nothing/")) == (404, "not_found")
-    assert answer(ask("/api/nothing")) == (404, "not_found")
-    assert_is_page(ask("/nothing/"), 404)
+        assert get_error(send("/api/nothing/")) == (404, "not_found")
+    assert get_error(send("/api/nothing")) == (404, "not_found")
+    assert_is_page(send("/nothing/"), 404)
 
 
 @pytest.mark.parametrize("address", ["/api/imports/", "/api/nothing/", "/api/auth/token/"])
 @pytest.mark.parametrize("host", ["evil.example.com", "a b"])
-def test_a_host_that_is_not_ours(address, host):
-    assert answer(ask(address, headers={"Host": host})) == (400, "invalid_host")
-    assert_is_page(ask("/accounts/login/", headers={"Host": host}), 400)
+def test_unknown_host(address, host):
+    assert get_error(send(address, headers={"Host": host})) == (400, "invalid_host")
+    assert_is_page(send("/accounts/login/", headers={"Host": host}), 400)
 
 
 @override_settings(SECURE_SSL_REDIRECT=True)
-def test_a_host_that_is_not_ours_where_https_is_asked_for():
-    response = ask("/api/imports/", headers={"Host": "evil.example.com"})
-    assert answer(response) == (400, "invalid_host")
+def test_unknown_host_with_https_redirect():
+    response = send("/api/imports/", headers={"Host": "evil.example.com"})
+    assert get_error(response) == (400, "invalid_host")
 
 
-def test_a_post_without_a_csrf_token(alice):
+def test_post_without_csrf_token(alice):
     strict = logged_in_client(alice, enforce_csrf_checks=True)
-    assert answer(ask("/api/imports/", "POST", strict)) == (403, "permission_denied")
-    assert_is_page(ask("/accounts/logout/", "POST", strict), 403)
+    assert get_error(send("/api/imports/", "POST", strict)) == (403, "permission_denied")
+    assert_is_page(send("/accounts/logout/", "POST", strict), 403)
     with override_settings(ROOT_URLCONF=__name__):
-        assert answer(ask("/api/read/", "POST", strict)) == (403, "permission_denied")
+        assert get_error(send("/api/read/", "POST", strict)) == (403, "permission_denied")
 
 
 FORM = {"content_type": "application/x-www-form-urlencoded"}
@@ -115,11 +115,11 @@ MANY = [
 
 
 @pytest.mark.parametrize(("limit", "body", "code"), MANY)
-def test_a_form_that_is_too_much(alice, limit, body, code):
+def test_form_above_the_limits(alice, limit, body, code):
     status = 413 if code == "too_large" else 400
     with override_settings(**limit):
-        response = ask("/api/imports/", "POST", logged_in_client(alice), data=body, **FORM)
-        assert answer(response) == (status, code)
+        response = send("/api/imports/", "POST", logged_in_client(alice), data=body, **FORM)
+        assert get_error(response) == (status, code)
         with override_settings(ROOT_URLCONF=__name__):
-            assert answer(ask("/api/read/", "POST", data=body, **FORM)) == (status, code)
-            assert_is_page(ask("/read/", "POST", data=body, **FORM), 400)
+            assert get_error(send("/api/read/", "POST", data=body, **FORM)) == (status, code)
+            assert_is_page(send("/read/", "POST", data=body, **FORM), 400)

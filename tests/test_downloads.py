@@ -1,4 +1,4 @@
-"""Files that go back: sent in chunks, named as uploaded, only to those who may read them."""
+"""Downloads: streaming, file names, permissions, reports and templates."""
 
 import io
 from contextlib import ExitStack
@@ -22,10 +22,10 @@ from tests.streams import make_session_cookie, running_daphne
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LARGE = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"the end"
-REFUSED = make_csv([make_row(1), make_row(2, phone="none")])
+ONE_FAILED_ROW = make_csv([make_row(1), make_row(2, phone="none")])
 
 
-def chunks_of(response) -> list[bytes]:
+def read_chunks(response) -> list[bytes]:
     async def collect():
         return [chunk async for chunk in response.streaming_content]
 
@@ -38,7 +38,7 @@ def chunks_of(response) -> list[bytes]:
 
 def read_content(response) -> bytes:
     assert response.status_code == 200
-    content = b"".join(chunks_of(response))
+    content = b"".join(read_chunks(response))
     assert len(content) == int(response["Content-Length"])
     return content
 
@@ -47,14 +47,14 @@ def get(person, job, name, root="/api/imports"):
     return logged_in_client(person).get(f"{root}/{job.pk}/{name}")
 
 
-def code_of(response):
+def get_error(response):
     return response.status_code, response.json()["code"]
 
 
 # --- The original ------------------------------------------------------------
 
 
-def test_the_original_comes_back_byte_by_byte_and_chunk_by_chunk(alice):
+def test_original_file_is_streamed_in_chunks(alice):
     job = make_job(LARGE, owner=alice)
 
     response = get(alice, job, "file/")
@@ -63,12 +63,12 @@ def test_the_original_comes_back_byte_by_byte_and_chunk_by_chunk(alice):
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Content-Type"] == "application/octet-stream"
     assert response["Cache-Control"] == "private, no-store"
-    chunks = chunks_of(response)
+    chunks = read_chunks(response)
     assert [len(chunk) for chunk in chunks] == [CHUNK_BYTES] * 3 + [7]
     assert b"".join(chunks) == LARGE
 
 
-def test_one_chunk_is_read_when_it_is_asked_for(alice):
+def test_chunks_are_read_on_demand(alice):
     response = get(alice, make_job(LARGE, owner=alice), "file/")
     StoredChunk.objects.filter(number__gt=1).delete()
 
@@ -88,7 +88,7 @@ def test_one_chunk_is_read_when_it_is_asked_for(alice):
         ("", 'attachment; filename="file"'),
     ],
 )
-def test_it_is_named_as_it_was_uploaded(alice, name, sent):
+def test_original_file_has_its_uploaded_name(alice, name, sent):
     job = make_job(LARGE, owner=alice)
     ImportJob.objects.filter(pk=job.pk).update(file_name=name)
     response = get(alice, job, "file/")
@@ -96,24 +96,24 @@ def test_it_is_named_as_it_was_uploaded(alice, name, sent):
     response.close()
 
 
-def test_a_file_that_is_gone_is_404_and_says_so(alice):
+def test_deleted_file_is_404(alice):
     job = make_job(LARGE, owner=alice)
     job.file.storage.delete(job.file.name)
-    assert code_of(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
     ImportJob.objects.filter(pk=job.pk).update(file="")
-    assert code_of(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
 
 
-def test_so_is_one_in_another_storage(alice, tmp_path, monkeypatch):
+def test_deleted_file_in_another_storage_is_404(alice, tmp_path, monkeypatch):
     field = ImportJob._meta.get_field("file")
     monkeypatch.setattr(field, "storage", FileSystemStorage(tmp_path))
     job = make_job(LARGE, owner=alice)
     assert read_content(get(alice, job, "file/")) == LARGE
     job.file.storage.delete(job.file.name)
-    assert code_of(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
 
 
-def test_daphne_sends_it_whole(alice):
+def test_daphne_sends_the_whole_file(alice):
     job, cookie = make_job(LARGE, owner=alice), make_session_cookie(alice)
     with running_daphne() as server:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -130,8 +130,8 @@ def test_daphne_sends_it_whole(alice):
 
 @pytest.mark.parametrize("root", ["/api/imports", "/imports"])
 @pytest.mark.parametrize("kind", ["xlsx", "csv"])
-def test_refused_rows_come_back_as_a_file(alice, kind, root):
-    job = run_import(REFUSED, owner=alice)
+def test_failed_rows_are_a_file(alice, kind, root):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
 
     response = get(alice, job, f"failed-rows.{kind}", root)
 
@@ -140,33 +140,33 @@ def test_refused_rows_come_back_as_a_file(alice, kind, root):
     assert (header[1][:5], row[1][:5]) == (HEADERS, make_row(2, phone="none"))
 
 
-@pytest.mark.parametrize(("root", "said"), [("/api/imports", "Row 3."), ("/imports", "Ligne 3.")])
-def test_programs_get_english_and_readers_their_language(alice, root, said):
-    job = run_import(REFUSED, owner=alice)
+@pytest.mark.parametrize(("root", "start"), [("/api/imports", "Row 3."), ("/imports", "Ligne 3.")])
+def test_report_language_is_english_for_programs_and_the_users_for_pages(alice, root, start):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
     address = f"{root}/{job.pk}/failed-rows.csv"
 
     response = logged_in_client(alice).get(address, headers={"Accept-Language": "fr"})
 
     _, (_, cells) = read_rows(read_content(response))
-    assert cells[5].startswith(said)
+    assert cells[5].startswith(start)
 
 
 @pytest.mark.parametrize("accept", ["application/pdf", "text/csv", "*/*"])
-def test_whatever_kind_is_asked_for_the_file_is_sent(alice, accept):
-    job = run_import(REFUSED, owner=alice)
+def test_file_ignores_accept(alice, accept):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
     address = f"/api/imports/{job.pk}/failed-rows.csv"
     response = logged_in_client(alice).get(address, headers={"Accept": accept})
     assert read_content(response)
 
 
-def test_a_job_says_where_its_files_are(alice):
+def test_import_has_the_urls_of_its_files(alice):
     client = logged_in_client(alice)
     none = run_import(make_csv([make_row(1)]), owner=alice)
     urls = client.get(f"/api/imports/{none.pk}/").json()["urls"]
     assert urls["file"] == f"/api/imports/{none.pk}/file/"
     assert (urls["failed_rows_xlsx"], urls["failed_rows_csv"]) == (None, None)
 
-    some = run_import(REFUSED, owner=alice)
+    some = run_import(ONE_FAILED_ROW, owner=alice)
     urls = client.get(f"/api/imports/{some.pk}/").json()["urls"]
     for name in ("file", "failed_rows_xlsx", "failed_rows_csv"):
         assert read_content(client.get(urls[name]))
@@ -176,48 +176,51 @@ def test_a_job_says_where_its_files_are(alice):
     assert (urls["failed_rows_xlsx"] is None, urls["failed_rows_csv"]) == (False, None)
 
 
-def test_where_nothing_was_refused_there_is_no_report(alice):
+def test_import_without_failed_rows_has_no_report(alice):
     job = run_import(make_csv([make_row(1)]), owner=alice)
     for kind in ("xlsx", "csv"):
-        assert code_of(get(alice, job, f"failed-rows.{kind}")) == (404, "no_failed_rows")
+        assert get_error(get(alice, job, f"failed-rows.{kind}")) == (404, "no_failed_rows")
 
 
-def test_so_many_reports_are_built_at_once(alice, monkeypatch):
+def test_number_of_concurrent_reports_is_limited(alice, monkeypatch):
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
-    job = run_import(REFUSED, owner=alice)
+    job = run_import(ONE_FAILED_ROW, owner=alice)
     with ExitStack() as stack:
         for _ in range(settings.IMPORT_REPORTS_AT_ONCE):
             stack.enter_context(inline.limited_slot(downloads.REPORT_SLOTS))
         response = get(alice, job, "failed-rows.xlsx")
-        assert code_of(response) == (503, "unavailable")
+        assert get_error(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0
         page = logged_in_client(alice).get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
         assert "Too many reports" in page.content.decode()
     assert read_content(get(alice, job, "failed-rows.xlsx"))
 
 
-def test_a_report_that_cannot_be_built_leaves_its_place(alice, monkeypatch):
+def test_failed_report_releases_its_slot(alice, monkeypatch):
     job = run_import(make_csv([make_row(1)]), owner=alice)
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
     for _ in range(settings.IMPORT_REPORTS_AT_ONCE + 1):
         assert get(alice, job, "failed-rows.xlsx").status_code == 404
 
 
-# --- The pages' own addresses ------------------------------------------------
+# --- Downloads of the pages --------------------------------------------------
 
 
-def test_pages_say_why_there_is_no_file(alice):
+def test_pages_explain_a_missing_file(alice):
     job = run_import(make_csv([make_row(1)]), owner=alice)
     job.file.storage.delete(job.file.name)
     client = logged_in_client(alice)
-    for name, said in (("file/", "no longer available"), ("failed-rows.csv", "no such rows")):
+    for name, reason in (
+        ("file/", "no longer available"),
+        ("failed-rows.csv", "no such rows"),
+    ):
         page = client.get(f"/imports/{job.pk}/{name}", follow=True)
         assert page.redirect_chain == [(f"/imports/{job.pk}/", 302)]
-        assert said in page.content.decode()
+        assert reason in page.content.decode()
 
 
-def test_who_may_see_an_import_may_read_its_files(alice, bob, eve, client):
-    job = run_import(REFUSED, owner=alice)
+def test_files_need_the_permission_to_see_the_import(alice, bob, eve, client):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
     for name in ("file/", "failed-rows.xlsx", "failed-rows.csv"):
         assert read_content(get(eve, job, name, "/imports"))
         assert get(bob, job, name, "/imports").status_code == 404
@@ -236,7 +239,7 @@ def template(person, address="/api/imports/template.xlsx?importer=customers") ->
 
 
 @pytest.mark.parametrize("name", [importer.name for importer in list_importers()])
-def test_a_template_that_is_filled_in_imports(alice, name):
+def test_filled_template_is_imported(alice, name):
     run_import(make_csv([make_row(1)]))
     importer = get_importer(name)
     content = template(alice, f"/api/imports/template.xlsx?importer={name}")
@@ -256,7 +259,7 @@ def test_a_template_that_is_filled_in_imports(alice, name):
     assert job.detected_columns["positions"] == {c.field: n for n, c in enumerate(importer.columns)}
 
 
-def test_a_template_keeps_zeros_warns_of_lengths_and_explains(alice):
+def test_template_has_formats_validations_and_notes(alice):
     book = openpyxl.load_workbook(io.BytesIO(template(alice)))
     rows, notes = book.worksheets
 
@@ -280,7 +283,7 @@ def test_a_template_keeps_zeros_warns_of_lengths_and_explains(alice):
     assert all(row[6] for row in table)
 
 
-def test_a_template_is_made_from_the_models_fields(alice):
+def test_template_follows_the_model_fields(alice):
     content = template(alice, "/api/imports/template.xlsx?importer=parcels")
     sheet = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
     formats = [sheet.column_dimensions[letter].number_format for letter in "ABCDEF"]
@@ -289,19 +292,19 @@ def test_a_template_is_made_from_the_models_fields(alice):
     assert '"TRUE,FALSE"' in lists
 
 
-def test_the_earlier_contracts_template_is_the_same(alice):
+def test_legacy_template_is_the_same(alice):
     earlier = template(alice, "/api/auth/customers/excel/template/")
     assert read_rows(earlier) == read_rows(template(alice))
 
 
 @pytest.mark.parametrize("query", ["", "?importer=", "?importer=nothing"])
-def test_a_template_of_what_nobody_imports_is_refused(alice, query):
+def test_template_without_a_known_importer_is_an_error(alice, query):
     client = logged_in_client(alice)
-    assert code_of(client.get(f"/api/imports/template.xlsx{query}")) == (400, "invalid")
+    assert get_error(client.get(f"/api/imports/template.xlsx{query}")) == (400, "invalid")
     assert client.get(f"/imports/template.xlsx{query}").status_code == 404
 
 
-def test_where_there_is_one_importer_nobody_has_to_say_which(alice, monkeypatch):
+def test_template_of_the_only_importer_needs_no_name(alice, monkeypatch):
     one = [get_importer("customers")]
     monkeypatch.setattr("imports.api.serializers.list_importers", lambda: one)
     monkeypatch.setattr("imports.pages.downloads.list_importers", lambda: one)

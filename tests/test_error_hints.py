@@ -1,4 +1,4 @@
-"""What refuses a call says what to do: where it broke, what is taken, where to ask instead."""
+"""Error messages say what is wrong, what is accepted, and which call to make instead."""
 
 import json
 from datetime import timedelta
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.django_db
 
 EXCEL = "/api/auth/customers/excel/"
 CONTENT = make_csv([make_row(1)])
-ODD = make_csv([make_row(1)], ["Code", "First name", "Last name", "E-mail", "Number"])
+UNKNOWN_COLUMNS = make_csv([make_row(1)], ["Code", "First name", "Last name", "E-mail", "Number"])
 FRENCH = {"Accept-Language": "fr"}
 
 
-def said(response, status, code):
-    """The sentence of a refusal, if it is this one and has the one shape."""
+def get_message(response, status, code):
+    """Return the message of an error response with this status and code."""
     error = response.json()
     assert error.keys() == {"code", "message", "errors"}
     assert (response.status_code, error["code"]) == (status, code)
@@ -38,9 +38,9 @@ def said(response, status, code):
     return error["message"]
 
 
-def said_of(response, field):
-    """What is said of one field."""
-    whole = said(response, 400, "invalid")
+def get_field_message(response, field):
+    """Return the message about one field."""
+    whole = get_message(response, 400, "invalid")
     (message,) = [e["message"] for e in response.json()["errors"] if e["field"] == field]
     assert f"{field}: {message}" in whole
     return message
@@ -54,7 +54,7 @@ def upload(client, **sent):
     return client.post("/api/imports/", {"importer": "customers"} | sent)
 
 
-def a_file(content=CONTENT):
+def make_file(content=CONTENT):
     return SimpleUploadedFile("customers.csv", content)
 
 
@@ -64,56 +64,61 @@ def a_file(content=CONTENT):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b'{"on_duplicate":\n "skip" "x"}', "none at line 2, column 9."),
-        (b'{"a": "\xff"}', "byte 7 is none of that."),
+        (b'{"on_duplicate":\n "skip" "x"}', "invalid at line 2, column 9."),
+        (b'{"a": "\xff"}', "byte 7 is not UTF-8."),
         (b"[" * 50_000, "nested too deeply."),
-        (b'{"a": NaN}', "NaN, Infinity or half a pair of surrogates."),
+        (b'{"a": NaN}', "NaN, Infinity and unpaired surrogates."),
     ],
 )
-def test_json_that_breaks_says_where(alice, body, reason):
-    client, job = logged_in_client(alice), check_job(make_job(ODD, owner=alice))
+def test_invalid_json_names_the_position(alice, body, reason):
+    client, job = logged_in_client(alice), check_job(make_job(UNKNOWN_COLUMNS, owner=alice))
     answers = [client.patch(f"/api/imports/{job.pk}/", body, content_type="application/json")]
-    if b"[[" not in body:  # There it is read no further than that it is no object.
+    if b"[[" not in body:  # That call stops at the first byte, which begins no object.
         answers.append(post(client, f"{EXCEL}bulk-create/", body))
 
     for answer in answers:
-        assert said(answer, 400, "malformed").startswith("This request cannot be read: ")
-        assert said(answer, 400, "malformed").endswith(reason)
+        assert get_message(answer, 400, "malformed").startswith("This request cannot be read: ")
+        assert get_message(answer, 400, "malformed").endswith(reason)
 
 
-def test_a_long_list_that_breaks_says_between_which_bytes(alice):
+def test_invalid_long_list_names_the_bytes(alice):
     customers = [dict(zip(HEADERS, make_row(n), strict=True)) for n in range(2_000)]
     body = json.dumps({"customers": customers})
     broken = body[:-200] + "," + body[-200:]
 
     answer = post(logged_in_client(alice), f"{EXCEL}bulk-create-async/", broken)
 
-    message = said(answer, 400, "malformed")
+    message = get_message(answer, 400, "malformed")
     begins, ends = (int(word.rstrip(".")) for word in message.split() if word[0].isdigit())
     assert begins < len(body) - 200 < ends <= len(broken)
 
 
-def test_a_form_that_breaks_says_that_one_is_expected(alice):
+def test_invalid_form_says_that_a_form_is_expected(alice):
     kind = "multipart/form-data; boundary="
     for address in ("/api/imports/", f"{EXCEL}upload/"):
         answer = post(logged_in_client(alice), address, b"--b\r\n", kind)
-        assert "a multipart form is expected" in said(answer, 400, "malformed")
+        assert "it must be a multipart form" in get_message(answer, 400, "malformed")
 
 
 @pytest.mark.parametrize(
     ("method", "address", "kind", "taken"),
     [
         ("POST", "/api/imports/", "application/json", "multipart/form-data or"),
-        ("PATCH", "/api/imports/{job}/", "text/csv", "Send application/json,"),
-        ("POST", f"{EXCEL}upload/", "application/json", "Send multipart/form-data,"),
-        ("POST", f"{EXCEL}bulk-create/", "multipart/form-data; boundary=x", "application/json,"),
+        ("PATCH", "/api/imports/{job}/", "text/csv", "Send application/json with"),
+        ("POST", f"{EXCEL}upload/", "application/json", "Send multipart/form-data with"),
+        (
+            "POST",
+            f"{EXCEL}bulk-create/",
+            "multipart/form-data; boundary=x",
+            "Send application/json with",
+        ),
         ("POST", "/api/auth/token/", "text/plain", "application/json, application/x-www-form"),
     ],
 )
-def test_a_body_of_another_type_is_told_which_are_taken(alice, method, address, kind, taken):
+def test_unsupported_media_type_names_the_accepted_types(alice, method, address, kind, taken):
     address = address.format(job=make_job(CONTENT, owner=alice).pk)
     answer = logged_in_client(alice).generic(method, address, b"{}", content_type=kind)
-    message = said(answer, 415, "unsupported_media_type")
+    message = get_message(answer, 415, "unsupported_media_type")
     assert taken in message
     assert kind.partition(";")[0] in message
 
@@ -129,37 +134,42 @@ def test_a_body_of_another_type_is_told_which_are_taken(alice, method, address, 
         ("/api/customers/?import={job}&outcome=x", "outcome", ["created", "updated"]),
     ],
 )
-def test_a_question_that_is_none_of_the_choices_is_told_them(alice, address, field, choices):
+def test_invalid_query_parameter_lists_the_choices(alice, address, field, choices):
     address = address.format(job=make_job(CONTENT, owner=alice).pk)
-    message = said_of(logged_in_client(alice).get(address), field)
+    message = get_field_message(logged_in_client(alice).get(address), field)
     assert message.endswith(f": {', '.join(choices)}.")
 
 
-def test_a_field_that_is_none_of_the_choices_is_told_them(alice):
+def test_invalid_field_lists_the_choices(alice):
     client, wrong = logged_in_client(alice), {"on_duplicate": "x", "empty_cells": "y"}
-    job = check_job(make_job(ODD, owner=alice))
+    job = check_job(make_job(UNKNOWN_COLUMNS, owner=alice))
     change = client.patch(f"/api/imports/{job.pk}/", wrong, content_type="application/json")
-    for answer in (upload(client, file=a_file(), check_first="maybe", **wrong), change):
-        assert said_of(answer, "on_duplicate").endswith(f": {', '.join(OnDuplicate.values)}.")
-        assert said_of(answer, "empty_cells").endswith(": keep, clear.")
+    for answer in (upload(client, file=make_file(), check_first="maybe", **wrong), change):
+        assert get_field_message(answer, "on_duplicate").endswith(
+            f": {', '.join(OnDuplicate.values)}."
+        )
+        assert get_field_message(answer, "empty_cells").endswith(": keep, clear.")
     sent = {"has_header_row": "maybe"}
     other = client.patch(f"/api/imports/{job.pk}/", sent, content_type="application/json")
-    assert said_of(other, "has_header_row").endswith("Send true or false.")
-    answer = upload(client, file=a_file(), check_first="maybe")
-    assert said_of(answer, "check_first").endswith("Send true or false.")
+    assert get_field_message(other, "has_header_row").endswith("Send true or false.")
+    answer = upload(client, file=make_file(), check_first="maybe")
+    assert get_field_message(answer, "check_first").endswith("Send true or false.")
     for importer in ({"importer": "x"}, {}):
-        answer = client.post("/api/imports/", importer | {"file": a_file()})
-        assert said_of(answer, "importer") == "Say what the file holds: customers or parcels."
+        answer = client.post("/api/imports/", importer | {"file": make_file()})
+        assert (
+            get_field_message(answer, "importer")
+            == "Say what the file holds: customers or parcels."
+        )
 
 
-def test_what_is_wrong_with_no_field_alone_is_said_without_one(alice):
-    address = f"/api/imports/{check_job(make_job(ODD, owner=alice)).pk}/"
+def test_error_of_no_single_field_names_no_field(alice):
+    address = f"/api/imports/{check_job(make_job(UNKNOWN_COLUMNS, owner=alice)).pk}/"
     answer = logged_in_client(alice).patch(address, "{}", content_type="application/json")
-    assert said(answer, 400, "invalid").startswith("Say what to change: ")
+    assert get_message(answer, 400, "invalid").startswith("Say what to change: ")
 
 
 @pytest.mark.parametrize("address", ["/api/imports/", f"{EXCEL}upload/"])
-def test_a_file_whose_name_is_no_utf_8_is_told_what_is_wrong_with_it(alice, address):
+def test_file_name_that_is_not_utf8_is_explained(alice, address):
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="Kund\xe9n.csv"\r\n\r\n'
     form = head + b"a,b\r\n--x--\r\n"
 
@@ -167,54 +177,58 @@ def test_a_file_whose_name_is_no_utf_8_is_told_what_is_wrong_with_it(alice, addr
         address, form, content_type="multipart/form-data; boundary=x"
     )
 
-    assert said(answer, 400, "no_file").endswith("with a file name in UTF-8.")
+    assert get_message(answer, 400, "no_file").endswith("with a file name in UTF-8.")
 
 
 @pytest.mark.parametrize("address", ["/api/imports/", f"{EXCEL}upload/"])
-def test_an_upload_without_a_file_is_told_the_field(alice, address):
+def test_upload_without_a_file_names_the_field(alice, address):
     client = logged_in_client(alice)
-    assert "field named file" in said(client.post(address, {}), 400, "no_file")
-    other = said(client.post(address, {"upload" * 99: a_file()}), 400, "no_file")
+    assert "field named file" in get_message(client.post(address, {}), 400, "no_file")
+    other = get_message(client.post(address, {"upload" * 99: make_file()}), 400, "no_file")
     assert other.startswith(f"The file came in a field named {('upload' * 99)[:50]}. ")
-    assert "one named file" in other
-    text = said(client.post(address, {"file": "customers.xlsx"}), 400, "no_file")
+    assert "in a field named file." in other
+    text = get_message(client.post(address, {"file": "customers.xlsx"}), 400, "no_file")
     assert "holds text" in text
     assert not ImportJob.objects.exists()
 
 
-# --- Who asks ----------------------------------------------------------------
+# --- Authentication and permissions ------------------------------------------
 
 
-def test_who_may_not_import_is_told_which_permission_it_takes(eve):
+def test_missing_permission_is_named(eve):
     client = logged_in_client(eve)
     template = client.get("/api/imports/template.xlsx?importer=customers")
-    for answer in (upload(client, file=a_file()), post(client, f"{EXCEL}upload/", b""), template):
-        assert "permission imports.add_importjob" in said(answer, 403, "permission_denied")
+    for answer in (
+        upload(client, file=make_file()),
+        post(client, f"{EXCEL}upload/", b""),
+        template,
+    ):
+        assert "permission imports.add_importjob" in get_message(answer, 403, "permission_denied")
 
 
-def test_who_has_no_token_is_told_where_to_get_one(alice):
+def test_missing_login_names_the_token_call(alice):
     job = make_job(CONTENT, owner=alice)
     for address in ("/api/imports/", f"/api/imports/{job.pk}/file/", "/api/customers/"):
-        message = said(Client().get(address), 401, "not_authenticated")
+        message = get_message(Client().get(address), 401, "not_authenticated")
         assert "POST username and password to /api/auth/token/" in message
     answer = post(Client(), f"{EXCEL}bulk-create/", b"{}")
-    assert said(answer, 401, "not_authenticated") == message
+    assert get_message(answer, 401, "not_authenticated") == message
 
 
-def test_whose_token_is_not_valid_is_told_where_to_get_another(alice):
+def test_invalid_token_names_the_refresh_call(alice):
     expired = AccessToken.for_user(alice)
     expired.set_exp(lifetime=timedelta(seconds=-1))
     for token in (expired, f"{AccessToken.for_user(alice)}x", RefreshToken.for_user(alice)):
         client = Client(headers={"Authorization": f"Bearer {token}"})
-        message = said(client.get("/api/imports/"), 401, "token_not_valid")
+        message = get_message(client.get("/api/imports/"), 401, "token_not_valid")
         assert "POST refresh to /api/auth/token/refresh/" in message
         assert "/api/auth/token/." in message
     sent = {"refresh": "x"}
     answer = Client().post("/api/auth/token/refresh/", sent, content_type="application/json")
-    assert "to /api/auth/token/," in said(answer, 401, "token_not_valid")
+    assert "to /api/auth/token/," in get_message(answer, 401, "token_not_valid")
 
 
-def test_a_reason_fits_the_close_of_a_websocket():
+def test_login_hints_fit_a_websocket_close_reason():
     reasons = [authentication.get_login_hint(), authentication.get_renewal_hint()]
     reasons.append(authentication.InvalidTicket.default_detail)
     assert all(len(reason.encode()) <= 123 for reason in reasons)
@@ -224,7 +238,7 @@ def test_a_reason_fits_the_close_of_a_websocket():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_address_that_lacks_its_slash_is_named_with_it_and_nothing_is_lost(alice, method):
+def test_address_without_slash_is_404_with_a_hint(alice, method):
     client, job = logged_in_client(alice), make_job(CONTENT, owner=alice)
     for address in (
         "/api/imports",
@@ -234,35 +248,35 @@ def test_an_address_that_lacks_its_slash_is_named_with_it_and_nothing_is_lost(al
         f"{EXCEL}bulk-create-async",
         "/api/customers",
     ):
-        message = said(client.generic(method, address), 404, "not_found")
+        message = get_message(client.generic(method, address), 404, "not_found")
         assert message == f"Ask for {address}/, with the slash at its end."
 
 
-def test_an_address_that_is_not_there_with_a_slash_either_is_not_named():
+def test_unknown_address_has_no_slash_hint():
     for address in ("/api/import", "/api/imports/7", "/api/imports/template", "/api/x/"):
-        assert "slash" not in said(Client().get(address), 404, "not_found")
+        assert "slash" not in get_message(Client().get(address), 404, "not_found")
 
 
 # --- An import's status ------------------------------------------------------
 
 
-def test_a_start_before_the_columns_are_mapped_says_where_to_map_them(alice):
-    job = check_job(make_job(ODD, owner=alice, check_first=True))
+def test_start_in_mapping_names_the_call_that_maps(alice):
+    job = check_job(make_job(UNKNOWN_COLUMNS, owner=alice, check_first=True))
     own = reverse("api:import-detail", args=[job.pk])
     for answer in (start(alice, job), start_upload(alice, job.pk)):
-        message = said(answer, 409, "not_allowed")
+        message = get_message(answer, 409, "not_allowed")
         assert message.startswith("Its columns must be mapped first. ")
         assert f"PATCH {own} with column_mapping." in message
         assert "shipping_mark" in message
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_whose_columns_are_not_known_says_where_to_map_them(alice):
-    answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": a_file(ODD)})
+def test_upload_with_unknown_columns_names_the_call_that_maps(alice):
+    answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": make_file(UNKNOWN_COLUMNS)})
     own = reverse("api:import-detail", args=[ImportJob.objects.get().pk])
-    assert said(answer, 400, "missing_columns").endswith(f"PATCH {own} with column_mapping.")
-    answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": a_file(make_csv([]))})
-    assert "PATCH" not in said(answer, 400, "no_rows")
+    assert get_message(answer, 400, "missing_columns").endswith(f"PATCH {own} with column_mapping.")
+    answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": make_file(make_csv([]))})
+    assert "PATCH" not in get_message(answer, 400, "no_rows")
 
 
 @pytest.mark.parametrize(
@@ -273,17 +287,17 @@ def test_a_file_whose_columns_are_not_known_says_where_to_map_them(alice):
         (Status.PAUSED, "It has been started already, and is PAUSED."),
     ],
 )
-def test_a_start_that_the_status_forbids_says_why(alice, status, sentence):
-    assert said(start(alice, make_moved_job(alice, status)), 409, "not_allowed") == sentence
+def test_start_conflict_names_the_status(alice, status, sentence):
+    assert get_message(start(alice, make_moved_job(alice, status)), 409, "not_allowed") == sentence
 
 
-def test_a_start_of_what_cannot_go_on_says_what_to_do(alice):
+def test_start_conflict_says_what_to_do(alice):
     waiting = make_job(CONTENT, owner=alice, check_first=True)
-    assert said(start(alice, waiting), 409, "not_allowed").endswith("once it is READY.")
+    assert get_message(start(alice, waiting), 409, "not_allowed").endswith("once it is READY.")
     lifecycle.cancel(waiting.pk)
-    assert said(start(alice, waiting), 409, "not_allowed").endswith("Upload its file again.")
+    assert get_message(start(alice, waiting), 409, "not_allowed").endswith("Upload its file again.")
     failed = check_job(make_job(make_csv([]), owner=alice))
-    assert said(start(alice, failed), 409, "not_allowed").endswith(
+    assert get_message(start(alice, failed), 409, "not_allowed").endswith(
         snapshots.get_status_message(failed)
     )
 
@@ -297,38 +311,38 @@ def start_upload(person, upload_id):
     return post(logged_in_client(person), f"{EXCEL}bulk-create-async/", body)
 
 
-def test_an_unknown_upload_id_says_where_one_is_had(alice, bob):
+def test_unknown_upload_id_names_the_upload_call(alice, bob):
     theirs = check_job(make_job(CONTENT, owner=bob, check_first=True))
     for upload_id in (uuid4(), theirs.pk, "7"):
-        message = said(start_upload(alice, upload_id), 404, "not_found")
+        message = get_message(start_upload(alice, upload_id), 404, "not_found")
         assert "upload_id" in message
         assert f"POST {reverse('customers:upload')}" in message
     task = logged_in_client(alice).get(f"{EXCEL}bulk-create/status/7/")
-    assert "task_id" in said(task, 404, "not_found")
+    assert "task_id" in get_message(task, 404, "not_found")
 
 
-def test_an_upload_that_cannot_be_started_says_why(alice):
+def test_upload_that_cannot_start_is_explained(alice):
     job = check_job(make_job(CONTENT, owner=alice, check_first=True))
     lifecycle.cancel(job.pk)
-    message = said(start_upload(alice, job.pk), 409, "not_allowed")
+    message = get_message(start_upload(alice, job.pk), 409, "not_allowed")
     assert message == "It was cancelled. Upload its file again."
 
 
-def test_an_upload_that_was_started_meanwhile_is_answered_as_it_is(alice):
+def test_upload_that_is_complete_is_202(alice):
     job = check_job(make_job(CONTENT, owner=alice, check_first=True))
     lifecycle.start(job.pk)
     apply_all_batches(job.pk)
     assert start_upload(alice, job.pk).status_code == 202
 
 
-def test_a_sheet_that_is_not_there_is_told_which_are_and_no_snapshot_has_their_names(alice):
+def test_unknown_sheet_lists_the_sheets_but_not_in_snapshots(alice):
     content = make_workbook_of_sheets(**{"People": [HEADERS, make_row(1)], "Ama Mensah": [["x"]]})
     job = check_job(make_job(content, owner=alice, read_options={"sheet": "Kunden"}))
 
     sent = logged_in_client(alice).get(f"/api/imports/{job.pk}/").json()
 
     assert (sent["status"], sent["error_code"]) == ("FAILED", "no_such_sheet")
-    assert sent["message"].endswith(" It has: People, Ama Mensah.")
+    assert sent["message"].endswith(" The file has: People, Ama Mensah.")
     assert "Mensah" not in json.dumps(snapshots.build_snapshot(job))
 
 
@@ -336,31 +350,31 @@ def test_a_sheet_that_is_not_there_is_told_which_are_and_no_snapshot_has_their_n
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=map(" ".join, ROUTES))
-def test_programs_get_english_whatever_language_they_ask_for(cast, fill_url, route):  # noqa: F811
-    """From a stranger to the superuser, whatever is refused."""
+def test_errors_ignore_accept_language(cast, fill_url, route):  # noqa: F811
+    """For every kind of caller, errors have the same JSON for every language."""
     method, address = route
-    known = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
+    callers = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
     in_french, in_english = (
         [
-            Client(headers=headers | more).generic(
+            Client(headers=headers | language).generic(
                 method, fill_url(address), b"{", content_type="application/json"
             )
-            for headers in known
+            for headers in callers
         ]
-        for more in (FRENCH, {})
+        for language in (FRENCH, {})
     )
 
-    for one, other in zip(in_french, in_english, strict=True):
-        assert one.status_code == other.status_code
-        if other.status_code >= 400:
-            assert one.json() == other.json()
+    for french, english in zip(in_french, in_english, strict=True):
+        assert french.status_code == english.status_code
+        if english.status_code >= 400:
+            assert french.json() == english.json()
     for response in (*in_french, *in_english):
         response.close()
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_streams_and_sockets_speak_english_too(watching):  # noqa: F811
-    """Refusals and what follows, from a stranger to the superuser."""
+async def test_streams_and_websockets_ignore_accept_language(watching):  # noqa: F811
+    """For every kind of caller, errors and messages are the same for every language."""
     callers, job = watching
     for headers in callers:
         in_french = [(b"accept-language", b"fr"), *headers]
@@ -371,7 +385,7 @@ async def test_streams_and_sockets_speak_english_too(watching):  # noqa: F811
 
 
 async def stream_answer(job, headers):
-    """The body of what refuses it, or the message of the first snapshot."""
+    """Return the status and the message of an error or of the first snapshot."""
     headers = [(b"host", b"localhost"), *headers]
     address = f"/api/imports/{job.pk}/events/"
     stream = HttpCommunicator(application, "GET", address, headers=headers)
@@ -386,7 +400,7 @@ async def stream_answer(job, headers):
 
 
 async def close_of(job, headers):
-    """Why it is closed, or the message of the first snapshot."""
+    """Return the close code and reason, or the message of the first snapshot."""
     headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), *headers]
     socket = WebsocketCommunicator(application, f"/ws/imports/{job.pk}/", headers=headers)
     assert (await socket.connect(timeout=10))[0]
@@ -399,14 +413,14 @@ async def close_of(job, headers):
 
 @pytest.mark.parametrize("body", ["{}", '{"username": "", "password": 7}', '{"username": []}'])
 @pytest.mark.parametrize("address", ["/api/auth/token/", "/api/auth/token/refresh/"])
-def test_a_login_is_refused_in_english(address, body):
+def test_login_errors_ignore_accept_language(address, body):
     in_french, in_english = (post(Client(), address, body, headers=h) for h in (FRENCH, {}))
     assert in_french.json() == in_english.json()
     assert in_english.json()["errors"]
 
 
-def test_what_django_itself_refuses_is_in_english(alice):
+def test_csrf_error_ignores_accept_language(alice):
     strict = logged_in_client(alice, enforce_csrf_checks=True)
     strict.cookies["django_language"] = "fr"
-    message = said(strict.post("/api/imports/", headers=FRENCH), 403, "permission_denied")
+    message = get_message(strict.post("/api/imports/", headers=FRENCH), 403, "permission_denied")
     assert message.startswith("CSRF Failed")

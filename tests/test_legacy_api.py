@@ -1,4 +1,4 @@
-"""The earlier contract, as a script written only from its description uses it."""
+"""The earlier contract, as a client uses it that was written from its description."""
 
 import json
 from uuid import uuid4
@@ -47,25 +47,25 @@ def create_async(client, body, **headers):
     return post(client, "bulk-create-async", body, **headers)
 
 
-def status_of(client, task_id):
+def get_status(client, task_id):
     return client.get(f"{LEGACY_ROOT}bulk-create/status/{task_id}/")
 
 
-def refused(response):
+def get_error(response):
     error = response.json()
     assert error.keys() == {"code", "message", "errors"}
     assert error["message"].endswith(".")
     return response.status_code, error["code"]
 
 
-def marks():
+def list_marks():
     return set(Customer.objects.values_list("shipping_mark", flat=True))
 
 
 # --- The flow ----------------------------------------------------------------
 
 
-def test_upload_then_post_the_candidates_back_then_poll(alice, client):
+def test_client_uploads_posts_the_candidates_and_polls(alice, client):
     client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {AccessToken.for_user(alice)}"
     Customer.objects.create(**make_customer(9))
     rows = [
@@ -94,51 +94,51 @@ def test_upload_then_post_the_candidates_back_then_poll(alice, client):
         task = create_async(client, {"customers": checked["valid_candidates"]}).json()
         assert (task["status"], task["total_customers"]) == ("QUEUED", 2)
         assert task["estimated_time_seconds"] >= 1
-        wait_until(lambda: status_of(client, task["task_id"]).json()["status"] == "COMPLETE", 30)
+        wait_until(lambda: get_status(client, task["task_id"]).json()["status"] == "COMPLETE", 30)
 
-    done = status_of(client, task["task_id"]).json()
+    done = get_status(client, task["task_id"]).json()
     assert (done["created"], done["failed"], done["errors"], done["progress"]) == (2, 0, [], 100)
     assert done["finished_at"] > done["created_at"]
-    assert marks() == {"MARK 1", "MARK 2", "MARK 9"}
+    assert list_marks() == {"MARK 1", "MARK 2", "MARK 9"}
 
 
-def test_a_reason_names_each_column_as_the_file_and_the_report_do(alice):
+def test_reason_uses_the_column_labels_of_the_failed_rows_file(alice):
     headers = ["Marque", "Prénom", "Surname", "E-mail", "Tel."]
     client, rows = logged_in_client(alice), [make_row(1, last="", phone="12"), make_row(2)]
 
     checked = upload(client, make_csv(rows, headers)).json()
 
-    (refused,) = checked["refused"]
-    last, phone = (error["message"] for error in refused["errors"])
-    assert refused["reason"] == f"Surname: {last} Tel.: {phone}"
+    (failed_row,) = checked["refused"]
+    last, phone = (error["message"] for error in failed_row["errors"])
+    assert failed_row["reason"] == f"Surname: {last} Tel.: {phone}"
     report = client.get(f"/api/imports/{checked['upload_id']}/failed-rows.csv")
-    assert refused["reason"] in read_content(report).decode()
+    assert failed_row["reason"] in read_content(report).decode()
 
 
-def test_a_checked_upload_is_started_by_its_id_and_asked_for_twice_it_starts_once(alice):
+def test_upload_that_is_started_twice_starts_once(alice):
     client = logged_in_client(alice)
     upload_id = upload(client, make_csv([make_row(1), make_row(2)])).json()["upload_id"]
 
-    first, again = (create_async(client, {"upload_id": upload_id}) for _ in range(2))
+    first, second = (create_async(client, {"upload_id": upload_id}) for _ in range(2))
 
-    assert first.status_code == again.status_code == 202
-    assert first.json() == again.json()
+    assert first.status_code == second.status_code == 202
+    assert first.json() == second.json()
     assert (first.json()["task_id"], first.json()["total_customers"]) == (upload_id, 2)
     assert apply_all_batches(upload_id).created == 2
     assert create_async(client, {"upload_id": upload_id}).status_code == 202
 
 
-def test_a_number_of_any_size_is_judged_and_refuses_only_its_row(alice):
+def test_huge_number_fails_only_its_row(alice):
     huge = '{"customers": [{"shipping_mark": 59901983908883879218380800, "phone": 1e400}, %s]}'
     done = post(logged_in_client(alice), "bulk-create", huge % json.dumps(make_customer(1))).json()
 
     assert (done["status"], done["created"], done["failed"]) == ("COMPLETE", 1, 1)
-    shown = {error["column"]: error["value"] for error in done["errors"]}
-    assert shown["phone"] == "1E+400"
-    assert marks() == {"MARK 1"}
+    values = {error["column"]: error["value"] for error in done["errors"]}
+    assert values["phone"] == "1E+400"
+    assert list_marks() == {"MARK 1"}
 
 
-def test_a_list_is_judged_by_the_position_of_each_customer(alice):
+def test_row_number_is_the_position_in_the_list(alice):
     client = logged_in_client(alice)
     sent = [make_customer(1), make_customer(2, phone=True), {"first_name": "Ama"}, make_customer(4)]
 
@@ -146,12 +146,12 @@ def test_a_list_is_judged_by_the_position_of_each_customer(alice):
     job = apply_all_batches(check_job(ImportJob.objects.get(pk=task)).pk)
 
     assert (job.created, job.failed, job.total) == (2, 2, 4)
-    errors = status_of(client, task).json()["errors"]
+    errors = get_status(client, task).json()["errors"]
     assert {error["row"] for error in errors} == {2, 3}
     assert {"row", "column", "code", "message", "value"} <= errors[0].keys()
 
 
-def test_names_are_matched_as_headers_are_and_the_first_customer_may_lack_some(alice):
+def test_keys_are_matched_like_headers_and_may_be_absent(alice):
     client = logged_in_client(alice)
     lacking = make_customer(1)
     del lacking["email"]
@@ -164,20 +164,20 @@ def test_names_are_matched_as_headers_are_and_the_first_customer_may_lack_some(a
     assert "email" in job.detected_columns["positions"]
 
 
-LONG = "\\ud83d\\ude00" * 32_767  # One cell, as long as can be.
+LONG = "\\ud83d\\ude00" * 32_767  # The longest cell.
 
 
 @pytest.mark.parametrize("call", ["bulk-create", "bulk-create-async"])
 @pytest.mark.parametrize(
     ("customers", "problem"),
     [
-        # The parser would end the whole process.
+        # The parser would end the process.
         ('{"a": %s, "b": 1e400}' % ("9" * 5_000), "more than 1,000 digits"),
         ('{"a": %s}' % ("9" * 4_301), "more than 1,000 digits"),
         ("{" + " " * 65_000 + '"a": %s}' % ("9" * 1_001), "more than 1,000 digits"),
         ('{"a": -1e99999999999999999999, "b": 1e400}', "larger or smaller than"),
         ('{"a": 1e-99999999999999999999}', "larger or smaller than"),
-        # It would take minutes.
+        # The parser would take minutes.
         ('{"a": "%s"}' % ("\\u0041" * 70_000), "without a quotation mark"),
         ('{"a": "%s"}' % ('\\"' * 300_000), "without a quotation mark"),
         ('{"ab": "%s"}' % ('\\"' * 300_000), "without a quotation mark"),
@@ -185,10 +185,10 @@ LONG = "\\ud83d\\ude00" * 32_767  # One cell, as long as can be.
         ("{" + " " * 500_000 + '"a": 1}', "without a quotation mark"),
     ],
 )
-def test_what_would_hold_up_everyone_is_not_parsed(alice, call, customers, problem):
+def test_numbers_and_strings_that_harm_the_parser_are_rejected(alice, call, customers, problem):
     response = post(logged_in_client(alice), call, '{"customers": [' + customers + "]}")
 
-    assert refused(response) == (400, "malformed")
+    assert get_error(response) == (400, "malformed")
     assert problem in response.json()["message"]
     assert not ImportJob.objects.exists()
 
@@ -197,24 +197,24 @@ def test_what_would_hold_up_everyone_is_not_parsed(alice, call, customers, probl
     "customers",
     ['{"a": %s}' % ("9" * 1_000), f'{{"a": "{LONG}", "b": "{LONG}"}}', '{"a": "\\\\", "b": 1}'],
 )
-def test_what_a_cell_can_hold_is_taken(alice, customers):
+def test_longest_numbers_and_strings_are_accepted(alice, customers):
     response = create_async(logged_in_client(alice), '{"customers": [' + customers + "]}")
     assert response.status_code == 202
 
 
-def test_a_list_of_too_many_bytes_is_refused_unread(alice, settings):
+def test_list_with_too_many_bytes_is_rejected_unread(alice, settings):
     settings.EXCEL_MAX_LIST_BYTES = 100
     body = {"customers": [make_customer(n) for n in range(9)]}
     for call in ("bulk-create", "bulk-create-async"):
         answer = post(logged_in_client(alice), call, body)
-        assert refused(answer) == (413, "too_large")
+        assert get_error(answer) == (413, "too_large")
         assert "larger than 100 bytes" in answer.json()["message"]
 
 
 # --- The synchronous call ----------------------------------------------------
 
 
-def test_a_short_list_is_done_when_the_call_returns_without_any_worker(alice):
+def test_short_list_is_imported_without_a_worker(alice):
     client = logged_in_client(alice)
     response = post(
         client, "bulk-create", {"customers": [make_customer(1), make_customer(2, phone="1")]}
@@ -223,10 +223,10 @@ def test_a_short_list_is_done_when_the_call_returns_without_any_worker(alice):
     done = response.json()
     assert (response.status_code, done["status"]) == (200, "COMPLETE")
     assert (done["created"], done["failed"], len(done["errors"])) == (1, 1, 1)
-    assert marks() == {"MARK 1"}
+    assert list_marks() == {"MARK 1"}
 
 
-def test_a_longer_list_is_queued_instead(alice, settings):
+def test_long_list_is_queued(alice, settings):
     settings.EXCEL_SYNC_MAX_CUSTOMERS = 1
     response = post(
         logged_in_client(alice), "bulk-create", {"customers": [make_customer(1), make_customer(2)]}
@@ -234,24 +234,24 @@ def test_a_longer_list_is_queued_instead(alice, settings):
     assert (response.status_code, response.json()["status"]) == (202, "QUEUED")
 
 
-def test_the_same_key_again_is_the_same_import(alice):
+def test_repeated_idempotency_key_returns_the_same_import(alice):
     client, body = logged_in_client(alice), {"customers": [make_customer(1)]}
     for call in ("bulk-create", "bulk-create-async"):
         key = {"Idempotency-Key": call}
-        first, again = (post(client, call, body, **key).json()["task_id"] for _ in range(2))
-        assert first == again
+        first, second = (post(client, call, body, **key).json()["task_id"] for _ in range(2))
+        assert first == second
         other = post(client, call, {"customers": [make_customer(2)]}, **key)
-        assert refused(other) == (422, "key_reused")
+        assert get_error(other) == (422, "key_reused")
     long = {"Idempotency-Key": "x" * 256}
-    assert refused(create_async(client, body, **long)) == (400, "invalid")
+    assert get_error(create_async(client, body, **long)) == (400, "invalid")
 
 
-def test_whoever_waits_too_long_for_a_place_is_asked_to_come_again(alice, settings, monkeypatch):
+def test_request_without_a_free_slot_is_503(alice, settings, monkeypatch):
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0.01)
     client = logged_in_client(alice)
-    with inline.limited_slot(views.SLOTS), inline.limited_slot(views.SLOTS):
+    with inline.limited_slot(views.CHECK_SLOTS), inline.limited_slot(views.CHECK_SLOTS):
         response = upload(client, make_csv([make_row(1)]))
-    assert refused(response) == (503, "unavailable")
+    assert get_error(response) == (503, "unavailable")
     assert response["Retry-After"]
     assert not ImportJob.objects.exists()
 
@@ -273,66 +273,66 @@ ENDS = {
 
 
 @pytest.mark.parametrize("status", Status)
-def test_an_old_client_gets_one_of_the_four_words_it_knows(alice, status):
+def test_every_status_maps_to_a_task_status(alice, status):
     job = make_job(alice, ENDS.get(status, status))
     if status in ENDS:
         job = transition(job, status, error_code="no_rows" if status == Status.FAILED else None)
 
-    answer = status_of(logged_in_client(alice), job.pk).json()
+    answer = get_status(logged_in_client(alice), job.pk).json()
 
     assert status in WORDS[answer["status"]]
     assert ("error" in answer) == (answer["status"] == "FAILED")
     assert answer.get("error", True)
 
 
-def test_what_is_not_there_or_not_yours_is_404(alice, bob):
+def test_missing_and_invisible_tasks_are_404(alice, bob):
     job = make_job(alice, Status.READY)
     for client, task in ((logged_in_client(bob), job.pk), (logged_in_client(alice), uuid4())):
-        assert refused(status_of(client, task)) == (404, "not_found")
-        assert refused(create_async(client, {"upload_id": str(task)})) == (404, "not_found")
-    assert refused(status_of(logged_in_client(alice), "7")) == (404, "not_found")
+        assert get_error(get_status(client, task)) == (404, "not_found")
+        assert get_error(create_async(client, {"upload_id": str(task)})) == (404, "not_found")
+    assert get_error(get_status(logged_in_client(alice), "7")) == (404, "not_found")
 
 
-def test_strangers_and_those_who_may_not_import_are_refused(client, eve):
-    for who, expected in ((client, (401, "not_authenticated")), (logged_in_client(eve), None)):
+def test_calls_need_a_login_and_the_permission_to_import(client, eve):
+    for caller, expected in ((client, (401, "not_authenticated")), (logged_in_client(eve), None)):
         expected = expected or (403, "permission_denied")
-        assert refused(upload(who, make_csv([make_row(1)]))) == expected
+        assert get_error(upload(caller, make_csv([make_row(1)]))) == expected
         for call in ("bulk-create", "bulk-create-async"):
-            assert refused(post(who, call, {"customers": [make_customer(1)]})) == expected
+            assert get_error(post(caller, call, {"customers": [make_customer(1)]})) == expected
 
 
-# --- What cannot be taken ----------------------------------------------------
+# --- Errors ------------------------------------------------------------------
 
 
-def test_a_file_too_large_to_wait_for_names_the_other_way(alice, settings):
+def test_file_that_is_too_large_is_413_and_names_the_rest_api(alice, settings):
     client = logged_in_client(alice)
     settings.EXCEL_UPLOAD_MAX_ROWS = 1
     response = upload(client, make_csv([make_row(1), make_row(2)]))
-    assert refused(response) == (413, "too_large")
+    assert get_error(response) == (413, "too_large")
     assert "POST /api/imports/" in response.json()["message"]
     assert ImportJob.objects.get().status == Status.CANCELLED
     settings.EXCEL_READER = settings.EXCEL_READER | {"rows": 2}
-    assert refused(upload(client, make_csv([make_row(1), make_row(2)]))) == (413, "too_large")
+    assert get_error(upload(client, make_csv([make_row(1), make_row(2)]))) == (413, "too_large")
     settings.EXCEL_UPLOAD_MAX_BYTES = 10
-    assert refused(upload(client, make_csv([make_row(1)]))) == (413, "too_large")
+    assert get_error(upload(client, make_csv([make_row(1)]))) == (413, "too_large")
     assert ImportJob.objects.count() == 2
 
 
-def test_a_file_that_cannot_be_checked_says_why(alice):
+def test_file_that_cannot_be_checked_is_400_with_its_error_code(alice):
     client = logged_in_client(alice)
-    assert refused(upload(client, b"PK\x03\x04 no workbook")) == (400, "damaged_file")
-    assert refused(upload(client, b"a,b\n1,2\n")) == (400, "missing_columns")
-    assert refused(upload(client, make_csv([]))) == (400, "no_rows")
+    assert get_error(upload(client, b"PK\x03\x04 no workbook")) == (400, "damaged_file")
+    assert get_error(upload(client, b"a,b\n1,2\n")) == (400, "missing_columns")
+    assert get_error(upload(client, make_csv([]))) == (400, "no_rows")
 
 
-def test_a_list_that_is_too_long_is_refused_before_its_end(alice, settings):
+def test_list_with_too_many_customers_is_rejected_before_its_end(alice, settings):
     settings.EXCEL_MAX_CUSTOMERS = 2
     body = json.dumps({"customers": [make_customer(n) for n in range(3)]})[:-2] + "… never read"
-    assert refused(create_async(logged_in_client(alice), body)) == (413, "too_large")
+    assert get_error(create_async(logged_in_client(alice), body)) == (413, "too_large")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reason"),
     [
         ("[]", "JSON object"),
         ("{}", "Send either"),
@@ -353,15 +353,15 @@ def test_a_list_that_is_too_long_is_refused_before_its_end(alice, settings):
         (json.dumps({"customers": [{str(n): n for n in range(16_385)}]}), "too many fields"),
     ],
 )
-def test_a_body_that_is_no_list_of_customers_says_what_is_wrong(alice, body, said):
+def test_invalid_body_is_400_with_the_reason(alice, body, reason):
     response = create_async(logged_in_client(alice), body)
     assert response.status_code == 400
-    assert said in response.json()["message"]
+    assert reason in response.json()["message"]
     assert not ImportJob.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["\x00", "\ud800", "a" * 32_768, "1" * 5_000, "=1+1"])
-def test_values_that_cannot_be_stored_cost_their_row_only(alice, name):
+def test_value_that_cannot_be_stored_fails_only_its_row(alice, name):
     sent = {"customers": [make_customer(1), make_customer(2, last_name=name)]}
     done = post(logged_in_client(alice), "bulk-create", sent)
     assert done.status_code == 200
@@ -375,7 +375,7 @@ JSON = st.recursive(
 )
 
 
-def test_no_body_is_an_error_of_ours(alice):
+def test_no_body_causes_a_server_error(alice):
     client = logged_in_client(alice)
 
     @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -387,29 +387,29 @@ def test_no_body_is_an_error_of_ours(alice):
     answer()
 
 
-def test_a_worker_that_was_quicker_is_waited_for(alice, monkeypatch):
-    quicker = lifecycle.upload
+def test_import_that_a_worker_has_checked_is_returned(alice, monkeypatch):
+    original_upload = lifecycle.upload
 
     def upload_and_check(*args, **options):
-        return check_job(quicker(*args, **options))
+        return check_job(original_upload(*args, **options))
 
     monkeypatch.setattr(lifecycle, "upload", upload_and_check)
     checked = upload(logged_in_client(alice), make_csv([make_row(1)]))
     assert checked.json()["counts"]["valid"] == 1
 
 
-def test_whoever_still_checks_is_waited_for(alice, monkeypatch):
-    taken = file_checker.acquire_lease(make_file_job(make_csv([make_row(1)]), owner=alice).pk)
+def test_check_waits_for_a_worker_that_checks(alice, monkeypatch):
+    leased = file_checker.acquire_lease(make_file_job(make_csv([make_row(1)]), owner=alice).pk)
 
     def worker_ends(seconds):
-        file_checker.release_lease(taken)
-        check_job(taken)
+        file_checker.release_lease(leased)
+        check_job(leased)
 
     monkeypatch.setattr(inline.time, "sleep", worker_ends)
-    assert inline.check_now(taken.pk, views.reader_limits()).status == Status.RUNNING
+    assert inline.check_now(leased.pk, views.get_reader_limits()).status == Status.RUNNING
 
 
-def test_what_else_is_sent_is_passed_over(alice):
+def test_unknown_keys_are_ignored(alice):
     body = {
         "more": {"customers": 5, "upload_id": [{}]},
         "customers": [make_customer(1)],
@@ -418,10 +418,10 @@ def test_what_else_is_sent_is_passed_over(alice):
     assert create_async(logged_in_client(alice), body).status_code == 202
 
 
-def test_whoever_has_lost_the_right_cannot_start_what_was_checked(alice):
+def test_cancelled_upload_and_missing_permission_prevent_a_start(alice):
     client = logged_in_client(alice)
     upload_id = upload(client, make_csv([make_row(1)])).json()["upload_id"]
     lifecycle.cancel(upload_id)
-    assert refused(create_async(client, {"upload_id": upload_id})) == (409, "not_allowed")
+    assert get_error(create_async(client, {"upload_id": upload_id})) == (409, "not_allowed")
     nobody = logged_in_client(create_user("visitor"))
-    assert refused(create_async(nobody, {"upload_id": upload_id})) == (403, "permission_denied")
+    assert get_error(create_async(nobody, {"upload_id": upload_id})) == (403, "permission_denied")

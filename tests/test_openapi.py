@@ -1,4 +1,4 @@
-"""The description of the API: complete, valid, and true to what is answered."""
+"""The OpenAPI description is complete and valid, and real responses match it."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from customers.models import Customer
 from imports import snapshots
 from imports.api import schema_views
-from imports.api.call_descriptions import DELIMITER_PATTERN
+from imports.api.openapi.extensions import DELIMITER_PATTERN
 from imports.api.serializers import ReadOptionsSerializer
 from imports.live import routing
 from imports.statuses import Status
@@ -30,9 +30,9 @@ from tests.test_routes import list_django_urls
 
 pytestmark = pytest.mark.django_db
 
-ODD = ["Code", "First name", "Last name", "E-mail", "Number"]
+UNKNOWN_HEADERS = ["Code", "First name", "Last name", "E-mail", "Number"]
 CONTENT = make_csv([make_row(1), make_row(2, phone="12"), make_row(1, last="Twice")])
-PAGES = {"api/docs/"}  # For people.
+PAGE_URLS = {"api/docs/"}  # Pages are not described.
 
 
 @pytest.fixture(scope="module")
@@ -42,42 +42,46 @@ def published_schema():
 
 @pytest.fixture(scope="module")
 def strict_schema(published_schema):
-    """The description, read as strictly as can be: what it does not name is not allowed."""
+    """The description with additionalProperties false wherever it says nothing else."""
     strict = deepcopy(published_schema)
-    close(strict["components"]["schemas"])
+    forbid_unknown_properties(strict["components"]["schemas"])
     return strict
 
 
-def close(part):
+def forbid_unknown_properties(part):
     for value in part.values() if isinstance(part, dict) else part:
         if isinstance(value, dict | list):
-            close(value)
+            forbid_unknown_properties(value)
     if isinstance(part, dict) and isinstance(part.get("properties"), dict):
         part.setdefault("additionalProperties", False)
 
 
-def operations(strict_schema):
+def list_operations(strict_schema):
     for path, methods in strict_schema["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
-def sent(strict_schema, operation_id, media_type):
-    """The schema of what a call takes."""
-    operation = next(o for *_, o in operations(strict_schema) if o["operationId"] == operation_id)
+def get_request_schema(strict_schema, operation_id, media_type):
+    """Return the schema of the request body of a call."""
+    operation = next(
+        o for *_, o in list_operations(strict_schema) if o["operationId"] == operation_id
+    )
     name = operation["requestBody"]["content"][media_type]["schema"]["$ref"].rpartition("/")[2]
     return strict_schema["components"]["schemas"][name]
 
 
-def hold(value, schema, strict_schema):
-    """Fail unless the value is as the schema says."""
+def validate(value, schema, strict_schema):
+    """Validate a value against a schema of the description."""
     whole = schema | {"components": strict_schema["components"]}
     Draft202012Validator(whole, format_checker=FormatChecker()).validate(value)
 
 
 def validate_response(strict_schema, response, operation_id):
-    """The answer's body, if its status, headers and body are as strict_schema."""
-    operation = next(o for *_, o in operations(strict_schema) if o["operationId"] == operation_id)
+    """Return the body of a response, after its status, headers and body are validated."""
+    operation = next(
+        o for *_, o in list_operations(strict_schema) if o["operationId"] == operation_id
+    )
     answer = operation["responses"][str(response.status_code)]
     missing = [name for name in answer.get("headers", {}) if name not in response.headers]
     assert not missing
@@ -89,53 +93,56 @@ def validate_response(strict_schema, response, operation_id):
         assert not response.content
         return None
     body = response.json()
-    hold(body, answer["content"]["application/json"]["schema"], strict_schema)
+    validate(body, answer["content"]["application/json"]["schema"], strict_schema)
     if response.status_code >= 400:
         assert f"`{body['code']}`" in answer["description"]
     return body
 
 
-# --- Whole and valid ---------------------------------------------------------
+# --- Complete and valid ------------------------------------------------------
 
 
-def test_it_is_valid_and_made_without_a_warning(tmp_path):
+def test_schema_is_valid_and_generated_without_warnings(tmp_path):
     call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema"))
 
 
-def test_every_route_is_in_it(strict_schema):
-    known = {plain(path) for path in strict_schema["paths"]}
+def test_schema_has_every_route(strict_schema):
+    described = {normalise_path(path) for path in strict_schema["paths"]}
     routes = {p for p in list_django_urls() if p.startswith("api/")}
-    streams = {plain(path) for path in (routing.EVENTS_PATH, routing.FEED_PATH)}
+    streams = {normalise_path(path) for path in (routing.EVENTS_PATH, routing.FEED_PATH)}
 
-    assert routes - PAGES - {"api/"} | streams == known
+    assert routes - PAGE_URLS - {"api/"} | streams == described
 
 
-def plain(path):
+def normalise_path(path):
     for placeholder in ("{id}", "{task_id}", "<uuid:job_id>"):
         path = path.replace(placeholder, "x")
     return path.removeprefix("/")
 
 
-def test_every_call_has_a_name_a_summary_and_a_tag_that_is_explained(strict_schema):
+def test_every_call_has_an_id_a_summary_and_a_known_tag(strict_schema):
     tags = {tag["name"] for tag in strict_schema["tags"]}
-    for path, method, operation in operations(strict_schema):
+    for path, method, operation in list_operations(strict_schema):
         assert operation["summary"], (path, method)
         assert set(operation["tags"]) <= tags
-    names = [operation["operationId"] for *_, operation in operations(strict_schema)]
+    names = [operation["operationId"] for *_, operation in list_operations(strict_schema)]
     assert len(set(names)) == len(names)
     assert {"imports_list", "imports_create", "imports_start", "excel_upload"} <= set(names)
 
 
-def test_a_template_for_one_importer_asks_for_none(strict_schema):
-    asked = [
-        {one["name"] for one in strict_schema["paths"][path]["get"].get("parameters", ())}
+def test_legacy_template_has_no_importer_parameter(strict_schema):
+    parameters = [
+        {
+            parameter["name"]
+            for parameter in strict_schema["paths"][path]["get"].get("parameters", ())
+        }
         for path in ("/api/imports/template.xlsx", f"{LEGACY_ROOT}template/")
     ]
-    assert asked == [{"importer"}, set()]
+    assert parameters == [{"importer"}, set()]
 
 
-def test_every_call_that_asks_who_you_are_says_how_to_and_what_if_not(strict_schema):
-    for *_, operation in operations(strict_schema):
+def test_authenticated_calls_describe_security_and_401(strict_schema):
+    for *_, operation in list_operations(strict_schema):
         ways = {name for way in operation.get("security", ()) for name in way}
         assert ({"bearer", "session"} <= ways) == ("401" in operation["responses"] and bool(ways))
     events = strict_schema["paths"]["/api/imports/{id}/events/"]["get"]
@@ -143,26 +150,26 @@ def test_every_call_that_asks_who_you_are_says_how_to_and_what_if_not(strict_sch
     assert strict_schema["components"]["securitySchemes"].keys() == {"bearer", "session", "ticket"}
 
 
-def test_every_example_is_as_its_schema_says(strict_schema):
-    shown = 0
-    for *_, operation in operations(strict_schema):
-        sent = operation.get("requestBody", {}).get("content", {})
-        for content in sent.values():
+def test_every_example_is_valid(strict_schema):
+    count = 0
+    for *_, operation in list_operations(strict_schema):
+        request_content = operation.get("requestBody", {}).get("content", {})
+        for content in request_content.values():
             for example in content.get("examples", {}).values():
-                hold(example["value"], content["schema"], strict_schema)
+                validate(example["value"], content["schema"], strict_schema)
         for answer in operation["responses"].values():
             for media_type, content in answer.get("content", {}).items():
                 for example in content.get("examples", {}).values():
                     if media_type == "application/json":
-                        hold(example["value"], content["schema"], strict_schema)
-                        shown += 1
-    assert shown > 100
+                        validate(example["value"], content["schema"], strict_schema)
+                        count += 1
+    assert count > 100
 
 
-def test_a_delimiter_is_described_as_it_is_taken():
+def test_delimiter_pattern_matches_what_the_serializer_accepts():
     texts = ["", "tab", "TAB", "\\t", ",,", "x,", "\ufeff", *map(chr, range(0x3000))]
-    taken = [ReadOptionsSerializer(data={"delimiter": text}).is_valid() for text in texts]
-    assert taken == [bool(re.fullmatch(DELIMITER_PATTERN, text)) for text in texts]
+    are_valid = [ReadOptionsSerializer(data={"delimiter": text}).is_valid() for text in texts]
+    assert are_valid == [bool(re.fullmatch(DELIMITER_PATTERN, text)) for text in texts]
 
 
 CHANGES = [
@@ -184,43 +191,43 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "is_taken"), CHANGES)
+@pytest.mark.parametrize(("changes", "is_valid"), CHANGES)
 @pytest.mark.django_db(transaction=True)
-def test_a_change_is_described_as_it_is_taken(alice, published_schema, changes, is_taken):
-    schema = sent(published_schema, "imports_change", "application/json")
+def test_change_schema_matches_what_the_view_accepts(alice, published_schema, changes, is_valid):
+    schema = get_request_schema(published_schema, "imports_change", "application/json")
     job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
     address = f"/api/imports/{job.pk}/"
 
     response = logged_in_client(alice).patch(address, changes, content_type="application/json")
 
     whole = schema | {"components": published_schema["components"]}
-    assert Draft202012Validator(whole).is_valid(changes) == is_taken
-    assert response.status_code == (202 if is_taken else 400)
+    assert Draft202012Validator(whole).is_valid(changes) == is_valid
+    assert response.status_code == (202 if is_valid else 400)
 
 
 @pytest.mark.parametrize(
-    ("changed", "is_taken"),
+    ("changed", "is_valid"),
     [
         ({}, True),
         ({"delimiter": "tab", "encoding": "", "check_first": "on"}, True),
         ({"file": ""}, False),
         ({"file": None}, False),
-        ({"importer": None}, False),  # There are two of them here.
+        ({"importer": None}, False),  # The tests have two importers.
         ({"importer": "nobodys"}, False),
         ({"delimiter": "ab"}, False),
-        ({"idempotency_key": "mine"}, False),  # It is a header.
+        ({"idempotency_key": "mine"}, False),  # The key is a header.
     ],
 )
-def test_an_upload_is_described_with_its_file(strict_schema, changed, is_taken):
-    schema = sent(strict_schema, "imports_create", "multipart/form-data")
+def test_upload_schema(strict_schema, changed, is_valid):
+    schema = get_request_schema(strict_schema, "imports_create", "multipart/form-data")
     form = {"file": "x", "importer": "customers"} | changed
 
     whole = schema | {"components": strict_schema["components"]}
-    given = {name: value for name, value in form.items() if value is not None}
-    assert Draft202012Validator(whole).is_valid(given) == is_taken
+    fields = {name: value for name, value in form.items() if value is not None}
+    assert Draft202012Validator(whole).is_valid(fields) == is_valid
 
 
-# --- True --------------------------------------------------------------------
+# --- Real responses ----------------------------------------------------------
 
 
 def upload(client, content=CONTENT, **fields):
@@ -228,26 +235,26 @@ def upload(client, content=CONTENT, **fields):
     return client.post("/api/imports/", {"importer": "customers", "file": file} | fields)
 
 
-def test_what_imports_answer_is_as_described(alice, strict_schema):
+def test_responses_of_imports_match_the_schema(alice, strict_schema):
     client = logged_in_client(alice)
     assert (
         validate_response(strict_schema, upload(client), "imports_create")["same_file_as"] is None
     )
-    again = validate_response(strict_schema, upload(client), "imports_create")
-    assert again["same_file_as"]
-    found = client.get(f"/api/imports/{again['id']}/", headers={"Idempotency-Key": "x"})
-    validate_response(strict_schema, found, "imports_retrieve")
+    second = validate_response(strict_schema, upload(client), "imports_create")
+    assert second["same_file_as"]
+    response = client.get(f"/api/imports/{second['id']}/", headers={"Idempotency-Key": "x"})
+    validate_response(strict_schema, response, "imports_retrieve")
     assert validate_response(
         strict_schema, client.get("/api/imports/?page_size=1"), "imports_list"
     )["next"]
     unchanged = {"If-None-Match": "*"}
-    response = client.get(f"/api/imports/{again['id']}/", headers=unchanged)
+    response = client.get(f"/api/imports/{second['id']}/", headers=unchanged)
     assert response.status_code == 304
     validate_response(strict_schema, response, "imports_retrieve")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_became_of_rows_is_told_as_described(alice, strict_schema):
+def test_responses_of_rows_and_problems_match_the_schema(alice, strict_schema):
     client, job = logged_in_client(alice), run_import(CONTENT, owner=alice)
     root = f"/api/imports/{job.pk}"
     rows = validate_response(strict_schema, client.get(f"{root}/rows/"), "imports_rows")["results"]
@@ -265,7 +272,7 @@ def test_what_became_of_rows_is_told_as_described(alice, strict_schema):
 
 
 @pytest.mark.parametrize("status", [*Status])
-def test_a_snapshot_is_as_described_whatever_the_status(alice, strict_schema, status):
+def test_snapshot_of_every_status_matches_the_schema(alice, strict_schema, status):
     ends = {Status.COMPLETE, Status.CANCELLED, Status.FAILED, Status.UNDONE}
     before = {Status.UNDONE: Status.UNDOING}.get(status, Status.RUNNING)
     job = make_moved_job(alice, before if status in ends else status)
@@ -274,19 +281,26 @@ def test_a_snapshot_is_as_described_whatever_the_status(alice, strict_schema, st
         if (status in ends)
         else job
     )
-    hold(snapshots.build_snapshot(job), {"$ref": "#/components/schemas/Snapshot"}, strict_schema)
+    validate(
+        snapshots.build_snapshot(job), {"$ref": "#/components/schemas/Snapshot"}, strict_schema
+    )
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_file_holds_and_how_it_is_changed_is_as_described(alice, strict_schema):
+def test_columns_and_changes_match_the_schema(alice, strict_schema):
     client = logged_in_client(alice)
     job = check_job(
-        make_job(make_csv([make_row(1)], ODD), owner=alice, read_options={"delimiter": ","})
+        make_job(
+            make_csv([make_row(1)], UNKNOWN_HEADERS), owner=alice, read_options={"delimiter": ","}
+        )
     )
     address = f"/api/imports/{job.pk}/"
-    found = validate_response(strict_schema, client.get(address), "imports_retrieve")
-    assert (found["status"], found["columns"]["missing"]) == ("MAPPING", ["shipping_mark", "phone"])
-    assert (found["detected_format"]["format"], found["read_options"]) == (
+    job_data = validate_response(strict_schema, client.get(address), "imports_retrieve")
+    assert (job_data["status"], job_data["columns"]["missing"]) == (
+        "MAPPING",
+        ["shipping_mark", "phone"],
+    )
+    assert (job_data["detected_format"]["format"], job_data["read_options"]) == (
         "csv",
         {"delimiter": ","},
     )
@@ -309,7 +323,7 @@ def test_what_a_file_holds_and_how_it_is_changed_is_as_described(alice, strict_s
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_an_import_would_do_is_told_as_described(alice, strict_schema):
+def test_preview_matches_the_schema(alice, strict_schema):
     client = logged_in_client(alice)
     done = run_import(make_csv([make_row(1), make_row(2)]), owner=alice)
     rows = make_csv(
@@ -318,39 +332,45 @@ def test_what_an_import_would_do_is_told_as_described(alice, strict_schema):
     options = {"check_first": True, "on_duplicate": "update", "empty_cells": "clear"}
     ready = check_job(make_job(rows, owner=alice, **options))
     address = f"/api/imports/{ready.pk}/preview/"
-    found = validate_response(strict_schema, client.get(address), "imports_preview")
-    assert [len(found[name]) for name in ("updates", "creates")] == [1, 1]
-    refused = client.get(f"/api/imports/{done.pk}/preview/")
-    assert validate_response(strict_schema, refused, "imports_preview")["code"] == "not_allowed"
+    result = validate_response(strict_schema, client.get(address), "imports_preview")
+    assert [len(result[name]) for name in ("updates", "creates")] == [1, 1]
+    conflict = client.get(f"/api/imports/{done.pk}/preview/")
+    assert validate_response(strict_schema, conflict, "imports_preview")["code"] == "not_allowed"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_files_are_as_described(alice, eve, strict_schema):
+def test_file_responses_match_the_schema(alice, eve, strict_schema):
     client, job = logged_in_client(alice), run_import(CONTENT, owner=alice)
-    whole = run_import(make_csv([make_row(7)]), owner=alice)
-    gone = make_job(CONTENT, owner=alice)
-    gone.file.storage.delete(gone.file.name)
-    asked = [
+    without_failed_rows = run_import(make_csv([make_row(7)]), owner=alice)
+    without_file = make_job(CONTENT, owner=alice)
+    without_file.file.storage.delete(without_file.file.name)
+    responses = [
         (client.get(f"/api/imports/{job.pk}/file/"), "imports_file"),
         (client.get(f"/api/imports/{job.pk}/failed-rows.xlsx"), "imports_failed_rows_xlsx"),
         (client.get(f"/api/imports/{job.pk}/failed-rows.csv"), "imports_failed_rows_csv"),
         (client.get("/api/imports/template.xlsx?importer=customers"), "imports_template"),
         (client.get(f"{LEGACY_ROOT}template/"), "excel_template"),
-        (client.get(f"/api/imports/{gone.pk}/file/"), "imports_file"),
-        (client.get(f"/api/imports/{whole.pk}/failed-rows.xlsx"), "imports_failed_rows_xlsx"),
-        (client.get(f"/api/imports/{whole.pk}/failed-rows.csv"), "imports_failed_rows_csv"),
+        (client.get(f"/api/imports/{without_file.pk}/file/"), "imports_file"),
+        (
+            client.get(f"/api/imports/{without_failed_rows.pk}/failed-rows.xlsx"),
+            "imports_failed_rows_xlsx",
+        ),
+        (
+            client.get(f"/api/imports/{without_failed_rows.pk}/failed-rows.csv"),
+            "imports_failed_rows_csv",
+        ),
         (client.get("/api/imports/template.xlsx?importer=x"), "imports_template"),
         (logged_in_client(eve).get("/api/imports/template.xlsx"), "imports_template"),
         (Client().get(f"{LEGACY_ROOT}template/"), "excel_template"),
     ]
-    for response, operation_id in asked:
+    for response, operation_id in responses:
         validate_response(strict_schema, response, operation_id)
-    statuses = [response.status_code for response, _ in asked]
+    statuses = [response.status_code for response, _ in responses]
     assert statuses == [200] * 5 + [404] * 3 + [400, 403, 401]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_customers_are_as_described(alice, root, strict_schema):
+def test_responses_of_customers_match_the_schema(alice, root, strict_schema):
     job = run_import(make_csv([make_row(1), make_row(2, email="")]), owner=alice)
     Customer.objects.create(shipping_mark="BY HAND", phone="+233200000000")
     client = logged_in_client(root)
@@ -372,7 +392,7 @@ def test_customers_are_as_described(alice, root, strict_schema):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_starting_and_cancelling_answer_as_described(alice, strict_schema):
+def test_responses_of_start_and_cancel_match_the_schema(alice, strict_schema):
     client = logged_in_client(alice)
     job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
     for call in ("start", "cancel", "cancel"):
@@ -382,7 +402,7 @@ def test_starting_and_cancelling_answer_as_described(alice, strict_schema):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_earlier_calls_answer_as_described(alice, strict_schema):
+def test_legacy_responses_match_the_schema(alice, strict_schema):
     client = logged_in_client(alice)
     file = SimpleUploadedFile("customers.csv", CONTENT)
     checked = validate_response(
@@ -407,10 +427,10 @@ def post(client, call, body):
     )
 
 
-def test_refusals_are_as_described(alice, eve, strict_schema):
+def test_error_responses_match_the_schema(alice, eve, strict_schema):
     client = logged_in_client(alice)
     job = make_job(CONTENT, owner=alice)
-    refused = [
+    responses = [
         (Client().get("/api/imports/"), "imports_list"),
         (client.get("/api/imports/?status=x"), "imports_list"),
         (client.get("/api/imports/?page_size=0"), "imports_list"),
@@ -425,11 +445,13 @@ def test_refusals_are_as_described(alice, eve, strict_schema):
         (client.post(f"{LEGACY_ROOT}upload/", {}), "excel_upload"),
         (Client().post("/api/auth/token/", {"username": "x", "password": "x"}), "token_create"),
     ]
-    statuses = [validate_response(strict_schema, *one) and one[0].status_code for one in refused]
+    statuses = [
+        validate_response(strict_schema, *entry) and entry[0].status_code for entry in responses
+    ]
     assert statuses == [401, 400, 400, 406, 400, 400, 415, 403, 404, 403, 400, 400, 401]
 
 
-def test_tokens_are_as_described(strict_schema):
+def test_token_responses_match_the_schema(strict_schema):
     anna = create_user("anna", "add_importjob")
     anna.set_password("a-good-password")
     anna.save()
@@ -441,17 +463,17 @@ def test_tokens_are_as_described(strict_schema):
     validate_response(strict_schema, fresh, "token_refresh")
 
 
-# --- To be had ---------------------------------------------------------------
+# --- The view ----------------------------------------------------------------
 
 
-def test_anybody_gets_it_as_json_or_yaml_made_once(monkeypatch):
+def test_schema_view_is_public_and_cached_as_json_and_yaml(monkeypatch):
     schema_views.render_schema.cache_clear()
     as_json = Client().get("/api/schema/")
     as_yaml = Client().get("/api/schema/?format=yaml")
     assert as_json.json()["openapi"].startswith("3.1")
     assert yaml.safe_load(io.BytesIO(as_yaml.content)) == as_json.json()
-    asked = Client().get("/api/schema/", headers={"Accept": "application/vnd.oai.openapi"})
-    assert asked.content == as_yaml.content
+    negotiated = Client().get("/api/schema/", headers={"Accept": "application/vnd.oai.openapi"})
+    assert negotiated.content == as_yaml.content
 
     monkeypatch.setattr(schema_views, "SchemaGenerator", None)
     assert Client().get("/api/schema/").content == as_json.content
@@ -459,7 +481,7 @@ def test_anybody_gets_it_as_json_or_yaml_made_once(monkeypatch):
     assert Client().get("/api/schema/", headers=tag).status_code == 304
 
 
-def test_it_is_english_whatever_the_browser_asks_for():
+def test_schema_ignores_accept_language():
     schema_views.render_schema.cache_clear()
     german = Client().get("/api/schema/", headers={"Accept-Language": "de"}).content
     schema_views.render_schema.cache_clear()

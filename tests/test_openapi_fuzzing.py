@@ -1,4 +1,4 @@
-"""What programs that read the description do with it, on a real site with a real worker."""
+"""Programs that read the description: a fuzzer and a client generator, with a real worker."""
 
 import importlib
 import io
@@ -22,8 +22,8 @@ from tests.streams import running_daphne
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_whatever_is_asked_the_answer_is_described_and_no_5xx():
-    """A short run; `python -m benchmarks.api_contract` is the long one."""
+def test_generated_requests_get_described_responses_and_no_5xx():
+    """A short run. `python -m benchmarks.api_contract` is a long one."""
     root = User.objects.create_superuser("root")
     with worker(), running_daphne(**ENVIRONMENT) as server:
         address = f"http://127.0.0.1:{server.port}"
@@ -33,9 +33,7 @@ def test_whatever_is_asked_the_answer_is_described_and_no_5xx():
     assert findings.examples > 40, findings.report
 
 
-def test_a_client_generated_from_it_logs_in_uploads_polls_and_reads_what_was_refused(
-    tmp_path, monkeypatch
-):
+def test_generated_client_logs_in_uploads_polls_and_reads_failed_rows(tmp_path, monkeypatch):
     anna = create_user("anna", "add_importjob")
     anna.set_password("a-good-password")
     anna.save()
@@ -43,44 +41,46 @@ def test_a_client_generated_from_it_logs_in_uploads_polls_and_reads_what_was_ref
 
     with worker(), running_daphne() as server:
         address = f"http://127.0.0.1:{server.port}"
-        ours = generated(address, tmp_path, monkeypatch)
-        sent = ours.models.CredentialsRequest(username="anna", password="a-good-password")
-        with ours.Client(address, timeout=MAX_WAIT_SECONDS) as client:
-            tokens = ours("tokens.token_create").sync(client=client, body=sent)
-        with ours.AuthenticatedClient(address, tokens.access, timeout=MAX_WAIT_SECONDS) as client:
-            job = upload(ours, client, content)
-            job = polled(ours, client, job)
-            rows = ours("imports.imports_rows").sync(
-                job.id, client=client, outcome=ours.models.ImportsRowsOutcome.FAILED
+        package = generate_client(address, tmp_path, monkeypatch)
+        sent = package.models.CredentialsRequest(username="anna", password="a-good-password")
+        with package.Client(address, timeout=MAX_WAIT_SECONDS) as client:
+            tokens = package("tokens.token_create").sync(client=client, body=sent)
+        with package.AuthenticatedClient(
+            address, tokens.access, timeout=MAX_WAIT_SECONDS
+        ) as client:
+            job = upload(package, client, content)
+            job = poll_until_end(package, client, job)
+            rows = package("imports.imports_rows").sync(
+                job.id, client=client, outcome=package.models.ImportsRowsOutcome.FAILED
             )
 
-    assert (job.status, job.created, job.failed) == (ours.models.ImportStatus.COMPLETE, 2, 1)
+    assert (job.status, job.created, job.failed) == (package.models.ImportStatus.COMPLETE, 2, 1)
     assert [(row.row, row.errors[0].code) for row in rows.results] == [(3, "phone_too_short")]
     assert Customer.objects.count() == 2
 
 
-def upload(ours, client, content):
-    """Twice by the same key: the same import."""
-    key, create = str(uuid4()), ours("imports.imports_create").sync
+def upload(package, client, content):
+    """Upload the file twice with one key, and return the one import."""
+    key, create = str(uuid4()), package("imports.imports_create").sync
     for _ in range(2):
-        file = ours.types.File(io.BytesIO(content), "customers.csv", "text/csv")
-        body = ours.models.UploadRequest(file=file, importer=ours.models.Importer.CUSTOMERS)
+        file = package.types.File(io.BytesIO(content), "customers.csv", "text/csv")
+        body = package.models.UploadRequest(file=file, importer=package.models.Importer.CUSTOMERS)
         job = create(client=client, body=body, idempotency_key=key)
     assert ImportJob.objects.get().pk == job.id
     return job
 
 
-def polled(ours, client, job):
+def poll_until_end(package, client, job):
     until = time.monotonic() + MAX_WAIT_SECONDS
     while job.poll_after_seconds is not None:
         assert time.monotonic() < until
         time.sleep(job.poll_after_seconds)
-        job = ours("imports.imports_retrieve").sync(job.id, client=client)
+        job = package("imports.imports_retrieve").sync(job.id, client=client)
     return job
 
 
-class Generated:
-    """The package, its calls by name."""
+class GeneratedClient:
+    """The generate_client package. Calling it returns the module of a call."""
 
     def __init__(self, name):
         self.name = name
@@ -93,7 +93,7 @@ class Generated:
         return importlib.import_module(f"{self.name}.api.{call}")
 
 
-def generated(address, folder, monkeypatch):
+def generate_client(address, folder, monkeypatch):
     described = folder / "openapi.json"
     answer = httpx.get(f"{address}/api/schema/", timeout=MAX_WAIT_SECONDS, trust_env=False)
     described.write_bytes(answer.raise_for_status().content)
@@ -101,6 +101,6 @@ def generated(address, folder, monkeypatch):
     where = ["--path", str(described), "--output-path", str(folder / "customer_import")]
     ended = subprocess.run([*command, *where], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
-    assert "parse" not in ended.stdout, ended.stdout  # Nothing of it was left out.
+    assert "parse" not in ended.stdout, ended.stdout  # The generator left nothing out.
     monkeypatch.syspath_prepend(folder)
-    return Generated("customer_import")
+    return GeneratedClient("customer_import")

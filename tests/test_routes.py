@@ -1,4 +1,4 @@
-"""Every address of the site, and what each kind of caller gets there. No address is missing."""
+"""Every URL of the site, and the status that each kind of caller gets. No URL is missing."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -24,9 +24,9 @@ from tests.streams import make_job as make_moved_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Nobody, a forged and an expired token of the owner's, someone else who imports, who may only
-# see every import, who may control every import, who may see customers, the superuser, and
-# the owner of `{job}`, which is READY, and of `{customer}`, whom an earlier import has created.
+# No login; a forged and an expired token of the owner; another user who may import; users who may
+# only see every import, control every import, or see customers; the superuser; and the owner of
+# `{job}`, which is READY, and of the import that created `{customer}`.
 CALLERS = ("nobody", "forged", "expired", "other", "sees", "controls", "customers", "root", "owner")
 
 ROOT = "api/auth/customers/excel"
@@ -57,7 +57,7 @@ ROUTES = {
     ("GET", f"{ROOT}/template/"): "401 401 401 200 403 403 403 200 200",
     ("GET", "api/anything/else/"): "404 404 404 404 404 404 404 404 404",
 }
-# Pages know sessions only, so no token makes a difference; 302 leads to the login.
+# Pages accept only sessions and ignore tokens. A 302 redirects to the login.
 PAGES = {
     ("GET", ""): "302 302 302 200 200 200 200 200 200",
     ("GET", "imports/{job}/"): "302 302 302 404 200 200 404 200 200",
@@ -89,7 +89,7 @@ SOCKETS = {SOCKET_PATH: "4401 4401 4401 4404 open open 4404 open open"}
 
 @pytest.fixture
 def cast(alice, bob, root):
-    """Who asks, each as the headers of a token."""
+    """The users by name, and the Authorization header of each caller."""
     token, gone = str(AccessToken.for_user(alice)), AccessToken.for_user(alice)
     gone.set_exp(lifetime=timedelta(seconds=-1))
     rights = {"sees": "view_all", "controls": "control_all", "customers": "view_customer"}
@@ -102,42 +102,48 @@ def cast(alice, bob, root):
 
 @pytest.fixture
 def fill_url(alice):
-    """An address with its ids; each time with another import, for one may start it."""
+    """A function that fills in the ids. Each URL gets a new import, because a call may start it."""
     run_import(make_csv([make_row(1)]), owner=alice)
     customer = Customer.objects.get()
 
-    def filled(address):
+    def fill_in(address):
         job = make_moved_job(alice, Status.READY)
         job.file.save("customers.csv", ContentFile(b"a file"), save=True)
-        one = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
-        read = {"format": "csv", "sheet": None, "sheets": [], "encoding": "utf-8", "delimiter": ","}
-        ImportJob.objects.filter(pk=job.pk).update(**one, detected_format=read)
+        counts = dict.fromkeys(("total", "checked", "processed", "failed"), 1)
+        detected_format = {
+            "format": "csv",
+            "sheet": None,
+            "sheets": [],
+            "encoding": "utf-8",
+            "delimiter": ",",
+        }
+        ImportJob.objects.filter(pk=job.pk).update(**counts, detected_format=detected_format)
         ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
         return f"/{address.format(job=job.pk, customer=customer.pk)}"
 
-    return filled
+    return fill_in
 
 
 @pytest.mark.parametrize(("route", "expected"), ROUTES.items(), ids=map(" ".join, ROUTES))
-def test_who_gets_what_from_the_api(cast, fill_url, route, expected):
+def test_status_of_every_api_url_for_every_caller(cast, fill_url, route, expected):
     method, address = route
-    kind = "multipart/form-data; boundary=x" if "upload" in address else "application/json"
+    content_type = "multipart/form-data; boundary=x" if "upload" in address else "application/json"
     headers = [{"Authorization": cast[1][name]} if name in cast[1] else {} for name in CALLERS]
 
-    got = [
-        Client(headers=those).generic(method, fill_url(address), content_type=kind)
-        for those in headers
+    responses = [
+        Client(headers=caller_headers).generic(method, fill_url(address), content_type=content_type)
+        for caller_headers in headers
     ]
 
-    assert [response.status_code for response in got] == numbers(expected)
-    for response in got:
+    assert [response.status_code for response in responses] == parse_statuses(expected)
+    for response in responses:
         response.close()
         if response.status_code >= 400:
             assert response.json().keys() == {"code", "message", "errors"}
 
 
 @pytest.mark.parametrize(("route", "expected"), PAGES.items(), ids=map(" ".join, PAGES))
-def test_who_gets_what_from_the_pages(cast, fill_url, route, expected):
+def test_status_of_every_page_for_every_caller(cast, fill_url, route, expected):
     method, address = route
     people, tokens = cast
     callers = [
@@ -147,11 +153,11 @@ def test_who_gets_what_from_the_pages(cast, fill_url, route, expected):
         for name in CALLERS
     ]
 
-    got = [caller.generic(method, fill_url(address)) for caller in callers]
-    for response in got:
+    responses = [caller.generic(method, fill_url(address)) for caller in callers]
+    for response in responses:
         response.close()
 
-    assert [response.status_code for response in got] == numbers(expected)
+    assert [response.status_code for response in responses] == parse_statuses(expected)
 
 
 # --- Streams and sockets -----------------------------------------------------
@@ -159,7 +165,7 @@ def test_who_gets_what_from_the_pages(cast, fill_url, route, expected):
 
 @pytest.fixture
 async def watching(cast, alice):
-    """Each caller's headers, and a running import of the owner's."""
+    """The headers of each caller, and a running import of the owner."""
     tokens = cast[1]
     headers = [[(b"authorization", tokens[n].encode())] if n in tokens else [] for n in CALLERS]
     yield headers, await sync_to_async(make_moved_job)(alice)
@@ -168,16 +174,16 @@ async def watching(cast, alice):
 
 
 @pytest.mark.parametrize(("address", "expected"), STREAMS.items(), ids=STREAMS)
-async def test_who_gets_what_from_the_streams(watching, address, expected):
+async def test_status_of_every_stream_for_every_caller(watching, address, expected):
     callers, job = watching
     path = f"/{address.replace('<uuid:job_id>', str(job.pk))}"
 
-    got = [await stream_status(path, headers) for headers in callers]
+    statuses = [await get_stream_status(path, headers) for headers in callers]
 
-    assert got == numbers(expected)
+    assert statuses == parse_statuses(expected)
 
 
-async def stream_status(path, headers):
+async def get_stream_status(path, headers):
     headers = [(b"host", b"localhost"), *headers]
     stream = HttpCommunicator(application, "GET", path, headers=headers)
     await stream.send_input({"type": "http.request"})
@@ -188,16 +194,16 @@ async def stream_status(path, headers):
 
 
 @pytest.mark.parametrize(("address", "expected"), SOCKETS.items(), ids=SOCKETS)
-async def test_who_gets_what_from_the_sockets(watching, address, expected):
+async def test_answer_of_every_websocket_for_every_caller(watching, address, expected):
     callers, job = watching
     path = f"/{address.replace('<uuid:job_id>', str(job.pk))}"
 
-    got = [await socket_answer(path, headers) for headers in callers]
+    answers = [await get_websocket_answer(path, headers) for headers in callers]
 
-    assert got == expected.split()
+    assert answers == expected.split()
 
 
-async def socket_answer(path, headers):
+async def get_websocket_answer(path, headers):
     headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), *headers]
     socket = WebsocketCommunicator(application, path, headers=headers)
     assert (await socket.connect(timeout=10))[0]
@@ -209,21 +215,21 @@ async def socket_answer(path, headers):
 # --- Nothing is missing ------------------------------------------------------
 
 
-def test_the_whole_admin_is_for_staff(alice):
-    addresses = {a for a in list_django_urls() if a.startswith("admin/")} - {"admin/login/"}
-    assert "admin/customers/customer/add/" in addresses
-    for address in addresses:
+def test_admin_is_for_staff_only(alice):
+    list_urls = {a for a in list_django_urls() if a.startswith("admin/")} - {"admin/login/"}
+    assert "admin/customers/customer/add/" in list_urls
+    for address in list_urls:
         for client in (Client(), logged_in_client(alice)):
             assert client.get(f"/{address}").status_code == 302, address
 
 
-def test_every_django_address_is_in_a_table():
+def test_every_django_url_is_in_a_table():
     known = {address.format(job="x", customer="x") for _, address in {**ROUTES, **PAGES}}
     others = {address for address in list_django_urls() if not address.startswith("admin/")}
-    assert others - {"api/"} <= known  # That one is for all other addresses under it.
+    assert others - {"api/"} <= known  # "api/" matches all other list_urls.
 
 
-def test_every_stream_and_socket_is_in_a_table():
+def test_every_stream_and_websocket_is_in_a_table():
     routers = make_stream_router(django_application).application_mapping
     for protocol, table in (("http", STREAMS), ("websocket", SOCKETS)):
         routes = {str(route.pattern) for route in routers[protocol].routes} - {""}
@@ -231,24 +237,24 @@ def test_every_stream_and_socket_is_in_a_table():
 
 
 def list_django_urls():
-    return addresses(get_resolver().url_patterns)
+    return list_urls(get_resolver().url_patterns)
 
 
-def addresses(patterns, before=""):
+def list_urls(patterns, before=""):
     for one in patterns:
-        route = before + plain(one.pattern)
+        route = before + fill_placeholders(one.pattern)
         if isinstance(one, URLPattern):
             yield route
         else:
-            yield from addresses(one.url_patterns, route)
+            yield from list_urls(one.url_patterns, route)
 
 
-def plain(pattern):
+def fill_placeholders(pattern):
     text = str(pattern)
     for placeholder in ("<uuid:pk>", "<int:pk>", "<task_id>"):
         text = text.replace(placeholder, "x")
     return urlsplit(text).path
 
 
-def numbers(text):
+def parse_statuses(text):
     return [int(number) for number in text.split()]

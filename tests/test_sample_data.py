@@ -1,4 +1,4 @@
-"""The sample workbooks: the same every time, varied, and judged as they say they will be."""
+"""Sample files are reproducible and varied, and an import ends with the expected counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNIQUE_COLUMNS = (sample_data.MARK, sample_data.EMAIL, sample_data.PHONE)
 
 
 def clean_row(row, seed):
-    """The row's values by column, or None where a rule refuses it."""
+    """Return the clean values of the row by column; None if a value is invalid."""
     values = {}
     for header, cell in zip(sample_data.make_header(seed), row, strict=True):
         column = sample_data.HEADERS.index(header)
@@ -40,8 +40,8 @@ def clean_row(row, seed):
     return values
 
 
-def judge(rows, seed):
-    """Import row after row into nothing: the kept rows, and how many were invalid or repeats."""
+def simulate_import(rows, seed):
+    """Return the created rows, and the numbers of invalid rows and of rows that repeat another."""
     kept, taken, invalid, repeats = [], set(), 0, 0
     for values in (clean_row(row, seed) for row in rows if row):
         keys = values and {(column, values[column]) for column in UNIQUE_COLUMNS if values[column]}
@@ -58,8 +58,8 @@ def judge(rows, seed):
 @pytest.mark.parametrize(
     ("count", "seed"), [(0, 1), (1, 1), (99, 2), (250, 3), (7000, 1), (2000, 99)]
 )
-def test_an_import_ends_as_expected(count, seed):
-    kept, invalid, repeats = judge(sample_data.generate_rows(count, seed), seed)
+def test_expected_counts(count, seed):
+    kept, invalid, repeats = simulate_import(sample_data.generate_rows(count, seed), seed)
 
     assert invalid == repeats == count // 100
     assert sample_data.expected_counts(count) == {
@@ -70,7 +70,7 @@ def test_an_import_ends_as_expected(count, seed):
     }
 
 
-def test_the_same_seed_gives_the_same_cells():
+def test_seed_determines_the_cells():
     assert sample_data.make_header(4) == sample_data.make_header(4)
     assert list(sample_data.generate_rows(1000, 4)) == list(sample_data.generate_rows(1000, 4))
     assert list(islice(sample_data.generate_rows(7000, 1), 2)) == [
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_cells():
     ]
 
 
-def test_a_shorter_sample_is_the_beginning_of_a_longer_one():
+def test_short_sample_is_the_beginning_of_a_long_one():
     short = list(sample_data.generate_rows(300, 1))
     assert short == list(islice(sample_data.generate_rows(7000, 1), len(short)))
 
@@ -89,7 +89,7 @@ def test_seeds_share_no_customer():
     for seed in sample_data.SEEDS:
         keys = {
             (column, values[column])
-            for values in judge(sample_data.generate_rows(150, seed), seed)[0]
+            for values in simulate_import(sample_data.generate_rows(150, seed), seed)[0]
             for column in UNIQUE_COLUMNS
             if values[column]
         }
@@ -97,24 +97,24 @@ def test_seeds_share_no_customer():
         taken |= keys
 
 
-def test_a_seed_has_a_number_for_every_row():
+def test_every_row_of_a_seed_has_its_own_number():
     of_one_network = range(0, sample_data.MAX_ROWS, len(sample_data.NETWORKS))
     numbers = {sample_data.make_phone_number(n, 99) for n in of_one_network}
 
     assert len(numbers) == len(of_one_network)
     assert len(set(sample_data.NETWORKS)) == len(sample_data.NETWORKS)
-    assert {number[2:4] for number in numbers} == {"99"}  # The seed's own block.
+    assert {number[2:4] for number in numbers} == {"99"}  # Each seed has its own block of numbers.
     for number in range(26):
         assert validators.clean_phone(sample_data.make_phone_number(number, 99))
 
 
-def test_the_order_of_columns_is_shuffled():
+def test_column_order_varies():
     headers = {sample_data.make_header(seed) for seed in sample_data.SEEDS}
     assert len(headers) > 30
     assert all(sorted(header) == sorted(sample_data.HEADERS) for header in headers)
 
 
-def test_a_sample_has_what_real_files_have():
+def test_sample_has_the_variety_of_real_files():
     rows = [row for row in sample_data.generate_rows(7000, 1) if row]
     cells = dict(zip(sample_data.make_header(1), zip(*rows, strict=True), strict=True))
     phones, marks = cells["Phone number"], cells["Shipping Mark"]
@@ -128,22 +128,22 @@ def test_a_sample_has_what_real_files_have():
     assert 5 < sum(not row for row in sample_data.generate_rows(7000, 1)) < 40
 
 
-def test_every_fault_occurs_and_is_one():
+def test_every_fault_occurs_and_is_invalid():
     rows = [row for row in sample_data.generate_rows(100 * len(sample_data.FAULTS), 1) if row]
     header = sample_data.make_header(1)
-    refused = [row for row in rows if clean_row(row, 1) is None]
+    invalid_rows = [row for row in rows if clean_row(row, 1) is None]
 
-    for row, (column, value) in zip(refused, sample_data.FAULTS, strict=True):
+    for row, (column, value) in zip(invalid_rows, sample_data.FAULTS, strict=True):
         assert row[header.index(sample_data.HEADERS[column])] == value
 
 
-def test_a_repeat_always_has_a_row_to_repeat():
+def test_repeated_row_has_an_earlier_row():
     places = [sample_data.choose_bad_rows(100, 200, Random(seed)) for seed in range(1000)]
     assert all(110 <= min(place) < max(place) < 200 for place in places)
     assert sample_data.choose_bad_rows(100, 199, Random(1)) == (-1, -1)
 
 
-def test_repeats_come_in_another_spelling_too():
+def test_repeats_have_other_spellings_too():
     taken, same, other = {}, 0, 0
     for row in filter(None, sample_data.generate_rows(8_000, 1)):
         values = clean_row(row, 1) or {}
@@ -157,7 +157,7 @@ def test_repeats_come_in_another_spelling_too():
 
 
 @pytest.mark.parametrize(("count", "seed"), [(-1, 1), (1_000_001, 1), (10, 100), (10, -1)])
-def test_more_than_the_numbers_allow_is_refused(count, seed, tmp_path):
+def test_count_or_seed_out_of_range_is_an_error(count, seed, tmp_path):
     with pytest.raises(ValueError, match="0 to 1,000,000 rows, and seeds 0 to 99"):
         next(sample_data.generate_rows(count, seed))
     with pytest.raises(CommandError, match="seeds 0 to 99"):
@@ -165,7 +165,7 @@ def test_more_than_the_numbers_allow_is_refused(count, seed, tmp_path):
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_rows_are_made_one_at_a_time():
+def test_rows_need_little_memory():
     tracemalloc.start()
     for _ in sample_data.generate_rows(20_000, 5):
         pass
@@ -177,7 +177,7 @@ def test_rows_are_made_one_at_a_time():
 # --- The command -------------------------------------------------------------
 
 
-def test_the_command_writes_a_workbook_and_what_to_expect(tmp_path):
+def test_command_writes_a_workbook_and_expected_counts(tmp_path):
     path, expect = tmp_path / "sample.xlsx", tmp_path / "expect.json"
     call_command("sample_workbook", str(path), "--rows=700", "--seed=7", f"--expect={expect}")
 
@@ -192,7 +192,7 @@ def test_the_command_writes_a_workbook_and_what_to_expect(tmp_path):
     assert json.loads(expect.read_text()) == sample_data.expected_counts(700)
 
 
-def test_the_command_writes_csv_where_the_name_says_so(tmp_path):
+def test_command_writes_csv(tmp_path):
     path = tmp_path / "Sample.CSV"
     call_command("sample_workbook", str(path), "--rows=700", "--seed=7")
 
@@ -205,6 +205,6 @@ def test_the_command_writes_csv_where_the_name_says_so(tmp_path):
     ]
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path):
+def test_command_reports_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         call_command("sample_workbook", str(tmp_path / "nowhere" / "a.csv"), "--rows=1")

@@ -1,60 +1,75 @@
-"""What the description says of customers."""
+"""The OpenAPI description of the calls of customers."""
 
 from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 
-from customers.api.serializers import CustomerSerializer, CustomersQuery
-from imports.api.call_descriptions import describe_read, ok_responses
-from imports.api.describing import AUTHENTICATED_CALL_STATUSES, EMPTY_STRING_SCHEMA, error_responses
-from imports.api.examples import IMPORT_ID, IMPORT_URL, SNAPSHOT
+from customers.api.serializers import (
+    MAX_SEARCH_CHARS,
+    WRITTEN_OUTCOMES,
+    CustomerSerializer,
+)
+from imports.api.openapi.examples import IMPORT_ID, IMPORT_URL, SNAPSHOT
+from imports.api.openapi.import_calls import describe_read, ok_responses
+from imports.api.openapi.responses import (
+    AUTHENTICATED_CALL_STATUSES,
+    EMPTY_STRING_SCHEMA,
+    error_responses,
+)
 
-AMA = {
+TAGS = ["customers"]
+CUSTOMER = {
     "id": 57,
     "shipping_mark": "GH 204",
     "first_name": "Ama",
     "last_name": "Mensah",
     "email": "ama@example.com",
     "phone": "+233241234567",
-    **dict.fromkeys(("created_at", "updated_at"), SNAPSHOT["updated_at"]),
+    "created_at": SNAPSHOT["updated_at"],
+    "updated_at": SNAPSHOT["updated_at"],
     "origin": {"import": IMPORT_ID, "row": 2, "url": IMPORT_URL},
 }
-LONGEST = CustomersQuery().fields["search"].max_length
-WHICH = {"anyOf": [{"type": "string", "format": "uuid"}, EMPTY_STRING_SCHEMA]}
-# A form sends what is not chosen as nothing.
-QUERY = [
-    OpenApiParameter("import", WHICH, description="Whom it has created or updated."),
+# A form sends an empty string for a field without a choice.
+OPTIONAL_UUID_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, EMPTY_STRING_SCHEMA]}
+QUERY_PARAMETERS = [
+    OpenApiParameter(
+        "import",
+        OPTIONAL_UUID_SCHEMA,
+        description="Only customers that this import created or updated.",
+    ),
     OpenApiParameter(
         "outcome",
-        {"type": "string", "enum": [*CustomersQuery().fields["outcome"].choices, ""]},
-        description="With `import`: only whom it has created, or updated.",
+        {"type": "string", "enum": [*WRITTEN_OUTCOMES, ""]},
+        description="Together with `import`: only customers that it created, or only those that "
+        "it updated.",
     ),
     OpenApiParameter(
         "search",
-        {"type": "string", "maxLength": LONGEST},
-        description="A key, or its beginning; without a digit or an @, the beginnings of names.",
+        {"type": "string", "maxLength": MAX_SEARCH_CHARS},
+        description="The beginning of a shipping mark, an e-mail address or a phone number. A "
+        "text without a digit and without @ is searched in names too.",
     ),
 ]
 
 describe_customer_calls = extend_schema_view(
     list=describe_read(
         "customers_list",
-        "The customers that you may see, newest first",
+        "List the customers that you may see, newest first",
         {
-            **ok_responses(CustomerSerializer(many=True), AMA),
+            **ok_responses(CustomerSerializer(many=True), CUSTOMER),
             **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
-        parameters=QUERY,
-        description="Pages hold still while new customers come in: follow `next` as it is.",
-        tags=["customers"],
+        parameters=QUERY_PARAMETERS,
+        description="New customers do not shift the pages: follow the address in `next` unchanged.",
+        tags=TAGS,
     ),
     retrieve=describe_read(
         "customers_retrieve",
-        "One customer, and the import and row that wrote it last",
+        "Read one customer, with the import and the row that last wrote it",
         {
-            **ok_responses(CustomerSerializer, AMA),
+            **ok_responses(CustomerSerializer, CUSTOMER),
             **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
-        tags=["customers"],
+        tags=TAGS,
     ),
 )

@@ -1,4 +1,4 @@
-"""What a program asks about customers, and how one is sent."""
+"""Serializers of customers and of the filters of their list."""
 
 from __future__ import annotations
 
@@ -11,50 +11,64 @@ from customers.models import Customer
 from imports.api.serializers import invalid_choice_messages
 from imports.statuses import Outcome
 
-WRITTEN = (Outcome.CREATED, Outcome.UPDATED)
-LONGEST_SEARCH = 254  # An e-mail address.
+WRITTEN_OUTCOMES = (Outcome.CREATED, Outcome.UPDATED)
+MAX_SEARCH_CHARS = 254  # The longest e-mail address.
 
 
-class CustomersQuery(serializers.Serializer):
-    """Which customers a list shows."""
+class CustomersQuery(serializers.Serializer[Any]):
+    """The filters of a list of customers."""
 
-    search = serializers.CharField(required=False, max_length=LONGEST_SEARCH)
+    search = serializers.CharField(required=False, max_length=MAX_SEARCH_CHARS)
     outcome = serializers.ChoiceField(
-        WRITTEN, required=False, error_messages=invalid_choice_messages(WRITTEN)
+        WRITTEN_OUTCOMES,
+        required=False,
+        error_messages=invalid_choice_messages(WRITTEN_OUTCOMES),
     )
 
-    def get_fields(self) -> dict[str, serializers.Field]:
-        # "import" is no name that Python lets a class have.
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # A class cannot have an attribute that is named "import".
         return super().get_fields() | {"import": serializers.UUIDField(required=False)}
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        if "outcome" in sent and "import" not in sent:
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if "outcome" in data and "import" not in data:
             problem = "Say of which import: outcome goes with import."
             raise serializers.ValidationError({"import": problem}, "required")
-        return sent
+        return data
 
 
-# "import" is no name that a class lets an attribute have.
+# A class cannot have an attribute that is named "import".
 Origin = TypedDict("Origin", {"import": str, "row": int, "url": str})
 
 
-class CustomerSerializer(serializers.ModelSerializer):
-    """A customer, and the import and row it was last written by."""
+class CustomerSerializer(serializers.ModelSerializer[Customer]):
+    """A customer, and the import and the row that last wrote it.
+
+    The context needs `origins`, the origin of each customer by primary key.
+    """
 
     origin = serializers.SerializerMethodField()
 
     class Meta:
         model = Customer
         fields = (
-            *("id", "shipping_mark", "first_name", "last_name", "email", "phone"),
-            *("created_at", "updated_at", "origin"),
+            "id",
+            "shipping_mark",
+            "first_name",
+            "last_name",
+            "email",
+            "phone",
+            "created_at",
+            "updated_at",
+            "origin",
         )
         read_only_fields = fields
 
     def get_origin(self, customer: Customer) -> Origin | None:
-        """Null if nobody imported it, or in an import that the asker may not see."""
+        """Null if no import wrote the customer, or only imports that the user may not see."""
         origin = self.context["origins"].get(customer.pk)
-        return origin and {
+        if origin is None:
+            return None
+        return {
             "import": str(origin.job_id),
             "row": origin.row,
             "url": reverse("api:import-detail", args=[origin.job_id]),

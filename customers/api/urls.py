@@ -1,4 +1,4 @@
-"""The addresses of customers under /api/."""
+"""The URLs of customers under /api/."""
 
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
@@ -10,19 +10,19 @@ router = SimpleRouter(use_regex_path=False)
 router.register("customers", CustomerViewSet, basename="customer")
 
 app_name = "customers"
-excel_root = "auth/customers/excel"
+LEGACY_ROOT = "auth/customers/excel"
 urlpatterns = [
     path("", include(router.urls)),
-    path(f"{excel_root}/upload/", legacy.UploadView.as_view(), name="upload"),
+    path(f"{LEGACY_ROOT}/upload/", legacy.UploadView.as_view(), name="upload"),
     path(
-        f"{excel_root}/bulk-create-async/",
+        f"{LEGACY_ROOT}/bulk-create-async/",
         legacy.BulkCreateAsyncView.as_view(),
         name="bulk-create-async",
     ),
-    path(f"{excel_root}/template/", legacy.TemplateView.as_view(), name="template"),
-    path(f"{excel_root}/bulk-create/", legacy.BulkCreateView.as_view(), name="bulk-create"),
+    path(f"{LEGACY_ROOT}/template/", legacy.TemplateView.as_view(), name="template"),
+    path(f"{LEGACY_ROOT}/bulk-create/", legacy.BulkCreateView.as_view(), name="bulk-create"),
     path(
-        f"{excel_root}/bulk-create/status/<task_id>/",
+        f"{LEGACY_ROOT}/bulk-create/status/<task_id>/",
         legacy.StatusView.as_view(),
         name="bulk-create-status",
     ),

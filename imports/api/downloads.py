@@ -1,7 +1,8 @@
-"""Files that go back to programs; their words are English."""
+"""The views that answer with a file. The words in the files are English."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
@@ -11,12 +12,14 @@ from django.views.decorators.cache import cache_control
 from rest_framework import status
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from imports import downloads, permissions
-from imports.api import error_hints, file_schema
+from imports.api import error_hints
 from imports.api.errors import ServiceUnavailable
+from imports.api.openapi import file_calls
 from imports.api.serializers import ImporterChoiceSerializer
 from imports.api.views import in_english, validate_query
 from imports.importer import get_importer
@@ -25,76 +28,95 @@ from imports.models import ImportJob
 from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import StoredFileNotFound
 
-TOO_MANY = "Too many reports are being built just now. Ask again in a few seconds."
+TOO_MANY_REPORTS_MESSAGE = "Too many reports are being built just now. Ask again in a few seconds."
 
 
-class FileMissing(APIException):
+class FileNotKept(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "file_gone"
     default_detail = "The uploaded file is no longer kept."
 
 
-class NoFailedRowsError(APIException):
+class FailedRowsNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "no_failed_rows"
-    default_detail = "This import has no such rows: none was refused, or they are no longer kept."
+    default_detail = "This import has no such rows: none failed, or they are no longer kept."
 
 
-class AnyAccepted(DefaultContentNegotiation):
-    """Only errors are rendered, and they are JSON, whatever kind of file was asked for."""
+class JsonErrorNegotiation(DefaultContentNegotiation):
+    """Choose JSON for every request: only errors are rendered, whatever type `Accept` names."""
 
-    def select_renderer(self, request, renderers, format_suffix=None):
-        return renderers[0], renderers[0].media_type
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
 
 
 @method_decorator([in_english, cache_control(private=True, no_store=True)], name="dispatch")
 class FileView(APIView):
-    content_negotiation_class = AnyAccepted
+    content_negotiation_class = JsonErrorNegotiation
 
-    def visible(self, pk: UUID) -> ImportJob:
+    def get_visible_import(self, pk: UUID) -> ImportJob:
+        """Return the import.
+
+        Raises:
+            Http404: There is no such import, or the user may not see it.
+        """
         return get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
 
 
-@file_schema.describe_original_file
+@file_calls.describe_original_file
 class OriginalFileView(FileView):
     """The file as it was uploaded."""
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         try:
-            return downloads.send_original_file(self.visible(pk))
+            return downloads.send_original_file(self.get_visible_import(pk))
         except StoredFileNotFound:
-            raise FileMissing from None
+            raise FileNotKept from None
 
 
 class FailedRowsView(FileView):
+    """Base of the views that answer with the failed rows of an import."""
+
+    def send_report(self, job: ImportJob) -> StreamingHttpResponse:
+        raise NotImplementedError
+
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
+        job = self.get_visible_import(pk)
         try:
-            return self.report(self.visible(pk))
+            return self.send_report(job)
         except NoFailedRows:
-            raise NoFailedRowsError from None
+            raise FailedRowsNotFound from None
         except NoFreeSlot:
-            raise ServiceUnavailable(TOO_MANY) from None
+            raise ServiceUnavailable(TOO_MANY_REPORTS_MESSAGE) from None
 
 
-@file_schema.describe_failed_rows_workbook
+@file_calls.describe_failed_rows_workbook
 class FailedRowsWorkbookView(FailedRowsView):
-    """Refused rows as a workbook to correct and upload again; skipped ones on a second sheet."""
+    """A workbook to correct and upload again: failed rows, and a second sheet of skipped rows."""
 
-    report = staticmethod(downloads.send_failed_rows_workbook)
+    def send_report(self, job: ImportJob) -> StreamingHttpResponse:
+        return downloads.send_failed_rows_workbook(job)
 
 
-@file_schema.describe_failed_rows_csv
+@file_calls.describe_failed_rows_csv
 class FailedRowsCsvView(FailedRowsView):
-    """Refused rows as CSV."""
+    """Failed rows as CSV."""
 
-    report = staticmethod(downloads.send_failed_rows_csv)
+    def send_report(self, job: ImportJob) -> StreamingHttpResponse:
+        return downloads.send_failed_rows_csv(job)
 
 
-@file_schema.describe_import_template
+@file_calls.describe_import_template
 class TemplateView(FileView):
     """An empty workbook to fill in."""
 
-    importer = ""  # Of a view for one; else the client says which.
+    importer = ""  # The name of an importer; "" takes it from the query.
 
     def get(self, request: Request) -> StreamingHttpResponse:
         if not permissions.can_import(request.user):

@@ -1,4 +1,4 @@
-"""What to do about an error, in a sentence for programs: what is expected, and where to ask."""
+"""Error messages for programs: what the API expects, and which call to make instead."""
 
 from __future__ import annotations
 
@@ -23,77 +23,88 @@ IMPORT_NOT_PERMITTED_MESSAGE = (
 
 
 def describe_unreadable_body(error: Exception) -> str:
-    """Where a body stops being what it should be; of its text nothing is told."""
-    reason = _why_unreadable(error.__context__ if isinstance(error, ParseError) else error)
+    """Return why a request body cannot be parsed, without quoting the body.
+
+    For a ParseError, the exception that it was raised from is described.
+    """
+    reason = _describe_parse_error(error.__context__ if isinstance(error, ParseError) else error)
     return f"This request cannot be read: {reason}." if reason else "This request cannot be read."
 
 
-def describe_broken_json(begins: int, ends: int) -> str:
-    """Of JSON that is read as a stream: somewhere between these bytes it is none."""
-    return f"This request cannot be read: JSON is expected, and breaks in bytes {begins} to {ends}."
+def describe_broken_json(start: int, end: int) -> str:
+    """Return that the JSON of a streamed body is invalid between two byte offsets."""
+    return f"This request cannot be read: its JSON is invalid between bytes {start} and {end}."
 
 
-def _why_unreadable(error: BaseException | None) -> str:
+def _describe_parse_error(error: BaseException | None) -> str:
     if isinstance(error, RecursionError):
         return "its JSON is nested too deeply"
     if isinstance(error, JSONDecodeError):
-        return f"JSON is expected, and there is none at line {error.lineno}, column {error.colno}"
+        return f"its JSON is invalid at line {error.lineno}, column {error.colno}"
     if isinstance(error, UnicodeDecodeError):
-        return f"JSON in UTF-8 is expected, and byte {error.start} is none of that"
+        return f"it must be JSON in UTF-8, and byte {error.start} is not UTF-8"
     if isinstance(error, ValueError):
-        return "JSON in UTF-8 is expected, without NaN, Infinity or half a pair of surrogates"
+        return "it must be JSON in UTF-8 without NaN, Infinity and unpaired surrogates"
     if isinstance(error, MultiPartParserError):
-        return "a multipart form is expected, with the boundary that its Content-Type names"
+        return "it must be a multipart form with the boundary that its Content-Type names"
     if isinstance(error, UnreadablePostError):
-        return "it broke off, so send it again"
+        return "the connection broke, so send it again"
     return ""
 
 
 def describe_unsupported_media_type(error: UnsupportedMediaType, request: Request) -> str:
-    taken = get_text_list([parser.media_type for parser in request.parsers], "or")
-    return f"{error.detail} Send {taken}, and say so in Content-Type."
+    """Return the message of the error and the media types that the call accepts."""
+    parsers = request.parsers or []
+    accepted = get_text_list([str(parser.media_type) for parser in parsers], "or")
+    return f"{error.detail} Send {accepted} with a matching Content-Type."
 
 
 def describe_missing_file(request: Request) -> str:
+    """Return why an upload has no file in the field `file`."""
     if "file" in request.POST:
         return "The field named file holds text. Send the file itself in it, with curl: -F file=@…."
     if name := next(iter(request.FILES), None):
-        return f"The file came in a field named {quote_header(name)}. Send it in one named file."
+        field = quote_header(name)
+        return f"The file came in a field named {field}. Send it in a field named file."
     return "Send the file in a multipart field named file, with a file name in UTF-8."
 
 
 def describe_missing_address(request: HttpRequest) -> str:
-    """The address with its slash, if that is all it lacks. A redirect would lose a body."""
+    """Return the address with a slash at its end if that is the only difference to a known one.
+
+    There is no redirect, because a redirect would lose the body of the request.
+    """
     try:
-        is_there = resolve(f"{request.path_info}/").url_name is not None
+        is_known = resolve(f"{request.path_info}/").url_name is not None
     except Resolver404:
-        is_there = False
-    return f"Ask for {request.path}/, with the slash at its end." if is_there else NOT_FOUND_MESSAGE
+        is_known = False
+    return f"Ask for {request.path}/, with the slash at its end." if is_known else NOT_FOUND_MESSAGE
 
 
 def describe_available_sheets(job: ImportJob) -> str:
+    """Return a sentence, led by a space, with the sheets of the file; "" if none are known."""
     names = (job.error_params or {}).get("sheets")
-    return f" It has: {', '.join(names)}." if names else ""
+    return f" The file has: {', '.join(names)}." if names else ""
 
 
 def describe_failed_check(job: ImportJob) -> str:
-    """Why its file could not be checked, and where that can be put right."""
+    """Return why the file could not be checked, and the call that maps its columns."""
     if job.status != Status.MAPPING:
         return get_status_message(job)
-    return f"{get_status_message(job)} To say so, PATCH {own_address(job)} with column_mapping."
+    return f"{get_status_message(job)} To map them, PATCH {_get_url(job)} with column_mapping."
 
 
-def own_address(job: ImportJob) -> str:
+def _get_url(job: ImportJob) -> str:
     return reverse("api:import-detail", args=[job.pk])
 
 
 def describe_start_conflict(job: ImportJob) -> str:
-    """Why this import cannot be started, and what comes first."""
+    """Return why the import cannot be started, and what must happen first."""
     if job.status == Status.MAPPING:
         return f"Its columns must be mapped first. {describe_failed_check(job)}"
     if job.status in {Status.QUEUED, Status.CHECKING}:
-        then = "Start it once it is READY." if job.check_first else "It starts by itself."
-        return f"It is still being checked. {then}"
+        next_step = "Start it once it is READY." if job.check_first else "It starts by itself."
+        return f"It is still being checked. {next_step}"
     if job.status == Status.CANCELLED:
         return "It was cancelled. Upload its file again."
     if job.status == Status.FAILED:

@@ -1,7 +1,7 @@
-"""Every error leaves in one shape: a code, a sentence, and what is wrong field by field.
+"""Exceptions of the API and how every exception becomes a response.
 
-HTTP statuses are chosen here. No text of a database error, nor of one nobody expected,
-leaves or is logged: it may quote a customer.
+Only this module and the views choose HTTP statuses. The text of a database error or of an
+unexpected exception is neither sent nor logged, because it may quote personal data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.core.exceptions import PermissionDenied as Forbidden
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
@@ -42,6 +42,7 @@ from rest_framework.views import exception_handler
 from imports import error_messages
 from imports.api import error_hints
 from imports.authentication import get_login_hint
+from imports.error_body import ErrorBody, FieldError, make_error_body
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping
@@ -74,7 +75,7 @@ class PayloadTooLarge(APIException):
 class InvalidHost(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "invalid_host"
-    default_detail = "This site does not answer to that name."
+    default_detail = "This site does not serve the host name of this request."
 
 
 class TooManyFields(APIException):
@@ -86,7 +87,7 @@ class TooManyFields(APIException):
 class LengthRequired(APIException):
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length_required"
-    default_detail = "Send it with a Content-Length, not in chunks."
+    default_detail = "Send the body with a Content-Length, not in chunks."
 
 
 class MalformedRequest(APIException):
@@ -98,43 +99,51 @@ class ServiceUnavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
     default_detail = "The database cannot be reached just now. Ask again in a few seconds."
-    wait = 5  # Becomes Retry-After.
+    wait = 5  # Seconds; REST framework sends them as Retry-After.
 
 
 class InternalServerError(APIException):
     default_code = "internal_error"
-    default_detail = "Something went wrong on our side. It has been written to our log."
+    default_detail = "Something went wrong on the server. The error is in the server's log."
 
 
-UNREADABLE = (
-    *(BadRequest, MultiPartParserError, ParseError),
-    *(SuspiciousOperation, UnreadablePostError),
-    RecursionError,  # JSON in JSON in JSON, a thousand times.
+UNREADABLE_BODY_ERRORS = (
+    BadRequest,
+    MultiPartParserError,
+    ParseError,
+    SuspiciousOperation,
+    UnreadablePostError,
+    RecursionError,  # JSON that is nested a thousand levels deep.
 )
-NO_DATABASE = (OperationalError, InterfaceError, TransientError)
+DATABASE_UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, TransientError)
 
 
-def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Return the error response of a REST view (the setting EXCEPTION_HANDLER)."""
     if isinstance(error, UnsupportedMediaType):
-        sentence = error_hints.describe_unsupported_media_type(error, context["request"])
-        error.detail = ErrorDetail(sentence, error.detail.code)
-    error = to_api_exception(error)
-    response = exception_handler(error, context)
-    response.data = build_error_body(error)
+        message = error_hints.describe_unsupported_media_type(error, context["request"])
+        error.detail = ErrorDetail(message, str(error.get_codes()))
+    api_error = to_api_exception(error)
+    response = exception_handler(api_error, context)
+    if response is not None:
+        response.data = build_error_body(api_error)
     return response
 
 
-def to_api_exception(error: Exception) -> APIException:
-    """The error as the one that says which HTTP status it has."""
+def to_api_exception(error: BaseException | None) -> APIException:
+    """Return the exception that has the HTTP status, the code and the message for this error.
+
+    Errors of the database and unexpected errors are logged.
+    """
     if isinstance(error, TransitionNotAllowed):
         return Conflict(str(error))
     if isinstance(error, IdempotencyKeyReused):
         return IdempotencyKeyConflict(str(error))
     if isinstance(error, InvalidMapping):
-        return ValidationError(dict(mapping_problems(error)))
+        return ValidationError(dict(_list_mapping_errors(error)))
     if isinstance(error, (Http404, NotFound)):
         return ResourceNotFound()
-    if isinstance(error, Forbidden):
+    if isinstance(error, DjangoPermissionDenied):
         return PermissionDenied()
     if isinstance(error, DisallowedHost):
         return InvalidHost()
@@ -142,48 +151,53 @@ def to_api_exception(error: Exception) -> APIException:
         return PayloadTooLarge("The fields of this request are too large. Send data as a file.")
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
         return TooManyFields()
-    if isinstance(error, UNREADABLE):
+    if isinstance(error, UNREADABLE_BODY_ERRORS):
         return MalformedRequest(error_hints.describe_unreadable_body(error))
-    if isinstance(error, NO_DATABASE):
-        log.warning("the database did not answer: %s", reason(error))
+    if isinstance(error, DATABASE_UNAVAILABLE_ERRORS):
+        log.warning("the database did not answer: %s", _get_error_name(error))
         return ServiceUnavailable()
     if isinstance(error, NotAuthenticated):
-        error.detail = ErrorDetail(get_login_hint(), error.detail.code)
+        error.detail = ErrorDetail(get_login_hint(), str(error.get_codes()))
     if isinstance(error, (NotAuthenticated, AuthenticationFailed)):
-        # Django REST framework answers 403 where sessions are the first way to sign in.
+        # REST framework answers 403 if a session is the first way to authenticate.
         error.status_code = status.HTTP_401_UNAUTHORIZED
-        error.auth_header = getattr(error, "auth_header", "Session")
+        if not hasattr(error, "auth_header"):
+            setattr(error, "auth_header", "Session")  # noqa: B010  REST framework declares no such attribute.
     if isinstance(error, APIException):
         return error
-    log.error("a request failed: %s\n%s", reason(error), "".join(format_tb(error.__traceback__)))
+    traceback = "".join(format_tb(error.__traceback__)) if error else ""
+    log.error("a request failed: %s\n%s", _get_error_name(error), traceback)
     return InternalServerError()
 
 
-def mapping_problems(error: InvalidMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
+def _list_mapping_errors(error: InvalidMapping) -> Iterator[tuple[str, list[ErrorDetail]]]:
     for field, (code, params) in error.problems.items():
-        sentence = ErrorDetail(error_messages.describe_mapping_problem(code, params), code)
-        yield f"column_mapping.{field}", [sentence]
+        message = error_messages.describe_mapping_problem(code, params)
+        yield f"column_mapping.{field}", [ErrorDetail(message, code)]
 
 
-def reason(error: Exception) -> str:
-    state = f" {get_sqlstate(error)}" if isinstance(error, Error) else ""
-    return type(error).__name__ + state
+def _get_error_name(error: BaseException | None) -> str:
+    """Return the class of the error and, for a database error, its SQLSTATE."""
+    sqlstate = f" {get_sqlstate(error)}" if isinstance(error, Error) else ""
+    return type(error).__name__ + sqlstate
 
 
-def build_error_body(error: APIException) -> dict[str, Any]:
+def build_error_body(error: APIException) -> ErrorBody:
+    """Return the JSON of an exception; the errors of a ValidationError come field by field."""
     if isinstance(error, ValidationError) and isinstance(error.detail, dict):
-        errors = list(by_field(error.detail))
-        return {"code": "invalid", "message": " ".join(map(sentence_of, errors)), "errors": errors}
+        errors = list(_list_field_errors(error.detail))
+        return make_error_body("invalid", " ".join(map(_get_sentence, errors)), errors)
     detail = error.detail[0] if isinstance(error.detail, list) else error.detail
-    return {"code": detail.code, "message": str(detail), "errors": []}
+    return make_error_body(str(detail.code), str(detail))  # type: ignore[union-attr]  # An ErrorDetail.
 
 
-def by_field(detail: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _list_field_errors(detail: dict[str, Any]) -> Iterator[FieldError]:
     for field, problems in detail.items():
         for problem in problems:
             yield {"field": field, "code": problem.code, "message": str(problem)}
 
 
-def sentence_of(error: dict[str, str]) -> str:
-    of_all = error["field"] == api_settings.NON_FIELD_ERRORS_KEY
-    return error["message"] if of_all else f"{error['field']}: {error['message']}"
+def _get_sentence(error: FieldError) -> str:
+    if error["field"] == api_settings.NON_FIELD_ERRORS_KEY:
+        return error["message"]
+    return f"{error['field']}: {error['message']}"

@@ -1,44 +1,61 @@
-"""What answers look like whose parts no serializer builds. For the description alone.
+"""Serializers of responses: each one builds a part of a response and describes it in OpenAPI.
 
-Tests hold real answers against it, so it cannot drift from the code that builds them.
+The snapshot is the exception: imports.snapshots builds it, because streams send it too, and
+SnapshotSerializer only describes it. Tests validate real snapshots against the description.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import override
 from rest_framework import serializers
 
-from imports.error_messages import READ_SUMMARY_MESSAGES
+from imports import error_messages, row_results
+from imports.api.error_serializers import RowErrorSerializer, complete_row_error
+from imports.importer import get_importer_or_placeholder
+from imports.models import ImportRow
+from imports.pipeline.read_summary import ReadSummaryEntry
 from imports.statuses import HiddenRows, Outcome, Status, Success
 
+# --- The import --------------------------------------------------------------
 
-class LiveSerializer(serializers.Serializer):
-    """What is true only now, so that no version goes with it."""
 
-    queue_position = serializers.IntegerField(allow_null=True, help_text="1 is next; QUEUED only.")
-    workers = serializers.IntegerField(help_text="With 0 nothing moves until one is started.")
+class LiveSerializer(serializers.Serializer[Any]):
+    """Values that change without a change of the import, so the version does not cover them."""
+
+    queue_position = serializers.IntegerField(
+        allow_null=True, help_text="1 is the next one; null unless QUEUED."
+    )
+    workers = serializers.IntegerField(help_text="Live workers. With 0, every import waits.")
     stalled = serializers.BooleanField(help_text="Nothing was committed for a while.")
     rows_per_second = serializers.IntegerField(allow_null=True)
     eta_seconds = serializers.IntegerField(allow_null=True)
 
 
-class SnapshotSerializer(serializers.Serializer):
-    """How far an import is: what each event of a stream and each message of a socket holds."""
+class SnapshotSerializer(serializers.Serializer[Any]):
+    """How far an import is. Each event of a stream and each WebSocket message holds it."""
 
     id = serializers.UUIDField()
-    version = serializers.IntegerField(help_text="Rises with every change; drop older ones.")
-    run = serializers.IntegerField(help_text="Progress never goes back within one.")
+    version = serializers.IntegerField(
+        help_text="Rises with every change. Ignore a snapshot that is older than the last one."
+    )
+    run = serializers.IntegerField(help_text="Progress never goes back within one run.")
     status = serializers.ChoiceField(Status.choices)
-    error_code = serializers.CharField(allow_null=True, help_text="Why it could not go on.")
+    error_code = serializers.CharField(allow_null=True, help_text="Why the import failed.")
     message = serializers.CharField(help_text="The status or the error, as a sentence.")
-    total = serializers.IntegerField(allow_null=True, help_text="Rows; null until known.")
+    total = serializers.IntegerField(allow_null=True, help_text="Rows. Null until it is known.")
     checked = serializers.IntegerField()
     processed = serializers.IntegerField(help_text="Rows that have an outcome.")
     progress_percent = serializers.IntegerField(min_value=0, max_value=100)
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     unchanged = serializers.IntegerField()
-    skipped = serializers.IntegerField(help_text="Existed already, and on_duplicate is skip.")
-    failed = serializers.IntegerField(help_text="Refused; see problems and rows.")
+    skipped = serializers.IntegerField(
+        help_text="Rows whose record exists already, if on_duplicate is skip."
+    )
+    failed = serializers.IntegerField(help_text="Failed rows: see problems and rows.")
     success = serializers.ChoiceField(
         Success.choices,
         allow_null=True,
@@ -51,8 +68,8 @@ class SnapshotSerializer(serializers.Serializer):
     live = LiveSerializer()
 
 
-class UrlsSerializer(serializers.Serializer):
-    """Where an import goes on."""
+class UrlsSerializer(serializers.Serializer[Any]):
+    """The addresses of an import."""
 
     self = serializers.CharField()
     events = serializers.CharField()
@@ -60,16 +77,18 @@ class UrlsSerializer(serializers.Serializer):
     problems = serializers.CharField()
     preview = serializers.CharField()
     file = serializers.CharField()
-    failed_rows_xlsx = serializers.CharField(allow_null=True, help_text="Null: there is nothing.")
-    failed_rows_csv = serializers.CharField(allow_null=True, help_text="Null: none was refused.")
+    failed_rows_xlsx = serializers.CharField(
+        allow_null=True, help_text="Null if no row failed or was skipped."
+    )
+    failed_rows_csv = serializers.CharField(allow_null=True, help_text="Null if no row failed.")
     start = serializers.CharField()
     cancel = serializers.CharField()
-    stream = serializers.CharField(help_text="With a ticket, for an EventSource elsewhere.")
+    stream = serializers.CharField(help_text="With a ticket, for an EventSource on another site.")
     websocket = serializers.CharField()
 
 
-class OptionsSerializer(serializers.Serializer):
-    """How the file was asked to be read; what is not here is guessed."""
+class OptionsSerializer(serializers.Serializer[Any]):
+    """The read options of the upload. An option that is absent is detected."""
 
     sheet = serializers.CharField(required=False)
     encoding = serializers.CharField(required=False)
@@ -77,100 +96,202 @@ class OptionsSerializer(serializers.Serializer):
     hidden_rows = serializers.ChoiceField(HiddenRows.choices, required=False)
 
 
-class DetectedFormatSerializer(serializers.Serializer):
+class DetectedFormatSerializer(serializers.Serializer[Any]):
     """How the file was read."""
 
-    format = serializers.CharField(help_text="xlsx, csv and the like.")
+    format = serializers.CharField(help_text="For example xlsx or csv.")
     sheet = serializers.CharField(allow_null=True)
     encoding = serializers.CharField(allow_null=True)
     delimiter = serializers.CharField(allow_null=True, trim_whitespace=False)
     sheets = serializers.ListField(
-        child=serializers.CharField(allow_blank=True), help_text="Those that may be chosen from."
+        child=serializers.CharField(allow_blank=True), help_text="The sheets to choose from."
     )
     second_encoding = serializers.CharField(
-        allow_null=True, help_text="Of the lines that are not text in `encoding`."
+        allow_null=True, help_text="The encoding of the lines that are not valid in `encoding`."
     )
     hidden_columns = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Columns that the workbook hides, from 0."
+        child=serializers.IntegerField(),
+        help_text="Indexes of the columns that the workbook hides; 0 is the first.",
     )
     second_reader = serializers.BooleanField(
-        help_text="The usual parser could not open the workbook, another one could."
+        help_text="Whether the second parser read the workbook, because the first could not."
     )
 
 
-class ReadSummaryEntrySerializer(serializers.Serializer):
-    """One thing that the user should know of how the file was read."""
+class ReadSummaryEntrySerializer(serializers.Serializer[ReadSummaryEntry]):
+    """One fact about how the file was read."""
+
+    # The context needs `importer`, the name of the import's importer.
 
     code = serializers.CharField(
-        help_text="For programs; new ones may come: "
-        + ", ".join(f"`{code}`" for code in READ_SUMMARY_MESSAGES)
+        help_text="For programs. New codes may be added. "
+        + ", ".join(f"`{code}`" for code in error_messages.READ_SUMMARY_MESSAGES)
         + "."
     )
     params = serializers.DictField(
-        help_text="What the code is about: `count` and `rows` (the numbers of the first 20) where "
-        "it is about rows; `column` (a field), `columns` (headers), `encoding` and the like."
+        help_text="Values for the sentence of the code: `count` and `rows` (the first 20 row "
+        "numbers) for a fact about rows; for others `column` (a field), `columns` (headers), "
+        "`encoding` and so on."
     )
-    message = serializers.CharField(help_text="The entry as a sentence in English.")
+    message = serializers.SerializerMethodField(help_text="The entry as a sentence in English.")
+
+    def get_message(self, entry: ReadSummaryEntry) -> str:
+        with override("en"):
+            return error_messages.describe_read_summary_entry(entry, self.context["importer"])
 
 
-class FieldColumnSerializer(serializers.Serializer):
-    """Where one field of the records is taken from."""
+class FieldColumnListSerializer(serializers.ListSerializer[Any]):
+    """Serialize, for each field of the importer, the column of `detected_columns` that fills it."""
+
+    def to_representation(  # type: ignore[override]  # The instance is no list.
+        self, columns: Mapping[str, Any]
+    ) -> list[Any]:
+        positions = columns["positions"]
+        suggested = {field: int(index) for index, field in columns.get("suggestions", {}).items()}
+        importer = get_importer_or_placeholder(self.context["importer"])
+        serialize = self.child.to_representation  # type: ignore[union-attr]  # many=True sets it.
+        return [
+            serialize(
+                {
+                    "field": column.field,
+                    "required": column.required,
+                    "index": positions.get(column.field),
+                    "suggested": suggested.get(column.field),
+                }
+            )
+            for column in importer.columns
+        ]
+
+
+class FieldColumnSerializer(serializers.Serializer[Any]):
+    """The file column that fills one field."""
 
     field = serializers.CharField()
-    required = serializers.BooleanField()
-    index = serializers.IntegerField(allow_null=True, help_text="The column; 0 is the first.")
-    suggested = serializers.IntegerField(allow_null=True, help_text="What it might be.")
+    required = serializers.BooleanField()  # type: ignore[assignment]  # Field has this attribute.
+    index = serializers.IntegerField(
+        allow_null=True, help_text="The index of the column; 0 is the first. Null if there is none."
+    )
+    suggested = serializers.IntegerField(
+        allow_null=True, help_text="The index of a column that may be the right one."
+    )
+
+    class Meta:
+        list_serializer_class = FieldColumnListSerializer
 
 
-class ColumnsSerializer(serializers.Serializer):
-    """What was found in the file, and where each field is taken from."""
+class ColumnsSerializer(serializers.Serializer[Any]):
+    """The columns of the file, and which of them fills which field.
 
-    header_row = serializers.IntegerField(help_text="0: the file has none.")
+    `column_mapping` takes an index or one of the headers.
+    """
+
+    # The instance is the `detected_columns` of an import. The context needs `importer`.
+
+    header_row = serializers.IntegerField(help_text="0 if the file has no header row.")
     headers = serializers.ListField(child=serializers.CharField(allow_blank=True))
     samples = serializers.ListField(
         child=serializers.ListField(child=serializers.CharField(allow_blank=True)),
-        help_text="A few values of each column.",
+        help_text="The first values of each column.",
     )
     missing = serializers.ListField(
-        child=serializers.CharField(), help_text="Fields that need a column: say which."
+        child=serializers.CharField(), help_text="Required fields for which no column is known."
     )
     from_saved_mapping = serializers.BooleanField(
-        help_text="Whether the positions were chosen for an earlier file with the same headers."
+        help_text="Whether the columns were chosen for an earlier file with the same headers."
     )
-    fields = FieldColumnSerializer(many=True)
+    fields = FieldColumnSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
+        many=True, source="*"
+    )
+
+    def to_representation(self, columns: Mapping[str, Any]) -> Any:
+        return super().to_representation(dict.fromkeys(self.fields) | dict(columns))
 
 
-class RowErrorSerializer(serializers.Serializer):
-    """One thing that is wrong with one row."""
-
-    row = serializers.IntegerField(help_text="The spreadsheet's own number.")
-    column = serializers.CharField(allow_null=True, help_text="Null: the row as a whole.")
-    code = serializers.CharField(help_text="For programs; new ones may come.")
-    params = serializers.DictField(help_text="What the code speaks of: a limit, another row.")
-    value = serializers.CharField(allow_blank=True, help_text="As it was read, if it was short.")
-    message = serializers.CharField()
+# --- Rows --------------------------------------------------------------------
 
 
-class ChangeSerializer(serializers.Serializer):
-    """What becomes of one field."""
+class RowSerializer(serializers.Serializer[ImportRow]):
+    """One row and its outcome."""
+
+    # The instance is a row of `row_results.list_rows`. The context needs `importer`.
+
+    row = serializers.IntegerField(source="number", help_text="The row number of the spreadsheet.")
+    outcome = serializers.ChoiceField(
+        Outcome.choices,
+        source="result",
+        allow_null=True,
+        help_text="Null until the row is processed.",
+    )
+    record = serializers.SerializerMethodField(
+        help_text="The key of the record that the row created or matched."
+    )
+    errors = RowErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
+        many=True, source="*"
+    )
+
+    def get_record(self, row: ImportRow) -> str | None:
+        return row_results.get_record_key(row)
+
+
+class RowsSerializer(serializers.Serializer[Any]):
+    """Rows in the order of the file, and the address of the next page."""
+
+    next = serializers.URLField(allow_null=True)
+    results = RowSerializer(many=True)
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """One cause for which rows failed or were skipped."""
+
+    # The instance is a problem of `row_results.group_problems`. The context needs `importer`.
+
+    outcome = serializers.ChoiceField(Outcome.choices)
+    column = serializers.CharField(allow_null=True)
+    code = serializers.CharField()
+    count = serializers.IntegerField(help_text="The number of rows with this cause.")
+    rows = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The first row numbers."
+    )
+    example = RowErrorSerializer()
+
+    def to_representation(self, problem: Mapping[str, Any]) -> Any:
+        row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
+        example = complete_row_error(problem["example"], row, self.context["importer"])
+        return super().to_representation({**problem, "example": example})
+
+
+class ProblemsSerializer(serializers.Serializer[Any]):
+    """The causes for which rows failed or were skipped; the most frequent one comes first."""
+
+    complete = serializers.BooleanField(
+        help_text="False if there were too many failed rows, so that only the first were counted."
+    )
+    results = ProblemSerializer(many=True)
+
+
+# --- Preview -----------------------------------------------------------------
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    """The values of one field before and after the import."""
 
     old = serializers.CharField(allow_null=True, allow_blank=True)
     new = serializers.CharField(allow_null=True, allow_blank=True)
 
 
-class UpdateSerializer(serializers.Serializer):
+class UpdateSerializer(serializers.Serializer[Any]):
     """A row that would change a record."""
 
     row = serializers.IntegerField()
     record = serializers.CharField(
-        allow_null=True, help_text="The record's key; null: it is none that you may see."
+        allow_null=True, help_text="The record's key. Null if you may not see the record."
     )
     changes = serializers.DictField(
-        child=ChangeSerializer(), help_text="By field; none of a record you may not see."
+        child=ChangeSerializer(), help_text="By field. Empty if you may not see the record."
     )
 
 
-class CreateSerializer(serializers.Serializer):
+class CreateSerializer(serializers.Serializer[Any]):
     """A row that would become a record."""
 
     row = serializers.IntegerField()
@@ -179,54 +300,22 @@ class CreateSerializer(serializers.Serializer):
     )
 
 
-class PreviewSerializer(serializers.Serializer):
-    """What starting an import would do, as its rows were judged."""
+class PreviewSerializer(serializers.Serializer[Any]):
+    """What starting an import would do, as of its check."""
+
+    # The instance is the result of `preview.build_preview` with the import's `read_summary`. The
+    # context needs `importer`.
 
     checked_at = serializers.DateTimeField(help_text="Records may have changed since.")
     total = serializers.IntegerField()
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     unchanged = serializers.IntegerField(
-        allow_null=True, help_text="Null: too many to compare; updated counts them too."
+        allow_null=True,
+        help_text="Null if there are too many rows to compare; updated counts these rows too.",
     )
     skipped = serializers.IntegerField()
     failed = serializers.IntegerField()
     read_summary = ReadSummaryEntrySerializer(many=True)
-    updates = UpdateSerializer(many=True, help_text="The first of them, long values cut.")
-    creates = CreateSerializer(many=True, help_text="The first of them, long values cut.")
-
-
-class RowSerializer(serializers.Serializer):
-    row = serializers.IntegerField(help_text="The spreadsheet's own number.")
-    outcome = serializers.ChoiceField(
-        Outcome.choices, allow_null=True, help_text="Null: not processed yet."
-    )
-    record = serializers.CharField(allow_null=True, help_text="Key of what it created or matched.")
-    errors = RowErrorSerializer(many=True)
-
-
-class RowsSerializer(serializers.Serializer):
-    """Rows in the file's order, and the address of those that follow."""
-
-    next = serializers.URLField(allow_null=True)
-    results = RowSerializer(many=True)
-
-
-class ProblemSerializer(serializers.Serializer):
-    """One cause for which rows were refused or skipped."""
-
-    outcome = serializers.ChoiceField(Outcome.choices)
-    column = serializers.CharField(allow_null=True)
-    code = serializers.CharField()
-    count = serializers.IntegerField(help_text="Rows with this cause.")
-    rows = serializers.ListField(child=serializers.IntegerField(), help_text="The first ones.")
-    example = RowErrorSerializer()
-
-
-class ProblemsSerializer(serializers.Serializer):
-    """The most frequent cause first."""
-
-    complete = serializers.BooleanField(
-        help_text="False: so many rows were refused that only the first were counted."
-    )
-    results = ProblemSerializer(many=True)
+    updates = UpdateSerializer(many=True, help_text="The first ones, with long values cut.")
+    creates = CreateSerializer(many=True, help_text="The first ones, with long values cut.")

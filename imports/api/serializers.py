@@ -1,45 +1,50 @@
-"""What the REST API takes and gives."""
+"""Serializers of requests, and of an import."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db.models import TextChoices
 from django.urls import reverse
 from django.utils.text import get_text_list
-from django.utils.translation import override
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from imports import error_messages, permissions, row_results
+from imports import error_messages, permissions
 from imports.api import error_hints
+from imports.api.response_serializers import (
+    ColumnsSerializer,
+    DetectedFormatSerializer,
+    OptionsSerializer,
+    ReadSummaryEntrySerializer,
+    UrlsSerializer,
+)
 from imports.authentication import add_ticket
-from imports.importer import get_importer_or_placeholder, list_importers
+from imports.importer import list_importers
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
-from imports.models import ImportJob, ImportRow
+from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
-from imports.snapshots import build_snapshot, to_json_value
+from imports.snapshots import build_snapshot
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
 MAX_IDEMPOTENCY_KEY_CHARS = 255
-LONGEST_SHEET_NAME = 255
-NO_SUCH_ENCODING = (
-    "There is no such encoding. Name another one, as utf-8 or windows-1252, or leave it out, so "
-    "that it is found."
-)
+MAX_SHEET_NAME_CHARS = 255
+MAX_ENCODING_CHARS = 40
+MAX_ROWS_PER_PAGE = 1_000
+IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # Printable ASCII: every proxy passes it on unchanged.
 READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
-TAB = {"tab": "\t", "\\t": "\t"}  # How people type it.
-ASKED_OF_ONE = frozenset({"same_file_as", "detected_format", "columns", "read_summary"})
-READ_FIRST = (
-    "Say how the file is to be read first, and which column is which once it is: it may have "
-    "other columns then."
-)
-CSRF_TOKEN = "csrfmiddlewaretoken"  # Of a page's own form.
-YES_OR_NO = {"invalid": "This is neither yes nor no. Send true or false."}
-IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # What every proxy passes on as it is.
-MOST_ROWS = 1_000
+TAB_SPELLINGS = {"tab": "\t", "\\t": "\t"}
+CSRF_FORM_FIELD = "csrfmiddlewaretoken"
+# Fields that are large, or that need a query for each import. Lists leave them out.
+DETAIL_FIELDS = frozenset({"same_file_as", "detected_format", "columns", "read_summary"})
+URL_ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
+DEFAULT_POLL_SECONDS = 5
 POLL_SECONDS = {
     Status.CHECKING: 1,
     Status.RUNNING: 1,
@@ -47,68 +52,86 @@ POLL_SECONDS = {
     Status.QUEUED: 2,
 }
 
+UNKNOWN_ENCODING_MESSAGE = (
+    "There is no such encoding. Name another one, as utf-8 or windows-1252, or leave it out, so "
+    "that it is detected."
+)
+READ_OPTIONS_FIRST_MESSAGE = (
+    "Change how the file is read first, and map its columns once it is read again: it may have "
+    "other columns then."
+)
+Messages = dict[str, "str | _StrPromise"]
+BOOLEAN_MESSAGES: Messages = {"invalid": "This is neither true nor false. Send true or false."}
 
-def choice(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
-    """One of these values; whoever sends another is told them."""
+
+def make_choice_field(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
+    """Return a field that takes one of these values; its error message lists them."""
     return serializers.ChoiceField(
         values.choices, error_messages=invalid_choice_messages(values), **options
     )
 
 
-def invalid_choice_messages(values: Iterable[str]) -> dict[str, str]:
+def invalid_choice_messages(values: Iterable[str]) -> Messages:
+    """Return the error messages of a choice field, with all the values in them."""
     return {"invalid_choice": f"This is none of the values allowed here: {', '.join(values)}."}
 
 
-class ImporterChoiceSerializer(serializers.Serializer):
-    """What a file holds; where there is one importer, nobody has to say so."""
+# --- Requests ----------------------------------------------------------------
+
+
+class ImporterChoiceSerializer(serializers.Serializer[Any]):
+    """The importer of a file. It may be absent if the site has only one."""
 
     importer = serializers.CharField(required=False)
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        sent = super().validate(sent)
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        data = super().validate(data)
         names = [importer.name for importer in list_importers()]
-        if "importer" not in sent and len(names) == 1:
-            sent["importer"] = names[0]
-        if sent.get("importer") not in names:
-            code = "invalid_choice" if "importer" in sent else "required"
+        if "importer" not in data and len(names) == 1:
+            data["importer"] = names[0]
+        if data.get("importer") not in names:
+            code = "invalid_choice" if "importer" in data else "required"
             problem = f"Say what the file holds: {get_text_list(sorted(names), 'or')}."
             raise serializers.ValidationError({"importer": problem}, code)
-        return sent
+        return data
 
 
-class ReadOptionsSerializer(serializers.Serializer):
-    """How the file is to be read, where a guess would be wrong; what is empty is guessed."""
+class ReadOptionsSerializer(serializers.Serializer[Any]):
+    """How to read the file. An option that is absent or empty is detected."""
 
     sheet = serializers.CharField(
         default="",
         allow_blank=True,
-        max_length=LONGEST_SHEET_NAME,
-        help_text="Its name; `detected_format.sheets` has those there are.",
+        max_length=MAX_SHEET_NAME_CHARS,
+        help_text="The name of a sheet. `detected_format.sheets` lists the sheets of the file.",
     )
     encoding = serializers.CharField(
-        default="", allow_blank=True, max_length=40, help_text="As Python knows it: cp1252."
+        default="",
+        allow_blank=True,
+        max_length=MAX_ENCODING_CHARS,
+        help_text="A name that Python knows, for example cp1252.",
     )
     delimiter = serializers.CharField(
         default="",
         allow_blank=True,
         max_length=3,
         trim_whitespace=False,
-        help_text="One character that is no letter, digit or quote, or the word tab.",
+        help_text="One character, which is not a letter, digit or quote, or the word tab.",
     )
 
-    hidden_rows = choice(
+    hidden_rows = make_choice_field(
         HiddenRows,
         default=HiddenRows.IMPORT,
-        help_text="Whether rows that a workbook hides, as a filter does, are imported.",
+        help_text="Whether to import rows that a workbook hides, for example by a filter.",
     )
 
     def validate_encoding(self, encoding: str) -> str:
         if encoding and not is_encoding(encoding):
-            raise serializers.ValidationError(NO_SUCH_ENCODING, "invalid")
+            raise serializers.ValidationError(UNKNOWN_ENCODING_MESSAGE, "invalid")
         return encoding
 
     def validate_delimiter(self, delimiter: str) -> str:
-        delimiter = TAB.get(delimiter.lower(), delimiter)
+        delimiter = TAB_SPELLINGS.get(delimiter.lower(), delimiter)
         if delimiter and not is_delimiter(delimiter):
             raise serializers.ValidationError(
                 error_messages.describe_job_error("wrong_delimiter", {}), "invalid"
@@ -118,17 +141,17 @@ class ReadOptionsSerializer(serializers.Serializer):
     def validate_hidden_rows(self, hidden_rows: str) -> str:
         return "" if hidden_rows == HiddenRows.IMPORT else hidden_rows
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        options = {name: sent.pop(name, "") for name in READ_OPTIONS}
-        return sent | {"read_options": {name: said for name, said in options.items() if said}}
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        options = {name: data.pop(name, "") for name in READ_OPTIONS}
+        return data | {"read_options": {name: value for name, value in options.items() if value}}
 
 
 class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
-    """What comes with an uploaded file."""
+    """The fields of an upload beside its file."""
 
-    on_duplicate = choice(OnDuplicate, default=OnDuplicate.SKIP)
-    empty_cells = choice(EmptyCells, default=EmptyCells.KEEP)
-    check_first = serializers.BooleanField(default=False, error_messages=YES_OR_NO)
+    on_duplicate = make_choice_field(OnDuplicate, default=OnDuplicate.SKIP)
+    empty_cells = make_choice_field(EmptyCells, default=EmptyCells.KEEP)
+    check_first = serializers.BooleanField(default=False, error_messages=BOOLEAN_MESSAGES)
     idempotency_key = serializers.CharField(
         default="", allow_blank=True, max_length=MAX_IDEMPOTENCY_KEY_CHARS
     )
@@ -138,131 +161,45 @@ class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
             raise serializers.ValidationError("A key has printable ASCII characters.", "invalid")
         return key
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        # A misspelled check_first would have the file written at once.
-        options = [name for name in self.fields if name != "idempotency_key"]
-        unknown = self.initial_data.keys() - {*options, "idempotency_key", CSRF_TOKEN}
-        refuse_unknown(unknown, f"There is no such option. These are: {', '.join(options)}.")
-        return super().validate(sent)
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        # With a misspelled check_first the file would be written without a preview.
+        options = [name for name in self.get_fields() if name != "idempotency_key"]
+        unknown = self.initial_data.keys() - {*options, "idempotency_key", CSRF_FORM_FIELD}
+        _reject_unknown(unknown, f"There is no such option. These are: {', '.join(options)}.")
+        return super().validate(data)
 
 
 class ChangesSerializer(ReadOptionsSerializer):
-    """What to check an import anew with; what is not said stays as it is."""
+    """What to change before an import is checked again. An absent field stays as it is."""
 
-    on_duplicate = choice(OnDuplicate)
-    empty_cells = choice(EmptyCells)
-    has_header_row = serializers.BooleanField(error_messages=YES_OR_NO)
-    column_mapping = serializers.DictField()  # Judged by the columns of the file.
+    on_duplicate = make_choice_field(OnDuplicate)
+    empty_cells = make_choice_field(EmptyCells)
+    has_header_row = serializers.BooleanField(error_messages=BOOLEAN_MESSAGES)
+    column_mapping = serializers.DictField()  # imports.pipeline.column_mapping validates it.
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        unknown = self.initial_data.keys() - self.fields.keys()
-        refuse_unknown(unknown, f"This cannot be changed. These can: {', '.join(self.fields)}.")
-        if not sent:
-            problem = f"Say what to change: {', '.join(self.fields)}."
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        fields = self.get_fields()
+        unknown = self.initial_data.keys() - fields.keys()
+        _reject_unknown(unknown, f"This cannot be changed. These can: {', '.join(fields)}.")
+        if not data:
+            problem = f"Say what to change: {', '.join(fields)}."
             raise serializers.ValidationError(problem, "nothing_to_change")
-        if options := {name: sent.pop(name) for name in READ_OPTIONS if name in sent}:
-            if "column_mapping" in sent and options.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
-                raise serializers.ValidationError({"column_mapping": READ_FIRST}, "read_first")
-            sent["read_options"] = options
-        return sent
+        if options := {name: data.pop(name) for name in READ_OPTIONS if name in data}:
+            if "column_mapping" in data and options.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
+                raise serializers.ValidationError(
+                    {"column_mapping": READ_OPTIONS_FIRST_MESSAGE}, "read_first"
+                )
+            data["read_options"] = options
+        return data
 
 
-def refuse_unknown(names: Iterable[str], problem: str) -> None:
+def _reject_unknown(names: Iterable[str], problem: str) -> None:
     for name in names:
         raise serializers.ValidationError({quote_header(name): problem}, "unknown_field")
 
 
-class ReadSummaryEntry(TypedDict):
-    """One thing that the user should know of how a file was read."""
-
-    code: str
-    params: dict[str, Any]
-    message: str
-
-
-class SameFile(TypedDict):
-    """An earlier import of the same bytes."""
-
-    id: str
-    status: str
-    created_at: str
-    url: str
-
-
-class ImportJobSerializer(serializers.ModelSerializer):
-    """An import: its snapshot's fields, and what was asked for."""
-
-    owner = serializers.SlugRelatedField(
-        "username", read_only=True, allow_null=True, help_text="Who uploaded it, if still known."
-    )
-    urls = serializers.SerializerMethodField()
-    poll_after_seconds = serializers.SerializerMethodField()
-    same_file_as = serializers.SerializerMethodField()
-    detected_format = serializers.JSONField(read_only=True)
-    columns = serializers.SerializerMethodField()
-    read_summary = serializers.SerializerMethodField()
-
-    class Meta:
-        model = ImportJob
-        fields = (
-            *("importer", "on_duplicate", "empty_cells", "check_first"),
-            *("read_options", "detected_format", "has_header_row", "columns", "read_summary"),
-            *("file_name", "file_size", "owner", "same_file_as", "poll_after_seconds", "urls"),
-        )
-        read_only_fields = fields
-
-    def get_urls(self, job: ImportJob) -> dict[str, str | None]:
-        own = reverse("api:import-detail", args=[job.pk])
-        names = ("events", "rows", "problems", "preview", "file", "start", "cancel")
-        return {
-            "self": own,
-            **{name: f"{own}{name}/" for name in names},
-            "failed_rows_xlsx": f"{own}failed-rows.xlsx" if job.failed + job.skipped else None,
-            "failed_rows_csv": f"{own}failed-rows.csv" if job.failed else None,
-            # For a page of another site: its EventSource can send no token.
-            "stream": add_ticket(f"{own}events/", job.pk, self.context["user"]),
-            "websocket": f"/ws/imports/{job.pk}/",
-        }
-
-    def get_columns(self, job: ImportJob) -> dict[str, Any] | None:
-        """What was found in the file, and where each field is taken from."""
-        return job.detected_columns and columns_as_sent(job.detected_columns, job.importer)
-
-    def get_read_summary(self, job: ImportJob) -> list[ReadSummaryEntry]:
-        return serialize_read_summary(job)
-
-    def get_poll_after_seconds(self, job: ImportJob) -> int | None:
-        """How long a client that polls does well to wait; null: nothing more happens."""
-        return None if job.is_final else POLL_SECONDS.get(job.status, 5)
-
-    def get_same_file_as(self, job: ImportJob) -> SameFile | None:
-        earlier = permissions.find_earlier_import_of_same_file(self.context["user"], job)
-        return earlier and {
-            "id": str(earlier.pk),
-            "status": earlier.status,
-            "created_at": to_json_value(earlier.created_at),
-            "url": reverse("api:import-detail", args=[earlier.pk]),
-        }
-
-    def to_representation(self, job: ImportJob) -> dict[str, Any]:
-        sent = build_snapshot(job, waiting=self.context.get("waiting")) | super().to_representation(
-            job
-        )
-        if job.error_code == "no_such_sheet":  # Their names are the file's: no snapshot has them.
-            sent["message"] += error_hints.describe_available_sheets(job)
-        return sent
-
-
-class ListedJobSerializer(ImportJobSerializer):
-    """An import among others: without what is large, or would ask the database for each."""
-
-    class Meta(ImportJobSerializer.Meta):
-        fields = tuple(f for f in ImportJobSerializer.Meta.fields if f not in ASKED_OF_ONE)
-        read_only_fields = fields
-
-
-class JobsQuery(serializers.Serializer):
-    """Which imports a list shows."""
+class JobsQuery(serializers.Serializer[Any]):
+    """The filters of a list of imports."""
 
     status = serializers.MultipleChoiceField(
         choices=Status.choices, required=False, error_messages=invalid_choice_messages(Status)
@@ -282,62 +219,141 @@ class JobsQuery(serializers.Serializer):
         "created_before": "created_at__lt",
     }
 
-    def lookups(self) -> dict[str, Any]:
-        """What was asked for, as the ORM has it."""
-        asked = self.validated_data.items()
-        return {self.LOOKUPS[name]: value for name, value in asked if value}
+    def get_lookups(self) -> dict[str, Any]:
+        """Return the validated filters as arguments of QuerySet.filter."""
+        filters = self.validated_data.items()
+        return {self.LOOKUPS[name]: value for name, value in filters if value}
 
 
-class RowsQuery(serializers.Serializer):
-    outcome = choice(Outcome, required=False, allow_blank=True)
+class RowsQuery(serializers.Serializer[Any]):
+    """The filters of a page of rows: at most `limit` rows with numbers above `after`."""
+
+    outcome = make_choice_field(Outcome, required=False, allow_blank=True)
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
-    limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_ROWS_PER_PAGE, default=100)
 
 
-def columns_as_sent(layout: Mapping[str, Any], importer: str) -> dict[str, Any]:
-    """A file's columns: column_mapping takes an index, or one of the headers."""
-    positions = layout["positions"]
-    suggested = {field: int(index) for index, field in layout.get("suggestions", {}).items()}
-    found = ("header_row", "headers", "samples", "missing", "from_saved_mapping")
-    fields = [
-        {
-            "field": column.field,
-            "required": column.required,
-            "index": positions.get(column.field),
-            "suggested": suggested.get(column.field),
-        }
-        for column in get_importer_or_placeholder(importer).columns
-    ]
-    return {**{name: layout.get(name) for name in found}, "fields": fields}
+# --- The import --------------------------------------------------------------
 
 
-def serialize_read_summary(job: ImportJob) -> list[ReadSummaryEntry]:
-    """The read summary of an import, each entry with its sentence in English."""
-    with override("en"):
-        return [
+class SameFile(TypedDict):
+    """An earlier import of the same bytes."""
+
+    id: str
+    status: str
+    created_at: str
+    url: str
+
+
+@extend_schema_field(DetectedFormatSerializer(allow_null=True))
+class DetectedFormatField(serializers.JSONField):
+    """The stored JSON of DetectedFormatSerializer; null until the file is read."""
+
+
+@extend_schema_field(OptionsSerializer)
+class OptionsField(serializers.JSONField):
+    """The stored JSON of OptionsSerializer."""
+
+
+class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
+    """An import: the fields of its snapshot, and the fields of its upload.
+
+    The context needs `user`; `waiting`, the ids of the waiting imports in their order, saves a
+    query.
+    """
+
+    owner: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        "username",
+        read_only=True,
+        allow_null=True,
+        help_text="The user who uploaded the file. Null if the user was deleted.",
+    )
+    urls = serializers.SerializerMethodField()
+    poll_after_seconds = serializers.SerializerMethodField()
+    same_file_as = serializers.SerializerMethodField()
+    read_options = OptionsField(read_only=True)
+    detected_format = DetectedFormatField(read_only=True)
+    columns = serializers.SerializerMethodField()
+    read_summary = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ImportJob
+        fields: tuple[str, ...] = (
+            "importer",
+            "on_duplicate",
+            "empty_cells",
+            "check_first",
+            "read_options",
+            "detected_format",
+            "has_header_row",
+            "columns",
+            "read_summary",
+            "file_name",
+            "file_size",
+            "owner",
+            "same_file_as",
+            "poll_after_seconds",
+            "urls",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(UrlsSerializer)
+    def get_urls(self, job: ImportJob) -> Any:
+        own = reverse("api:import-detail", args=[job.pk])
+        return UrlsSerializer(
             {
-                "code": entry["code"],
-                "params": entry["params"],
-                "message": error_messages.describe_read_summary_entry(entry, job.importer),
+                "self": own,
+                **{name: f"{own}{name}/" for name in URL_ACTIONS},
+                "failed_rows_xlsx": f"{own}failed-rows.xlsx" if job.failed + job.skipped else None,
+                "failed_rows_csv": f"{own}failed-rows.csv" if job.failed else None,
+                # The EventSource of a page on another site can send neither a header nor a cookie.
+                "stream": add_ticket(f"{own}events/", job.pk, self.context["user"]),
+                "websocket": f"/ws/imports/{job.pk}/",
             }
-            for entry in job.read_summary
-        ]
+        ).data
+
+    @extend_schema_field(ColumnsSerializer(allow_null=True))
+    def get_columns(self, job: ImportJob) -> Any:
+        if not job.detected_columns:
+            return job.detected_columns
+        return ColumnsSerializer(job.detected_columns, context={"importer": job.importer}).data
+
+    @extend_schema_field(ReadSummaryEntrySerializer(many=True))
+    def get_read_summary(self, job: ImportJob) -> Any:
+        context = {"importer": job.importer}
+        return ReadSummaryEntrySerializer(job.read_summary, many=True, context=context).data
+
+    def get_poll_after_seconds(self, job: ImportJob) -> int | None:
+        """The seconds to wait before the next poll. Null if nothing more will happen."""
+        return None if job.is_final else POLL_SECONDS.get(Status(job.status), DEFAULT_POLL_SECONDS)
+
+    def get_same_file_as(self, job: ImportJob) -> SameFile | None:
+        earlier = permissions.find_earlier_import_of_same_file(self.context["user"], job)
+        if earlier is None:
+            return None
+        return {
+            "id": str(earlier.pk),
+            "status": earlier.status,
+            "created_at": earlier.created_at.isoformat(),
+            "url": reverse("api:import-detail", args=[earlier.pk]),
+        }
+
+    def to_representation(self, job: ImportJob) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            **build_snapshot(job, waiting=self.context.get("waiting")),
+            **super().to_representation(job),
+        }
+        if job.error_code == "no_such_sheet":
+            # Sheet names may be personal data, so no snapshot has them.
+            data["message"] += error_hints.describe_available_sheets(job)
+        return data
 
 
-def serialize_row(row: ImportRow, importer: str) -> dict[str, Any]:
-    return {
-        "row": row.number,
-        "outcome": row.result,
-        "record": row_results.get_record_key(row),
-        "errors": [serialize_row_error(error, row, importer) for error in row.errors or []],
-    }
+class ListedJobSerializer(ImportJobSerializer):
+    """An import in a list, without DETAIL_FIELDS."""
 
-
-def serialize_problem(problem: Mapping[str, Any], importer: str) -> dict[str, Any]:
-    row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
-    return {**problem, "example": serialize_row_error(problem["example"], row, importer)}
-
-
-def serialize_row_error(error: Mapping[str, Any], row: ImportRow, importer: str) -> dict[str, Any]:
-    said = error_messages.describe_row_error(error, importer, row.outcome)
-    return {"row": row.number, **error, "message": said}
+    class Meta(ImportJobSerializer.Meta):
+        fields = tuple(
+            name for name in ImportJobSerializer.Meta.fields if name not in DETAIL_FIELDS
+        )
+        read_only_fields = fields

@@ -1,4 +1,4 @@
-"""Bearer tokens for programs: a name and a password become an access and a refresh token."""
+"""Bearer tokens for programs: a user name and a password buy an access and a refresh token."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from imports.api import examples
-from imports.api.describing import (
+from imports.api.openapi import examples
+from imports.api.openapi.import_calls import Decorator
+from imports.api.openapi.responses import (
     COMMON_HEADERS,
     PUBLIC_CALL_STATUSES,
     error_responses,
@@ -27,42 +28,49 @@ from imports.api.throttles import LoginThrottle
 from imports.api.views import in_english
 from imports.authentication import BearerAuthentication, get_login_hint
 
-NO_SUCH_ACCOUNT = (
+NO_ACTIVE_ACCOUNT_MESSAGE = (
     "No active account has this username and password. Correct them, or ask whoever runs this "
     "site for an account."
 )
 
 
-class CredentialsSerializer(serializers.Serializer):
+class CredentialsSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
     password = serializers.CharField(style={"input_type": "password"}, trim_whitespace=False)
 
 
-class TokensSerializer(serializers.Serializer):
+class TokensSerializer(serializers.Serializer[Any]):
     access = serializers.CharField(help_text="Send it as `Authorization: Bearer …`.")
-    refresh = serializers.CharField(help_text="Gives a new access token when that has expired.")
+    refresh = serializers.CharField(help_text="Returns a new access token after that has expired.")
 
 
-class RefreshSerializer(serializers.Serializer):
+class RefreshSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField()
 
 
-class AccessSerializer(serializers.Serializer):
+class AccessSerializer(serializers.Serializer[Any]):
     access = serializers.CharField()
 
 
-def described(operation_id: str, summary: str, request: Any, answer: Any, *shown: str) -> Any:
-    value = {name: examples.TOKENS[name] for name in shown}
+def describe_token_call(
+    operation_id: str,
+    summary: str,
+    *,
+    request: type[serializers.Serializer[Any]],
+    response: type[serializers.Serializer[Any]],
+) -> Decorator:
+    example = {name: examples.TOKENS[name] for name in response().get_fields()}
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
         tags=["tokens"],
         auth=[],
-        # A form is taken as well; told so, client generators make three calls of one.
+        # The call accepts a form too. With both types in the description, client generators make
+        # one function for each type.
         request={"application/json": request},
         parameters=COMMON_HEADERS,
         responses={
-            200: OpenApiResponse(answer, examples=[response_example("tokens", value)]),
+            200: OpenApiResponse(response, examples=[response_example("tokens", example)]),
             **error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
         },
     )
@@ -70,41 +78,43 @@ def described(operation_id: str, summary: str, request: Any, answer: Any, *shown
 
 @method_decorator(in_english, name="dispatch")
 class TokenView(APIView):
-    """Log in once: an access token for the calls, a refresh token for the next one."""
+    """Log in: get an access token for calls, and a refresh token for the next access token."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
-    @described(
-        *("token_create", "Log in"),
-        *(CredentialsSerializer, TokensSerializer, "access", "refresh"),
+    @describe_token_call(
+        "token_create", "Log in", request=CredentialsSerializer, response=TokensSerializer
     )
     def post(self, request: Request) -> Response:
-        sent = sent_as(CredentialsSerializer, request)
-        login = TokenObtainPairSerializer(data=sent, context={"request": request})
+        credentials = _validate_body(CredentialsSerializer, request)
+        login = TokenObtainPairSerializer(data=credentials, context={"request": request})
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
-            raise AuthenticationFailed(NO_SUCH_ACCOUNT, "no_active_account") from None
+            raise AuthenticationFailed(NO_ACTIVE_ACCOUNT_MESSAGE, "no_active_account") from None
         return Response(login.validated_data)
 
 
 @method_decorator(in_english, name="dispatch")
 class RefreshView(APIView):
-    """A new access token, unless the account or its password has changed since the login."""
+    """Get a new access token, unless the account or its password has changed since the login."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
-    @described(
-        *("token_refresh", "A new access token"), *(RefreshSerializer, AccessSerializer, "access")
+    @describe_token_call(
+        "token_refresh",
+        "Get a new access token",
+        request=RefreshSerializer,
+        response=AccessSerializer,
     )
     def post(self, request: Request) -> Response:
-        sent = sent_as(RefreshSerializer, request)
+        refresh = _validate_body(RefreshSerializer, request)["refresh"]
         try:
-            token = RefreshToken(sent["refresh"])
+            token = RefreshToken(refresh)
             BearerAuthentication().get_user(token)
         except (TokenError, AuthenticationFailed, ValueError, OverflowError):
             message = f"This refresh token is not valid (any more). {get_login_hint()}"
@@ -112,7 +122,9 @@ class RefreshView(APIView):
         return Response({"access": str(token.access_token)})
 
 
-def sent_as(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:
-    sent = serializer(data=request.data)
-    sent.is_valid(raise_exception=True)
-    return sent.validated_data
+def _validate_body(
+    serializer_class: type[serializers.Serializer[Any]], request: Request
+) -> dict[str, Any]:
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

@@ -1,4 +1,4 @@
-"""The addresses under /api/."""
+"""The URLs under /api/."""
 
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter

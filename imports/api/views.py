@@ -1,4 +1,4 @@
-"""REST: each view calls one function and chooses the HTTP status of what it returned."""
+"""The REST views: each calls one function and chooses the HTTP status of its result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.utils.decorators import method_decorator
 from django.utils.translation import activate
@@ -16,7 +18,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
@@ -28,8 +30,10 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from imports import lifecycle, permissions, preview, row_results, snapshots
-from imports.api import call_descriptions, error_hints
+from imports.api import error_hints
 from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge, ResourceNotFound
+from imports.api.openapi import import_calls
+from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
 from imports.api.serializers import (
     ChangesSerializer,
     ImportJobSerializer,
@@ -37,76 +41,76 @@ from imports.api.serializers import (
     ListedJobSerializer,
     RowsQuery,
     UploadSerializer,
-    serialize_problem,
-    serialize_read_summary,
-    serialize_row,
 )
 from imports.models import ImportJob, ImportRow, TransitionNotAllowed
 
-# Of a reading they ask nothing, and Django would answer them with an empty 412.
-PRECONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
-FRAME_BYTES = 64 * 1024  # What multipart and the fields beside the file may add to it.
-CHANGES_BYTES = 64 * 1024
+# A GET has no precondition here. Django would answer these headers with a 412 without a body.
+PRECONDITION_HEADERS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
+MAX_FORM_OVERHEAD_BYTES = 64 * 1024  # The multipart boundaries and the fields beside the file.
+MAX_CHANGES_BYTES = 64 * 1024
+
+View = Callable[..., HttpResponseBase]
 
 
-def in_english(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Programs and logs get English, whatever language the reader's browser asks for.
+def in_english(view: View) -> View:
+    """Decorate a view so that its texts are English, whatever `Accept-Language` names.
 
-    And what changes nothing is asked for without preconditions.
+    Precondition headers are ignored too.
     """
 
-    def answer(request, *args, **kwargs):
+    def call_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         activate("en")
-        for header in PRECONDITIONS:
+        for header in PRECONDITION_HEADERS:
             request.META.pop(header, None)
         return view(request, *args, **kwargs)
 
-    return answer
+    return call_view
 
 
-@call_descriptions.describe_import_calls
-# Whoever polls revalidates each time: the ETag is a hash of the body, and an unchanged one
-# is answered with 304.
+@import_calls.describe_import_calls
+# A client that polls sends the ETag, which is a hash of the body. If the body is unchanged, the
+# answer is 304.
 @method_decorator(
     [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
 )
-class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
-    """Upload a file, follow its import, start or cancel it, read what became of its rows."""
+class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
+    """Upload a file, follow its import, start or cancel it, and read the outcomes of its rows."""
 
     serializer_class = ImportJobSerializer
     lookup_value_converter = "uuid"
     parser_classes = (MultiPartParser, FormParser)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Before the CSRF check, which parses the body.
         if self.action == "create":
-            check_upload_length(request)  # First of all: the CSRF check parses the body.
+            check_upload_length(request)
         elif self.action == "partial_update":
             check_content_length(
-                request, CHANGES_BYTES, PayloadTooLarge("This is too much to change at once.")
+                request, MAX_CHANGES_BYTES, PayloadTooLarge("This is too much to change at once.")
             )
         super().initial(request, *args, **kwargs)
 
     def get_parsers(self) -> list[BaseParser]:
-        # Nobody asks yet where a view is only described.
+        # There is no request while the description is generated.
         if self.request and self.request.method == "PATCH":
             return [JSONParser()]
         return super().get_parsers()
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return super().get_serializer_context() | {"user": self.request.user}
+        return {**super().get_serializer_context(), "user": self.request.user}
 
     def get_queryset(self) -> QuerySet[ImportJob]:
-        found = permissions.get_visible_imports(self.request.user).select_related("owner")
-        return found.order_by("-created_at", "-pk")
+        jobs = permissions.get_visible_imports(self.request.user).select_related("owner")
+        return jobs.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
         query = JobsQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
-        page = self.paginate_queryset(jobs.filter(**query.lookups()))
+        page = self.paginate_queryset(jobs.filter(**query.get_lookups())) or []
         context = {"waiting": snapshots.list_waiting_ids(page), "user": request.user}
-        sent = ListedJobSerializer(page, many=True, context=context).data
-        return self.get_paginated_response(sent)
+        data = ListedJobSerializer(page, many=True, context=context).data
+        return self.get_paginated_response(data)
 
     def create(self, request: Request) -> Response:
         if not permissions.can_import(request.user):
@@ -115,65 +119,75 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet):
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = UploadSerializer(data=fields)
         options.is_valid(raise_exception=True)
-        return self.accepted(lifecycle.upload(request.user, file, **options.validated_data))
+        return self._accepted(
+            lifecycle.upload(get_authenticated_user(request), file, **options.validated_data)
+        )
 
     def partial_update(self, request: Request, pk: UUID) -> Response:
-        job = self.get_controllable()
+        job = self._get_controllable_import()
         changes = ChangesSerializer(data=request.data, partial=True)
         changes.is_valid(raise_exception=True)
-        return self.accepted(lifecycle.check_again(job.pk, changes.validated_data))
+        return self._accepted(lifecycle.check_again(job.pk, changes.validated_data))
 
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: UUID) -> Response:
-        return self.accepted(start_import(self.get_controllable()))
+        return self._accepted(start_import(self._get_controllable_import()))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> Response:
-        return self.accepted(lifecycle.cancel(self.get_controllable().pk))
+        return self._accepted(lifecycle.cancel(self._get_controllable_import().pk))
 
     @action(detail=True)
     def rows(self, request: Request, pk: UUID) -> Response:
         job, query = self.get_object(), validate_query(RowsQuery, request)
-        most = query["limit"]
+        limit = query["limit"]
+        # One row more than the page shows whether there is a next page.
         rows = row_results.list_rows(
-            job, outcome=query.get("outcome"), after=query["after"], most=most + 1
+            job, outcome=query.get("outcome"), after=query["after"], most=limit + 1
         )
-        following = behind(rows[most - 1], request) if len(rows) > most else None
-        sent = [serialize_row(row, job.importer) for row in rows[:most]]
-        return Response({"next": following, "results": sent})
+        next_url = _get_next_url(rows[limit - 1], request) if len(rows) > limit else None
+        page = {"next": next_url, "results": rows[:limit]}
+        return Response(RowsSerializer(page, context={"importer": job.importer}).data)
 
     @action(detail=True)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        found = [
-            serialize_problem(problem, job.importer) for problem in row_results.group_problems(job)
-        ]
-        return Response({"complete": row_results.has_exact_problem_counts(job), "results": found})
+        problems = {
+            "complete": row_results.has_exact_problem_counts(job),
+            "results": row_results.group_problems(job),
+        }
+        return Response(ProblemsSerializer(problems, context={"importer": job.importer}).data)
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        found = preview.build_preview(job, request.user)
-        known = {
-            "checked_at": snapshots.to_json_value(found["checked_at"]),
-            "read_summary": serialize_read_summary(job),
+        result = preview.build_preview(job, request.user)
+        data = {
+            **result,
+            "checked_at": snapshots.to_json_value(result["checked_at"]),
+            "read_summary": job.read_summary,
         }
-        return Response(found | known)
+        return Response(PreviewSerializer(data, context={"importer": job.importer}).data)
 
-    def get_controllable(self) -> ImportJob:
-        """The import in the address: 404 if the user may not see it, 403 if only that."""
+    def _get_controllable_import(self) -> ImportJob:
+        """Return the import of the address.
+
+        Raises:
+            Http404: There is no such import, or the user may not see it.
+            PermissionDenied: The user may see the import, but not control it.
+        """
         job = self.get_object()
         if not permissions.get_controllable_imports(self.request.user).filter(pk=job.pk).exists():
             raise PermissionDenied("You may look at this import, but not start, stop or change it.")
         return job
 
-    def accepted(self, job: ImportJob) -> Response:
-        sent = self.get_serializer(job).data
-        return Response(sent, status.HTTP_202_ACCEPTED, headers={"Location": sent["urls"]["self"]})
+    def _accepted(self, job: ImportJob) -> Response:
+        data = self.get_serializer(job).data
+        return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": data["urls"]["self"]})
 
 
 class UnknownAddressView(APIView):
-    """Any other address under /api/."""
+    """Every other address under /api/: a 404 in the shape of the API's errors."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -183,7 +197,13 @@ class UnknownAddressView(APIView):
 
 
 def start_import(job: ImportJob) -> ImportJob:
-    """The import, being written from now on; or Conflict, with what comes first."""
+    """Start a checked import and return it.
+
+    If the status does not allow it, `job` is refreshed from the database.
+
+    Raises:
+        Conflict: The status does not allow it; the message says what must happen first.
+    """
     try:
         return lifecycle.start(job.pk)
     except TransitionNotAllowed:
@@ -191,49 +211,84 @@ def start_import(job: ImportJob) -> ImportJob:
         raise Conflict(error_hints.describe_start_conflict(job)) from None
 
 
+def get_authenticated_user(request: Request) -> AbstractBaseUser:
+    """Return the user of the request.
+
+    Raises:
+        NotAuthenticated: There is none.
+    """
+    if not isinstance(request.user, AbstractBaseUser):
+        raise NotAuthenticated
+    return request.user
+
+
 def check_upload_length(request: Request) -> None:
-    check_content_length(request, settings.IMPORT_MAX_UPLOAD_BYTES + FRAME_BYTES, too_large())
+    """Check the announced length of an upload.
+
+    Raises:
+        LengthRequired: The body comes in chunks.
+        PayloadTooLarge: The upload is larger than IMPORT_MAX_UPLOAD_BYTES.
+    """
+    max_bytes = settings.IMPORT_MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+    check_content_length(request, max_bytes, _make_file_too_large())
 
 
-def check_content_length(request: Request, most: int, refusal: PayloadTooLarge) -> None:
-    """Refuse by the length it announces, before a byte of the body is looked at."""
+def check_content_length(request: Request, max_bytes: int, error: PayloadTooLarge) -> None:
+    """Check the announced length of the body, before any of it is read.
+
+    Raises:
+        LengthRequired: The body comes in chunks.
+        PayloadTooLarge: The length is above `max_bytes`; this is `error`.
+    """
     if "chunked" in request.headers.get("Transfer-Encoding", ""):
         raise LengthRequired
     length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > most:
-        raise refusal
+    if length.isdecimal() and int(length) > max_bytes:
+        raise error
 
 
-def too_large() -> PayloadTooLarge:
-    most = format_size(settings.IMPORT_MAX_UPLOAD_BYTES)
-    return PayloadTooLarge(f"The file is larger than {most}. Split it into several files.")
+def _make_file_too_large() -> PayloadTooLarge:
+    limit = format_size(settings.IMPORT_MAX_UPLOAD_BYTES)
+    return PayloadTooLarge(f"The file is larger than {limit}. Split it into several files.")
 
 
 def format_size(size: int) -> str:
+    """Return a number of bytes as people write it, for example "100.0 MB"."""
     return filesizeformat(size).replace("\xa0", " ")
 
 
-def get_uploaded_file(request: Request) -> UploadedFile:
+def get_uploaded_file(request: Request) -> UploadedFile[Any]:
+    """Return the file of an upload.
+
+    Raises:
+        ValidationError: There is no file, more than one, or the file is empty.
+        PayloadTooLarge: The file is larger than IMPORT_MAX_UPLOAD_BYTES.
+    """
     files = request.FILES.getlist("file")
     if not files:
         raise ValidationError(error_hints.describe_missing_file(request), "no_file")
     if len(files) > 1:
         raise ValidationError("Send one file at a time.", "several_files")
-    if not files[0].size:
+    file: UploadedFile[Any] = files[0]
+    if not file.size:
         raise ValidationError(
             "The file is empty. Choose the file that holds your rows.", "empty_file"
         )
-    if files[0].size > settings.IMPORT_MAX_UPLOAD_BYTES:
-        raise too_large()
-    return files[0]
+    if file.size > settings.IMPORT_MAX_UPLOAD_BYTES:
+        raise _make_file_too_large()
+    return file
 
 
-def behind(row: ImportRow, request: Request) -> str:
-    """The address of the rows that follow."""
-    return replace_query_param(request.build_absolute_uri(), "after", row.number)
+def _get_next_url(last_row: ImportRow, request: Request) -> str:
+    return replace_query_param(request.build_absolute_uri(), "after", str(last_row.number))
 
 
-def validate_query(query: type[Serializer], request: Request) -> dict[str, Any]:
-    sent = query(data=request.query_params)
-    sent.is_valid(raise_exception=True)
-    return sent.validated_data
+def validate_query(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """Return the validated query parameters.
+
+    Raises:
+        ValidationError: A parameter is invalid.
+    """
+    serializer = serializer_class(data=request.query_params)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

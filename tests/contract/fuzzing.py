@@ -1,4 +1,4 @@
-"""Schemathesis, let loose on a site: whatever the description allows, and what it forbids."""
+"""Run Schemathesis against a site: it sends requests that the description allows or forbids."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.factories import check_job, make_csv, make_job, make_row, run_import
 from tests.processes import MAX_WAIT_SECONDS
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# What such a site is started with: nobody is told to come back later, streams are short.
+# The environment of such a site: no rate limits, and short streams.
 ENVIRONMENT = {
     "IMPORT_STREAM_SECONDS": "0.1",
     **{f"THROTTLE_{kind}": "100000/s" for kind in ("READS", "WRITES", "LOGINS")},
@@ -30,18 +30,30 @@ class Findings(NamedTuple):
 
 
 def fuzz(address, user, *, examples, seed=1, options=()):
-    """Ask with generated requests; `examples` is the most for each call and phase."""
-    # A first answer takes its time: the site is only just starting.
+    """Send generated requests: at most `examples` for each call and phase."""
+    # Wait for the first response, which is slow while the site starts.
     httpx.get(f"{address}/api/schema/", timeout=MAX_WAIT_SECONDS, trust_env=False)
-    with TemporaryDirectory() as folder:  # It leaves its notes where it runs.
+    with TemporaryDirectory() as folder:  # Schemathesis writes files into its working directory.
         configuration = Path(folder) / "schemathesis.toml"
-        configuration.write_text(CONFIGURATION.read_text() + dictionaries(user))
+        configuration.write_text(CONFIGURATION.read_text() + make_dictionaries(user))
         command = [
-            *(sys.executable, "-m", "schemathesis.cli"),
-            *("--config-file", str(configuration), "run", f"{address}/api/schema/"),
-            *("--header", f"Authorization: Bearer {AccessToken.for_user(user)}"),
-            *("--request-timeout", str(MAX_WAIT_SECONDS)),
-            *("--max-examples", str(examples), "--seed", str(seed), "--no-color", *options),
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            str(configuration),
+            "run",
+            f"{address}/api/schema/",
+            "--header",
+            f"Authorization: Bearer {AccessToken.for_user(user)}",
+            "--request-timeout",
+            str(MAX_WAIT_SECONDS),
+            "--max-examples",
+            str(examples),
+            "--seed",
+            str(seed),
+            "--no-color",
+            *options,
         ]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     counted = re.search(r"([\d,]+) generated", ended.stdout)
@@ -49,14 +61,14 @@ def fuzz(address, user, *, examples, seed=1, options=()):
     return Findings(ended.returncode == 0, number, ended.stdout + ended.stderr)
 
 
-def dictionaries(user):
-    """The ids of imports and customers made for it, as its configuration has them."""
+def make_dictionaries(user):
+    """Create imports and customers, and return their ids as dictionaries of its configuration."""
     rows = [make_row(1), make_row(2, phone="12"), make_row(3)]
     done = run_import(make_csv(rows), owner=user)
     first = {"owner": user, "check_first": True, "on_duplicate": "update"}
     ready = check_job(make_job(make_csv([make_row(1, first="Kofi"), make_row(4)]), **first))
     asking = check_job(make_job(make_csv(rows, ["Code", "First", "Last", "E-mail", "No"]), **first))
-    moved, changed = ([waiting(n, **first).pk for n in range(10)] for _ in "ab")
+    moved, changed = ([make_ready_import(n, **first).pk for n in range(10)] for _ in "ab")
     ids = {
         "read": [done.pk, ready.pk, asking.pk],
         "moved": moved,
@@ -69,6 +81,6 @@ def dictionaries(user):
     )
 
 
-def waiting(number, **options):
-    """One that may be started, cancelled or changed."""
+def make_ready_import(number, **options):
+    """Create an import that can be started, cancelled or changed."""
     return check_job(make_job(make_csv([make_row(100 + number)]), **options))

@@ -1,0 +1,1 @@
+"""The earlier contract under /api/auth/customers/excel/. Its URLs and JSON keys never change."""

@@ -1,71 +1,83 @@
-"""The bytes of a posted list, looked at before a parser sees them.
+"""Check the bytes of a posted list before a JSON parser sees them.
 
-ijson is fast because its parser is C. An integer longer than Python takes ends the process
-there, and a string is begun anew with every piece that brings more of it, which takes minutes
-for a long one.
+ijson is fast because its parser is written in C. Two inputs harm it: an integer that is longer
+than Python accepts ends the process, and a long string is copied with every chunk that continues
+it, which takes minutes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import BinaryIO
+from typing import IO
 
 from imports.api import error_hints
 from imports.api.errors import MalformedRequest
 
-MOST_DIGITS = 1_000  # Python takes 4,300, and no customer has a number of so many.
-NUMBER_TOO_LONG = re.compile(rb"[:,[\s-][0-9]{%d}" % (MOST_DIGITS + 1))  # No text of digits.
-LONGEST_STRING_BYTES = 400_000  # A cell of 32,767 characters, each written as \uXXXX\uXXXX.
+MAX_DIGITS = 1_000  # Python accepts 4,300. No value of a customer has so many.
+# The characters before the digits exclude digits inside a string.
+TOO_LONG_NUMBER = re.compile(rb"[:,[\s-][0-9]{%d}" % (MAX_DIGITS + 1))
+MAX_STRING_BYTES = 400_000  # A cell of 32,767 characters, each written as \uXXXX\uXXXX.
 
 
 class GuardedStream:
-    """What is read, piece by piece; in the last piece it breaks. Raises Malformed."""
+    """A binary stream whose `read` rejects long numbers and long strings.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.begins = 0  # Of the piece, in the body.
-        self.piece = b""
-        self._digits = b""  # The end of the piece before: a number may go on.
-        self._backslash = b""  # Half of an escape, at the end of the piece before.
-        self._since_quote = 0  # How many bytes.
+    It remembers the last chunk, in which a parser that fails has found its error.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._chunk = b""
+        self._chunk_start = 0  # The offset of the chunk in the body.
+        self._last_bytes = b""  # The end of the body so far: its digits may go on.
+        self._open_escape = b""  # A backslash at the end of the chunk before.
+        self._bytes_since_quote = 0
 
     def read(self, size: int = -1) -> bytes:
-        if piece := self.stream.read(size):
-            self.begins += len(self.piece)
-            self.piece = piece
-            self._refuse_long_numbers(piece)
-            self._refuse_long_strings(piece)
-        return piece
+        """Return the next bytes of the stream.
 
-    def _refuse_long_numbers(self, piece: bytes) -> None:
-        seen = self._digits + piece
-        self._digits = seen[-MOST_DIGITS - 1 :]
-        if NUMBER_TOO_LONG.search(seen):
+        Raises:
+            MalformedRequest: They hold a number or a string that is too long.
+        """
+        if chunk := self._stream.read(size):
+            self._chunk_start += len(self._chunk)
+            self._chunk = chunk
+            self._check_numbers(chunk)
+            self._check_strings(chunk)
+        return chunk
+
+    def _check_numbers(self, chunk: bytes) -> None:
+        data = self._last_bytes + chunk
+        self._last_bytes = data[-MAX_DIGITS - 1 :]
+        if TOO_LONG_NUMBER.search(data):
             raise MalformedRequest(
-                f"A number of more than {MOST_DIGITS:,} digits cannot be imported."
+                f"A number of more than {MAX_DIGITS:,} digits cannot be imported."
             )
 
-    def _refuse_long_strings(self, piece: bytes) -> None:
-        # One that ends in a backslash is measured with what stands between it and the next.
-        seen = (self._backslash + piece).replace(rb"\"", b"..")
-        self._backslash = b"\\" if seen.endswith(b"\\") else b""
-        before, quote, _ = seen.partition(b'"')
-        if self._since_quote + len(before) > LONGEST_STRING_BYTES:
+    def _check_strings(self, chunk: bytes) -> None:
+        # An escaped quote is replaced by two dots. A string that ends in an escaped backslash is
+        # therefore measured together with the bytes up to the next quote.
+        data = (self._open_escape + chunk).replace(rb"\"", b"..")
+        self._open_escape = b"\\" if data.endswith(b"\\") else b""
+        before, quote, _ = data.partition(b'"')
+        if self._bytes_since_quote + len(before) > MAX_STRING_BYTES:
             raise MalformedRequest(
-                f"More than {LONGEST_STRING_BYTES:,} bytes without a quotation mark are no text "
-                "that can be imported."
+                f"More than {MAX_STRING_BYTES:,} bytes without a quotation mark cannot be imported."
             )
-        behind = len(seen) - seen.rfind(b'"') - 1
-        self._since_quote = behind if quote else self._since_quote + len(seen)
+        bytes_after_quote = len(data) - data.rfind(b'"') - 1
+        self._bytes_since_quote = (
+            bytes_after_quote if quote else self._bytes_since_quote + len(data)
+        )
 
-    def where_it_breaks(self) -> str:
-        if self.begins:
-            return error_hints.describe_broken_json(self.begins, self.begins + len(self.piece))
+    def describe_error(self) -> str:
+        """Return where the JSON is invalid, after the parser has failed in the last chunk."""
+        if self._chunk_start:
+            end = self._chunk_start + len(self._chunk)
+            return error_hints.describe_broken_json(self._chunk_start, end)
         try:
-            json.loads(self.piece)
+            json.loads(self._chunk)
         except (ValueError, RecursionError) as error:
             return error_hints.describe_unreadable_body(error)
-        return error_hints.describe_unreadable_body(
-            ValueError()
-        )  # NaN, which only Python's own parser takes.
+        # Only NaN and Infinity: Python's own parser accepts them.
+        return error_hints.describe_unreadable_body(ValueError())

@@ -1,81 +1,191 @@
-"""What the earlier contract answers: an import in the words its clients know."""
+"""The responses of the earlier contract: an import in the words that its clients know."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from customers.models import Customer
 from imports import row_results
-from imports.api.serializers import serialize_row_error
+from imports.api.error_serializers import RowErrorSerializer
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.failed_rows import FailedRows
-from imports.snapshots import get_status_message, to_json_value
+from imports.snapshots import get_status_message
 from imports.statuses import Outcome, Status
 
 IMPORTER_NAME = "customers"
-MOST_ERRORS = 100
+FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
+MAX_ERRORS = 100
 
-S = Status
-WORDS = {
-    S.QUEUED: "QUEUED",
-    **dict.fromkeys((S.CHECKING, S.READY, S.RUNNING, S.PAUSED, S.UNDOING), "RUNNING"),
-    **dict.fromkeys((S.COMPLETE, S.UNDONE), "COMPLETE"),
-    **dict.fromkeys((S.FAILED, S.CANCELLED, S.MAPPING), "FAILED"),
+TASK_STATUSES = ("QUEUED", "RUNNING", "COMPLETE", "FAILED")
+TASK_STATUS_BY_STATUS = {
+    Status.QUEUED: "QUEUED",
+    Status.CHECKING: "RUNNING",
+    Status.READY: "RUNNING",
+    Status.RUNNING: "RUNNING",
+    Status.PAUSED: "RUNNING",
+    Status.UNDOING: "RUNNING",
+    Status.COMPLETE: "COMPLETE",
+    Status.UNDONE: "COMPLETE",
+    Status.FAILED: "FAILED",
+    Status.CANCELLED: "FAILED",
+    Status.MAPPING: "FAILED",
 }
-REPEATS = {"repeats_row"}
-CLASHES = {"exists", "matches_several"}
+REPEAT_CODES = {"repeats_row"}
+CLASH_CODES = {"exists", "matches_several"}
 
 
-def serialize_task(job: ImportJob) -> dict[str, Any]:
-    word = WORDS[Status(job.status)]
-    answer = {
-        "task_id": str(job.pk),
-        "status": word,
-        "message": get_status_message(job),
-        "total_customers": job.total,
-        **{name: getattr(job, name) for name in ("created", "updated", "skipped", "failed")},
-        "progress": job.progress_percent,
-        "errors": first_errors(job),
-        **{n: to_json_value(getattr(job, n)) for n in ("created_at", "started_at", "finished_at")},
-    }
-    return answer | {"error": get_status_message(job)} if word == "FAILED" else answer
+class IsoDateTimeField(serializers.DateTimeField):
+    """A time as a snapshot has it: in UTC, with +00:00."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()
 
 
-def first_errors(job: ImportJob) -> list[dict[str, Any]]:
-    rows = row_results.list_rows(job, outcome=Outcome.FAILED, most=MOST_ERRORS)
-    return [error for row in rows for error in errors_of(row)][:MOST_ERRORS]
+# --- upload/ -----------------------------------------------------------------
 
 
-def errors_of(row: ImportRow) -> list[dict[str, Any]]:
-    return [serialize_row_error(error, row, IMPORTER_NAME) for error in row.errors or []]
+class CandidateSerializer(serializers.ModelSerializer[Customer]):
+    """A customer as it would be stored. Clients post it back unchanged."""
+
+    class Meta:
+        model = Customer
+        fields = FIELDS
+        read_only_fields = fields
+
+
+class FailedRowSerializer(serializers.Serializer[Any]):
+    row = serializers.IntegerField(help_text="The row number of the spreadsheet.")
+    reason = serializers.CharField(help_text="All errors of the row, each with its column.")
+    errors = RowErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
+        many=True, source="row_with_errors"
+    )
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    valid = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    repeats = serializers.IntegerField()
+    clashes = serializers.IntegerField()
+
+
+class CheckedSerializer(serializers.Serializer[Any]):
+    """The result of checking a file. No customer is written."""
+
+    upload_id = serializers.UUIDField(
+        help_text="The id of the import, which is READY. Send it to start the import."
+    )
+    valid_candidates = CandidateSerializer(many=True)
+    refused = FailedRowSerializer(many=True)
+    repeats = FailedRowSerializer(many=True, help_text="Rows that repeat a row of the same file.")
+    clashes = FailedRowSerializer(many=True, help_text="Rows whose customer exists already.")
+    counts = CountsSerializer()
 
 
 def serialize_check(job: ImportJob) -> dict[str, Any]:
-    """What checking has found: who could be imported as they are, and who could not and why."""
+    """Return the response of upload/: the rows of a READY import in four groups."""
     fields = [column.field for column in get_importer(IMPORTER_NAME).columns]
-    found: dict[str, list] = {"valid_candidates": [], "refused": [], "repeats": [], "clashes": []}
+    candidates: list[dict[str, str | None]] = []
+    groups: dict[str, list[dict[str, Any]]] = {"refused": [], "repeats": [], "clashes": []}
     rows = ImportRow.objects.filter(job=job).only("number", "outcome", "errors", "cleaned")
-    columns = FailedRows(job)
+    failed_rows = FailedRows(job)
     for row in rows.order_by("number"):
         if row.outcome is None:
-            found["valid_candidates"].append(dict(zip(fields, row.cleaned, strict=True)))
+            candidates.append(dict(zip(fields, row.cleaned or (), strict=True)))
         else:
-            found[kind_of(row)].append(refusal_of(row, columns))
-    counts = {name: len(those) for name, those in found.items()}
-    counts["valid"] = counts.pop("valid_candidates")
-    return {"upload_id": str(job.pk), **found, "counts": {"total": job.total, **counts}}
+            groups[_choose_group(row)].append(
+                {
+                    "row": row.number,
+                    "reason": _describe_reason(row, failed_rows),
+                    "row_with_errors": row,
+                }
+            )
+    counts = {name: len(members) for name, members in groups.items()}
+    result = {
+        "upload_id": job.pk,
+        "valid_candidates": candidates,
+        **groups,
+        "counts": {"total": job.total, "valid": len(candidates), **counts},
+    }
+    return dict(CheckedSerializer(result, context={"importer": IMPORTER_NAME}).data)
 
 
-def kind_of(row: ImportRow) -> str:
+def _choose_group(row: ImportRow) -> str:
     codes = {error["code"] for error in row.errors or []}
-    if codes & REPEATS:
+    if codes & REPEAT_CODES:
         return "repeats"
-    return "clashes" if codes & CLASHES or row.outcome == Outcome.SKIPPED else "refused"
+    if codes & CLASH_CODES or row.outcome == Outcome.SKIPPED:
+        return "clashes"
+    return "refused"
 
 
-def refusal_of(row: ImportRow, columns: FailedRows) -> dict[str, Any]:
-    """Why, column by column, in the words of the report of refused rows."""
-    errors = errors_of(row)
-    named = ((columns.get_column_label(error["column"]), error["message"]) for error in errors)
-    reason = " ".join(f"{name}: {sentence}" if name else sentence for name, sentence in named)
-    return {"row": row.number, "reason": reason, "errors": errors}
+def _describe_reason(row: ImportRow, failed_rows: FailedRows) -> str:
+    """Return the errors of a row in one text, with the words of the file of failed rows."""
+    sentences = []
+    for error in _serialize_errors(row):
+        label = failed_rows.get_column_label(error["column"])
+        sentences.append(f"{label}: {error['message']}" if label else error["message"])
+    return " ".join(sentences)
+
+
+def _serialize_errors(row: ImportRow) -> list[Any]:
+    serializer = RowErrorSerializer(
+        row,  # type: ignore[arg-type]  # Its list serializer takes a row.
+        many=True,
+        context={"importer": IMPORTER_NAME},
+    )
+    return list(serializer.data)
+
+
+# --- bulk-create-async/, bulk-create/, status/ -------------------------------
+
+
+class QueuedSerializer(serializers.Serializer[Any]):
+    task_id = serializers.UUIDField(help_text="The id of the import.")
+    status = serializers.ChoiceField(TASK_STATUSES, help_text="QUEUED.")
+    total_customers = serializers.IntegerField()
+    estimated_time_seconds = serializers.IntegerField()
+
+
+class TaskSerializer(serializers.Serializer[ImportJob]):
+    """How far a task is."""
+
+    task_id = serializers.UUIDField(source="pk")
+    status = serializers.SerializerMethodField()
+    message = serializers.SerializerMethodField()
+    total_customers = serializers.IntegerField(source="total", allow_null=True)
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    progress = serializers.IntegerField(source="progress_percent", min_value=0, max_value=100)
+    errors = serializers.SerializerMethodField(  # type: ignore[assignment]  # As above.
+        help_text="The first hundred.", method_name="list_errors"
+    )
+    created_at = IsoDateTimeField()
+    started_at = IsoDateTimeField(allow_null=True)
+    finished_at = IsoDateTimeField(allow_null=True)
+    error = serializers.CharField(required=False, help_text="Why, if the status is FAILED.")
+
+    @extend_schema_field(serializers.ChoiceField(TASK_STATUSES))
+    def get_status(self, job: ImportJob) -> str:
+        return TASK_STATUS_BY_STATUS[Status(job.status)]
+
+    def get_message(self, job: ImportJob) -> str:
+        return get_status_message(job)
+
+    @extend_schema_field(RowErrorSerializer(many=True))
+    def list_errors(self, job: ImportJob) -> list[Any]:
+        rows = row_results.list_rows(job, outcome=Outcome.FAILED, most=MAX_ERRORS)
+        return [error for row in rows for error in _serialize_errors(row)][:MAX_ERRORS]
+
+    def to_representation(self, job: ImportJob) -> dict[str, Any]:
+        data = super().to_representation(job)
+        if data["status"] == "FAILED":
+            data["error"] = data["message"]
+        return data

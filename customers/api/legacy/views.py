@@ -1,7 +1,7 @@
-"""The earlier contract, kept field by field: a thin face over the same imports.
+"""The earlier contract for spreadsheets of customers, on top of imports.
 
-upload/ → bulk-create-async/ → bulk-create/status/<task_id>/. A task is an import, to be seen
-in lists, pages and streams like any other.
+Clients call upload/, bulk-create-async/ and bulk-create/status/<task_id>/ in this order. A task is
+an import: lists, pages and streams show it like any other import. URLs and JSON keys never change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from rest_framework.views import APIView
 
 from customers.api.legacy import call_descriptions, estimates
 from customers.api.legacy.parsers import CustomersParser, PostedCustomers
-from customers.api.legacy.results import IMPORTER_NAME, serialize_check, serialize_task
+from customers.api.legacy.results import (
+    IMPORTER_NAME,
+    QueuedSerializer,
+    TaskSerializer,
+    serialize_check,
+)
 from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
 from imports.api.errors import Conflict, PayloadTooLarge, ResourceNotFound, ServiceUnavailable
@@ -33,6 +38,7 @@ from imports.api.views import (
     check_content_length,
     check_upload_length,
     format_size,
+    get_authenticated_user,
     get_uploaded_file,
     in_english,
 )
@@ -40,124 +46,147 @@ from imports.models import ImportJob
 from imports.pipeline.reader_client import ReaderLimits
 from imports.statuses import Status
 
-OTHER_WAY = (
+FILE_TOO_LARGE_MESSAGE = (
     "This file is too large to be checked while you wait. Send it to POST /api/imports/ with "
     "check_first=true and follow it there."
 )
-LIST_TOO_LARGE = "This list is larger than %(most)s. Send several, or a file to POST /api/imports/."
-TOO_MUCH_FOR_A_REQUEST = {
-    *("too_many_rows", "too_large_inflated", "too_much_memory", "too_slow_to_read")
+LIST_TOO_LARGE_MESSAGE = (
+    "This list is larger than %(limit)s. Send several, or a file to POST /api/imports/."
+)
+# The codes of a file that is too much for a request, but perhaps not for a worker.
+TOO_LARGE_CODES = {
+    "too_many_rows",
+    "too_large_inflated",
+    "too_much_memory",
+    "too_slow_to_read",
 }
-NOT_NOW = (
+BUSY_MESSAGE = (
     "Too much is being checked just now. Ask again in a few seconds, or use POST /api/imports/."
 )
-NO_UPLOAD = (
+UPLOAD_NOT_FOUND_MESSAGE = (
     "There is no upload of this upload_id that you may start. Send the file to "
     "POST /api/auth/customers/excel/upload/ and use the upload_id of its answer."
 )
-NO_TASK = (
-    "There is no task of this id that you may see. Use the task_id that bulk-create-async/ or "
-    "bulk-create/ has answered."
+TASK_NOT_FOUND_MESSAGE = (
+    "There is no task of this id that you may see. Use the task_id from an answer of "
+    "bulk-create-async/ or bulk-create/."
 )
 # How many files a process checks inside requests at the same time.
-SLOTS = BoundedSemaphore(settings.EXCEL_AT_ONCE)
-UNDER_WAY = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
+CHECK_SLOTS = BoundedSemaphore(settings.EXCEL_AT_ONCE)
+STARTED_STATUSES = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 
 @method_decorator(in_english, name="dispatch")
 class ExcelView(APIView):
-    def refuse_too_large(self, request: Request) -> None:
+    """Base of the views of the earlier contract: a POST needs the permission to import."""
+
+    def check_length(self, request: Request) -> None:
         check_upload_length(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method == "POST":
-            self.refuse_too_large(request)  # First of all: the CSRF check parses the body.
+            self.check_length(request)  # Before the CSRF check, which parses the body.
         super().initial(request, *args, **kwargs)
         if request.method == "POST" and not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
 
 
 class UploadView(ExcelView):
-    """Check a file while the client waits, write nothing."""
+    """Check a file while the client waits. No customer is written."""
 
     parser_classes = (MultiPartParser,)
 
     @call_descriptions.describe_upload
     def post(self, request: Request) -> Response:
         file = get_uploaded_file(request)
-        if file.size > settings.EXCEL_UPLOAD_MAX_BYTES:
-            raise PayloadTooLarge(OTHER_WAY)
-        with waiting_for_a_place():
+        if (file.size or 0) > settings.EXCEL_UPLOAD_MAX_BYTES:
+            raise PayloadTooLarge(FILE_TOO_LARGE_MESSAGE)
+        with _check_slot():
             job = lifecycle.upload(
-                request.user, file, importer=IMPORTER_NAME, check_first=True, should_enqueue=False
+                get_authenticated_user(request),
+                file,
+                importer=IMPORTER_NAME,
+                check_first=True,
+                should_enqueue=False,
             )
-            return Response(serialize_check(ready(inline.check_now(job.pk, reader_limits()))))
+            job = inline.check_now(job.pk, get_reader_limits())
+            _require_ready(job)
+            return Response(serialize_check(job))
 
 
-class ListView(ExcelView):
+class CustomerListView(ExcelView):
+    """Base of the views that take a list of customers."""
+
     parser_classes = (CustomersParser,)
 
-    def refuse_too_large(self, request: Request) -> None:
-        most = settings.EXCEL_MAX_LIST_BYTES
-        check_content_length(
-            request, most, PayloadTooLarge(LIST_TOO_LARGE % {"most": format_size(most)})
-        )
+    def check_length(self, request: Request) -> None:
+        max_bytes = settings.EXCEL_MAX_LIST_BYTES
+        message = LIST_TOO_LARGE_MESSAGE % {"limit": format_size(max_bytes)}
+        check_content_length(request, max_bytes, PayloadTooLarge(message))
 
 
-class BulkCreateAsyncView(ListView):
-    """Queue a list of customers, or start an upload that was checked."""
+class BulkCreateAsyncView(CustomerListView):
+    """Queue a list of customers, or start a checked upload."""
 
     @call_descriptions.describe_bulk_create_async
     def post(self, request: Request) -> Response:
-        posted = sent_customers(request)
+        posted = _get_posted_customers(request)
         try:
-            return queued(job_of(posted, request), posted.total)
+            return _respond_queued(_get_or_create_import(posted, request), posted.total)
         finally:
             posted.close()
 
 
-class BulkCreateView(ListView):
-    """Import a short list while the client waits; queue a longer one."""
+class BulkCreateView(CustomerListView):
+    """Import a short list while the client waits, and queue a longer one."""
 
     @call_descriptions.describe_bulk_create
     def post(self, request: Request) -> Response:
-        posted = sent_customers(request)
+        posted = _get_posted_customers(request)
         try:
-            return self.answer(posted, request)
+            return self._import(posted, request)
         finally:
             posted.close()
 
-    def answer(self, posted: PostedCustomers, request: Request) -> Response:
+    def _import(self, posted: PostedCustomers, request: Request) -> Response:
         if posted.upload_id or posted.total > settings.EXCEL_SYNC_MAX_CUSTOMERS:
-            return queued(job_of(posted, request), posted.total)
-        with waiting_for_a_place():
-            job = job_of(posted, request, should_enqueue=False)
-            job = job if job.is_final else inline.finish_now(job.pk, reader_limits())
+            return _respond_queued(_get_or_create_import(posted, request), posted.total)
+        with _check_slot():
+            job = _get_or_create_import(posted, request, should_enqueue=False)
+            if not job.is_final:
+                job = inline.finish_now(job.pk, get_reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
-            return queued(job, posted.total)
-        return Response(serialize_task(job))
+            return _respond_queued(job, posted.total)
+        return Response(TaskSerializer(job).data)
 
 
 @call_descriptions.describe_legacy_template
 class TemplateView(downloads.TemplateView):
-    """The workbook to fill in."""
+    """An empty workbook for customers."""
 
     importer = IMPORTER_NAME
 
 
 class StatusView(ExcelView):
-    """How far a task is."""
+    """Show how far a task is."""
 
     @call_descriptions.describe_status
     def get(self, request: Request, task_id: str) -> Response:
         tasks = permissions.get_visible_imports(request.user).filter(importer=IMPORTER_NAME)
-        job = tasks.filter(pk=as_uuid(task_id)).first()
+        key = _parse_uuid(task_id)
+        job = tasks.filter(pk=key).first() if key else None
         if job is None:
-            raise ResourceNotFound(NO_TASK)
-        return Response(serialize_task(job))
+            raise ResourceNotFound(TASK_NOT_FOUND_MESSAGE)
+        return Response(TaskSerializer(job).data)
 
 
-def sent_customers(request: Request) -> PostedCustomers:
+def _get_posted_customers(request: Request) -> PostedCustomers:
+    """Return the parsed body, which the caller closes.
+
+    Raises:
+        ValidationError: The body has neither customers nor an upload_id, or both, or the list is
+            empty.
+    """
     posted = request.data if isinstance(request.data, PostedCustomers) else PostedCustomers()
     if bool(posted.file) == bool(posted.upload_id):
         posted.close()
@@ -170,19 +199,22 @@ def sent_customers(request: Request) -> PostedCustomers:
     return posted
 
 
-def job_of(posted: PostedCustomers, request: Request, *, should_enqueue: bool = True) -> ImportJob:
-    if posted.upload_id:
-        return started(posted.upload_id, request)
+def _get_or_create_import(
+    posted: PostedCustomers, request: Request, *, should_enqueue: bool = True
+) -> ImportJob:
+    """Return the started upload, or a new import of the posted list."""
+    if posted.file is None:
+        return _start_upload(posted.upload_id or "", request)
     return lifecycle.upload(
-        request.user,
+        get_authenticated_user(request),
         posted.file,
         importer=IMPORTER_NAME,
-        idempotency_key=sent_key(request),
+        idempotency_key=_get_idempotency_key(request),
         should_enqueue=should_enqueue,
     )
 
 
-def sent_key(request: Request) -> str:
+def _get_idempotency_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not re.search(IDEMPOTENCY_KEY_PATTERN, key):
         message = (
@@ -192,61 +224,75 @@ def sent_key(request: Request) -> str:
     return key
 
 
-def started(upload_id: str, request: Request) -> ImportJob:
-    """The checked upload, started; once more asked for, as it is."""
+def _start_upload(upload_id: str, request: Request) -> ImportJob:
+    """Start a checked upload and return its import; an upload that is started already is returned.
+
+    Raises:
+        ResourceNotFound: There is no such upload, or the user may not control it.
+        Conflict: The status does not allow it.
+    """
     uploads = permissions.get_controllable_imports(request.user).filter(importer=IMPORTER_NAME)
-    job = uploads.filter(pk=as_uuid(upload_id)).first()
+    key = _parse_uuid(upload_id)
+    job = uploads.filter(pk=key).first() if key else None
     if job is None:
-        raise ResourceNotFound(NO_UPLOAD)
+        raise ResourceNotFound(UPLOAD_NOT_FOUND_MESSAGE)
     try:
         return views.start_import(job)
     except Conflict:
-        if job.status in UNDER_WAY:
+        if job.status in STARTED_STATUSES:
             return job
         raise
 
 
-def as_uuid(text: str) -> UUID | None:
-    """None, which is no import's, for what is none."""
+def _parse_uuid(text: str) -> UUID | None:
+    """Return the UUID; None if the text is not one."""
     try:
         return UUID(text)
     except ValueError:
         return None
 
 
-def reader_limits() -> ReaderLimits:
+def get_reader_limits() -> ReaderLimits:
     """Return the limits of a file that is checked inside a request."""
     return ReaderLimits(**settings.EXCEL_READER)
 
 
 @contextmanager
-def waiting_for_a_place() -> Iterator[None]:
+def _check_slot() -> Iterator[None]:
     try:
-        with inline.limited_slot(SLOTS):
+        with inline.limited_slot(CHECK_SLOTS):
             yield
     except inline.NoFreeSlot:
-        raise ServiceUnavailable(NOT_NOW) from None
+        raise ServiceUnavailable(BUSY_MESSAGE) from None
 
 
-def ready(job: ImportJob) -> ImportJob:
-    """The import if it is READY; or say why its file could not be checked."""
-    if job.status == Status.READY and job.total <= settings.EXCEL_UPLOAD_MAX_ROWS:
-        return job
-    if job.status == Status.READY:
+def _require_ready(job: ImportJob) -> None:
+    """Check that the import is READY and small. A larger import is cancelled.
+
+    Raises:
+        PayloadTooLarge: The file has too much for a request.
+        ServiceUnavailable: The check did not end in time.
+        ValidationError: The file cannot be checked; the code is that of the import.
+    """
+    is_ready = job.status == Status.READY
+    if is_ready and (job.total or 0) <= settings.EXCEL_UPLOAD_MAX_ROWS:
+        return
+    if is_ready:
         lifecycle.cancel(job.pk)
-    if job.status == Status.READY or job.error_code in TOO_MUCH_FOR_A_REQUEST:
-        raise PayloadTooLarge(OTHER_WAY)
+    if is_ready or job.error_code in TOO_LARGE_CODES:
+        raise PayloadTooLarge(FILE_TOO_LARGE_MESSAGE)
     if job.error_code is None:
-        raise ServiceUnavailable(NOT_NOW)
+        raise ServiceUnavailable(BUSY_MESSAGE)
     raise ValidationError(error_hints.describe_failed_check(job), job.error_code)
 
 
-def queued(job: ImportJob, total: int) -> Response:
+def _respond_queued(job: ImportJob, total: int) -> Response:
+    """Return the 202 of a task; with a total of 0, the total of the import is used."""
     total = total or job.total or 0
-    answer = {
-        "task_id": str(job.pk),
+    task = {
+        "task_id": job.pk,
         "status": "QUEUED",
         "total_customers": total,
         "estimated_time_seconds": estimates.estimate_seconds(total),
     }
-    return Response(answer, status.HTTP_202_ACCEPTED)
+    return Response(QueuedSerializer(task).data, status.HTTP_202_ACCEPTED)

@@ -1,4 +1,4 @@
-"""`manage.py sample_workbook`: a workbook of invented customers, and what to expect of it."""
+"""`manage.py sample_workbook`: write a workbook of invented customers and the expected counts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ class Command(BaseCommand):
     help = "Write a sample workbook of customers. The same rows and seed give the same cells."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("path", type=Path, help="where to; .csv makes it a CSV file")
-        parser.add_argument("--rows", type=int, default=7000, help="up to a million (7000)")
-        parser.add_argument("--seed", type=int, default=1, help="0 to 99: other customers (1)")
-        parser.add_argument("--expect", type=Path, help="write the counts an import ends with here")
+        parser.add_argument("path", type=Path, help="the file to write; .csv writes a CSV file")
+        parser.add_argument("--rows", type=int, default=7000, help="0 to a million (7000)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="0 to 99; changes all customers (1)"
+        )
+        parser.add_argument("--expect", type=Path, help="a file for the expected counts")
 
     def handle(self, *, path: Path, rows: int, seed: int, expect: Path | None, **_: Any) -> None:
         try:

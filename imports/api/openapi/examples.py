@@ -1,8 +1,10 @@
-"""Answers as they are sent, for the description. A test holds them against the schema."""
+"""Examples of real responses. Tests validate each one against the description."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from imports.api.serializers import URL_ACTIONS
 
 IMPORT_ID = "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"
 IMPORT_URL = f"/api/imports/{IMPORT_ID}/"
@@ -75,8 +77,7 @@ READ_SUMMARY = [
         "message": "These columns do not match any field and were ignored: Remarks, Balance.",
     },
 ]
-ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
-ASKED_FOR = {
+UPLOAD_FIELDS: dict[str, Any] = {
     "importer": "customers",
     "on_duplicate": "skip",
     "empty_cells": "keep",
@@ -89,24 +90,24 @@ ASKED_FOR = {
     "poll_after_seconds": 1,
     "urls": {
         "self": IMPORT_URL,
-        **{name: f"{IMPORT_URL}{name}/" for name in ACTIONS},
+        **{name: f"{IMPORT_URL}{name}/" for name in URL_ACTIONS},
         "failed_rows_xlsx": f"{IMPORT_URL}failed-rows.xlsx",
         "failed_rows_csv": f"{IMPORT_URL}failed-rows.csv",
         "stream": f"{IMPORT_URL}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
         "websocket": f"/ws/imports/{IMPORT_ID}/",
     },
 }
-LISTED = SNAPSHOT | ASKED_FOR
+LISTED = SNAPSHOT | UPLOAD_FIELDS
 RUNNING = LISTED | {
     "same_file_as": None,
     "detected_format": DETECTED_FORMAT,
     "columns": COLUMNS,
     "read_summary": READ_SUMMARY,
 }
-NOTHING_YET = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
+ZERO_AT_FIRST = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
 WAITING = (
     RUNNING
-    | dict.fromkeys(NOTHING_YET, 0)
+    | dict.fromkeys(ZERO_AT_FIRST, 0)
     | dict.fromkeys(("total", "started_at", "detected_format", "columns"))
     | {
         "version": 1,
@@ -115,7 +116,7 @@ WAITING = (
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
         "poll_after_seconds": 2,
-        "urls": ASKED_FOR["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
+        "urls": UPLOAD_FIELDS["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
         "live": SNAPSHOT["live"]
         | {"queue_position": 1}
         | dict.fromkeys(("rows_per_second", "eta_seconds")),
@@ -175,8 +176,7 @@ MAPPING = {"column_mapping": {"shipping_mark": "Mark", "phone": 3, "email": None
 TOKENS = {"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6…", "refresh": "eyJhbGciOiJIUzI1NiIsInR5cCI6…"}
 
 
-def event(name: str, snapshot: dict[str, Any] | None = None) -> str:
-    """One event, its snapshot cut short."""
-    shown = snapshot or SNAPSHOT
-    short = f'{{"id": "{shown["id"]}", "version": {shown["version"]}, …}}'
-    return f"id: {shown['version']}\nevent: {name}\ndata: {short}\n\n"
+def format_event(name: str) -> str:
+    """Return a server-sent event of this name; its snapshot is abridged."""
+    data = f'{{"id": "{SNAPSHOT["id"]}", "version": {SNAPSHOT["version"]}, …}}'
+    return f"id: {SNAPSHOT['version']}\nevent: {name}\ndata: {data}\n\n"

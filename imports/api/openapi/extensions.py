@@ -1,0 +1,123 @@
+"""What drf-spectacular cannot derive from a serializer or an authentication class.
+
+drf-spectacular registers each extension when its class is defined, so import this module before
+the description is generated.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+
+from imports.api.openapi.responses import BOOLEAN_SCHEMAS, Schema
+from imports.api.response_serializers import SnapshotSerializer
+from imports.api.serializers import ChangesSerializer, ImportJobSerializer, UploadSerializer
+from imports.importer import list_importers
+from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
+
+# What `is_delimiter` accepts, the names of a tab, and the empty string.
+DELIMITER_PATTERN = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
+
+
+def importer_names() -> list[str]:
+    return sorted(importer.name for importer in list_importers())
+
+
+def importer_schema() -> Schema:
+    return {"type": "string", "enum": importer_names()}
+
+
+def _map_fields(
+    extension: OpenApiSerializerExtension, auto_schema: AutoSchema, direction: str
+) -> Schema:
+    """Return the schema that drf-spectacular derives from the serializer of the extension."""
+    return auto_schema._map_serializer(  # type: ignore[no-any-return, no-untyped-call]
+        extension.target, direction, bypass_extensions=True
+    )
+
+
+class ImportJobExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """An import has the fields of its snapshot and its own fields in one object."""
+
+    target_class = ImportJobSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        snapshot = auto_schema.resolve_serializer(SnapshotSerializer, direction).schema
+        schema = _map_fields(self, auto_schema, direction)
+        # A copy: the hook that names enumerations changes each object once.
+        schema["properties"] = deepcopy(snapshot["properties"]) | schema["properties"]
+        schema["required"] = [*snapshot["required"], *schema["required"]]
+        return schema
+
+
+class UploadExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """An upload has the file and no unknown fields. Its Idempotency-Key is a header."""
+
+    target_class = UploadSerializer
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        schema = _map_fields(self, auto_schema, direction)
+        file = {"type": "string", "format": "binary", "minLength": 1}
+        properties = schema["properties"]
+        del properties["idempotency_key"]
+        properties["importer"] = importer_schema()
+        properties["delimiter"]["pattern"] = DELIMITER_PATTERN
+        schema["properties"] = {"file": file, **properties}
+        schema["required"] = ["file", *(["importer"] if len(importer_names()) > 1 else [])]
+        return schema | {"additionalProperties": False}
+
+
+class ChangesExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """A change has at least one field and no unknown fields.
+
+    It has no column mapping together with a read option that may change the columns.
+    """
+
+    target_class = ChangesSerializer
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        schema = _map_fields(self, auto_schema, direction)
+        properties = schema["properties"]
+        column = {"type": ["integer", "string", "null"]}
+        properties["column_mapping"] |= {"additionalProperties": column}
+        properties["delimiter"]["pattern"] = DELIMITER_PATTERN
+        properties["has_header_row"] = {"anyOf": BOOLEAN_SCHEMAS}
+        for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
+            properties[name]["type"] = ["string", "number"]
+        read_options = {"anyOf": [{"required": [name]} for name in OPTIONS_THAT_CHANGE_COLUMNS]}
+        return schema | {
+            "minProperties": 1,
+            "additionalProperties": False,
+            "not": {"required": ["column_mapping"], **read_options},
+        }
+
+
+class BearerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "imports.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Schema:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access` token of `POST /api/auth/token/`.",
+        }
+
+
+class SessionExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "rest_framework.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Schema:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "sessionid",
+            "description": "The cookie of a login in the browser. A POST or PATCH needs the "
+            "header `X-CSRFToken` too.",
+        }

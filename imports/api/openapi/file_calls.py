@@ -1,0 +1,110 @@
+"""The calls that answer with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+
+from imports.api.openapi.extensions import importer_names, importer_schema
+from imports.api.openapi.import_calls import Decorator
+from imports.api.openapi.responses import (
+    COMMON_HEADERS,
+    CONTENT_DISPOSITION,
+    CONTENT_LENGTH,
+    EMPTY_STRING_SCHEMA,
+    FILE_CALL_STATUSES,
+    error_response,
+    error_responses,
+)
+from imports.downloads import BINARY_MEDIA_TYPE, CSV_MEDIA_TYPE, XLSX_MEDIA_TYPE
+
+IMPORT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+NO_FAILED_ROWS_CODE = {"no_failed_rows": "the import has none, or they are no longer kept"}
+
+
+def describe_file(
+    operation_id: str,
+    summary: str,
+    content_type: str,
+    errors: Mapping[int, OpenApiResponse],
+    *,
+    parameters: Sequence[OpenApiParameter] = (),
+    tags: Sequence[str] = ("files",),
+) -> Decorator:
+    """Return the description of a view whose GET answers with a file and whose errors are JSON."""
+    media_type = content_type.partition(";")[0]
+    responses = {
+        (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, "The file."),
+        **{(status, "application/json"): error for status, error in errors.items()},
+    }
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=operation_id,
+            summary=summary,
+            description="",
+            tags=tags,
+            parameters=[CONTENT_DISPOSITION, CONTENT_LENGTH, *COMMON_HEADERS, *parameters],
+            responses=responses,
+        )
+    )
+
+
+def describe_import_file(
+    name: str, summary: str, content_type: str, missing_codes: dict[str, str]
+) -> Decorator:
+    """Return the description of a file of one import; `missing_codes` are the codes of its 404."""
+    errors = error_responses(*FILE_CALL_STATUSES) | {404: error_response(404, missing_codes)}
+    return describe_file(f"imports_{name}", summary, content_type, errors, parameters=[IMPORT_ID])
+
+
+def describe_template(
+    operation_id: str,
+    *,
+    parameters: Sequence[OpenApiParameter],
+    tags: Sequence[str] = ("files",),
+) -> Decorator:
+    """Return the description of a view that answers with an empty workbook."""
+    return describe_file(
+        operation_id,
+        "Download an empty workbook to fill in",
+        XLSX_MEDIA_TYPE,
+        error_responses(400, 401, 403, 429, 503),
+        parameters=parameters,
+        tags=tags,
+    )
+
+
+def importer_parameter() -> OpenApiParameter:
+    """Return the parameter `importer`, which is required if there are several importers."""
+    is_required = len(importer_names()) > 1
+    schema = importer_schema()
+    return OpenApiParameter(
+        "importer",
+        schema if is_required else {"anyOf": [schema, EMPTY_STRING_SCHEMA]},
+        required=is_required,
+    )
+
+
+describe_original_file = describe_import_file(
+    "file",
+    "Download the file as it was uploaded",
+    BINARY_MEDIA_TYPE,
+    {"file_gone": "the file is no longer kept"},
+)
+describe_failed_rows_workbook = describe_import_file(
+    "failed_rows_xlsx",
+    "Download failed rows and skipped rows as a workbook, to correct and upload again",
+    XLSX_MEDIA_TYPE,
+    NO_FAILED_ROWS_CODE,
+)
+describe_failed_rows_csv = describe_import_file(
+    "failed_rows_csv", "Download failed rows as CSV", CSV_MEDIA_TYPE, NO_FAILED_ROWS_CODE
+)
+describe_import_template = describe_template("imports_template", parameters=[importer_parameter()])

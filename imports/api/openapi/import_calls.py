@@ -1,0 +1,204 @@
+"""The calls of imports: upload, list, follow, change, start and cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+
+from imports.api.openapi import examples, extensions  # noqa: F401  Registers the extensions.
+from imports.api.openapi.responses import (
+    AUTHENTICATED_CALL_STATUSES,
+    COMMON_HEADERS,
+    CONDITIONAL_HEADERS,
+    LOCATION,
+    NOT_MODIFIED_RESPONSE,
+    error_responses,
+    request_header,
+    response_example,
+)
+from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
+from imports.api.serializers import (
+    IDEMPOTENCY_KEY_PATTERN,
+    MAX_IDEMPOTENCY_KEY_CHARS,
+    ChangesSerializer,
+    ImportJobSerializer,
+    JobsQuery,
+    ListedJobSerializer,
+    RowsQuery,
+    UploadSerializer,
+)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """A decorator that returns a view of the type that it gets."""
+
+    def __call__(self, view: View, /) -> View: ...
+
+
+TAGS = ["imports"]
+IDEMPOTENCY_KEY = request_header(
+    "Idempotency-Key",
+    "A name that you choose for this upload. For 24 hours, the same key returns the same import.",
+    maxLength=MAX_IDEMPOTENCY_KEY_CHARS,
+    pattern=IDEMPOTENCY_KEY_PATTERN,
+)
+# A form sends an empty string for a field without a choice.
+OPTIONAL_TIME_SCHEMA = {
+    "type": "string",
+    "anyOf": [{"format": "date-time"}, {"maxLength": 0}],
+}
+FILE_ERROR_CODES = {
+    "no_file": "there is no field named file",
+    "several_files": "there is more than one file",
+    "empty_file": "the file has no bytes",
+}
+
+
+def accepted_responses(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
+    """Return the 202 of a call that changes an import, with an example of this name."""
+    example = response_example(name, value)
+    return {202: OpenApiResponse(ImportJobSerializer, "The import as it is now.", [example])}
+
+
+def ok_responses(serializer: Any, value: Any) -> dict[int, OpenApiResponse]:
+    """Return the responses of a call that reads: 200 with this example, or 304."""
+    return {
+        200: OpenApiResponse(serializer, examples=[response_example("found", value)]),
+        **NOT_MODIFIED_RESPONSE,
+    }
+
+
+def describe_read(
+    operation_id: str,
+    summary: str,
+    responses: dict[int, OpenApiResponse],
+    *,
+    parameters: Sequence[Any] = (),
+    description: str = "",
+    tags: Sequence[str] = TAGS,
+) -> Decorator:
+    """Return the description of a call that reads and that knows conditional requests."""
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description=description,
+        tags=tags,
+        parameters=[*parameters, *CONDITIONAL_HEADERS, *COMMON_HEADERS],
+        responses=responses,
+    )
+
+
+def describe_action(name: str, summary: str) -> Decorator:
+    """Return the description of a POST that has no body and changes the status of an import."""
+    return extend_schema(
+        operation_id=f"imports_{name}",
+        summary=summary,
+        description="",
+        tags=TAGS,
+        request=None,
+        parameters=[LOCATION, *COMMON_HEADERS],
+        responses={
+            **accepted_responses(name, examples.RUNNING),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
+        },
+    )
+
+
+describe_import_calls = extend_schema_view(
+    list=describe_read(
+        "imports_list",
+        "List the imports that you may see, newest first",
+        {
+            **ok_responses(ListedJobSerializer(many=True), examples.LISTED),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES),
+        },
+        parameters=[
+            JobsQuery,
+            *(
+                OpenApiParameter(name, OPTIONAL_TIME_SCHEMA)
+                for name in ("created_after", "created_before")
+            ),
+        ],
+        description="New imports do not shift the pages: follow the address in `next` unchanged.",
+    ),
+    retrieve=describe_read(
+        "imports_retrieve",
+        "Read one import: its progress, its options and its addresses",
+        {
+            **ok_responses(ImportJobSerializer, examples.RUNNING),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
+        description="To poll, repeat the call after `poll_after_seconds`. If it is null, nothing "
+        "more will happen.",
+    ),
+    create=extend_schema(
+        operation_id="imports_create",
+        summary="Upload a file",
+        description="The 202 means that the file is stored. A worker then checks the file and "
+        "writes its rows. `same_file_as` names an earlier import of the same bytes.",
+        tags=TAGS,
+        request={"multipart/form-data": UploadSerializer},
+        parameters=[IDEMPOTENCY_KEY, LOCATION, *COMMON_HEADERS],
+        responses={
+            **accepted_responses("accepted", examples.WAITING),
+            **error_responses(
+                *AUTHENTICATED_CALL_STATUSES, 403, 411, 413, 415, 422, **FILE_ERROR_CODES
+            ),
+        },
+    ),
+    partial_update=extend_schema(
+        operation_id="imports_change",
+        summary="Change how the file is read, and check it again",
+        description="Allowed while the import is MAPPING or READY, or if it FAILED because of the "
+        "way it was read (`wrong_encoding`, `no_such_sheet`, `no_rows` and so on). "
+        "`column_mapping` names for each field a header of `columns`, or an index, or null for no "
+        "column. An absent field stays as it is. Change the read options first, and map the "
+        "columns once the file is read again.",
+        tags=TAGS,
+        request={"application/json": ChangesSerializer},
+        examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
+        parameters=[LOCATION, *COMMON_HEADERS],
+        responses={
+            **accepted_responses("checked_again", examples.WAITING),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),
+        },
+    ),
+    start=describe_action("start", "Write the checked rows: READY becomes RUNNING"),
+    cancel=describe_action("cancel", "Stop the import for good; rows that are written stay"),
+    rows=describe_read(
+        "imports_rows",
+        "List the rows and their outcomes",
+        {
+            **ok_responses(RowsSerializer, examples.ROWS),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
+        parameters=[RowsQuery],
+    ),
+    problems=describe_read(
+        "imports_problems",
+        "List the causes for which rows failed or were skipped",
+        {
+            **ok_responses(ProblemsSerializer, examples.PROBLEMS),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
+    ),
+    preview=describe_read(
+        "imports_preview",
+        "Show what starting the import would do",
+        {
+            **ok_responses(PreviewSerializer, examples.PREVIEW),
+            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+        },
+        description="Available while the import is READY.",
+    ),
+)

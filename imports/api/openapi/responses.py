@@ -1,0 +1,162 @@
+"""Parts of the description that many calls share: error responses, headers and examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.fields import BooleanField
+
+from imports.api import error_hints
+from imports.api.error_serializers import ERROR_CODES, ErrorSerializer
+from imports.error_body import make_error_body
+
+Schema = dict[str, Any]
+
+# For each error status: what it means, and the message of a real response. The example has the
+# last of the status's codes.
+ERRORS = {
+    400: (
+        "The request cannot be used",
+        "This request cannot be read: its JSON is invalid at line 1, column 12.",
+    ),
+    401: (
+        "There is no login, or the token is not valid or has expired",
+        "This token is not valid (any more). POST refresh to /api/auth/token/refresh/, or log in "
+        "at /api/auth/token/.",
+    ),
+    403: ("You have no permission for this", error_hints.IMPORT_NOT_PERMITTED_MESSAGE),
+    404: ("It does not exist, or you may not see it", error_hints.NOT_FOUND_MESSAGE),
+    406: (
+        "`Accept` names no type that this call can send",
+        "Could not satisfy the request Accept header.",
+    ),
+    409: (
+        "The import's status does not allow it",
+        "It has been started already, and is RUNNING.",
+    ),
+    411: (
+        "The body has no Content-Length",
+        "Send the body with a Content-Length, not in chunks.",
+    ),
+    413: (
+        "The body is too large; the message names the limit",
+        "The file is larger than 100.0 MB. Split it into several files.",
+    ),
+    415: (
+        "This call does not accept the Content-Type of the body",
+        'Unsupported media type "text/plain" in request. Send application/json with a matching '
+        "Content-Type.",
+    ),
+    422: (
+        "The Idempotency-Key was used for another body",
+        "This Idempotency-Key was used for another upload; choose a new one.",
+    ),
+    429: (
+        "Too many requests; `Retry-After` says when to retry",
+        "Request was throttled. Expected available in 3 seconds.",
+    ),
+    503: (
+        "The service is unavailable at the moment; `Retry-After` says when to retry",
+        "The database cannot be reached just now. Ask again in a few seconds.",
+    ),
+}
+PUBLIC_CALL_STATUSES = (400, 406, 429, 503)  # Error statuses of every call.
+AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
+FILE_CALL_STATUSES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
+
+
+def error_responses(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
+    """Return the error responses of a call.
+
+    `codes` maps further codes of the call's 400 to their meanings.
+    """
+    return {
+        status: error_response(status, codes if status == 400 else {})
+        for status in sorted(statuses)
+    }
+
+
+def error_response(status: int, more_codes: dict[str, str]) -> OpenApiResponse:
+    """Return the description of one error status; `more_codes` maps codes to meanings."""
+    meaning, message = ERRORS[status]
+    codes = ERROR_CODES[status]
+    names = [f"`{code}`" for code in codes]
+    names += [f"`{code}`: {code_meaning}" for code, code_meaning in more_codes.items()]
+    example = response_example(codes[-1], make_error_body(codes[-1], message))
+    return OpenApiResponse(ErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
+
+
+def response_example(name: str, value: Any) -> OpenApiExample:
+    return OpenApiExample(name, value, response_only=True)
+
+
+def request_header(name: str, description: str, **schema: Any) -> OpenApiParameter:
+    """Return a request header. Its type is string; `schema` narrows it."""
+    kind = {"type": "string", **schema} if schema else str
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description)
+
+
+def response_header(name: str, kind: Any, description: str, *statuses: int) -> OpenApiParameter:
+    """Return a header of the responses with these statuses."""
+    return OpenApiParameter(
+        name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses)
+    )
+
+
+RETRY_AFTER = response_header("Retry-After", int, "Seconds to wait before a retry.", 429, 503)
+WWW_AUTHENTICATE = response_header("WWW-Authenticate", str, "How to authenticate.", 401)
+LOCATION = response_header("Location", OpenApiTypes.URI_REF, "The import's address.", 202)
+ETAG = response_header(
+    "ETag", str, "A hash of the body. Send it back in `If-None-Match`.", 200, 304
+)
+IF_NONE_MATCH = request_header(
+    "If-None-Match", "The `ETag` of the last response. If nothing has changed, the answer is 304."
+)
+NOT_MODIFIED_RESPONSE = {304: OpenApiResponse(description="Nothing has changed since that `ETag`.")}
+
+CONTENT_DISPOSITION = response_header(
+    "Content-Disposition", str, "An attachment with its file name.", 200
+)
+CONTENT_LENGTH = response_header("Content-Length", int, "The number of bytes.", 200)
+
+COMMON_HEADERS = [RETRY_AFTER, WWW_AUTHENTICATE]
+CONDITIONAL_HEADERS = [IF_NONE_MATCH, ETAG]
+
+# A form may spell true and false in many ways.
+_BOOLEAN_WORDS = BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES
+BOOLEAN_SCHEMAS: list[Schema] = [
+    {"type": "boolean"},
+    {"type": "integer", "enum": [0, 1]},
+    {"type": "string", "enum": sorted(word for word in _BOOLEAN_WORDS if isinstance(word, str))},
+]
+EMPTY_STRING_SCHEMA: Schema = {"type": "string", "maxLength": 0}
+
+
+def complete_request_bodies(result: Schema, **_: Any) -> Schema:
+    """Correct the request bodies of the description (a postprocessing hook of drf-spectacular).
+
+    Every body is required, and an optional field of a form may be empty.
+    """
+    calls = [call for methods in result["paths"].values() for call in methods.values()]
+    bodies = [call["requestBody"] for call in calls if "requestBody" in call]
+    for body in bodies:
+        body["required"] = True
+    forms = [body["content"].get("multipart/form-data", {}).get("schema", {}) for body in bodies]
+    for name in {form.get("$ref", "").rpartition("/")[2] for form in forms} - {""}:
+        _allow_empty_fields(result["components"]["schemas"][name])
+    return result
+
+
+def _allow_empty_fields(form: Schema) -> None:
+    fields = form["properties"]
+    for name in fields.keys() - form.get("required", ()):
+        fields[name] = _allow_empty(fields[name])
+
+
+def _allow_empty(field: Schema) -> Schema:
+    annotations = {name: field[name] for name in ("default", "description") if name in field}
+    schema = {name: value for name, value in field.items() if name not in annotations}
+    schemas = BOOLEAN_SCHEMAS if schema == {"type": "boolean"} else [schema]
+    return annotations | {"anyOf": [*schemas, EMPTY_STRING_SCHEMA]}

@@ -1,0 +1,133 @@
+"""The calls of the streams.
+
+Channels consumers serve the streams, and drf-spectacular describes only views. The views here are
+never called: they exist to be described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from imports.api.openapi import examples
+from imports.api.openapi.import_calls import Decorator
+from imports.api.openapi.responses import (
+    COMMON_HEADERS,
+    error_response,
+    request_header,
+    response_example,
+)
+from imports.authentication import BearerAuthentication
+from imports.statuses import FINAL_STATUSES
+
+Endpoint = tuple[str, str, str, Callable[..., Any]]
+
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "One event.",
+    "properties": {
+        "id": {"type": "string", "description": "The version of the snapshot."},
+        "event": {"enum": ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]},
+        "data": {
+            "type": "string",
+            "description": "The snapshot as JSON.",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Snapshot"},
+        },
+        "retry": {"type": "integer", "description": "Milliseconds. Sent before the first event."},
+    },
+}
+IMPORT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+
+
+class TicketAuthentication(BaseAuthentication):
+    """The ticket in a stream's address, which `imports.authentication` verifies."""
+
+
+class TicketExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = TicketAuthentication
+    name = "ticket"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "query",
+            "name": "ticket",
+            "description": "For an EventSource on another site. `urls.stream` of every import has "
+            "a ticket. It is valid for the stream of that import and that user, for about an hour.",
+        }
+
+
+def describe_stream(
+    operation_id: str, summary: str, description: str, statuses: list[int], *, ends: bool
+) -> Decorator:
+    """Return the description of a stream; `ends` is true for the stream of one import.
+
+    `statuses` are the error statuses.
+    """
+    example = response_example("progress", f"retry: 3000\n\n{examples.format_event('progress')}")
+    events = OpenApiResponse(EVENT_SCHEMA, description, [example])
+    last_event_id = request_header(
+        "Last-Event-ID", "The id of the last event. Browsers send it when they reconnect."
+    )
+    no_content = OpenApiResponse(description="You have the last snapshot. There will be no more.")
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        description=description,
+        tags=["streams"],
+        parameters=[*([IMPORT_ID, last_event_id] if ends else []), *COMMON_HEADERS],
+        responses={
+            (200, "text/event-stream"): events,
+            **({204: no_content} if ends else {}),
+            **{(status, "application/json"): error_response(status, {}) for status in statuses},
+        },
+    )
+
+
+class ImportStreamView(APIView):
+    authentication_classes = (BearerAuthentication, SessionAuthentication, TicketAuthentication)
+
+    @describe_stream(
+        "imports_events",
+        "Follow one import",
+        "Sends the current snapshot, then each newer one, at most ten a second. The stream ends "
+        "when the import ends, and after ten minutes: then connect again.",
+        [400, 401, 404, 429, 503],
+        ends=True,
+    )
+    def get(self, request: Request, id: str) -> None: ...  # noqa: A002
+
+
+class FeedView(APIView):
+    authentication_classes = (BearerAuthentication, SessionAuthentication)
+
+    @describe_stream(
+        "imports_feed",
+        "Follow all imports that you may see",
+        "Sends the snapshots of all unfinished imports, then each newer one. The stream ends "
+        "after ten minutes: then connect again.",
+        [400, 401, 403, 429, 503],
+        ends=False,
+    )
+    def get(self, request: Request) -> None: ...
+
+
+STREAM_VIEWS: dict[str, type[APIView]] = {
+    "/api/imports/{id}/events/": ImportStreamView,
+    "/api/imports/events/": FeedView,
+}
+
+
+def add_stream_endpoints(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Return the endpoints and the streams (a preprocessing hook of drf-spectacular)."""
+    streams = [(path, path, "GET", view.as_view()) for path, view in STREAM_VIEWS.items()]
+    return [*endpoints, *streams]

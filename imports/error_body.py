@@ -1,0 +1,50 @@
+"""The JSON of errors: one shape for a request that fails and one for an error of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class FieldError(TypedDict):
+    """One error of one field of a request."""
+
+    field: str
+    code: str
+    message: str
+
+
+class ErrorBody(TypedDict):
+    """The body of every error response of the API."""
+
+    code: str
+    message: str
+    errors: list[FieldError]
+
+
+class RowError(TypedDict):
+    """One error of one row, with its sentence."""
+
+    row: int  # The row number of the spreadsheet.
+    column: str | None  # The field's name; None if the error is about the whole row.
+    code: str
+    params: dict[str, Any]
+    value: str  # The cell as it was read, shortened; "" if the cell is empty.
+    message: str
+
+
+def make_error_body(code: str, message: str, errors: Sequence[FieldError] = ()) -> ErrorBody:
+    """Return the body of an error response: a code for programs and a sentence for people."""
+    return {"code": code, "message": message, "errors": list(errors)}
+
+
+def make_row_error(error: Mapping[str, Any], row_number: int, message: str) -> RowError:
+    """Return a stored error of a row, completed by its row number and its sentence."""
+    return {
+        "row": row_number,
+        "column": error["column"],
+        "code": error["code"],
+        "params": error["params"],
+        "value": error["value"],
+        "message": message,
+    }
