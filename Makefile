@@ -39,13 +39,15 @@ test: .venv/development $(TYPESCRIPT) lint ## Check style, then run every test (
 	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
-lint: .venv/development ## Check style, format and the imports between modules
+lint: .venv/development types ## Check style, format, the imports between modules, and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports --no-logo
 
 types: .venv/development ## Check types with mypy
 	@$(SETTINGS) $(PYTHON) -m mypy imports customers config
+	@cd imports/pipeline/reader && MYPYPATH=. $(abspath $(PYTHON)) -m mypy --config-file= --strict \
+	    --explicit-package-bases --ignore-missing-imports --exclude '__init__' .
 
 coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
 	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imports.pipeline.reader_client import open_rows
@@ -183,6 +183,8 @@ LINES = st.lists(st.tuples(NAMES, st.booleans()), min_size=1, max_size=6)
 
 
 @given(LINES)
+@example([("Noël", False), ("Søren", False)])
+@example([("Noël", False), ("Søren", False), ("Søren", False), ("Noël", False)])
 def test_each_line_is_decoded_independently_of_the_others(drawn):
     content = b"mark\nZo\xc3\xab\n" + b"".join(
         text.encode("utf-8" if is_utf_8 else "cp1252") + b"\n" for text, is_utf_8 in drawn

@@ -58,6 +58,9 @@ PUNCTUATION = "\u00a0\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2013\u201
 # number does not.
 WORD = re.compile(rf"[^\x00-@\[-`{{-\x7f{PUNCTUATION}]+")
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+# The letters ė and ų have the same bytes as ë and ø of cp1252. Without other Baltic letters they
+# are no evidence for cp1257: Noël and Søren in one list are more probable.
+AMBIGUOUS_LETTERS = {"cp1257": frozenset("ėų")}
 # One file may have names of several languages, so another code page must be clearly better than the
 # first one.
 MIN_IMPROVEMENT_FACTOR = 2
@@ -72,6 +75,8 @@ def guess_code_page(text: bytes) -> str:
     counts = {page: count_foreign_letters(text, page) for page in ALPHABETS}
     likely = [page for page in others if 2 * counts[page][0] < counts[page][1]]
     best = min(likely, key=lambda page: counts[page][0], default=first)
+    if _find_accents(text.decode(best, errors="replace")) <= AMBIGUOUS_LETTERS.get(best, set()):
+        return first
     return best if MIN_IMPROVEMENT_FACTOR * counts[best][0] < counts[first][0] else first
 
 
@@ -124,6 +129,12 @@ def _has_inner_capital(word: str) -> bool:
         before.islower() and letter.isupper() and not letter.isascii()
         for before, letter in pairwise(word)
     )
+
+
+def _find_accents(text: str) -> set[str]:
+    """Return the letters that are not ASCII, in lower case."""
+    lower = text.lower().replace("i\u0307", "i")
+    return {letter for letter in lower if letter.isalpha() and not letter.isascii()}
 
 
 def _fits_one_alphabet(word: str, page: str) -> bool:
