@@ -123,7 +123,7 @@ IMPORT_TIMEOUTS = {
     "idle_in_transaction_session_timeout": read_duration("IMPORT_IDLE_TIMEOUT", "10s"),
 }
 # Finding the duplicates among a million rows is one statement that takes up to a minute.
-IMPORT_SETTLE_TIMEOUT = "300s"
+IMPORT_FINISH_CHECK_TIMEOUT = "300s"
 
 # What people type into a cell that has no value. In optional columns of numbers, dates, choices,
 # addresses or lookups a cell with one of these texts is empty, in upper or lower case. A column can

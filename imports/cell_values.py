@@ -12,7 +12,7 @@ from __future__ import annotations
 Cell = str | int | float | bool | None
 
 MAX_SHOWN_CHARS = 100
-MAX_LINK_CHARS = 500
+MAX_LINKED_TEXT_CHARS = 500
 
 
 class FormattedCell:
@@ -70,7 +70,11 @@ def make_cell(kind: object, value: object, detail: object) -> Cell:
     Raises:
         ValueError: The values do not describe a cell.
     """
-    if kind == "link" and type(value) is type(detail) is str and len(detail) <= MAX_LINK_CHARS:
+    if (
+        kind == "link"
+        and type(value) is type(detail) is str
+        and len(detail) <= MAX_LINKED_TEXT_CHARS
+    ):
         linked = LinkedText(value)
         linked.link = detail
         return linked

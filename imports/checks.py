@@ -15,7 +15,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import AutoField, Field, ForeignKey, Model, UniqueConstraint, UUIDField
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Column, Importer, get_model_field, list_importers
+from imports.importer import Column, Importer, list_importers
+from imports.model_fields import get_model_field
 from imports.pipeline.header_detection import get_header_names
 
 ImporterProblem = tuple[str, str, str]  # The message, the hint and the error id, "E001" etc.

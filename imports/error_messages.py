@@ -119,7 +119,7 @@ JOB_MESSAGES = {
         "These columns were not recognised: %(columns)s. Select the matching columns of the file, "
         "or rename them in the file and upload it again."
     ),
-    "refused_by_database": _(
+    "database_error": _(
         "The database could not store the values of the file (%(sqlstate)s). "
         "Contact an administrator."
     ),
@@ -210,7 +210,7 @@ ROW_MESSAGES = {
         "that belongs to another record."
     ),
     "gone": _("The matching record has been deleted in the meantime. Import the row again."),
-    "refused_by_database": _(
+    "database_error": _(
         "The database could not store this row (%(sqlstate)s). Compare its values with a row that "
         "was imported."
     ),

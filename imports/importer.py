@@ -21,6 +21,7 @@ from django.db import models
 from django.utils.functional import Promise
 
 from imports.cell_values import Cell
+from imports.model_fields import get_model_field
 
 __all__ = [
     "Cell",
@@ -178,14 +179,3 @@ def get_importer_or_placeholder(name: str) -> type[Importer]:
 def list_importers() -> list[type[Importer]]:
     """Return all registered importers, in the order of their registration."""
     return list(_registered.values())
-
-
-def get_model_field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    """Return a field of the model by its name.
-
-    Raises:
-        FieldDoesNotExist: The model has no such field.
-    """
-    field = model._meta.get_field(name)
-    assert isinstance(field, models.Field)  # A relation from another model fills no column.
-    return field

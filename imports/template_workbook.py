@@ -14,7 +14,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
-from imports.importer import Column, Importer, InvalidValue, get_model_field
+from imports.importer import Column, Importer, InvalidValue
+from imports.model_fields import get_model_field
 from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
 

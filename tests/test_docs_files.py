@@ -15,7 +15,7 @@ CODES_UNRELATED_TO_FILES = {
     "file_gone",
     "unknown_importer",
     "missing_columns",
-    "refused_by_database",
+    "database_error",
 }
 
 

@@ -154,7 +154,7 @@ def test_a_row_that_only_the_database_rejects_fails_alone(ann):
     job = import_parcels(*rows)
 
     assert job.status == Status.COMPLETE
-    assert get_errors(job) == {7: [(None, "refused_by_database")]}
+    assert get_errors(job) == {7: [(None, "database_error")]}
     assert Parcel.objects.count() == job.created == 9
 
 

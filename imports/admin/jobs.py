@@ -235,7 +235,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "records_url": get_records_url(job),
             "read_notes": error_messages.describe_read_summary(job.read_summary, job.importer),
             **timeline.build_timeline_context(job),
-            **rows.build_problems_context(job),
+            **rows.build_admin_problems_context(job),
         }
 
     def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -247,7 +247,9 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "opts": self.opts,
             "media": self.media,
             "job": job,
-            **rows.build_rows_context(job, request.GET, self._make_get_record_url(request, job)),
+            **rows.build_admin_rows_context(
+                job, request.GET, self._make_get_record_url(request, job)
+            ),
         }
         return TemplateResponse(request, "admin/imports/importjob/rows.html", context)
 

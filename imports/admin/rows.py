@@ -27,7 +27,7 @@ def get_rows_url(job: ImportJob) -> str:
     return reverse("admin:imports_importjob_rows", args=[job.pk])
 
 
-def build_problems_context(job: ImportJob) -> Context:
+def build_admin_problems_context(job: ImportJob) -> Context:
     """Return the problems of failed and skipped rows, each with links to its rows."""
     return {
         "problems": [
@@ -51,7 +51,9 @@ def _build_problem(problem: failed_row_table.Problem, job: ImportJob) -> Context
     }
 
 
-def build_rows_context(job: ImportJob, params: QueryDict, get_record_url: GetRecordUrl) -> Context:
+def build_admin_rows_context(
+    job: ImportJob, params: QueryDict, get_record_url: GetRecordUrl
+) -> Context:
     """Return one page of rows, of one outcome or problem if the query string names one."""
     row_query = failed_row_table.parse_row_query(
         params, outcomes=Outcome.values, default_outcome=""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
 MAX_IDEMPOTENCY_KEY_CHARS = 255
-MAX_SHEET_NAME_CHARS = 255
+MAX_REQUESTED_SHEET_NAME_CHARS = 255
 MAX_ENCODING_CHARS = 40
 MAX_ROWS_PER_PAGE = 1_000
 IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # Printable ASCII: every proxy passes it on unchanged.
@@ -45,7 +45,7 @@ CSRF_FORM_FIELD = "csrfmiddlewaretoken"
 DETAIL_FIELDS = frozenset({"same_file_as", "detected_format", "columns", "read_summary"})
 URL_ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
 DEFAULT_POLL_SECONDS = 5
-POLL_SECONDS = {
+POLL_SECONDS_BY_STATUS = {
     Status.CHECKING: 1,
     Status.RUNNING: 1,
     Status.UNDOING: 1,
@@ -102,7 +102,7 @@ class ReadOptionsSerializer(serializers.Serializer[Any]):
     sheet = serializers.CharField(
         default="",
         allow_blank=True,
-        max_length=MAX_SHEET_NAME_CHARS,
+        max_length=MAX_REQUESTED_SHEET_NAME_CHARS,
         help_text="The name of a sheet. `detected_format.sheets` lists the sheets of the file.",
     )
     encoding = serializers.CharField(
@@ -325,7 +325,11 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
         """The seconds to wait before the next poll. Null if nothing more will happen."""
-        return None if job.is_final else POLL_SECONDS.get(Status(job.status), DEFAULT_POLL_SECONDS)
+        return (
+            None
+            if job.is_final
+            else POLL_SECONDS_BY_STATUS.get(Status(job.status), DEFAULT_POLL_SECONDS)
+        )
 
     def get_same_file_as(self, job: ImportJob) -> SameFile | None:
         earlier = permissions.find_earlier_import_of_same_file(self.context["user"], job)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 from imports.models import ImportJob
 
 CHART_WIDTH, CHART_HEIGHT = 600, 60  # As in the viewBox of templates/imports/chart.html.
-MAX_SAMPLES = 60
+MAX_POINTS = 60
 MIN_INTERVAL_SECONDS = 0.25  # The rate between two commits of the same moment means nothing.
 MIN_SAMPLES = 4
 
@@ -46,7 +46,7 @@ def build_speed_chart(job: ImportJob) -> SpeedChart:
 
 def _add_sample(samples: list[Sample], newest: Sample) -> list[Sample]:
     """Append a sample. It replaces the last one if that is too close to the one before."""
-    min_interval = max(MIN_INTERVAL_SECONDS, newest.seconds / MAX_SAMPLES)
+    min_interval = max(MIN_INTERVAL_SECONDS, newest.seconds / MAX_POINTS)
     if len(samples) > 1 and newest.seconds - samples[-2].seconds < min_interval:
         samples = samples[:-1]
     return [*samples, newest]

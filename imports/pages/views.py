@@ -204,12 +204,12 @@ def post_or_redirect(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
 
 
 @post_or_redirect
-def start(request: HttpRequest, pk: UUID) -> HttpResponse:
+def start_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _change_import(request, pk, lifecycle.start)
 
 
 @post_or_redirect
-def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+def cancel_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _change_import(request, pk, lifecycle.cancel)
 
 

@@ -198,7 +198,7 @@ def _fail_row(batch: ImportBatch, number: int, error: DatabaseError) -> OutcomeC
         column = _get_unique_field(batch, constraint_name)
         return fail_rows(batch, "exists", {}, number, column=column)
     params = {"sqlstate": get_sqlstate(error), "constraint": constraint_name}
-    return fail_rows(batch, "refused_by_database", params, number)
+    return fail_rows(batch, "database_error", params, number)
 
 
 def fail_rows(

@@ -53,7 +53,7 @@ def finish_check(job: ImportJob) -> ImportJob:
             reader has moved the cursor or is finishing the check.
         TransientError: The database is not available, or a statement took too long.
     """
-    limit = settings.IMPORT_SETTLE_TIMEOUT
+    limit = settings.IMPORT_FINISH_CHECK_TIMEOUT
     with (
         short_transaction(statement_timeout=limit, idle_in_transaction_session_timeout=limit),
         connection.cursor() as cursor,

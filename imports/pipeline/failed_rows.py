@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from imports import error_messages
 from imports.importer import Cell, Column, get_importer_or_placeholder
+from imports.model_fields import get_related_model
 from imports.models import ImportJob
 from imports.pipeline.header_detection import (
     REASON_HEADER_PREFIX,
@@ -25,8 +26,7 @@ from imports.pipeline.header_detection import (
     get_header,
     match_columns,
 )
-from imports.pipeline.model_fields import get_related_model
-from imports.pipeline.row_validation import RowError
+from imports.pipeline.row_validation import StoredRowError
 
 MAX_PAGE_ROWS = 1_000
 MAX_PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
@@ -70,7 +70,7 @@ class StagedRow(NamedTuple):
     number: int
     cells: list[Cell] | None
     cleaned: list[str | None] | None
-    errors: list[RowError]
+    errors: list[StoredRowError]
 
 
 class FailedRows:
@@ -150,7 +150,7 @@ class FailedRows:
         cells[self.reason] = " ".join(reasons)
         return OutputRow(cells, {index: " ".join(texts) for index, texts in messages.items()})
 
-    def _get_message(self, error: RowError, outcome: str) -> str:
+    def _get_message(self, error: StoredRowError, outcome: str) -> str:
         """Return the message of an error. Messages without parameters are computed once."""
         if error["params"]:
             return error_messages.describe_row_error(error, self.job.importer, outcome)

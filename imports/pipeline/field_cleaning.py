@@ -28,9 +28,9 @@ from django.utils import timezone
 
 from imports.cell_values import LinkedText, ShortenedText
 from imports.importer import Cell, Column, Importer, InvalidValue
+from imports.model_fields import get_model_field, get_related_model
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
-from imports.pipeline.model_fields import get_model_field, get_related_model
 from imports.text_cell_values import (
     INVISIBLE_MARK_PATTERN,
     validate_digits,

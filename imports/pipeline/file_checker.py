@@ -141,7 +141,7 @@ def _handle_database_error(job: ImportJob, error: Error) -> ImportJob | None:
         TransientError: The error is not one of the rows.
     """
     if is_row_error(error):  # The importer's own rule accepted a value that the database rejects.
-        return fail_job(job, "refused_by_database", {"sqlstate": get_sqlstate(error)})
+        return fail_job(job, "database_error", {"sqlstate": get_sqlstate(error)})
     # A wrong statement fails each time. It counts as a crash, so that the retries end.
     release_lease(job, has_crashed=not is_transient(error))
     raise TransientError(get_sqlstate(error)) from None

@@ -17,9 +17,9 @@ from django.utils.text import capfirst
 from django.utils.translation import override
 
 from imports.importer import Cell, Column, Importer
+from imports.model_fields import get_model_field
 from imports.pipeline.class_cache import cache
 from imports.pipeline.field_cleaning import get_cleaner, prepare_cell
-from imports.pipeline.model_fields import get_model_field
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, fold_text
 from imports.pipeline.reader_client import Row

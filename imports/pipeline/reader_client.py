@@ -38,8 +38,8 @@ MAX_POLL_SECONDS = 1
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
 MAX_NAME_CHARS = 100  # Of a code, a sheet or an encoding.
-MAX_SHEETS = 100
-MAX_HIDDEN_COLUMNS = 1_000
+MAX_REPORTED_SHEETS = 100
+MAX_REPORTED_HIDDEN_COLUMNS = 1_000
 MAX_NOTE_CODES = 20
 # The signal that ended the reader process to the error code of the file.
 SIGNAL_ERROR_CODES: dict[int, str] = {
@@ -245,7 +245,7 @@ class ReaderClient:
             format=file_format,
             **cleaned,
             sheets=_clean_sheets(sheets),
-            hidden_columns=[int(index) for index in hidden_columns[:MAX_HIDDEN_COLUMNS]],
+            hidden_columns=[int(index) for index in hidden_columns[:MAX_REPORTED_HIDDEN_COLUMNS]],
             second_reader=bool(second_reader),
         )
 
@@ -357,7 +357,7 @@ def _are_valid_notes(notes: Any, numbers: list[int]) -> bool:
 
 
 def _clean_sheets(names: Sequence[str]) -> list[str]:
-    return [_clean_name(name) for name in names[:MAX_SHEETS]]
+    return [_clean_name(name) for name in names[:MAX_REPORTED_SHEETS]]
 
 
 def _clean_name(name: str) -> str:

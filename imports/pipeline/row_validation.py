@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from imports.cell_values import FormattedFloat, FormattedInteger, FormattedText
 from imports.importer import Cell, Column, Importer, InvalidValue
+from imports.model_fields import get_related_model
 from imports.pipeline.field_cleaning import (
     UNSTORABLE_CHARACTERS,
     VALUE_SEPARATOR,
@@ -20,7 +21,6 @@ from imports.pipeline.field_cleaning import (
     max_placeholder_chars,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
-from imports.pipeline.model_fields import get_related_model
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
@@ -28,7 +28,7 @@ from imports.pipeline.reader_client import Row
 MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
 
 
-class RowError(TypedDict):
+class StoredRowError(TypedDict):
     """An error of one row, as it is stored."""
 
     column: str | None  # The field; None for an error of the row as a whole.
@@ -42,7 +42,7 @@ class ValidatedRow(NamedTuple):
 
     number: int
     cleaned: list[str | None] | None
-    errors: list[RowError] | None = None
+    errors: list[StoredRowError] | None = None
     cells: list[Cell] | None = None  # As read. For a failed row, in a form that can be stored.
 
 
@@ -102,7 +102,7 @@ class RowValidator:
 
     def _validate_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
         values: list[str | None] = []
-        errors: list[RowError] = []
+        errors: list[StoredRowError] = []
         width = len(cells)
         for step in self._steps:
             position, has_further_columns, max_placeholder, prepare, clean, column = step
@@ -174,7 +174,7 @@ class RowValidator:
         indexes = self._columns.get_columns(field)
         return {"columns": [get_column_name(self._columns, index) for index in indexes]}
 
-    def _make_storable_cells(self, cells: list[Cell], errors: list[RowError]) -> list[Cell]:
+    def _make_storable_cells(self, cells: list[Cell], errors: list[StoredRowError]) -> list[Cell]:
         """Return the cells of a failed row in a form that can be stored.
 
         Cells with an error are those that the spreadsheet program displays.
@@ -224,7 +224,7 @@ def _replace_natural_key(
     )
 
 
-def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> RowError:
+def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> StoredRowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, InvalidValue("formula_without_value")
     cell = _get_displayed(cell)

@@ -15,9 +15,9 @@ from django.db.models import CharField, Field, TextField, UniqueConstraint
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Importer
+from imports.model_fields import get_model_field
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
-from imports.pipeline.model_fields import get_model_field
 from imports.statuses import EmptyCells
 
 TYPE_LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")

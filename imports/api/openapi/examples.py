@@ -176,7 +176,7 @@ MAPPING = {"column_mapping": {"shipping_mark": "Mark", "phone": 3, "email": None
 TOKENS = {"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6…", "refresh": "eyJhbGciOiJIUzI1NiIsInR5cCI6…"}
 
 
-def format_event(name: str) -> str:
+def format_event_example(name: str) -> str:
     """Return a server-sent event of this name; its snapshot is abridged."""
     data = f'{{"id": "{SNAPSHOT["id"]}", "version": {SNAPSHOT["version"]}, …}}'
     return f"id: {SNAPSHOT['version']}\nevent: {name}\ndata: {data}\n\n"

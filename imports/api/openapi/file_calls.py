@@ -20,12 +20,12 @@ from imports.api.openapi.responses import (
     CONTENT_LENGTH,
     EMPTY_STRING_SCHEMA,
     FILE_CALL_STATUSES,
+    IMPORT_ID_PARAMETER,
     error_response,
     error_responses,
 )
 from imports.downloads import BINARY_MEDIA_TYPE, CSV_MEDIA_TYPE, XLSX_MEDIA_TYPE
 
-IMPORT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 NO_FAILED_ROWS_CODE = {"no_failed_rows": "the import has none, or they are no longer kept"}
 
 
@@ -61,7 +61,9 @@ def describe_import_file(
 ) -> Decorator:
     """Return the description of a file of one import; `missing_codes` are the codes of its 404."""
     errors = error_responses(*FILE_CALL_STATUSES) | {404: error_response(404, missing_codes)}
-    return describe_file(f"imports_{name}", summary, content_type, errors, parameters=[IMPORT_ID])
+    return describe_file(
+        f"imports_{name}", summary, content_type, errors, parameters=[IMPORT_ID_PARAMETER]
+    )
 
 
 def describe_template(

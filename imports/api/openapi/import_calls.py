@@ -36,13 +36,13 @@ from imports.api.serializers import (
     UploadSerializer,
 )
 
-View = TypeVar("View", bound=Callable[..., Any])
+DescribedView = TypeVar("DescribedView", bound=Callable[..., Any])
 
 
 class Decorator(Protocol):
     """A decorator that returns a view of the type that it gets."""
 
-    def __call__(self, view: View, /) -> View: ...
+    def __call__(self, view: DescribedView, /) -> DescribedView: ...
 
 
 TAGS = ["imports"]

@@ -14,6 +14,8 @@ from imports.error_body import make_error_body
 
 Schema = dict[str, Any]
 
+IMPORT_ID_PARAMETER = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+
 # For each error status: what it means, and the message of a real response. The example has the
 # last of the status's codes.
 ERRORS = {

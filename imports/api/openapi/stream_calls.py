@@ -11,8 +11,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -21,6 +20,7 @@ from imports.api.openapi import examples
 from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
+    IMPORT_ID_PARAMETER,
     error_response,
     request_header,
     response_example,
@@ -45,7 +45,6 @@ EVENT_SCHEMA = {
         "retry": {"type": "integer", "description": "Milliseconds. Sent before the first event."},
     },
 }
-IMPORT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
 class TicketAuthentication(BaseAuthentication):
@@ -73,7 +72,9 @@ def describe_stream(
 
     `statuses` are the error statuses.
     """
-    example = response_example("progress", f"retry: 3000\n\n{examples.format_event('progress')}")
+    example = response_example(
+        "progress", f"retry: 3000\n\n{examples.format_event_example('progress')}"
+    )
     events = OpenApiResponse(EVENT_SCHEMA, description, [example])
     last_event_id = request_header(
         "Last-Event-ID", "The id of the last event. Browsers send it when they reconnect."
@@ -84,7 +85,7 @@ def describe_stream(
         summary=summary,
         description=description,
         tags=["streams"],
-        parameters=[*([IMPORT_ID, last_event_id] if ends else []), *COMMON_HEADERS],
+        parameters=[*([IMPORT_ID_PARAMETER, last_event_id] if ends else []), *COMMON_HEADERS],
         responses={
             (200, "text/event-stream"): events,
             **({204: no_content} if ends else {}),

@@ -18,7 +18,7 @@ from csv_reader import read_csv
 from file_type import detect_file_type
 from json_reader import read_json
 from jsonl_reader import read_jsonl
-from protocol import ReadRequest, RowWriter, UnreadableFile
+from protocol import ReadError, ReadRequest, RowWriter
 from sandbox import enter_sandbox, limit_cpu_time
 from xlsx_reader import read_sheets, read_with_calamine, read_xlsx
 from zip_inspection import inspect_archive
@@ -36,7 +36,7 @@ def main() -> None:
     limit_cpu_time(size)
     try:
         read_file(descriptor, writer, request)
-    except UnreadableFile as error:
+    except ReadError as error:
         writer.write_error(error.code, error.params)
     except MemoryError:
         writer.write_error("too_much_memory", {})
@@ -46,7 +46,7 @@ def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
     """Write the rows of the file.
 
     Raises:
-        UnreadableFile: The content of the file cannot be read, or breaks a limit.
+        ReadError: The content of the file cannot be read, or breaks a limit.
         MemoryError: The file needs more memory than the process may use.
     """
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -46,7 +46,7 @@ def format_datetime(value: datetime.datetime) -> str:
     return value.isoformat()
 
 
-def format_duration(value: datetime.timedelta) -> str:
+def format_timedelta(value: datetime.timedelta) -> str:
     """Return hours, minutes and seconds, as the number format [h]:mm:ss shows them."""
     milliseconds = round(value / MILLISECOND)
     sign = "-" if milliseconds < 0 else ""
@@ -65,6 +65,6 @@ CONVERTERS: dict[type, Callable[[Any], object]] = {
     datetime.datetime: lambda value: ["date", format_datetime(value), ""],
     datetime.date: lambda value: ["date", value.isoformat(), ""],
     datetime.time: lambda value: ["time", value.isoformat(), ""],
-    datetime.timedelta: lambda value: ["duration", format_duration(value), ""],
+    datetime.timedelta: lambda value: ["duration", format_timedelta(value), ""],
     type(None): lambda value: None,
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from encoding_detection import Encodings, decode_line, detect_encodings
 from headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, match_fields
 from options import COMMON_DELIMITERS, is_delimiter
-from protocol import ReadRequest, RowWriter, UnreadableFile, is_blank
+from protocol import ReadError, ReadRequest, RowWriter, is_blank
 
 RARE_DELIMITERS = "^~:"
 MAX_CSV_LINE_CHARS = 8 << 20  # In one line. Also in one cell, which may span many lines.
@@ -42,11 +42,11 @@ def read_csv(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> N
     """Write the records of a CSV file. The row number is the number of the record.
 
     Raises:
-        UnreadableFile: The encoding is unknown, a quote is not closed, or a row breaks a limit.
+        ReadError: The encoding is unknown, a quote is not closed, or a row breaks a limit.
     """
     csv.field_size_limit(MAX_CSV_LINE_CHARS)
     if request.delimiter and not is_delimiter(request.delimiter):
-        raise UnreadableFile("wrong_delimiter")
+        raise ReadError("wrong_delimiter")
     encodings = detect_encodings(file, request.encoding, request.second_encoding)
     sample = _read_sample(file, encodings)
     sep_line = SEP_LINE.match(sample)
@@ -167,7 +167,7 @@ def _iter_records(lines: _LineSource, dialect: CsvDialect) -> Iterator[list[str]
     except csv.Error as error:
         if "field larger" in str(error):
             raise lines.make_long_record_error() from None
-        raise UnreadableFile("damaged_file", row=row + 1) from None
+        raise ReadError("damaged_file", row=row + 1) from None
 
 
 class _LineSource:
@@ -200,7 +200,7 @@ class _LineSource:
             line = readline(MAX_CSV_LINE_CHARS)
         if self.record_lines:
             # The rest of the file, from the open quote on, would be one cell.
-            raise UnreadableFile("unclosed_quote", row=self.writer.last_row + 1)
+            raise ReadError("unclosed_quote", row=self.writer.last_row + 1)
 
     def _read_decoded_line(self, limit: int) -> str:
         text, code = decode_line(self.text.readline(limit).encode("latin-1"), self.encodings)
@@ -213,12 +213,12 @@ class _LineSource:
         row_notes, self.row_notes = sorted(self.row_notes), set()
         return row_notes
 
-    def make_long_record_error(self) -> UnreadableFile:
+    def make_long_record_error(self) -> ReadError:
         """Return the error for a record that is too long.
 
         If it spans many lines, a quote is not closed.
         """
         row = self.writer.last_row + 1
         if self.record_lines > 1:
-            return UnreadableFile("unclosed_quote", row=row)
-        return UnreadableFile("row_too_long", row=row, limit=MAX_CSV_LINE_CHARS)
+            return ReadError("unclosed_quote", row=row)
+        return ReadError("row_too_long", row=row, limit=MAX_CSV_LINE_CHARS)

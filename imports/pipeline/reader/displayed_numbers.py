@@ -12,7 +12,7 @@ from cell_conversion import (
     ONE_DAY,
     TIME_ORIGIN,
     format_datetime,
-    format_duration,
+    format_timedelta,
 )
 from number_formats import (
     DAY_MILLISECONDS,
@@ -148,7 +148,7 @@ def _make_date_parts(day: datetime.datetime, value: float) -> Moment:
 
 def _convert_duration(value: float, number_format: NumberFormat) -> object:
     try:
-        text = format_duration(datetime.timedelta(days=value))
+        text = format_timedelta(datetime.timedelta(days=value))
     except OverflowError:
         return "#VALUE!"
     milliseconds = round(value * DAY_MILLISECONDS)

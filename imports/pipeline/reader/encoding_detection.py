@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from codepage_detection import ALPHABETS, guess_code_page, is_plausible_text
 from options import is_encoding
-from protocol import UnreadableFile
+from protocol import ReadError
 
 DECODE_CHUNK_BYTES = 1 << 20
 ENCODING_HEAD_BYTES = 4_096
@@ -88,11 +88,11 @@ def detect_encodings(file: BufferedReader, requested: str = "", second: str = ""
     second: the second encoding that an earlier reading of the same file has detected.
 
     Raises:
-        UnreadableFile: `wrong_encoding` if the file is not valid in the requested encoding,
+        ReadError: `wrong_encoding` if the file is not valid in the requested encoding,
             `unknown_encoding` if it is valid in none.
     """
     if requested and not (is_encoding(requested) and (not second or is_encoding(second))):
-        raise UnreadableFile("wrong_encoding")
+        raise ReadError("wrong_encoding")
     if second:
         return Encodings(requested, second, is_mixed=True)
     if requested:
@@ -101,7 +101,7 @@ def detect_encodings(file: BufferedReader, requested: str = "", second: str = ""
             return Encodings(name)
         mixed = _detect_mixed(file) if name.startswith("utf-8") else None
         if mixed is None or mixed.main != "utf-8":
-            raise UnreadableFile("wrong_encoding")
+            raise ReadError("wrong_encoding")
         return mixed
     file.seek(0)
     head = file.read(ENCODING_HEAD_BYTES)
@@ -116,7 +116,7 @@ def detect_encodings(file: BufferedReader, requested: str = "", second: str = ""
     for encoding in [] if mark_encodings else _guess_encodings(_sample_non_ascii_lines(file)):
         if _can_decode_file(file, encoding):
             return Encodings(_to_public_name(encoding))
-    raise UnreadableFile("unknown_encoding")
+    raise ReadError("unknown_encoding")
 
 
 def _detect_mixed(file: BufferedReader, *, is_utf_8: bool = False) -> Encodings | None:

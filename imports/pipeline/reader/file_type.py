@@ -6,7 +6,7 @@ from io import BufferedReader
 from encoding_detection import BYTE_ORDER_MARKS, detect_utf_16_without_mark
 from headers import FieldHeaders
 from jsonl_reader import MAX_JSON_LINE_BYTES, has_nested_rows, is_json_object
-from protocol import UnreadableFile
+from protocol import ReadError
 from text_file_types import detect_non_table
 
 OLE2_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -42,14 +42,14 @@ def detect_file_type(file: BufferedReader, fields: FieldHeaders = ()) -> str:
     fields: a text file whose first lines name two or more of them is always a table.
 
     Raises:
-        UnreadableFile: The file is empty, encrypted, or of another type, which the code names.
+        ReadError: The file is empty, encrypted, or of another type, which the code names.
     """
     head = file.read(FILE_TYPE_SAMPLE_BYTES)
     if not head.removeprefix(UTF_8_BOM).strip():
-        raise UnreadableFile("empty_file")
+        raise ReadError("empty_file")
     if head.startswith(OLE2_SIGNATURE):
         if _contains(file, ENCRYPTED_STREAM_NAME):
-            raise UnreadableFile("encrypted_file")
+            raise ReadError("encrypted_file")
         return "xls"
     if head.startswith(ZIP_SIGNATURES):
         return "zip"  # `zip_inspection` finds out what it contains.
@@ -64,7 +64,7 @@ def detect_file_type(file: BufferedReader, fields: FieldHeaders = ()) -> str:
     if head.lstrip().startswith(b"{") and is_json_object(_read_first_line(file)):
         return "jsonl"
     if code := detect_non_table(text, fields):
-        raise UnreadableFile(code)
+        raise ReadError(code)
     return "csv"
 
 
@@ -83,15 +83,15 @@ def _has_more(file: BufferedReader) -> bool:
 def _raise_for_other_types(head: bytes) -> None:
     for code, signature in OTHER_SIGNATURES.items():
         if re.match(signature, head, re.DOTALL):
-            raise UnreadableFile(code)
+            raise ReadError(code)
     head_text = head.removeprefix(UTF_8_BOM).lstrip(UTF_16_BOM_BYTES).replace(b"\0", b"")
     if head_text.lstrip().startswith(b"<"):
         if SPREADSHEET_ML in head_text:
-            raise UnreadableFile("xml_spreadsheet")
+            raise ReadError("xml_spreadsheet")
         if HTML_START.match(head_text):
-            raise UnreadableFile("html_file")
+            raise ReadError("html_file")
     if _is_binary(head):
-        raise UnreadableFile("not_a_spreadsheet")
+        raise ReadError("not_a_spreadsheet")
 
 
 def _read_first_line(file: BufferedReader) -> bytes:

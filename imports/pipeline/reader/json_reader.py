@@ -15,7 +15,7 @@ from io import BufferedReader
 
 from encoding_detection import detect_encodings
 from jsonl_reader import collect_names, convert_json_value, parse_integer
-from protocol import ReadRequest, RowWriter, UnreadableFile
+from protocol import ReadError, ReadRequest, RowWriter
 
 JSON_READ_BYTES = 1 << 18
 MAX_JSON_VALUE_CHARS = 16 << 20  # Of one row, or of one value before the array.
@@ -27,7 +27,7 @@ def read_json(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> 
     """Write the rows of a JSON document.
 
     Raises:
-        UnreadableFile: The document is damaged, or a row breaks a limit.
+        ReadError: The document is damaged, or a row breaks a limit.
     """
     encodings = detect_encodings(file, request.encoding)
     first = next(_JsonDocument(file, encodings.main).rows(), (1, {}))[1]
@@ -37,7 +37,7 @@ def read_json(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> 
         writer.write_format("json", headers=[])
         for number, values in rows:
             if not isinstance(values, list):
-                raise UnreadableFile("damaged_file", row=number)
+                raise ReadError("damaged_file", row=number)
             writer.write_row(
                 number, [convert_json_value(value) for value in values], file.tell() / size
             )
@@ -53,7 +53,7 @@ def read_json(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> 
 def _check_objects(rows: Iterator[tuple[int, object]]) -> Iterator[tuple[int, dict[str, object]]]:
     for number, record in rows:
         if not isinstance(record, dict):
-            raise UnreadableFile("damaged_file", row=number)
+            raise ReadError("damaged_file", row=number)
         yield number, record
 
 
@@ -80,7 +80,7 @@ class _JsonDocument:
         """Yield the rows of the document with their numbers. Can be called once.
 
         Raises:
-            UnreadableFile: The document is damaged, or a row is too long.
+            ReadError: The document is damaged, or a row is too long.
         """
         if self._skip_to_next() == "{" and (single_record := self._enter_row_array()) is not None:
             yield 1, single_record
@@ -100,7 +100,7 @@ class _JsonDocument:
         while self._skip_to_next() != "}":
             name = self._parse_value()
             if not isinstance(name, str) or self._skip_to_next() != ":":
-                raise UnreadableFile("damaged_file", row=1)
+                raise ReadError("damaged_file", row=1)
             self.position += 1
             if self._skip_to_next() == "[" and self._is_row_array():
                 return None
@@ -122,7 +122,7 @@ class _JsonDocument:
             if self.position < len(self.window):
                 return self.window[self.position]
             if not self._read_more():
-                raise UnreadableFile("damaged_file", row=self.row or 1)
+                raise ReadError("damaged_file", row=self.row or 1)
 
     def _parse_value(self) -> object:
         """Return the value at this position, and move behind it.
@@ -134,7 +134,7 @@ class _JsonDocument:
                 value, end = self.parse(self.window, self.position)
             except (ValueError, RecursionError):
                 if not self._read_more():
-                    raise UnreadableFile("damaged_file", row=self.row or 1) from None
+                    raise ReadError("damaged_file", row=self.row or 1) from None
             else:
                 # A number at the end of the window may have more digits.
                 if end < len(self.window) or not self._read_more():
@@ -147,7 +147,7 @@ class _JsonDocument:
             return False
         held = self.window[self.position :]
         if len(held) > MAX_JSON_VALUE_CHARS:
-            raise UnreadableFile("row_too_long", row=self.row or 1, limit=MAX_JSON_VALUE_CHARS)
+            raise ReadError("row_too_long", row=self.row or 1, limit=MAX_JSON_VALUE_CHARS)
         raw = self.file.read(max(JSON_READ_BYTES, len(held)))
         self.is_whole = not raw
         self.window = held + self.decoder.decode(raw, final=self.is_whole)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from io import BufferedReader
 
 from cell_conversion import MAX_EXACT_INTEGER, convert_float
-from protocol import MAX_ROW_CHARS, LimitValues, RowWriter, UnreadableFile
+from protocol import MAX_ROW_CHARS, LimitValues, ReadError, RowWriter
 
 MAX_JSON_LINE_BYTES = 16 * MAX_ROW_CHARS
 MAX_NUMBER_DIGITS = 1_000  # Python itself raises ValueError for more than 4,300.
@@ -33,7 +33,7 @@ def read_jsonl(file: BufferedReader, writer: RowWriter) -> None:
     """Write the rows of JSON lines. The row number is the line number.
 
     Raises:
-        UnreadableFile: A line is not a JSON object, or breaks a limit.
+        ReadError: A line is not a JSON object, or breaks a limit.
     """
     names = collect_names(_iter_objects(file), writer.limits)
     writer.write_format("jsonl", headers=names)
@@ -52,15 +52,15 @@ def collect_names(
     objects: row number and object.
 
     Raises:
-        UnreadableFile: There are too many names, or one is too long.
+        ReadError: There are too many names, or one is too long.
     """
     names: dict[str, None] = {}
     for row, record in objects:
         names |= dict.fromkeys(record)
         if len(names) > limits["columns"]:
-            raise UnreadableFile("too_many_columns", row=row, limit=limits["columns"])
+            raise ReadError("too_many_columns", row=row, limit=limits["columns"])
         if any(len(name) > limits["cell_length"] for name in record):
-            raise UnreadableFile("cell_too_long", row=row, limit=limits["cell_length"])
+            raise ReadError("cell_too_long", row=row, limit=limits["cell_length"])
     return list(names)
 
 
@@ -70,7 +70,7 @@ def _iter_objects(file: BufferedReader) -> Iterator[tuple[int, dict[str, object]
     while line := file.readline(MAX_JSON_LINE_BYTES):
         row += 1
         if len(line) == MAX_JSON_LINE_BYTES:
-            raise UnreadableFile("row_too_long", row=row, limit=MAX_JSON_LINE_BYTES)
+            raise ReadError("row_too_long", row=row, limit=MAX_JSON_LINE_BYTES)
         if line.strip():
             yield row, _parse_object(line, row)
 
@@ -79,9 +79,9 @@ def _parse_object(line: bytes, row: int) -> dict[str, object]:
     try:
         record = _parse_line(line)
     except (ValueError, RecursionError):
-        raise UnreadableFile("damaged_file", row=row) from None
+        raise ReadError("damaged_file", row=row) from None
     if not isinstance(record, dict):
-        raise UnreadableFile("damaged_file", row=row)
+        raise ReadError("damaged_file", row=row)
     return record
 
 

@@ -6,7 +6,7 @@ it is one record. Cells merged over several columns fill only the first of these
 
 from collections.abc import Iterable, Iterator
 
-from protocol import UnreadableFile, is_blank
+from protocol import ReadError, is_blank
 from sheets import SheetRow
 
 MAX_MERGED_RANGES = 100_000
@@ -21,12 +21,12 @@ def group_spans(merged: Iterable[tuple[int, int, int]]) -> MergedSpans:
     merged: first row, last row and column of each merged cell.
 
     Raises:
-        UnreadableFile: There are too many merged cells.
+        ReadError: There are too many merged cells.
     """
     spans: MergedSpans = {}
     for count, (first, last, column) in enumerate(merged, start=1):
         if count > MAX_MERGED_RANGES:
-            raise UnreadableFile("too_many_merged", limit=MAX_MERGED_RANGES)
+            raise ReadError("too_many_merged", limit=MAX_MERGED_RANGES)
         if last > first:
             spans.setdefault(first, []).append((last, column))
     return spans

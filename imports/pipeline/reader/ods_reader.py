@@ -21,12 +21,12 @@ from cell_conversion import (
     ONE_DAY,
     TIME_ORIGIN,
     format_datetime,
-    format_duration,
+    format_timedelta,
 )
 from hyperlinks import add_link, find_formula_target, is_contact_address
 from merged_cells import MergedSpans, fill_merged_rows
 from number_formats import MAX_DISPLAY_CHARS
-from protocol import LimitValues, UnreadableFile
+from protocol import LimitValues, ReadError
 from sheets import Sheet, SheetRow, expand_hidden_columns
 from xml_stream import get_local_name, iter_events
 from zip_inspection import ODS_CONTENT_PART
@@ -192,7 +192,7 @@ def _read_cells(row: Element, number: int, limits: LimitValues, spans: MergedSpa
         value = _read_cell(cell) if get_local_name(cell) == "table-cell" else None
         if value is not None:
             if column + count > limits["columns"]:
-                raise UnreadableFile("too_many_columns", row=number, limit=limits["columns"])
+                raise ReadError("too_many_columns", row=number, limit=limits["columns"])
             cells += [None] * (column - len(cells)) + [value] * count
             rows = _get_count(cell, "number-rows-spanned")
             if rows > 1:
@@ -298,7 +298,7 @@ def _convert_time(raw: str, display_text: str) -> object:
         seconds=int(seconds or 0), milliseconds=milliseconds,
     )  # fmt: skip
     if sign or time >= ONE_DAY:
-        return ["duration", format_duration(-time if sign else time), display_text]
+        return ["duration", format_timedelta(-time if sign else time), display_text]
     return ["time", (TIME_ORIGIN + time).time().isoformat(), display_text]
 
 
@@ -324,7 +324,7 @@ def _iter_text(element: Element) -> Iterator[str]:
 def _get_count(element: Element, name: str) -> int:
     count = int(_get_attribute(element, name) or 1)
     if count < 1:
-        raise UnreadableFile("damaged_file")
+        raise ReadError("damaged_file")
     return count
 
 

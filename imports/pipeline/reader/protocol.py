@@ -26,7 +26,7 @@ MAX_CHARS_PER_FILE_BYTE = 50
 MIN_TOTAL_CHARS_LIMIT = 32 << 20
 
 
-class UnreadableFile(Exception):
+class ReadError(Exception):
     """The file cannot be read.
 
     code: why.
@@ -108,10 +108,10 @@ class RowWriter:
         notes: codes of the read summary for this row, such as "hidden_row".
 
         Raises:
-            UnreadableFile: The row breaks a limit.
+            ReadError: The row breaks a limit.
         """
         if number > self.limits["rows"]:  # Blank rows count, too: they take time.
-            raise UnreadableFile("too_many_rows", limit=self.limits["rows"])
+            raise ReadError("too_many_rows", limit=self.limits["rows"])
         self.last_row = number
         self.fraction = fraction
         while cells and cells[-1] is None:
@@ -123,7 +123,7 @@ class RowWriter:
             notes = [*notes, "cell_shortened"]
             size = self._count_chars(number, cells)
         if size > MAX_ROW_CHARS:
-            raise UnreadableFile("row_too_long", row=number, limit=MAX_ROW_CHARS)
+            raise ReadError("row_too_long", row=number, limit=MAX_ROW_CHARS)
         self.line_chars += size
         if number > self.after:
             self.row_numbers.append(number)
@@ -137,12 +137,12 @@ class RowWriter:
         """Write the buffered rows as one line.
 
         Raises:
-            UnreadableFile: The cells of all rows have too many characters.
+            ReadError: The cells of all rows have too many characters.
         """
         self.total_chars += self.line_chars
         if self.total_chars > self.max_chars:
             limit = self.max_chars
-            raise UnreadableFile("too_large_inflated", bytes=self.total_chars, limit=limit)
+            raise ReadError("too_large_inflated", bytes=self.total_chars, limit=limit)
         if self.rows:
             fraction = round(min(self.fraction, 1.0), 4)
             _write([fraction, self.last_row, self.row_numbers, self.rows, self.notes])
@@ -168,10 +168,10 @@ class RowWriter:
         """Return how many characters the row takes.
 
         Raises:
-            UnreadableFile: The row has too many columns.
+            ReadError: The row has too many columns.
         """
         if len(cells) > self.limits["columns"]:
-            raise UnreadableFile("too_many_columns", row=number, limit=self.limits["columns"])
+            raise ReadError("too_many_columns", row=number, limit=self.limits["columns"])
         width, null = NUMBER_CHARS, NULL_CHARS
         size = sum([
             len(cell) if type(cell) is str else null if cell is None else width for cell in cells

@@ -5,7 +5,7 @@ In a list, each string would have a header of its own, which is often longer tha
 
 from array import array
 
-from protocol import LimitValues, UnreadableFile
+from protocol import LimitValues, ReadError
 
 MEMORY_DIVISOR = 3  # A third of the memory limit is for the strings.
 
@@ -31,9 +31,9 @@ class SharedStrings:
         """Return the string at this index.
 
         Raises:
-            UnreadableFile: There is no such string.
+            ReadError: There is no such string.
         """
         if not 0 <= index < len(self.ends) - 1:
-            raise UnreadableFile("damaged_file")
+            raise ReadError("damaged_file")
         string = self.encoded[self.ends[index] : self.ends[index + 1]]
         return string.decode(errors="surrogatepass")

@@ -5,7 +5,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from headers import MAX_HEADER_SEARCH_ROWS, match_fields
-from protocol import ReadRequest, UnreadableFile, is_blank
+from protocol import ReadError, ReadRequest, is_blank
 
 # The number of the row, its cells, and the part of the sheet that ends with it (0 to 1).
 SheetRow = tuple[int, list[object], float]
@@ -54,7 +54,7 @@ def choose_sheet(
         none, for the visible sheet with the best header.
 
     Raises:
-        UnreadableFile: There is no such sheet, or a sheet has too many rows.
+        ReadError: There is no such sheet, or a sheet has too many rows.
     """
     if position is None and request.sheet:
         position = _find_by_name(sheets, request.sheet)
@@ -63,7 +63,7 @@ def choose_sheet(
         return ChosenSheet(position, clean_sheet_name(sheet.name), sheet.iterate_rows())
     candidates = [(index, sheet) for index, sheet in enumerate(sheets) if sheet.is_visible]
     if not candidates:
-        raise UnreadableFile("no_sheet")
+        raise ReadError("no_sheet")
     return _choose_by_header(candidates[:MAX_SHEETS], request)
 
 
@@ -96,7 +96,7 @@ def _find_by_name(sheets: list[Sheet], requested: str) -> int:
     folded = requested.strip().casefold()
     if folded in folded_names:
         return folded_names.index(folded)
-    raise UnreadableFile("no_such_sheet", sheets=list_visible_names(sheets))
+    raise ReadError("no_such_sheet", sheets=list_visible_names(sheets))
 
 
 def _choose_by_header(candidates: list[tuple[int, Sheet]], request: ReadRequest) -> ChosenSheet:
@@ -123,7 +123,7 @@ def _choose_by_header(candidates: list[tuple[int, Sheet]], request: ReadRequest)
 def _skip_blank_start(rows: Iterator[SheetRow], max_rows: int) -> Iterator[SheetRow]:
     for row in rows:
         if row[0] > max_rows:  # Blank rows count, too: they take time.
-            raise UnreadableFile("too_many_rows", limit=max_rows)
+            raise ReadError("too_many_rows", limit=max_rows)
         if not is_blank(row[1]):
             yield row
             yield from rows

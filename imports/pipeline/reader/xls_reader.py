@@ -15,7 +15,7 @@ from displayed_numbers import NumberFormatter
 from hyperlinks import SheetLinks, is_contact_address
 from merged_cells import fill_merged_rows, group_spans
 from number_formats import BUILTIN_FORMATS
-from protocol import ReadRequest, RowWriter, UnreadableFile
+from protocol import ReadError, ReadRequest, RowWriter
 from sheets import Sheet, SheetRow, expand_hidden_columns
 from xlrd.biffh import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR, XL_CELL_NUMBER, XL_CELL_TEXT
 from xlrd.formatting import std_format_strings
@@ -29,11 +29,11 @@ def read_xls(file: BufferedReader, writer: RowWriter, request: ReadRequest) -> N
     """Write the rows of one sheet.
 
     Raises:
-        UnreadableFile: Neither parser can read the file, or a row breaks a limit.
+        ReadError: Neither parser can read the file, or a row breaks a limit.
     """
     try:
         write_sheet_rows("xls", list_xls_sheets(file), writer, request)
-    except (UnreadableFile, MemoryError):
+    except (ReadError, MemoryError):
         raise
     except Exception:  # xlrd raises many types, also for damage that other programs ignore.
         read_with_calamine("xls", file, writer, request, is_second_reader=True)
@@ -43,7 +43,7 @@ def list_xls_sheets(file: BufferedReader) -> list[Sheet]:
     """Return the worksheets.
 
     Raises:
-        UnreadableFile: The file is encrypted, or is no workbook.
+        ReadError: The file is encrypted, or is no workbook.
     """
     book = _open_book(file)
     numbers = NumberFormatter(_read_number_formats(book), is_1904=bool(book.datemode))
@@ -81,9 +81,9 @@ def _open_book(file: BufferedReader) -> xlrd.Book:
         )
     except xlrd.XLRDError as error:
         if "encrypted" in str(error):
-            raise UnreadableFile("encrypted_file") from None
+            raise ReadError("encrypted_file") from None
         if str(error).startswith(NOT_A_WORKBOOK_MESSAGE):
-            raise UnreadableFile("not_a_spreadsheet") from None
+            raise ReadError("not_a_spreadsheet") from None
         raise
 
 

@@ -21,7 +21,7 @@ from xml.etree.ElementTree import ParseError
 from cell_conversion import CONVERTERS, MIN_ROUNDED_INTEGER, convert_float
 from hyperlinks import SheetLinks
 from merged_cells import fill_merged_rows, group_spans
-from protocol import ReadRequest, RowWriter, UnreadableFile
+from protocol import ReadError, ReadRequest, RowWriter
 from sandbox import limit_memory
 from sheets import Sheet, SheetRow, choose_sheet, list_visible_names
 from xlsx_overrides import AmbiguousXml, CellOverrides, SheetXml, WorkbookFormats
@@ -49,7 +49,7 @@ def read_xlsx(
     """Write the rows of one sheet.
 
     Raises:
-        UnreadableFile: The workbook is damaged, or a row breaks a limit.
+        ReadError: The workbook is damaged, or a row breaks a limit.
         MemoryError: The workbook needs more memory than the process may use.
     """
     fits = archive.inflated_bytes <= request.limits["calamine_bytes"]
@@ -77,7 +77,7 @@ def _read_all_with_calamine(
                 lambda position: SheetOverrides(SheetXml(file, position), formats, archive.marks),
             )
             write_sheet_rows("xlsx", sheets, writer, request)
-    except UnreadableFile:
+    except ReadError:
         raise
     except BaseException:
         return False
@@ -93,17 +93,17 @@ def read_sheets(
     """Write the rows of one sheet.
 
     Raises:
-        UnreadableFile: The parser has failed, or a row breaks a limit.
+        ReadError: The parser has failed, or a row breaks a limit.
         MemoryError: The workbook needs more memory than the process may use.
     """
     try:
         write_sheet_rows(format_name, list_sheets(), writer, request)
-    except (UnreadableFile, MemoryError):
+    except (ReadError, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, ParseError) and error.code == EXPAT_NO_MEMORY:
             raise MemoryError from None
-        raise UnreadableFile("damaged_file") from None
+        raise ReadError("damaged_file") from None
 
 
 def read_with_calamine(
@@ -119,16 +119,16 @@ def read_with_calamine(
     is_second_reader: another parser has failed. Rows that it has written are skipped.
 
     Raises:
-        UnreadableFile: The workbook is damaged, or a row breaks a limit.
+        ReadError: The workbook is damaged, or a row breaks a limit.
         MemoryError: The workbook needs more memory than the process may use.
     """
     try:
         sheets = list_calamine_sheets(file)
         write_sheet_rows(format_name, sheets, writer, request, is_second_reader=is_second_reader)
-    except (UnreadableFile, MemoryError):
+    except (ReadError, MemoryError):
         raise
     except BaseException:  # A panic of calamine is not an Exception.
-        raise UnreadableFile("damaged_file") from None
+        raise ReadError("damaged_file") from None
 
 
 def write_sheet_rows(
@@ -144,7 +144,7 @@ def write_sheet_rows(
     is_second_reader: see `read_with_calamine`.
 
     Raises:
-        UnreadableFile: There is no such sheet, or a row breaks a limit.
+        ReadError: There is no such sheet, or a row breaks a limit.
     """
     chosen = choose_sheet(sheets, request, writer.sheet_position)
     writer.sheet_position = chosen.position

@@ -22,7 +22,7 @@ from number_formats import read_format_codes
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
 from openpyxl.utils.datetime import MAC_EPOCH
-from protocol import LimitValues, UnreadableFile
+from protocol import LimitValues, ReadError
 from shared_strings import SharedStrings
 from sheets import Sheet, SheetRow, expand_hidden_columns
 from xlsx_overrides import parse_area, read_link_targets
@@ -185,7 +185,7 @@ class _WorkbookParts:
             for element in iter_elements(source, "mergeCell"):
                 left, top, _, bottom = range_boundaries(element.get("ref", ""))
                 if left is None or top is None or bottom is None:
-                    raise UnreadableFile("damaged_file")
+                    raise ReadError("damaged_file")
                 yield top, bottom, left - 1
 
     def _iter_links(self, path: str) -> Iterator[tuple[CellArea, str]]:
@@ -235,11 +235,11 @@ class _WorkbookParts:
             row, column = _find_position(cell, number or after + 1, column)
             number = number or row
             if row != number or column > XLSX_MAX_COLUMNS:
-                raise UnreadableFile("damaged_file")
+                raise ReadError("damaged_file")
             values[column] = self._read_cell(cell)
         number = number or after + 1
         if not after < number <= XLSX_MAX_ROWS:
-            raise UnreadableFile("damaged_file", row=after)  # A stream cannot sort rows.
+            raise ReadError("damaged_file", row=after)  # A stream cannot sort rows.
         return number, [values.get(column) for column in range(1, max(values, default=0) + 1)]
 
     def _read_cell(self, cell: Element) -> object:
@@ -272,7 +272,7 @@ class _WorkbookParts:
             return {"1": True, "true": True, "0": False, "false": False}[raw.strip()]
         if kind == "d":
             return self._convert_date(raw.strip(), style)
-        raise UnreadableFile("damaged_file")
+        raise ReadError("damaged_file")
 
     def _convert_number(self, raw: str, style: int) -> object:
         value = parse_number(raw)

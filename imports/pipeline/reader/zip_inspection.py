@@ -8,7 +8,7 @@ import zipfile
 from io import BufferedReader
 from typing import NamedTuple
 
-from protocol import LimitValues, UnreadableFile
+from protocol import LimitValues, ReadError
 
 MAX_ENTRIES = 10_000
 # XML of millions of equal rows reaches 100. The maximum of deflate is 1,032.
@@ -68,32 +68,32 @@ def inspect_archive(file: BufferedReader, limits: LimitValues) -> InspectedArchi
     """Decompress the archive and return its format, real size and marks.
 
     Raises:
-        UnreadableFile: The archive is no workbook, is encrypted, damaged or too large.
+        ReadError: The archive is no workbook, is encrypted, damaged or too large.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             _check_declared_sizes(archive.infolist(), limits)
             archive_format = _detect_format(archive)
             return InspectedArchive(archive_format, *_inflate_entries(archive, archive_format))
-    except (UnreadableFile, MemoryError):
+    except (ReadError, MemoryError):
         raise
     except Exception:  # zipfile, zlib, bz2 and lzma raise many types for damaged data.
-        raise UnreadableFile("damaged_file") from None
+        raise ReadError("damaged_file") from None
 
 
 def _check_declared_sizes(entries: list[zipfile.ZipInfo], limits: LimitValues) -> None:
     if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):
-        raise UnreadableFile("encrypted_file")
+        raise ReadError("encrypted_file")
     if len(entries) > MAX_ENTRIES:
-        raise UnreadableFile("too_large_inflated", entries=len(entries), limit=MAX_ENTRIES)
+        raise ReadError("too_large_inflated", entries=len(entries), limit=MAX_ENTRIES)
     size = sum(entry.file_size for entry in entries)
     if size > limits["inflated_bytes"]:
-        raise UnreadableFile("too_large_inflated", bytes=size, limit=limits["inflated_bytes"])
+        raise ReadError("too_large_inflated", bytes=size, limit=limits["inflated_bytes"])
     for entry in entries:
         if entry.file_size > max(
             MIN_RATIO_CHECK_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size
         ):
-            raise UnreadableFile(
+            raise ReadError(
                 "too_large_inflated", bytes=entry.file_size, limit=MIN_RATIO_CHECK_BYTES
             )
 
@@ -105,8 +105,8 @@ def _detect_format(archive: zipfile.ZipFile) -> str:
     if "mimetype" in names:
         return _detect_opendocument_format(archive)
     if any(name.startswith("Index/") or name == "Index.zip" for name in names):
-        raise UnreadableFile("numbers_file")
-    raise UnreadableFile("compressed_file" if names else "not_a_spreadsheet")
+        raise ReadError("numbers_file")
+    raise ReadError("compressed_file" if names else "not_a_spreadsheet")
 
 
 def _detect_office_format(types: bytes, names: list[str]) -> str:
@@ -115,24 +115,24 @@ def _detect_office_format(types: bytes, names: list[str]) -> str:
     if XLSB_CONTENT_TYPE in types:
         if XLSB_WORKBOOK_PART not in names:
             # calamine would read the file as a workbook of another format.
-            raise UnreadableFile("damaged_file")
+            raise ReadError("damaged_file")
         return "xlsb"
     for name, code in OTHER_DOCUMENT_CODES.items():
         if name in types:
-            raise UnreadableFile(code)
-    raise UnreadableFile("not_a_spreadsheet")
+            raise ReadError(code)
+    raise ReadError("not_a_spreadsheet")
 
 
 def _detect_opendocument_format(archive: zipfile.ZipFile) -> str:
     content_type = archive.read("mimetype").decode(errors="replace").strip()
     document_type = content_type.removeprefix(OPENDOCUMENT_TYPE_PREFIX)
     if document_type.startswith("text"):
-        raise UnreadableFile("text_document")
+        raise ReadError("text_document")
     if not document_type.startswith("spreadsheet") or ODS_CONTENT_PART not in archive.namelist():
-        raise UnreadableFile("not_a_spreadsheet")
+        raise ReadError("not_a_spreadsheet")
     manifest = "META-INF/manifest.xml"
     if manifest in archive.namelist() and b"encryption-data" in archive.read(manifest):
-        raise UnreadableFile("encrypted_file")
+        raise ReadError("encrypted_file")
     return "ods"
 
 
@@ -162,7 +162,7 @@ def _inflate_entries(archive: zipfile.ZipFile, archive_format: str) -> tuple[int
                 end = (before + chunk).lower()
                 part_marks |= {mark for mark in LINK_MARKS if mark in end}
         if DOCTYPE_MARK in part_marks and _is_parsed(entry.filename, archive_format):
-            raise UnreadableFile("damaged_file")
+            raise ReadError("damaged_file")
         marks |= part_marks
     return size, marks
 
