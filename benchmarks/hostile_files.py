@@ -139,39 +139,44 @@ class Canary:
 
 def make_hostile_files(canary: Canary) -> dict[str, Callable[[], bytes]]:
     from tests.spreadsheets import (
+        make_row_xml,
+        make_sheet_xml,
+        make_text_cell_xml,
         make_workbook_from_xml,
         make_workbook_parts,
-        row_xml,
-        sheet_xml,
-        text_cell_xml,
         zip_parts,
     )
 
-    header = row_xml(1, text_cell_xml("A1", "Shipping mark"), text_cell_xml("B1", "Phone"))
+    header = make_row_xml(
+        1, make_text_cell_xml("A1", "Shipping mark"), make_text_cell_xml("B1", "Phone")
+    )
     external = f'<!DOCTYPE x [<!ENTITY e SYSTEM "http://127.0.0.1:{canary.port}/">]>'
     nested_entities = "".join(
         f'<!ENTITY {name} "{f"&{inner};" * 10}">'
         for inner, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    reference = sheet_xml(row_xml(1, text_cell_xml("A1", "&e;")))
+    reference = make_sheet_xml(make_row_xml(1, make_text_cell_xml("A1", "&e;")))
     return {
         "zip bomb": lambda: make_workbook_from_xml(
-            header, row_xml(2, text_cell_xml("A2", " " * (900 * MEGABYTES)))
+            header, make_row_xml(2, make_text_cell_xml("A2", " " * (900 * MEGABYTES)))
         ),
         "zip bomb within the ratio": lambda: make_workbook_from_xml(
             header,
-            *(row_xml(n, text_cell_xml(f"A{n}", make_noise(300))) for n in range(2, 1_000_000)),
+            *(
+                make_row_xml(n, make_text_cell_xml(f"A{n}", make_noise(300)))
+                for n in range(2, 1_000_000)
+            ),
         ),
         "comment of 300 MB": lambda: make_commented_workbook(" " * (300 * MEGABYTES)),
         "comment within the ratio": lambda: make_commented_workbook(make_noise_megabytes(300)),
         "cell of 200 MB": lambda: make_workbook_from_xml(
-            header, row_xml(2, text_cell_xml("A2", "x" * (200 * MEGABYTES)))
+            header, make_row_xml(2, make_text_cell_xml("A2", "x" * (200 * MEGABYTES)))
         ),
         "cell within the ratio": lambda: make_workbook_from_xml(
-            header, row_xml(2, text_cell_xml("A2", make_noise_megabytes(200)))
+            header, make_row_xml(2, make_text_cell_xml("A2", make_noise_megabytes(200)))
         ),
         "far cell": lambda: make_workbook_from_xml(
-            header, row_xml(MAX_EXCEL_ROW, text_cell_xml(f"XFD{MAX_EXCEL_ROW}", "z"))
+            header, make_row_xml(MAX_EXCEL_ROW, make_text_cell_xml(f"XFD{MAX_EXCEL_ROW}", "z"))
         ),
         "shared strings": lambda: make_workbook_from_xml(
             header, strings=f"<si><t>{'x' * 1000}</t></si>" * 300_000
@@ -195,9 +200,9 @@ def make_hostile_files(canary: Canary) -> dict[str, Callable[[], bytes]]:
 
 
 def make_workbook_of_one_string(header: str) -> bytes:
-    from tests.spreadsheets import make_workbook_from_xml, row_xml
+    from tests.spreadsheets import make_row_xml, make_workbook_from_xml
 
-    rows = (row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(2, 300_000))
+    rows = (make_row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(2, 300_000))
     return make_workbook_from_xml(
         header, *rows, strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>"
     )
@@ -205,19 +210,23 @@ def make_workbook_of_one_string(header: str) -> bytes:
 
 def make_known_header() -> str:
     """Return a header row whose columns are recognised, so that all rows are read and staged."""
-    from tests.spreadsheets import row_xml, text_cell_xml
+    from tests.spreadsheets import make_row_xml, make_text_cell_xml
 
     names = ("Shipping mark", "First name", "Last name", "Phone")
-    return row_xml(
-        1, *(text_cell_xml(f"{column}1", name) for column, name in zip("ABCD", names, strict=True))
+    return make_row_xml(
+        1,
+        *(
+            make_text_cell_xml(f"{column}1", name)
+            for column, name in zip("ABCD", names, strict=True)
+        ),
     )
 
 
 def make_commented_workbook(comment: str) -> bytes:
-    from tests.spreadsheets import make_workbook_from_xml, row_xml, text_cell_xml
+    from tests.spreadsheets import make_row_xml, make_text_cell_xml, make_workbook_from_xml
 
     return make_workbook_from_xml(
-        row_xml(1, text_cell_xml("A1", "Phone")), before=f"<!--{comment}-->"
+        make_row_xml(1, make_text_cell_xml("A1", "Phone")), before=f"<!--{comment}-->"
     )
 
 

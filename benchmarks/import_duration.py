@@ -108,7 +108,7 @@ def import_once(client: Client, file: Path, rows: int) -> dict[str, float]:
         if last["status"] in FINAL_STATUSES:
             break
     complete = time.monotonic()
-    expected = sample_data.expected_counts(rows)
+    expected = sample_data.compute_expected_counts(rows)
     if {name: last[name] for name in expected} != expected:
         sys.exit(f"The counts differ from those of the sample. Is the table empty? {last}")
     return {

@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred
 # Size of what surrounds the file in a request: the multipart headers and the other form fields.
 MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
 BODY_CHUNK_BYTES = 256 * 1024
-TOO_LARGE_MESSAGE = "What was sent is larger than this site takes. Split it into several files."
+TOO_LARGE_MESSAGE = "The upload is larger than this site accepts. Split it into several files."
 
 # A message of ASGI. The types of its values depend on the message's type.
 Message = dict[str, Any]

@@ -146,7 +146,7 @@ IMPORT_PLACEHOLDERS = [
 IMPORT_POLL_SECONDS = read_seconds("IMPORT_POLL_SECONDS", 2.0)
 IMPORT_PING_SECONDS = read_seconds("IMPORT_PING_SECONDS", 15.0)
 IMPORT_STREAM_SECONDS = read_seconds("IMPORT_STREAM_SECONDS", 600.0)
-# Time for which a signed stream URL is valid. Every snapshot contains a new one.
+# Time for which a signed stream URL is valid. The REST API sends a new one every five minutes.
 IMPORT_TICKET_SECONDS = read_int("IMPORT_TICKET_SECONDS", 3_600)
 IMPORT_STREAMS_PER_USER = read_int("IMPORT_STREAMS_PER_USER", 20)
 IMPORT_STREAMS_PER_PROCESS = read_int("IMPORT_STREAMS_PER_PROCESS", 3_000)

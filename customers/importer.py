@@ -11,7 +11,7 @@ from customers.models import Customer
 from imports.importer import Column, Importer, register
 
 
-def _number(*names: str) -> tuple[str, ...]:
+def _add_header_numbers(*names: str) -> tuple[str, ...]:
     """Return the names with numbers from 2, as in "Phone 2" and "Phone 2 - Value"."""
     return tuple(
         f"{name} {number}{suffix}"
@@ -77,7 +77,7 @@ FURTHER_EMAIL_HEADERS = (
     "email 3 address", "shipping email", "email (shipping)", "account email",
     "autre e-mail", "e-mail secondaire", "weitere E-Mail", "E-Mail privat",
     "E-Mail geschäftlich", "otro correo", "outro e-mail",
-    *_number("email", "email address"),
+    *_add_header_numbers("email", "email address"),
 )  # fmt: skip
 PHONE_HEADERS = (
     "telephone", "tel", "tel no", "telephone no", "telephone number", "tel number", "tel nr",
@@ -118,8 +118,8 @@ FURTHER_PHONE_HEADERS = (
     "telefono ufficio", "vaste telefoon", "telefoon thuis", "telefoon werk",
     "telefon stacjonarny", "telefon domowy", "ev telefonu", "iş telefonu",
     "домашний телефон", "рабочий телефон", "固定电话", "座机", "家庭电话", "办公电话",
-    *_number("phone", "telephone", "phone number", "mobile", "tel", "mobile number"),
-    *_number("home phone", "business phone", "work phone", "contact", "contact number"),
+    *_add_header_numbers("phone", "telephone", "phone number", "mobile", "tel", "mobile number"),
+    *_add_header_numbers("home phone", "business phone", "work phone", "contact", "contact number"),
 )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ SEPARATOR_OR_WORD = re.compile(
 )
 FRENCH_EXTENSION = re.compile(r"\bposte\b", re.IGNORECASE)
 MAX_ENDING_DIGITS = 3  # Four digits may be the last group of a number.
-SEVERAL_NUMBERS_CHARS = range(12, 100)  # Lengths of a text that may hold several numbers.
+SEVERAL_NUMBERS_CHARS_RANGE = range(12, 100)  # Lengths of a text that may hold several numbers.
 
 
 def clean_phone(cell: Cell) -> str | None:
@@ -194,7 +194,7 @@ def _parse_phone(text: str, region: str) -> str | None:
 
 def _parse_neighbours(text: str, region: str) -> set[str]:
     """Return the numbers of a text that has two numbers with only white space between them."""
-    if len(text) in SEVERAL_NUMBERS_CHARS:
+    if len(text) in SEVERAL_NUMBERS_CHARS_RANGE:
         words = text.split()
         for index in range(1, len(words)):
             halves = " ".join(words[:index]), " ".join(words[index:])
@@ -312,7 +312,7 @@ def _explain(text: str, dialled: str | None, region: str) -> InvalidValue:
 
 def _has_several_numbers(text: str, region: str) -> bool:
     """Tell whether a separator or a word has a number on one side and digits on the other."""
-    if len(text) not in SEVERAL_NUMBERS_CHARS:
+    if len(text) not in SEVERAL_NUMBERS_CHARS_RANGE:
         return False
     numbers = map(extract_dialled_number, SEPARATOR_OR_WORD.split(text))
     parts = [number for number in numbers if number and len(number) > 1]

@@ -119,10 +119,24 @@ LAST_NAMES = (
     "Balógun",
 )
 PORTS = ("ACC", "TEMA", "KSI", "TKD", "TML", "CCT", "HO", "SYI")
-HOSTS = ("gmail.com", "yahoo.com", "outlook.com", "icloud.com", "mail.example.com.gh")
+EMAIL_DOMAINS = ("gmail.com", "yahoo.com", "outlook.com", "icloud.com", "mail.example.com.gh")
 
 # The two digits after the zero of Ghana's mobile numbers. Seven more digits follow.
-NETWORKS = ("24", "20", "27", "54", "55", "50", "26", "23", "28", "53", "56", "57", "29")
+MOBILE_NETWORK_PREFIXES = (
+    "24",
+    "20",
+    "27",
+    "54",
+    "55",
+    "50",
+    "26",
+    "23",
+    "28",
+    "53",
+    "56",
+    "57",
+    "29",
+)
 LINES_PER_SEED = 10_000_000 // len(SEEDS)  # In each of the thirteen networks: 1.3 million in all.
 
 # How people write 0244123456. A number cell keeps no zero and no plus sign.
@@ -191,7 +205,7 @@ def generate_rows(count: int = 7000, seed: int = 1) -> Iterator[Row]:
         yield tuple(row[column] for column in order) if row else ()
 
 
-def expected_counts(count: int = 7000) -> dict[str, int]:
+def compute_expected_counts(count: int = 7000) -> dict[str, int]:
     """Return the counts of an import of `count` rows into an empty table."""
     failed = 2 * (count // 100)
     return {"total": count, "created": count - failed, "failed": failed, "skipped": 0}
@@ -246,7 +260,7 @@ def generate_customers(count: int, seed: int) -> Iterator[Row]:
                 customer = _repeat_key(customer, random.choice(valid), random)
             elif number != invalid_number:
                 valid.append(customer)
-            row = _spell(customer, random)
+            row = _make_typed_cells(customer, random)
             if number == invalid_number:
                 column, cell = next(faults)
                 row[column] = cell
@@ -270,7 +284,7 @@ def _make_customer(number: int, seed: int, random: Random) -> Customer:
     first, last = MAILBOX_NAMES[first_name], MAILBOX_NAMES[last_name]
     mark = f"{random.choice(PORTS)}-{first[0]}{last[0]} {serial}".upper()
     has_email = random.random() < 0.6
-    email = f"{first}.{last}{serial}@{random.choice(HOSTS)}" if has_email else None
+    email = f"{first}.{last}{serial}@{random.choice(EMAIL_DOMAINS)}" if has_email else None
     return Customer(mark, first_name, last_name, email, make_phone_number(number, seed))
 
 
@@ -281,7 +295,8 @@ def make_phone_number(number: int, seed: int) -> str:
     """
     # The factor is coprime to the size of the block, so that each line occurs once.
     line = number * 61_803 % LINES_PER_SEED
-    return f"{NETWORKS[number % len(NETWORKS)]}{seed * LINES_PER_SEED + line:07}"
+    prefix = MOBILE_NETWORK_PREFIXES[number % len(MOBILE_NETWORK_PREFIXES)]
+    return f"{prefix}{seed * LINES_PER_SEED + line:07}"
 
 
 def _repeat_key(customer: Customer, earlier: Customer, random: Random) -> Customer:
@@ -290,7 +305,7 @@ def _repeat_key(customer: Customer, earlier: Customer, random: Random) -> Custom
     return customer._replace(**{name: getattr(earlier, name)})
 
 
-def _spell(customer: Customer, random: Random) -> list[Cell]:
+def _make_typed_cells(customer: Customer, random: Random) -> list[Cell]:
     """Return the customer's values as a person may have typed them."""
     mark, first_name, last_name, email, phone = customer
     carelessness = random.random()

@@ -30,7 +30,7 @@ from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
-MILLISECONDS = 1_000  # Dramatiq's time limits are in milliseconds.
+MILLISECONDS_PER_SECOND = 1_000  # Dramatiq's time limits are in milliseconds.
 # While Redis is down, one message applies batches for at most this long.
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
@@ -40,7 +40,7 @@ _main_reader_lock = threading.Lock()
 _small_reader_lock = threading.Lock()
 
 
-@dramatiq.actor(queue_name="checks", time_limit=3_600 * MILLISECONDS)
+@dramatiq.actor(queue_name="checks", time_limit=3_600 * MILLISECONDS_PER_SECOND)
 def check_next_file() -> None:
     """Check the next file of the queue, unless this process reads as many as it may."""
     for lock in (_main_reader_lock, _small_reader_lock):
@@ -102,7 +102,7 @@ def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
     return True
 
 
-@dramatiq.actor(queue_name="batches", time_limit=300 * MILLISECONDS)
+@dramatiq.actor(queue_name="batches", time_limit=300 * MILLISECONDS_PER_SECOND)
 def apply_batches(job_id: str, number: int) -> None:
     """Apply a batch of an import, and then every K-th batch until IMPORT_TURN_SECONDS are over.
 

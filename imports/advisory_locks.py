@@ -12,7 +12,7 @@ from django.db import connection
 # or a lock time-out is repeated with the lock held exclusively.
 TARGET_TABLE = 7
 # The end of the check of one import, by the import's id.
-END_OF_CHECK = 8
+CHECK_COMPLETION = 8
 # The maintenance that one worker does for all workers.
 MAINTENANCE = 9
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 # Dates and times arrive as ISO 8601 text.
 Cell = str | int | float | bool | None
 
-MAX_SHOWN_CHARS = 100
+MAX_DISPLAY_TEXT_CHARS = 100
 MAX_LINKED_TEXT_CHARS = 500
 
 
@@ -82,14 +82,14 @@ def make_cell(kind: object, value: object, detail: object) -> Cell:
         shortened = ShortenedText(value)
         shortened.length = detail
         return shortened
-    if type(detail) is not str or len(detail) > MAX_SHOWN_CHARS:
+    if type(detail) is not str or len(detail) > MAX_DISPLAY_TEXT_CHARS:
         raise ValueError("a formatted cell shows a short text")
-    formatted = _make_formatted(kind, value)
+    formatted = _make_formatted_cell(kind, value)
     formatted.kind, formatted.shown = str(kind), detail
     return formatted
 
 
-def _make_formatted(
+def _make_formatted_cell(
     kind: object, value: object
 ) -> FormattedText | FormattedInteger | FormattedFloat:
     if kind in TEXT_KINDS and type(value) is str:

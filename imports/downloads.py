@@ -22,7 +22,7 @@ from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from imports.importer import Importer
-from imports.inline import limited_slot
+from imports.inline import acquire_slot
 from imports.models import ImportJob
 from imports.pipeline import failed_rows_file
 from imports.storage import CHUNK_BYTES, StoredFileNotFound
@@ -73,7 +73,7 @@ def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
         NoFailedRows: The import has no failed or skipped row.
         NoFreeSlot: The process builds as many files as it may.
     """
-    with limited_slot(REPORT_SLOTS):
+    with acquire_slot(REPORT_SLOTS):
         return build_file_response(
             partial(failed_rows_file.write_workbook, job),
             f"{get_failed_rows_file_name(job)}.xlsx",
@@ -88,7 +88,7 @@ def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
         NoFailedRows: The import has no failed row.
         NoFreeSlot: The process builds as many files as it may.
     """
-    with limited_slot(REPORT_SLOTS):
+    with acquire_slot(REPORT_SLOTS):
         return build_file_response(
             partial(failed_rows_file.write_csv, job),
             f"{get_failed_rows_file_name(job)}.csv",

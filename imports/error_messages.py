@@ -314,12 +314,12 @@ MAPPING_MESSAGES = {
 
 def describe_mapping_problem(code: str, params: Mapping[str, object]) -> str:
     """Return the sentence for an error of a submitted column mapping."""
-    return _fill(MAPPING_MESSAGES[code], params)
+    return _insert_parameters(MAPPING_MESSAGES[code], params)
 
 
 def describe_job_error(code: str, params: Mapping[str, object] | None) -> str:
     """Return the sentence for the error of an import. Columns are named by their fields."""
-    return _fill(JOB_MESSAGES.get(code, code), params)
+    return _insert_parameters(JOB_MESSAGES.get(code, code), params)
 
 
 def describe_job_error_with_labels(
@@ -338,7 +338,7 @@ def describe_read_summary_entry(entry: Mapping[str, Any], importer: str) -> str:
     params, known = dict(entry["params"]), get_importer_or_placeholder(importer)
     if params.get("column") in {column.field for column in known.columns}:
         params["column"] = get_field_label(known, params["column"])
-    return _fill(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
+    return _insert_parameters(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
 
 
 class ReadNote(TypedDict):
@@ -390,9 +390,9 @@ def describe_row_error(
         return str(message)
     known = get_importer_or_placeholder(importer)
     if error["code"] == "not_found" and (lookup := known.describe_lookup(error["column"])):
-        return _fill(LOOKUP_MESSAGE, lookup)
+        return _insert_parameters(LOOKUP_MESSAGE, lookup)
     messages = {**ROW_MESSAGES, **known.messages}
-    return _fill(messages.get(error["code"], error["code"]), error["params"])
+    return _insert_parameters(messages.get(error["code"], error["code"]), error["params"])
 
 
 def describe_cause(error: Mapping[str, Any], importer: str, outcome: str | None) -> str:
@@ -406,7 +406,7 @@ def get_field_label(importer: type[Importer], field: str | None) -> str:
     return capfirst(importer.label(field)) if field else ""
 
 
-def _fill(message: object, params: Mapping[str, object] | None) -> str:
+def _insert_parameters(message: object, params: Mapping[str, object] | None) -> str:
     """Insert the parameters into a message; lists become comma-separated text.
 
     A missing parameter becomes "…", because the stored error may be older than the message.

@@ -1,7 +1,7 @@
-"""Work that is done inside a web request, for callers that cannot wait for a worker.
+"""Work that is done inside a web request, for callers that need the result in the response.
 
-The steps are the ones that workers do. A step that a worker does already, or that is not done
-in time, is left to a worker.
+It calls the same functions as the workers. A worker does every step that it has already claimed,
+and every step that is not finished in MAX_WORK_SECONDS.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from imports.statuses import Status
 
 MAX_WAIT_FOR_SLOT_SECONDS = 3
 MAX_WORK_SECONDS = 4
-POLL_SECONDS = 0.05
+JOB_POLL_SECONDS = 0.05
 
 
 class NoFreeSlot(Exception):
-    """This process does as much of this work as it may do at the same time."""
+    """All slots of this process are in use."""
 
 
 @contextmanager
-def limited_slot(slots: BoundedSemaphore) -> Iterator[None]:
+def acquire_slot(slots: BoundedSemaphore) -> Iterator[None]:
     """Hold one of the slots, so that a process does not open too many files at the same time.
 
     Raises:
@@ -43,7 +43,7 @@ def limited_slot(slots: BoundedSemaphore) -> Iterator[None]:
         slots.release()
 
 
-def check_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
+def check_import_inline(job_id: UUID, limits: ReaderLimits) -> ImportJob:
     """Check an import and return it.
 
     If a worker checks the import already, wait up to MAX_WORK_SECONDS for the worker. The import
@@ -58,18 +58,18 @@ def check_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
         job = ImportJob.objects.get(pk=job_id)
         if time.monotonic() > deadline:
             break
-        time.sleep(POLL_SECONDS)
+        time.sleep(JOB_POLL_SECONDS)
     progress.publish(job)
     return job
 
 
-def finish_now(job_id: UUID, limits: ReaderLimits) -> ImportJob:
+def check_and_apply_inline(job_id: UUID, limits: ReaderLimits) -> ImportJob:
     """Check an import, write its batches, and return it.
 
     After MAX_WORK_SECONDS the rest is left to workers, and the import is still RUNNING.
     """
     deadline = time.monotonic() + MAX_WORK_SECONDS
-    job = check_now(job_id, limits)
+    job = check_import_inline(job_id, limits)
     while job.status == Status.RUNNING and time.monotonic() < deadline:
         batch = job.batches.filter(applied_at=None).first()
         if batch is None or actors.apply_and_publish(job_id, batch.number) is None:

@@ -1,6 +1,6 @@
 """The actions on imports: upload, start, check again, cancel.
 
-Pages, the REST API, the admin and management commands call these functions. Each function changes
+Pages, the REST API and the admin call these functions. Each function changes
 the status of an import by one compare-and-set, and enqueues the following work after the commit.
 """
 
@@ -156,7 +156,7 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
                 get_importer_or_placeholder(job.importer),
             )
         ImportJob.objects.filter(pk=pk).update(
-            **options, **file_checker.VALUES_BEFORE_CHECK, run=F("run") + 1, progress_percent=0
+            **options, **file_checker.INITIAL_CHECK_FIELDS, run=F("run") + 1, progress_percent=0
         )
         job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=Status(job.status))
         transaction.on_commit(actors.enqueue_check)

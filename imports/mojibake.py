@@ -22,24 +22,26 @@ from unicodedata import category, normalize
 MAX_REPAIRS = 4  # Several programs in a row may each have garbled the text.
 
 # The characters of the bytes from 0x80 in Latin-1 and Windows-1252, with their bytes.
-BYTES = {chr(byte): byte for byte in range(0x80, 0x100)}
+BYTE_BY_CHARACTER = {chr(byte): byte for byte in range(0x80, 0x100)}
 for _byte in range(0x80, 0xA0):
     if _char := bytes([_byte]).decode("cp1252", errors="ignore"):
-        BYTES[_char] = _byte
+        BYTE_BY_CHARACTER[_char] = _byte
 
 LETTER = r"[^\W\d_]"
-SMALL = "a-zß-öø-ÿ"
+SMALL_LETTERS = "a-zß-öø-ÿ"
 CAPITAL_LEAD = "Â-ÖØ-Þ"
-CONTINUATION = "".join(char for char, byte in BYTES.items() if byte < 0xC0)
+CONTINUATION = "".join(char for char, byte in BYTE_BY_CHARACTER.items() if byte < 0xC0)
 # The continuation bytes as characters that may follow a letter in correct text, by kind.
-SLAVIC = "ŠšŽž"
+SLAVIC_LETTERS = "ŠšŽž"
 SPACE = "\xa0\xad"
 APOSTROPHE = "’–—´"  # With dashes, because they join two words.
-CLOSING = "”»›…™®•“‘"
-RAISED = "©ª°²³¹º·«"
+CLOSING_MARKS = "”»›…™®•“‘"
+SUPERSCRIPT_MARKS = "©ª°²³¹º·«"
 # The continuation bytes as characters that never follow a letter directly.
 SYMBOL = "".join(
-    char for char in CONTINUATION if char not in f"\x85{SLAVIC}{SPACE}{APOSTROPHE}{CLOSING}{RAISED}"
+    char
+    for char in CONTINUATION
+    if char not in f"\x85{SLAVIC_LETTERS}{SPACE}{APOSTROPHE}{CLOSING_MARKS}{SUPERSCRIPT_MARKS}"
 )
 
 SEQUENCE_PATTERN = re.compile(
@@ -49,30 +51,30 @@ GARBLED_PATTERN = re.compile(
     rf"""
     # Two sequences in a row, except two capital letters that are each followed by a space or a
     # letter.
-    (?!(?:[Â-ß][{SLAVIC}{SPACE}]){{2}})(?:[Â-ß][{CONTINUATION}]){{2}}
+    (?!(?:[Â-ß][{SLAVIC_LETTERS}{SPACE}]){{2}})(?:[Â-ß][{CONTINUATION}]){{2}}
     # A symbol inside the sequence.
     | [Â-ß][{SYMBOL}]
     | [à-ï](?:[{SYMBOL}][{CONTINUATION}]|[{CONTINUATION}][{SYMBOL}])
     | [ð-ô](?=[{CONTINUATION}]{{3}})[{CONTINUATION}]{{0,2}}[{SYMBOL}][{CONTINUATION}]{{0,2}}
     # A capital letter after a small one.
-    | (?<=[{SMALL}])[{CAPITAL_LEAD}][{CONTINUATION}]
+    | (?<=[{SMALL_LETTERS}])[{CAPITAL_LEAD}][{CONTINUATION}]
     # Letters that do not follow each other in any language.
-    | [ÂÃÅ][{SLAVIC}] | Ä[šž] | Ä[ŠŽ](?=[{SMALL}])
+    | [ÂÃÅ][{SLAVIC_LETTERS}] | Ä[šž] | Ä[ŠŽ](?=[{SMALL_LETTERS}])
     # A character that ends a word, inside a word.
-    | [Â-ß][{CLOSING}{RAISED}\x85](?={LETTER})
-    | [{CAPITAL_LEAD}][{APOSTROPHE}](?=[{SMALL}])(?!s\b)
-    | [ÂÃ][{APOSTROPHE}](?={LETTER})(?!s\b|S\b) | [ÂÃÅ]\xad(?=[{SMALL}])
+    | [Â-ß][{CLOSING_MARKS}{SUPERSCRIPT_MARKS}\x85](?={LETTER})
+    | [{CAPITAL_LEAD}][{APOSTROPHE}](?=[{SMALL_LETTERS}])(?!s\b)
+    | [ÂÃ][{APOSTROPHE}](?={LETTER})(?!s\b|S\b) | [ÂÃÅ]\xad(?=[{SMALL_LETTERS}])
     # Only a space or the end of a quotation follows a word that ends in Ã. No word ends in Â, and
     # neither letter is a word.
-    | Ã[{RAISED}\x85] | Â[{RAISED}]
+    | Ã[{SUPERSCRIPT_MARKS}\x85] | Â[{SUPERSCRIPT_MARKS}]
     | (?<!{LETTER})[ÂÃ][{CONTINUATION}]
-    | (?<!{LETTER})[ÄÅ]\xa0(?=[{SMALL}]{{2}}) | (?<!{LETTER})[A-Z]Ã\xa0(?=[{SMALL}]|\s)
+    | (?<!{LETTER})[ÄÅ]\xa0(?=[{SMALL_LETTERS}]{{2}}) | (?<!{LETTER})[A-Z]Ã\xa0(?=[{SMALL_LETTERS}]|\s)
     # The Latin letters of Vietnamese, of African languages and of transliterated Arabic. A closing
     # guillemet may follow á.
     | á[¹º][{CONTINUATION}] | á»[{CONTINUATION}](?<!»[\xa0”’…]) | á»[”’…](?={LETTER})
     | \A[^«]*á»[”’…]
     # Three bytes at the beginning of a word, or with a raised character as the last one.
-    | [à-ï][{CONTINUATION}][{RAISED}´]
+    | [à-ï][{CONTINUATION}][{SUPERSCRIPT_MARKS}´]
     | (?<!{LETTER})[à-ï](?![\xa0])[{CONTINUATION}]{{2}}
     | (?<![\w’'])[äåæçêëìí]\xa0(?!\xa0)[{CONTINUATION}]
     """,
@@ -100,10 +102,10 @@ def repair_mojibake(text: str) -> str | None:
 def _is_garbled(text: str) -> bool:
     if not SEQUENCE_PATTERN.search(text):
         return False
-    return any(_holds_written(match[0]) for match in GARBLED_PATTERN.finditer(text))
+    return any(_has_only_usual_characters(match[0]) for match in GARBLED_PATTERN.finditer(text))
 
 
-def _holds_written(text: str) -> bool:
+def _has_only_usual_characters(text: str) -> bool:
     """Whether all sequences are characters that people write, or one holds a control character."""
     chars: list[str] = []
     for match in SEQUENCE_PATTERN.finditer(text):
@@ -114,17 +116,19 @@ def _holds_written(text: str) -> bool:
     if not chars:
         return False
     is_alone = len(chars) == 1
-    return bool(CONTROL_REGEX.search(text)) or all(_is_written(char, is_alone) for char in chars)
+    return bool(CONTROL_REGEX.search(text)) or all(
+        _is_usual_character(char, is_alone) for char in chars
+    )
 
 
 def _decode(sequence: str) -> str | None:
     try:
-        return bytes([BYTES[char] for char in sequence]).decode("utf-8")
+        return bytes([BYTE_BY_CHARACTER[char] for char in sequence]).decode("utf-8")
     except UnicodeDecodeError:
         return None
 
 
-def _is_written(char: str, is_alone: bool) -> bool:
+def _is_usual_character(char: str, is_alone: bool) -> bool:
     """Whether people write the character: it is assigned and not a control character.
 
     `is_alone`: the character is the only one of its kind in a Latin text. Then its script must be

@@ -20,7 +20,7 @@ def can_import(user: User) -> bool:
 
 def get_visible_imports(user: User) -> QuerySet[ImportJob]:
     """Return the imports that the user may list, read and stream."""
-    return ImportJob.objects.all() if can_view_all(user) else _own(user)
+    return ImportJob.objects.all() if can_view_all(user) else _get_own_imports(user)
 
 
 def can_view_all(user: User) -> bool:
@@ -38,7 +38,7 @@ def get_controllable_imports(user: User) -> QuerySet[ImportJob]:
     """Return the imports that the user may start, cancel and change."""
     if user.has_perm("imports.control_all"):
         return ImportJob.objects.all()
-    return _own(user)
+    return _get_own_imports(user)
 
 
 def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
@@ -50,10 +50,10 @@ def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
     meta = model._meta
     if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
         return model._default_manager.all()
-    return find_written_records(_own(user), model)
+    return find_written_records(_get_own_imports(user), model)
 
 
-def _own(user: User) -> QuerySet[ImportJob]:
+def _get_own_imports(user: User) -> QuerySet[ImportJob]:
     if not can_import(user):
         return ImportJob.objects.none()
     return ImportJob.objects.filter(owner=user.pk)

@@ -38,13 +38,13 @@ compared AS MATERIALIZED (
 SELECT number, differs, count(*) FILTER (WHERE NOT differs) OVER ()
   FROM compared ORDER BY differs DESC, number LIMIT %(sample)s
 """
-UPDATES = """
+SELECT_UPDATES = """
 SELECT r.number, r.target_id, ARRAY[{differ}], ARRAY[{shown_old}], ARRAY[{shown_new}]
   FROM imports_importrow r JOIN {table} c ON c.{pk} = {id}
  WHERE r.job_id = %(job)s AND r.number = ANY(%(numbers)s)
  ORDER BY r.number
 """
-CREATES = """
+SELECT_CREATES = """
 SELECT r.number, ARRAY[{shown}] FROM imports_importrow r
  WHERE r.job_id = %(job)s AND r.outcome IS NULL AND NOT r.matched
  ORDER BY r.number LIMIT %(sample)s
@@ -99,9 +99,9 @@ def build_preview(job: ImportJob, user: User) -> Preview:
     importer = get_importer(job.importer)
     target = get_target_table(importer)
     records = permissions.get_visible_records(user, importer.model)
-    unchanged, updates = _updates(job, target, records) if job.to_update else (0, [])
+    unchanged, updates = _build_update_samples(job, target, records) if job.to_update else (0, [])
     to_create = total - job.processed - job.to_update
-    creates = _creates(job, target) if to_create else []
+    creates = _build_create_samples(job, target) if to_create else []
     # If the import was started or checked again meanwhile, the counts and samples do not match.
     newest = ImportJob.objects.get(pk=job.pk)
     _validate_ready(newest)
@@ -136,21 +136,21 @@ def _validate_ready(job: ImportJob) -> int:
     return job.total
 
 
-def _updates(
+def _build_update_samples(
     job: ImportJob, target: TargetTable, records: QuerySet[Any]
 ) -> tuple[int | None, list[UpdateSample]]:
     """Return the number of rows that would change nothing, and samples of rows that would.
 
     The number is None if not all rows were compared.
     """
-    compared = _fetch(job, target, COMPARE)
+    compared = _fetch_sample_rows(job, target, COMPARE)
     unchanged = compared[0][2] if compared else 0
     numbers = [number for number, differs, _ in compared if differs]
-    rows = _fetch(job, target, UPDATES, numbers=numbers)
+    rows = _fetch_sample_rows(job, target, SELECT_UPDATES, numbers=numbers)
     visible = records.filter(pk__in=[key for _, key, *_ in rows]).values_list("pk", flat=True)
     visible_keys = set(map(str, visible))
     updates: list[UpdateSample] = [
-        {"row": number, "record": key, "changes": _changes(target, *values)}
+        {"row": number, "record": key, "changes": _build_changes(target, *values)}
         if key in visible_keys
         else {"row": number, "record": None, "changes": {}}
         for number, key, *values in rows
@@ -158,7 +158,7 @@ def _updates(
     return unchanged if job.to_update <= MAX_COMPARED_ROWS else None, updates
 
 
-def _changes(
+def _build_changes(
     target: TargetTable, differ: list[bool], old: list[str | None], new: list[str | None]
 ) -> dict[str, Change]:
     """Return the fields that change."""
@@ -170,15 +170,15 @@ def _changes(
     }
 
 
-def _creates(job: ImportJob, target: TargetTable) -> list[CreateSample]:
+def _build_create_samples(job: ImportJob, target: TargetTable) -> list[CreateSample]:
     fields = [column.field for column in target.columns]
     return [
         {"row": number, "values": dict(zip(fields, values, strict=True))}
-        for number, values in _fetch(job, target, CREATES)
+        for number, values in _fetch_sample_rows(job, target, SELECT_CREATES)
     ]
 
 
-def _fetch(
+def _fetch_sample_rows(
     job: ImportJob, target: TargetTable, statement: str, *, numbers: list[int] | None = None
 ) -> list[tuple[Any, ...]]:
     old_values = [f"c.{column.column}" for column in target.columns]

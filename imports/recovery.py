@@ -21,7 +21,7 @@ from imports.statuses import Status
 log = logging.getLogger(__name__)
 
 MAX_WORKER_SILENCE = timedelta(hours=1)  # After that, the row of a worker is deleted.
-MAX_MISSED_CALLS = 20
+MAX_MISSED_AFTER_BATCH_CALLS = 20
 
 _worker_id = uuid.uuid4()
 
@@ -74,6 +74,6 @@ def run_missed_after_batch() -> None:
     missed_before = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
     missed = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=missed_before)
     # In random order, so that batches that fail every time do not block the others.
-    batches = missed.order_by("?").values_list("job_id", "number")[:MAX_MISSED_CALLS]
+    batches = missed.order_by("?").values_list("job_id", "number")[:MAX_MISSED_AFTER_BATCH_CALLS]
     for job_id, number in batches:
         actors.run_after_batch_safely(job_id, number)

@@ -1,7 +1,7 @@
-"""The snapshot: one small JSON object that says how far an import is.
+"""The snapshot: one small JSON object that reports the progress of one import.
 
-Every snapshot is complete. A client that missed ten snapshots needs only the newest one. It holds
-codes and counts, and no personal data.
+Every snapshot is complete. A client that missed ten snapshots needs only the newest one. A
+snapshot holds codes and counts, but no personal data.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from imports.statuses import ACTIVE_STATUSES, CHECKING_PERCENT, Status
 
 WORKER_COUNT_CACHE_SECONDS = 2
 # An import stays in feeds for this long after its end, in case the message of its end was lost.
-FEED_SECONDS = 60
+FEED_RETENTION_SECONDS = 60
 MAX_FEED_IMPORTS = 200
 ALL_OWNERS = "everyone"
 
 # What a stream shows: an import (its id as text), the feed of an owner (the owner's id), or the
 # feed of all owners (ALL_OWNERS).
-Topic = int | str
+StreamTopic = int | str
 
-_workers = (-1e9, 0)  # When the workers were counted, and how many were alive.
+_cached_worker_count = (-1e9, 0)  # When the workers were counted, and how many were alive.
 
 
 class LiveState(TypedDict):
@@ -98,14 +98,14 @@ def build_snapshot(job: ImportJob, *, waiting: Sequence[UUID] | None = None) -> 
         "failed": job.failed,
         "success": job.success,
         "created_at": job.created_at.isoformat(),
-        "started_at": to_json_value(job.started_at),
-        "finished_at": to_json_value(job.finished_at),
+        "started_at": format_optional_time(job.started_at),
+        "finished_at": format_optional_time(job.finished_at),
         "updated_at": job.updated_at.isoformat(),
         "live": build_live_state(job, waiting),
     }
 
 
-def to_json_value(moment: datetime | None) -> str | None:
+def format_optional_time(moment: datetime | None) -> str | None:
     """Return a time as ISO 8601 text, and None as None."""
     return None if moment is None else moment.isoformat()
 
@@ -182,12 +182,12 @@ def count_live_workers() -> int:
 
     A process asks the database at most once in WORKER_COUNT_CACHE_SECONDS.
     """
-    global _workers
-    counted_at, count = _workers
+    global _cached_worker_count
+    counted_at, count = _cached_worker_count
     if time.monotonic() - counted_at > WORKER_COUNT_CACHE_SECONDS:
         oldest_heartbeat = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
         count = Worker.objects.filter(heartbeat_at__gt=oldest_heartbeat).count()
-        _workers = (time.monotonic(), count)
+        _cached_worker_count = (time.monotonic(), count)
     return count
 
 
@@ -198,12 +198,12 @@ def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
     return [build_snapshot(job, waiting=waiting) for job in jobs]
 
 
-def read_feed(topics: Collection[Topic]) -> list[tuple[int | None, Snapshot]]:
+def read_feed(topics: Collection[StreamTopic]) -> list[tuple[int | None, Snapshot]]:
     """Return what these feeds show, the newest import first: pairs of owner id and snapshot.
 
     A feed shows imports that are not final, and imports that have ended within FEED_SECONDS.
     """
-    recently = Now() - timedelta(seconds=FEED_SECONDS)
+    recently = Now() - timedelta(seconds=FEED_RETENTION_SECONDS)
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
     jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=recently))
     if ALL_OWNERS not in topics:
@@ -214,6 +214,6 @@ def read_feed(topics: Collection[Topic]) -> list[tuple[int | None, Snapshot]]:
     return [(job.owner_id, build_snapshot(job, waiting=waiting)) for job in newest]
 
 
-def is_feed_topic(topic: Topic) -> bool:
+def is_feed_topic(topic: StreamTopic) -> bool:
     """Whether the topic is a feed: the id of an owner, or ALL_OWNERS."""
     return isinstance(topic, int) or topic == ALL_OWNERS

@@ -1,7 +1,7 @@
-"""A storage backend of Django that keeps uploaded files in PostgreSQL, in chunks.
+"""A Django storage backend that keeps uploaded files in PostgreSQL, in chunks.
 
 The web server and the workers share the database, but no disk. A file is stored in the same
-transaction as its import, so neither exists without the other.
+transaction as its import, so a failed upload leaves neither.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class DatabaseStorage(Storage):
         return StoredFile.objects.values_list("size", flat=True).get(name=name)
 
     def url(self, name: str | None) -> str:
-        raise NotImplementedError("Stored files have no address; they are sent by a view.")
+        raise NotImplementedError("Stored files have no URL; they are sent by a view.")
 
 
 def _split_into_chunks(file: File[bytes]) -> Iterator[bytes]:

@@ -21,38 +21,38 @@ from imports.pipeline.reader_client import (
     open_rows,
 )
 
-MB = 1 << 20
-LIMITS = ReaderLimits(
-    memory_bytes=512 * MB,
+MEGABYTE = 1 << 20
+READER_LIMITS = ReaderLimits(
+    memory_bytes=512 * MEGABYTE,
     cpu_seconds=20,
     wall_seconds=30,
-    inflated_bytes=400 * MB,
+    inflated_bytes=400 * MEGABYTE,
     rows=1_048_576,
     columns=16_384,
     cell_length=32_767,
-    calamine_bytes=200 * MB,
+    calamine_bytes=200 * MEGABYTE,
 )
-STREAMING_LIMITS = replace(LIMITS, calamine_bytes=0)  # openpyxl reads every workbook.
-BOTH_PARSERS = pytest.mark.parametrize(
-    "limits", [LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"]
+STREAMING_LIMITS = replace(READER_LIMITS, calamine_bytes=0)  # openpyxl reads every workbook.
+for_both_parsers = pytest.mark.parametrize(
+    "limits", [READER_LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"]
 )
 
 MAIN_NS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 RELATIONS_NS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE_NS = "http://schemas.openxmlformats.org/package/2006"
-CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+CONTENT_TYPE_PREFIX = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+OLE2_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def text_cell_xml(reference: str, value: str, space: str = "preserve") -> str:
+def make_text_cell_xml(reference: str, value: str, space: str = "preserve") -> str:
     return f'<c r="{reference}" t="inlineStr"><is><t xml:space="{space}">{value}</t></is></c>'
 
 
-def row_xml(number: int, *cells: str) -> str:
+def make_row_xml(number: int, *cells: str) -> str:
     return f'<row r="{number}">{"".join(cells)}</row>'
 
 
-def sheet_xml(*rows: str, before: str = "", after: str = "", namespace: str = MAIN_NS) -> str:
+def make_sheet_xml(*rows: str, before: str = "", after: str = "", namespace: str = MAIN_NS) -> str:
     body = f"{before}<sheetData>{''.join(rows)}</sheetData>{after}"
     return f'<worksheet xmlns="{namespace}">{body}</worksheet>'
 
@@ -64,7 +64,9 @@ def make_workbook_from_xml(
 
     parts: parts of the archive that are added or replaced, by name.
     """
-    return zip_parts(make_workbook_parts(sheet_xml(*rows, before=before), strings=strings) | parts)
+    return zip_parts(
+        make_workbook_parts(make_sheet_xml(*rows, before=before), strings=strings) | parts
+    )
 
 
 def make_workbook_parts(
@@ -73,7 +75,7 @@ def make_workbook_parts(
     kinds = {"workbook": "sheet.main", "worksheets/sheet1": "worksheet"}
     kinds |= {"sharedStrings": "sharedStrings", "styles": "styles"}
     overrides = "".join(
-        f'<Override PartName="/xl/{part}.xml" ContentType="{CONTENT_TYPE}.{kind}+xml"/>'
+        f'<Override PartName="/xl/{part}.xml" ContentType="{CONTENT_TYPE_PREFIX}.{kind}+xml"/>'
         for part, kind in kinds.items()
     )
     relations = "".join(
@@ -99,12 +101,12 @@ def make_workbook_parts(
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE_NS}/relationships">'
         f"{relations}</Relationships>",
         "xl/sharedStrings.xml": f'<sst xmlns="{MAIN_NS}">{strings}</sst>',
-        "xl/styles.xml": styles_xml(formats or ["General"]),
+        "xl/styles.xml": make_styles_xml(formats or ["General"]),
         "xl/worksheets/sheet1.xml": sheet_xml,
     }
 
 
-def link_relations_xml(targets: dict[str, str]) -> str:
+def make_link_relations_xml(targets: dict[str, str]) -> str:
     """Return the relations part of a sheet with links.
 
     targets: the target of each relation id.
@@ -117,7 +119,7 @@ def link_relations_xml(targets: dict[str, str]) -> str:
     return f'<Relationships xmlns="{PACKAGE_NS}/relationships">{links}</Relationships>'
 
 
-def styles_xml(formats: list[str]) -> str:
+def make_styles_xml(formats: list[str]) -> str:
     """Return a styles part in which cell style n uses the n-th of these formats."""
     codes = [
         code.replace("&", "&amp;").replace('"', "&quot;").replace(">", "&gt;") for code in formats
@@ -137,17 +139,17 @@ def styles_xml(formats: list[str]) -> str:
     )
 
 
-STRICT = (
+STRICT_NAMESPACES = (
     (MAIN_NS, "http://purl.oclc.org/ooxml/spreadsheetml/main"),
     (RELATIONS_NS, "http://purl.oclc.org/ooxml/officeDocument/relationships"),
 )
 
 
-def to_strict_parts(parts: dict[str, str]) -> dict[str, str]:
+def convert_to_strict_parts(parts: dict[str, str]) -> dict[str, str]:
     """Return the parts of a workbook as Excel saves them in "Strict Open XML Spreadsheet"."""
     made = {}
     for name, part in parts.items():
-        for transitional, namespace in STRICT:
+        for transitional, namespace in STRICT_NAMESPACES:
             part = part.replace(transitional, namespace)
         made[name] = part
     return made
@@ -256,7 +258,7 @@ def zip_parts(parts: dict[str, str | bytes]) -> bytes:
 
 
 def read_file(
-    content: bytes, limits: ReaderLimits = LIMITS, **options
+    content: bytes, limits: ReaderLimits = READER_LIMITS, **options
 ) -> tuple[DetectedFormat, list, list[Chunk]]:
     """Return the detected format, the rows and the chunks of a file."""
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
@@ -264,11 +266,11 @@ def read_file(
     return reader.detected_format, [row for chunk in chunks for row in chunk.rows], chunks
 
 
-def read_rows(content: bytes, limits: ReaderLimits = LIMITS, **options) -> list:
+def read_rows(content: bytes, limits: ReaderLimits = READER_LIMITS, **options) -> list:
     return read_file(content, limits, **options)[1]
 
 
-def expect_unreadable(content: bytes, limits: ReaderLimits = LIMITS) -> tuple[str, dict]:
+def expect_unreadable(content: bytes, limits: ReaderLimits = READER_LIMITS) -> tuple[str, dict]:
     """Check that the file is unreadable. Return the code and the parameters of the error."""
     with pytest.raises(UnreadableFile) as caught:
         read_file(content, limits)
@@ -288,5 +290,5 @@ def make_workbook(*rows: list) -> bytes:
     return save_workbook(book)
 
 
-def make_long_csv(count: int) -> bytes:
+def make_csv_with_blank_lines(count: int) -> bytes:
     return "".join(f"mark {n},name\n\n" for n in range(count)).encode()

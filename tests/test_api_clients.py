@@ -236,7 +236,9 @@ def test_the_stream_url_stays_the_same_for_a_while(alice, monkeypatch):
 
 
 def test_an_unchanged_import_is_304_and_if_match_is_ignored(alice, monkeypatch):
-    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # Forget the workers of earlier tests.
+    monkeypatch.setattr(
+        snapshots, "_cached_worker_count", (-1e9, 0)
+    )  # Forget the workers of earlier tests.
     monkeypatch.setattr(settings, "IMPORT_TICKET_SECONDS", 10**9)
     client, job = logged_in_client(alice), make_job(CONTENT, owner=alice)
     url = f"/api/imports/{job.pk}/"

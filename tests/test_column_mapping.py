@@ -270,7 +270,7 @@ def test_a_mapping_by_a_superuser_is_saved_for_the_owner(alice, root):
 
 
 @pytest.mark.parametrize("other_transition", [lifecycle.start, lifecycle.cancel])
-def test_a_change_and_a_start_or_cancellation_at_once_exclude_each_other(alice, other_transition):
+def test_a_concurrent_start_or_cancellation_excludes_a_change(alice, other_transition):
     job = check_job(make_job(make_csv(ROWS), owner=alice, check_first=True))
 
     def try_to(call, *arguments):

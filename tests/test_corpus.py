@@ -17,7 +17,7 @@ from imports.pipeline.header_detection import detect_columns, get_field_headers
 from imports.pipeline.reader_client import UnreadableFile, open_rows
 from tests.corpus.cases import CASES, IMPORTS, ReadableCase, UnreadableCase
 from tests.factories import run_import
-from tests.spreadsheets import LIMITS, STREAMING_LIMITS
+from tests.spreadsheets import READER_LIMITS, STREAMING_LIMITS
 
 FOLDER = Path(__file__).parent / "corpus"
 READABLE = [case for case in CASES if isinstance(case, ReadableCase)]
@@ -31,7 +31,7 @@ def get_case_id(case) -> str:
     return " ".join([case.topic, case.file, *case.options.values()])
 
 
-def read_case(case, limits=LIMITS):
+def read_case(case, limits=READER_LIMITS):
     with (
         open(FOLDER / case.file, "rb") as file,
         open_rows(

@@ -187,7 +187,7 @@ def test_number_of_concurrent_reports_is_limited(alice, monkeypatch):
     job = run_import(ONE_FAILED_ROW, owner=alice)
     with ExitStack() as stack:
         for _ in range(settings.IMPORT_REPORTS_AT_ONCE):
-            stack.enter_context(inline.limited_slot(downloads.REPORT_SLOTS))
+            stack.enter_context(inline.acquire_slot(downloads.REPORT_SLOTS))
         response = get(alice, job, "failed-rows.xlsx")
         assert get_error(response) == (503, "unavailable")
         assert int(response["Retry-After"]) > 0

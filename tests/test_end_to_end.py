@@ -14,7 +14,7 @@ from tests.processes import flush_redis, site, wait_for, worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"
-STATUSES_AFTER_CHECK = [*FINAL_STATUSES, Status.MAPPING]
+FINAL_AND_MAPPING_STATUSES = [*FINAL_STATUSES, Status.MAPPING]
 HEADERS_WITHOUT_PHONE = ["Shipping mark", "First name", "Last name", "E-mail"]
 
 
@@ -23,11 +23,11 @@ def _flush_redis():
     flush_redis()
 
 
-def is_monotonic(values):
+def is_non_decreasing(values):
     return all(before <= after for before, after in pairwise(values))
 
 
-def without_live(snapshot):
+def remove_live_state(snapshot):
     return {name: value for name, value in snapshot.items() if name != "live"}
 
 
@@ -46,15 +46,15 @@ def test_a_stream_reports_an_import_from_the_queue_to_completion(alice):
     assert [event.name for event in events] == ["progress"] * (len(events) - 1) + ["complete"]
     assert snapshots[0]["status"] == Status.QUEUED
     assert {Status.CHECKING, Status.RUNNING} & {snapshot["status"] for snapshot in snapshots}
-    assert is_monotonic([snapshot["version"] for snapshot in snapshots])
-    assert is_monotonic([snapshot["progress_percent"] for snapshot in snapshots])
+    assert is_non_decreasing([snapshot["version"] for snapshot in snapshots])
+    assert is_non_decreasing([snapshot["progress_percent"] for snapshot in snapshots])
     assert snapshots[-1].items() >= {"total": 7_000, "created": 6_860, "failed": 140}.items()
-    assert final_snapshot.items() >= without_live(snapshots[-1]).items()
+    assert final_snapshot.items() >= remove_live_state(snapshots[-1]).items()
     assert_exact({job: sample})
     assert_no_attempts_left()
 
 
-def test_files_without_importable_rows_end_with_a_specific_code(alice):
+def test_files_without_importable_rows_get_the_right_status_and_code(alice):
     contents = {
         "picture.xlsx": PNG,
         "no_phone.csv": make_csv([make_row(1)[:4]], HEADERS_WITHOUT_PHONE),
@@ -65,7 +65,9 @@ def test_files_without_importable_rows_end_with_a_specific_code(alice):
         empty, _ = web.upload(b"")
         jobs = [web.upload(content, name)[1] for name, content in contents.items()]
         wait_for(
-            lambda: ImportJob.objects.filter(status__in=STATUSES_AFTER_CHECK).count() == len(jobs)
+            lambda: (
+                ImportJob.objects.filter(status__in=FINAL_AND_MAPPING_STATUSES).count() == len(jobs)
+            )
         )
         snapshots = [web.snapshot(job) for job in jobs]
 

@@ -378,13 +378,16 @@ async def test_streams_and_websockets_ignore_accept_language(watching):  # noqa:
     callers, job = watching
     for headers in callers:
         in_french = [(b"accept-language", b"fr"), *headers]
-        answer, last = await stream_answer(job, headers), await close_of(job, headers)
-        assert await stream_answer(job, in_french) == answer
-        assert await close_of(job, in_french) == last
+        answer, last = (
+            await get_stream_response(job, headers),
+            await get_websocket_close(job, headers),
+        )
+        assert await get_stream_response(job, in_french) == answer
+        assert await get_websocket_close(job, in_french) == last
     assert (answer, last) == ((200, "Importing"), "Importing")
 
 
-async def stream_answer(job, headers):
+async def get_stream_response(job, headers):
     """Return the status and the message of an error or of the first snapshot."""
     headers = [(b"host", b"localhost"), *headers]
     address = f"/api/imports/{job.pk}/events/"
@@ -399,7 +402,7 @@ async def stream_answer(job, headers):
     return status, json.loads(body)["message"]
 
 
-async def close_of(job, headers):
+async def get_websocket_close(job, headers):
     """Return the close code and reason, or the message of the first snapshot."""
     headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), *headers]
     socket = WebsocketCommunicator(application, f"/ws/imports/{job.pk}/", headers=headers)

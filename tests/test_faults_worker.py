@@ -21,7 +21,7 @@ from tests.processes import (
     wait_until_idle,
     worker,
 )
-from tests.spreadsheets import make_workbook_from_xml, row_xml
+from tests.spreadsheets import make_row_xml, make_workbook_from_xml
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -223,4 +223,4 @@ def make_workbook_too_large_for_memory():
     """
     noise = Random(1).randbytes(3_000).hex()
     strings = f"<si><t>{noise * 4}</t></si>" * 2_000
-    return make_workbook_from_xml(row_xml(1, '<c t="s"><v>0</v></c>'), strings=strings)
+    return make_workbook_from_xml(make_row_xml(1, '<c t="s"><v>0</v></c>'), strings=strings)

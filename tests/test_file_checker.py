@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.advisory_locks import END_OF_CHECK, TRY_LOCK
+from imports.advisory_locks import CHECK_COMPLETION, TRY_LOCK
 from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pipeline import check_completion, file_checker, staging
@@ -305,7 +305,7 @@ def test_only_one_of_two_readers_finishes_the_check():
     job = stage_numbers(job, 2, 3)
 
     with concurrent_transaction() as cursor:
-        cursor.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
+        cursor.execute(TRY_LOCK, [CHECK_COMPLETION, str(job.pk)])
         with pytest.raises(JobNotActive):
             check_completion.finish_check(job)
 
@@ -318,7 +318,7 @@ def test_an_import_whose_check_is_being_finished_is_not_abandoned():
     job = start_reader(make_job(CONTENT))
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=Now() - timedelta(minutes=1))
     with concurrent_transaction() as settler:
-        settler.execute(TRY_LOCK, [END_OF_CHECK, str(job.pk)])
+        settler.execute(TRY_LOCK, [CHECK_COMPLETION, str(job.pk)])
 
         assert check_file(job.pk, on_progress=print) is None
         job.refresh_from_db()

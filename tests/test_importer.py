@@ -11,7 +11,7 @@ from imports import lifecycle
 from imports.error_messages import describe_row_error
 from imports.pipeline import batch_applier
 from imports.pipeline.failed_rows import FailedRows
-from imports.pipeline.target_table import _build_cleared
+from imports.pipeline.target_table import _build_clear_sql
 from imports.statuses import Outcome, Status
 from tests.factories import (
     apply_all_batches,
@@ -232,7 +232,7 @@ def test_an_empty_cell_removes_the_old_value_with_the_option_clear(ann):
     ("field", "cleared"), [("sent_on", "NULL"), ("note", "''"), ("fragile", None), ("state", None)]
 )
 def test_only_a_field_that_may_be_empty_can_be_cleared(field, cleared):
-    assert _build_cleared(Parcel._meta.get_field(field)) == cleared
+    assert _build_clear_sql(Parcel._meta.get_field(field)) == cleared
 
 
 @pytest.mark.parametrize("empty_cells", ["keep", "clear"])

@@ -249,7 +249,7 @@ def test_repeated_idempotency_key_returns_the_same_import(alice):
 def test_request_without_a_free_slot_is_503(alice, settings, monkeypatch):
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0.01)
     client = logged_in_client(alice)
-    with inline.limited_slot(views.CHECK_SLOTS), inline.limited_slot(views.CHECK_SLOTS):
+    with inline.acquire_slot(views.CHECK_SLOTS), inline.acquire_slot(views.CHECK_SLOTS):
         response = upload(client, make_csv([make_row(1)]))
     assert get_error(response) == (503, "unavailable")
     assert response["Retry-After"]
@@ -406,7 +406,7 @@ def test_check_waits_for_a_worker_that_checks(alice, monkeypatch):
         check_job(leased)
 
     monkeypatch.setattr(inline.time, "sleep", worker_ends)
-    assert inline.check_now(leased.pk, views.get_reader_limits()).status == Status.RUNNING
+    assert inline.check_import_inline(leased.pk, views.get_reader_limits()).status == Status.RUNNING
 
 
 def test_unknown_keys_are_ignored(alice):

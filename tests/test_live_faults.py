@@ -247,7 +247,9 @@ async def test_a_message_during_the_initial_query_is_not_missed(alice, settings,
         await sync_to_async(make_session_cookie)(alice),
     )
     newer = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
-    monkeypatch.setattr(snapshots, "_workers", (-1e9, 0))  # So that the first query counts them.
+    monkeypatch.setattr(
+        snapshots, "_cached_worker_count", (-1e9, 0)
+    )  # So that the first query counts them.
     parameters = connection.get_connection_params()
     with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")

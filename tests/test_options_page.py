@@ -37,7 +37,7 @@ def change_options(client, job, **options):
     return response.content.decode()
 
 
-def get_page(client, job):
+def get_import_html(client, job):
     return client.get(reverse("import", args=[job.pk])).content.decode()
 
 
@@ -47,19 +47,19 @@ def make_ready_import(content, owner, **options):
     return job
 
 
-def test_another_sheet_is_selected_and_previewed(alice):
+def test_another_sheet_can_be_selected(alice):
     sheets = {"March": [HEADERS, make_row(1)], "April": [HEADERS, make_row(2), make_row(3)]}
     job, client = (
         make_ready_import(make_workbook_of_sheets(**sheets), alice),
         logged_in_client(alice),
     )
-    assert '<option value="March" selected>' in get_page(client, job)
+    assert '<option value="March" selected>' in get_import_html(client, job)
 
     change_options(client, job, sheet="April", **UNCHANGED_OPTIONS)
 
     assert (job.status, job.read_options) == (Status.QUEUED, {"sheet": "April"})
     assert (check_job(job).status, job.total) == (Status.READY, 2)
-    assert '<option value="April" selected>' in get_page(client, job)
+    assert '<option value="April" selected>' in get_import_html(client, job)
 
 
 def test_another_encoding_and_delimiter_are_selected(alice):
@@ -69,7 +69,7 @@ def test_another_encoding_and_delimiter_are_selected(alice):
     change_options(client, job, encoding="windows-1252", delimiter=",", **UNCHANGED_OPTIONS)
 
     assert job.read_options == {"encoding": "windows-1252"}
-    assert "ZoÃ©" in get_page(client, check_job(job))
+    assert "ZoÃ©" in get_import_html(client, check_job(job))
     change_options(client, job, encoding="windows-1252", delimiter="\t", **UNCHANGED_OPTIONS)
     assert job.read_options == {"encoding": "windows-1252", "delimiter": "\t"}
     assert check_job(job).status == Status.MAPPING
@@ -102,7 +102,7 @@ def test_first_row_is_imported_if_there_is_no_header_row(alice):
     ids=["one sheet", "two sheets", "text", "JSON"],
 )
 def test_only_applicable_options_are_offered(alice, content, offered):
-    html = get_page(logged_in_client(alice), make_ready_import(content, alice))
+    html = get_import_html(logged_in_client(alice), make_ready_import(content, alice))
 
     names = {"has_header_row", "sheet", "encoding", "delimiter"}
     assert {name for name in names if f'name="{name}"' in html} == offered
@@ -120,7 +120,7 @@ def test_changing_duplicate_policy_keeps_the_columns(alice):
     assert (job.on_duplicate, job.empty_cells) == (OnDuplicate.UPDATE, EmptyCells.CLEAR)
     assert (job.detected_columns, job.read_options) == (kept, {})
     assert (check_job(job).to_update, job.skipped) == (1, 0)
-    html = get_page(logged_in_client(alice), job)
+    html = get_import_html(logged_in_client(alice), job)
     assert '<option value="update" selected>' in html
     assert '<option value="clear" selected>' in html
 
@@ -142,8 +142,8 @@ def test_wrong_read_option_is_corrected(alice, content, options, code, instead):
     )
     ((name, value),) = options.items()
     assert (job.status, job.error_code) == (Status.FAILED, code)
-    assert f'<option value="{value}" selected>' in get_page(client, job)
-    assert "Imports into" not in get_page(client, job)
+    assert f'<option value="{value}" selected>' in get_import_html(client, job)
+    assert "Imports into" not in get_import_html(client, job)
 
     change_options(client, job, **UNCHANGED_OPTIONS | {name: instead})
 
@@ -156,7 +156,7 @@ def test_existing_sheets_are_offered_if_the_requested_one_is_missing(alice):
     sheets = make_workbook_of_sheets(A=[HEADERS, make_row(1)], C=[HEADERS])
     job = check_job(make_job(sheets, owner=alice, read_options={"sheet": "B"}))
 
-    html = get_page(logged_in_client(alice), job)
+    html = get_import_html(logged_in_client(alice), job)
 
     assert re.findall('<option value="([ABC]?)"', html)[:4] == ["B", "", "A", "C"]
 
@@ -171,7 +171,7 @@ def test_another_sheet_is_selected_if_one_has_only_headers(alice):
     assert (check_job(job).status, job.total) == (Status.READY, 1)
 
 
-def test_undetected_encoding_is_selected_by_hand(alice):
+def test_encoding_can_be_selected_if_it_was_not_detected(alice):
     job = check_job(make_job(make_csv([make_row(1)]) + b"Zo\x81\x8d\n", owner=alice))
     assert (job.status, job.error_code) == (Status.FAILED, "unknown_encoding")
 
@@ -192,7 +192,7 @@ def test_no_options_are_offered_if_none_would_help(alice, content, options, code
     job = check_job(make_job(content, owner=alice, read_options=options))
     assert (job.status, job.error_code) == (Status.FAILED, code)
 
-    assert "Check again" not in get_page(logged_in_client(alice), job)
+    assert "Check again" not in get_import_html(logged_in_client(alice), job)
 
 
 @pytest.mark.parametrize("wrong", [{"delimiter": "x"}, {"on_duplicate": "maybe"}, {"encoding": ""}])
@@ -210,7 +210,7 @@ def test_unavailable_option_changes_nothing(alice, wrong):
     assert (job.status, job.run) == (Status.READY, run)
 
 
-def test_other_user_and_completed_import_cannot_be_changed(alice, bob):
+def test_options_of_another_user_and_of_a_complete_import_cannot_be_changed(alice, bob):
     job, done = (
         make_ready_import(make_csv([make_row(1)]), alice),
         run_import(make_csv([make_row(2)]), owner=alice),
@@ -243,7 +243,7 @@ def test_pages_link_to_available_files(alice):
     client = logged_in_client(alice)
 
     for job, has_failed_rows in ((failed, True), (done, False)):
-        html = get_page(client, job)
+        html = get_import_html(client, job)
         assert reverse("import-file", args=[job.pk]) in html
         for name in ("import-failed-rows-xlsx", "import-failed-rows-csv"):
             assert (reverse(name, args=[job.pk]) in html) == has_failed_rows

@@ -28,11 +28,11 @@ from tests.test_pages import create_import, get_import_page, get_rows_page, visi
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CORPUS = Path(__file__).resolve().parent / "corpus"
-NO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
+CORPUS_FOLDER = Path(__file__).resolve().parent / "corpus"
+ZERO_COUNTS = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
 
 
-def read_page(owner, job, language="en"):
+def get_page_text(owner, job, language="en"):
     client = logged_in_client(owner)
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
     return visible_text(get_import_page(client, job)[1])
@@ -40,7 +40,7 @@ def read_page(owner, job, language="en"):
 
 def create_complete_import(owner, **counts):
     total = sum(counts.values())
-    known = NO_COUNTS | counts | {"total": total, "checked": total, "processed": total}
+    known = ZERO_COUNTS | counts | {"total": total, "checked": total, "processed": total}
     return create_import(Status.COMPLETE, owner, **known)
 
 
@@ -75,8 +75,8 @@ def create_complete_import(owner, **counts):
         ),
     ],
 )
-def test_result_sentences(alice, counts, sentence):
-    text = read_page(alice, create_complete_import(alice, **counts))
+def test_page_describes_the_result(alice, counts, sentence):
+    text = get_page_text(alice, create_complete_import(alice, **counts))
 
     assert sentence in text
     assert not re.search(r"\b0 of |\b1 rows", text)
@@ -91,8 +91,8 @@ def test_result_sentences(alice, counts, sentence):
         ({"unchanged": 2}, "Les 2 lignes correspondent toutes à des fiches existantes avec"),
     ],
 )
-def test_result_sentences_in_french(alice, counts, sentence):
-    assert sentence in read_page(alice, create_complete_import(alice, **counts), "fr")
+def test_page_describes_the_result_in_french(alice, counts, sentence):
+    assert sentence in get_page_text(alice, create_complete_import(alice, **counts), "fr")
 
 
 def test_list_shows_counts(alice):
@@ -114,7 +114,7 @@ def test_skipped_row_needs_no_correction(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1)]), owner=alice)
 
-    text = read_page(alice, job)
+    text = get_page_text(alice, job)
     listed = visible_text(get_rows_page(logged_in_client(alice), job, "?outcome=skipped"))
 
     for shown in (text, listed):
@@ -123,13 +123,13 @@ def test_skipped_row_needs_no_correction(alice):
     assert "to correct and upload them again" not in text
 
 
-def test_csv_link_mentions_missing_skipped_rows(alice):
+def test_csv_link_says_that_the_file_has_no_skipped_rows(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     failed = run_import(make_csv([make_row(2, phone="1")]), owner=alice)
     mixed = run_import(make_csv([make_row(1), make_row(3, phone="1")]), owner=alice)
 
-    assert "Excel workbook, CSV, without skipped rows" in read_page(alice, mixed)
-    assert "without skipped rows" not in read_page(alice, failed)
+    assert "Excel workbook, CSV, without skipped rows" in get_page_text(alice, mixed)
+    assert "without skipped rows" not in get_page_text(alice, failed)
 
 
 def test_api_report_and_admin_have_the_same_sentence_for_a_skipped_row(alice, root):
@@ -163,32 +163,32 @@ def test_duplicate_that_failed_needs_correction(alice):
     run_import(make_csv([make_row(1)]), owner=alice)
     job = run_import(make_csv([make_row(1)]), owner=alice, on_duplicate=OnDuplicate.FAIL)
 
-    text = read_page(alice, job)
+    text = get_page_text(alice, job)
 
     assert "A record with this value already exists. Delete the row, or correct the" in text
     assert "to correct and upload them again" in text
 
 
-@pytest.mark.parametrize("content", [make_csv([]), CORPUS / "blank.xlsx"])
-def test_file_without_rows(alice, content):
+@pytest.mark.parametrize("content", [make_csv([]), CORPUS_FOLDER / "blank.xlsx"])
+def test_file_without_rows_fails_with_a_sentence(alice, content):
     content = content if isinstance(content, bytes) else content.read_bytes()
     job = check_job(make_job(content, owner=alice))
 
     assert job.error_code == "no_rows"
-    text = read_page(alice, job)
+    text = get_page_text(alice, job)
     assert "No rows were found. The file is empty or contains only headers." in text
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.MAPPING, Status.READY])
-def test_cancel_before_anything_is_written(alice, status):
-    assert "Nothing has been written yet, and nothing will be imported." in read_page(
+def test_cancel_dialog_says_that_nothing_is_written_yet(alice, status):
+    assert "Nothing has been written yet, and nothing will be imported." in get_page_text(
         alice, create_import(status, alice)
     )
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.PAUSED])
 def test_cancel_keeps_written_rows(alice, status):
-    text = read_page(alice, create_import(status, alice))
+    text = get_page_text(alice, create_import(status, alice))
 
     assert "Rows already written are kept." in text
     assert "Nothing has been written yet" not in text
@@ -200,20 +200,22 @@ def test_cancel_keeps_written_rows(alice, status):
 def test_duration_excludes_waiting_for_the_user(alice):
     job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
     lifecycle.start(job.pk)
-    running = read_page(alice, job)
+    running = get_page_text(alice, job)
     job = apply_all_batches(job.pk)
     type(job).objects.update(started_at=timezone.now() - timedelta(days=2))
     ImportBatch.objects.update(started_at=job.finished_at - timedelta(seconds=65))
 
     assert " s elapsed" not in running
-    assert "written in 1 min 5 s" in read_page(alice, job)
+    assert "written in 1 min 5 s" in get_page_text(alice, job)
 
 
-def test_duration_of_import_without_review(alice):
-    assert "took 1 min 15 s" in read_page(alice, create_complete_import(alice, created=1))
-    assert "took" not in read_page(alice, create_import(Status.CANCELLED, alice, run=2))
-    assert " s elapsed" in read_page(alice, create_import(Status.CHECKING, alice, check_first=True))
-    assert " s elapsed" not in read_page(alice, create_import(Status.CHECKING, alice, run=2))
+def test_duration_is_shown_only_if_the_import_did_not_wait(alice):
+    assert "took 1 min 15 s" in get_page_text(alice, create_complete_import(alice, created=1))
+    assert "took" not in get_page_text(alice, create_import(Status.CANCELLED, alice, run=2))
+    assert " s elapsed" in get_page_text(
+        alice, create_import(Status.CHECKING, alice, check_first=True)
+    )
+    assert " s elapsed" not in get_page_text(alice, create_import(Status.CHECKING, alice, run=2))
 
 
 # --- Columns and encoding ---------------------------------------------------
@@ -231,7 +233,7 @@ def test_ignored_columns_are_listed(alice, check_first):
     job = run_import(make_csv_with_more_columns(), owner=alice, check_first=check_first)
     assert job.status == (Status.READY if check_first else Status.COMPLETE)
 
-    text = read_page(alice, job)
+    text = get_page_text(alice, job)
 
     named = "“E mail adrres” (looks like E-mail), “Note 0”, “Note 1”"
     assert f"Columns not imported: {named} " in text
@@ -240,7 +242,7 @@ def test_ignored_columns_are_listed(alice, check_first):
 def test_first_of_many_ignored_columns_are_listed(alice):
     job = run_import(make_csv_with_more_columns(11), owner=alice)
 
-    assert "“Note 8” and 2 more" in read_page(alice, job)
+    assert "“Note 8” and 2 more" in get_page_text(alice, job)
 
 
 @pytest.mark.parametrize("reason", [[], ["\u26a0 Reason"]])
@@ -249,7 +251,7 @@ def test_nothing_is_shown_if_no_column_is_ignored(alice, reason):
     job = run_import(make_csv(rows, [*HEADERS, *reason]), owner=alice)
 
     assert job.created == 1
-    assert "Columns not imported" not in read_page(alice, job)
+    assert "Columns not imported" not in get_page_text(alice, job)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_guessed_encoding_is_shown(alice, encoding, read_options, sentence):
     assert ('href="#option-encoding"' in html) == bool(sentence)
     assert sentence is None or sentence in visible_text(html)
     lifecycle.start(job.pk)
-    done = read_page(alice, apply_all_batches(job.pk))
+    done = get_page_text(alice, apply_all_batches(job.pk))
     assert sentence is None or sentence.partition(" Do accents")[0] in done
     assert "Do accents look wrong?" not in done
 
@@ -283,8 +285,8 @@ def test_sheet_of_workbook_with_several_sheets_is_shown(alice):
     sheets = make_workbook_of_sheets(Oct=[HEADERS, make_row(1)], Nov=[HEADERS, make_row(2)])
     job = run_import(sheets, owner=alice)
 
-    assert "Read from the sheet “Oct”. Not read: “Nov”" in read_page(alice, job)
-    assert "Read from the sheet" not in read_page(
+    assert "Read from the sheet “Oct”. Not read: “Nov”" in get_page_text(alice, job)
+    assert "Read from the sheet" not in get_page_text(
         alice, run_import(make_workbook(HEADERS), owner=alice)
     )
 
@@ -295,10 +297,10 @@ def test_columns_without_headers_are_shown_in_standard_order(alice):
         "Its columns were read in our standard order: Shipping mark, First name, Last name, E-mail"
     )
 
-    assert sentence in read_page(alice, run_import(rows, owner=alice))
+    assert sentence in get_page_text(alice, run_import(rows, owner=alice))
     without_header = run_import(rows, owner=alice, has_header_row=False)
-    assert "in our standard order:" not in read_page(alice, without_header)
-    assert "in our standard order:" not in read_page(
+    assert "in our standard order:" not in get_page_text(alice, without_header)
+    assert "in our standard order:" not in get_page_text(
         alice, run_import(make_csv([make_row(3)]), owner=alice)
     )
 
@@ -309,6 +311,6 @@ def test_mapping_page_shows_the_header_row(alice, check_first):
     job = check_job(make_job(odd, owner=alice, check_first=check_first))
 
     assert job.status == Status.MAPPING
-    shown = read_page(alice, job)
+    shown = get_page_text(alice, job)
     assert "Row 1 of the file is read as its header row and is not imported." in shown
     assert ("Check" if check_first else "Import") + " with these columns" in shown

@@ -366,7 +366,7 @@ def test_list_is_paginated_newest_first(alice):
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.CHECKING, Status.RUNNING])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_missing_worker_is_shown(alice, status, workers, monkeypatch):
-    monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
+    monkeypatch.setattr("imports.snapshots._cached_worker_count", (-1e9, 0))
     for _ in range(workers):
         Worker.objects.create(name="somewhere")
 
@@ -377,7 +377,7 @@ def test_missing_worker_is_shown(alice, status, workers, monkeypatch):
 
 @pytest.mark.parametrize("stalled", [True, False])
 def test_stalled_import_is_shown(alice, stalled, monkeypatch):
-    monkeypatch.setattr("imports.snapshots._workers", (-1e9, 0))
+    monkeypatch.setattr("imports.snapshots._cached_worker_count", (-1e9, 0))
     Worker.objects.create(name="somewhere")
     job = create_import(Status.RUNNING, alice)
     if stalled:

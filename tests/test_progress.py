@@ -28,10 +28,10 @@ unchanged skipped failed success created_at started_at finished_at updated_at li
 @pytest.fixture(autouse=True)
 def reset_process_state():
     """Reset what the process keeps between two snapshots."""
-    snapshots._workers = (-1e9, 0)
+    snapshots._cached_worker_count = (-1e9, 0)
     progress._paused_until = 0.0
     yield
-    snapshots._workers = (-1e9, 0)
+    snapshots._cached_worker_count = (-1e9, 0)
     progress._paused_until = 0.0
 
 
@@ -113,7 +113,7 @@ def test_a_snapshot_holds_the_number_of_live_workers():
     job = make_job(make_csv([make_row(1)]))
     before = build_snapshot(job)["live"]["workers"]
     Worker.objects.create(name="host:1")
-    snapshots._workers = (-1e9, 0)
+    snapshots._cached_worker_count = (-1e9, 0)
 
     assert (before, build_snapshot(job)["live"]["workers"]) == (0, 1)
 

@@ -9,18 +9,18 @@ import pytest
 
 from imports.pipeline.reader_client import Chunk, DetectedFormat
 from tests.spreadsheets import (
-    BOTH_PARSERS,
-    LIMITS,
+    READER_LIMITS,
     STREAMING_LIMITS,
     expect_unreadable,
-    make_long_csv,
+    for_both_parsers,
+    make_csv_with_blank_lines,
+    make_row_xml,
+    make_text_cell_xml,
     make_workbook,
     make_workbook_from_xml,
     read_file,
     read_rows,
-    row_xml,
     save_workbook,
-    text_cell_xml,
 )  # fmt: skip
 
 JANUARY_31 = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Workbooks have no time zones.
@@ -28,7 +28,7 @@ JANUARY_31 = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Workbooks have 
 # --- Workbooks ---------------------------------------------------------------
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_workbook_rows_keep_their_row_numbers(limits):
     content = make_workbook(["Phone", "Name"], [], ["024", "Ann"], [" ", None, "\t"], [None, "Bea"])
 
@@ -39,17 +39,17 @@ def test_workbook_rows_keep_their_row_numbers(limits):
     assert (chunks[-1].last_row, chunks[-1].fraction) == (5, 1.0)
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_empty_rows_and_columns_before_the_table_are_kept(limits):
     content = make_workbook_from_xml(
-        row_xml(3, text_cell_xml("C3", "x"), text_cell_xml("E3", "y")),
-        row_xml(7, text_cell_xml("B7", "z")),
+        make_row_xml(3, make_text_cell_xml("C3", "x"), make_text_cell_xml("E3", "y")),
+        make_row_xml(7, make_text_cell_xml("B7", "z")),
     )
 
     assert read_rows(content, limits) == [(3, [None, None, "x", None, "y"]), (7, [None, "z"])]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_cells_of_each_type_become_plain_values(limits):
     content = make_workbook(
         [1, 2.5, 3.0, -0.0, 233201234567, True, False, None, " spaced ", "two\nlines"],
@@ -65,7 +65,7 @@ def test_cells_of_each_type_become_plain_values(limits):
     assert others == ["36:05:00", 12345678901234569216]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize(
     ("cell", "value"),
     [
@@ -77,14 +77,14 @@ def test_cells_of_each_type_become_plain_values(limits):
     ],
 )
 def test_error_cells_and_other_rare_cells_become_text(limits, cell, value):
-    assert read_rows(make_workbook_from_xml(row_xml(1, cell)), limits) == [(1, [value])]
+    assert read_rows(make_workbook_from_xml(make_row_xml(1, cell)), limits) == [(1, [value])]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_rows_outside_the_declared_dimension_are_read(limits):
     content = make_workbook_from_xml(
         *[
-            row_xml(n, text_cell_xml(f"A{n}", "a"), text_cell_xml(f"B{n}", "b"))
+            make_row_xml(n, make_text_cell_xml(f"A{n}", "a"), make_text_cell_xml(f"B{n}", "b"))
             for n in range(1, 11)
         ],
         before='<dimension ref="A1:A2"/>',
@@ -93,26 +93,30 @@ def test_rows_outside_the_declared_dimension_are_read(limits):
     assert read_rows(content, limits) == [(n, ["a", "b"]) for n in range(1, 11)]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_cell_in_the_last_column_is_read(limits):
     cells = read_rows(
-        make_workbook_from_xml(row_xml(1, text_cell_xml("A1", "a"), text_cell_xml("XFD1", "z"))),
+        make_workbook_from_xml(
+            make_row_xml(1, make_text_cell_xml("A1", "a"), make_text_cell_xml("XFD1", "z"))
+        ),
         limits,
     )[0][1]
 
     assert (len(cells), cells[0], cells[-1]) == (16_384, "a", "z")
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_escaped_and_special_characters_are_decoded(limits):
     content = make_workbook_from_xml(
-        row_xml(1, text_cell_xml("A1", "nul _x0000_, tab _x0009_, _xD800_, é😀&amp;\u2028"))
+        make_row_xml(
+            1, make_text_cell_xml("A1", "nul _x0000_, tab _x0009_, _xD800_, é😀&amp;\u2028")
+        )
     )
 
     assert read_rows(content, limits) == [(1, ["nul \0, tab \t, _xD800_, é😀&\u2028"])]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_the_first_visible_sheet_with_rows_is_read(limits):
     book = openpyxl.Workbook()
     book.active.title, book.active["A1"] = "Blank", " "
@@ -127,14 +131,14 @@ def test_the_first_visible_sheet_with_rows_is_read(limits):
     assert (detected.sheet, rows) == ("Chosen", [(2, [None, "Chosen"])])
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_workbook_of_blank_sheets_has_no_rows(limits):
     detected, rows, chunks = read_file(save_workbook(openpyxl.Workbook()), limits)
 
     assert (detected.sheet, rows, chunks[-1]) == ("Sheet", [], Chunk([], 1.0, 0))
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_workbook_without_a_worksheet_fails(limits):
     book = openpyxl.Workbook()
     book.create_chartsheet("Chart")
@@ -143,12 +147,12 @@ def test_workbook_without_a_worksheet_fails(limits):
     assert expect_unreadable(save_workbook(book), limits) == ("no_sheet", {})
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_rows_after_the_header_search_are_read(limits):
     assert len(read_rows(make_workbook(*[[f"m{n}"] for n in range(100)]), limits)) == 100
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_record_merged_over_two_rows_is_one_row(limits):
     book = openpyxl.Workbook()
     for reference, value in {
@@ -284,7 +288,7 @@ def test_nul_byte_makes_one_cell_invalid_not_the_file():
 
 
 def test_chunks_are_small_and_progress_never_falls():
-    _, rows, chunks = read_file(make_long_csv(5_000))
+    _, rows, chunks = read_file(make_csv_with_blank_lines(5_000))
 
     fractions = [chunk.fraction for chunk in chunks]
     assert [len(chunk.rows) for chunk in chunks] == [500, 1000, 1000, 1000, 1000, 500, 0]
@@ -302,9 +306,9 @@ def test_wide_rows_come_in_shorter_chunks():
 
 
 @pytest.mark.parametrize(
-    "content", [make_long_csv(700), make_workbook(*[[f"m{n}"] for n in range(1_400)])]
+    "content", [make_csv_with_blank_lines(700), make_workbook(*[[f"m{n}"] for n in range(1_400)])]
 )
-@pytest.mark.parametrize("limits", [LIMITS, STREAMING_LIMITS])
+@pytest.mark.parametrize("limits", [READER_LIMITS, STREAMING_LIMITS])
 @pytest.mark.parametrize("after", [1, 500, 999, 1_000_000])
 def test_reading_resumes_after_a_row(content, limits, after):
     whole = read_rows(content, limits)

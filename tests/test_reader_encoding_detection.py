@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imports.pipeline.reader_client import open_rows
 from tests.factories import run_import
-from tests.spreadsheets import LIMITS, expect_unreadable, read_file, read_rows
+from tests.spreadsheets import READER_LIMITS, expect_unreadable, read_file, read_rows
 
 HEADER = b"mark,first,last\n"
 UTF_8 = ["A1,Noël,Françoise", "A2,Søren,Đặng", "A3,Łukasz,Świątek", "A4,Ama,Mensah"]
@@ -153,7 +153,7 @@ def test_resumed_reading_returns_the_same_rows():
     (encoding, second), rows, _ = read_with_encodings(content)
 
     options = {"encoding": encoding, "second_encoding": second}
-    with open_rows(io.BytesIO(content), limits=LIMITS, options=options, after=3) as reader:
+    with open_rows(io.BytesIO(content), limits=READER_LIMITS, options=options, after=3) as reader:
         rest = [(number, cells) for chunk in reader for number, cells in chunk.rows]
 
     assert rest == list(enumerate(rows, start=2))[2:]

@@ -15,20 +15,20 @@ from imports.cell_values import ShortenedText
 from imports.pipeline.reader_client import open_rows
 from tests.factories import make_csv
 from tests.spreadsheets import (
-    BOTH_PARSERS,
-    LIMITS,
     MAIN_NS,
-    MB,
-    OLE2,
+    MEGABYTE,
+    OLE2_SIGNATURE,
+    READER_LIMITS,
     STREAMING_LIMITS,
     expect_unreadable,
+    for_both_parsers,
+    make_row_xml,
+    make_sheet_xml,
+    make_text_cell_xml,
     make_workbook,
     make_workbook_from_xml,
     make_workbook_parts,
     read_rows,
-    row_xml,
-    sheet_xml,
-    text_cell_xml,
     zip_parts,
 )  # fmt: skip
 
@@ -50,12 +50,12 @@ OTHER_ZIPS = {"word/document.xml": "<w/>", "[Content_Types].xml": "<Types/>"}
         ("not_a_spreadsheet", zip_parts(OTHER_ZIPS)),
         ("not_a_spreadsheet", zip_parts({"mimetype": "application/vnd.oasis.opendocument"})),
         ("not_a_spreadsheet", zip_parts({})),
-        ("encrypted_file", OLE2 + bytes(2_000) + "EncryptedPackage".encode("utf-16-le")),
-        ("damaged_file", OLE2 + bytes(2_000) + "Workbook".encode("utf-16-le")),
+        ("encrypted_file", OLE2_SIGNATURE + bytes(2_000) + "EncryptedPackage".encode("utf-16-le")),
+        ("damaged_file", OLE2_SIGNATURE + bytes(2_000) + "Workbook".encode("utf-16-le")),
         ("damaged_file", make_workbook(["a"])[:-40]),
         ("damaged_file", make_workbook(["a"])[:300]),
         ("damaged_file", make_workbook_from_xml("<row r='1'><c")),
-        ("damaged_file", make_workbook_from_xml(row_xml(1, '<c t="s"><v>5</v></c>'))),
+        ("damaged_file", make_workbook_from_xml(make_row_xml(1, '<c t="s"><v>5</v></c>'))),
         ("damaged_file", b"PK\x03\x04" + b"nonsense" * 20),
         ("unknown_encoding", b"name\nZo\x81\x8d\n"),
         ("unknown_encoding", b"\xff\xfea\0b"),
@@ -78,7 +78,7 @@ def test_encrypted_archive_is_unreadable():
     assert expect_unreadable(bytes(content)) == ("encrypted_file", {})
 
 
-@pytest.mark.parametrize("limits", [LIMITS, STREAMING_LIMITS])
+@pytest.mark.parametrize("limits", [READER_LIMITS, STREAMING_LIMITS])
 @pytest.mark.parametrize(
     ("changed", "code", "params"),
     [
@@ -104,13 +104,13 @@ def test_workbook_over_a_limit_is_unreadable(limits, changed, code, params):
     ],
 )
 def test_csv_file_over_a_limit_is_unreadable(changed, code, params):
-    assert expect_unreadable(b"a\nb\nc,,long enough\n", replace(LIMITS, **changed)) == (
+    assert expect_unreadable(b"a\nb\nc,,long enough\n", replace(READER_LIMITS, **changed)) == (
         code,
         params,
     )
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize("make", [make_workbook, lambda *rows: make_csv(rows, headers=None)])
 def test_long_cell_is_shortened_and_its_row_is_noted(limits, make):
     content = make(["a"], ["b"], ["c", None, "long enough"])
@@ -124,7 +124,7 @@ def test_long_cell_is_shortened_and_its_row_is_noted(limits, make):
     assert chunk.notes == {"cell_shortened": [3]}
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_row_of_many_long_cells_is_unreadable(limits):
     content = make_workbook([os.urandom(15_000).hex()] * 40)
 
@@ -167,18 +167,19 @@ def make_entity_attack(kind: str) -> bytes:
     )
     if kind == "external":
         entities = '<!ENTITY j SYSTEM "file:///etc/passwd">'
-    cells = sheet_xml(row_xml(1, '<c r="A1" t="inlineStr"><is><t>&j;</t></is></c>'))
+    cells = make_sheet_xml(make_row_xml(1, '<c r="A1" t="inlineStr"><is><t>&j;</t></is></c>'))
     return zip_parts(make_workbook_parts(f"<!DOCTYPE x [{entities}]>{cells}"))
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize("kind", ["laughs", "external"])
 def test_workbook_with_entities_is_unreadable(limits, kind):
     assert expect_unreadable(make_entity_attack(kind), limits) == ("damaged_file", {})
 
 
 def test_entity_declaration_makes_a_streamed_workbook_unreadable():
-    declared = f'<!DOCTYPE x [<!ENTITY a "b">]>{sheet_xml(row_xml(1, text_cell_xml("A1", "x")))}'
+    sheet_xml = make_sheet_xml(make_row_xml(1, make_text_cell_xml("A1", "x")))
+    declared = f'<!DOCTYPE x [<!ENTITY a "b">]>{sheet_xml}'
 
     assert expect_unreadable(zip_parts(make_workbook_parts(declared)), STREAMING_LIMITS) == (
         "damaged_file",
@@ -186,10 +187,10 @@ def test_entity_declaration_makes_a_streamed_workbook_unreadable():
     )
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_wrong_declared_size_is_detected(limits):
     content = make_workbook_from_xml(
-        *[row_xml(n, text_cell_xml(f"A{n}", "x" * 90)) for n in range(1, 2_000)]
+        *[make_row_xml(n, make_text_cell_xml(f"A{n}", "x" * 90)) for n in range(1, 2_000)]
     )
 
     lying = replace_declared_size(content, "xl/worksheets/sheet1.xml")
@@ -197,19 +198,21 @@ def test_wrong_declared_size_is_detected(limits):
 
 
 def test_decompression_bombs_are_unreadable():
-    blank = make_workbook_from_xml(row_xml(1, text_cell_xml("A1", " " * 50 * MB)))
+    blank = make_workbook_from_xml(make_row_xml(1, make_text_cell_xml("A1", " " * 50 * MEGABYTE)))
 
     assert expect_unreadable(blank)[0] == "too_large_inflated"
     assert expect_unreadable(make_archive_with_many_entries())[0] == "too_large_inflated"
     assert (
-        "bytes" in expect_unreadable(make_workbook(["a"]), replace(LIMITS, inflated_bytes=999))[1]
+        "bytes"
+        in expect_unreadable(make_workbook(["a"]), replace(READER_LIMITS, inflated_bytes=999))[1]
     )
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_cell_in_the_last_row_and_column_breaks_the_column_limit(limits):
     content = make_workbook_from_xml(
-        row_xml(1, text_cell_xml("A1", "a")), row_xml(1_048_576, text_cell_xml("XFD1048576", "z"))
+        make_row_xml(1, make_text_cell_xml("A1", "a")),
+        make_row_xml(1_048_576, make_text_cell_xml("XFD1048576", "z")),
     )
 
     assert expect_unreadable(content, replace(limits, columns=200)) == (
@@ -220,7 +223,8 @@ def test_cell_in_the_last_row_and_column_breaks_the_column_limit(limits):
 
 def test_row_out_of_order_is_never_dropped():
     content = make_workbook_from_xml(
-        row_xml(3, text_cell_xml("A3", "c")), row_xml(1, text_cell_xml("A1", "a"))
+        make_row_xml(3, make_text_cell_xml("A3", "c")),
+        make_row_xml(1, make_text_cell_xml("A1", "a")),
     )
 
     assert read_rows(content) == [(1, ["a"]), (3, ["c"])]
@@ -229,7 +233,7 @@ def test_row_out_of_order_is_never_dropped():
 
 def test_invalid_index_of_a_shared_string_is_damage():
     content = make_workbook_from_xml(
-        row_xml(1, '<c t="s"><v>-1</v></c>'), strings="<si><t>last</t></si>"
+        make_row_xml(1, '<c t="s"><v>-1</v></c>'), strings="<si><t>last</t></si>"
     )
 
     assert expect_unreadable(content, STREAMING_LIMITS)[0] == "damaged_file"
@@ -239,7 +243,8 @@ def test_invalid_index_of_a_shared_string_is_damage():
 def test_cell_with_an_invalid_reference_is_damage(reference):
     assert (
         expect_unreadable(
-            make_workbook_from_xml(row_xml(2, text_cell_xml(reference, "x"))), STREAMING_LIMITS
+            make_workbook_from_xml(make_row_xml(2, make_text_cell_xml(reference, "x"))),
+            STREAMING_LIMITS,
         )[0]
         == "damaged_file"
     )
@@ -278,7 +283,7 @@ def ods_cell_xml(text: str, **repeated: int) -> str:
 def test_endless_blank_rows_are_too_many_rows():
     content = make_ods(ods_row_xml(ods_cell_xml('<text:s text:c="1"/>'), repeated=9 * 10**11))
 
-    assert expect_unreadable(content) == ("too_many_rows", {"limit": LIMITS.rows})
+    assert expect_unreadable(content) == ("too_many_rows", {"limit": READER_LIMITS.rows})
 
 
 def test_small_file_gets_little_cpu_time():
@@ -287,7 +292,10 @@ def test_small_file_gets_little_cpu_time():
     )
     content = make_ods(ods_row_xml(spaces) * 300)
 
-    assert expect_unreadable(content, replace(LIMITS, cpu_seconds=240)) == ("too_slow_to_read", {})
+    assert expect_unreadable(content, replace(READER_LIMITS, cpu_seconds=240)) == (
+        "too_slow_to_read",
+        {},
+    )
 
 
 def test_repeated_rows_and_cells_of_an_opendocument_are_read():
@@ -307,7 +315,7 @@ def test_repeated_rows_and_cells_of_an_opendocument_are_read():
     ],
 )
 def test_hostile_opendocument_is_unreadable(rows, code):
-    assert expect_unreadable(make_ods(rows), replace(LIMITS, rows=5_000))[0] == code
+    assert expect_unreadable(make_ods(rows), replace(READER_LIMITS, rows=5_000))[0] == code
 
 
 def test_opendocument_with_an_entity_declaration_is_unreadable():
@@ -331,7 +339,7 @@ def test_repeated_empty_rows_are_skipped():
 
 @pytest.mark.parametrize("size", [0, 100, 512, 3_000, 100_000])
 def test_xls_file_of_random_bytes_is_unreadable(size):
-    content = OLE2 + os.urandom(size)
+    content = OLE2_SIGNATURE + os.urandom(size)
 
     assert expect_unreadable(content)[0] in {"damaged_file", "not_a_spreadsheet"}
 
@@ -339,22 +347,22 @@ def test_xls_file_of_random_bytes_is_unreadable(size):
 # --- Parts that no parser opens ----------------------------------------------
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_doctype_in_an_image_of_the_workbook_is_ignored(limits):
     picture = {"xl/media/logo.svg": "<!DOCTYPE svg><svg/>"}
 
     assert read_rows(
-        make_workbook_from_xml(row_xml(1, text_cell_xml("A1", "x")), **picture), limits
+        make_workbook_from_xml(make_row_xml(1, make_text_cell_xml("A1", "x")), **picture), limits
     ) == [(1, ["x"])]
 
 
 # --- Merged cells ------------------------------------------------------------
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_too_many_merged_cells_are_unreadable(limits):
     merged = "".join(f'<mergeCell ref="A{n}:A{n + 1}"/>' for n in range(1, 200_003, 2))
-    content = make_workbook_parts(sheet_xml(row_xml(1, text_cell_xml("A1", "x"))))
+    content = make_workbook_parts(make_sheet_xml(make_row_xml(1, make_text_cell_xml("A1", "x"))))
     part = "xl/worksheets/sheet1.xml"
     content[part] = content[part].replace(
         "</sheetData>", f"</sheetData><mergeCells>{merged}</mergeCells>"
@@ -367,11 +375,13 @@ def test_too_many_merged_cells_are_unreadable(limits):
 
 
 def test_memory_of_shared_strings_is_limited():
-    small = replace(STREAMING_LIMITS, memory_bytes=150 * MB)
+    small = replace(STREAMING_LIMITS, memory_bytes=150 * MEGABYTE)
 
     def make_workbook_with_strings(count: int) -> bytes:
         strings = [f"<si><t>{os.urandom(200).hex() * 50}</t></si>" for _ in range(count)]
-        return make_workbook_from_xml(row_xml(1, '<c t="s"><v>0</v></c>'), strings="".join(strings))
+        return make_workbook_from_xml(
+            make_row_xml(1, '<c t="s"><v>0</v></c>'), strings="".join(strings)
+        )
 
     assert read_rows(make_workbook_with_strings(1_000), small)
     assert expect_unreadable(make_workbook_with_strings(3_200), small) == ("too_much_memory", {})
@@ -379,14 +389,14 @@ def test_memory_of_shared_strings_is_limited():
 
 def make_workbook_of_one_string(count: int, **parts: bytes) -> bytes:
     """Return a workbook in which every row shows the same string of 32,000 characters."""
-    rows = [row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(1, count + 1)]
+    rows = [make_row_xml(n, f'<c r="A{n}" t="s"><v>0</v></c>') for n in range(1, count + 1)]
     return make_workbook_from_xml(
         *rows, strings=f"<si><t>{os.urandom(16_000).hex()}</t></si>", **parts
     )
 
 
 def test_workbook_that_does_not_fit_in_memory_is_streamed():
-    small = replace(LIMITS, memory_bytes=80 * MB)  # calamine may take 36 MB of it.
+    small = replace(READER_LIMITS, memory_bytes=80 * MEGABYTE)  # calamine may take 36 MB of it.
 
     rows = read_rows(make_workbook_of_one_string(1_000), small, after=2)
 
@@ -398,36 +408,38 @@ def test_workbook_with_large_styles_is_streamed():
     noise = "".join(f'<x a="{os.urandom(500).hex()}"/>' for _ in range(30_000))
     styles = f'<styleSheet xmlns="{MAIN_NS}">{noise}</styleSheet>'
     content = make_workbook_from_xml(
-        row_xml(1, text_cell_xml("A1", "x")), **{"xl/styles.xml": styles}
+        make_row_xml(1, make_text_cell_xml("A1", "x")), **{"xl/styles.xml": styles}
     )
 
-    assert read_rows(content, replace(LIMITS, memory_bytes=100 * MB)) == [(1, ["x"])]
+    assert read_rows(content, replace(READER_LIMITS, memory_bytes=100 * MEGABYTE)) == [(1, ["x"])]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_characters_of_all_cells_are_limited(limits):
     code, params = expect_unreadable(make_workbook_of_one_string(3_000), limits)
 
-    assert (code, params["limit"]) == ("too_large_inflated", 32 * MB)
-    assert params["bytes"] < 33 * MB
+    assert (code, params["limit"]) == ("too_large_inflated", 32 * MEGABYTE)
+    assert params["bytes"] < 33 * MEGABYTE
 
 
 def test_limit_on_all_characters_follows_the_file_size():
-    of_a_megabyte = make_workbook_of_one_string(1_200, **{"xl/media/logo.png": os.urandom(MB)})
+    of_a_megabyte = make_workbook_of_one_string(
+        1_200, **{"xl/media/logo.png": os.urandom(MEGABYTE)}
+    )
 
     assert len(read_rows(of_a_megabyte)) == 1_200
     assert (
-        expect_unreadable(make_workbook_of_one_string(300), replace(LIMITS, inflated_bytes=MB))[1][
-            "limit"
-        ]
-        == MB
+        expect_unreadable(
+            make_workbook_of_one_string(300), replace(READER_LIMITS, inflated_bytes=MEGABYTE)
+        )[1]["limit"]
+        == MEGABYTE
     )
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_empty_columns_count_as_few_characters(limits):
     wide = [
-        row_xml(n, text_cell_xml(f"A{n}", "x"), text_cell_xml(f"NTP{n}", "z"))
+        make_row_xml(n, make_text_cell_xml(f"A{n}", "x"), make_text_cell_xml(f"NTP{n}", "z"))
         for n in range(1, 201)
     ]
 

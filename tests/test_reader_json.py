@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imports.pipeline.reader_client import open_rows
 from tests.factories import run_import
-from tests.spreadsheets import LIMITS, expect_unreadable
+from tests.spreadsheets import READER_LIMITS, expect_unreadable
 
 PEOPLE = [
     {"shipping_mark": "A 1", "first_name": "Ama", "last_name": "Mensah", "phone": "0244123451"},
@@ -21,7 +21,7 @@ ROWS = [(n, list(person.values())) for n, person in enumerate(PEOPLE, start=1)]
 
 
 def read_json(content, after=0):
-    with open_rows(io.BytesIO(content), limits=LIMITS, after=after) as reader:
+    with open_rows(io.BytesIO(content), limits=READER_LIMITS, after=after) as reader:
         return (
             reader.detected_format.format,
             reader.headers,
@@ -114,7 +114,9 @@ def test_number_cut_by_the_window_is_read_completely(shift):
     text = "x" * ((1 << 18) - 40 + shift)
     content = json.dumps({"n": text, "number": 1234567890, "last": 1}, indent=0).encode()
 
-    with open_rows(io.BytesIO(content), limits=replace(LIMITS, cell_length=1_000_000)) as reader:
+    with open_rows(
+        io.BytesIO(content), limits=replace(READER_LIMITS, cell_length=1_000_000)
+    ) as reader:
         assert next(iter(reader)).rows == [(1, [text, 1234567890, 1])]
 
 

@@ -9,7 +9,7 @@ import pytest
 from imports.pipeline.reader_client import UnreadableFile, open_rows
 from imports.statuses import Status
 from tests.factories import check_job, make_job, make_row, run_import
-from tests.spreadsheets import LIMITS
+from tests.spreadsheets import READER_LIMITS
 
 NAMES = ["shipping_mark", "first_name", "last_name", "email", "phone"]
 
@@ -20,7 +20,7 @@ class JsonLines(NamedTuple):
 
 
 def read_jsonl(content, after=0):
-    with open_rows(io.BytesIO(content), limits=LIMITS, after=after) as reader:
+    with open_rows(io.BytesIO(content), limits=READER_LIMITS, after=after) as reader:
         return JsonLines(reader.headers, [row for chunk in reader for row in chunk.rows])
 
 

@@ -17,12 +17,12 @@ from xlsx_overrides import AmbiguousXml, CellOverrides, SheetXml
 from imports.cell_values import FormattedCell
 from tests import spreadsheets
 from tests.spreadsheets import (
-    BOTH_PARSERS,
-    LIMITS,
+    READER_LIMITS,
     STREAMING_LIMITS,
+    for_both_parsers,
+    make_row_xml,
     make_xlsb_workbook,
     read_rows,
-    row_xml,
 )
 from tests.xls_workbooks import make_xls_workbook
 
@@ -191,9 +191,9 @@ def make_xlsx(pairs, *, formula: str = "") -> bytes:
         f'<c r="A{n}" s="{n - 1}">{formula}<v>{value!r}</v></c>'
         for n, (_, value) in enumerate(pairs, start=1)
     ]
-    rows = [row_xml(n, cell) for n, cell in enumerate(cells, start=1)]
+    rows = [make_row_xml(n, cell) for n, cell in enumerate(cells, start=1)]
     return spreadsheets.zip_parts(
-        spreadsheets.make_workbook_parts(spreadsheets.sheet_xml(*rows), formats=codes)
+        spreadsheets.make_workbook_parts(spreadsheets.make_sheet_xml(*rows), formats=codes)
     )
 
 
@@ -226,7 +226,7 @@ def test_all_workbook_parsers_agree_on_random_formats(pairs):
     assert describe_rows(read_rows(make_xls(pairs))) == calamine
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_builtin_formats_are_displayed_in_english(limits):
     numbers = {9: "0.5", 11: "5", 12: "0.5", 14: "46149", 15: "46149", 16: "46149", 17: "46149",
                18: "0.5", 19: "0.5", 20: "0.5", 21: "0.5", 22: "46149.5", 45: "0.5", 46: "1.5",
@@ -234,7 +234,9 @@ def test_builtin_formats_are_displayed_in_english(limits):
     uses = "".join(f'<xf numFmtId="{number}"/>' for number in numbers)
     styles = f'<styleSheet xmlns="{spreadsheets.MAIN_NS}"><cellXfs>{uses}</cellXfs></styleSheet>'
     cells = [f'<c s="{n}"><v>{raw}</v></c>' for n, raw in enumerate(numbers.values())]
-    content = spreadsheets.make_workbook_from_xml(row_xml(1, *cells), **{"xl/styles.xml": styles})
+    content = spreadsheets.make_workbook_from_xml(
+        make_row_xml(1, *cells), **{"xl/styles.xml": styles}
+    )
 
     shown = [cell.shown for cell in read_rows(content, limits)[0][1]]
 
@@ -279,23 +281,23 @@ def test_cell_cache_is_bounded():
     assert len(numbers._cache) <= MAX_CACHED_CELLS
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_plain_cells_are_not_formatted_cells(limits):
     cells = ['<c r="A1"><v>5</v></c>', '<c r="B1" t="b"><v>1</v></c>', '<c r="C1"><v>0.5</v></c>']
     content = spreadsheets.make_workbook_from_xml(
-        row_xml(1, *cells, spreadsheets.text_cell_xml("D1", "x"))
+        make_row_xml(1, *cells, spreadsheets.make_text_cell_xml("D1", "x"))
     )
 
     assert [type(cell) for cell in read_rows(content, limits)[0][1]] == [int, bool, float, str]
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_style_of_a_cell_without_a_number_is_ignored(limits):
     cells = ['<c r="A1" s="1"/>', '<c r="B1" s="1" t="s"><v>0</v></c>',
              '<c r="C1" t="b" s="1"><v>1</v></c>', "<c r='D1' s='1'><v>46149</v></c>",
              '<c r="E1" s="1" t="e"><v>#N/A</v></c>']  # fmt: skip
     parts = spreadsheets.make_workbook_parts(
-        spreadsheets.sheet_xml(f'<row r="1" s="1" customFormat="1">{"".join(cells)}</row>'),
+        spreadsheets.make_sheet_xml(f'<row r="1" s="1" customFormat="1">{"".join(cells)}</row>'),
         strings="<si><t>x</t></si>",
         formats=["General", "mmm-yy"],
     )
@@ -310,7 +312,7 @@ def test_style_of_a_cell_without_a_number_is_ignored(limits):
 def test_cells_with_unusual_attribute_order_are_found():
     cells = ['<c r="A1" s="1"><v>46149</v></c>', "<c s='1' r='B1'><v>46093</v></c>"]
     content = spreadsheets.zip_parts(
-        spreadsheets.make_workbook_parts(spreadsheets.sheet_xml(row_xml(1, *cells)))
+        spreadsheets.make_workbook_parts(spreadsheets.make_sheet_xml(make_row_xml(1, *cells)))
     )
     actual: list = [None, None]
 
@@ -328,10 +330,10 @@ def test_number_beyond_the_last_column_or_style_is_ambiguous(column, style):
 
 def test_openpyxl_reads_dates_if_the_styles_are_not_found():
     parts = spreadsheets.make_workbook_parts(
-        spreadsheets.sheet_xml(row_xml(1, '<c r="A1" s="1"><v>46149</v></c>')),
+        spreadsheets.make_sheet_xml(make_row_xml(1, '<c r="A1" s="1"><v>46149</v></c>')),
         formats=["0", "mmm-yy"],
     )
-    other = {"xl/otherstyles.xml": spreadsheets.styles_xml(["General"])}
+    other = {"xl/otherstyles.xml": spreadsheets.make_styles_xml(["General"])}
 
     assert describe_rows(read_rows(spreadsheets.zip_parts(other | parts))) == [
         (1, [("date", "'2026-05-07'", "May-26")])
@@ -340,14 +342,14 @@ def test_openpyxl_reads_dates_if_the_styles_are_not_found():
 
 def test_dates_of_rows_out_of_order_are_matched():
     rows = [
-        row_xml(3, '<c r="A3" s="1"><v>46149</v></c>'),
-        row_xml(1, '<c r="A1" s="1"><v>46093</v></c>'),
+        make_row_xml(3, '<c r="A3" s="1"><v>46149</v></c>'),
+        make_row_xml(1, '<c r="A1" s="1"><v>46093</v></c>'),
     ]
     parts = spreadsheets.make_workbook_parts(
-        spreadsheets.sheet_xml(*rows), formats=["General", "mmm-yy"]
+        spreadsheets.make_sheet_xml(*rows), formats=["General", "mmm-yy"]
     )
 
-    read = read_rows(spreadsheets.zip_parts(parts), LIMITS)
+    read = read_rows(spreadsheets.zip_parts(parts), READER_LIMITS)
 
     assert [(n, cells[0].shown) for n, cells in read] == [(1, "Mar-26"), (3, "May-26")]
 

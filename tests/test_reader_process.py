@@ -20,23 +20,23 @@ import pytest
 from imports.pipeline import reader_process
 from imports.pipeline.reader_client import ReaderCrashed, UnreadableFile, open_rows
 from tests.spreadsheets import (
-    BOTH_PARSERS,
-    LIMITS,
-    MB,
+    MEGABYTE,
+    READER_LIMITS,
     STREAMING_LIMITS,
     expect_unreadable,
-    make_long_csv,
+    for_both_parsers,
+    make_csv_with_blank_lines,
+    make_row_xml,
+    make_sheet_xml,
+    make_text_cell_xml,
     make_workbook_from_xml,
     make_workbook_parts,
     read_file,
-    row_xml,
-    sheet_xml,
-    text_cell_xml,
     zip_parts,
 )  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
-LONG_CSV = make_long_csv(300_000)
+LONG_CSV = make_csv_with_blank_lines(300_000)
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +56,12 @@ def _check_for_leaked_resources():
 PADDING = "".join(f"{'x' * 900}{os.urandom(9).hex()}" for _ in range(80_000))
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize(
     "content",
     [
         make_workbook_from_xml(
-            row_xml(1, '<c t="s"><v>0</v></c>'), strings=f"<si><t>{PADDING}</t></si>"
+            make_row_xml(1, '<c t="s"><v>0</v></c>'), strings=f"<si><t>{PADDING}</t></si>"
         ),
         make_workbook_from_xml(before=f"<!--{PADDING}-->"),
         make_workbook_from_xml(before=f'<sheetPr a="{PADDING}"/>'),
@@ -69,7 +69,7 @@ PADDING = "".join(f"{'x' * 900}{os.urandom(9).hex()}" for _ in range(80_000))
     ids=["a string", "a comment", "an attribute"],
 )
 def test_exceeding_the_memory_limit_makes_the_file_unreadable(limits, content):
-    assert expect_unreadable(content, replace(limits, memory_bytes=80 * MB)) == (
+    assert expect_unreadable(content, replace(limits, memory_bytes=80 * MEGABYTE)) == (
         "too_much_memory",
         {},
     )
@@ -77,7 +77,7 @@ def test_exceeding_the_memory_limit_makes_the_file_unreadable(limits, content):
 
 def test_exceeding_the_cpu_limit_makes_the_file_unreadable():
     content = make_workbook_from_xml(
-        *[row_xml(n, text_cell_xml(f"A{n}", f"{n}")) for n in range(1, 150_000)]
+        *[make_row_xml(n, make_text_cell_xml(f"A{n}", f"{n}")) for n in range(1, 150_000)]
     )
 
     assert expect_unreadable(content, replace(STREAMING_LIMITS, cpu_seconds=1)) == (
@@ -87,7 +87,9 @@ def test_exceeding_the_cpu_limit_makes_the_file_unreadable():
 
 
 def test_exceeding_the_wall_time_limit_makes_the_file_unreadable():
-    assert expect_unreadable(make_long_csv(10), replace(LIMITS, wall_seconds=0)) == (
+    assert expect_unreadable(
+        make_csv_with_blank_lines(10), replace(READER_LIMITS, wall_seconds=0)
+    ) == (
         "too_slow_to_read",
         {},
     )
@@ -95,7 +97,8 @@ def test_exceeding_the_wall_time_limit_makes_the_file_unreadable():
 
 def test_time_between_two_chunks_does_not_count():
     with open_rows(
-        io.BytesIO(make_long_csv(200_000)), limits=replace(LIMITS, wall_seconds=3)
+        io.BytesIO(make_csv_with_blank_lines(200_000)),
+        limits=replace(READER_LIMITS, wall_seconds=3),
     ) as reader:
         chunks = iter(reader)
         next(chunks)
@@ -106,22 +109,22 @@ def test_time_between_two_chunks_does_not_count():
 @pytest.mark.skipif(sys.platform != "linux", reason="Needs /proc.")
 def test_cpu_limit_of_a_workbook_follows_its_decompressed_size():
     content = make_workbook_from_xml(
-        *[row_xml(n, text_cell_xml(f"A{n}", "x" * 60)) for n in range(1, 60_000)]
+        *[make_row_xml(n, make_text_cell_xml(f"A{n}", "x" * 60)) for n in range(1, 60_000)]
     )
-    assert len(content) < MB
-    with open_rows(io.BytesIO(content), limits=LIMITS) as reader:
+    assert len(content) < MEGABYTE
+    with open_rows(io.BytesIO(content), limits=READER_LIMITS) as reader:
         assert psutil.Process(reader.child.pid).rlimit(psutil.RLIMIT_CPU) == (20, 21)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Needs /proc.")
 def test_reader_process_is_sandboxed():
-    with open_rows(io.BytesIO(make_long_csv(200_000)), limits=LIMITS) as reader:
+    with open_rows(io.BytesIO(make_csv_with_blank_lines(200_000)), limits=READER_LIMITS) as reader:
         child = psutil.Process(reader.child.pid)
         granted = {name: child.rlimit(getattr(psutil, f"RLIMIT_{name}")) for name in
                    ("AS", "CPU", "FSIZE", "NOFILE", "CORE")}  # fmt: skip
         loaded = {Path(region.path).name for region in child.memory_maps()}
 
-        assert granted.pop("AS") == (512 * MB,) * 2
+        assert granted.pop("AS") == (512 * MEGABYTE,) * 2
         soft, hard = granted.pop("CPU")
         assert (soft, hard) == (18, 21)  # 6 s, and 4 s for each of its 3 MB.
         assert granted == {"FSIZE": (0, 0), "NOFILE": (32, 32), "CORE": (0, 0)}
@@ -135,26 +138,28 @@ def test_reader_process_is_sandboxed():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Needs /proc.")
 def test_calamine_may_use_only_a_part_of_the_memory():
-    rows = [row_xml(n, text_cell_xml(f"A{n}", "x" * 400)) for n in range(2, 20_000)]
+    rows = [make_row_xml(n, make_text_cell_xml(f"A{n}", "x" * 400)) for n in range(2, 20_000)]
     # calamine fails on a duration of this length.
-    overlong = row_xml(1, '<c r="A1" s="0"><v>1e15</v></c>')
-    unreadable_by_calamine = make_workbook_parts(sheet_xml(overlong, *rows), formats=["[h]:mm:ss"])
+    overlong = make_row_xml(1, '<c r="A1" s="0"><v>1e15</v></c>')
+    unreadable_by_calamine = make_workbook_parts(
+        make_sheet_xml(overlong, *rows), formats=["[h]:mm:ss"]
+    )
 
     for content, limits, part in (
-        (make_workbook_from_xml(*rows), LIMITS, 0.45),
+        (make_workbook_from_xml(*rows), READER_LIMITS, 0.45),
         (make_workbook_from_xml(*rows), STREAMING_LIMITS, 1),
-        (zip_parts(unreadable_by_calamine), LIMITS, 1),
+        (zip_parts(unreadable_by_calamine), READER_LIMITS, 1),
     ):
         with open_rows(io.BytesIO(content), limits=limits) as reader:
             granted = psutil.Process(reader.child.pid).rlimit(psutil.RLIMIT_AS)
-            assert granted == (int(512 * MB * part), 512 * MB)
+            assert granted == (int(512 * MEGABYTE * part), 512 * MEGABYTE)
 
 
 # --- End of the reader process -----------------------------------------------
 
 
 def read_and_signal(number: int) -> None:
-    with open_rows(io.BytesIO(LONG_CSV), limits=LIMITS) as reader:
+    with open_rows(io.BytesIO(LONG_CSV), limits=READER_LIMITS) as reader:
         for _chunk in reader:
             os.kill(reader.child.pid, number)
 
@@ -175,7 +180,7 @@ def test_signal_caused_by_the_file_makes_it_unreadable(number, code):
 
 
 def test_leaving_the_block_early_kills_the_reader_process():
-    with open_rows(io.BytesIO(LONG_CSV), limits=LIMITS) as reader:
+    with open_rows(io.BytesIO(LONG_CSV), limits=READER_LIMITS) as reader:
         next(iter(reader))
         pid = reader.child.pid
 
@@ -183,7 +188,9 @@ def test_leaving_the_block_early_kills_the_reader_process():
 
 
 def read_and_stop(while_waiting) -> None:
-    with open_rows(io.BytesIO(LONG_CSV), limits=LIMITS, while_waiting=while_waiting) as reader:
+    with open_rows(
+        io.BytesIO(LONG_CSV), limits=READER_LIMITS, while_waiting=while_waiting
+    ) as reader:
         os.kill(reader.child.pid, signal.SIGSTOP)
         list(reader)
 
@@ -203,8 +210,8 @@ PARENT = """
 import io, sys
 from dataclasses import replace
 from imports.pipeline.reader_client import open_rows
-from tests.spreadsheets import LIMITS, make_long_csv
-with open_rows(io.BytesIO(make_long_csv(300_000)), limits=LIMITS) as reader:
+from tests.spreadsheets import READER_LIMITS, make_csv_with_blank_lines
+with open_rows(io.BytesIO(make_csv_with_blank_lines(300_000)), limits=READER_LIMITS) as reader:
     print(reader.child.pid, flush=True)
     sys.stdin.read()
 """
@@ -226,7 +233,7 @@ def test_reader_process_is_killed_when_its_parent_is_killed():
 def test_reader_process_is_killed_when_its_thread_ends():
     with ExitStack() as stack:
         opened = []
-        rows = open_rows(io.BytesIO(LONG_CSV), limits=LIMITS)
+        rows = open_rows(io.BytesIO(LONG_CSV), limits=READER_LIMITS)
         thread = threading.Thread(target=lambda: opened.append(stack.enter_context(rows)))
         thread.start()
         thread.join()
@@ -340,7 +347,9 @@ def test_silent_reader_process_is_too_slow(monkeypatch, tmp_path):
     calls = []
 
     with pytest.raises(UnreadableFile) as error:
-        read_file(b"a", replace(LIMITS, wall_seconds=2.5), while_waiting=lambda: calls.append(1))
+        read_file(
+            b"a", replace(READER_LIMITS, wall_seconds=2.5), while_waiting=lambda: calls.append(1)
+        )
 
     assert error.value.code == "too_slow_to_read"
     assert len(calls) == 2

@@ -16,21 +16,21 @@ from xlsx_overrides import AmbiguousXml, SheetXml
 from imports.cell_values import LinkedText, ShortenedText
 from imports.pipeline.reader_client import ReaderLimits
 from tests.spreadsheets import (
-    BOTH_PARSERS,
-    LIMITS,
+    READER_LIMITS,
     RELATIONS_NS,
     STREAMING_LIMITS,
+    convert_to_strict_parts,
     expect_unreadable,
-    link_relations_xml,
+    for_both_parsers,
+    make_link_relations_xml,
+    make_row_xml,
+    make_sheet_xml,
+    make_text_cell_xml,
     make_workbook_parts,
     make_xlsb_workbook,
     read_file,
     read_rows,
-    row_xml,
     save_workbook,
-    sheet_xml,
-    text_cell_xml,
-    to_strict_parts,
     zip_parts,
 )  # fmt: skip
 from tests.test_reader_number_formats import make_ods_of_cells
@@ -39,7 +39,9 @@ from tests.xls_workbooks import SECTOR_BYTES, make_record, make_xls_workbook
 # --- Hidden rows and columns -------------------------------------------------
 
 
-def find_hidden(content: bytes, limits: ReaderLimits = LIMITS) -> tuple[list[int], list[int]]:
+def find_hidden(
+    content: bytes, limits: ReaderLimits = READER_LIMITS
+) -> tuple[list[int], list[int]]:
     """Return the numbers of hidden rows and the indices of hidden columns."""
     detected, _, chunks = read_file(content, limits)
     rows = [number for chunk in chunks for number in chunk.notes.get("hidden_row", ())]
@@ -48,10 +50,10 @@ def find_hidden(content: bytes, limits: ReaderLimits = LIMITS) -> tuple[list[int
 
 def make_workbook_with_rows(*attributes: str, cols: str = "") -> bytes:
     rows = [
-        f'<row r="{n}" {attribute}>{text_cell_xml(f"A{n}", "x")}</row>'
+        f'<row r="{n}" {attribute}>{make_text_cell_xml(f"A{n}", "x")}</row>'
         for n, attribute in enumerate(attributes, start=1)
     ]
-    return zip_parts(make_workbook_parts(sheet_xml(*rows, before=cols)))
+    return zip_parts(make_workbook_parts(make_sheet_xml(*rows, before=cols)))
 
 
 def make_openpyxl_workbook_with_hidden() -> bytes:
@@ -75,7 +77,7 @@ def make_xlsxwriter_workbook_with_hidden() -> bytes:
     return buffer.getvalue()
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize(
     ("content", "rows", "columns"),
     [
@@ -117,7 +119,9 @@ def make_xlsxwriter_workbook_with_hidden() -> bytes:
         (
             zip_parts(
                 make_workbook_parts(
-                    sheet_xml(row_xml(1, text_cell_xml("A1", '&lt;row r="1" hidden="1">')))
+                    make_sheet_xml(
+                        make_row_xml(1, make_text_cell_xml("A1", '&lt;row r="1" hidden="1">'))
+                    )
                 )
             ),
             [],
@@ -138,7 +142,9 @@ def test_hidden_rows_are_found_across_chunk_boundaries():
 
 
 def test_hidden_row_without_a_number_is_read_by_openpyxl():
-    content = zip_parts(make_workbook_parts(sheet_xml('<row hidden="1"><c><v>1</v></c></row>')))
+    content = zip_parts(
+        make_workbook_parts(make_sheet_xml('<row hidden="1"><c><v>1</v></c></row>'))
+    )
 
     assert find_hidden(content) == ([1], [])
 
@@ -189,11 +195,11 @@ def test_hidden_rows_and_columns_of_an_ods_file_are_reported(table, rows, column
     [
         '<row hidden="1"><c><v>1</v></c></row>',
         '<row r="x" hidden="1"/>',
-        '<row r="1" hidden="1"/>' + text_cell_xml("A2", "x" * (3 << 20)),
+        '<row r="1" hidden="1"/>' + make_text_cell_xml("A2", "x" * (3 << 20)),
     ],
 )
 def test_ambiguous_hidden_rows_raise_an_error(rows):
-    content = io.BytesIO(zip_parts(make_workbook_parts(sheet_xml(rows))))
+    content = io.BytesIO(zip_parts(make_workbook_parts(make_sheet_xml(rows))))
 
     with pytest.raises(AmbiguousXml):
         SheetXml(content, 0).find_hidden()
@@ -209,18 +215,21 @@ def make_workbook_with_link(
         f'<hyperlinks xmlns:r="{RELATIONS_NS}"><hyperlink ref="{ref}" {attribute}/></hyperlinks>'
     )
     parts = make_workbook_parts(
-        sheet_xml(row_xml(1, text_cell_xml("A1", label), text_cell_xml("B1", "other")), after=links)
+        make_sheet_xml(
+            make_row_xml(1, make_text_cell_xml("A1", label), make_text_cell_xml("B1", "other")),
+            after=links,
+        )
     )
-    parts["xl/worksheets/_rels/sheet1.xml.rels"] = link_relations_xml({"rId1": target})
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = make_link_relations_xml({"rId1": target})
     return zip_parts(parts)
 
 
 def make_workbook_with_formula(formula: str, label: str = "Write to Ama") -> bytes:
     cell = f'<c r="A1" t="str"><f>{formula}</f><v>{label}</v></c>'
-    return zip_parts(make_workbook_parts(sheet_xml(row_xml(1, cell))))
+    return zip_parts(make_workbook_parts(make_sheet_xml(make_row_xml(1, cell))))
 
 
-def read_link(content: bytes, limits: ReaderLimits = LIMITS) -> str | None:
+def read_link(content: bytes, limits: ReaderLimits = READER_LIMITS) -> str | None:
     cell = read_rows(content, limits)[0][1][0]
     return cell.link if isinstance(cell, LinkedText) else None
 
@@ -228,7 +237,7 @@ def read_link(content: bytes, limits: ReaderLimits = LIMITS) -> str | None:
 MAIL = "mailto:ama@example.com"
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize(
     ("content", "link"),
     [
@@ -263,7 +272,7 @@ def test_link_to_a_contact_address_is_read(limits, content, link):
     assert read_link(content, limits) == link
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_link_behind_a_long_text_is_ignored(limits):
     assert read_link(make_workbook_with_link("x" * 1_001, MAIL), limits) is None
 
@@ -279,7 +288,7 @@ def test_links_beyond_the_limit_are_ignored():
         assert (last_cells, next_cells) == ([["link", "x", MAIL]], ["x"])
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_link_of_a_range_applies_to_each_cell(limits):
     rows = read_rows(make_workbook_with_link("Write", MAIL, ref="A1:B3"), limits)
 
@@ -317,7 +326,7 @@ def test_link_in_an_ods_file_is_read(cell, link):
 # --- Strict workbooks --------------------------------------------------------
 
 
-@BOTH_PARSERS
+@for_both_parsers
 @pytest.mark.parametrize(
     ("cell", "value", "shown"),
     [
@@ -332,23 +341,25 @@ def test_link_in_an_ods_file_is_read(cell, link):
     ],
 )
 def test_dates_of_strict_workbooks_are_read(limits, cell, value, shown):
-    parts = make_workbook_parts(sheet_xml(row_xml(1, cell)), formats=["General", "mmm-yy", "h:mm"])
+    parts = make_workbook_parts(
+        make_sheet_xml(make_row_xml(1, cell)), formats=["General", "mmm-yy", "h:mm"]
+    )
 
-    (actual,) = read_rows(zip_parts(to_strict_parts(parts)), limits)[0][1]
+    (actual,) = read_rows(zip_parts(convert_to_strict_parts(parts)), limits)[0][1]
 
     assert (actual, getattr(actual, "shown", None)) == (value, shown)
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_links_and_hidden_rows_of_a_strict_workbook_are_read(limits):
     links = f'<hyperlinks xmlns:r="{RELATIONS_NS}"><hyperlink ref="A2" r:id="rId1"/></hyperlinks>'
     rows = [
-        row_xml(1, text_cell_xml("A1", "x")),
-        f'<row r="2" hidden="1">{text_cell_xml("A2", "Write")}</row>',
+        make_row_xml(1, make_text_cell_xml("A1", "x")),
+        f'<row r="2" hidden="1">{make_text_cell_xml("A2", "Write")}</row>',
     ]
-    parts = make_workbook_parts(sheet_xml(*rows, after=links))
-    parts["xl/worksheets/_rels/sheet1.xml.rels"] = link_relations_xml({"rId1": MAIL})
-    content = zip_parts(to_strict_parts(parts))
+    parts = make_workbook_parts(make_sheet_xml(*rows, after=links))
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = make_link_relations_xml({"rId1": MAIL})
+    content = zip_parts(convert_to_strict_parts(parts))
 
     assert find_hidden(content, limits) == ([2], [])
     assert read_rows(content, limits)[1][1][0].link == MAIL
@@ -422,7 +433,10 @@ def test_xls_file_that_neither_parser_reads_is_damaged():
 def test_limits_apply_to_the_second_parser():
     content = DAMAGED["unknown link"]
 
-    assert expect_unreadable(content, replace(LIMITS, rows=1)) == ("too_many_rows", {"limit": 1})
+    assert expect_unreadable(content, replace(READER_LIMITS, rows=1)) == (
+        "too_many_rows",
+        {"limit": 1},
+    )
 
 
 # --- .xlsb files -------------------------------------------------------------
@@ -466,11 +480,13 @@ def read_parts(content: bytes) -> dict[str, bytes]:
 # --- Wide sheets and long cells ----------------------------------------------
 
 
-@BOTH_PARSERS
+@for_both_parsers
 def test_cell_in_the_last_column_does_not_widen_other_rows(limits):
-    rows = [row_xml(n, text_cell_xml(f"A{n}", "x")) for n in range(1, 200)]
+    rows = [make_row_xml(n, make_text_cell_xml(f"A{n}", "x")) for n in range(1, 200)]
     content = zip_parts(
-        make_workbook_parts(sheet_xml(*rows, row_xml(200, text_cell_xml("XFD200", "far"))))
+        make_workbook_parts(
+            make_sheet_xml(*rows, make_row_xml(200, make_text_cell_xml("XFD200", "far")))
+        )
     )
 
     actual = read_rows(content, limits)
@@ -481,11 +497,13 @@ def test_cell_in_the_last_column_does_not_widen_other_rows(limits):
 
 @pytest.mark.parametrize("rows", [3_000, 60_000])
 def test_distant_cell_that_calamine_cannot_load_is_streamed(rows):
-    limits = replace(LIMITS, memory_bytes=300 << 20)
-    cells = [row_xml(n, text_cell_xml(f"A{n}", "x")) for n in (1, rows)]
+    limits = replace(READER_LIMITS, memory_bytes=300 << 20)
+    cells = [make_row_xml(n, make_text_cell_xml(f"A{n}", "x")) for n in (1, rows)]
     content = zip_parts(
         make_workbook_parts(
-            sheet_xml(*cells, row_xml(rows + 1, text_cell_xml(f"XFD{rows + 1}", "far")))
+            make_sheet_xml(
+                *cells, make_row_xml(rows + 1, make_text_cell_xml(f"XFD{rows + 1}", "far"))
+            )
         )
     )
 
@@ -498,11 +516,11 @@ def test_distant_cell_that_calamine_cannot_load_is_streamed(rows):
     ]
 
 
-@pytest.mark.parametrize("limits", [LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"])
+@pytest.mark.parametrize("limits", [READER_LIMITS, STREAMING_LIMITS], ids=["calamine", "openpyxl"])
 def test_full_row_of_maximum_width_is_read(limits):
     cells = "".join(f"<c><v>{n}</v></c>" for n in range(16_384))
     content = zip_parts(
-        make_workbook_parts(sheet_xml(*[f'<row r="{n}">{cells}</row>' for n in (1, 2, 3)]))
+        make_workbook_parts(make_sheet_xml(*[f'<row r="{n}">{cells}</row>' for n in (1, 2, 3)]))
     )
 
     assert read_rows(content, limits) == [(n, [*range(16_384)]) for n in (1, 2, 3)]
@@ -521,7 +539,11 @@ def test_ods_file_has_too_many_columns():
         make_ods_of_cells(ods_cell_xml("a") + ods_cell_xml("b" * 3_000)),
         zip_parts(
             make_workbook_parts(
-                sheet_xml(row_xml(1, text_cell_xml("A1", "a"), text_cell_xml("B1", "b" * 3_000)))
+                make_sheet_xml(
+                    make_row_xml(
+                        1, make_text_cell_xml("A1", "a"), make_text_cell_xml("B1", "b" * 3_000)
+                    )
+                )
             )
         ),
         make_xlsb_workbook({1: {0: "a", 1: "b" * 3_000}}, []),
@@ -529,7 +551,7 @@ def test_ods_file_has_too_many_columns():
     ids=["xls", "ods", "xlsx", "xlsb"],
 )
 def test_long_cell_is_shortened_in_each_workbook_format(content):
-    ((number, cells),) = read_rows(content, replace(LIMITS, cell_length=1_000))
+    ((number, cells),) = read_rows(content, replace(READER_LIMITS, cell_length=1_000))
 
     assert (number, cells) == (1, ["a", "b" * 1_000])
     assert type(cells[1]) is ShortenedText

@@ -11,10 +11,10 @@ import xlsxwriter
 from tests import spreadsheets
 from tests.spreadsheets import (
     STREAMING_LIMITS,
+    make_row_xml,
     make_workbook,
     make_workbook_from_xml,
     read_rows,
-    row_xml,
 )
 
 JANUARY_31 = datetime.datetime(2026, 1, 31, 10)  # noqa: DTZ001  Workbooks have no time zones.
@@ -77,10 +77,10 @@ OVERLONG_NUMBERS = ("12345678901234567890", "1e9", "1e15", "1E400", "-1E400")
 
 def make_workbook_of_formats(numbers: tuple[str, ...], formats: list[str]) -> bytes:
     rows = [
-        row_xml(n, *[f'<c s="{style}"><v>{raw}</v></c>' for style in range(len(formats))])
+        make_row_xml(n, *[f'<c s="{style}"><v>{raw}</v></c>' for style in range(len(formats))])
         for n, raw in enumerate(numbers, start=1)
     ]
-    parts = spreadsheets.make_workbook_parts(spreadsheets.sheet_xml(*rows), formats=formats)
+    parts = spreadsheets.make_workbook_parts(spreadsheets.make_sheet_xml(*rows), formats=formats)
     return spreadsheets.zip_parts(parts)
 
 
@@ -101,7 +101,7 @@ def make_workbook_of_strings() -> bytes:
     cells += ["<c><is><t>loose</t></is></c>", '<c t="b"><v>true</v></c>', '<c t="b"><v>0</v></c>']
     cells += ['<c t="inlineStr"><is><r><t>a</t></r><r><t> b</t></r></is></c>', "<c><v>7</v></c>"]
     return make_workbook_from_xml(
-        row_xml(4, *cells), strings="".join(f"<si>{s}</si>" for s in strings)
+        make_row_xml(4, *cells), strings="".join(f"<si>{s}</si>" for s in strings)
     )
 
 
@@ -109,7 +109,7 @@ def make_workbook_of_misplaced_cells() -> bytes:
     cells = ('<c r="C2"><v>3</v></c>', '<c r="A2"><v>1</v></c>', "<c><v>2</v></c>")
     unplaced = '<row><c><v>4</v></c><c t="b"><v>1</v></c></row><row r="9"/>'
     return make_workbook_from_xml(
-        row_xml(2, *cells), unplaced, '<row><c r="B12"><v>5</v></c></row>'
+        make_row_xml(2, *cells), unplaced, '<row><c r="B12"><v>5</v></c></row>'
     )
 
 

@@ -198,12 +198,12 @@ async def test_answer_of_every_websocket_for_every_caller(watching, address, exp
     callers, job = watching
     path = f"/{address.replace('<uuid:job_id>', str(job.pk))}"
 
-    answers = [await get_websocket_answer(path, headers) for headers in callers]
+    answers = [await get_websocket_status(path, headers) for headers in callers]
 
     assert answers == expected.split()
 
 
-async def get_websocket_answer(path, headers):
+async def get_websocket_status(path, headers):
     headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), *headers]
     socket = WebsocketCommunicator(application, path, headers=headers)
     assert (await socket.connect(timeout=10))[0]

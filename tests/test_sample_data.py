@@ -62,7 +62,7 @@ def test_expected_counts(count, seed):
     kept, invalid, repeats = simulate_import(sample_data.generate_rows(count, seed), seed)
 
     assert invalid == repeats == count // 100
-    assert sample_data.expected_counts(count) == {
+    assert sample_data.compute_expected_counts(count) == {
         "total": count,
         "created": len(kept),
         "failed": invalid + repeats,
@@ -98,11 +98,11 @@ def test_seeds_share_no_customer():
 
 
 def test_every_row_of_a_seed_has_its_own_number():
-    of_one_network = range(0, sample_data.MAX_ROWS, len(sample_data.NETWORKS))
+    of_one_network = range(0, sample_data.MAX_ROWS, len(sample_data.MOBILE_NETWORK_PREFIXES))
     numbers = {sample_data.make_phone_number(n, 99) for n in of_one_network}
 
     assert len(numbers) == len(of_one_network)
-    assert len(set(sample_data.NETWORKS)) == len(sample_data.NETWORKS)
+    assert len(set(sample_data.MOBILE_NETWORK_PREFIXES)) == len(sample_data.MOBILE_NETWORK_PREFIXES)
     assert {number[2:4] for number in numbers} == {"99"}  # Each seed has its own block of numbers.
     for number in range(26):
         assert validators.clean_phone(sample_data.make_phone_number(number, 99))
@@ -189,7 +189,7 @@ def test_command_writes_a_workbook_and_expected_counts(tmp_path):
     assert [row if any(row) else blank for row in written[1:]] == [
         row or blank for row in sample_data.generate_rows(700, 7)
     ]
-    assert json.loads(expect.read_text()) == sample_data.expected_counts(700)
+    assert json.loads(expect.read_text()) == sample_data.compute_expected_counts(700)
 
 
 def test_command_writes_csv(tmp_path):

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from imports import lifecycle, snapshots
 from imports.models import ImportJob
-from imports.pages.presenters import status_labels
+from imports.pages.presenters import get_status_labels
 from imports.statuses import FINAL_STATUSES, Status, Success
 from tests.conftest import logged_in_client
 from tests.factories import (
@@ -124,7 +124,7 @@ def test_every_page_says_that_every_row_has_failed(alice, root):
     assert (legacy["status"], legacy["message"]) == ("COMPLETE", NOTHING_IMPORTED)
 
 
-def test_pages_say_it_in_french(alice):
+def test_pages_say_in_french_that_every_row_failed(alice):
     job, client = run_import(EVERY_ROW_FAILS, owner=alice), logged_in_client(alice)
 
     for path in (reverse("import", args=[job.pk]), reverse("imports")):
@@ -133,7 +133,7 @@ def test_pages_say_it_in_french(alice):
 
 
 @pytest.mark.parametrize("rows", [[make_row(1)], [make_row(1), make_row(2, phone="12")]])
-def test_no_page_says_so_if_a_row_was_imported(alice, root, rows):
+def test_no_page_says_that_every_row_failed_if_a_row_was_imported(alice, root, rows):
     job = run_import(make_csv(rows), owner=alice)
 
     for user, path in (
@@ -162,7 +162,7 @@ def test_the_page_of_a_ready_import_says_that_every_row_would_fail(alice):
 def test_scripts_have_the_label_of_the_server(alice):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
 
-    assert str(status_labels()["nothingImported"]) == job.status_label
+    assert str(get_status_labels()["nothingImported"]) == job.status_label
 
 
 def test_success_has_a_sign_besides_its_colour():

@@ -37,7 +37,7 @@ def all_messages():
         for folder in FOLDERS
         for kind in ("*.py", "*.html")
         for file in (PROJECT / folder).rglob(kind)
-        if "embedded" not in file.parts and "migrations" not in file.parts
+        if "migrations" not in file.parts
     ]
     return set().union(*map(extract_messages, files))
 

@@ -10,11 +10,11 @@ from customers.api.serializers import (
     CustomerSerializer,
 )
 from imports.api.openapi.examples import IMPORT_ID, IMPORT_URL, SNAPSHOT
-from imports.api.openapi.import_calls import describe_read, ok_responses
+from imports.api.openapi.import_calls import describe_read, make_200_responses
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
     EMPTY_STRING_SCHEMA,
-    error_responses,
+    make_error_responses,
 )
 
 TAGS = ["customers"]
@@ -56,8 +56,8 @@ describe_customer_calls = extend_schema_view(
         "customers_list",
         "List the customers that you may see, newest first",
         {
-            **ok_responses(CustomerSerializer(many=True), CUSTOMER),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_200_responses(CustomerSerializer(many=True), CUSTOMER),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=QUERY_PARAMETERS,
         description="New customers do not shift the pages: follow the address in `next` unchanged.",
@@ -67,8 +67,8 @@ describe_customer_calls = extend_schema_view(
         "customers_retrieve",
         "Read one customer, with the import and the row that last wrote it",
         {
-            **ok_responses(CustomerSerializer, CUSTOMER),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_200_responses(CustomerSerializer, CUSTOMER),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         tags=TAGS,
     ),

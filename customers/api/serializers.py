@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from customers.models import Customer
-from imports.api.serializers import invalid_choice_messages
+from imports.api.serializers import make_invalid_choice_messages
 from imports.statuses import Outcome
 
 WRITTEN_OUTCOMES = (Outcome.CREATED, Outcome.UPDATED)
@@ -22,7 +22,7 @@ class CustomersQuery(serializers.Serializer[Any]):
     outcome = serializers.ChoiceField(
         WRITTEN_OUTCOMES,
         required=False,
-        error_messages=invalid_choice_messages(WRITTEN_OUTCOMES),
+        error_messages=make_invalid_choice_messages(WRITTEN_OUTCOMES),
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:

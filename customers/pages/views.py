@@ -47,7 +47,7 @@ def list_customers(request: HttpRequest) -> HttpResponse:
     page, has_more = found[:CUSTOMERS_PER_PAGE], len(found) > CUSTOMERS_PER_PAGE
     filters = {"q": text, "import": job.pk if job else ""}
     context = {
-        "items": _add_provenance(page, visible_imports),
+        "items": _build_items(page, visible_imports),
         "text": text,
         "job": job,
         "before": before,
@@ -70,7 +70,7 @@ def _parse_key(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= MAX_KEY_DIGITS else None
 
 
-def _add_provenance(
+def _build_items(
     customers: list[Customer], visible_imports: QuerySet[ImportJob]
 ) -> list[dict[str, object]]:
     """Return each customer with the import and row that wrote it, if the user may see them."""

@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import ngettext
 
+from imports import permissions
 from imports.statuses import Outcome
 
 NO_VALUE = "-"
@@ -47,8 +48,7 @@ class ReadOnlyAdmin(GenericModelAdmin[ModelT]):
         return False  # A deletion would cascade through millions of rows.
 
     def has_view_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
-        can_view_all = any(map(request.user.has_perm, ("imports.view_all", "imports.control_all")))
-        return can_view_all or super().has_view_permission(request, obj)
+        return permissions.can_view_all(request.user) or super().has_view_permission(request, obj)
 
 
 def format_number(number: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Serializers of errors: they describe the JSON that imports.error_body names."""
+"""Serializers of errors. They describe the JSON types that `imports.error_body` defines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from imports import error_messages
 from imports.error_body import ErrorBody, FieldError, RowError, make_row_error
 from imports.models import ImportRow
 
-# Every error code that a call can answer with, by HTTP status. A code that only some calls have
-# is described at these calls.
+# The error codes of all calls, by HTTP status. Codes of single calls are documented with the call.
 ERROR_CODES = {
     400: ("invalid", "malformed"),
     401: ("not_authenticated", "token_not_valid", "no_active_account"),
@@ -28,7 +27,7 @@ ERROR_CODES = {
 }
 
 
-def _list_error_codes() -> str:
+def _format_error_codes() -> str:
     return ", ".join(
         f"`{code}` ({status})" for status, codes in ERROR_CODES.items() for code in codes
     )
@@ -44,7 +43,7 @@ class ErrorSerializer(serializers.Serializer[ErrorBody]):
     """The body of every error response."""
 
     code = serializers.CharField(
-        help_text=f"For programs. New codes may be added. {_list_error_codes()}, "
+        help_text=f"For programs. New codes may be added. {_format_error_codes()}, "
         "`method_not_allowed` (405). A file that cannot be read has further codes: the "
         "`error_code` of an import."
     )
@@ -82,7 +81,8 @@ class RowErrorSerializer(serializers.Serializer[RowError]):
         help_text="Values for the sentence of the code, for example a limit or a row number."
     )
     value = serializers.CharField(
-        allow_blank=True, help_text="The cell as it was read, if it was short."
+        allow_blank=True,
+        help_text="The cell as the spreadsheet program displays it, cut to 200 characters.",
     )
     message = serializers.CharField(help_text="What is wrong and what to do, in English.")
 

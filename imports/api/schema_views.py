@@ -25,7 +25,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from imports.api.openapi.responses import RETRY_AFTER, error_responses
+from imports.api.openapi.responses import RETRY_AFTER, make_error_responses
 from imports.api.views import in_english
 
 
@@ -62,7 +62,7 @@ class SchemaView(APIView):
         tags=["description"],
         auth=[],
         parameters=[RETRY_AFTER],
-        responses={200: dict, **error_responses(400, 404, 406)},
+        responses={200: dict, **make_error_responses(400, 404, 406)},
     )
     def get(self, request: Request) -> HttpResponse:
         renderer = type(request.accepted_renderer)

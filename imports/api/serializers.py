@@ -67,11 +67,11 @@ BOOLEAN_MESSAGES: Messages = {"invalid": "This is neither true nor false. Send t
 def make_choice_field(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
     """Return a field that takes one of these values; its error message lists them."""
     return serializers.ChoiceField(
-        values.choices, error_messages=invalid_choice_messages(values), **options
+        values.choices, error_messages=make_invalid_choice_messages(values), **options
     )
 
 
-def invalid_choice_messages(values: Iterable[str]) -> Messages:
+def make_invalid_choice_messages(values: Iterable[str]) -> Messages:
     """Return the error messages of a choice field, with all the values in them."""
     return {"invalid_choice": f"This is none of the values allowed here: {', '.join(values)}."}
 
@@ -202,7 +202,7 @@ class JobsQuery(serializers.Serializer[Any]):
     """The filters of a list of imports."""
 
     status = serializers.MultipleChoiceField(
-        choices=Status.choices, required=False, error_messages=invalid_choice_messages(Status)
+        choices=Status.choices, required=False, error_messages=make_invalid_choice_messages(Status)
     )
     importer = serializers.CharField(required=False, allow_blank=True)
     owner = serializers.CharField(required=False, allow_blank=True)

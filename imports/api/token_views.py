@@ -21,8 +21,8 @@ from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     PUBLIC_CALL_STATUSES,
-    error_responses,
-    response_example,
+    make_error_responses,
+    make_response_example,
 )
 from imports.api.throttles import LoginThrottle
 from imports.api.views import in_english
@@ -70,8 +70,8 @@ def describe_token_call(
         request={"application/json": request},
         parameters=COMMON_HEADERS,
         responses={
-            200: OpenApiResponse(response, examples=[response_example("tokens", example)]),
-            **error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
+            200: OpenApiResponse(response, examples=[make_response_example("tokens", example)]),
+            **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
         },
     )
 

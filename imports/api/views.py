@@ -164,7 +164,7 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
         result = preview.build_preview(job, request.user)
         data = {
             **result,
-            "checked_at": snapshots.to_json_value(result["checked_at"]),
+            "checked_at": snapshots.format_optional_time(result["checked_at"]),
             "read_summary": job.read_summary,
         }
         return Response(PreviewSerializer(data, context={"importer": job.importer}).data)

@@ -31,7 +31,7 @@ from imports.permissions import can_import, can_view_all, get_visible_imports
 from imports.snapshots import (
     ALL_OWNERS,
     Snapshot,
-    Topic,
+    StreamTopic,
     is_feed_topic,
     read_feed,
     read_snapshots,
@@ -75,7 +75,7 @@ class StreamRequest:
     request: ASGIRequest
     job_id: str | None
 
-    def authorize(self) -> tuple[int, Topic]:
+    def authorize(self) -> tuple[int, StreamTopic]:
         """Return the user's id and the topic of the stream. Queries the database.
 
         Raises:
@@ -122,13 +122,13 @@ async def open_subscription(request: ASGIRequest, job_id: str | None) -> AsyncIt
         yield subscriber
 
 
-def read_initial_snapshots(topic: Topic) -> list[Snapshot]:
+def read_initial_snapshots(topic: StreamTopic) -> list[Snapshot]:
     if is_feed_topic(topic):
         return [snapshot for _, snapshot in read_feed([topic])]
     return read_snapshots([str(topic)])
 
 
-def get_feed_scope(user: AbstractUser) -> Topic:
+def get_feed_scope(user: AbstractUser) -> StreamTopic:
     """Return whose imports the user's feed shows: the user's id, or ALL_OWNERS.
 
     Raises:

@@ -25,7 +25,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from imports.live.database import QueryBatcher
-from imports.snapshots import ALL_OWNERS, Snapshot, Topic, is_feed_topic, read_feed, read_snapshots
+from imports.snapshots import (
+    ALL_OWNERS,
+    Snapshot,
+    StreamTopic,
+    is_feed_topic,
+    read_feed,
+    read_snapshots,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +44,7 @@ RECONNECT_PAUSE_SECONDS = 0.25
 MAX_RETRY_PAUSE_SECONDS = 5.0
 MAX_AUTHORIZATIONS_PER_QUERY = 20
 # An earlier second cancellation would hit a connection that is just being closed.
-CANCEL_AGAIN_SECONDS = 6.0
+CANCEL_RETRY_SECONDS = 6.0
 MAX_LATEST_SNAPSHOTS = 1_000
 
 
@@ -66,7 +73,7 @@ class Subscriber:
     # Called in a thread from time to time. The stream ends when it returns False. None: no check.
     is_authorized: Callable[[], bool] | None = None
 
-    def __init__(self, user_id: int | None = None, topic: Topic = "") -> None:
+    def __init__(self, user_id: int | None = None, topic: StreamTopic = "") -> None:
         self.user_id = user_id
         self.topic = topic
         # The newest snapshot of each import, in the order in which they arrived.
@@ -119,12 +126,12 @@ class ProgressHub:
     """Receives snapshots and pushes them to subscribers. Starts with the first subscriber."""
 
     def __init__(self) -> None:
-        self.subscribers: dict[Topic, set[Subscriber]] = defaultdict(set)
+        self.subscribers: dict[StreamTopic, set[Subscriber]] = defaultdict(set)
         self.run_query = QueryBatcher().run
         self.task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def subscribe(self, user_id: int, topic: Topic) -> Iterator[Subscriber]:
+    def subscribe(self, user_id: int, topic: StreamTopic) -> Iterator[Subscriber]:
         """Add a subscriber for the duration of the block.
 
         Raises:
@@ -161,7 +168,7 @@ class ProgressHub:
             self.task = None
             while not task.done():
                 task.cancel()
-                await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+                await asyncio.wait([task], timeout=CANCEL_RETRY_SECONDS)
 
     async def run(self) -> None:
         # A TaskGroup of Python 3.11 never ends if it is cancelled before its tasks have begun.
@@ -234,7 +241,7 @@ class ProgressHub:
             for subscriber in self._get(topic):
                 subscriber.push(snapshot)
 
-    def _get(self, topic: Topic | None) -> set[Subscriber]:
+    def _get(self, topic: StreamTopic | None) -> set[Subscriber]:
         """Return the subscribers of a topic; none for None, an import without an owner."""
         return set() if topic is None else self.subscribers.get(topic, set())
 

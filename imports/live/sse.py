@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY = b"retry: 3000\n\n"  # Milliseconds after which a browser reconnects.
+RETRY_FIELD = b"retry: 3000\n\n"  # Milliseconds after which a browser reconnects.
 HEARTBEAT = b": ping\n\n"
 EVENT_STREAM_HEADERS: RawHeaders = [
     (b"Content-Type", b"text/event-stream; charset=utf-8"),
@@ -111,7 +111,7 @@ class ImportEventsConsumer(AsyncHttpConsumer):  # type: ignore[misc]  # Channels
         await self.send_body(b"")
 
     async def send_events(self, subscriber: Subscriber, *, until_final: bool) -> None:
-        await self.send_body(RETRY, more_body=True)
+        await self.send_body(RETRY_FIELD, more_body=True)
         async with aclosing(iterate_updates(subscriber)) as updates:
             async for snapshots in updates:
                 events = b"".join(map(format_event, snapshots))

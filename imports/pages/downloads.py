@@ -25,28 +25,28 @@ from imports.storage import StoredFileNotFound
 @never_cache
 @login_required
 @require_safe
-def original_file(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def download_original_file(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _send_file(request, pk, downloads.send_original_file)
 
 
 @never_cache
 @login_required
 @require_safe
-def failed_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def download_failed_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _send_file(request, pk, downloads.send_failed_rows_workbook)
 
 
 @never_cache
 @login_required
 @require_safe
-def failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def download_failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _send_file(request, pk, downloads.send_failed_rows_csv)
 
 
 @never_cache
 @login_required
 @require_safe
-def template(request: HttpRequest) -> HttpResponseBase:
+def download_template(request: HttpRequest) -> HttpResponseBase:
     """Send an empty workbook for `?importer=`, or for the only importer."""
     if not permissions.can_import(request.user):
         raise PermissionDenied

@@ -29,7 +29,7 @@ def build_import_context(job: ImportJob, user: User) -> Context:
         "snapshot": snapshot,
         "in_progress_statuses": IN_PROGRESS_STATUSES,
         "partial": f"imports/status/{job.status.lower()}.html",
-        "texts": status_labels() | {"percent": _("{n} percent complete")},
+        "texts": get_status_labels() | {"percent": _("{n} percent complete")},
         "earlier": permissions.find_earlier_import_of_same_file(user, job),
         **_build_facts(job),
         **_build_live_notices(snapshot),
@@ -144,14 +144,14 @@ def describe_importer(importer: type[Importer]) -> Context:
     return {"name": capfirst(importer.title()), "columns": columns, "importer": importer}
 
 
-def status_labels() -> dict[str, object]:
+def get_status_labels() -> dict[str, object]:
     """Return the labels that scripts show. The server shows the same as `status_label`."""
     return {"statuses": dict(Status.choices), "nothingImported": Success.NONE.label}
 
 
 def list_texts() -> dict[str, object]:
     """Return the texts that the scripts of the list and the upload show."""
-    return status_labels() | {
+    return get_status_labels() | {
         "none": _("Choose a file first."),
         "empty": _("The file is empty. Choose a file that contains rows."),
         "tooLarge": get_too_large_message(),

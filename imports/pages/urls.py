@@ -6,18 +6,18 @@ from django.urls import path
 from imports.pages import downloads, views
 
 urlpatterns = [
-    path("", views.imports, name="imports"),
+    path("", views.show_imports, name="imports"),
     path("imports/<uuid:pk>/", views.show_import, name="import"),
-    path("imports/template.xlsx", downloads.template, name="import-template"),
-    path("imports/<uuid:pk>/file/", downloads.original_file, name="import-file"),
+    path("imports/template.xlsx", downloads.download_template, name="import-template"),
+    path("imports/<uuid:pk>/file/", downloads.download_original_file, name="import-file"),
     path(
         "imports/<uuid:pk>/failed-rows.xlsx",
-        downloads.failed_rows_workbook,
+        downloads.download_failed_rows_workbook,
         name="import-failed-rows-xlsx",
     ),
     path(
         "imports/<uuid:pk>/failed-rows.csv",
-        downloads.failed_rows_csv,
+        downloads.download_failed_rows_csv,
         name="import-failed-rows-csv",
     ),
     path("imports/<uuid:pk>/chart/", views.show_chart, name="import-chart"),

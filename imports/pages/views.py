@@ -59,7 +59,7 @@ Context = dict[str, object]
 
 @never_cache
 @login_required
-def imports(request: HttpRequest) -> HttpResponse:
+def show_imports(request: HttpRequest) -> HttpResponse:
     """Show the upload form and the imports that the user may see."""
     can_import = permissions.can_import(request.user)
     corrected = _get_corrected_import(request)

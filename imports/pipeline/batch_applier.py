@@ -2,7 +2,7 @@
 
 A call for a batch that is applied already, or that another worker holds, changes nothing. The lock
 on the batch's row is the lease. If the worker crashes, PostgreSQL rolls the transaction back and
-releases the lock. This module knows neither the queue nor Redis.
+releases the lock. This module does not use the queue or Redis.
 """
 
 from __future__ import annotations
@@ -77,25 +77,25 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
         attempts.end_attempt(attempt)
         raise
     except Exception:
-        # Without a count, a batch that can never be written would be retried for ever.
+        # Count the crash. Otherwise a batch that always fails would be retried forever.
         attempts.mark_crashed(attempt)
         raise
 
 
 def _apply_with_retry(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob:
-    """Apply the batch beside other imports into its table; after a conflict with one, alone."""
+    """Apply the batch with a shared lock on its table, and after a conflict with an exclusive lock."""
     try:
         with short_transaction():
-            return _apply(job_id, number, attempt, worker, is_exclusive=False)
+            return _apply_in_transaction(job_id, number, attempt, worker, is_exclusive=False)
     except TransientError as error:
         if str(error) not in CONFLICT_SQLSTATES:
             raise
-    # Longer than usual, because the batch waits for the lock of its table.
+    # The time-outs are longer, because the batch waits for the exclusive lock.
     with short_transaction(lock_timeout="60s", statement_timeout="90s"):
-        return _apply(job_id, number, attempt, worker, is_exclusive=True)
+        return _apply_in_transaction(job_id, number, attempt, worker, is_exclusive=True)
 
 
-def _apply(
+def _apply_in_transaction(
     job_id: UUID, number: int, attempt: Attempt, worker: str, *, is_exclusive: bool
 ) -> ImportJob:
     batch = claim_batch(job_id, number)
@@ -110,7 +110,7 @@ def _apply(
         # Django defers foreign key checks to the commit, where the failed row is not known.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     counts = _write_rows(batch, target, attempt, is_exclusive=is_exclusive)
-    _unapplied_batches(job_id, number).update(
+    _filter_unapplied_batch(job_id, number).update(
         started_at=TransactionNow(),
         applied_at=Now(),
         worker=worker,
@@ -128,7 +128,7 @@ def _write_rows(
     return batch_writer.write_rows(batch, target, expect_duplicates=is_exclusive)
 
 
-def _unapplied_batches(job_id: UUID, number: int) -> QuerySet[ImportBatch]:
+def _filter_unapplied_batch(job_id: UUID, number: int) -> QuerySet[ImportBatch]:
     return ImportBatch.objects.filter(job=job_id, number=number, applied_at=None)
 
 
@@ -139,7 +139,7 @@ def claim_batch(job_id: UUID, number: int) -> ImportBatch:
         BatchNotAvailable: The batch is applied, another worker holds it, or its import is not
             RUNNING.
     """
-    free = _unapplied_batches(job_id, number).select_for_update(of=("self",), skip_locked=True)
+    free = _filter_unapplied_batch(job_id, number).select_for_update(of=("self",), skip_locked=True)
     batch = free.select_related("job").filter(job__status=Status.RUNNING).first()
     if batch is None:
         raise BatchNotAvailable

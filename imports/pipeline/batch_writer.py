@@ -85,10 +85,10 @@ def _write_range(
     batch: ImportBatch, target: TargetTable, first: int, last: int, *, expect_duplicates: bool
 ) -> OutcomeCounts:
     """Write a range of rows; halve it after an error until only the rows that cause it fail."""
-    create = _create_with_rematch if expect_duplicates else _create
+    create = _create_with_rematch if expect_duplicates else _create_records
     try:
         with transaction.atomic():  # A savepoint: an error undoes this range only.
-            return create(batch, target, first, last) + _update(batch, target, first, last)
+            return create(batch, target, first, last) + _update_records(batch, target, first, last)
     except DatabaseError as error:
         if not is_row_error(error):
             raise
@@ -102,9 +102,13 @@ def _write_range(
     return lower + upper
 
 
-def _create(batch: ImportBatch, target: TargetTable, first: int, last: int) -> OutcomeCounts:
+def _create_records(
+    batch: ImportBatch, target: TargetTable, first: int, last: int
+) -> OutcomeCounts:
     with connection.cursor() as cursor:
-        cursor.execute(target.insert, _range_parameters(batch, first, last) | target.defaults())
+        cursor.execute(
+            target.insert, _make_range_parameters(batch, first, last) | target.defaults()
+        )
         return OutcomeCounts({Outcome.CREATED: cursor.rowcount})
 
 
@@ -112,7 +116,7 @@ def _create_with_rematch(
     batch: ImportBatch, target: TargetTable, first: int, last: int
 ) -> OutcomeCounts:
     """Match the open rows again and insert the new ones, until every row has its outcome."""
-    counts, parameters = OutcomeCounts(), _range_parameters(batch, first, last)
+    counts, parameters = OutcomeCounts(), _make_range_parameters(batch, first, last)
     # Rows that an earlier round inserted conflict with themselves and stay as they are.
     insert = f"{target.insert} ON CONFLICT DO NOTHING"
     with connection.cursor() as cursor:
@@ -120,7 +124,7 @@ def _create_with_rematch(
             counts += _match_again(batch, target, first, last)
             cursor.execute(insert, parameters | target.defaults())
             counts += OutcomeCounts({Outcome.CREATED: cursor.rowcount})
-            if counts[Outcome.CREATED] == _rows_to_create(batch, first, last).count():
+            if counts[Outcome.CREATED] == _filter_rows_to_create(batch, first, last).count():
                 return counts
         outcome = get_duplicate_outcome(batch.job.on_duplicate)
         if batch.job.on_duplicate == OnDuplicate.UPDATE:
@@ -137,15 +141,17 @@ def _match_again(batch: ImportBatch, target: TargetTable, first: int, last: int)
     return counts
 
 
-def _rows_to_create(batch: ImportBatch, first: int, last: int) -> QuerySet[ImportRow]:
+def _filter_rows_to_create(batch: ImportBatch, first: int, last: int) -> QuerySet[ImportRow]:
     rows = ImportRow.objects.filter(job=batch.job_id, number__range=(first, last))
     return rows.filter(outcome=None, matched=False)
 
 
-def _update(batch: ImportBatch, target: TargetTable, first: int, last: int) -> OutcomeCounts:
+def _update_records(
+    batch: ImportBatch, target: TargetTable, first: int, last: int
+) -> OutcomeCounts:
     if batch.job.on_duplicate != OnDuplicate.UPDATE:
         return OutcomeCounts()
-    parameters = _range_parameters(batch, first, last)
+    parameters = _make_range_parameters(batch, first, last)
     with connection.cursor() as cursor:
         cursor.execute(_build_update(target, batch.job), parameters)
         counts = OutcomeCounts(outcome for (outcome,) in cursor.fetchall())
@@ -241,5 +247,5 @@ def get_written_keys(batch: ImportBatch, target: TargetTable) -> list[Any]:
     return [target.pk_field.to_python(key) for key in rows.values_list("target_id", flat=True)]
 
 
-def _range_parameters(batch: ImportBatch, first: int, last: int) -> dict[str, Any]:
+def _make_range_parameters(batch: ImportBatch, first: int, last: int) -> dict[str, Any]:
     return {"job": batch.job_id, "first": first, "last": last}

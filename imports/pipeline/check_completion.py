@@ -22,13 +22,14 @@ IS_LEASED = (
     "status = 'CHECKING' AND check_generation = %(generation)s AND cursor_row = %(cursor_row)s"
 )
 FIND_LEASED_JOB = f"SELECT FROM imports_importjob WHERE id = %(job)s AND {IS_LEASED}"
+MIN_BATCH_ROWS = 50
 # Batches hold only rows that still need to be written; the row numbers of a batch may have gaps.
 PLAN_BATCHES = """
 INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, crashes, worker)
-SELECT %(job)s, piece + 1, min(number), max(number), count(*), 0, ''
-  FROM (SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS piece
-          FROM imports_importrow WHERE job_id = %(job)s AND outcome IS NULL) AS open
- GROUP BY piece
+SELECT %(job)s, batch_index + 1, min(number), max(number), count(*), 0, ''
+  FROM (SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS batch_index
+          FROM imports_importrow WHERE job_id = %(job)s AND outcome IS NULL) AS unfinished_rows
+ GROUP BY batch_index
 """
 STORE_TOTALS = f"""
 UPDATE imports_importjob
@@ -42,7 +43,7 @@ UPDATE imports_importjob
 
 
 def finish_check(job: ImportJob) -> ImportJob:
-    """Resolve duplicates, plan the batches, and move the import out of CHECKING.
+    """Resolve duplicates, plan the batches, and change the status of the import.
 
     `job` is the import as its reader last saw it. The new status is READY if the import waits for
     a review, COMPLETE or RUNNING if not, and FAILED if the file has no rows. One transaction does
@@ -64,7 +65,9 @@ def finish_check(job: ImportJob) -> ImportJob:
             "generation": job.check_generation,
             "cursor_row": job.cursor_row,
         }
-        if not try_lock_end_of_check(job.pk) or not _has_row(cursor, FIND_LEASED_JOB, parameters):
+        if not try_lock_check_completion(job.pk) or not _affects_one_row(
+            cursor, FIND_LEASED_JOB, parameters
+        ):
             raise JobNotActive
         if job.checked == 0:
             return ImportJob.objects.transition(job.pk, Status.FAILED, error_code="no_rows")
@@ -72,7 +75,9 @@ def finish_check(job: ImportJob) -> ImportJob:
         existing = match_existing_records(target, job, first=0, last=job.cursor_row)
         repeats = fail_duplicates_in_file(target, job)
         cursor.execute(PLAN_BATCHES, {"job": job.pk, "size": compute_batch_size(job.checked)})
-        if not _has_row(cursor, STORE_TOTALS, parameters | _get_totals(job, existing, repeats)):
+        if not _affects_one_row(
+            cursor, STORE_TOTALS, parameters | _get_totals(job, existing, repeats)
+        ):
             raise JobNotActive
         save_mapping(job)
         if job.check_first:
@@ -80,17 +85,17 @@ def finish_check(job: ImportJob) -> ImportJob:
         return start_applying(job.pk, only_from=Status.CHECKING)
 
 
-def try_lock_end_of_check(job_id: UUID) -> bool:
+def try_lock_check_completion(job_id: UUID) -> bool:
     """Keep other transactions from finishing the check of this import; return False if one does.
 
     Finishing the check of a million rows takes more than a minute, in which no heartbeat is sent.
     The lock is an advisory lock, not a lock of the import's row, so that a cancellation never
     waits.
     """
-    return advisory_locks.try_lock(advisory_locks.END_OF_CHECK, str(job_id))
+    return advisory_locks.try_lock(advisory_locks.CHECK_COMPLETION, str(job_id))
 
 
-def _has_row(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> bool:
+def _affects_one_row(cursor: CursorWrapper, statement: str, parameters: dict[str, Any]) -> bool:
     cursor.execute(statement, parameters)
     return bool(cursor.rowcount == 1)
 
@@ -121,7 +126,7 @@ def compute_batch_size(total: int) -> int:
     Large batches are faster. A small file gets small batches, so that its progress is visible.
     """
     size = -(-total // settings.IMPORT_BATCHES_A_FILE)  # Rounded up.
-    return min(settings.IMPORT_BATCH_ROWS, max(50, size))
+    return min(settings.IMPORT_BATCH_ROWS, max(MIN_BATCH_ROWS, size))
 
 
 def _get_totals(job: ImportJob, existing: dict[str, int], repeats: int) -> dict[str, int]:

@@ -41,7 +41,7 @@ SELECT r.number, c.{pk}::text AS target, {slot} AS slot
    AND r.outcome IS NULL AND NOT r.matched
    AND c.{pk} <> {id}  -- Not the record that the row itself has created.
 """
-CLOSE_EXISTING = """
+SET_OUTCOME_OF_EXISTING = """
 UPDATE imports_importrow r
    SET outcome = %(outcome)s, matched = true, target_id = existing_match.targets[1],
        errors = jsonb_build_array(jsonb_build_object(
@@ -51,7 +51,7 @@ UPDATE imports_importrow r
   FROM existing_match
  WHERE r.job_id = %(job)s AND r.number = existing_match.number
 """
-TAKE_EXISTING = """
+ASSIGN_EXISTING_RECORDS = """
 UPDATE imports_importrow r
    SET matched = true, target_id = existing_match.targets[1],
        outcome = CASE WHEN cardinality(targets) > 1 THEN 'failed' END,
@@ -63,7 +63,7 @@ UPDATE imports_importrow r
 """
 # Keys that more than one open row has. Hash grouping of one key at a time was twice as fast as one
 # grouping over all keys, and three times as fast as window functions.
-FIND_REPEATED_KEYS = """
+FIND_DUPLICATE_KEYS = """
 CREATE TEMP TABLE repeated_key ON COMMIT DROP AS {arms}
 """
 FIND_REPEATED_KEY = """
@@ -82,7 +82,7 @@ SELECT * FROM (SELECT r.number, {values} FROM imports_importrow r
 # left out. The unique columns alone do this, for chains of repeated keys of any length.
 CREATE_KEPT = "CREATE TEMP TABLE kept (number int PRIMARY KEY, {columns}) ON COMMIT DROP"
 INSERT_KEPT = "INSERT INTO kept SELECT * FROM candidate ORDER BY number ON CONFLICT DO NOTHING"
-FAIL_REPEATS = """
+FAIL_DUPLICATES = """
 UPDATE imports_importrow r
    SET outcome = 'failed', errors = jsonb_build_array(jsonb_build_object(
        'column', (%(columns)s::text[])[found.slot + 1], 'code', 'repeats_row',
@@ -129,12 +129,12 @@ def match_existing_records(
         cursor.execute(FIND_EXISTING.format(arms=" UNION ALL ".join(arms)), parameters)
         cursor.execute("ANALYZE existing_match")
         if job.on_duplicate == OnDuplicate.UPDATE:
-            cursor.execute(TAKE_EXISTING, parameters)
+            cursor.execute(ASSIGN_EXISTING_RECORDS, parameters)
             cursor.execute("SELECT count(*) FROM existing_match WHERE cardinality(targets) > 1")
             return {Outcome.FAILED: cursor.fetchone()[0]}
         outcome = get_duplicate_outcome(job.on_duplicate)
         key_parameters = _get_key_parameters(target.keys, job)
-        cursor.execute(CLOSE_EXISTING, parameters | {"outcome": outcome} | key_parameters)
+        cursor.execute(SET_OUTCOME_OF_EXISTING, parameters | {"outcome": outcome} | key_parameters)
         return {outcome: cursor.rowcount}
 
 
@@ -157,13 +157,13 @@ def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     parameters = {"job": job.pk} | _get_key_parameters(target.keys, job)
     with connection.cursor() as cursor:
         arms = [FIND_REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
-        cursor.execute(FIND_REPEATED_KEYS.format(arms=" UNION ALL ".join(arms)), parameters)
+        cursor.execute(FIND_DUPLICATE_KEYS.format(arms=" UNION ALL ".join(arms)), parameters)
         if cursor.rowcount == 0:
             return 0
         cursor.execute("ANALYZE repeated_key")
         _keep_first_rows(cursor, values, parameters)
         arms = [FIND_KEPT_BY_KEY.format(slot=slot) for slot in slots]
-        cursor.execute(FAIL_REPEATS.format(arms=" UNION ALL ".join(arms)), parameters)
+        cursor.execute(FAIL_DUPLICATES.format(arms=" UNION ALL ".join(arms)), parameters)
         return int(cursor.rowcount)
 
 

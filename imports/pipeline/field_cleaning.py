@@ -221,7 +221,7 @@ def prepare_cell(importer: type[Importer], column: Column, cell: Cell) -> Prepar
 def get_preparer(importer: type[Importer], column: Column) -> Callable[[Cell], PreparedCell]:
     """Return `prepare_cell` as a function for the cells of one column."""
     placeholders = get_placeholders(importer, column)
-    max_chars = max_placeholder_chars(importer, column)
+    max_chars = get_max_placeholder_chars(importer, column)
 
     def prepare(cell: Cell) -> PreparedCell:
         if not isinstance(cell, str):
@@ -241,7 +241,7 @@ def get_preparer(importer: type[Importer], column: Column) -> Callable[[Cell], P
     return prepare
 
 
-def max_placeholder_chars(importer: type[Importer], column: Column) -> int:
+def get_max_placeholder_chars(importer: type[Importer], column: Column) -> int:
     """Return how long a placeholder may be, spaces included; 0 if the column has none."""
     placeholders = get_placeholders(importer, column)
     if not placeholders:
@@ -287,14 +287,14 @@ def _fold_placeholder(text: str) -> str:
 def _get_address(cell: LinkedText, importer: type[Importer], column: Column) -> str | None:
     """Return the address of the cell's hyperlink; None if the rule accepts the text instead."""
     clean = get_cleaner(importer, column)
-    if not cell.link or _is_accepted(clean, str(cell)) or _is_accepted(clean, ANY_WORD):
+    if not cell.link or _is_accepted(clean, str(cell)) or _is_accepted(clean, EXAMPLE_LINK_TEXT):
         return None
     address = extract_link_address(cell.link)
     return address if _is_accepted(clean, address) else None
 
 
 # A rule that accepts this word is one for names or remarks, and takes no address of a hyperlink.
-ANY_WORD = "Link"
+EXAMPLE_LINK_TEXT = "Link"
 
 
 def _is_accepted(clean: CellCleaner, cell: Cell) -> bool:

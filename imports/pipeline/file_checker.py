@@ -20,7 +20,7 @@ from django.db.models.functions import Greatest, Now
 
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
-from imports.pipeline.check_completion import finish_check, try_lock_end_of_check
+from imports.pipeline.check_completion import finish_check, try_lock_check_completion
 from imports.pipeline.column_mapping import apply_mapping
 from imports.pipeline.column_suggestions import add_suggestions, trim_samples
 from imports.pipeline.formula_injection import restore_formula
@@ -67,7 +67,7 @@ MAX_READER_CRASHES = 3  # Without progress in between. After that, the import fa
 FIRST_CHUNK_ROWS = 500  # Small, so that progress is visible early. Later chunks grow.
 MAX_CHUNK_BYTES = 8 << 20
 MAX_LISTED_COLUMNS = 10
-VALUES_BEFORE_CHECK: dict[str, Any] = {
+INITIAL_CHECK_FIELDS: dict[str, Any] = {
     "cursor_row": 0,
     "reader_crashes": 0,
     "checked": 0,
@@ -160,7 +160,7 @@ def acquire_lease(job_id: UUID) -> ImportJob | None:
         free = ImportJob.objects.waiting() | ImportJob.objects.with_expired_heartbeat()
         job = free.order_by().select_for_update(skip_locked=True).filter(pk=job_id).first()
         # A worker that finishes the check sends no heartbeat for a long time, but holds this lock.
-        if job is None or not try_lock_end_of_check(job.pk):
+        if job is None or not try_lock_check_completion(job.pk):
             return None
         if job.status == Status.QUEUED:
             reset_for_check(job)
@@ -179,7 +179,7 @@ def reset_for_check(job: ImportJob) -> None:
     ImportRow.objects.filter(job=job).delete()
     ImportBatch.objects.filter(job=job).delete()
     ImportJob.objects.filter(pk=job.pk).update(
-        **VALUES_BEFORE_CHECK, check_generation=F("check_generation") + 1
+        **INITIAL_CHECK_FIELDS, check_generation=F("check_generation") + 1
     )
     ImportJob.objects.transition(job.pk, Status.CHECKING)
 
@@ -365,7 +365,7 @@ def requeue(job: ImportJob) -> ImportJob | None:
         TransientError: The database is not available.
     """
     return _transition_if_leased(
-        job, Status.QUEUED, **VALUES_BEFORE_CHECK, started_at=None, needs_main_reader=True
+        job, Status.QUEUED, **INITIAL_CHECK_FIELDS, started_at=None, needs_main_reader=True
     )
 
 

@@ -229,7 +229,7 @@ def match_columns(
             (i for i in visible if headers[i] in ranks), key=lambda i: ranks[headers[i]]
         )
         equals = by_own or by_alias or by_fallback[:1]
-        if not equals or not _hold_one_value(equals, headers, rows):
+        if not equals or not _has_one_value_per_row(equals, headers, rows):
             continue
         matched.positions[field] = equals[0]
         if equals[1:]:
@@ -240,7 +240,9 @@ def match_columns(
     return matched
 
 
-def _hold_one_value(indexes: list[int], headers: list[str], rows: Sequence[list[Cell]]) -> bool:
+def _has_one_value_per_row(
+    indexes: list[int], headers: list[str], rows: Sequence[list[Cell]]
+) -> bool:
     """Return whether the columns have one header, or never hold different values in a row."""
     if len({headers[index] for index in indexes}) == 1:
         return True

@@ -2,8 +2,8 @@
 
 The file may be hostile. Therefore only the reader process (see `reader/`) opens it: without Django,
 with an empty environment, and with limits on memory, time and files. It ends when this process
-ends. Every failure becomes an error code within seconds. The answers of the process are not trusted
-either: lines have a limited length, cells have plain types, and row numbers must rise.
+ends. A file that exceeds a limit gets an error code. The answers of the process are not trusted
+either: lines have a limited length, cells have plain types, and row numbers must increase.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PIPE_READ_BYTES = 1 << 17
 MAX_POLL_SECONDS = 1
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 CODE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
-MAX_NAME_CHARS = 100  # Of a code, a sheet or an encoding.
+MAX_NAME_CHARS = 100  # Limit for a code, a sheet name and an encoding name.
 MAX_REPORTED_SHEETS = 100
 MAX_REPORTED_HIDDEN_COLUMNS = 1_000
 MAX_NOTE_CODES = 20
@@ -107,7 +107,7 @@ class DetectedFormat:
 @dataclass(frozen=True)
 class Chunk:
     rows: list[Row]
-    fraction: float  # How much of the file is read, from 0 to 1. Never falls.
+    fraction: float  # How much of the file is read, from 0 to 1. Never decreases.
     last_row: int  # The highest row number read so far, blank rows included.
     size: int = 0  # Bytes of the answer with these rows.
     # Code of the read summary to the row numbers that it is about; see `read_summary`.
@@ -285,7 +285,7 @@ class ReaderClient:
             return ReaderCrashed("it closed its output but still runs")
         if status == -signal.SIGABRT:  # Rust aborts when an allocation fails.
             return ReaderOutOfMemory()
-        if code := SIGNAL_ERROR_CODES.get(-status):  # A negative status is that of a signal.
+        if code := SIGNAL_ERROR_CODES.get(-status):  # A negative exit status is a signal number.
             return UnreadableFile(code)
         return ReaderCrashed(f"exit status {status}")
 

@@ -17,8 +17,8 @@ from imports.pipeline.field_cleaning import (
     CellCleaner,
     PreparedCell,
     get_cleaner,
+    get_max_placeholder_chars,
     get_preparer,
-    max_placeholder_chars,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
 from imports.pipeline.read_summary import ReadSummary
@@ -74,7 +74,7 @@ class RowValidator:
             FieldStep(
                 position=columns.positions.get(column.field, -1),
                 has_further_columns=len(columns.get_columns(column.field)) > 1,
-                max_placeholder_chars=max_placeholder_chars(importer, column),
+                get_max_placeholder_chars=get_max_placeholder_chars(importer, column),
                 prepare=get_preparer(importer, column),
                 clean=get_cleaner(importer, column),
                 column=column,

@@ -160,7 +160,7 @@ def get_target_table(importer: type[Importer]) -> TargetTable:
         pk_field=meta.pk,
         columns=tuple(columns.values()),
         keys=tuple(tuple(columns[name] for name in key) for key in _get_unique_keys(importer)),
-        fills={_quote_column(f): sql for f in others if (sql := _build_fill(f))},
+        fills={_quote_column(f): sql for f in others if (sql := _build_default_sql(f))},
         default_fields={_name_parameter(f): f for f in [*filled, *others] if _needs_default(f)},
         stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
@@ -189,18 +189,18 @@ def _make_column(field: Field[Any, Any], position: int) -> TargetColumn:
         type=_get_type(field),
         position=position,
         default=f"%({_name_parameter(field)})s::{_get_type(field)}" if has_default else "NULL",
-        cleared=_build_cleared(field),
+        cleared=_build_clear_sql(field),
     )
 
 
-def _build_cleared(field: Field[Any, Any]) -> str | None:
+def _build_clear_sql(field: Field[Any, Any]) -> str | None:
     """Return SQL for no value; None if the model requires a value."""
     if field.null:
         return "NULL"
     return "''" if field.blank and isinstance(field, CharField | TextField) else None
 
 
-def _build_fill(field: Field[Any, Any]) -> str | None:
+def _build_default_sql(field: Field[Any, Any]) -> str | None:
     """Return SQL for a column that no file fills; None leaves it to the database."""
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return "now()"

@@ -44,11 +44,11 @@ from tests.corpus.cases import (
     make_customers,
 )
 from tests.spreadsheets import (
+    convert_to_strict_parts,
+    make_row_xml,
+    make_text_cell_xml,
     make_workbook_from_xml,
     make_workbook_parts,
-    row_xml,
-    text_cell_xml,
-    to_strict_parts,
     zip_parts,
 )
 from tests.xls_workbooks import make_record, make_xls_workbook
@@ -188,7 +188,7 @@ def write_macro_workbooks(content: bytes) -> None:
     main = "application/vnd.openxmlformats-officedocument.spreadsheetml.template.main+xml"
     enabled = "application/vnd.ms-excel.sheet.macroEnabled.main+xml"
     parts["[Content_Types].xml"] = types.replace(main, enabled)
-    parts["xl/vbaProject.bin"] = spreadsheets.OLE2 + bytes(512)
+    parts["xl/vbaProject.bin"] = spreadsheets.OLE2_SIGNATURE + bytes(512)
     write_file("macros.xlsm", zip_parts(parts))
     parts["[Content_Types].xml"] = types.replace(
         main, "application/vnd.ms-excel.sheet.binary.macroEnabled.main"
@@ -218,34 +218,36 @@ def write_xlsxwriter_files() -> None:
 
 def write_files_from_xml() -> None:
     odd = [
-        row_xml(
+        make_row_xml(
             1,
-            text_cell_xml("A1", "nul _x0000_"),
-            text_cell_xml("B1", "half _xD800_"),
-            text_cell_xml("C1", "_x000D_end"),
+            make_text_cell_xml("A1", "nul _x0000_"),
+            make_text_cell_xml("B1", "half _xD800_"),
+            make_text_cell_xml("C1", "_x000D_end"),
         ),
-        row_xml(4, '<c r="B4" t="e"><v>#REF!</v></c>', '<c r="C4" t="b"><v>1</v></c>'),
-        row_xml(9, "<c r='A9'><f>B4</f></c>", "<c r='B9' t='str'><f>C4</f><v></v></c>"),
+        make_row_xml(4, '<c r="B4" t="e"><v>#REF!</v></c>', '<c r="C4" t="b"><v>1</v></c>'),
+        make_row_xml(9, "<c r='A9'><f>B4</f></c>", "<c r='B9' t='str'><f>C4</f><v></v></c>"),
     ]
     write_file("odd-cells.xlsx", make_workbook_from_xml(*odd))
     lying = [
-        row_xml(n, text_cell_xml(f"A{n}", f"a{n}"), text_cell_xml(f"B{n}", "b")) for n in (1, 2, 7)
+        make_row_xml(n, make_text_cell_xml(f"A{n}", f"a{n}"), make_text_cell_xml(f"B{n}", "b"))
+        for n in (1, 2, 7)
     ]
     write_file(
         "lying-dimension.xlsx", make_workbook_from_xml(*lying, before='<dimension ref="A1:A1"/>')
     )
-    declared = '<!DOCTYPE x [<!ENTITY a "b">]>' + spreadsheets.sheet_xml(
-        row_xml(1, text_cell_xml("A1", "x"))
+    declared = '<!DOCTYPE x [<!ENTITY a "b">]>' + spreadsheets.make_sheet_xml(
+        make_row_xml(1, make_text_cell_xml("A1", "x"))
     )
     write_file("declared-entity.xlsx", zip_parts(spreadsheets.make_workbook_parts(declared)))
     write_file(
-        "bomb.xlsx", make_workbook_from_xml(row_xml(1, text_cell_xml("A1", " " * (20 << 20))))
+        "bomb.xlsx",
+        make_workbook_from_xml(make_row_xml(1, make_text_cell_xml("A1", " " * (20 << 20)))),
     )
 
 
 def make_people_xml(make_cell: Callable[[str, str], str]) -> list[str]:
     return [
-        row_xml(
+        make_row_xml(
             n, *[make_cell(f"{'ABCDE'[c]}{n}", v) for c, v in enumerate(cells) if v is not None]
         )
         for n, cells in enumerate(PEOPLE, start=1)
@@ -257,8 +259,10 @@ def write_strict_workbooks() -> None:
     write_file(
         "strict-inline-strings.xlsx",
         zip_parts(
-            to_strict_parts(
-                make_workbook_parts(spreadsheets.sheet_xml(*make_people_xml(text_cell_xml)))
+            convert_to_strict_parts(
+                make_workbook_parts(
+                    spreadsheets.make_sheet_xml(*make_people_xml(make_text_cell_xml))
+                )
             )
         ),
     )
@@ -269,22 +273,22 @@ def write_strict_workbooks() -> None:
         lambda place, value: f'<c r="{place}" t="s"><v>{strings.index(value)}</v></c>'
     )
     items = "".join(f"<si><t>{one}</t></si>" for one in strings)
-    parts = make_workbook_parts(spreadsheets.sheet_xml(*shared), strings=items)
-    write_file("strict-shared-strings.xlsx", zip_parts(to_strict_parts(parts)))
+    parts = make_workbook_parts(spreadsheets.make_sheet_xml(*shared), strings=items)
+    write_file("strict-shared-strings.xlsx", zip_parts(convert_to_strict_parts(parts)))
     dated = [
-        row_xml(
+        make_row_xml(
             1,
-            text_cell_xml("A1", "Shipping mark"),
-            text_cell_xml("B1", "Phone"),
-            text_cell_xml("C1", "E-mail"),
+            make_text_cell_xml("A1", "Shipping mark"),
+            make_text_cell_xml("B1", "Phone"),
+            make_text_cell_xml("C1", "E-mail"),
         ),
-        row_xml(
+        make_row_xml(
             2,
             '<c r="A2" s="1" t="d"><v>2026-05-07</v></c>',
-            text_cell_xml("B2", "0244123451"),
-            text_cell_xml("C2", "Write to Ama"),
+            make_text_cell_xml("B2", "0244123451"),
+            make_text_cell_xml("C2", "Write to Ama"),
         ),
-        row_xml(
+        make_row_xml(
             3,
             '<c r="A3" s="2" t="d"><v>2026-05-07T12:30:00</v></c>',
             '<c r="B3" s="3" t="d"><v>1899-12-30T12:00:00</v></c>',
@@ -293,15 +297,16 @@ def write_strict_workbooks() -> None:
     link = f'<hyperlinks><hyperlink xmlns:r="{spreadsheets.RELATIONS_NS}" ref="C2" r:id="rId1"/>'
     formats = ["General", "mmm\\-yy", "m/d/yyyy\\ h:mm", "h:mm"]
     parts = make_workbook_parts(
-        spreadsheets.sheet_xml(*dated, after=link + "</hyperlinks>"), formats=formats
+        spreadsheets.make_sheet_xml(*dated, after=link + "</hyperlinks>"), formats=formats
     )
-    parts["xl/worksheets/_rels/sheet1.xml.rels"] = spreadsheets.link_relations_xml(
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = spreadsheets.make_link_relations_xml(
         {"rId1": "mailto:ama@example.com"}
     )
-    write_file("strict-dates-and-links.xlsx", zip_parts(to_strict_parts(parts)))
+    write_file("strict-dates-and-links.xlsx", zip_parts(convert_to_strict_parts(parts)))
     no_sheets = f'<workbook xmlns="{spreadsheets.MAIN_NS}"><sheets/></workbook>'
     write_file(
-        "strict-no-sheet.xlsx", zip_parts(to_strict_parts(parts | {"xl/workbook.xml": no_sheets}))
+        "strict-no-sheet.xlsx",
+        zip_parts(convert_to_strict_parts(parts | {"xl/workbook.xml": no_sheets})),
     )
 
 
@@ -516,7 +521,8 @@ def write_other_files() -> None:
     write_file("compressed.csv.gz", gzip.compress(people, mtime=0))
     write_file("compressed.zip", zip_parts({"customers.csv": people}))
     write_file(
-        "password.xlsx", spreadsheets.OLE2 + bytes(2_000) + "EncryptedPackage".encode("utf-16-le")
+        "password.xlsx",
+        spreadsheets.OLE2_SIGNATURE + bytes(2_000) + "EncryptedPackage".encode("utf-16-le"),
     )
     write_file("web-page.xls", b"<html><body><table><tr><td>Phone</td></tr></table></body></html>")
     write_file(

@@ -20,8 +20,8 @@ from imports.api.openapi.import_calls import FILE_ERROR_CODES, IDEMPOTENCY_KEY, 
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
     COMMON_HEADERS,
-    error_responses,
-    response_example,
+    make_error_responses,
+    make_response_example,
 )
 
 TAGS = ["earlier contract"]
@@ -121,7 +121,7 @@ def describe_call(
 
     `error_codes` maps further codes of its 400 to their meanings.
     """
-    errors = error_responses(*AUTHENTICATED_CALL_STATUSES, *statuses, **(error_codes or {}))
+    errors = make_error_responses(*AUTHENTICATED_CALL_STATUSES, *statuses, **(error_codes or {}))
     return extend_schema(
         operation_id=f"excel_{name}",
         summary=summary,
@@ -134,7 +134,7 @@ def describe_call(
 
 
 def response(serializer: Any, example: dict[str, Any], description: str = "") -> OpenApiResponse:
-    return OpenApiResponse(serializer, description, [response_example("answer", example)])
+    return OpenApiResponse(serializer, description, [make_response_example("answer", example)])
 
 
 describe_legacy_template = describe_template(

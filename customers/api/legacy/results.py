@@ -35,8 +35,8 @@ TASK_STATUS_BY_STATUS = {
     Status.CANCELLED: "FAILED",
     Status.MAPPING: "FAILED",
 }
-REPEAT_CODES = {"repeats_row"}
-CLASH_CODES = {"exists", "matches_several"}
+DUPLICATE_IN_FILE_CODES = {"repeats_row"}
+EXISTING_RECORD_CODES = {"exists", "matches_several"}
 
 
 class IsoDateTimeField(serializers.DateTimeField):
@@ -117,9 +117,9 @@ def serialize_check(job: ImportJob) -> dict[str, Any]:
 
 def _choose_group(row: ImportRow) -> str:
     codes = {error["code"] for error in row.errors or []}
-    if codes & REPEAT_CODES:
+    if codes & DUPLICATE_IN_FILE_CODES:
         return "repeats"
-    if codes & CLASH_CODES or row.outcome == Outcome.SKIPPED:
+    if codes & EXISTING_RECORD_CODES or row.outcome == Outcome.SKIPPED:
         return "clashes"
     return "refused"
 

@@ -109,7 +109,7 @@ class UploadView(ExcelView):
                 check_first=True,
                 should_enqueue=False,
             )
-            job = inline.check_now(job.pk, get_reader_limits())
+            job = inline.check_import_inline(job.pk, get_reader_limits())
             _require_ready(job)
             return Response(serialize_check(job))
 
@@ -154,7 +154,7 @@ class BulkCreateView(CustomerListView):
         with _check_slot():
             job = _get_or_create_import(posted, request, should_enqueue=False)
             if not job.is_final:
-                job = inline.finish_now(job.pk, get_reader_limits())
+                job = inline.check_and_apply_inline(job.pk, get_reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return _respond_queued(job, posted.total)
         return Response(TaskSerializer(job).data)
@@ -260,7 +260,7 @@ def get_reader_limits() -> ReaderLimits:
 @contextmanager
 def _check_slot() -> Iterator[None]:
     try:
-        with inline.limited_slot(CHECK_SLOTS):
+        with inline.acquire_slot(CHECK_SLOTS):
             yield
     except inline.NoFreeSlot:
         raise ServiceUnavailable(BUSY_MESSAGE) from None

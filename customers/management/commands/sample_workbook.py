@@ -26,7 +26,7 @@ class Command(BaseCommand):
         try:
             sample_data.write_sample(path, rows, seed)
             if expect:
-                expect.write_text(json.dumps(sample_data.expected_counts(rows)) + "\n")
+                expect.write_text(json.dumps(sample_data.compute_expected_counts(rows)) + "\n")
         except (ValueError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{rows:,} rows of sample customers are in {path}.")

@@ -77,7 +77,7 @@ READ_SUMMARY = [
         "message": "These columns do not match any field and were ignored: Remarks, Balance.",
     },
 ]
-UPLOAD_FIELDS: dict[str, Any] = {
+IMPORT_FIELDS: dict[str, Any] = {
     "importer": "customers",
     "on_duplicate": "skip",
     "empty_cells": "keep",
@@ -97,17 +97,17 @@ UPLOAD_FIELDS: dict[str, Any] = {
         "websocket": f"/ws/imports/{IMPORT_ID}/",
     },
 }
-LISTED = SNAPSHOT | UPLOAD_FIELDS
-RUNNING = LISTED | {
+LIST_ITEM = SNAPSHOT | IMPORT_FIELDS
+RUNNING_IMPORT = LIST_ITEM | {
     "same_file_as": None,
     "detected_format": DETECTED_FORMAT,
     "columns": COLUMNS,
     "read_summary": READ_SUMMARY,
 }
-ZERO_AT_FIRST = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
-WAITING = (
-    RUNNING
-    | dict.fromkeys(ZERO_AT_FIRST, 0)
+PROGRESS_FIELDS = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
+QUEUED_IMPORT = (
+    RUNNING_IMPORT
+    | dict.fromkeys(PROGRESS_FIELDS, 0)
     | dict.fromkeys(("total", "started_at", "detected_format", "columns"))
     | {
         "version": 1,
@@ -116,7 +116,7 @@ WAITING = (
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
         "poll_after_seconds": 2,
-        "urls": UPLOAD_FIELDS["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
+        "urls": IMPORT_FIELDS["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
         "live": SNAPSHOT["live"]
         | {"queue_position": 1}
         | dict.fromkeys(("rows_per_second", "eta_seconds")),

@@ -22,12 +22,12 @@ from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 DELIMITER_PATTERN = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
 
 
-def importer_names() -> list[str]:
+def list_importer_names() -> list[str]:
     return sorted(importer.name for importer in list_importers())
 
 
-def importer_schema() -> Schema:
-    return {"type": "string", "enum": importer_names()}
+def make_importer_schema() -> Schema:
+    return {"type": "string", "enum": list_importer_names()}
 
 
 def _map_fields(
@@ -64,10 +64,10 @@ class UploadExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-ca
         file = {"type": "string", "format": "binary", "minLength": 1}
         properties = schema["properties"]
         del properties["idempotency_key"]
-        properties["importer"] = importer_schema()
+        properties["importer"] = make_importer_schema()
         properties["delimiter"]["pattern"] = DELIMITER_PATTERN
         schema["properties"] = {"file": file, **properties}
-        schema["required"] = ["file", *(["importer"] if len(importer_names()) > 1 else [])]
+        schema["required"] = ["file", *(["importer"] if len(list_importer_names()) > 1 else [])]
         return schema | {"additionalProperties": False}
 
 

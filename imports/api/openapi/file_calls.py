@@ -12,7 +12,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from imports.api.openapi.extensions import importer_names, importer_schema
+from imports.api.openapi.extensions import list_importer_names, make_importer_schema
 from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
@@ -21,8 +21,8 @@ from imports.api.openapi.responses import (
     EMPTY_STRING_SCHEMA,
     FILE_CALL_STATUSES,
     IMPORT_ID_PARAMETER,
-    error_response,
-    error_responses,
+    make_error_response,
+    make_error_responses,
 )
 from imports.downloads import BINARY_MEDIA_TYPE, CSV_MEDIA_TYPE, XLSX_MEDIA_TYPE
 
@@ -60,7 +60,9 @@ def describe_import_file(
     name: str, summary: str, content_type: str, missing_codes: dict[str, str]
 ) -> Decorator:
     """Return the description of a file of one import; `missing_codes` are the codes of its 404."""
-    errors = error_responses(*FILE_CALL_STATUSES) | {404: error_response(404, missing_codes)}
+    errors = make_error_responses(*FILE_CALL_STATUSES) | {
+        404: make_error_response(404, missing_codes)
+    }
     return describe_file(
         f"imports_{name}", summary, content_type, errors, parameters=[IMPORT_ID_PARAMETER]
     )
@@ -77,7 +79,7 @@ def describe_template(
         operation_id,
         "Download an empty workbook to fill in",
         XLSX_MEDIA_TYPE,
-        error_responses(400, 401, 403, 429, 503),
+        make_error_responses(400, 401, 403, 429, 503),
         parameters=parameters,
         tags=tags,
     )
@@ -85,8 +87,8 @@ def describe_template(
 
 def importer_parameter() -> OpenApiParameter:
     """Return the parameter `importer`, which is required if there are several importers."""
-    is_required = len(importer_names()) > 1
-    schema = importer_schema()
+    is_required = len(list_importer_names()) > 1
+    schema = make_importer_schema()
     return OpenApiParameter(
         "importer",
         schema if is_required else {"anyOf": [schema, EMPTY_STRING_SCHEMA]},

@@ -20,9 +20,9 @@ from imports.api.openapi.responses import (
     CONDITIONAL_HEADERS,
     LOCATION,
     NOT_MODIFIED_RESPONSE,
-    error_responses,
-    request_header,
-    response_example,
+    make_error_responses,
+    make_request_header,
+    make_response_example,
 )
 from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
 from imports.api.serializers import (
@@ -46,7 +46,7 @@ class Decorator(Protocol):
 
 
 TAGS = ["imports"]
-IDEMPOTENCY_KEY = request_header(
+IDEMPOTENCY_KEY = make_request_header(
     "Idempotency-Key",
     "A name that you choose for this upload. For 24 hours, the same key returns the same import.",
     maxLength=MAX_IDEMPOTENCY_KEY_CHARS,
@@ -64,16 +64,16 @@ FILE_ERROR_CODES = {
 }
 
 
-def accepted_responses(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
+def make_202_responses(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
     """Return the 202 of a call that changes an import, with an example of this name."""
-    example = response_example(name, value)
+    example = make_response_example(name, value)
     return {202: OpenApiResponse(ImportJobSerializer, "The import as it is now.", [example])}
 
 
-def ok_responses(serializer: Any, value: Any) -> dict[int, OpenApiResponse]:
+def make_200_responses(serializer: Any, value: Any) -> dict[int, OpenApiResponse]:
     """Return the responses of a call that reads: 200 with this example, or 304."""
     return {
-        200: OpenApiResponse(serializer, examples=[response_example("found", value)]),
+        200: OpenApiResponse(serializer, examples=[make_response_example("found", value)]),
         **NOT_MODIFIED_RESPONSE,
     }
 
@@ -108,8 +108,8 @@ def describe_action(name: str, summary: str) -> Decorator:
         request=None,
         parameters=[LOCATION, *COMMON_HEADERS],
         responses={
-            **accepted_responses(name, examples.RUNNING),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
+            **make_202_responses(name, examples.RUNNING_IMPORT),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
         },
     )
 
@@ -119,8 +119,8 @@ describe_import_calls = extend_schema_view(
         "imports_list",
         "List the imports that you may see, newest first",
         {
-            **ok_responses(ListedJobSerializer(many=True), examples.LISTED),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES),
+            **make_200_responses(ListedJobSerializer(many=True), examples.LIST_ITEM),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES),
         },
         parameters=[
             JobsQuery,
@@ -135,8 +135,8 @@ describe_import_calls = extend_schema_view(
         "imports_retrieve",
         "Read one import: its progress, its options and its addresses",
         {
-            **ok_responses(ImportJobSerializer, examples.RUNNING),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_200_responses(ImportJobSerializer, examples.RUNNING_IMPORT),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         description="To poll, repeat the call after `poll_after_seconds`. If it is null, nothing "
         "more will happen.",
@@ -150,8 +150,8 @@ describe_import_calls = extend_schema_view(
         request={"multipart/form-data": UploadSerializer},
         parameters=[IDEMPOTENCY_KEY, LOCATION, *COMMON_HEADERS],
         responses={
-            **accepted_responses("accepted", examples.WAITING),
-            **error_responses(
+            **make_202_responses("accepted", examples.QUEUED_IMPORT),
+            **make_error_responses(
                 *AUTHENTICATED_CALL_STATUSES, 403, 411, 413, 415, 422, **FILE_ERROR_CODES
             ),
         },
@@ -169,8 +169,8 @@ describe_import_calls = extend_schema_view(
         examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
         parameters=[LOCATION, *COMMON_HEADERS],
         responses={
-            **accepted_responses("checked_again", examples.WAITING),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),
+            **make_202_responses("checked_again", examples.QUEUED_IMPORT),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),
         },
     ),
     start=describe_action("start", "Write the checked rows: READY becomes RUNNING"),
@@ -179,8 +179,8 @@ describe_import_calls = extend_schema_view(
         "imports_rows",
         "List the rows and their outcomes",
         {
-            **ok_responses(RowsSerializer, examples.ROWS),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_200_responses(RowsSerializer, examples.ROWS),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=[RowsQuery],
     ),
@@ -188,16 +188,16 @@ describe_import_calls = extend_schema_view(
         "imports_problems",
         "List the causes for which rows failed or were skipped",
         {
-            **ok_responses(ProblemsSerializer, examples.PROBLEMS),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_200_responses(ProblemsSerializer, examples.PROBLEMS),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
     ),
     preview=describe_read(
         "imports_preview",
         "Show what starting the import would do",
         {
-            **ok_responses(PreviewSerializer, examples.PREVIEW),
-            **error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+            **make_200_responses(PreviewSerializer, examples.PREVIEW),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
         },
         description="Available while the import is READY.",
     ),

@@ -69,59 +69,61 @@ AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
 FILE_CALL_STATUSES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
 
 
-def error_responses(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
+def make_error_responses(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
     """Return the error responses of a call.
 
     `codes` maps further codes of the call's 400 to their meanings.
     """
     return {
-        status: error_response(status, codes if status == 400 else {})
+        status: make_error_response(status, codes if status == 400 else {})
         for status in sorted(statuses)
     }
 
 
-def error_response(status: int, more_codes: dict[str, str]) -> OpenApiResponse:
+def make_error_response(status: int, more_codes: dict[str, str]) -> OpenApiResponse:
     """Return the description of one error status; `more_codes` maps codes to meanings."""
     meaning, message = ERRORS[status]
     codes = ERROR_CODES[status]
     names = [f"`{code}`" for code in codes]
     names += [f"`{code}`: {code_meaning}" for code, code_meaning in more_codes.items()]
-    example = response_example(codes[-1], make_error_body(codes[-1], message))
+    example = make_response_example(codes[-1], make_error_body(codes[-1], message))
     return OpenApiResponse(ErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
 
 
-def response_example(name: str, value: Any) -> OpenApiExample:
+def make_response_example(name: str, value: Any) -> OpenApiExample:
     return OpenApiExample(name, value, response_only=True)
 
 
-def request_header(name: str, description: str, **schema: Any) -> OpenApiParameter:
+def make_request_header(name: str, description: str, **schema: Any) -> OpenApiParameter:
     """Return a request header. Its type is string; `schema` narrows it."""
     kind = {"type": "string", **schema} if schema else str
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description)
 
 
-def response_header(name: str, kind: Any, description: str, *statuses: int) -> OpenApiParameter:
+def make_response_header(
+    name: str, kind: Any, description: str, *statuses: int
+) -> OpenApiParameter:
     """Return a header of the responses with these statuses."""
     return OpenApiParameter(
         name, kind, OpenApiParameter.HEADER, description=description, response=list(statuses)
     )
 
 
-RETRY_AFTER = response_header("Retry-After", int, "Seconds to wait before a retry.", 429, 503)
-WWW_AUTHENTICATE = response_header("WWW-Authenticate", str, "How to authenticate.", 401)
-LOCATION = response_header("Location", OpenApiTypes.URI_REF, "The import's address.", 202)
-ETAG = response_header(
+RETRY_AFTER = make_response_header("Retry-After", int, "Seconds to wait before a retry.", 429, 503)
+WWW_AUTHENTICATE = make_response_header("WWW-Authenticate", str, "How to authenticate.", 401)
+LOCATION = make_response_header("Location", OpenApiTypes.URI_REF, "The import's address.", 202)
+ETAG = make_response_header(
     "ETag", str, "A hash of the body. Send it back in `If-None-Match`.", 200, 304
 )
-IF_NONE_MATCH = request_header(
+IF_NONE_MATCH = make_request_header(
     "If-None-Match", "The `ETag` of the last response. If nothing has changed, the answer is 304."
 )
 NOT_MODIFIED_RESPONSE = {304: OpenApiResponse(description="Nothing has changed since that `ETag`.")}
 
-CONTENT_DISPOSITION = response_header(
+CONTENT_DISPOSITION = make_response_header(
     "Content-Disposition", str, "An attachment with its file name.", 200
 )
-CONTENT_LENGTH = response_header("Content-Length", int, "The number of bytes.", 200)
+CONTENT_LENGTH = make_response_header("Content-Length", int, "The number of bytes.", 200)
 
 COMMON_HEADERS = [RETRY_AFTER, WWW_AUTHENTICATE]
 CONDITIONAL_HEADERS = [IF_NONE_MATCH, ETAG]

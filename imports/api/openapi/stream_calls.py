@@ -21,9 +21,9 @@ from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     IMPORT_ID_PARAMETER,
-    error_response,
-    request_header,
-    response_example,
+    make_error_response,
+    make_request_header,
+    make_response_example,
 )
 from imports.authentication import BearerAuthentication
 from imports.statuses import FINAL_STATUSES
@@ -72,11 +72,11 @@ def describe_stream(
 
     `statuses` are the error statuses.
     """
-    example = response_example(
+    example = make_response_example(
         "progress", f"retry: 3000\n\n{examples.format_event_example('progress')}"
     )
     events = OpenApiResponse(EVENT_SCHEMA, description, [example])
-    last_event_id = request_header(
+    last_event_id = make_request_header(
         "Last-Event-ID", "The id of the last event. Browsers send it when they reconnect."
     )
     no_content = OpenApiResponse(description="You have the last snapshot. There will be no more.")
@@ -89,7 +89,9 @@ def describe_stream(
         responses={
             (200, "text/event-stream"): events,
             **({204: no_content} if ends else {}),
-            **{(status, "application/json"): error_response(status, {}) for status in statuses},
+            **{
+                (status, "application/json"): make_error_response(status, {}) for status in statuses
+            },
         },
     )
 

@@ -24,7 +24,7 @@ from number_formats import (
     parse_padding,
 )
 
-FIRST_DAY_AFTER_CALENDAR = 2_958_466  # 1 January 10000. From this day on, a date is a number.
+MIN_NUMBER_AFTER_CALENDAR = 2_958_466  # 1 January 10000. From this day on, a date is a number.
 WINDOWS_EPOCH = datetime.datetime(1899, 12, 30)  # noqa: DTZ001  Workbooks have no time zones.
 MAC_EPOCH = datetime.datetime(1904, 1, 1)  # noqa: DTZ001
 FALSE_LEAP_DAY_NUMBER = 60  # Excel counts 29 February 1900, a day that did not exist.
@@ -103,7 +103,7 @@ class NumberFormatter:
             return CONVERTERS[float](value)
         if number_format.kind == "duration":
             return _convert_duration(value, number_format)
-        if number_format.kind == "date" and value < FIRST_DAY_AFTER_CALENDAR:
+        if number_format.kind == "date" and value < MIN_NUMBER_AFTER_CALENDAR:
             return self._convert_moment(value, number_format)
         if style in self.paddings and (text := pad_number(value, self.paddings[style])):
             return text

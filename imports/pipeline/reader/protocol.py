@@ -19,7 +19,7 @@ MAX_LINE_CHARS = 256_000
 MAX_ROW_CHARS = 1_000_000
 # What a number and an empty cell count for, in JSON.
 NUMBER_CHARS = 24
-NULL_CHARS = 5
+JSON_NULL_CHARS = 5
 # Limit on the characters of all cells together. A shared string or a repeated row is stored once
 # in the file and can be read a million times.
 MAX_CHARS_PER_FILE_BYTE = 50
@@ -172,7 +172,7 @@ class RowWriter:
         """
         if len(cells) > self.limits["columns"]:
             raise ReadError("too_many_columns", row=number, limit=self.limits["columns"])
-        width, null = NUMBER_CHARS, NULL_CHARS
+        width, null = NUMBER_CHARS, JSON_NULL_CHARS
         size = sum([
             len(cell) if type(cell) is str else null if cell is None else width for cell in cells
         ])  # fmt: skip
