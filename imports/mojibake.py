@@ -68,7 +68,8 @@ GARBLED_PATTERN = re.compile(
     # neither letter is a word.
     | Ã[{SUPERSCRIPT_MARKS}\x85] | Â[{SUPERSCRIPT_MARKS}]
     | (?<!{LETTER})[ÂÃ][{CONTINUATION}]
-    | (?<!{LETTER})[ÄÅ]\xa0(?=[{SMALL_LETTERS}]{{2}}) | (?<!{LETTER})[A-Z]Ã\xa0(?=[{SMALL_LETTERS}]|\s)
+    | (?<!{LETTER})[ÄÅ]\xa0(?=[{SMALL_LETTERS}]{{2}})
+    | (?<!{LETTER})[A-Z]Ã\xa0(?=[{SMALL_LETTERS}]|\s)
     # The Latin letters of Vietnamese, of African languages and of transliterated Arabic. A closing
     # guillemet may follow á.
     | á[¹º][{CONTINUATION}] | á»[{CONTINUATION}](?<!»[\xa0”’…]) | á»[”’…](?={LETTER})

@@ -83,7 +83,7 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
 
 
 def _apply_with_retry(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob:
-    """Apply the batch with a shared lock on its table, and after a conflict with an exclusive lock."""
+    """Apply the batch with a shared lock on its table; after a conflict, with an exclusive lock."""
     try:
         with short_transaction():
             return _apply_in_transaction(job_id, number, attempt, worker, is_exclusive=False)

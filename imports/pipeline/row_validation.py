@@ -74,7 +74,7 @@ class RowValidator:
             FieldStep(
                 position=columns.positions.get(column.field, -1),
                 has_further_columns=len(columns.get_columns(column.field)) > 1,
-                get_max_placeholder_chars=get_max_placeholder_chars(importer, column),
+                max_placeholder_chars=get_max_placeholder_chars(importer, column),
                 prepare=get_preparer(importer, column),
                 clean=get_cleaner(importer, column),
                 column=column,
