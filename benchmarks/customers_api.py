@@ -110,9 +110,9 @@ def measure(client: httpx.Client, url: str, user: str, arguments: argparse.Names
     for name, query in queries.items():
         print_times(f"{user}: {name}", measure_times(client, url, query, arguments.runs))
     customers = client.get(url).json()["results"]
-    origin = customers[0]["origin"]
-    if origin:
-        query = {"import": origin["import"]}
+    provenance = customers[0]["provenance"]
+    if provenance:
+        query = {"import": provenance["import"]}
         print_times(f"{user}: by import", measure_times(client, url, query, arguments.runs))
     customer_url = f"{url}{customers[0]['id']}/"
     print_times(f"{user}: one customer", measure_times(client, customer_url, {}, arguments.runs))

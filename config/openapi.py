@@ -63,7 +63,7 @@ SPECTACULAR_SETTINGS = {
         "EmptyCells": "imports.statuses.EmptyCells",
         "HiddenRows": "imports.statuses.HiddenRows",
         "Success": "imports.statuses.Success",
-        "Importer": "imports.api.openapi.extensions.importer_names",
+        "Importer": "imports.api.openapi.extensions.list_importer_names",
         "TaskStatus": "customers.api.legacy.results.TASK_STATUSES",
     },
     "PREPROCESSING_HOOKS": ["imports.api.openapi.stream_calls.add_stream_endpoints"],

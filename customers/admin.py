@@ -40,7 +40,7 @@ CLEAN_FUNCTIONS: dict[str, Callable[[Cell], str | None]] = {
 MAX_FILE_NAME_CHARS = 60
 
 
-class OriginLink(NamedTuple):
+class ProvenanceLink(NamedTuple):
     """The row that last wrote a customer, and where to see it."""
 
     url: str
@@ -69,7 +69,7 @@ class CustomerForm(CustomerModelForm):
 
 
 class CustomerChangeList(ChangeList):
-    """A page of the list, with the origin of each customer."""
+    """A page of the list, with the provenance of each customer."""
 
     model_admin: CustomerAdmin
 
@@ -77,7 +77,7 @@ class CustomerChangeList(ChangeList):
         super().get_results(request)
         customers = list(self.result_list)
         self.result_list = customers
-        self.model_admin.add_origins(request, customers)
+        self.model_admin.add_provenance(request, customers)
 
 
 @admin.register(Customer)
@@ -103,32 +103,34 @@ class CustomerAdmin(CustomerModelAdmin):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Customer | None:
         customer = super().get_object(request, object_id, from_field)
-        self.add_origins(request, [customer] if customer else [])
+        self.add_provenance(request, [customer] if customer else [])
         return customer
 
-    def add_origins(self, request: HttpRequest, customers: Iterable[Customer]) -> None:
-        """Set `origin_link` of each customer that an import wrote which the user may see."""
+    def add_provenance(self, request: HttpRequest, customers: Iterable[Customer]) -> None:
+        """Set `provenance_link` of each customer that an import wrote which the user may see."""
         visible = permissions.get_visible_imports(request.user)
-        origins = provenance.find_provenance(customers, visible)
-        jobs = visible.filter(pk__in={origin.job_id for origin in origins.values()})
+        provenance_by_key = provenance.find_provenance(customers, visible)
+        jobs = visible.filter(
+            pk__in={written_by.job_id for written_by in provenance_by_key.values()}
+        )
         file_names = dict(jobs.values_list("pk", "file_name"))
         job_admin = self.admin_site.get_model_admin(ImportJob)
         can_view_in_admin = job_admin.has_view_permission(request)
         for customer in customers:
-            origin = origins.get(customer.pk)
-            if origin and origin.job_id in file_names:
+            written_by = provenance_by_key.get(customer.pk)
+            if written_by and written_by.job_id in file_names:
                 url = (
-                    _get_rows_url(origin)
+                    _get_rows_url(written_by)
                     if can_view_in_admin
-                    else reverse("import", args=[origin.job_id])
+                    else reverse("import", args=[written_by.job_id])
                 )
-                link = OriginLink(url, file_names[origin.job_id], origin.row)
-                setattr(customer, "origin_link", link)  # noqa: B010  Not a field of the model.
+                link = ProvenanceLink(url, file_names[written_by.job_id], written_by.row)
+                setattr(customer, "provenance_link", link)  # noqa: B010  Not a field of the model.
 
     @admin.display(description=_("imported from"))
     def came_from(self, customer: Customer) -> str | None:
-        """Return the link to the row; None if there is no origin that the user may see."""
-        link: OriginLink | None = getattr(customer, "origin_link", None)
+        """Return the link to the row; None if there is no import that the user may see."""
+        link: ProvenanceLink | None = getattr(customer, "provenance_link", None)
         if link is None:
             return None
         text = str(_("%(file)s, row %(row)s")) % {
@@ -138,7 +140,7 @@ class CustomerAdmin(CustomerModelAdmin):
         return format_html('<a href="{}">{}</a>', link.url, text)
 
 
-def _get_rows_url(origin: provenance.Provenance) -> str:
+def _get_rows_url(written_by: provenance.Provenance) -> str:
     """Return the address of the page of rows that begins with this row."""
-    rows_url = reverse("admin:imports_importjob_rows", args=[origin.job_id])
-    return f"{rows_url}?after={origin.row - 1}"
+    rows_url = reverse("admin:imports_importjob_rows", args=[written_by.job_id])
+    return f"{rows_url}?after={written_by.row - 1}"

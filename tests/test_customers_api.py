@@ -108,7 +108,7 @@ def test_a_record_of_another_model_with_the_same_key_grants_no_access(alice, bob
 
     assert list_marks(logged_in_client(bob)) == []
     (customer,) = list_customers(logged_in_client(alice))
-    assert customer["origin"]["import"] != str(job.pk)
+    assert customer["provenance"]["import"] != str(job.pk)
 
 
 # --- Provenance --------------------------------------------------------------
@@ -121,9 +121,12 @@ def test_the_origin_of_a_customer_is_the_row_that_wrote_it_last(alice):
     import_rows(alice, make_row(1, first="Nobody"))  # Skipped.
 
     found = {customer["shipping_mark"]: customer for customer in list_customers(client)}
-    origins = {mark: customer["origin"] for mark, customer in found.items()}
+    provenance_by_key = {mark: customer["provenance"] for mark, customer in found.items()}
 
-    assert {mark: (origin["import"], origin["row"]) for mark, origin in origins.items()} == {
+    assert {
+        mark: (provenance["import"], provenance["row"])
+        for mark, provenance in provenance_by_key.items()
+    } == {
         "MARK 1": (str(first.pk), 2),
         "MARK 2": (str(second.pk), 3),
         "MARK 9": (str(second.pk), 2),
@@ -137,7 +140,7 @@ def test_the_origin_of_a_customer_is_the_row_that_wrote_it_last(alice):
     )
     customer = found["MARK 1"]
     assert client.get(f"/api/customers/{customer['id']}/").json() == customer
-    assert client.get(customer["origin"]["url"]).json()["id"] == str(first.pk)
+    assert client.get(customer["provenance"]["url"]).json()["id"] == str(first.pk)
 
 
 def test_the_origin_depends_on_the_time_of_writing_not_of_the_upload(alice):
@@ -147,17 +150,17 @@ def test_the_origin_depends_on_the_time_of_writing_not_of_the_upload(alice):
     )
     ImportBatch.objects.filter(job=early).update(applied_at="2100-01-01T00:00Z")
     (customer,) = list_customers(logged_in_client(alice))
-    assert customer["origin"]["import"] == str(early.pk) != str(late.pk)
+    assert customer["provenance"]["import"] == str(early.pk) != str(late.pk)
 
 
 def test_the_origin_names_no_import_that_the_user_may_not_see(alice, bob, vic):
     import_rows(alice, make_row(1))
     import_rows(bob, make_row(1, first="Bea"), on_duplicate="update")
     own_job = ImportJob.objects.get(owner=alice)
-    assert list_customers(logged_in_client(alice))[0]["origin"]["import"] == str(own_job.pk)
-    assert list_customers(logged_in_client(vic))[0]["origin"] is None
+    assert list_customers(logged_in_client(alice))[0]["provenance"]["import"] == str(own_job.pk)
+    assert list_customers(logged_in_client(vic))[0]["provenance"] is None
     Customer.objects.create(shipping_mark="BY HAND", phone="+233200000000")
-    assert list_customers(logged_in_client(vic))[0]["origin"] is None
+    assert list_customers(logged_in_client(vic))[0]["provenance"] is None
 
 
 def test_the_number_of_queries_does_not_depend_on_the_length_of_the_page(alice):

@@ -377,7 +377,7 @@ def test_responses_of_customers_match_the_schema(alice, root, strict_schema):
     page = validate_response(
         strict_schema, client.get("/api/customers/?page_size=2"), "customers_list"
     )
-    assert [customer["origin"] is None for customer in page["results"]] == [True, False]
+    assert [customer["provenance"] is None for customer in page["results"]] == [True, False]
     narrowed = client.get(f"/api/customers/?import={job.pk}&outcome=created&search=ama")
     (one, _) = validate_response(strict_schema, narrowed, "customers_list")["results"][::-1]
     address = f"/api/customers/{one['id']}/"

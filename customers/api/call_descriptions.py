@@ -27,7 +27,7 @@ CUSTOMER = {
     "phone": "+233241234567",
     "created_at": SNAPSHOT["updated_at"],
     "updated_at": SNAPSHOT["updated_at"],
-    "origin": {"import": IMPORT_ID, "row": 2, "url": IMPORT_URL},
+    "provenance": {"import": IMPORT_ID, "row": 2, "url": IMPORT_URL},
 }
 # A form sends an empty string for a field without a choice.
 OPTIONAL_UUID_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, EMPTY_STRING_SCHEMA]}

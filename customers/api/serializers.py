@@ -37,16 +37,16 @@ class CustomersQuery(serializers.Serializer[Any]):
 
 
 # A class cannot have an attribute that is named "import".
-Origin = TypedDict("Origin", {"import": str, "row": int, "url": str})
+CustomerProvenance = TypedDict("CustomerProvenance", {"import": str, "row": int, "url": str})
 
 
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
     """A customer, and the import and the row that last wrote it.
 
-    The context needs `origins`, the origin of each customer by primary key.
+    The context needs `provenance_by_key`, the provenance of each customer by primary key.
     """
 
-    origin = serializers.SerializerMethodField()
+    provenance = serializers.SerializerMethodField()
 
     class Meta:
         model = Customer
@@ -59,17 +59,17 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
             "phone",
             "created_at",
             "updated_at",
-            "origin",
+            "provenance",
         )
         read_only_fields = fields
 
-    def get_origin(self, customer: Customer) -> Origin | None:
+    def get_provenance(self, customer: Customer) -> CustomerProvenance | None:
         """Null if no import wrote the customer, or only imports that the user may not see."""
-        origin = self.context["origins"].get(customer.pk)
-        if origin is None:
+        provenance = self.context["provenance_by_key"].get(customer.pk)
+        if provenance is None:
             return None
         return {
-            "import": str(origin.job_id),
-            "row": origin.row,
-            "url": reverse("api:import-detail", args=[origin.job_id]),
+            "import": str(provenance.job_id),
+            "row": provenance.row,
+            "url": reverse("api:import-detail", args=[provenance.job_id]),
         }

@@ -73,5 +73,5 @@ class CustomerViewSet(GenericViewSet[Customer]):
 
     def _serialize(self, customers: Sequence[Customer]) -> Any:
         visible = permissions.get_visible_imports(self.request.user)
-        context = {"origins": provenance.find_provenance(customers, visible)}
+        context = {"provenance_by_key": provenance.find_provenance(customers, visible)}
         return self.get_serializer(customers, many=True, context=context).data

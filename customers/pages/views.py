@@ -74,15 +74,17 @@ def _build_items(
     customers: list[Customer], visible_imports: QuerySet[ImportJob]
 ) -> list[dict[str, object]]:
     """Return each customer with the import and row that wrote it, if the user may see them."""
-    origins = provenance.find_provenance(customers, visible_imports)
-    jobs = visible_imports.filter(pk__in={origin.job_id for origin in origins.values()})
+    provenance_by_key = provenance.find_provenance(customers, visible_imports)
+    jobs = visible_imports.filter(
+        pk__in={written_by.job_id for written_by in provenance_by_key.values()}
+    )
     file_names = dict(jobs.values_list("pk", "file_name"))
     return [
         {
             "customer": customer,
-            "origin": origin,
-            "file_name": file_names.get(origin.job_id) if origin else None,
+            "provenance": written_by,
+            "file_name": file_names.get(written_by.job_id) if written_by else None,
         }
         for customer in customers
-        for origin in [origins.get(customer.pk)]
+        for written_by in [provenance_by_key.get(customer.pk)]
     ]

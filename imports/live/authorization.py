@@ -168,7 +168,9 @@ def to_http_error(error: Exception) -> HttpError:
     if isinstance(error, AuthenticationFailed):
         return HttpError(401, str(error.get_codes()), str(error.detail), **BEARER_CHALLENGE)
     if isinstance(error, DisallowedHost):
-        return HttpError(400, "invalid_host", "This site does not answer to that name.")
+        return HttpError(
+            400, "invalid_host", "This site does not serve the host name of this request."
+        )
     if isinstance(error, UserLimitReached):
         message = "You have too many progress streams open. Close a tab."
         return HttpError(429, "throttled", message, Retry_After="10")
