@@ -1,4 +1,4 @@
-"""Turn a cell into the text that its reader sees, whichever program wrote it."""
+"""Turn a cell into the text that a user sees in it, whichever program wrote the file."""
 
 from __future__ import annotations
 

@@ -380,11 +380,11 @@ def test_no_body_causes_a_server_error(alice):
 
     @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.fixed_dictionaries({}, optional={"customers": JSON, "upload_id": JSON, "x": JSON}))
-    def answer(body):
+    def check_status_codes(body):
         for call in ("bulk-create", "bulk-create-async"):
             assert post(client, call, body).status_code < 500
 
-    answer()
+    check_status_codes()
 
 
 def test_import_that_a_worker_has_checked_is_returned(alice, monkeypatch):

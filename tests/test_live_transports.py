@@ -224,7 +224,7 @@ async def test_a_websocket_closes_when_the_client_sends_a_message(server, alice,
     ) as socket:
         await socket.send("hello")
         assert await wait_for_close_code(socket) == 4400
-        assert socket.close_reason == "Nothing is to be sent here."
+        assert socket.close_reason == "This connection accepts no messages."
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example.com", ALLOWED_ORIGIN])

@@ -186,10 +186,10 @@ def test_outdated_snapshot_is_ignored(open_tab):
     same_later = newest | {"live": newest["live"] | live}
     events = [f"event: progress\ndata: {json.dumps(s)}\n\n" for s in (newest, older, same_later)]
 
-    def answer(route):
+    def send_events(route):
         route.fulfill(content_type="text/event-stream", body="".join(events))
 
-    tab.route("**/events/", answer)
+    tab.route("**/events/", send_events)
     tab.reload()
 
     expect(tab.locator("#import")).to_contain_text("Rows per second 4,321")

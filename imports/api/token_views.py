@@ -1,4 +1,4 @@
-"""Bearer tokens for programs: a user name and a password buy an access and a refresh token."""
+"""Bearer tokens for programs: a user name and a password are exchanged for tokens."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.http import AsyncHttpConsumer
@@ -27,10 +27,8 @@ from imports.live.authorization import (
 )
 from imports.live.coalescing import is_final, iterate_updates
 from imports.live.hub import Subscriber
+from imports.live.stream_task import StreamTaskMixin
 from imports.snapshots import Snapshot
-
-if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 log = logging.getLogger(__name__)
 
@@ -43,25 +41,11 @@ EVENT_STREAM_HEADERS: RawHeaders = [
 ]
 
 
-class ImportEventsConsumer(AsyncHttpConsumer):  # type: ignore[misc]  # Channels has no types.
+class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[misc]  # Channels has no types.
     """Answers a GET or HEAD request for a stream, and the OPTIONS request of a browser."""
 
-    # Without it, every request would open a channel of its own.
-    channel_layer_alias = "none"
-
-    stream_task: asyncio.Task[None] | None = None
     has_started_stream = False
     cross_origin_headers: RawHeaders = []
-
-    async def __call__(
-        self, scope: dict[str, Any], receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:  # The client has disconnected, or the server stops.
-            if self.stream_task is not None:
-                self.stream_task.cancel()
-                await asyncio.wait([self.stream_task])
 
     async def http_request(self, message: dict[str, Any]) -> None:
         # While this method runs, the base class receives no message, not even the one that says

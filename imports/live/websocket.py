@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -24,9 +24,7 @@ from imports.live.authorization import (
     to_http_error,
 )
 from imports.live.coalescing import is_final, iterate_updates
-
-if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+from imports.live.stream_task import StreamTaskMixin
 
 CLOSE_IMPORT_ENDED = 1000
 CLOSE_CONNECT_AGAIN = 4000
@@ -36,23 +34,8 @@ CLOSE_MESSAGE_NOT_ALLOWED = 4400
 CLOSE_HTTP_STATUS_OFFSET = 4000
 
 
-class ImportSocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types.
+class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types.
     """Sends the snapshots of one import."""
-
-    # Without it, every connection would open a channel of its own.
-    channel_layer_alias = "none"
-
-    stream_task: asyncio.Task[None] | None = None
-
-    async def __call__(
-        self, scope: dict[str, Any], receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:  # The client has disconnected, or the server stops.
-            if self.stream_task is not None:
-                self.stream_task.cancel()
-                await asyncio.wait([self.stream_task])
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         try:
@@ -70,7 +53,7 @@ class ImportSocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Cha
         raise StopConsumer
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        await self.close(CLOSE_MESSAGE_NOT_ALLOWED, "Nothing is to be sent here.")
+        await self.close(CLOSE_MESSAGE_NOT_ALLOWED, "This connection accepts no messages.")
 
     async def respond(self, request: ASGIRequest) -> None:
         try:

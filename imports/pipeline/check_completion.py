@@ -1,4 +1,4 @@
-"""Finish a check: resolve duplicates, plan the batches, and move the import on."""
+"""Finish a check: resolve duplicates, plan the batches, and change the status."""
 
 from __future__ import annotations
 
