@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from imports.conf import Setting
 
 env = environ.Env()
 T = TypeVar("T")
@@ -60,6 +62,28 @@ def read_duration(name: str, default: str) -> str:
     Raises: ImproperlyConfigured.
     """
     return _read(name, default, _parse_duration, "a time such as 500ms, 30s or 2min")
+
+
+def read_app_settings(
+    app_settings: Iterable[Setting[Any]], excluded: Sequence[str]
+) -> dict[str, Any]:
+    """Return the settings of the app whose environment variable is set, by name.
+
+    Only settings that are a number or a text can be set in this way. `excluded` are names of
+    settings that are not read. Raises: ImproperlyConfigured.
+    """
+    values: dict[str, Any] = {}
+    for setting in app_settings:
+        name, default = setting.name, setting.default
+        if name in excluded or env.str(name, None) is None:
+            continue
+        if isinstance(default, int):
+            values[name] = read_int(name, default)
+        elif isinstance(default, float):
+            values[name] = read_seconds(name, default)
+        elif isinstance(default, str):
+            values[name] = env.str(name)
+    return values
 
 
 def read_rate(name: str, default: str) -> str:

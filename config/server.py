@@ -20,10 +20,11 @@ import daphne.server  # Must come first: it installs Twisted's event loop.
 from corsheaders.middleware import CorsMiddleware
 from daphne import http_protocol, ws_protocol
 from daphne.cli import CommandLineInterface
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, JsonResponse
 from twisted.internet.defer import Deferred
+
+from imports.conf import app_settings
 
 # Size of what surrounds the file in a request: the multipart headers and the other form fields.
 MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
@@ -161,7 +162,7 @@ class WebServerCommand(CommandLineInterface):  # type: ignore[misc]  # Daphne is
 
 def get_max_body_bytes() -> int:
     """Return the size of the largest request body that is stored."""
-    max_upload_bytes: int = settings.IMPORT_MAX_UPLOAD_BYTES
+    max_upload_bytes: int = app_settings.MAX_UPLOAD_BYTES
     return max_upload_bytes + MAX_FORM_OVERHEAD_BYTES
 
 

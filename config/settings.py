@@ -16,15 +16,16 @@ from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
 from config.env import (
     add_redis_timeouts,
     env,
+    read_app_settings,
     read_bool,
     read_database,
     read_duration,
     read_int,
     read_rate,
-    read_seconds,
 )
 from config.logging import build_logging_config
 from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from imports.conf import MEGABYTES, AppSettings, list_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -65,91 +66,19 @@ if LOG_LEVEL not in LOG_LEVELS:
 
 # --- Imports -----------------------------------------------------------------
 
-MEGABYTES = 1024 * 1024
-IMPORT_MAX_UPLOAD_BYTES = read_int("IMPORT_MAX_UPLOAD_BYTES", 100 * MEGABYTES)
-
-# Limits of the reader process, which is started for each file. A file that exceeds a limit fails
-# with an error code.
-IMPORT_READER = {
-    "memory_bytes": read_int("IMPORT_READER_MEMORY_BYTES", 400 * MEGABYTES),
-    "cpu_seconds": read_int("IMPORT_READER_CPU_SECONDS", 240),
-    "wall_seconds": read_int("IMPORT_READER_WALL_SECONDS", 480),
-    "inflated_bytes": read_int("IMPORT_READER_INFLATED_BYTES", 1024 * MEGABYTES),
-    # Sheets up to this uncompressed size are read by calamine, which is ten times faster but keeps
-    # the whole sheet in memory. Larger sheets are read row by row.
-    "calamine_bytes": read_int("IMPORT_READER_CALAMINE_BYTES", 64 * MEGABYTES),
-    "rows": read_int("IMPORT_READER_ROWS", 2_000_000),  # Blank rows are counted.
-    "columns": read_int("IMPORT_READER_COLUMNS", 16_384),  # The limit of the XLSX format.
-    "cell_length": read_int("IMPORT_READER_CELL_LENGTH", 32_767),  # The limit of Excel.
+# A setting of the app that is a number or a text can be set by an environment variable of its name.
+# Limits of the reader process and timeouts of the database have one variable for each entry.
+IMPORTS_REDIS_URL = REDIS_URL
+globals().update(read_app_settings(list_settings(), excluded=["IMPORTS_REDIS_URL"]))
+IMPORTS_READER_LIMITS = {
+    name: read_int(f"IMPORTS_READER_{name.upper()}", limit)
+    for name, limit in AppSettings.READER_LIMITS.default.items()
 }
-# While a worker reads a large file it reads a second file, if that is no larger than this. If the
-# second file exceeds IMPORT_SMALL_READER, it waits for the main reader.
-IMPORT_SMALL_FILE_BYTES = read_int("IMPORT_SMALL_FILE_BYTES", MEGABYTES)
-IMPORT_SMALL_READER = IMPORT_READER | {
-    "memory_bytes": min(128 * MEGABYTES, IMPORT_READER["memory_bytes"]),
-    "cpu_seconds": min(4, IMPORT_READER["cpu_seconds"]),
-    "wall_seconds": min(8, IMPORT_READER["wall_seconds"]),
-    "inflated_bytes": min(32 * MEGABYTES, IMPORT_READER["inflated_bytes"]),
+IMPORTS_DATABASE_TIMEOUTS = {
+    "lock_timeout": read_duration("IMPORTS_LOCK_TIMEOUT", "500ms"),
+    "statement_timeout": read_duration("IMPORTS_STATEMENT_TIMEOUT", "30s"),
+    "idle_in_transaction_session_timeout": read_duration("IMPORTS_IDLE_TIMEOUT", "10s"),
 }
-# If a reader's heartbeat is older than this, another worker continues at the reader's cursor.
-IMPORT_READER_SILENT_SECONDS = read_int("IMPORT_READER_SILENT_SECONDS", 8)
-
-# Number of failed-rows files that a web process builds at the same time.
-IMPORT_REPORTS_AT_ONCE = read_int("IMPORT_REPORTS_AT_ONCE", 2)
-
-# Rows staged in one transaction. The first chunk is smaller, so that progress shows early.
-IMPORT_CHUNK_ROWS = 5_000
-# Rows applied in one transaction. A small file is divided into about IMPORT_BATCHES_A_FILE smaller
-# batches, so that its progress is visible.
-IMPORT_BATCH_ROWS = 5_000
-IMPORT_BATCHES_A_FILE = 20
-# Batches of one import that may be enqueued at the same time. Two keep a worker busy while one of
-# them commits. More would let a large import delay a small one.
-IMPORT_BATCHES_IN_FLIGHT = read_int("IMPORT_BATCHES_IN_FLIGHT", 2)
-# Time for which a worker applies small batches of one import before it turns to another import.
-IMPORT_TURN_SECONDS = read_seconds("IMPORT_TURN_SECONDS", 0.2)
-# A message that is older than this is considered lost and is sent again.
-IMPORT_RESEND_SECONDS = read_int("IMPORT_RESEND_SECONDS", 10)
-# Interval at which each worker sends its heartbeat and looks for work whose message was lost.
-IMPORT_RECOVERY_SECONDS = read_seconds("IMPORT_RECOVERY_SECONDS", 2.0)
-IMPORT_WORKER_SILENT_SECONDS = read_int("IMPORT_WORKER_SILENT_SECONDS", 8)
-# A running import that has not committed for this time is shown as stalled.
-IMPORT_STALLED_SECONDS = 15
-# PostgreSQL ends a transaction of an import that waits for a lock, executes one statement, or is
-# idle for longer than this.
-IMPORT_TIMEOUTS = {
-    "lock_timeout": read_duration("IMPORT_LOCK_TIMEOUT", "500ms"),
-    "statement_timeout": read_duration("IMPORT_STATEMENT_TIMEOUT", "30s"),
-    "idle_in_transaction_session_timeout": read_duration("IMPORT_IDLE_TIMEOUT", "10s"),
-}
-# Finding the duplicates among a million rows is one statement that takes up to a minute.
-IMPORT_FINISH_CHECK_TIMEOUT = "300s"
-
-# What people type into a cell that has no value. In optional columns of numbers, dates, choices,
-# addresses or lookups a cell with one of these texts is empty, in upper or lower case. A column can
-# define its own list.
-IMPORT_PLACEHOLDERS = [
-    "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\u2026", "?", "??", "???",
-    "n/a", "n.a.", "n.a", "n / a", "na", "nan", "nil", "null", "none", "<null>", "\\n",
-    "(null)", "(none)", "(blank)", "(empty)", "blank", "empty", "unknown", "nothing", "no value",
-    "not available", "not applicable", "not known", "not given", "not provided",
-    "tba", "tbc", "tbd", "no email", "no e-mail", "no mail",
-    "keine", "keiner", "keins", "keine angabe", "k.a.", "k. a.", "unbekannt", "nicht bekannt",
-    "aucun", "aucune", "néant", "neant", "sans", "inconnu", "inconnue", "non renseigné",
-    "nc", "n.c.", "n/c", "ninguno", "ninguna", "desconocido", "sin datos", "s/d",
-    "nenhum", "nenhuma", "desconhecido", "nessuno", "nessuna", "sconosciuto",
-    "geen", "onbekend", "n.v.t.", "nvt", "brak", "nieznany", "yok", "bilinmiyor",
-    "нет", "нет данных", "неизвестно", "无", "無", "没有", "لا يوجد",
-]  # fmt: skip
-
-# Live progress. The server ends a stream after IMPORT_STREAM_SECONDS, and the client reconnects.
-IMPORT_POLL_SECONDS = read_seconds("IMPORT_POLL_SECONDS", 2.0)
-IMPORT_PING_SECONDS = read_seconds("IMPORT_PING_SECONDS", 15.0)
-IMPORT_STREAM_SECONDS = read_seconds("IMPORT_STREAM_SECONDS", 600.0)
-# Time for which a signed stream URL is valid. The REST API sends a new one every five minutes.
-IMPORT_TICKET_SECONDS = read_int("IMPORT_TICKET_SECONDS", 3_600)
-IMPORT_STREAMS_PER_USER = read_int("IMPORT_STREAMS_PER_USER", 20)
-IMPORT_STREAMS_PER_PROCESS = read_int("IMPORT_STREAMS_PER_PROCESS", 3_000)
 
 # --- Customers ---------------------------------------------------------------
 
@@ -162,10 +91,10 @@ EXCEL_MAX_CUSTOMERS = read_int("EXCEL_MAX_CUSTOMERS", 50_000)
 EXCEL_MAX_LIST_BYTES = read_int("EXCEL_MAX_LIST_BYTES", 32 * MEGABYTES)
 EXCEL_SYNC_MAX_CUSTOMERS = read_int("EXCEL_SYNC_MAX_CUSTOMERS", 500)
 # Number of these requests that a web process handles at the same time.
-EXCEL_AT_ONCE = read_int("EXCEL_AT_ONCE", 2)
-EXCEL_READER = IMPORT_READER | {
+EXCEL_MAX_CONCURRENT_REQUESTS = read_int("EXCEL_MAX_CONCURRENT_REQUESTS", 2)
+EXCEL_READER_LIMITS = IMPORTS_READER_LIMITS | {
     "memory_bytes": 200 * MEGABYTES,
-    "cpu_seconds": min(4, IMPORT_READER["cpu_seconds"]),
+    "cpu_seconds": min(4, IMPORTS_READER_LIMITS["cpu_seconds"]),
     "wall_seconds": 4,
     "inflated_bytes": 64 * MEGABYTES,
     "rows": EXCEL_UPLOAD_MAX_ROWS + 100,  # Allow for title rows and blank rows.
@@ -236,13 +165,10 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # Development needs no collectstatic.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    # The web process and the workers have no common disk, so files are stored in PostgreSQL.
-    "imports": {"BACKEND": "imports.storage.DatabaseStorage"},
 }
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 

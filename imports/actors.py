@@ -2,7 +2,7 @@
 
 A message says only that a batch is due, or that a file waits; everything else is in PostgreSQL.
 A worker that has applied batch n sends the message for batch n + K, where K is
-IMPORT_BATCHES_IN_FLIGHT. So an import has K batches in flight, however many messages are lost,
+IMPORTS_MAX_BATCHES_IN_FLIGHT. So an import has K batches in flight, however many messages are lost,
 late or duplicated. Only this module sends messages.
 """
 
@@ -15,7 +15,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import dramatiq
-from django.conf import settings
 from django.db import Error
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -23,6 +22,7 @@ from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from imports import progress, worker_process
+from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
 from imports.pipeline.transactions import TransientError, get_sqlstate, short_transaction
@@ -104,7 +104,7 @@ def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
 
 @dramatiq.actor(queue_name="batches", time_limit=300 * MILLISECONDS_PER_SECOND)
 def apply_batches(job_id: str, number: int) -> None:
-    """Apply a batch of an import, and then every K-th batch until IMPORT_TURN_SECONDS are over.
+    """Apply a batch of an import, and then every K-th batch until IMPORTS_TURN_SECONDS are over.
 
     Imports take turns by time. If they took turns by batch, an import of twenty small batches
     would wait twenty times for the large batches of others.
@@ -113,9 +113,9 @@ def apply_batches(job_id: str, number: int) -> None:
     while (
         job := apply_and_publish(UUID(job_id), number)
     ) and not worker_process.stop_requested.is_set():
-        applied, number = number, number + settings.IMPORT_BATCHES_IN_FLIGHT
+        applied, number = number, number + app_settings.MAX_BATCHES_IN_FLIGHT
         seconds = time.monotonic() - started
-        is_turn_over = seconds >= settings.IMPORT_TURN_SECONDS
+        is_turn_over = seconds >= app_settings.TURN_SECONDS
         is_done = job.status != Status.RUNNING or (is_turn_over and enqueue_batch(job.pk, number))
         run_after_batch_safely(job.pk, applied)
         # If the next batch cannot be enqueued because Redis is down, apply it here.
@@ -163,10 +163,10 @@ def enqueue_check() -> bool:
 def enqueue_due_batches(job: ImportJob) -> None:
     """Send messages for those of the first K unapplied batches that have none.
 
-    A message counts as lost after IMPORT_RESEND_SECONDS.
+    A message counts as lost after IMPORTS_MESSAGE_TIMEOUT_SECONDS.
     """
-    lost_before = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
-    in_flight = job.batches.filter(applied_at=None)[: settings.IMPORT_BATCHES_IN_FLIGHT]
+    lost_before = Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS)
+    in_flight = job.batches.filter(applied_at=None)[: app_settings.MAX_BATCHES_IN_FLIGHT]
     due = ImportBatch.objects.filter(
         Q(enqueued_at=None) | Q(enqueued_at__lt=lost_before),
         pk__in=[batch.pk for batch in in_flight],

@@ -24,6 +24,8 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import Token
 
+from imports.conf import app_settings
+
 TICKET_SALT = "imports.stream"
 # Tickets expire at the end of a step, so that the URL of a stream, and with it the ETag of the
 # response that holds it, does not change every second.
@@ -100,15 +102,15 @@ def add_ticket(url: str, job_id: UUID, user: AbstractBaseUser) -> str:
     """Return the URL of an import's stream with a ticket for this user.
 
     A ticket is for a page of another site, whose EventSource can send neither headers nor cookies.
-    It is valid for IMPORT_TICKET_SECONDS and can be used repeatedly, because an EventSource
+    It is valid for IMPORTS_TICKET_SECONDS and can be used repeatedly, because an EventSource
     reconnects to the same URL.
     """
     return f"{url}?{urlencode({'ticket': make_ticket(job_id, user)})}"
 
 
 def make_ticket(job_id: UUID, user: AbstractBaseUser) -> str:
-    step = max(1, settings.IMPORT_TICKET_SECONDS // TICKET_STEPS)
-    expires = int(timezone.now().timestamp()) + settings.IMPORT_TICKET_SECONDS
+    step = max(1, app_settings.TICKET_SECONDS // TICKET_STEPS)
+    expires = int(timezone.now().timestamp()) + app_settings.TICKET_SECONDS
     expires += step - expires % step
     return make_ticket_signer().sign_object(
         [str(job_id), user.pk, get_password_stamp(user), expires]

@@ -16,11 +16,11 @@ from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.core.files.base import File
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
+from imports.conf import app_settings
 from imports.importer import Importer
 from imports.inline import acquire_slot
 from imports.models import ImportJob
@@ -34,7 +34,7 @@ XLSX_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.s
 CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
 
 # How many failed-rows files a process builds at the same time.
-REPORT_SLOTS = BoundedSemaphore(settings.IMPORT_REPORTS_AT_ONCE)
+REPORT_SLOTS = BoundedSemaphore(app_settings.MAX_CONCURRENT_DOWNLOADS)
 
 
 class FileChunks:

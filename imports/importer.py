@@ -62,7 +62,7 @@ class Column:
     headed with its name or one of `aliases` is empty, or where the file has no such column.
 
     `placeholders` are the texts that mean "no value" in an optional column, such as "n/a". None
-    takes those of the setting IMPORT_PLACEHOLDERS for every field that is not free text (numbers,
+    takes those of the setting IMPORTS_PLACEHOLDERS for every field that is not free text (numbers,
     dates, choices, e-mail and web addresses, lookups), and none for free text: "Null" is a surname.
     """
 

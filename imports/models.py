@@ -14,11 +14,12 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from imports.conf import app_settings
 from imports.idempotency import IdempotencyKey
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
 from imports.statuses import FINAL_STATUSES, EmptyCells, OnDuplicate, Outcome, Status, Success
-from imports.storage import StoredChunk, StoredFile
+from imports.storage import DatabaseStorage, StoredChunk, StoredFile
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
 
 
 def import_storage() -> Storage:
-    return storages["imports"]
+    """Return the storage of uploaded files: the alias of the setting STORAGE, or the database."""
+    alias = app_settings.STORAGE
+    return storages[alias] if alias in settings.STORAGES else DatabaseStorage()
 
 
 class ImportJob(models.Model):

@@ -7,13 +7,13 @@ import logging
 import time
 from functools import cache
 
-from django.conf import settings
 from django.db import Error
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from imports.conf import app_settings
 from imports.models import ImportJob
 from imports.snapshots import build_snapshot
 
@@ -48,7 +48,7 @@ def publish(job: ImportJob) -> None:
 @cache
 def _redis() -> Redis:
     return Redis.from_url(
-        settings.REDIS_URL,
+        app_settings.REDIS_URL,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=PUBLISH_TIMEOUT_SECONDS,
         socket_connect_timeout=PUBLISH_TIMEOUT_SECONDS,

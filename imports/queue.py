@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Now
 
+from imports.conf import app_settings
 from imports.statuses import Status
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class QueueQuerySet(models.QuerySet["ImportJob"]):
 
     def with_expired_heartbeat(self) -> QueueQuerySet:
         """Return the imports in status CHECKING whose reading worker sends no heartbeat."""
-        expired = Now() - timedelta(seconds=settings.IMPORT_READER_SILENT_SECONDS)
+        expired = Now() - timedelta(seconds=app_settings.READER_HEARTBEAT_TIMEOUT_SECONDS)
         return self.filter(
             Q(reader_heartbeat_at=None) | Q(reader_heartbeat_at__lt=expired), status=Status.CHECKING
         ).order_by("created_at")

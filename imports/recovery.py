@@ -10,10 +10,10 @@ import logging
 import uuid
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from imports import actors, advisory_locks, worker_process
+from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob, Worker
 from imports.pipeline.transactions import run_deferred, short_transaction, terminate_frozen_sessions
 from imports.statuses import Status
@@ -71,7 +71,7 @@ def remove_stuck_workers() -> bool:
 
 def run_missed_after_batch() -> None:
     """Call `after_batch` for batches whose worker crashed between its commit and the call."""
-    missed_before = Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS)
+    missed_before = Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS)
     missed = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=missed_before)
     # In random order, so that batches that fail every time do not block the others.
     batches = missed.order_by("?").values_list("job_id", "number")[:MAX_MISSED_AFTER_BATCH_CALLS]

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import override
 
 from imports import error_messages
+from imports.conf import app_settings
 from imports.models import ImportJob, Worker
 from imports.statuses import ACTIVE_STATUSES, CHECKING_PERCENT, Status
 
@@ -40,7 +40,7 @@ class LiveState(TypedDict):
 
     queue_position: int | None  # From 1; None unless the import is QUEUED.
     workers: int  # Workers that are alive.
-    stalled: bool  # Active, but without progress for IMPORT_STALLED_SECONDS.
+    stalled: bool  # Active, but without progress for IMPORTS_STALLED_AFTER_SECONDS.
     rows_per_second: int | None  # None while it is not known.
     eta_seconds: int | None  # Until the end of the phase; None while it is not known.
 
@@ -128,7 +128,8 @@ def build_live_state(job: ImportJob, waiting: Sequence[UUID] | None = None) -> L
         "queue_position": get_queue_position(job, waiting),
         "workers": count_live_workers(),
         "stalled": (
-            job.status in ACTIVE_STATUSES and seconds_since_change > settings.IMPORT_STALLED_SECONDS
+            job.status in ACTIVE_STATUSES
+            and seconds_since_change > app_settings.STALLED_AFTER_SECONDS
         ),
         "rows_per_second": rate,
         "eta_seconds": seconds_left,
@@ -185,7 +186,7 @@ def count_live_workers() -> int:
     global _cached_worker_count
     counted_at, count = _cached_worker_count
     if time.monotonic() - counted_at > WORKER_COUNT_CACHE_SECONDS:
-        oldest_heartbeat = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
+        oldest_heartbeat = Now() - timedelta(seconds=app_settings.WORKER_HEARTBEAT_TIMEOUT_SECONDS)
         count = Worker.objects.filter(heartbeat_at__gt=oldest_heartbeat).count()
         _cached_worker_count = (time.monotonic(), count)
     return count

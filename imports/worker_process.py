@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 import dramatiq
-from django.conf import settings
 from django.db import connection
 from dramatiq.middleware import Middleware
+
+from imports.conf import app_settings
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ _shutdown_tasks: list[PeriodicTask] = []
 
 
 def periodic(function: PeriodicTask) -> PeriodicTask:
-    """Decorator: each worker process calls `function` every IMPORT_RECOVERY_SECONDS."""
+    """Decorator: each worker process calls `function` every IMPORTS_RECOVERY_INTERVAL_SECONDS."""
     _periodic_tasks.append(function)
     return function
 
@@ -84,7 +85,7 @@ def run_maintenance() -> None:
     while True:
         for task in _periodic_tasks:
             run_safely(task)
-        if stop_requested.wait(settings.IMPORT_RECOVERY_SECONDS):
+        if stop_requested.wait(app_settings.RECOVERY_INTERVAL_SECONDS):
             break
     for task in _shutdown_tasks:
         run_safely(task)

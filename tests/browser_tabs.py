@@ -78,7 +78,7 @@ def running_worker():
     process = subprocess.Popen(
         [sys.executable, *WORKER_COMMAND],
         cwd=PROJECT,
-        env=os.environ | get_django_environment() | {"IMPORT_RECOVERY_SECONDS": "0.5"},
+        env=os.environ | get_django_environment() | {"IMPORTS_RECOVERY_INTERVAL_SECONDS": "0.5"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

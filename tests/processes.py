@@ -34,11 +34,11 @@ from tests.streams import (
 
 MAX_WAIT_SECONDS = 60  # Long enough for a busy machine.
 SHORT_TIMEOUTS = {
-    "IMPORT_RECOVERY_SECONDS": "0.2",
-    "IMPORT_RESEND_SECONDS": "1",
-    "IMPORT_READER_SILENT_SECONDS": "2",
-    "IMPORT_WORKER_SILENT_SECONDS": "4",
-    "IMPORT_LOCK_TIMEOUT": "60s",  # A test may hold workers at a barrier for long.
+    "IMPORTS_RECOVERY_INTERVAL_SECONDS": "0.2",
+    "IMPORTS_MESSAGE_TIMEOUT_SECONDS": "1",
+    "IMPORTS_READER_HEARTBEAT_TIMEOUT_SECONDS": "2",
+    "IMPORTS_WORKER_HEARTBEAT_TIMEOUT_SECONDS": "4",
+    "IMPORTS_LOCK_TIMEOUT": "60s",  # A test may hold workers at a barrier for long.
 }
 CSRF_TOKEN = "a" * 32
 
@@ -163,7 +163,9 @@ def site(user, **environment):
     cookie = make_session_cookie(user)
     cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF_TOKEN}
     with (
-        running_daphne(IMPORT_PING_SECONDS="1", IMPORT_POLL_SECONDS="0.5", **environment) as server,
+        running_daphne(
+            IMPORTS_STREAM_PING_SECONDS="1", IMPORTS_STREAM_POLL_SECONDS="0.5", **environment
+        ) as server,
         httpx.Client(
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from customers.models import Customer
 from imports import lifecycle
 from imports.admin import actions, timeline
+from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob, ImportRow, Worker
 from imports.pipeline import batch_applier
 from imports.statuses import Status
@@ -240,7 +241,7 @@ def test_timeline_times_match_the_batches(admin):
 
 
 def test_batches_with_failed_or_running_attempts_come_first(admin, settings):
-    settings.IMPORT_BATCHES_A_FILE = 4
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 4
     job = check_job(make_job(make_csv([make_row(n) for n in range(200)])))
     batch_applier.apply_batch(job.pk, 1, worker="host:1")
     third, fourth = job.batches.filter(number__in=(3, 4))
@@ -267,7 +268,7 @@ def test_batches_with_failed_or_running_attempts_come_first(admin, settings):
 
 def test_first_batches_are_listed_and_all_are_linked(admin, settings, monkeypatch):
     monkeypatch.setattr(timeline, "MAX_BATCHES", 1)
-    settings.IMPORT_BATCHES_A_FILE = 2
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 2
     job = apply_all_batches(check_job(make_job(make_csv([make_row(n) for n in range(100)]))).pk)
 
     page = admin.get(import_url(job))
@@ -603,7 +604,7 @@ def test_rows_of_unknown_import_are_not_found(admin):
 
 
 def test_batches_are_filtered_by_written(admin, settings):
-    settings.IMPORT_BATCHES_A_FILE = 2
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 2
     job = check_job(make_job(make_csv([make_row(n) for n in range(100)])))
     batch_applier.apply_batch(job.pk, 1, worker="host:7")
 
@@ -618,7 +619,7 @@ def test_batches_are_filtered_by_written(admin, settings):
 def test_worker_is_alive_while_its_heartbeat_is_fresh(admin, settings):
     current_work = [{"what": "checking 4711", "seconds": 3}]
     Worker.objects.create(name="here", current_work=current_work)
-    long_ago = timezone.now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS + 1)
+    long_ago = timezone.now() - timedelta(seconds=app_settings.WORKER_HEARTBEAT_TIMEOUT_SECONDS + 1)
     gone = Worker.objects.create(name="gone")
     Worker.objects.filter(pk=gone.pk).update(heartbeat_at=long_ago)
 
@@ -721,7 +722,7 @@ def test_query_count_is_independent_of_list_length(admin, address, alice, bob):
 @committed
 @pytest.mark.parametrize("rest", ["change/", "rows/", "rows/?outcome=created"])
 def test_query_count_is_independent_of_import_size(admin, rest, settings):
-    settings.IMPORT_BATCHES_A_FILE = 4
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 4
 
     def queries(size):
         rows = [

@@ -179,7 +179,7 @@ def test_several_files_in_one_upload_are_invalid(alice):
 
 
 def test_an_oversized_upload_is_rejected_before_its_body_is_read(alice, settings):
-    settings.IMPORT_MAX_UPLOAD_BYTES = 1024
+    settings.IMPORTS_MAX_UPLOAD_BYTES = 1024
     body = UnreadableBody()
 
     response = logged_in_client(alice).generic(
@@ -208,7 +208,7 @@ class UnreadableBody:
 
 
 def test_the_size_limit_includes_its_last_byte(alice, settings):
-    client, settings.IMPORT_MAX_UPLOAD_BYTES = logged_in_client(alice), len(CONTENT)
+    client, settings.IMPORTS_MAX_UPLOAD_BYTES = logged_in_client(alice), len(CONTENT)
 
     assert get_error(upload_file(client, CONTENT + b"\n")) == (413, "too_large")
     assert count_stored_objects() == NO_STORED_OBJECTS
@@ -218,7 +218,7 @@ def test_the_size_limit_includes_its_last_byte(alice, settings):
 @pytest.mark.parametrize("length", ["10", "999999", "-5", "many"])
 @pytest.mark.django_db(transaction=True)
 async def test_a_wrong_content_length_does_not_bypass_the_size_limit(length, settings):
-    settings.IMPORT_MAX_UPLOAD_BYTES = 100_000
+    settings.IMPORTS_MAX_UPLOAD_BYTES = 100_000
     client = AsyncClient()
     await client.aforce_login(await sync_to_async(create_user)("alice", "add_importjob"))
     file = SimpleUploadedFile("a.csv", b"x" * 200_000)
@@ -594,7 +594,7 @@ def test_error_messages_are_english_in_any_locale(alice):
 
 
 def test_rows_of_unapplied_batches_have_no_outcome(alice, settings):
-    settings.IMPORT_BATCHES_A_FILE = 2
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 2
     batch_size = 50
     job = check_job(make_job(make_csv([make_row(n) for n in range(2 * batch_size)]), owner=alice))
     batch_applier.apply_batch(job.pk, 1)

@@ -8,6 +8,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportAttempt, ImportBatch, ImportJob
 from imports.pipeline import attempts, poison_batches
@@ -49,7 +50,7 @@ NO_COUNTS = {"created": 0, "updated": 0, "unchanged": 0, "skipped": 0, "failed":
 @pytest.fixture
 def make_import(settings):
     """Return a function that creates a RUNNING import of these people, two rows in a batch."""
-    settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"lock_timeout": "20s"}
+    settings.IMPORTS_DATABASE_TIMEOUTS = app_settings.DATABASE_TIMEOUTS | {"lock_timeout": "20s"}
 
     def make(*people, **fields):
         job = check_job(make_job(make_csv([make_row(n) for n in people]), **fields))
@@ -255,7 +256,9 @@ def test_a_wrong_statement_counts_as_a_crash(make_import):
 
 def test_a_lock_timeout_is_transient_and_not_counted_as_a_crash(make_import, settings):
     job = make_import(1, 2)
-    settings.IMPORT_TIMEOUTS = settings.IMPORT_TIMEOUTS | {"statement_timeout": "100ms"}
+    settings.IMPORTS_DATABASE_TIMEOUTS = app_settings.DATABASE_TIMEOUTS | {
+        "statement_timeout": "100ms"
+    }
 
     with concurrent_transaction() as cursor:
         cursor.execute("LOCK TABLE customers_customer IN EXCLUSIVE MODE")

@@ -7,10 +7,10 @@ from http.client import HTTPConnection
 import openpyxl
 import pytest
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
 from imports import downloads, inline
+from imports.conf import app_settings
 from imports.importer import get_importer, list_importers
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
@@ -186,7 +186,7 @@ def test_number_of_concurrent_reports_is_limited(alice, monkeypatch):
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
     job = run_import(ONE_FAILED_ROW, owner=alice)
     with ExitStack() as stack:
-        for _ in range(settings.IMPORT_REPORTS_AT_ONCE):
+        for _ in range(app_settings.MAX_CONCURRENT_DOWNLOADS):
             stack.enter_context(inline.acquire_slot(downloads.REPORT_SLOTS))
         response = get(alice, job, "failed-rows.xlsx")
         assert get_error(response) == (503, "unavailable")
@@ -199,7 +199,7 @@ def test_number_of_concurrent_reports_is_limited(alice, monkeypatch):
 def test_failed_report_releases_its_slot(alice, monkeypatch):
     job = run_import(make_csv([make_row(1)]), owner=alice)
     monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
-    for _ in range(settings.IMPORT_REPORTS_AT_ONCE + 1):
+    for _ in range(app_settings.MAX_CONCURRENT_DOWNLOADS + 1):
         assert get(alice, job, "failed-rows.xlsx").status_code == 404
 
 

@@ -42,8 +42,8 @@ def test_two_workers_take_turns_between_ten_imports_batch_by_batch(alice):
     # the order of the batches.
     with (
         block_at(during_apply()) as gate,
-        worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
-        worker(IMPORT_RESEND_SECONDS="60", IMPORT_TURN_SECONDS="0"),
+        worker(IMPORTS_MESSAGE_TIMEOUT_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
+        worker(IMPORTS_MESSAGE_TIMEOUT_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
     ):
         jobs = [upload_in_process(alice, sample.content, check_first=True) for sample in samples]
         wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOB_COUNT)

@@ -12,6 +12,7 @@ from redis import Redis
 
 from devserver.processes import wait_for as wait_for_server
 from imports import actors, lifecycle
+from imports.conf import app_settings
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.factories import check_job, make_job
@@ -66,7 +67,7 @@ def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
             bodies = client.hvals("imports:batches.msgs")
         # A set, because a message may have been sent more than once.
         sent_batches = {tuple(Message.decode(body).args) for body in bodies}
-        in_flight = range(1, settings.IMPORT_BATCHES_IN_FLIGHT + 1)
+        in_flight = range(1, app_settings.MAX_BATCHES_IN_FLIGHT + 1)
         assert {n for pk, n in sent_batches if pk == str(waiting.pk)} == set(in_flight)
         flush_redis()
         gate.open()
@@ -93,13 +94,15 @@ def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
         }
         with (
             block_at(during_apply(after_batch=10)) as gate,
-            worker(IMPORT_RECOVERY_SECONDS="60", IMPORT_TURN_SECONDS="0"),
+            worker(IMPORTS_RECOVERY_INTERVAL_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
         ):
-            gate.wait_until_reached(settings.IMPORT_BATCHES_IN_FLIGHT)
+            gate.wait_until_reached(app_settings.MAX_BATCHES_IN_FLIGHT)
             wait_for(lambda: message_ids.isdisjoint(list_queued_messages(client)))
             # Each chain waits at the gate and keeps one message in the queue. Further chains
             # would keep further messages.
-            wait_for(lambda: len(list_queued_messages(client)) == settings.IMPORT_BATCHES_IN_FLIGHT)
+            wait_for(
+                lambda: len(list_queued_messages(client)) == app_settings.MAX_BATCHES_IN_FLIGHT
+            )
             gate.open()
             queue_lengths = []
             wait_for(
@@ -109,7 +112,7 @@ def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
 
     assert len(message_ids) == 30
     # A chain sends its next message before it acknowledges the current one: two per chain.
-    assert max(queue_lengths) <= 2 * settings.IMPORT_BATCHES_IN_FLIGHT
+    assert max(queue_lengths) <= 2 * app_settings.MAX_BATCHES_IN_FLIGHT
     assert_exact({job: sample})
     assert_no_attempts_left()
 

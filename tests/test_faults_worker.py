@@ -166,7 +166,7 @@ def test_a_worker_frozen_in_a_batch_loses_its_session_and_changes_nothing_when_i
     sample = make_sample()
     with (
         block_at(during_apply(after_batch=3)) as gate,
-        worker(IMPORT_IDLE_TIMEOUT="1s") as frozen,
+        worker(IMPORTS_IDLE_TIMEOUT="1s") as frozen,
     ):
         job = upload_in_process(alice, sample.content)
         gate.wait_until_reached(2)
@@ -183,7 +183,7 @@ def test_recovery_ends_the_session_of_a_worker_that_is_frozen_inside_copy(alice)
     sample = make_sample(12_000)
     # The chunk is larger than the buffers of a socket, so the worker freezes while it sends.
     step = during_staging(after_row=4_000, event="BEFORE INSERT")
-    with block_at(step) as gate, worker(IMPORT_STATEMENT_TIMEOUT="2s") as frozen:
+    with block_at(step) as gate, worker(IMPORTS_STATEMENT_TIMEOUT="2s") as frozen:
         job = upload_in_process(alice, sample.content)
         gate.wait_until_reached()
         version = ImportJob.objects.get(pk=job.pk).version
@@ -202,7 +202,7 @@ def test_recovery_ends_the_session_of_a_worker_that_is_frozen_inside_copy(alice)
 
 def test_a_reader_out_of_memory_fails_its_file_and_the_next_is_read(alice):
     sample = make_sample(200)
-    with worker(IMPORT_READER_MEMORY_BYTES=str(100 << 20)) as worker_process:
+    with worker(IMPORTS_READER_MEMORY_BYTES=str(100 << 20)) as worker_process:
         too_large = upload_in_process(alice, make_workbook_too_large_for_memory(), "too_large.xlsx")
         wait_until_final(too_large, seconds=20)
         processes_before = worker_process.list_processes()

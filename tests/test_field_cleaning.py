@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.conf import settings as site_settings
 from django.db import models
 from django.test.utils import isolate_apps
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from customers.importer import CustomerImporter
 from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, make_cell
+from imports.conf import app_settings
 from imports.importer import Column, Importer, InvalidValue
 from imports.mojibake import SEQUENCE_PATTERN, repair_mojibake
 from imports.pipeline.field_cleaning import (
@@ -258,8 +258,8 @@ def test_other_cells_are_not_placeholders(field, cell):
 
 
 def test_placeholders_come_from_the_setting_or_from_the_column(settings):
-    assert {"n/a", "-", "nil", "none"} <= set(site_settings.IMPORT_PLACEHOLDERS)
-    settings.IMPORT_PLACEHOLDERS = ["Nix"]
+    assert {"n/a", "-", "nil", "none"} <= set(app_settings.PLACEHOLDERS)
+    settings.IMPORTS_PLACEHOLDERS = ["Nix"]
 
     assert prepare("price", "nix") == PLACEHOLDER_RESULT
     assert prepare("price", "n/a") == ("n/a", None)

@@ -140,7 +140,7 @@ def test_a_file_that_another_worker_reads_is_skipped():
 
 
 def test_a_check_without_a_heartbeat_is_continued(settings):
-    settings.IMPORT_READER_SILENT_SECONDS = 5
+    settings.IMPORTS_READER_HEARTBEAT_TIMEOUT_SECONDS = 5
     job = start_reader(make_job(CONTENT))
     long_ago = Now() - timedelta(seconds=6)
     ImportJob.objects.filter(pk=job.pk).update(reader_heartbeat_at=long_ago)

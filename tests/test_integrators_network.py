@@ -99,7 +99,7 @@ class SilentHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(transactional_db, origin):
-    options = {"IMPORT_TICKET_SECONDS": "5", "CORS_ALLOWED_ORIGINS": origin}
+    options = {"IMPORTS_TICKET_SECONDS": "5", "CORS_ALLOWED_ORIGINS": origin}
     with worker(), running_daphne(**options) as running:
         yield running
     wait_for(lambda: count_other_sessions() == 0)

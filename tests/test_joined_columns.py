@@ -72,7 +72,7 @@ def test_columns_with_two_aliases_are_joined_if_their_values_never_differ():
 
 @pytest.mark.django_db
 def test_a_later_row_whose_joined_columns_differ_fails_alone(settings):
-    settings.IMPORT_CHUNK_ROWS = 1
+    settings.IMPORTS_CHUNK_ROWS = 1
     rows = [[f"A {n}", "Ama", "Mensah", "", f"02441{n:05}", ""] for n in range(600)]
     rows.append(["B 1", "Ama", "Mensah", "", PHONE, OTHER_PHONE])
 

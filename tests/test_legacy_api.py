@@ -311,7 +311,7 @@ def test_file_that_is_too_large_is_413_and_names_the_rest_api(alice, settings):
     assert get_error(response) == (413, "too_large")
     assert "POST /api/imports/" in response.json()["message"]
     assert ImportJob.objects.get().status == Status.CANCELLED
-    settings.EXCEL_READER = settings.EXCEL_READER | {"rows": 2}
+    settings.EXCEL_READER_LIMITS = settings.EXCEL_READER_LIMITS | {"rows": 2}
     assert get_error(upload(client, make_csv([make_row(1), make_row(2)]))) == (413, "too_large")
     settings.EXCEL_UPLOAD_MAX_BYTES = 10
     assert get_error(upload(client, make_csv([make_row(1)]))) == (413, "too_large")

@@ -30,8 +30,8 @@ from tests.streams import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NO_POLL = {"IMPORT_POLL_SECONDS": "60"}
-FAST = {"IMPORT_POLL_SECONDS": "0.3", "IMPORT_PING_SECONDS": "0.3"}
+NO_POLL = {"IMPORTS_STREAM_POLL_SECONDS": "60"}
+FAST = {"IMPORTS_STREAM_POLL_SECONDS": "0.3", "IMPORTS_STREAM_PING_SECONDS": "0.3"}
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_a_stream_ends_when_its_user_loses_access(alice, end):
 
 def test_the_limit_per_user_counts_open_streams_only(alice, bob):
     job, cookie, job_of_bob = make_job(alice), make_session_cookie(alice), make_job(bob)
-    with running_daphne(IMPORT_STREAMS_PER_USER="2", **NO_POLL) as server:
+    with running_daphne(IMPORTS_MAX_STREAMS_PER_USER="2", **NO_POLL) as server:
         with server.stream(job, cookie) as first, server.stream(job, cookie) as second:
             assert first.next()
             assert second.next()
@@ -281,7 +281,7 @@ def is_accepted(server, job, cookie):
 
 def test_the_limit_per_process_gets_503(alice, bob):
     job, cookie = make_job(alice), make_session_cookie(alice)
-    with running_daphne(IMPORT_STREAMS_PER_PROCESS="1", **NO_POLL) as server:
+    with running_daphne(IMPORTS_MAX_STREAMS_PER_PROCESS="1", **NO_POLL) as server:
         with server.stream(job, cookie) as only:
             assert only.next()
             with server.stream(make_job(bob), make_session_cookie(bob)) as another:
@@ -307,7 +307,7 @@ def count_other_sessions():
 
 def test_clients_that_never_read_do_not_delay_others(alice, bob):
     job, cookie = make_job(alice), make_session_cookie(alice)
-    limits = {"IMPORT_STREAMS_PER_USER": "100", "IMPORT_STREAM_SECONDS": "4"}
+    limits = {"IMPORTS_MAX_STREAMS_PER_USER": "100", "IMPORTS_MAX_STREAM_SECONDS": "4"}
     with running_daphne(**limits, **NO_POLL) as server, server.stream(job, cookie) as first:
         assert first.next()
         memory_before = psutil.Process(server.process.pid).memory_info().rss
@@ -325,7 +325,7 @@ def test_clients_that_never_read_do_not_delay_others(alice, bob):
 
 def test_a_stream_ends_at_its_maximum_age_and_the_client_reconnects(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
-    limits = {"IMPORT_STREAM_SECONDS": "0.5", "IMPORT_PING_SECONDS": "10"}
+    limits = {"IMPORTS_MAX_STREAM_SECONDS": "0.5", "IMPORTS_STREAM_PING_SECONDS": "10"}
     with running_daphne(**limits, **NO_POLL) as server:
         with server.stream(job, cookie) as stream:
             started = time.monotonic()

@@ -65,7 +65,7 @@ def own_redis(settings):
 def test_the_poll_finds_a_change_whose_message_was_lost(alice):
     job = make_job(alice)
     with (
-        running_daphne(IMPORT_POLL_SECONDS="0.2") as server,
+        running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.2") as server,
         server.stream(job, make_session_cookie(alice)) as stream,
     ):
         assert stream.next().id == str(job.version)
@@ -79,7 +79,10 @@ def test_the_poll_finds_a_change_whose_message_was_lost(alice):
 
 def test_streams_work_without_redis(alice, own_redis):
     job, cookie = make_job(alice), make_session_cookie(alice)
-    with running_daphne(IMPORT_POLL_SECONDS="0.2") as server, server.stream(job, cookie) as stream:
+    with (
+        running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.2") as server,
+        server.stream(job, cookie) as stream,
+    ):
         assert stream.next()
         own_redis.stop()
 
@@ -94,7 +97,7 @@ def test_streams_work_without_redis(alice, own_redis):
 def test_the_hub_reconnects_when_redis_returns(alice, own_redis, settings):
     job = make_job(alice)
     with (
-        running_daphne(IMPORT_POLL_SECONDS="60") as server,
+        running_daphne(IMPORTS_STREAM_POLL_SECONDS="60") as server,
         server.stream(job, make_session_cookie(alice)) as stream,
     ):
         assert stream.next()
@@ -114,7 +117,7 @@ def test_the_hub_reconnects_when_redis_returns(alice, own_redis, settings):
 
 def test_streams_stay_open_without_postgresql(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
-    fast = {"IMPORT_POLL_SECONDS": "0.2", "IMPORT_PING_SECONDS": "0.2"}
+    fast = {"IMPORTS_STREAM_POLL_SECONDS": "0.2", "IMPORTS_STREAM_PING_SECONDS": "0.2"}
     with running_daphne(**fast) as server, server.stream(job, cookie) as stream:
         assert stream.next()
         with no_new_database_connections():
@@ -241,7 +244,7 @@ async def test_a_change_of_status_is_sent_without_the_slow_pause(alice, monkeypa
 
 
 async def test_a_message_during_the_initial_query_is_not_missed(alice, settings, monkeypatch):
-    settings.IMPORT_POLL_SECONDS = 3600
+    settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     job, cookie = (
         await sync_to_async(make_job)(alice),
         await sync_to_async(make_session_cookie)(alice),
@@ -351,7 +354,7 @@ async def test_a_subscriber_keeps_only_the_newest_snapshot():
 
 async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monkeypatch):
     monkeypatch.setattr(hub_module, "SELF_PING_SECONDS", 0.2)
-    settings.IMPORT_POLL_SECONDS = 3600
+    settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     url, own_hub = settings.REDIS_URL, ProgressHub()
     async with relay_to_redis(settings) as cut_first_connection:
         with own_hub.subscribe(1, JOB_ID) as subscriber:
@@ -367,7 +370,7 @@ async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monke
 
 
 async def test_messages_that_are_no_snapshots_are_ignored(own_redis, settings):
-    settings.IMPORT_POLL_SECONDS = 3600
+    settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     own_hub = ProgressHub()
     with own_hub.subscribe(1, JOB_ID) as subscriber:
         await wait_until_async(lambda: count_subscribers(settings.REDIS_URL) == 1)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)  # For tests that run two imports.
 
 HOSTILE = '<img src=x onerror="alert(1)">'
-STATIC = Path(__file__).resolve().parents[1] / "static" / "imports"
+STATIC = Path(__file__).resolve().parents[1] / "imports" / "static" / "imports"
 STATUS_SENTENCES = {
     Status.QUEUED: "Position in the queue:",
     Status.CHECKING: "Rows checked",
@@ -307,7 +307,7 @@ def selected_options(html):
     ],
 )
 def test_invalid_form_shows_error_and_stores_nothing(alice, settings, sent, sentence):
-    settings.IMPORT_MAX_UPLOAD_BYTES = 10
+    settings.IMPORTS_MAX_UPLOAD_BYTES = 10
     if "file" in sent:
         sent = sent | {"file": make_file(content=sent["file"])}
 

@@ -119,7 +119,7 @@ def test_a_snapshot_holds_the_number_of_live_workers():
 
 
 def test_a_worker_without_a_recent_heartbeat_does_not_count(settings):
-    settings.IMPORT_WORKER_SILENT_SECONDS = 5
+    settings.IMPORTS_WORKER_HEARTBEAT_TIMEOUT_SECONDS = 5
     worker = Worker.objects.create(name="host:1")
     Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=60))
 

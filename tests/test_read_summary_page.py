@@ -5,6 +5,7 @@ from django.urls import reverse
 from django.utils.translation import override
 
 from imports import error_messages, lifecycle
+from imports.conf import app_settings
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.conftest import logged_in_client
@@ -213,7 +214,7 @@ def test_ignored_columns_are_not_listed_on_the_mapping_page(alice):
 
 
 def test_entry_of_the_pipeline_is_shown_with_its_rows(alice, settings):
-    settings.IMPORT_READER = settings.IMPORT_READER | {"cell_length": 100}
+    settings.IMPORTS_READER_LIMITS = app_settings.READER_LIMITS | {"cell_length": 100}
     long = make_row(3, last="m" * 200)
 
     job = run_import(make_csv([make_row(1), make_row(2), long]), owner=alice)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from imports import actors, recovery, worker_process
 from imports.advisory_locks import MAINTENANCE, TRY_LOCK
+from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportJob, Worker
 from imports.pipeline import transactions
@@ -34,13 +35,13 @@ def queue():
 
 @pytest.fixture(autouse=True)
 def turns_of_one_batch(settings):
-    settings.IMPORT_TURN_SECONDS = 0
+    settings.IMPORTS_TURN_SECONDS = 0
 
 
 @pytest.fixture
 def running(settings):
     """A RUNNING import of six batches, for which no message has been sent."""
-    settings.IMPORT_BATCHES_A_FILE = 6
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 6
     return check_job(make_job(make_csv([make_row(n) for n in range(300)])))
 
 
@@ -79,7 +80,7 @@ def test_recovery_enqueues_a_batch_again_after_the_resend_time(running, queue, s
     recovery.recover()
     queue.flush_all()
     running.batches.filter(number=1).update(
-        enqueued_at=Now() - timedelta(seconds=settings.IMPORT_RESEND_SECONDS + 1)
+        enqueued_at=Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS + 1)
     )
 
     recovery.recover()
@@ -141,7 +142,7 @@ def test_a_message_for_an_applied_batch_enqueues_nothing(running, queue):
 
 
 def test_a_turn_applies_small_batches_until_its_time_is_over(running, queue, settings):
-    settings.IMPORT_TURN_SECONDS = 60
+    settings.IMPORTS_TURN_SECONDS = 60
     deliver_message(running, 1)
 
     assert list_enqueued_batches(queue) == []
@@ -169,7 +170,7 @@ def test_recovery_enqueues_a_check_for_a_waiting_file(queue):
 
 def test_a_process_reads_a_small_file_beside_another(queue, settings):
     small, large = (make_job(make_csv(map(make_row, range(count)))) for count in (1, 100))
-    settings.IMPORT_SMALL_FILE_BYTES = 1_000
+    settings.IMPORTS_SMALL_FILE_BYTES = 1_000
 
     with actors._main_reader_lock:
         for _ in range(3):
@@ -192,7 +193,9 @@ def test_a_file_above_the_small_limits_goes_back_to_the_queue(queue, settings):
     costly = make_job(make_workbook(HEADERS, make_row(1)))
     next_file = make_job(make_csv(map(make_row, range(120))))
     # More than the cells of the second file, and less than the size of the inflated workbook.
-    settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 10_000}
+    settings.IMPORTS_SMALL_READER_LIMITS = app_settings.SMALL_READER_LIMITS | {
+        "inflated_bytes": 10_000
+    }
     with actors._main_reader_lock:
         actors.check_next_file.fn()
         requeued, messages = ImportJob.objects.get(pk=costly.pk), list_messages(queue, "checks")
@@ -215,7 +218,9 @@ def test_a_file_above_the_small_limits_goes_back_to_the_queue(queue, settings):
 def test_a_requeued_file_has_no_counts_and_no_start(queue, settings):
     rows = [make_row(n, phone="bad") if n % 3 == 0 else make_row(n) for n in range(3_000)]
     job = make_job(make_csv(rows))
-    settings.IMPORT_SMALL_READER = settings.IMPORT_SMALL_READER | {"inflated_bytes": 60_000}
+    settings.IMPORTS_SMALL_READER_LIMITS = app_settings.SMALL_READER_LIMITS | {
+        "inflated_bytes": 60_000
+    }
     with actors._main_reader_lock:
         actors.check_next_file.fn()
         requeued, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
@@ -293,7 +298,7 @@ def test_recovery_does_nothing_while_another_worker_recovers(running, queue):
 
 
 def test_recovery_calls_after_batch_that_a_crashed_worker_missed(settings):
-    settings.IMPORT_RESEND_SECONDS = 0
+    settings.IMPORTS_MESSAGE_TIMEOUT_SECONDS = 0
     parcels.after_batch_calls.clear()
     customers = check_job(make_job(make_csv([make_row(1)])))
     deliver_message(customers, 1)
@@ -334,7 +339,7 @@ def test_a_heartbeat_holds_the_name_and_the_current_work():
 
 
 def test_an_exception_in_a_periodic_task_does_not_end_the_thread(settings, caplog):
-    settings.IMPORT_RECOVERY_SECONDS = 0.01
+    settings.IMPORTS_RECOVERY_INTERVAL_SECONDS = 0.01
     calls = []
 
     def failing_task():

@@ -155,7 +155,7 @@ def test_rows_left_out_are_counted_only_in_the_read_summary():
 
 @pytest.mark.django_db
 def test_the_read_summary_counts_all_rows_and_lists_the_first(settings):
-    settings.IMPORT_CHUNK_ROWS = 10
+    settings.IMPORTS_CHUNK_ROWS = 10
     rows = [row for n in range(1, 31) for row in (make_row(n), HEADERS)]
 
     job = run_import(make_csv(rows))

@@ -41,7 +41,7 @@ FORM_OVERHEAD_BYTES = 1024 * 1024  # As in config.server.
 @pytest.fixture
 def server():
     with running_daphne(
-        IMPORT_MAX_UPLOAD_BYTES="1000000", CORS_ALLOWED_ORIGINS=ALLOWED_ORIGIN
+        IMPORTS_MAX_UPLOAD_BYTES="1000000", CORS_ALLOWED_ORIGINS=ALLOWED_ORIGIN
     ) as server:
         yield server
 
@@ -161,7 +161,7 @@ def test_an_interrupted_upload_leaves_no_import(server, alice):
 
 
 def test_bytes_over_the_limit_are_not_stored(settings):
-    settings.IMPORT_MAX_UPLOAD_BYTES = 10
+    settings.IMPORTS_MAX_UPLOAD_BYTES = 10
     request = LimitedRequest.__new__(LimitedRequest)
     request.received_bytes, request.content = 0, io.BytesIO()
 

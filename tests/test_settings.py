@@ -35,10 +35,22 @@ def test_valid_values_are_accepted():
         ("DATABASE_URL", "sqlite:///x", "DATABASE_URL must be an address"),
         ("HTTPS_ONLY", "maybe", "HTTPS_ONLY must be on or off"),
         ("DEBUG", "2", "DEBUG must be on or off"),
-        ("IMPORT_RESEND_SECONDS", "soon", "IMPORT_RESEND_SECONDS must be a whole number"),
-        ("IMPORT_RESEND_SECONDS", "-1", "IMPORT_RESEND_SECONDS must be a whole number"),
-        ("IMPORT_POLL_SECONDS", "inf", "IMPORT_POLL_SECONDS must be a number of seconds"),
-        ("IMPORT_LOCK_TIMEOUT", "1h", "IMPORT_LOCK_TIMEOUT must be a time"),
+        (
+            "IMPORTS_MESSAGE_TIMEOUT_SECONDS",
+            "soon",
+            "IMPORTS_MESSAGE_TIMEOUT_SECONDS must be a whole number",
+        ),
+        (
+            "IMPORTS_MESSAGE_TIMEOUT_SECONDS",
+            "-1",
+            "IMPORTS_MESSAGE_TIMEOUT_SECONDS must be a whole number",
+        ),
+        (
+            "IMPORTS_STREAM_POLL_SECONDS",
+            "inf",
+            "IMPORTS_STREAM_POLL_SECONDS must be a number of seconds",
+        ),
+        ("IMPORTS_LOCK_TIMEOUT", "1h", "IMPORTS_LOCK_TIMEOUT must be a time"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of"),
     ],
 )
@@ -51,16 +63,18 @@ def test_an_invalid_value_stops_the_process_with_a_message(name, value, message)
 
 def test_no_limit_of_the_small_reader_is_above_that_of_the_main_reader():
     low_limits = {
-        f"IMPORT_READER_{name}": "2"
+        f"IMPORTS_READER_{name}": "2"
         for name in ("MEMORY_BYTES", "CPU_SECONDS", "WALL_SECONDS", "INFLATED_BYTES")
     }
     code = """
-from config.settings import IMPORT_READER, IMPORT_SMALL_READER
-print(all(IMPORT_SMALL_READER[name] <= limit for name, limit in IMPORT_READER.items()))
+from imports.conf import app_settings, get_small_reader_limits
+small = get_small_reader_limits()
+print(all(small[name] <= limit for name, limit in app_settings.READER_LIMITS.items()))
 """
+    low_limits["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
     assert run_python(code, **VALID, **low_limits).stdout == "True\n"
-    assert run_python(code, **VALID).stdout == "True\n"
+    assert run_python(code, **VALID, DJANGO_SETTINGS_MODULE="config.settings").stdout == "True\n"
 
 
 def test_a_logged_exception_names_its_class_and_omits_its_message():

@@ -4,18 +4,18 @@ import os
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import FileSystemStorage
 from django.db import transaction
 
-from imports.models import StoredChunk, StoredFile
-from imports.storage import CHUNK_BYTES
+from imports.models import StoredChunk, StoredFile, import_storage
+from imports.storage import CHUNK_BYTES, DatabaseStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def storage():
-    return storages["imports"]
+    return DatabaseStorage()
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,13 @@ def test_a_stored_file_cannot_be_opened_for_writing(storage):
 
     with pytest.raises(ValueError, match="written once"):
         storage.open(name, "wb")
+
+
+def test_files_are_stored_in_the_database_unless_the_project_names_a_storage(settings):
+    assert isinstance(import_storage(), DatabaseStorage)
+
+    backend = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    settings.STORAGES = settings.STORAGES | {"uploads": backend}
+    settings.IMPORTS_STORAGE = "uploads"
+
+    assert isinstance(import_storage(), FileSystemStorage)

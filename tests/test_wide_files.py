@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from django.conf import settings as configured
 from django.urls import reverse
 
 from imports import snapshots
+from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pages.column_mapping import MAX_OFFERED_COLUMNS
@@ -33,8 +33,8 @@ FURTHER_COLUMNS = MAX_COLUMNS_OF_A_WORKBOOK - len(HEADERS)
 
 @pytest.fixture(autouse=True)
 def allow_wide_files(settings):
-    limits = configured.IMPORT_READER | {"columns": MAX_COLUMNS_OF_A_WORKBOOK}
-    settings.IMPORT_READER = limits
+    limits = app_settings.READER_LIMITS | {"columns": MAX_COLUMNS_OF_A_WORKBOOK}
+    settings.IMPORTS_READER_LIMITS = limits
 
 
 def make_wide_file(name="Measured value {}", value="value {}", headers=HEADERS):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
-from django.conf import settings
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_dramatiq.models import Task
 
 from imports.admin.base import NO_VALUE, ReadOnlyAdmin
+from imports.conf import app_settings
 from imports.models import Worker
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class WorkerAdmin(ReadOnlyAdmin[Worker]):
     search_fields = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        oldest_heartbeat = Now() - timedelta(seconds=settings.IMPORT_WORKER_SILENT_SECONDS)
+        oldest_heartbeat = Now() - timedelta(seconds=app_settings.WORKER_HEARTBEAT_TIMEOUT_SECONDS)
         alive = ExpressionWrapper(Q(heartbeat_at__gt=oldest_heartbeat), BooleanField())
         return super().get_queryset(request).annotate(alive=alive)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
@@ -42,6 +41,7 @@ from imports.api.serializers import (
     RowsQuery,
     UploadSerializer,
 )
+from imports.conf import app_settings
 from imports.models import ImportJob, ImportRow, TransitionNotAllowed
 
 # A GET has no precondition here. Django would answer these headers with a 412 without a body.
@@ -227,9 +227,9 @@ def check_upload_length(request: Request) -> None:
 
     Raises:
         LengthRequired: The body comes in chunks.
-        PayloadTooLarge: The upload is larger than IMPORT_MAX_UPLOAD_BYTES.
+        PayloadTooLarge: The upload is larger than IMPORTS_MAX_UPLOAD_BYTES.
     """
-    max_bytes = settings.IMPORT_MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+    max_bytes = app_settings.MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
     check_content_length(request, max_bytes, _make_file_too_large())
 
 
@@ -248,7 +248,7 @@ def check_content_length(request: Request, max_bytes: int, error: PayloadTooLarg
 
 
 def _make_file_too_large() -> PayloadTooLarge:
-    limit = format_size(settings.IMPORT_MAX_UPLOAD_BYTES)
+    limit = format_size(app_settings.MAX_UPLOAD_BYTES)
     return PayloadTooLarge(f"The file is larger than {limit}. Split it into several files.")
 
 
@@ -262,7 +262,7 @@ def get_uploaded_file(request: Request) -> UploadedFile[Any]:
 
     Raises:
         ValidationError: There is no file, more than one, or the file is empty.
-        PayloadTooLarge: The file is larger than IMPORT_MAX_UPLOAD_BYTES.
+        PayloadTooLarge: The file is larger than IMPORTS_MAX_UPLOAD_BYTES.
     """
     files = request.FILES.getlist("file")
     if not files:
@@ -274,7 +274,7 @@ def get_uploaded_file(request: Request) -> UploadedFile[Any]:
         raise ValidationError(
             "The file is empty. Choose the file that holds your rows.", "empty_file"
         )
-    if file.size > settings.IMPORT_MAX_UPLOAD_BYTES:
+    if file.size > app_settings.MAX_UPLOAD_BYTES:
         raise _make_file_too_large()
     return file
 

@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from time import monotonic
 
-from django.conf import settings
-
+from imports.conf import app_settings
 from imports.live.hub import Subscriber
 from imports.snapshots import Snapshot
 from imports.statuses import FINAL_STATUSES
@@ -25,14 +24,14 @@ SLOW_PAUSE_SECONDS = 0.5
 async def iterate_updates(subscriber: Subscriber) -> AsyncGenerator[list[Snapshot], None]:
     """Yield the new snapshots of a subscriber, at most one of each import at a time.
 
-    Yields an empty list after IMPORT_PING_SECONDS without a snapshot, so that the stream can send
-    a heartbeat. Ends when the subscriber is closed, or after IMPORT_STREAM_SECONDS.
+    Yields an empty list after STREAM_PING_SECONDS without a snapshot, so that the stream can send a
+    heartbeat. Ends when the subscriber is closed, or after MAX_STREAM_SECONDS.
     """
     started, pause_until = monotonic(), 0.0
-    while (age := monotonic() - started) < settings.IMPORT_STREAM_SECONDS:
-        seconds_left = settings.IMPORT_STREAM_SECONDS - age
+    while (age := monotonic() - started) < app_settings.MAX_STREAM_SECONDS:
+        seconds_left = app_settings.MAX_STREAM_SECONDS - age
         try:
-            async with asyncio.timeout(min(settings.IMPORT_PING_SECONDS, seconds_left)):
+            async with asyncio.timeout(min(app_settings.STREAM_PING_SECONDS, seconds_left)):
                 snapshots = await subscriber.next_snapshots(pause=pause_until - monotonic())
         except TimeoutError:
             yield []

@@ -19,11 +19,11 @@ from time import monotonic
 from typing import Protocol
 from uuid import uuid4
 
-from django.conf import settings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from imports.conf import app_settings
 from imports.live.database import QueryBatcher
 from imports.snapshots import (
     ALL_OWNERS,
@@ -49,11 +49,11 @@ MAX_LATEST_SNAPSHOTS = 1_000
 
 
 class ProcessLimitReached(Exception):
-    """This process has as many open streams as IMPORT_STREAMS_PER_PROCESS allows."""
+    """This process has as many open streams as IMPORTS_MAX_STREAMS_PER_PROCESS allows."""
 
 
 class UserLimitReached(Exception):
-    """This user has as many open streams as IMPORT_STREAMS_PER_USER allows."""
+    """This user has as many open streams as IMPORTS_MAX_STREAMS_PER_USER allows."""
 
 
 class Step(Protocol):
@@ -138,9 +138,9 @@ class ProgressHub:
             ProcessLimitReached: The process has too many open streams.
             UserLimitReached: The user has too many open streams.
         """
-        if len(self.list_subscribers()) >= settings.IMPORT_STREAMS_PER_PROCESS:
+        if len(self.list_subscribers()) >= app_settings.MAX_STREAMS_PER_PROCESS:
             raise ProcessLimitReached
-        if self.count_streams(user_id) >= settings.IMPORT_STREAMS_PER_USER:
+        if self.count_streams(user_id) >= app_settings.MAX_STREAMS_PER_USER:
             raise UserLimitReached
         self.start()
         subscriber = Subscriber(user_id, topic)
@@ -175,9 +175,9 @@ class ProgressHub:
         # Without `return_exceptions`, gather() would end with the first loop that ends.
         await asyncio.gather(
             run_forever(self.listen, pause=RECONNECT_PAUSE_SECONDS),
-            run_forever(self.poll, pause=settings.IMPORT_POLL_SECONDS),
+            run_forever(self.poll, pause=app_settings.STREAM_POLL_SECONDS),
             # A stream ends at most this long after its user has logged out.
-            run_forever(self.close_revoked, pause=2 * settings.IMPORT_PING_SECONDS),
+            run_forever(self.close_revoked, pause=2 * app_settings.STREAM_PING_SECONDS),
             return_exceptions=True,
         )
 
@@ -261,7 +261,7 @@ def list_revoked(subscribers: list[Subscriber]) -> list[Subscriber]:
 def connect_to_redis() -> Redis:
     """Return a client that does not retry by itself: only `run_forever` retries."""
     return Redis.from_url(
-        settings.REDIS_URL,
+        app_settings.REDIS_URL,
         decode_responses=True,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=SUBSCRIBE_TIMEOUT_SECONDS,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
@@ -14,6 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from imports.conf import app_settings
 from imports.importer import list_importers
 from imports.models import ImportJob
 from imports.permissions import User
@@ -54,7 +54,7 @@ class MultipleFilesField(forms.FileField):
 
     def _clean_file(self, data: UploadedFile[bytes] | None) -> UploadedFile[bytes]:
         file: UploadedFile[bytes] = super().clean(data)
-        if (file.size or 0) > settings.IMPORT_MAX_UPLOAD_BYTES:
+        if (file.size or 0) > app_settings.MAX_UPLOAD_BYTES:
             raise forms.ValidationError(get_too_large_message())
         return file
 
@@ -110,7 +110,7 @@ def get_upload_options(job: ImportJob) -> dict[str, object]:
 
 
 def get_too_large_message() -> str:
-    max_size = filesizeformat(settings.IMPORT_MAX_UPLOAD_BYTES)
+    max_size = filesizeformat(app_settings.MAX_UPLOAD_BYTES)
     return gettext("The file is larger than %(most)s. Split it into several files.") % {
         "most": max_size
     }

@@ -8,7 +8,6 @@ from functools import partial, wraps
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm
@@ -28,6 +27,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from imports import lifecycle, permissions
+from imports.conf import app_settings
 from imports.importer import list_importers
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import (
@@ -74,7 +74,7 @@ def show_imports(request: HttpRequest) -> HttpResponse:
         "form": form if can_import else None,
         "corrected": corrected,
         "importers": [describe_importer(importer) for importer in list_importers()],
-        "max_bytes": settings.IMPORT_MAX_UPLOAD_BYTES,
+        "max_bytes": app_settings.MAX_UPLOAD_BYTES,
         "texts": list_texts(),
         **_build_list_context(request),
     }

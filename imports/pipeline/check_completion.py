@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from imports import advisory_locks
+from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.column_mapping import save_mapping
@@ -54,7 +54,7 @@ def finish_check(job: ImportJob) -> ImportJob:
             reader has moved the cursor or is finishing the check.
         TransientError: The database is not available, or a statement took too long.
     """
-    limit = settings.IMPORT_FINISH_CHECK_TIMEOUT
+    limit = app_settings.FINISH_CHECK_TIMEOUT
     with (
         short_transaction(statement_timeout=limit, idle_in_transaction_session_timeout=limit),
         connection.cursor() as cursor,
@@ -125,8 +125,8 @@ def compute_batch_size(total: int) -> int:
 
     Large batches are faster. A small file gets small batches, so that its progress is visible.
     """
-    size = -(-total // settings.IMPORT_BATCHES_A_FILE)  # Rounded up.
-    return min(settings.IMPORT_BATCH_ROWS, max(MIN_BATCH_ROWS, size))
+    size = -(-total // app_settings.BATCHES_PER_SMALL_FILE)  # Rounded up.
+    return min(app_settings.BATCH_ROWS, max(MIN_BATCH_ROWS, size))
 
 
 def _get_totals(job: ImportJob, existing: dict[str, int], repeats: int) -> dict[str, int]:

@@ -27,6 +27,7 @@ from django.db.models import (
 from django.utils import timezone
 
 from imports.cell_values import LinkedText, ShortenedText
+from imports.conf import app_settings
 from imports.importer import Cell, Column, Importer, InvalidValue
 from imports.model_fields import get_model_field, get_related_model
 from imports.pipeline import value_parsing
@@ -272,7 +273,7 @@ def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]
     if is_free_text and not column.lookup:
         return frozenset()
     choices = {_fold_placeholder(str(value)) for value, _ in field.flatchoices or ()}
-    return _fold_placeholders(tuple(settings.IMPORT_PLACEHOLDERS)) - choices
+    return _fold_placeholders(tuple(app_settings.PLACEHOLDERS)) - choices
 
 
 @cache

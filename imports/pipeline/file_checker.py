@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
+from imports.conf import app_settings
 from imports.importer import Importer, get_importer, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.check_completion import finish_check, try_lock_check_completion
@@ -275,7 +275,7 @@ def _merge_chunks(reader: ReaderClient) -> Iterator[Chunk]:
         size += chunk.size
         for code, numbers in chunk.notes.items():
             notes.setdefault(code, []).extend(numbers)
-        chunk_rows = min(settings.IMPORT_CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
+        chunk_rows = min(app_settings.CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
         is_last = chunk.fraction >= 1 and not chunk.rows
         if len(rows) >= chunk_rows or size >= MAX_CHUNK_BYTES or is_last:
             yield Chunk(rows, chunk.fraction, chunk.last_row, size, notes)
@@ -424,7 +424,7 @@ def list_checkable_jobs(*, is_small: bool = False) -> list[UUID]:
     if is_small:
         # A file that crashed two readers may have needed more than the limits for small files.
         is_readable = Q(
-            file_size__lte=settings.IMPORT_SMALL_FILE_BYTES,
+            file_size__lte=app_settings.SMALL_FILE_BYTES,
             needs_main_reader=False,
             reader_crashes__lt=2,
         )

@@ -21,9 +21,8 @@ from itertools import chain
 from operator import lt
 from typing import Any
 
-from django.conf import settings
-
 from imports.cell_values import Cell, make_cell
+from imports.conf import app_settings, get_small_reader_limits
 from imports.pipeline.reader.headers import FieldHeaders
 from imports.pipeline.reader_process import ReadableFile, start_reader_process
 
@@ -67,7 +66,7 @@ class ReaderLimits:
 
     @classmethod
     def from_settings(cls, *, is_small: bool = False) -> ReaderLimits:
-        return cls(**settings.IMPORT_SMALL_READER if is_small else settings.IMPORT_READER)
+        return cls(**get_small_reader_limits() if is_small else app_settings.READER_LIMITS)
 
 
 class UnreadableFile(Exception):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 
-from django.conf import settings
 from django.db import DatabaseError, Error, connection, transaction
+
+from imports.conf import app_settings
 
 # PostgreSQL ends a session that waits, works or idles for too long. It does not notice a client
 # that stops inside COPY. Therefore the session carries its longest allowed time in its application
@@ -47,15 +48,15 @@ class JobNotActive(Exception):
 def short_transaction(*, durable: bool = True, **timeouts: str) -> Iterator[None]:
     """Run one step in a transaction that PostgreSQL ends when it takes too long.
 
-    `timeouts` replace single entries of settings.IMPORT_TIMEOUTS, as PostgreSQL durations such as
-    "60s". With `durable=False` the commit does not wait for the disk, so a crash of PostgreSQL may
-    lose the transaction.
+    `timeouts` replace single entries of `app_settings.DATABASE_TIMEOUTS`, as PostgreSQL durations
+    such as "60s". With `durable=False` the commit does not wait for the disk, so a crash of
+    PostgreSQL may lose the transaction.
 
     Raises:
         TransientError: The database reported a transient error, see `is_transient`.
         Error: The database reported any other error.
     """
-    durations = settings.IMPORT_TIMEOUTS | timeouts
+    durations = app_settings.DATABASE_TIMEOUTS | timeouts
     name = APPLICATION_NAME % _get_max_step_seconds(durations)
     commit = "on" if durable else "off"
     try:

@@ -18,7 +18,7 @@ from tests.processes import MAX_WAIT_SECONDS
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # The environment of such a site: no rate limits, and short streams.
 ENVIRONMENT = {
-    "IMPORT_STREAM_SECONDS": "0.1",
+    "IMPORTS_MAX_STREAM_SECONDS": "0.1",
     **{f"THROTTLE_{kind}": "100000/s" for kind in ("READS", "WRITES", "LOGINS")},
 }
 

@@ -23,6 +23,7 @@ from imports.api.openapi.responses import (
     make_error_responses,
     make_response_example,
 )
+from imports.conf import app_settings
 
 TAGS = ["earlier contract"]
 SCALAR_SCHEMA = {"type": ["string", "number", "boolean", "null"]}
@@ -34,7 +35,7 @@ CUSTOMERS_SCHEMA = {
         "type": "object",
         "properties": dict.fromkeys(FIELDS, SCALAR_SCHEMA),
         "additionalProperties": SCALAR_SCHEMA,
-        "maxProperties": settings.IMPORT_READER["columns"],
+        "maxProperties": app_settings.READER_LIMITS["columns"],
     },
 }
 CUSTOMERS_BODY = {

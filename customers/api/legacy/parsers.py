@@ -20,6 +20,7 @@ from rest_framework.parsers import BaseParser
 
 from customers.api.legacy.json_guard import GuardedStream
 from imports.api.errors import MalformedRequest, PayloadTooLarge
+from imports.conf import app_settings
 
 Event = tuple[str, Any]  # An event of ijson and its value.
 Scalar = str | int | float | bool | None
@@ -131,7 +132,7 @@ def _read_customer(events: Iterator[Event], index: int) -> dict[str, Scalar]:
                 f"customers[{index}].{shown_name} must be text, a number, true, false or null."
             )
         customer[name] = _to_json_number(value) if isinstance(value, Decimal) else value
-        if len(customer) > settings.IMPORT_READER["columns"]:
+        if len(customer) > app_settings.READER_LIMITS["columns"]:
             raise _invalid(f"customers[{index}] has too many fields.")
     return customer
 

@@ -72,7 +72,7 @@ TASK_NOT_FOUND_MESSAGE = (
     "bulk-create-async/ or bulk-create/."
 )
 # How many files a process checks inside requests at the same time.
-CHECK_SLOTS = BoundedSemaphore(settings.EXCEL_AT_ONCE)
+CHECK_SLOTS = BoundedSemaphore(settings.EXCEL_MAX_CONCURRENT_REQUESTS)
 STARTED_STATUSES = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 
@@ -254,7 +254,7 @@ def _parse_uuid(text: str) -> UUID | None:
 
 def get_reader_limits() -> ReaderLimits:
     """Return the limits of a file that is checked inside a request."""
-    return ReaderLimits(**settings.EXCEL_READER)
+    return ReaderLimits(**settings.EXCEL_READER_LIMITS)
 
 
 @contextmanager

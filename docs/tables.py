@@ -1,0 +1,82 @@
+"""Write the generated tables of the documentation.
+
+`python -m docs.tables` rewrites each table between its two markers. A test fails if a table is not
+as this module would write it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from imports.conf import MEGABYTES, list_settings
+
+FOLDER = Path(__file__).parent
+
+
+def format_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def format_settings() -> str:
+    """Return the table of the settings of the app."""
+    rows = [
+        (f"`{each.name}`", format_default(each.default), each.unit, each.description)
+        for each in list_settings()
+    ]
+    return format_table(("setting", "default", "unit", "meaning"), rows)
+
+
+def format_default(value: object) -> str:
+    """Return a default value as the documentation shows it."""
+    if isinstance(value, dict):
+        entries = (f"`{key}`: {format_default(item)}" for key, item in value.items())
+        return "<br>".join(entries)
+    if isinstance(value, list):
+        return f"{len(value)} texts, see `imports/conf.py`"
+    if isinstance(value, int) and value >= MEGABYTES and value % MEGABYTES == 0:
+        return f"{value // MEGABYTES:,} MB"
+    return f"{value:,}" if isinstance(value, int | float) else f"`{value}`"
+
+
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("settings.md", format_settings),
+}
+
+
+def replace_table(text: str, name: str, table: str) -> str:
+    """Return a text with the table `name` between its markers.
+
+    Raises:
+        ValueError: The text has no such markers.
+    """
+    start, end = f"<!-- table: {name} -->\n", f"<!-- end: {name} -->"
+    pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
+    new_text, count = pattern.subn(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
+    if count != 1:
+        raise ValueError(f"Put the markers of the table {name!r} into the document once.")
+    return new_text
+
+
+def build_documents() -> dict[Path, str]:
+    """Return the text of each document that has generated tables."""
+    texts: dict[Path, str] = {}
+    for name, (file_name, build_table) in TABLES.items():
+        path = FOLDER / file_name
+        text = texts.get(path) or path.read_text(encoding="utf-8")
+        texts[path] = replace_table(text, name, build_table())
+    return texts
+
+
+if __name__ == "__main__":
+    import os
+
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    for path, text in build_documents().items():
+        path.write_text(text, encoding="utf-8")

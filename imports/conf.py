@@ -1,0 +1,240 @@
+"""The settings of the app: each has a default, a unit and a sentence.
+
+A project overrides a setting in its settings module, under its name with the prefix `IMPORTS_`::
+
+    IMPORTS_MAX_UPLOAD_BYTES = 20 * 1024 * 1024
+
+Code of the app reads them from `app_settings`: `app_settings.MAX_UPLOAD_BYTES`. A value is read
+each time that it is used, so `override_settings` works in tests. docs/settings.md lists all
+settings; `python -m docs.tables` generates it from this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings
+
+PREFIX = "IMPORTS_"
+MEGABYTES = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """One setting, as an attribute of `AppSettings`. `unit` is "" if the value has none."""
+
+    def __init__(self, default: T, unit: str, description: str) -> None:
+        self.default = default
+        self.unit = unit
+        self.description = description
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = PREFIX + name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+        return self if instance is None else self.read()
+
+    def read(self) -> T:
+        """Return the project's value, or the default."""
+        value: T = getattr(settings, self.name, self.default)
+        return value
+
+
+class MappingSetting(Setting[dict[str, T]]):
+    """A setting that is a dictionary. A key that the project leaves out has its default."""
+
+    def read(self) -> dict[str, T]:
+        return {**self.default, **getattr(settings, self.name, {})}
+
+
+class AppSettings:
+    """All settings of the app."""
+
+    # --- Uploads -------------------------------------------------------------
+
+    MAX_UPLOAD_BYTES = Setting(
+        100 * MEGABYTES, "bytes", "Largest file. A larger upload is answered with status 413."
+    )
+    STORAGE = Setting(
+        "imports",
+        "alias in `STORAGES`",
+        "Where uploaded files are stored. Without this alias in `STORAGES` they are stored in the "
+        "database, so that web and worker processes need no shared disk.",
+    )
+
+    # --- Reading a file ------------------------------------------------------
+
+    READER_LIMITS = MappingSetting(
+        {
+            "memory_bytes": 400 * MEGABYTES,
+            "cpu_seconds": 240,
+            "wall_seconds": 480,
+            "inflated_bytes": 1024 * MEGABYTES,
+            # calamine reads ten times faster than row by row, but holds the sheet in memory.
+            "calamine_bytes": 64 * MEGABYTES,
+            "rows": 2_000_000,
+            "columns": 16_384,  # The limit of the XLSX format.
+            "cell_length": 32_767,  # The limit of Excel.
+        },
+        "per key",
+        "What the process that reads one file may use. A file that needs more fails with an "
+        "error code. `memory_bytes`: address space. `cpu_seconds`: processor time, which is also "
+        "limited to 6 s plus 4 s for each MB that the file unpacks to. `wall_seconds`: total "
+        "time. `inflated_bytes`: size of a workbook after decompression, and of all cells of a "
+        "file. `calamine_bytes`: a workbook up to this unpacked size is read in memory, which is "
+        "ten times faster. `rows`: rows, blank rows included. `columns`: columns. "
+        "`cell_length`: characters of a cell.",
+    )
+    SMALL_FILE_BYTES = Setting(
+        MEGABYTES, "bytes", "A worker reads a file up to this size beside a larger file."
+    )
+    SMALL_READER_LIMITS = MappingSetting(
+        {
+            "memory_bytes": 128 * MEGABYTES,
+            "cpu_seconds": 4,
+            "wall_seconds": 8,
+            "inflated_bytes": 32 * MEGABYTES,
+        },
+        "per key",
+        "What the process that reads such a small file may use. A file that needs more waits "
+        "until no larger file is read.",
+    )
+    READER_HEARTBEAT_TIMEOUT_SECONDS = Setting(
+        8,
+        "seconds",
+        "If the heartbeat of a file that is read is older than this, its worker counts as "
+        "crashed, and another worker continues.",
+    )
+    CHUNK_ROWS = Setting(5_000, "rows", "Rows that are checked and staged in one transaction.")
+    PLACEHOLDERS: Setting[Sequence[str]] = Setting(
+        [
+            "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "\u2026", "?", "??", "???",
+            "n/a", "n.a.", "n.a", "n / a", "na", "nan", "nil", "null", "none", "<null>", "\\n",
+            "(null)", "(none)", "(blank)", "(empty)", "blank", "empty", "unknown", "nothing",
+            "no value", "not available", "not applicable", "not known", "not given",
+            "not provided", "tba", "tbc", "tbd", "no email", "no e-mail", "no mail",
+            "keine", "keiner", "keins", "keine angabe", "k.a.", "k. a.", "unbekannt",
+            "nicht bekannt", "aucun", "aucune", "néant", "neant", "sans", "inconnu", "inconnue",
+            "non renseigné", "nc", "n.c.", "n/c", "ninguno", "ninguna", "desconocido",
+            "sin datos", "s/d", "nenhum", "nenhuma", "desconhecido", "nessuno", "nessuna",
+            "sconosciuto", "geen", "onbekend", "n.v.t.", "nvt", "brak", "nieznany", "yok",
+            "bilinmiyor", "нет", "нет данных", "неизвестно", "无", "無", "没有", "لا يوجد",
+        ],
+        "texts",
+        "What people type into a cell that has no value. In optional columns of numbers, dates, "
+        "choices, addresses or lookups, a cell with one of these texts, in upper or lower case, "
+        "is empty. A column can define its own list.",
+    )  # fmt: skip
+
+    # --- Writing -------------------------------------------------------------
+
+    BATCH_ROWS = Setting(5_000, "rows", "Rows that are written in one transaction.")
+    BATCHES_PER_SMALL_FILE = Setting(
+        20,
+        "batches",
+        "A file of fewer rows is divided into about this many smaller batches, so that its "
+        "progress is visible.",
+    )
+    MAX_BATCHES_IN_FLIGHT = Setting(
+        2,
+        "batches",
+        "Batches of one import that are enqueued or written at the same time. Two keep a worker "
+        "busy while one of them commits. More would let a large import delay a small one.",
+    )
+    TURN_SECONDS = Setting(
+        0.2,
+        "seconds",
+        "A worker writes small batches of one import for this long, before it turns to another "
+        "import.",
+    )
+    DATABASE_TIMEOUTS = MappingSetting(
+        {
+            "lock_timeout": "500ms",
+            "statement_timeout": "30s",
+            "idle_in_transaction_session_timeout": "10s",
+        },
+        "PostgreSQL's notation",
+        "PostgreSQL ends a transaction of an import that waits for a lock, executes one "
+        "statement, or is idle for longer than this.",
+    )
+    FINISH_CHECK_TIMEOUT = Setting(
+        "300s",
+        "PostgreSQL's notation",
+        "`statement_timeout` of the statement that finds the duplicates of a file, which takes "
+        "up to a minute for a million rows.",
+    )
+
+    # --- Workers and recovery ------------------------------------------------
+
+    MESSAGE_TIMEOUT_SECONDS = Setting(
+        10, "seconds", "A message that is older than this counts as lost and is sent again."
+    )
+    RECOVERY_INTERVAL_SECONDS = Setting(
+        2.0,
+        "seconds",
+        "Interval at which each worker sends its heartbeat and looks for work whose message was "
+        "lost.",
+    )
+    WORKER_HEARTBEAT_TIMEOUT_SECONDS = Setting(
+        8, "seconds", "A worker whose last heartbeat is older than this does not count as running."
+    )
+    STALLED_AFTER_SECONDS = Setting(
+        15, "seconds", "A running import that has not committed for this time is shown as stalled."
+    )
+
+    # --- Live progress -------------------------------------------------------
+
+    REDIS_URL = Setting(
+        "redis://localhost:6379/0", "URL", "The Redis server that carries live progress."
+    )
+    STREAM_POLL_SECONDS = Setting(
+        2.0,
+        "seconds",
+        "Interval at which a web process reads the imports of its streams from the database, in "
+        "case Redis lost a message.",
+    )
+    STREAM_PING_SECONDS = Setting(
+        15.0, "seconds", "Interval of the keep-alive messages of a stream."
+    )
+    MAX_STREAM_SECONDS = Setting(
+        600.0, "seconds", "The server ends a stream after this time, and the client reconnects."
+    )
+    TICKET_SECONDS = Setting(
+        3_600, "seconds", "Time for which a signed address of a stream is valid."
+    )
+    MAX_STREAMS_PER_USER = Setting(
+        20, "streams", "Streams of one user in one process. Others are answered with status 429."
+    )
+    MAX_STREAMS_PER_PROCESS = Setting(
+        3_000, "streams", "Streams in one process. Others are answered with status 503."
+    )
+
+    # --- Files to download ---------------------------------------------------
+
+    MAX_CONCURRENT_DOWNLOADS = Setting(
+        2,
+        "files",
+        "Failed-rows files that a web process builds at the same time. Other requests are "
+        "answered with status 503.",
+    )
+
+
+app_settings = AppSettings()
+
+
+def list_settings() -> list[Setting[Any]]:
+    """Return all settings of the app, in the order of their definition."""
+    return [value for value in vars(AppSettings).values() if isinstance(value, Setting)]
+
+
+def get_small_reader_limits() -> dict[str, int]:
+    """Return the limits of the reader of a small file: never more than READER_LIMITS allows."""
+    limits = app_settings.READER_LIMITS
+    small = app_settings.SMALL_READER_LIMITS
+    return {**limits, **{name: min(value, limits[name]) for name, value in small.items()}}
