@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from uuid import UUID
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils.functional import Promise
@@ -26,6 +28,7 @@ from imports.model_fields import get_model_field
 __all__ = [
     "Cell",
     "Column",
+    "ImportContext",
     "Importer",
     "InvalidValue",
     "get_importer",
@@ -47,6 +50,19 @@ class InvalidValue(ValueError):
         super().__init__(code)
         self.code = code
         self.params = params
+
+
+@dataclass(frozen=True)
+class ImportContext:
+    """The import for which an importer works.
+
+    `user` is the owner of the import, or None if the user was deleted. `options` are the cleaned
+    values of the importer's upload form.
+    """
+
+    import_id: UUID
+    user: AbstractBaseUser | None
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
