@@ -10,6 +10,6 @@ django_application = get_asgi_application()
 
 # The consumers import models, so these imports must follow Django's set-up.
 from config.request_guard import reject_unreadable_requests  # noqa: E402
-from imports.live.routing import make_stream_router  # noqa: E402
+from imports.live.routing import add_streams  # noqa: E402
 
-application = reject_unreadable_requests(make_stream_router(django_application))
+application = reject_unreadable_requests(add_streams(django_application))

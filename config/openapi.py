@@ -66,7 +66,6 @@ SPECTACULAR_SETTINGS = {
         "Importer": "imports.api.openapi.extensions.list_importer_names",
         "TaskStatus": "customers.api.legacy.results.TASK_STATUSES",
     },
-    "PREPROCESSING_HOOKS": ["imports.api.openapi.stream_calls.add_stream_endpoints"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "imports.api.openapi.responses.complete_request_bodies",

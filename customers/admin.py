@@ -122,7 +122,7 @@ class CustomerAdmin(CustomerModelAdmin):
                 url = (
                     _get_rows_url(written_by)
                     if can_view_in_admin
-                    else reverse("import", args=[written_by.job_id])
+                    else reverse("imports:detail", args=[written_by.job_id])
                 )
                 link = ProvenanceLink(url, file_names[written_by.job_id], written_by.row)
                 setattr(customer, "provenance_link", link)  # noqa: B010  Not a field of the model.

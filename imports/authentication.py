@@ -46,12 +46,12 @@ def get_login_hint() -> str:
     It is short, like that of `get_renewal_hint`, because the reason of a closed WebSocket has at
     most 123 bytes.
     """
-    token = reverse("api:token")
+    token = reverse("imports:api:token")
     return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
 
 
 def get_renewal_hint() -> str:
-    token, refresh = reverse("api:token"), reverse("api:token-refresh")
+    token, refresh = reverse("imports:api:token"), reverse("imports:api:token-refresh")
     return f"This token is not valid (any more). POST refresh to {refresh}, or log in at {token}."
 
 

@@ -80,12 +80,12 @@ BATCH_SECONDS = (1.2, 0.9, 0.8, 1.6, 0.7, 0.9, 1.1, 0.8, 0.9, 1.0)
 def create_demo_pages():
     """Create the demo imports. Return their owner, and the URL of each page by its name."""
     owner, jobs = create_every_import()
-    pages = {"imports-empty": f"{reverse('imports')}?q=nothing"}
-    pages |= {name: reverse("import", args=[job.pk]) for name, job in jobs.items()}
-    pages["rows"] = reverse("import-rows", args=[jobs["complete"].pk])
+    pages = {"imports-empty": f"{reverse('imports:list')}?q=nothing"}
+    pages |= {name: reverse("imports:detail", args=[job.pk]) for name, job in jobs.items()}
+    pages["rows"] = reverse("imports:rows", args=[jobs["complete"].pk])
     pages |= {
         "customers": reverse("customers"),
-        "imports": reverse("imports"),
+        "imports": reverse("imports:list"),
         "password": reverse("password"),
         "404": "/nowhere/",
     }

@@ -122,7 +122,7 @@ def get_django_environment():
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",
-        "REDIS_URL": settings.REDIS_URL,
+        "REDIS_URL": settings.IMPORTS_REDIS_URL,
         "LOG_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore",  # Warnings about directories that exist only in a deployment.
     }

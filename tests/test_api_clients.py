@@ -229,7 +229,7 @@ def test_poll_after_seconds_is_null_after_a_final_status(alice):
 
 
 def test_the_stream_url_stays_the_same_for_a_while(alice, monkeypatch):
-    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9)
+    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9, raising=False)
     job, seconds = make_job(CONTENT, owner=alice), iter(range(10**9, 10**9 + 9))
     monkeypatch.setattr(signing.time, "time", lambda: next(seconds))
     assert authentication.make_ticket(job.pk, alice) == authentication.make_ticket(job.pk, alice)
@@ -239,7 +239,7 @@ def test_an_unchanged_import_is_304_and_if_match_is_ignored(alice, monkeypatch):
     monkeypatch.setattr(
         snapshots, "_cached_worker_count", (-1e9, 0)
     )  # Forget the workers of earlier tests.
-    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9)
+    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9, raising=False)
     client, job = logged_in_client(alice), make_job(CONTENT, owner=alice)
     url = f"/api/imports/{job.pk}/"
     etags = [client.get(url)["ETag"] for _ in range(2)]

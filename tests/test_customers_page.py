@@ -36,7 +36,7 @@ def test_list_is_filtered_by_status_name_and_owner(alice, root):
     client = logged_in_client(root)
 
     def list_file_names(query):
-        html = client.get(reverse("imports") + query).content.decode()
+        html = client.get(reverse("imports:list") + query).content.decode()
         return [name for name in ("march.csv", "april.csv") if f">{name}<" in html]
 
     assert list_file_names("") == list_file_names("?status=nonsense") == ["march.csv", "april.csv"]

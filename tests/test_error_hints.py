@@ -262,7 +262,7 @@ def test_unknown_address_has_no_slash_hint():
 
 def test_start_in_mapping_names_the_call_that_maps(alice):
     job = check_job(make_job(UNKNOWN_COLUMNS, owner=alice, check_first=True))
-    own = reverse("api:import-detail", args=[job.pk])
+    own = reverse("imports:api:import-detail", args=[job.pk])
     for answer in (start(alice, job), start_upload(alice, job.pk)):
         message = get_message(answer, 409, "not_allowed")
         assert message.startswith("Its columns must be mapped first. ")
@@ -273,7 +273,7 @@ def test_start_in_mapping_names_the_call_that_maps(alice):
 @pytest.mark.django_db(transaction=True)
 def test_upload_with_unknown_columns_names_the_call_that_maps(alice):
     answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": make_file(UNKNOWN_COLUMNS)})
-    own = reverse("api:import-detail", args=[ImportJob.objects.get().pk])
+    own = reverse("imports:api:import-detail", args=[ImportJob.objects.get().pk])
     assert get_message(answer, 400, "missing_columns").endswith(f"PATCH {own} with column_mapping.")
     answer = logged_in_client(alice).post(f"{EXCEL}upload/", {"file": make_file(make_csv([]))})
     assert "PATCH" not in get_message(answer, 400, "no_rows")

@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 from django.contrib.auth.models import Permission
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connection, connections
 from redis import Redis
 from redis.connection import parse_url
@@ -23,7 +24,7 @@ from imports.live import coalescing
 from imports.live import hub as hub_module
 from imports.live.database import QueryBatcher
 from imports.live.hub import ProgressHub, Subscriber, hub
-from imports.live.routing import make_stream_router
+from imports.live.routing import add_streams
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.streams import (
@@ -51,7 +52,7 @@ def alice(django_user_model):
 def own_redis(settings):
     """A Redis server that the test may stop, for this process and the processes it starts."""
     with temporary_paths() as home, running_child(embedded_redis.make_server(home)) as child:
-        settings.REDIS_URL = embedded_redis.get_url(home)
+        settings.IMPORTS_REDIS_URL = embedded_redis.get_url(home)
         progress._redis.cache_clear()
         progress._paused_until = 0.0
         yield child
@@ -101,7 +102,7 @@ def test_the_hub_reconnects_when_redis_returns(alice, own_redis, settings):
         server.stream(job, make_session_cookie(alice)) as stream,
     ):
         assert stream.next()
-        wait_until(lambda: count_subscribers(settings.REDIS_URL) == 1)
+        wait_until(lambda: count_subscribers(settings.IMPORTS_REDIS_URL) == 1)
         progress.publish(check_one_row(job))
         assert stream.next().id == str(job.version)
 
@@ -110,7 +111,7 @@ def test_the_hub_reconnects_when_redis_returns(alice, own_redis, settings):
         assert wait_for(own_redis.is_ready, 10)
         progress._paused_until = 0.0
 
-        wait_until(lambda: count_subscribers(settings.REDIS_URL) == 1)
+        wait_until(lambda: count_subscribers(settings.IMPORTS_REDIS_URL) == 1)
         progress.publish(ImportJob.objects.transition(job.pk, Status.CANCELLED))
         assert stream.next().name == "cancelled"
 
@@ -164,7 +165,7 @@ async def django_stub(scope, receive, send):
     await send({"type": "http.response.body", "body": b"Django"})
 
 
-application = make_stream_router(django_stub)
+application = add_streams(django_stub)
 
 
 @asynccontextmanager
@@ -283,9 +284,20 @@ async def test_other_paths_go_to_django(alice):
 
 
 async def test_a_websocket_at_an_unknown_path_is_refused():
-    client = WebsocketCommunicator(application, "/ws/imports/1/")
+    client = WebsocketCommunicator(add_streams(ASGIHandler()), "/ws/imports/1/")
     connected, _ = await client.connect()
     assert not connected
+
+
+async def test_a_websocket_at_an_unknown_path_goes_to_the_application_of_the_project():
+    async def accept(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    client = WebsocketCommunicator(add_streams(accept), "/chat/")
+    connected, _ = await client.connect()
+    assert connected
+    await client.disconnect()
 
 
 async def test_cancelling_the_connection_cancels_the_stream(alice):
@@ -355,7 +367,7 @@ async def test_a_subscriber_keeps_only_the_newest_snapshot():
 async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monkeypatch):
     monkeypatch.setattr(hub_module, "SELF_PING_SECONDS", 0.2)
     settings.IMPORTS_STREAM_POLL_SECONDS = 3600
-    url, own_hub = settings.REDIS_URL, ProgressHub()
+    url, own_hub = settings.IMPORTS_REDIS_URL, ProgressHub()
     async with relay_to_redis(settings) as cut_first_connection:
         with own_hub.subscribe(1, JOB_ID) as subscriber:
             await wait_until_async(lambda: count_subscribers(url) == 1)
@@ -373,12 +385,12 @@ async def test_messages_that_are_no_snapshots_are_ignored(own_redis, settings):
     settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     own_hub = ProgressHub()
     with own_hub.subscribe(1, JOB_ID) as subscriber:
-        await wait_until_async(lambda: count_subscribers(settings.REDIS_URL) == 1)
-        with Redis.from_url(settings.REDIS_URL) as client:
+        await wait_until_async(lambda: count_subscribers(settings.IMPORTS_REDIS_URL) == 1)
+        with Redis.from_url(settings.IMPORTS_REDIS_URL) as client:
             client.publish("imports:1:b", "an import without subscribers, so not even parsed")
             client.publish(f"imports:1:{JOB_ID}", "no snapshot")
             client.publish(f"imports:{JOB_ID}", "{}")
-        await publish(settings.REDIS_URL, make_snapshot(1))
+        await publish(settings.IMPORTS_REDIS_URL, make_snapshot(1))
         assert await wait_for_snapshots(subscriber) == [make_snapshot(1)]
     await own_hub.stop()
 
@@ -406,7 +418,7 @@ async def wait_until_async(condition, seconds=10):
 @asynccontextmanager
 async def relay_to_redis(settings):
     """Relay connections to Redis; yield a function that silently cuts the first one."""
-    path = parse_url(settings.REDIS_URL)["path"]
+    path = parse_url(settings.IMPORTS_REDIS_URL)["path"]
     writers, relays = [], []
 
     async def copy(reader, writer):
@@ -421,7 +433,7 @@ async def relay_to_redis(settings):
         await asyncio.wait([relays[-1]])
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    settings.REDIS_URL = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings.IMPORTS_REDIS_URL = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield lambda: relays[0].cancel()
     finally:

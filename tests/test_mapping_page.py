@@ -32,7 +32,7 @@ def mapping_job(alice):
 
 
 def post_mapping(client, job, **mapping):
-    response = client.post(reverse("import-mapping", args=[job.pk]), mapping, follow=True)
+    response = client.post(reverse("imports:mapping", args=[job.pk]), mapping, follow=True)
     job.refresh_from_db()
     return response
 
@@ -47,7 +47,11 @@ def selected_fields(html):
 
 
 def test_each_column_is_shown_with_samples_and_its_field(alice, mapping_job):
-    html = logged_in_client(alice).get(reverse("import", args=[mapping_job.pk])).content.decode()
+    html = (
+        logged_in_client(alice)
+        .get(reverse("imports:detail", args=[mapping_job.pk]))
+        .content.decode()
+    )
 
     assert selected_fields(html) == [
         ("shipping_mark", True),
@@ -87,7 +91,7 @@ def test_reused_saved_mapping_is_shown(alice, mapping_job, check_first):
 
 def read_page(user, job):
     return visible_text(
-        logged_in_client(user).get(reverse("import", args=[job.pk])).content.decode()
+        logged_in_client(user).get(reverse("imports:detail", args=[job.pk])).content.decode()
     )
 
 

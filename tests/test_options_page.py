@@ -32,13 +32,13 @@ def make_workbook_of_sheets(**sheets):
 
 
 def change_options(client, job, **options):
-    response = client.post(reverse("import-options", args=[job.pk]), options, follow=True)
+    response = client.post(reverse("imports:options", args=[job.pk]), options, follow=True)
     job.refresh_from_db()
     return response.content.decode()
 
 
 def get_import_html(client, job):
-    return client.get(reverse("import", args=[job.pk])).content.decode()
+    return client.get(reverse("imports:detail", args=[job.pk])).content.decode()
 
 
 def make_ready_import(content, owner, **options):
@@ -218,7 +218,7 @@ def test_options_of_another_user_and_of_a_complete_import_cannot_be_changed(alic
     options = UNCHANGED_OPTIONS | {"encoding": "utf-8", "delimiter": ","}
 
     assert (
-        logged_in_client(bob).post(reverse("import-options", args=[job.pk]), options).status_code
+        logged_in_client(bob).post(reverse("imports:options", args=[job.pk]), options).status_code
         == 404
     )
     assert "This action is no longer possible" in change_options(
@@ -231,10 +231,10 @@ def test_upload_form_sets_the_empty_cells_policy(alice):
     client = logged_in_client(alice)
     options = {"importer": "customers", "on_duplicate": "update", "empty_cells": "clear"}
 
-    client.post(reverse("imports"), options | {"file": io.BytesIO(make_csv([make_row(1)]))})
+    client.post(reverse("imports:list"), options | {"file": io.BytesIO(make_csv([make_row(1)]))})
 
     assert ImportJob.objects.get().empty_cells == EmptyCells.CLEAR
-    assert "Clear the existing value" in client.get(reverse("imports")).content.decode()
+    assert "Clear the existing value" in client.get(reverse("imports:list")).content.decode()
 
 
 def test_pages_link_to_available_files(alice):
@@ -244,10 +244,10 @@ def test_pages_link_to_available_files(alice):
 
     for job, has_failed_rows in ((failed, True), (done, False)):
         html = get_import_html(client, job)
-        assert reverse("import-file", args=[job.pk]) in html
-        for name in ("import-failed-rows-xlsx", "import-failed-rows-csv"):
+        assert reverse("imports:file", args=[job.pk]) in html
+        for name in ("imports:failed-rows-xlsx", "imports:failed-rows-csv"):
             assert (reverse(name, args=[job.pk]) in html) == has_failed_rows
-    template = f"{reverse('import-template')}?importer=customers"
-    assert template in client.get(reverse("imports")).content.decode()
+    template = f"{reverse('imports:template')}?importer=customers"
+    assert template in client.get(reverse("imports:list")).content.decode()
     sheet = openpyxl.load_workbook(io.BytesIO(read_content(client.get(template)))).active
     assert sheet["A1"].value == "Shipping mark"

@@ -101,7 +101,9 @@ def test_list_shows_counts(alice):
 
     shown = {
         language: visible_text(
-            client.get(reverse("imports"), headers={"accept-language": language}).content.decode()
+            client.get(
+                reverse("imports:list"), headers={"accept-language": language}
+            ).content.decode()
         )
         for language in ("en", "fr")
     }

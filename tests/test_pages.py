@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from config.errors import render_server_error_page
 from imports import row_results
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
@@ -65,12 +66,12 @@ def create_import(status, owner, **fields):
 
 
 def get_import_page(client, job, query=""):
-    response = client.get(reverse("import", args=[job.pk]) + query)
+    response = client.get(reverse("imports:detail", args=[job.pk]) + query)
     return response, response.content.decode()
 
 
 def get_rows_page(client, job, query=""):
-    response = client.get(reverse("import-rows", args=[job.pk]) + query)
+    response = client.get(reverse("imports:rows", args=[job.pk]) + query)
     return response.content.decode()
 
 
@@ -86,7 +87,7 @@ def visible_text(html):
 
 def post_upload(client, **fields):
     sent = {"importer": "customers", "on_duplicate": "skip"} | fields
-    return client.post(reverse("imports"), sent)
+    return client.post(reverse("imports:list"), sent)
 
 
 def make_file(name="customers.csv", content=None):
@@ -94,7 +95,7 @@ def make_file(name="customers.csv", content=None):
 
 
 def post_action(client, job, what):
-    return client.post(reverse(f"import-{what}", args=[job.pk]), follow=True)
+    return client.post(reverse(f"imports:{what}", args=[job.pk]), follow=True)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_each_status_has_a_page(alice, status):
 def test_import_of_another_user_is_not_found(alice, bob, status):
     client, job = logged_in_client(bob), create_import(status, alice)
 
-    links = [reverse(f"import-{name}", args=[job.pk]) for name in ("rows", "chart")]
+    links = [reverse(f"imports:{name}", args=[job.pk]) for name in ("rows", "chart")]
     responses = [
         get_import_page(client, job)[0],
         *map(client.get, links),
@@ -191,13 +192,13 @@ def test_import_of_another_user_is_not_found(alice, bob, status):
 
     assert {response.status_code for response in responses} == {404}
     assert "Page not found" in responses[0].content.decode()
-    assert "customers.csv" not in client.get(reverse("imports")).content.decode()
+    assert "customers.csv" not in client.get(reverse("imports:list")).content.decode()
 
 
-@pytest.mark.parametrize("name", ["imports", "import", "import-start", "import-cancel"])
+@pytest.mark.parametrize("name", ["list", "detail", "start", "cancel"])
 def test_anonymous_user_is_redirected_to_login(client, alice, name):
     job = create_import(Status.READY, alice)
-    address = reverse(name, args=[job.pk] if name != "imports" else [])
+    address = reverse(f"imports:{name}", args=[] if name == "list" else [job.pk])
 
     response = (client.get if name in {"imports", "import"} else client.post)(address)
 
@@ -211,8 +212,8 @@ def test_user_with_view_permission_gets_no_buttons(alice, eve):
     _, html = get_import_page(client, job)
 
     assert "Nothing has been written yet" in html
-    assert reverse("import-start", args=[job.pk]) not in html
-    assert reverse("import-cancel", args=[job.pk]) not in html
+    assert reverse("imports:start", args=[job.pk]) not in html
+    assert reverse("imports:cancel", args=[job.pk]) not in html
     assert post_action(client, job, "cancel").status_code == 404
     assert "alice" in html  # The owner.
 
@@ -220,7 +221,7 @@ def test_user_with_view_permission_gets_no_buttons(alice, eve):
 def test_user_without_import_permission_gets_no_form(eve):
     client = logged_in_client(eve)
 
-    assert 'type="file"' not in client.get(reverse("imports")).content.decode()
+    assert 'type="file"' not in client.get(reverse("imports:list")).content.decode()
     assert post_upload(client, file=make_file()).status_code == 403
     assert not ImportJob.objects.exists()
 
@@ -248,7 +249,10 @@ def test_form_creates_import_without_script(alice):
     )
 
     job = ImportJob.objects.get()
-    assert (response.status_code, response["Location"]) == (302, reverse("import", args=[job.pk]))
+    assert (response.status_code, response["Location"]) == (
+        302,
+        reverse("imports:detail", args=[job.pk]),
+    )
     assert (job.owner, job.on_duplicate, job.check_first) == (alice, OnDuplicate.UPDATE, True)
     assert job.file.open().read() == make_csv([make_row(1)])
 
@@ -257,13 +261,13 @@ def test_upload_of_corrected_file_is_preset_with_the_earlier_options(alice):
     options = {"on_duplicate": "update", "empty_cells": "clear", "check_first": True}
     job = create_import(Status.COMPLETE, alice, importer="parcels", **options)
     client = logged_in_client(alice)
-    link = f"{reverse('imports')}?corrects={job.pk}"
+    link = f"{reverse('imports:list')}?corrects={job.pk}"
     assert f'href="{link}"' in get_import_page(client, job)[1]
 
     html = client.get(link).content.decode()
 
     assert selected_options(html) == {"parcels", "update", "clear", "check_first"}
-    assert f'Options copied from <a href="{reverse("import", args=[job.pk])}">' in html
+    assert f'Options copied from <a href="{reverse("imports:detail", args=[job.pk])}">' in html
 
 
 @pytest.mark.parametrize("reference", ["other", "unknown", "nonsense", "\x00"])
@@ -272,7 +276,7 @@ def test_import_of_another_user_presets_nothing(alice, bob, reference):
     keys = {"other": other.pk, "unknown": uuid4()}
 
     response = logged_in_client(alice).get(
-        reverse("imports"), {"corrects": keys.get(reference, reference)}
+        reverse("imports:list"), {"corrects": keys.get(reference, reference)}
     )
 
     assert response.status_code == 200
@@ -282,7 +286,9 @@ def test_import_of_another_user_presets_nothing(alice, bob, reference):
 def test_import_with_missing_importer_presets_nothing(alice):
     job = create_import(Status.COMPLETE, alice, importer="gone", on_duplicate="update")
 
-    html = logged_in_client(alice).get(f"{reverse('imports')}?corrects={job.pk}").content.decode()
+    html = (
+        logged_in_client(alice).get(f"{reverse('imports:list')}?corrects={job.pk}").content.decode()
+    )
 
     assert "update" not in selected_options(html)
     assert "Options copied from" not in html
@@ -330,7 +336,7 @@ def test_error_names_the_empty_one_of_several_files(alice):
 
 
 def test_expected_columns_and_options_are_shown(alice):
-    text = visible_text(logged_in_client(alice).get(reverse("imports")).content.decode())
+    text = visible_text(logged_in_client(alice).get(reverse("imports:list")).content.decode())
 
     for words in ("Shipping mark", "E-mail optional", ".xlsx", "Check first", "Skip the row"):
         assert words in text
@@ -340,7 +346,7 @@ def test_expected_columns_and_options_are_shown(alice):
     "ending", [".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".csv", ".tsv", ".json", ".jsonl"]
 )
 def test_every_supported_file_type_is_accepted(alice, ending):
-    html = logged_in_client(alice).get(reverse("imports")).content.decode()
+    html = logged_in_client(alice).get(reverse("imports:list")).content.decode()
 
     (accepted,) = re.findall(r'accept="([^"]+)"', html)
     assert ending in accepted.split(",")
@@ -352,8 +358,8 @@ def test_list_is_paginated_newest_first(alice):
         create_import(Status.COMPLETE, alice, file_name=f"file-{number}.csv")
     client = logged_in_client(alice)
 
-    first = client.get(reverse("imports")).content.decode()
-    second = client.get(reverse("imports") + "?page=2").content.decode()
+    first = client.get(reverse("imports:list")).content.decode()
+    second = client.get(reverse("imports:list") + "?page=2").content.decode()
 
     newest_first = re.findall(r"file-(\d+)\.csv", first)
     assert newest_first == [str(n) for n in range(views.IMPORTS_PER_PAGE, 0, -1)]
@@ -437,7 +443,7 @@ def test_preview_is_shown_and_import_is_started(alice):
 
     for sentence in ("1 row will be created", "1 row will update an", "1 row will fail"):
         assert sentence in visible_text(html)
-    assert started.redirect_chain == [(reverse("import", args=[job.pk]), 302)]
+    assert started.redirect_chain == [(reverse("imports:detail", args=[job.pk]), 302)]
     job.refresh_from_db()
     assert job.status == Status.RUNNING
 
@@ -468,10 +474,10 @@ def test_action_that_is_no_longer_possible_changes_nothing(alice, what):
 def test_get_request_changes_nothing_and_redirects_to_import(alice, what):
     job = create_import(Status.READY, alice)
 
-    response = logged_in_client(alice).get(reverse(f"import-{what}", args=[job.pk]))
+    response = logged_in_client(alice).get(reverse(f"imports:{what}", args=[job.pk]))
 
     assert response.status_code == 302
-    assert response["Location"] == reverse("import", args=[job.pk])
+    assert response["Location"] == reverse("imports:detail", args=[job.pk])
     job.refresh_from_db()
     assert (job.status, job.version) == (Status.READY, 1)
 
@@ -482,9 +488,9 @@ def test_buttons_are_shown_only_if_action_is_allowed(alice, status):
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert (reverse("import-start", args=[job.pk]) in html) == (status == Status.READY)
+    assert (reverse("imports:start", args=[job.pk]) in html) == (status == Status.READY)
     may_cancel = Status.CANCELLED in ALLOWED_TRANSITIONS[status]
-    assert (reverse("import-cancel", args=[job.pk]) in html) == may_cancel
+    assert (reverse("imports:cancel", args=[job.pk]) in html) == may_cancel
 
 
 # --- Failed rows ------------------------------------------------------------
@@ -529,7 +535,7 @@ def test_rows_of_a_problem_are_paginated(alice):
     ImportRow.objects.filter(job=job, number=3).update(
         errors=[{"column": "email", "code": "invalid_email", "params": {}, "value": "no"}]
     )
-    client, link = logged_in_client(alice), reverse("import-rows", args=[job.pk])
+    client, link = logged_in_client(alice), reverse("imports:rows", args=[job.pk])
 
     seen, query = [], "?outcome=failed&column=phone&code=invalid_phone"
     while query:
@@ -615,7 +621,7 @@ def test_list_shows_why_an_import_failed(alice):
     create_import(Status.COMPLETE, alice)
     create_import(Status.MAPPING, alice)
 
-    html = logged_in_client(alice).get(reverse("imports")).content.decode()
+    html = logged_in_client(alice).get(reverse("imports:list")).content.decode()
     assert visible_text(html).count("No rows were found") == 1
     assert "not recognised" not in html  # Its status already says that it needs a column mapping.
 
@@ -623,11 +629,11 @@ def test_list_shows_why_an_import_failed(alice):
 def test_query_count_is_independent_of_imports(alice, root):
     create_import(Status.QUEUED, alice)
     client = logged_in_client(root)
-    count = count_queries(lambda: client.get(reverse("imports")))
+    count = count_queries(lambda: client.get(reverse("imports:list")))
     for _ in range(10):
         create_import(Status.QUEUED, alice)
 
-    assert count_queries(lambda: client.get(reverse("imports"))) == count
+    assert count_queries(lambda: client.get(reverse("imports:list"))) == count
 
 
 def count_queries(ask):
@@ -651,7 +657,7 @@ def test_user_input_is_escaped(alice, status):
     fail_rows(job, 1)
     client = logged_in_client(alice)
 
-    pages = [get_import_page(client, job)[1], client.get(reverse("imports")).content.decode()]
+    pages = [get_import_page(client, job)[1], client.get(reverse("imports:list")).content.decode()]
     pages.append(get_rows_page(client, job))
 
     for html in pages:
@@ -669,9 +675,9 @@ def fetch_all_pages(alice):
         job = create_import(status, alice)
         fail_rows(job, 60)
         yield get_import_page(client, job)[0]
-    yield client.get(reverse("import-rows", args=[job.pk]))
+    yield client.get(reverse("imports:rows", args=[job.pk]))
     yield client.get(reverse("password"))
-    yield client.get(reverse("imports"))
+    yield client.get(reverse("imports:list"))
 
 
 class InlineCodeFinder(HTMLParser):
@@ -722,7 +728,7 @@ def test_unhandled_exception_has_a_page_without_its_text(error, status):
     try:
         raise error("ama@example.com")
     except error:
-        response = views.server_error(RequestFactory().get("/"))
+        response = render_server_error_page(RequestFactory().get("/"))
 
     assert response.status_code == status
     assert "ama@example.com" not in response.content.decode()

@@ -46,7 +46,7 @@ def make_entry(code, count, **params):
 
 def get_page(user, job, language="en"):
     client = logged_in_client(user)
-    path = reverse("import", args=[job.pk])
+    path = reverse("imports:detail", args=[job.pk])
     return client.get(path, headers={"accept-language": language}).content.decode()
 
 

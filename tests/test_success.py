@@ -104,8 +104,8 @@ def test_every_page_says_that_every_row_has_failed(alice, root):
     pages = {
         name: user.get(path).content.decode()
         for name, user, path in (
-            ("page", client, reverse("import", args=[job.pk])),
-            ("list", client, reverse("imports")),
+            ("page", client, reverse("imports:detail", args=[job.pk])),
+            ("list", client, reverse("imports:list")),
             ("admin list", admin, reverse("admin:imports_importjob_changelist")),
             ("admin", admin, reverse("admin:imports_importjob_change", args=[job.pk])),
         )
@@ -127,7 +127,7 @@ def test_every_page_says_that_every_row_has_failed(alice, root):
 def test_pages_say_in_french_that_every_row_failed(alice):
     job, client = run_import(EVERY_ROW_FAILS, owner=alice), logged_in_client(alice)
 
-    for path in (reverse("import", args=[job.pk]), reverse("imports")):
+    for path in (reverse("imports:detail", args=[job.pk]), reverse("imports:list")):
         text = visible_text(client.get(path, headers={"accept-language": "fr"}).content.decode())
         assert "a été importé : toutes les lignes ont échoué." in text
 
@@ -137,8 +137,8 @@ def test_no_page_says_that_every_row_failed_if_a_row_was_imported(alice, root, r
     job = run_import(make_csv(rows), owner=alice)
 
     for user, path in (
-        (alice, reverse("import", args=[job.pk])),
-        (alice, reverse("imports")),
+        (alice, reverse("imports:detail", args=[job.pk])),
+        (alice, reverse("imports:list")),
         (root, reverse("admin:imports_importjob_changelist")),
     ):
         text = visible_text(logged_in_client(user).get(path).content.decode())
@@ -149,7 +149,9 @@ def test_no_page_says_that_every_row_failed_if_a_row_was_imported(alice, root, r
 def test_the_page_of_a_ready_import_says_that_every_row_would_fail(alice):
     sentence = "Nothing would be imported: every row fails."
     pages = [
-        logged_in_client(alice).get(reverse("import", args=[check_job(job).pk])).content.decode()
+        logged_in_client(alice)
+        .get(reverse("imports:detail", args=[check_job(job).pk]))
+        .content.decode()
         for job in (
             make_job(EVERY_ROW_FAILS, owner=alice, check_first=True),
             make_job(make_csv([make_row(1)]), owner=alice, check_first=True),

@@ -69,7 +69,7 @@ def test_an_import_of_a_wide_file_is_shown_everywhere(alice, root, content):
     client, admin = logged_in_client(alice), logged_in_client(root)
     address = f"/api/imports/{job.pk}/"
 
-    html = client.get(reverse("import", args=[job.pk])).content
+    html = client.get(reverse("imports:detail", args=[job.pk])).content
     detail = client.get(address).content
     review = admin.get(reverse("admin:imports_importjob_change", args=[job.pk])).content
 
@@ -90,7 +90,7 @@ def test_columns_of_a_wide_file_can_be_chosen_on_the_page(alice):
     odd = ["Code", "First name", "Last name", "", "Number"]
     job = check_job(make_job(make_wide_file(headers=odd), owner=alice))
     assert job.status == Status.MAPPING
-    client, address = logged_in_client(alice), reverse("import", args=[job.pk])
+    client, address = logged_in_client(alice), reverse("imports:detail", args=[job.pk])
 
     html = client.get(address).content.decode()
 
@@ -104,7 +104,7 @@ def test_columns_of_a_wide_file_can_be_chosen_on_the_page(alice):
     left_out = MAX_COLUMNS_OF_A_WORKBOOK - MAX_OFFERED_COLUMNS
     assert f"{left_out:,} more columns of the file are not shown." in visible_text(html)
     choices = {"column-0": "shipping_mark", "column-1": "first_name", "column-2": "last_name"}
-    client.post(reverse("import-mapping", args=[job.pk]), choices | {"column-4": "phone"})
+    client.post(reverse("imports:mapping", args=[job.pk]), choices | {"column-4": "phone"})
     assert apply_all_batches(check_job(job).pk).created == 3
 
 
@@ -117,7 +117,7 @@ def test_a_column_far_right_is_offered_where_it_fills_a_field(alice):
     client.patch(f"/api/imports/{job.pk}/", choices, content_type="application/json")
 
     job = check_job(job)
-    html = client.get(reverse("import", args=[job.pk])).content.decode()
+    html = client.get(reverse("imports:detail", args=[job.pk])).content.decode()
 
     assert f'<select name="column-{last}"' in html
     assert selected_fields(html)[-1] == ("shipping_mark", False)
@@ -128,7 +128,7 @@ def test_columns_without_header_and_values_are_not_offered(alice):
     rows = [[*make_row(n), *[""] * 50, "far right"] for n in range(1, 4)]
     job = check_job(make_job(make_csv(rows), owner=alice, check_first=True))
 
-    html = logged_in_client(alice).get(reverse("import", args=[job.pk])).content.decode()
+    html = logged_in_client(alice).get(reverse("imports:detail", args=[job.pk])).content.decode()
 
     assert job.status == Status.READY
     assert len(selected_fields(html)) == len(HEADERS) + 1
@@ -172,7 +172,7 @@ def test_lists_and_snapshots_do_not_load_the_columns(alice, root, django_assert_
 
     for load in (
         lambda: client.get("/api/imports/"),
-        lambda: client.get(reverse("imports")),
+        lambda: client.get(reverse("imports:list")),
         lambda: admin.get(reverse("admin:imports_importjob_changelist")),
         lambda: snapshots.read_snapshots([job.pk]),
         lambda: snapshots.read_feed([alice.pk]),

@@ -71,5 +71,5 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         return {
             "import": str(provenance.job_id),
             "row": provenance.row,
-            "url": reverse("api:import-detail", args=[provenance.job_id]),
+            "url": reverse("imports:api:import-detail", args=[provenance.job_id]),
         }

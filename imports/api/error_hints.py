@@ -95,7 +95,7 @@ def describe_failed_check(job: ImportJob) -> str:
 
 
 def _get_url(job: ImportJob) -> str:
-    return reverse("api:import-detail", args=[job.pk])
+    return reverse("imports:api:import-detail", args=[job.pk])
 
 
 def describe_start_conflict(job: ImportJob) -> str:

@@ -75,7 +75,7 @@ class SchemaView(APIView):
 class DocsView(SpectacularSwaggerSplitView):
     """A page to read the description and to try the calls. Its script has its own address."""
 
-    url_name = "api:schema"
+    url_name = "imports:api:schema"
     throttle_classes = ()
     template_name = "api/docs.html"
 

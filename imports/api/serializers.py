@@ -64,6 +64,11 @@ Messages = dict[str, "str | _StrPromise"]
 BOOLEAN_MESSAGES: Messages = {"invalid": "This is neither true nor false. Send true or false."}
 
 
+def make_url(name: str, job: ImportJob) -> str:
+    """Return the path of a call of an import, by the call's URL name."""
+    return reverse(f"imports:{name}", args=[job.pk])
+
+
 def make_choice_field(values: type[TextChoices], **options: Any) -> serializers.ChoiceField:
     """Return a field that takes one of these values; its error message lists them."""
     return serializers.ChoiceField(
@@ -299,16 +304,21 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
 
     @extend_schema_field(UrlsSerializer)
     def get_urls(self, job: ImportJob) -> Any:
-        own = reverse("api:import-detail", args=[job.pk])
         return UrlsSerializer(
             {
-                "self": own,
-                **{name: f"{own}{name}/" for name in URL_ACTIONS},
-                "failed_rows_xlsx": f"{own}failed-rows.xlsx" if job.failed + job.skipped else None,
-                "failed_rows_csv": f"{own}failed-rows.csv" if job.failed else None,
+                "self": make_url("api:import-detail", job),
+                **{name: make_url(f"api:import-{name}", job) for name in URL_ACTIONS},
+                "failed_rows_xlsx": make_url("api:import-failed-rows-xlsx", job)
+                if job.failed + job.skipped
+                else None,
+                "failed_rows_csv": make_url("api:import-failed-rows-csv", job)
+                if job.failed
+                else None,
                 # The EventSource of a page on another site can send neither a header nor a cookie.
-                "stream": add_ticket(f"{own}events/", job.pk, self.context["user"]),
-                "websocket": f"/ws/imports/{job.pk}/",
+                "stream": add_ticket(
+                    make_url("api:import-events", job), job.pk, self.context["user"]
+                ),
+                "websocket": make_url("socket", job),
             }
         ).data
 
@@ -339,7 +349,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "id": str(earlier.pk),
             "status": earlier.status,
             "created_at": earlier.created_at.isoformat(),
-            "url": reverse("api:import-detail", args=[earlier.pk]),
+            "url": reverse("imports:api:import-detail", args=[earlier.pk]),
         }
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:

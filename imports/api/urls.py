@@ -1,12 +1,13 @@
-"""The URLs under /api/."""
+"""The URLs of the REST API. `imports.urls` includes them in the namespace `imports:api`."""
 
-from django.urls import include, path, re_path
+from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
 from imports.api.schema_views import DocsView, SchemaView
+from imports.api.stream_views import FeedView, ImportStreamView
 from imports.api.token_views import RefreshView, TokenView
-from imports.api.views import ImportJobViewSet, UnknownAddressView
+from imports.api.views import ImportJobViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("imports", ImportJobViewSet, basename="import")
@@ -17,6 +18,8 @@ urlpatterns = [
     path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
+    path("imports/events/", FeedView.as_view(), name="feed"),
+    path("imports/<uuid:id>/events/", ImportStreamView.as_view(), name="import-events"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),
     path("imports/<uuid:pk>/file/", downloads.OriginalFileView.as_view(), name="import-file"),
     path(
@@ -30,5 +33,4 @@ urlpatterns = [
         name="import-failed-rows-csv",
     ),
     path("", include(router.urls)),
-    re_path("", UnknownAddressView.as_view()),
 ]

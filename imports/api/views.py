@@ -20,17 +20,15 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
-from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from imports import lifecycle, permissions, preview, row_results, snapshots
 from imports.api import error_hints
-from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge, ResourceNotFound
+from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge
 from imports.api.openapi import import_calls
 from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
 from imports.api.serializers import (
@@ -184,16 +182,6 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
     def _accepted(self, job: ImportJob) -> Response:
         data = self.get_serializer(job).data
         return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": data["urls"]["self"]})
-
-
-class UnknownAddressView(APIView):
-    """Every other address under /api/: a 404 in the shape of the API's errors."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise ResourceNotFound(error_hints.describe_missing_address(request))
 
 
 def start_import(job: ImportJob) -> ImportJob:

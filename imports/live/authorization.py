@@ -154,7 +154,7 @@ def build_request(scope: dict[str, Any]) -> ASGIRequest:
 
 def get_job_id(scope: dict[str, Any]) -> str | None:
     """Return the import's id from the URL, or None for the URL of the feed."""
-    job_id = scope["url_route"]["kwargs"].get("job_id")
+    job_id = scope["url_route"]["kwargs"].get("id")
     return None if job_id is None else str(job_id)
 
 

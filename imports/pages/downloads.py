@@ -73,4 +73,4 @@ def _send_file(
             request,
             _("Too many reports are being created at the moment. Try again in a few seconds."),
         )
-    return redirect("import", job.pk)
+    return redirect("imports:detail", job.pk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from urllib.parse import urlencode
@@ -10,17 +9,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm
-from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Page, Paginator
-from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
-from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -117,10 +111,10 @@ def _upload_files(
         for uploaded in file
     ]
     if len(jobs) == 1:
-        return redirect("import", jobs[0].pk)
+        return redirect("imports:detail", jobs[0].pk)
     text = ngettext("%(n)s file was uploaded.", "%(n)s files were uploaded.", len(jobs))
     messages.success(request, text % {"n": len(jobs)})
-    return redirect("imports")
+    return redirect("imports:list")
 
 
 def _build_list_context(request: HttpRequest) -> Context:
@@ -198,7 +192,7 @@ def post_or_redirect(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     @login_required
     @wraps(view)
     def wrapper(request: HttpRequest, pk: UUID) -> HttpResponse:
-        return view(request, pk) if request.method == "POST" else redirect("import", pk)
+        return view(request, pk) if request.method == "POST" else redirect("imports:detail", pk)
 
     return wrapper
 
@@ -239,7 +233,7 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
         request,
         _("This option is not available. Nothing was changed. Choose one of the listed options."),
     )
-    return redirect("import", job.pk)
+    return redirect("imports:detail", job.pk)
 
 
 def _change_import(
@@ -256,28 +250,8 @@ def _change_import(
                 "below."
             ),
         )
-    return redirect("import", job.pk)
-
-
-class ChangePassword(PasswordChangeView):
-    template_name = "registration/password.html"  # The usual name belongs to the admin's template.
-    success_url = reverse_lazy("imports")
-
-    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        messages.success(self.request, _("Your password has been changed."))
-        return super().form_valid(form)
+    return redirect("imports:detail", job.pk)
 
 
 def _paginate(request: HttpRequest, jobs: QuerySet[ImportJob], size: int) -> Page[ImportJob]:
     return Paginator(jobs, size).get_page(request.GET.get("page"))
-
-
-# --- Errors ------------------------------------------------------------------
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Render the page of an unhandled exception: 503 if the database failed, otherwise 500."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        page = render_to_string("503.html")
-        return HttpResponse(page, status=503, headers={"Retry-After": "5"})
-    return HttpResponse(render_to_string("500.html"), status=500)

@@ -1,20 +1,11 @@
-"""The calls of the streams.
-
-Channels consumers serve the streams, and drf-spectacular describes only views. The views here are
-never called: they exist to be described.
-"""
+"""The calls of the streams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from rest_framework.request import Request
-from rest_framework.views import APIView
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework.authentication import BaseAuthentication
 
 from imports.api.openapi import examples
 from imports.api.openapi.import_calls import Decorator
@@ -25,10 +16,7 @@ from imports.api.openapi.responses import (
     make_request_header,
     make_response_example,
 )
-from imports.authentication import BearerAuthentication
 from imports.statuses import FINAL_STATUSES
-
-Endpoint = tuple[str, str, str, Callable[..., Any]]
 
 EVENT_SCHEMA = {
     "type": "object",
@@ -96,10 +84,8 @@ def describe_stream(
     )
 
 
-class ImportStreamView(APIView):
-    authentication_classes = (BearerAuthentication, SessionAuthentication, TicketAuthentication)
-
-    @describe_stream(
+describe_import_stream = extend_schema_view(
+    get=describe_stream(
         "imports_events",
         "Follow one import",
         "Sends the current snapshot, then each newer one, at most ten a second. The stream ends "
@@ -107,13 +93,9 @@ class ImportStreamView(APIView):
         [400, 401, 404, 429, 503],
         ends=True,
     )
-    def get(self, request: Request, id: str) -> None: ...  # noqa: A002
-
-
-class FeedView(APIView):
-    authentication_classes = (BearerAuthentication, SessionAuthentication)
-
-    @describe_stream(
+)
+describe_feed = extend_schema_view(
+    get=describe_stream(
         "imports_feed",
         "Follow all imports that you may see",
         "Sends the snapshots of all unfinished imports, then each newer one. The stream ends "
@@ -121,16 +103,4 @@ class FeedView(APIView):
         [400, 401, 403, 429, 503],
         ends=False,
     )
-    def get(self, request: Request) -> None: ...
-
-
-STREAM_VIEWS: dict[str, type[APIView]] = {
-    "/api/imports/{id}/events/": ImportStreamView,
-    "/api/imports/events/": FeedView,
-}
-
-
-def add_stream_endpoints(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """Return the endpoints and the streams (a preprocessing hook of drf-spectacular)."""
-    streams = [(path, path, "GET", view.as_view()) for path, view in STREAM_VIEWS.items()]
-    return [*endpoints, *streams]
+)
