@@ -13,7 +13,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = (PROJECT / "docs" / "importers.md").read_text()
-PROGRAM = ("config", "customers", "imports", "templates", "manage.py")
+PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 
 # Imports a file as workers do, and prints the outcomes, the errors and the parcels.
 IMPORT = """

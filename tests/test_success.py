@@ -170,7 +170,9 @@ def test_scripts_have_the_label_of_the_server(alice):
 def test_success_has_a_sign_besides_its_colour():
     """A user who cannot tell the colours apart sees the signs."""
     style = (Path(__file__).resolve().parents[1] / "imports/static/imports/imports.css").read_text()
-    rules = [line for line in style.splitlines() if line.startswith('[data-status="COMPLETE"]')]
+    rules = [
+        line for line in style.splitlines() if line.strip().startswith('[data-status="COMPLETE"]')
+    ]
 
     signs = {line.partition("--sign: ")[2].partition(";")[0] for line in rules}
     assert len(rules) == 3
