@@ -10,6 +10,9 @@ class ImportsConfig(AppConfig):
     verbose_name = _("Imports")
 
     def ready(self) -> None:
-        from imports.checks import check_importers  # Imports the models.
+        # These modules import the models.
+        from imports.checks import check_importers
+        from imports.setup_checks import check_setup
 
         checks.register(check_importers, "imports")
+        checks.register(check_setup, "imports")

@@ -72,6 +72,7 @@ def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
     Raises:
         NoFailedRows: The import has no failed or skipped row.
         NoFreeSlot: The process builds as many files as it may.
+        WorkbooksNotSupported: XlsxWriter is not installed.
     """
     with acquire_slot(REPORT_SLOTS):
         return build_file_response(
@@ -97,7 +98,11 @@ def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
 
 
 def send_template(importer: type[Importer]) -> StreamingHttpResponse:
-    """Return a response with the workbook to fill in."""
+    """Return a response with the workbook to fill in.
+
+    Raises:
+        WorkbooksNotSupported: XlsxWriter is not installed.
+    """
     return build_file_response(
         partial(write_template, importer), f"{importer.name}.xlsx", XLSX_MEDIA_TYPE
     )

@@ -69,6 +69,10 @@ JOB_MESSAGES = {
     "damaged_file": _(
         "The file is damaged. Open it in your spreadsheet program and save it again."
     ),
+    "xls_not_supported": _(
+        "This site cannot read the old format .xls. Open the file in your spreadsheet program and "
+        "save it as .xlsx."
+    ),
     "unreadable_file": _("The file cannot be read. Save it again as .xlsx or CSV."),
     "unknown_encoding": _(
         "The character encoding of the file could not be detected. Save the file as CSV in UTF-8."

@@ -7,17 +7,20 @@ the import recognises the columns by them.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from xlsxwriter import Workbook
 
 from imports.importer import Column, Importer, InvalidValue
 from imports.model_fields import get_model_field
 from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
+from imports.workbooks import create_workbook
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
 
 LAST_ROW_INDEX = 1_048_575  # Of a sheet; the first index is 0.
 MAX_CHOICES_CHARS = 255  # Excel's limit for the choices of a list, with the commas.
@@ -38,8 +41,12 @@ NUMBER_FORMATS = {
 
 
 def write_template(importer: type[Importer], file: BinaryIO) -> None:
-    """Write the template to `file`, with its notes in the active language."""
-    with Workbook(file, {"in_memory": True}) as book:
+    """Write the template to `file`, with its notes in the active language.
+
+    Raises:
+        WorkbooksNotSupported: XlsxWriter is not installed.
+    """
+    with create_workbook(file, in_memory=True) as book:
         _write_rows_sheet(book, importer)
         _write_notes_sheet(book, importer)
 

@@ -1,6 +1,7 @@
 """Downloads: streaming, file names, permissions, reports and templates."""
 
 import io
+import sys
 from contextlib import ExitStack
 from http.client import HTTPConnection
 
@@ -310,3 +311,26 @@ def test_template_of_the_only_importer_needs_no_name(alice, monkeypatch):
     monkeypatch.setattr("imports.pages.downloads.list_importers", lambda: one)
     for root in ("/api/imports", "/imports"):
         assert template(alice, f"{root}/template.xlsx")
+
+
+# --- Without XlsxWriter ------------------------------------------------------
+
+
+@pytest.fixture
+def without_xlsxwriter(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+
+
+def test_without_xlsxwriter_the_csv_file_is_left(alice, without_xlsxwriter):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
+    client = logged_in_client(alice)
+
+    workbook = get(alice, job, "failed-rows.xlsx")
+    template = client.get("/api/imports/template.xlsx?importer=customers")
+    page = client.get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
+    template_page = client.get("/imports/template.xlsx?importer=customers", follow=True)
+
+    assert get_error(workbook) == get_error(template) == (501, "workbooks_not_supported")
+    assert "Download the CSV file instead." in page.content.decode()
+    assert "This site cannot create Excel workbooks." in template_page.content.decode()
+    assert b"none" in read_content(get(alice, job, "failed-rows.csv"))

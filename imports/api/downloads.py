@@ -27,6 +27,7 @@ from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import StoredFileNotFound
+from imports.workbooks import WorkbooksNotSupported
 
 TOO_MANY_REPORTS_MESSAGE = "Too many reports are being built just now. Ask again in a few seconds."
 
@@ -41,6 +42,12 @@ class FailedRowsNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "no_failed_rows"
     default_detail = "This import has no such rows: none failed, or they are no longer kept."
+
+
+class WorkbooksNotWritten(APIException):
+    status_code = status.HTTP_501_NOT_IMPLEMENTED
+    default_code = "workbooks_not_supported"
+    default_detail = "This site cannot create workbooks. Ask for failed-rows.csv instead."
 
 
 class JsonErrorNegotiation(DefaultContentNegotiation):
@@ -93,6 +100,8 @@ class FailedRowsView(FileView):
             raise FailedRowsNotFound from None
         except NoFreeSlot:
             raise ServiceUnavailable(TOO_MANY_REPORTS_MESSAGE) from None
+        except WorkbooksNotSupported:
+            raise WorkbooksNotWritten from None
 
 
 @file_calls.describe_failed_rows_workbook
@@ -119,4 +128,7 @@ class TemplateView(FileView):
         if not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
         name = self.importer or validate_query(ImporterChoiceSerializer, request)["importer"]
-        return downloads.send_template(get_importer(name))
+        try:
+            return downloads.send_template(get_importer(name))
+        except WorkbooksNotSupported:
+            raise WorkbooksNotWritten from None

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
-from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
+from django.utils.module_loading import import_string
 from rest_framework.exceptions import AuthenticationFailed
 
 from imports.authentication import authenticate_stream, get_login_hint
@@ -48,7 +48,7 @@ NO_STORE_HEADERS: RawHeaders = [
 
 BEARER_CHALLENGE = {"WWW_Authenticate": 'Bearer realm="api"'}
 
-_cors_middleware = CorsMiddleware(lambda request: HttpResponse())
+CORS_MIDDLEWARE = "corsheaders.middleware.CorsMiddleware"
 
 
 class HttpError(Exception):
@@ -191,15 +191,24 @@ def to_http_error(error: Exception) -> HttpError:
 def get_cross_origin_headers(request: ASGIRequest) -> RawHeaders:
     """Return the headers that let a page of another site read the response.
 
-    The origin of the page must be in CORS_ALLOWED_ORIGINS.
+    They are those of django-cors-headers, if the project uses it.
     """
-    response = _cors_middleware(request)
-    assert isinstance(response, HttpResponse)  # The middleware is used synchronously.
+    add_headers = _get_cors_middleware()
     return [
         (name.encode(), value.encode())
-        for name, value in response.items()
+        for name, value in (add_headers(request).items() if add_headers else ())
         if name.lower() == "vary" or name.lower().startswith("access-control-")
     ]
+
+
+@cache
+def _get_cors_middleware() -> Callable[[ASGIRequest], HttpResponse] | None:
+    """Return the middleware of django-cors-headers; None if the project does not use it."""
+    if CORS_MIDDLEWARE not in settings.MIDDLEWARE:
+        return None
+    middleware: Callable[[ASGIRequest], HttpResponse]
+    middleware = import_string(CORS_MIDDLEWARE)(lambda request: HttpResponse())
+    return middleware
 
 
 def is_origin_allowed(request: ASGIRequest) -> bool:
@@ -219,4 +228,4 @@ def is_origin_allowed(request: ASGIRequest) -> bool:
         return True
     if has_session_only:
         return origin in settings.CSRF_TRUSTED_ORIGINS
-    return origin in settings.CORS_ALLOWED_ORIGINS
+    return origin in getattr(settings, "CORS_ALLOWED_ORIGINS", ())

@@ -20,6 +20,7 @@ from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import StoredFileNotFound
+from imports.workbooks import WorkbooksNotSupported
 
 
 @never_cache
@@ -54,7 +55,11 @@ def download_template(request: HttpRequest) -> HttpResponseBase:
     name = request.GET.get("importer", names[0] if len(names) == 1 else "")
     if name not in names:
         raise Http404
-    return downloads.send_template(get_importer(name))
+    try:
+        return downloads.send_template(get_importer(name))
+    except WorkbooksNotSupported:
+        messages.warning(request, _("This site cannot create Excel workbooks."))
+        return redirect("imports:list")
 
 
 def _send_file(
@@ -68,6 +73,10 @@ def _send_file(
         messages.warning(request, _("The uploaded file is no longer available."))
     except NoFailedRows:
         messages.warning(request, _("There are no such rows, or they are no longer available."))
+    except WorkbooksNotSupported:
+        messages.warning(
+            request, _("This site cannot create Excel workbooks. Download the CSV file instead.")
+        )
     except NoFreeSlot:
         messages.warning(
             request,

@@ -10,18 +10,21 @@ import csv
 import io
 from collections.abc import Iterator
 from itertools import chain, count, islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from django.utils.translation import gettext as _
-from xlsxwriter import Workbook
-from xlsxwriter.format import Format
-from xlsxwriter.worksheet import Worksheet
 
 from imports.importer import Cell
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import FailedRows, NoFailedRows, OutputRow
 from imports.pipeline.formula_injection import is_formula, neutralize_formula
 from imports.statuses import Outcome
+from imports.workbooks import create_workbook
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
+    from xlsxwriter.format import Format
+    from xlsxwriter.worksheet import Worksheet
 
 MAX_SHEET_ROWS = 1_048_576  # Excel's limit. Further rows go to further sheets.
 MAX_EXACT_NUMBER = 10**15  # Excel keeps 15 digits of a number.
@@ -38,9 +41,10 @@ def write_workbook(job: ImportJob, file: BinaryIO) -> None:
 
     Raises:
         NoFailedRows: The import has no failed and no skipped rows.
+        WorkbooksNotSupported: XlsxWriter is not installed.
     """
     failed_rows = FailedRows(job)
-    with Workbook(file, {"constant_memory": True}) as book:
+    with create_workbook(file, constant_memory=True) as book:
         book.use_zip64()
         writer = WorkbookWriter(book)
         row_count = writer.write(_("Failed"), failed_rows, Outcome.FAILED)

@@ -55,8 +55,10 @@ def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
         if file_type == "zip":
             read_archive(file, writer, request)
         elif file_type == "xls":
-            from xls_reader import read_xls
-
+            try:
+                from xls_reader import read_xls
+            except ModuleNotFoundError:  # The optional package xlrd is not installed.
+                raise ReadError("xls_not_supported") from None
             read_xls(file, writer, request)
         elif file_type == "jsonl":
             read_jsonl(file, writer)

@@ -1,0 +1,81 @@
+"""System checks of the settings and the URLs of a project."""
+
+import sys
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+from django.urls import path
+
+from imports import setup_checks
+
+
+def find_ids(**changed):
+    """Return the ids of the messages about a project with these settings."""
+    with override_settings(**changed):
+        return [message.id for message in run_checks(tags=["imports"])]
+
+
+def test_the_settings_of_this_site_are_complete():
+    assert find_ids() == []
+
+
+urlpatterns = [path("other/", setup_checks.check_setup)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "check_id"),
+    [
+        ({"ROOT_URLCONF": "tests.test_setup_checks"}, "imports.W103"),
+        ({"LOGIN_URL": "/nowhere/"}, "imports.W104"),
+        ({"LOGIN_URL": "nowhere"}, "imports.W104"),
+        ({"IMPORTS_MAX_UPLOAD_BYTE": 1}, "imports.W105"),
+        ({"IMPORTS_MAX_UPLOAD_BYTES": "5 MB"}, "imports.E106"),
+        ({"IMPORTS_MAX_UPLOAD_BYTES": True}, "imports.E106"),
+        ({"IMPORTS_TURN_SECONDS": -1}, "imports.E106"),
+        ({"IMPORTS_REDIS_URL": None}, "imports.E106"),
+        ({"IMPORTS_PLACEHOLDERS": "n/a"}, "imports.E106"),
+        ({"IMPORTS_READER_LIMITS": {"row": 5}}, "imports.E106"),
+        ({"IMPORTS_READER_LIMITS": {"rows": "many"}}, "imports.E106"),
+        ({"IMPORTS_READER_LIMITS": 5}, "imports.E106"),
+        ({"IMPORTS_STORAGE": "uploads"}, "imports.E107"),
+    ],
+)
+def test_a_wrong_setting_is_named(changed, check_id):
+    assert find_ids(**changed) == [check_id]
+
+
+def test_a_log_in_on_another_site_is_accepted():
+    assert find_ids(LOGIN_URL="https://login.example.com/") == []
+
+
+def test_a_missing_app_is_named(settings):
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "django.contrib.messages"
+    ]
+
+    (message,) = setup_checks.check_installed_apps()
+
+    assert message.id == "imports.E101"
+    assert '"django.contrib.messages"' in message.hint
+
+
+def test_a_missing_context_processor_is_named(settings):
+    (engine,) = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"OPTIONS": {"context_processors": []}}]
+
+    assert [message.id for message in setup_checks.check_templates()] == ["imports.W102"] * 3
+
+
+def test_templates_of_apps_must_be_found(settings):
+    settings.TEMPLATES = []
+
+    assert [message.id for message in setup_checks.check_templates()] == ["imports.E102"]
+
+
+def test_a_missing_optional_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+
+    (message,) = setup_checks.check_packages()
+
+    assert message.hint == "pip install 'django-live-imports[workbooks]'"
