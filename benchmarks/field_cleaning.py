@@ -38,7 +38,7 @@ def main() -> int:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
     from customers import sample_data
-    from customers.importer import CustomerImporter
+    from customers.importers import CustomerImporter
 
     cleaners = {column.field: column.clean for column in CustomerImporter.columns}
     sample = list(islice(sample_data.generate_customers(ROWS + ROWS // 100, seed=1), ROWS))

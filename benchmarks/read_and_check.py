@@ -77,7 +77,7 @@ def read_once(path: Path) -> tuple[float, float, float, float, int]:
     Returns the CPU seconds of this process and of the reader process, the elapsed seconds, the
     peak memory of the reader process in megabytes, and the number of rows.
     """
-    from customers.importer import CustomerImporter
+    from customers.importers import CustomerImporter
     from imports.pipeline.column_suggestions import add_suggestions
     from imports.pipeline.header_detection import detect_columns, get_field_headers
     from imports.pipeline.read_summary import ReadSummary

@@ -7,6 +7,3 @@ from django.utils.translation import gettext_lazy as _
 class CustomersConfig(AppConfig):
     name = "customers"
     verbose_name = _("Customers")
-
-    def ready(self) -> None:
-        from customers import importer  # noqa: F401  The module registers its importer.

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.core import checks
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,6 +11,8 @@ class ImportsConfig(AppConfig):
     verbose_name = _("Imports")
 
     def ready(self) -> None:
+        # The importers of other apps register themselves when their modules are imported.
+        autodiscover_modules("importers")
         # These modules import the models.
         from imports.checks import check_importers
         from imports.setup_checks import check_setup

@@ -1,13 +1,13 @@
 """Importers: an app declares here how files fill one of its models.
 
+    @register
     class Customers(Importer):
         name = "customers"
         model = Customer
         columns = (Column("phone", aliases=("telephone",), required=True, clean=phone), …)
 
-    register(Customers)
-
-The app `imports` imports no model of other apps; they register their importers with it.
+The app `imports` imports no model of other apps; they register their importers with it, in
+modules named `importers`.
 """
 
 from __future__ import annotations
@@ -161,7 +161,9 @@ _registered: dict[str, type[Importer]] = {}
 
 
 def register(importer: type[Importer]) -> type[Importer]:
-    """Register an importer under its name. Call it in `AppConfig.ready`, or use it as a decorator.
+    """Register an importer under its name. Use it as a decorator.
+
+    The app finds importers in modules named `importers`. Import other modules in `AppConfig.ready`.
 
     Raises:
         ImproperlyConfigured: Another importer is registered under this name.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from customers.models import Customer
 from imports import error_messages
 from imports.models import ImportJob

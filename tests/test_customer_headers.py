@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from imports.checks import list_importer_errors
 from imports.pipeline.header_detection import get_header_names, match_columns, match_positions
 from imports.pipeline.reader.headers import fold_text

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from customers import normalization, validators
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from customers.models import Customer
 from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, LinkedText, make_cell
 from imports.error_messages import describe_row_error

@@ -8,7 +8,7 @@ from django.test.utils import isolate_apps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from imports.cell_values import NUMBER_KINDS, TEXT_KINDS, make_cell
 from imports.conf import app_settings
 from imports.importer import Column, Importer, InvalidValue

@@ -10,7 +10,7 @@ from django.utils.translation import override
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from customers.importer import CustomerImporter as OurCustomers
+from customers.importers import CustomerImporter as OurCustomers
 from imports.importer import Column, Importer, InvalidValue
 from imports.pipeline.column_suggestions import add_suggestions
 from imports.pipeline.header_detection import (

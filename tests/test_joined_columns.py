@@ -2,7 +2,7 @@
 
 import pytest
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from customers.models import Customer
 from imports.importer import Column, Importer
 from imports.pipeline.header_detection import detect_columns, match_columns

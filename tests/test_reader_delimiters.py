@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from imports.pipeline.header_detection import get_field_headers
 from tests.spreadsheets import read_file
 

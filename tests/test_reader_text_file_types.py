@@ -2,7 +2,7 @@
 
 import pytest
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from imports.pipeline.header_detection import get_field_headers
 from tests.spreadsheets import expect_unreadable, read_file
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from customers.importer import CustomerImporter
+from customers.importers import CustomerImporter
 from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportJob
