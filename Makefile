@@ -23,7 +23,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint types coverage sample migrations check clean
+.PHONY: help demo run test lint types coverage sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lin
 
 sample: .venv/runtime ## Write a sample workbook: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
+
+wheel: .venv/development ## Build the installable app: dist/django_live_imports-*.whl
+	@$(PYTHON) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 migrations: .venv/runtime ## Write migrations for changed models (ARGS=app: its first migration)
 	@PYTHONWARNINGS=ignore::RuntimeWarning $(MANAGE) makemigrations $(ARGS)
