@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
 from config.env import (
-    add_redis_timeouts,
     env,
     read_app_settings,
     read_bool,
@@ -53,9 +52,9 @@ DATABASE_TIMEOUTS = {
     "keepalives_count": 3,
 }
 DATABASES = {"default": read_database("DATABASE_URL", DATABASE_TIMEOUTS)}
-# Under Daphne every thread would keep its own connection open, so the web process keeps none. The
-# Procfile sets CONN_MAX_AGE for the worker.
-DATABASES["default"]["CONN_MAX_AGE"] = read_int("CONN_MAX_AGE", 0)
+# Under Daphne every thread would keep its own connection open, so the web process keeps none. A
+# worker keeps its connections.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
@@ -111,7 +110,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django_dramatiq",
     "corsheaders",
     "csp",
     "rest_framework",
@@ -236,33 +234,6 @@ CORS_ALLOW_HEADERS = [
     "last-event-id",
     "x-csrftoken",
 ]
-
-# --- Background jobs ---------------------------------------------------------
-
-DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
-    "OPTIONS": {
-        # The broker ignores other options if `url` is given, so the timeouts are part of the URL.
-        "url": add_redis_timeouts(REDIS_URL, 1.5),
-        "namespace": "imports",
-        # A worker that is silent for longer than `heartbeat_timeout` (milliseconds) has crashed,
-        # and its messages are delivered again. No code holds the GIL for that long. With
-        # `maintenance_chance` the check happens on every command. With Dramatiq's defaults the
-        # messages would return after thirteen minutes.
-        "heartbeat_timeout": 30_000,
-        "maintenance_chance": 1_000_000,
-    },
-    # AgeLimit and ShutdownNotifications are not needed, because messages carry no work. Retries
-    # keeps delayed messages in a worker's memory, where they get stuck when Redis restarts.
-    # Instead, imports.recovery enqueues unfinished work again from the rows in PostgreSQL.
-    "MIDDLEWARE": [
-        "dramatiq.middleware.TimeLimit",
-        "django_dramatiq.middleware.DbConnectionsMiddleware",
-        "imports.worker_process.MaintenanceMiddleware",
-    ],
-}
-# The default is ["tasks"]. With it a worker would start without any actor.
-DRAMATIQ_AUTODISCOVER_MODULES = ["actors", "recovery"]
 
 # --- Logging -----------------------------------------------------------------
 

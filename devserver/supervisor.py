@@ -34,26 +34,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 MIN_RESTART_DELAY_SECONDS = 0.2
 MAX_RESTART_DELAY_SECONDS = 10.0
 HEALTHY_SECONDS = 30.0  # After this time the next crash counts as the first one.
-# The same command and environment as in the Procfile. Of three threads two may read files and two
-# may apply batches.
-WORKER_COMMAND = [
-    "manage.py",
-    "rundramatiq",
-    "--processes",
-    "1",
-    "--threads",
-    "3",
-    "--worker-shutdown-timeout",
-    "20000",
-]
-WORKER_ENVIRONMENT = {
-    # A worker may keep its database connections. The web process must not.
-    "CONN_MAX_AGE": "600",
-    # Fetch no more messages than the worker handles at the same time.
-    "dramatiq_queue_prefetch": "2",
-    # Look for messages every 50 ms. Dramatiq's default is every second.
-    "dramatiq_worker_timeout": "50",
-}
+WORKER_COMMAND = ["manage.py", "imports_worker"]  # As in the Procfile.
 
 
 @dataclass(frozen=True)
@@ -128,7 +109,6 @@ def make_web_child(command: list[str], paths: Paths, port: int) -> Child:
 
 def make_worker_child(command: list[str], paths: Paths) -> Child:
     child = make_child("worker", command, paths)
-    child.environment |= WORKER_ENVIRONMENT
     child.stop_timeout_seconds = 25  # A worker finishes its batches before it exits.
     return child
 

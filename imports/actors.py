@@ -4,6 +4,9 @@ A message says only that a batch is due, or that a file waits; everything else i
 A worker that has applied batch n sends the message for batch n + K, where K is
 IMPORTS_MAX_BATCHES_IN_FLIGHT. So an import has K batches in flight, however many messages are lost,
 late or duplicated. Only this module sends messages.
+
+Only a worker declares the actors (`declare_actors`); a process that sends messages names them. So
+the project's own workers never take a message of the app, even if they import this module.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,6 +26,7 @@ from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from imports import progress, worker_process
+from imports.broker import get_broker
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
@@ -30,17 +35,22 @@ from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
-MILLISECONDS_PER_SECOND = 1_000  # Dramatiq's time limits are in milliseconds.
+CHECK_QUEUE = "imports_checks"
+BATCH_QUEUE = "imports_batches"
+QUEUES = (CHECK_QUEUE, BATCH_QUEUE)
+CHECK_ACTOR = "imports.check_next_file"
+BATCH_ACTOR = "imports.apply_batches"
+MAX_CHECK_SECONDS = 3_600
+MAX_BATCHES_SECONDS = 300
 # While Redis is down, one message applies batches for at most this long.
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
 # A worker process reads one file of any size and one small file at the same time, so that small
-# files do not wait for large ones. One of its three threads (see the Procfile) remains for batches.
+# files do not wait for large ones. One of its three threads remains for batches.
 _main_reader_lock = threading.Lock()
 _small_reader_lock = threading.Lock()
 
 
-@dramatiq.actor(queue_name="checks", time_limit=3_600 * MILLISECONDS_PER_SECOND)
 def check_next_file() -> None:
     """Check the next file of the queue, unless this process reads as many as it may."""
     for lock in (_main_reader_lock, _small_reader_lock):
@@ -102,7 +112,6 @@ def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
     return True
 
 
-@dramatiq.actor(queue_name="batches", time_limit=300 * MILLISECONDS_PER_SECOND)
 def apply_batches(job_id: str, number: int) -> None:
     """Apply a batch of an import, and then every K-th batch until IMPORTS_TURN_SECONDS are over.
 
@@ -152,12 +161,37 @@ def run_after_batch_safely(job_id: UUID, number: int) -> None:
         log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
 
 
+def declare_actors(broker: dramatiq.Broker) -> None:
+    """Declare the actors on the broker of a worker."""
+    _declare_actor(broker, check_next_file, CHECK_ACTOR, CHECK_QUEUE, MAX_CHECK_SECONDS)
+    _declare_actor(broker, apply_batches, BATCH_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
+
+
+def _declare_actor(
+    broker: dramatiq.Broker,
+    function: Callable[..., None],
+    actor_name: str,
+    queue_name: str,
+    max_seconds: int,
+) -> None:
+    # `time_limit` is in milliseconds. There are no retries, because recovery sends lost messages
+    # again. An option counts only if the broker has the middleware for it.
+    dramatiq.Actor(
+        function,
+        broker=broker,
+        actor_name=actor_name,
+        queue_name=queue_name,
+        priority=0,
+        options={"time_limit": max_seconds * 1_000, "max_retries": 0},
+    )
+
+
 # --- Sending -----------------------------------------------------------------
 
 
 def enqueue_check() -> bool:
     """Send a message that a file waits; return whether it was sent."""
-    return _send(check_next_file.message())
+    return _send(CHECK_QUEUE, CHECK_ACTOR)
 
 
 def enqueue_due_batches(job: ImportJob) -> None:
@@ -192,13 +226,16 @@ def enqueue_batch(job_id: UUID, number: int) -> bool:
         return True  # The database failed, not the queue: recovery enqueues the batch.
     if not is_due:
         return True
-    return _send(apply_batches.message(str(job_id), number))
+    return _send(BATCH_QUEUE, BATCH_ACTOR, str(job_id), number)
 
 
-def _send(message: dramatiq.Message[None]) -> bool:
+def _send(queue_name: str, actor_name: str, *args: str | int) -> bool:
+    message: dramatiq.Message[None] = dramatiq.Message(
+        queue_name=queue_name, actor_name=actor_name, args=args, kwargs={}, options={}
+    )
     try:
-        dramatiq.get_broker().enqueue(message)
+        get_broker().enqueue(message)
     except (RedisError, BrokerConnectionError, OSError) as error:
-        log.warning("%s not sent: %s", message.actor_name, type(error).__name__)
+        log.warning("%s not sent: %s", actor_name, type(error).__name__)
         return False
     return True

@@ -172,6 +172,13 @@ class AppSettings:
 
     # --- Workers and recovery ------------------------------------------------
 
+    BROKER = Setting(
+        "",
+        "dotted path",
+        "The Dramatiq broker that carries the messages to workers, as `project.queue.broker`. If "
+        "this is empty, it is the broker of `django_dramatiq` if that app is installed, and "
+        "otherwise a broker on the server of `IMPORTS_REDIS_URL`.",
+    )
     MESSAGE_TIMEOUT_SECONDS = Setting(
         10, "seconds", "A message that is older than this counts as lost and is sent again."
     )
@@ -191,7 +198,10 @@ class AppSettings:
     # --- Live progress -------------------------------------------------------
 
     REDIS_URL = Setting(
-        "redis://localhost:6379/0", "URL", "The Redis server that carries live progress."
+        "redis://localhost:6379/0",
+        "URL",
+        "The Redis server that carries live progress and, unless there "
+        "is another broker, the messages to workers.",
     )
     STREAM_POLL_SECONDS = Setting(
         2.0,

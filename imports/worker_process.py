@@ -1,8 +1,7 @@
 """The worker process: its name, what its threads do, its maintenance thread, and its shutdown.
 
 Dramatiq starts and stops workers and calls `MaintenanceMiddleware`. One thread of each process runs
-the periodic tasks (see `recovery`). Dramatiq imports this module before Django has loaded the
-models, so it must not import them.
+the periodic tasks (see `recovery`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 import dramatiq
-from django.db import connection
+from django.db import close_old_connections, connection, connections
 from dramatiq.middleware import Middleware
 
 from imports.conf import app_settings
@@ -66,7 +65,28 @@ def report_work(what: str) -> Iterator[None]:
 
 
 class MaintenanceMiddleware(Middleware):
-    """Starts the maintenance thread with the Dramatiq worker, and ends it with the worker."""
+    """Starts the maintenance thread with the Dramatiq worker, and ends it with the worker.
+
+    Also closes database connections that are too old or broken, before and after each message.
+    """
+
+    def before_process_message(
+        self, broker: dramatiq.Broker, message: dramatiq.MessageProxy
+    ) -> None:
+        close_old_connections()
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: dramatiq.MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        close_old_connections()
+
+    def before_worker_thread_shutdown(self, broker: dramatiq.Broker, thread: object) -> None:
+        connections.close_all()
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         stop_requested.clear()

@@ -20,8 +20,9 @@ from redis import Redis
 from devserver import redis as redis_server
 from devserver.paths import temporary_paths
 from devserver.processes import running_child
-from devserver.supervisor import WORKER_COMMAND, WORKER_ENVIRONMENT
+from devserver.supervisor import WORKER_COMMAND
 from imports import lifecycle
+from imports.actors import BATCH_QUEUE, QUEUES
 from imports.models import ImportJob, Worker
 from tests.streams import (
     PROJECT,
@@ -54,11 +55,7 @@ class WorkerProcess:
         self.process = subprocess.Popen(
             [sys.executable, *WORKER_COMMAND],
             cwd=PROJECT,
-            env=os.environ
-            | get_django_environment()
-            | WORKER_ENVIRONMENT
-            | {"LOG_LEVEL": "INFO"}
-            | environment,
+            env=os.environ | get_django_environment() | {"LOG_LEVEL": "INFO"} | environment,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -198,7 +195,7 @@ def flush_redis():
         client.flushall()
 
 
-def list_queued_messages(client, queue="batches"):
+def list_queued_messages(client, queue=BATCH_QUEUE):
     """Return the IDs of the messages of a queue, including those that a worker has fetched."""
     return set(client.hkeys(f"imports:{queue}.msgs"))
 
@@ -226,7 +223,7 @@ def wait_for_version_after(job):
 def wait_until_idle():
     """Wait until no message waits and two heartbeats of every worker report no work."""
     with Redis.from_url(settings.REDIS_URL) as client:
-        wait_for(lambda: not client.llen("imports:batches") + client.llen("imports:checks"))
+        wait_for(lambda: not any(client.llen(f"imports:{queue}") for queue in QUEUES))
     for _ in range(2):
         heartbeats = dict(Worker.objects.values_list("pk", "heartbeat_at"))
         wait_for(

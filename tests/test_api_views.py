@@ -6,14 +6,11 @@ from contextlib import contextmanager
 from threading import Barrier
 from time import monotonic
 
-import dramatiq
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DataError, connection, connections
 from django.test import AsyncClient, Client
-from dramatiq.brokers.redis import RedisBroker
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -21,7 +18,6 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from config.env import add_redis_timeouts
 from imports import importer as importers
 from imports import lifecycle, progress, snapshots
 from imports.models import IdempotencyKey, ImportJob, StoredChunk, StoredFile
@@ -286,8 +282,8 @@ def test_the_content_type_of_the_file_is_ignored(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upload_without_redis_is_accepted_and_queued(alice, monkeypatch):
-    make_redis_unreachable(monkeypatch)
+def test_an_upload_without_redis_is_accepted_and_queued(alice, settings, monkeypatch):
+    make_redis_unreachable(settings, monkeypatch)
     started_at = monotonic()
 
     response = upload_file(logged_in_client(alice))
@@ -297,12 +293,9 @@ def test_an_upload_without_redis_is_accepted_and_queued(alice, monkeypatch):
     assert ImportJob.objects.get().status == Status.QUEUED
 
 
-def make_redis_unreachable(monkeypatch):
+def make_redis_unreachable(settings, monkeypatch):
     """Configure real clients, with the timeouts of production, for an unreachable address."""
-    options = django_settings.DRAMATIQ_BROKER["OPTIONS"]
-    url = add_redis_timeouts(UNREACHABLE_REDIS_URL, 1.5)
-    broker = RedisBroker(middleware=[], **{**options, "url": url})
-    monkeypatch.setattr(dramatiq.broker, "global_broker", broker)
+    settings.IMPORTS_REDIS_URL = UNREACHABLE_REDIS_URL
     timeouts = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
     client = Redis.from_url(UNREACHABLE_REDIS_URL, retry=Retry(NoBackoff(), 0), **timeouts)
     monkeypatch.setattr(progress, "_redis", lambda: client)

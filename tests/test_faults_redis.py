@@ -3,7 +3,6 @@
 from random import Random
 from time import monotonic
 
-import dramatiq
 import pytest
 from django.conf import settings
 from django.db.models.functions import Now
@@ -12,6 +11,7 @@ from redis import Redis
 
 from devserver.processes import wait_for as wait_for_server
 from imports import actors, lifecycle
+from imports.broker import get_broker
 from imports.conf import app_settings
 from imports.models import ImportJob
 from imports.statuses import Status
@@ -64,7 +64,7 @@ def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
         gate.wait_until_reached(2)  # Both threads of the worker: it takes no third batch.
         lifecycle.start(waiting.pk)
         with Redis.from_url(settings.REDIS_URL) as client:
-            bodies = client.hvals("imports:batches.msgs")
+            bodies = client.hvals(f"imports:{actors.BATCH_QUEUE}.msgs")
         # A set, because a message may have been sent more than once.
         sent_batches = {tuple(Message.decode(body).args) for body in bodies}
         in_flight = range(1, app_settings.MAX_BATCHES_IN_FLIGHT + 1)
@@ -83,12 +83,21 @@ def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
 def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
     sample = make_sample(4_000)
     job = check_job(make_job(sample.content, owner=alice))
-    messages = [actors.apply_batches.message(str(job.pk), n) for n in range(1, 7)] * 5
+    messages = [
+        Message(
+            queue_name=actors.BATCH_QUEUE,
+            actor_name=actors.BATCH_ACTOR,
+            args=(str(job.pk), number),
+            kwargs={},
+            options={},
+        )
+        for number in range(1, 7)
+    ] * 5
     Random(5).shuffle(messages)
     job.batches.filter(number__lte=6).update(enqueued_at=Now())
 
     with Redis.from_url(settings.REDIS_URL) as client:
-        broker = dramatiq.get_broker()
+        broker = get_broker()
         message_ids = {
             broker.enqueue(message).options["redis_message_id"].encode() for message in messages
         }

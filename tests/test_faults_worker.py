@@ -25,7 +25,7 @@ from tests.spreadsheets import make_row_xml, make_workbook_from_xml
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DRAMATIQ_REQUEUE_SECONDS = 30  # Messages of a killed worker; see settings.DRAMATIQ_BROKER.
+DRAMATIQ_REQUEUE_SECONDS = 30  # Messages of a killed worker; see imports.broker.
 GRACE_SECONDS = 25  # Hosting platforms send SIGKILL after 30 seconds.
 IN_A_CHECK = pytest.param(Status.CHECKING, during_staging(after_row=600), id="checking")
 IN_A_BATCH = pytest.param(Status.RUNNING, during_apply(after_batch=3), id="running")

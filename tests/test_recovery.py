@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from imports import actors, recovery, worker_process
 from imports.advisory_locks import MAINTENANCE, TRY_LOCK
+from imports.broker import get_broker
 from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportJob, Worker
@@ -27,10 +28,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def queue():
     """The real queue, empty before and after."""
-    broker = dramatiq.get_broker()
-    broker.flush_all()
-    yield broker
-    broker.flush_all()
+    flush_queues()
+    yield get_broker()
+    flush_queues()
+
+
+def flush_queues():
+    for name in actors.QUEUES:
+        get_broker().flush(name)
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +61,11 @@ def get_status(job):
 
 
 def list_enqueued_batches(queue):
-    return [number for _, number in list_messages(queue, "batches")]
+    return [number for _, number in list_messages(queue, actors.BATCH_QUEUE)]
 
 
 def deliver_message(job, number):
-    actors.apply_batches.fn(str(job.pk), number)
+    actors.apply_batches(str(job.pk), number)
 
 
 def test_recovery_enqueues_the_first_batches_of_a_running_import(running, queue):
@@ -78,7 +83,7 @@ def test_recovery_does_not_enqueue_a_batch_again_at_once(running, queue):
 
 def test_recovery_enqueues_a_batch_again_after_the_resend_time(running, queue, settings):
     recovery.recover()
-    queue.flush_all()
+    flush_queues()
     running.batches.filter(number=1).update(
         enqueued_at=Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS + 1)
     )
@@ -125,15 +130,15 @@ def test_a_check_that_gets_no_lease_enqueues_no_check(queue):
 
     with concurrent_transaction() as cursor:
         cursor.execute("SELECT FROM imports_importjob FOR UPDATE")
-        actors.check_next_file.fn()
+        actors.check_next_file()
 
     assert ImportJob.objects.get(pk=job.pk).status == Status.QUEUED
-    assert list_messages(queue, "checks") == []
+    assert list_messages(queue, actors.CHECK_QUEUE) == []
 
 
 def test_a_message_for_an_applied_batch_enqueues_nothing(running, queue):
     deliver_message(running, 1)
-    queue.flush_all()
+    flush_queues()
 
     deliver_message(running, 1)
 
@@ -165,7 +170,7 @@ def test_recovery_enqueues_a_check_for_a_waiting_file(queue):
 
     recovery.recover()
 
-    assert list_messages(queue, "checks") == [()]
+    assert list_messages(queue, actors.CHECK_QUEUE) == [()]
 
 
 def test_a_process_reads_a_small_file_beside_another(queue, settings):
@@ -174,7 +179,7 @@ def test_a_process_reads_a_small_file_beside_another(queue, settings):
 
     with actors._main_reader_lock:
         for _ in range(3):
-            actors.check_next_file.fn()
+            actors.check_next_file()
 
     assert get_status(small) == Status.RUNNING
     assert get_status(large) == Status.QUEUED
@@ -184,7 +189,7 @@ def test_a_process_reads_at_most_two_files(queue):
     job = make_job(make_csv([make_row(1)]))
 
     with actors._main_reader_lock, actors._small_reader_lock:
-        actors.check_next_file.fn()
+        actors.check_next_file()
 
     assert get_status(job) == Status.QUEUED
 
@@ -197,12 +202,15 @@ def test_a_file_above_the_small_limits_goes_back_to_the_queue(queue, settings):
         "inflated_bytes": 10_000
     }
     with actors._main_reader_lock:
-        actors.check_next_file.fn()
-        requeued, messages = ImportJob.objects.get(pk=costly.pk), list_messages(queue, "checks")
-        actors.check_next_file.fn()
+        actors.check_next_file()
+        requeued, messages = (
+            ImportJob.objects.get(pk=costly.pk),
+            list_messages(queue, actors.CHECK_QUEUE),
+        )
+        actors.check_next_file()
         status_beside = get_status(next_file)
 
-    actors.check_next_file.fn()
+    actors.check_next_file()
 
     assert (requeued.status, requeued.needs_main_reader, requeued.reader_crashes) == (
         Status.QUEUED,
@@ -222,10 +230,10 @@ def test_a_requeued_file_has_no_counts_and_no_start(queue, settings):
         "inflated_bytes": 60_000
     }
     with actors._main_reader_lock:
-        actors.check_next_file.fn()
+        actors.check_next_file()
         requeued, staged = ImportJob.objects.get(pk=job.pk), job.rows.count()
 
-    actors.check_next_file.fn()
+    actors.check_next_file()
 
     assert staged > 0
     assert (requeued.status, requeued.checked, requeued.failed) == (Status.QUEUED, 0, 0)
@@ -238,7 +246,7 @@ def test_a_damaged_small_file_fails_beside_another(queue):
     job = make_job(make_workbook(HEADERS, make_row(1))[:-50])
 
     with actors._main_reader_lock:
-        actors.check_next_file.fn()
+        actors.check_next_file()
 
     assert get_status(job) == Status.FAILED
 
@@ -249,9 +257,9 @@ def test_the_third_attempt_to_read_a_file_uses_the_main_reader(queue):
     ImportJob.objects.filter(pk=job.pk).update(reader_crashes=2)
 
     with actors._main_reader_lock:
-        actors.check_next_file.fn()
+        actors.check_next_file()
         status_beside = get_status(job)
-    actors.check_next_file.fn()
+    actors.check_next_file()
 
     assert (status_beside, get_status(job)) == (Status.CHECKING, Status.RUNNING)
 
@@ -259,11 +267,11 @@ def test_the_third_attempt_to_read_a_file_uses_the_main_reader(queue):
 def test_the_end_of_a_check_enqueues_the_next_check(queue):
     jobs = [make_job(make_csv([make_row(n)])) for n in (1, 2)]
 
-    actors.check_next_file.fn()
+    actors.check_next_file()
 
     statuses = sorted(ImportJob.objects.get(pk=job.pk).status for job in jobs)
     assert statuses == [Status.QUEUED, Status.RUNNING]
-    assert list_messages(queue, "checks") == [()]
+    assert list_messages(queue, actors.CHECK_QUEUE) == [()]
 
 
 def test_a_frozen_session_is_terminated():

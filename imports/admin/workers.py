@@ -10,7 +10,6 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django_dramatiq.models import Task
 
 from imports.admin.base import NO_VALUE, ReadOnlyAdmin
 from imports.conf import app_settings
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
         alive: bool
 
     AnnotatedWorker = WithAnnotations[Worker, WorkerAnnotations]
-
-# The Task table stays empty, because the tasks are not stored. Imports record what happened.
-admin.site.unregister(Task)
 
 
 @admin.register(Worker)

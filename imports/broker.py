@@ -1,0 +1,80 @@
+"""The Dramatiq broker through which the app sends its messages.
+
+It is the first of these: the broker that IMPORTS_BROKER names, the broker of django_dramatiq if the
+project has installed that app, a broker of the app's own on the server of IMPORTS_REDIS_URL. A
+broker of the app's own is never made Dramatiq's global broker, so it does not affect other actors
+of the project.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import dramatiq
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import TimeLimit
+from redis import Redis
+
+from imports.conf import app_settings
+
+REDIS_NAMESPACE = "imports"
+REDIS_TIMEOUT_SECONDS = 1.5  # For connecting, and for each reply.
+# A worker that is silent for longer than this has crashed, and its messages are delivered again.
+# No code holds the GIL for that long.
+REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS = 30_000
+# Look for such messages with every command. With Dramatiq's default they would return after
+# thirteen minutes.
+REDIS_MAINTENANCE_CHANCE = 1_000_000
+
+
+def get_broker() -> dramatiq.Broker:
+    """Return the broker. No connection is opened.
+
+    Raises:
+        ImproperlyConfigured: IMPORTS_BROKER names no Dramatiq broker.
+    """
+    if path := app_settings.BROKER:
+        return _import_broker(path)
+    if apps.is_installed("django_dramatiq"):
+        return dramatiq.get_broker()
+    return _build_redis_broker(app_settings.REDIS_URL)
+
+
+def _import_broker(path: str) -> dramatiq.Broker:
+    try:
+        broker = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"IMPORTS_BROKER cannot be imported: {error}") from error
+    if not isinstance(broker, dramatiq.Broker):
+        raise ImproperlyConfigured(
+            f"IMPORTS_BROKER names {path}, which is no Dramatiq broker but a "
+            f"{type(broker).__name__}. Name a module and the variable that holds the broker."
+        )
+    return broker
+
+
+@cache
+def _build_redis_broker(url: str) -> RedisBroker:
+    # AgeLimit and ShutdownNotifications are not needed, because messages carry no work. Retries
+    # keeps delayed messages in a worker's memory, where they get stuck when Redis restarts.
+    # Instead, imports.recovery enqueues unfinished work again from the rows in PostgreSQL.
+    return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves it untyped.
+        client=Redis.from_url(
+            url,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        ),
+        middleware=[TimeLimit()],
+        namespace=REDIS_NAMESPACE,
+        heartbeat_timeout=REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS,
+        maintenance_chance=REDIS_MAINTENANCE_CHANCE,
+    )
+
+
+def is_in_memory(broker: dramatiq.Broker) -> bool:
+    """Whether the broker keeps its messages in the memory of one process, as in tests."""
+    return isinstance(broker, StubBroker)
