@@ -120,12 +120,21 @@ class CustomerAdmin(CustomerModelAdmin):
             written_by = provenance_by_key.get(customer.pk)
             if written_by and written_by.job_id in file_names:
                 url = (
-                    _get_rows_url(written_by)
+                    self._get_rows_url(written_by)
                     if can_view_in_admin
                     else reverse("imports:detail", args=[written_by.job_id])
                 )
                 link = ProvenanceLink(url, file_names[written_by.job_id], written_by.row)
                 setattr(customer, "provenance_link", link)  # noqa: B010  Not a field of the model.
+
+    def _get_rows_url(self, written_by: provenance.Provenance) -> str:
+        """Return the address of the page of rows that begins with this row."""
+        rows_url = reverse(
+            "admin:imports_importjob_rows",
+            args=[written_by.job_id],
+            current_app=self.admin_site.name,
+        )
+        return f"{rows_url}?after={written_by.row - 1}"
 
     @admin.display(description=_("imported from"))
     def came_from(self, customer: Customer) -> str | None:
@@ -138,9 +147,3 @@ class CustomerAdmin(CustomerModelAdmin):
             "row": intcomma(link.row_number),
         }
         return format_html('<a href="{}">{}</a>', link.url, text)
-
-
-def _get_rows_url(written_by: provenance.Provenance) -> str:
-    """Return the address of the page of rows that begins with this row."""
-    rows_url = reverse("admin:imports_importjob_rows", args=[written_by.job_id])
-    return f"{rows_url}?after={written_by.row - 1}"

@@ -10,6 +10,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import floatformat
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import ngettext
@@ -37,6 +38,10 @@ class ReadOnlyAdmin(GenericModelAdmin[ModelT]):
 
     class Media:
         css = {"all": ["imports/admin.css"]}
+
+    def reverse(self, name: str, *arguments: object) -> str:
+        """Return the address of a page of the same admin site, which may have any name."""
+        return reverse(f"admin:{name}", args=arguments, current_app=self.admin_site.name)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -82,7 +81,7 @@ class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
 
     @admin.display(description=_("import"), ordering="job__file_name")
     def file(self, batch: ImportBatch) -> SafeString:
-        url = reverse("admin:imports_importjob_change", args=[batch.job_id])
+        url = self.reverse("imports_importjob_change", batch.job_id)
         return format_html('<a href="{}">{}</a>', url, Truncator(batch.job.file_name).chars(60))
 
     @admin.display(description=_("duration"), ordering="duration")

@@ -226,16 +226,17 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def _build_job_context(self, request: HttpRequest, job: ImportJob) -> dict[str, object]:
-        batches_url = reverse("admin:imports_importbatch_changelist")
+        batches_url = self.reverse("imports_importbatch_changelist")
+        rows_url = self.reverse("imports_importjob_rows", job.pk)
         return {
             "job": job,
             "offered_actions": actions.list_offered_actions(job, request.user),
-            "rows_url": rows.get_rows_url(job),
+            "rows_url": rows_url,
             "batches_url": f"{batches_url}?job__id__exact={job.pk}",
             "records_url": get_records_url(job),
             "read_notes": error_messages.describe_read_summary(job.read_summary, job.importer),
             **timeline.build_timeline_context(job),
-            **rows.build_admin_problems_context(job),
+            **rows.build_admin_problems_context(job, rows_url),
         }
 
     def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -256,7 +257,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def action_view(self, request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         job = self._get_visible_or_404(request, pk)
         actions.run_action(self, request, ImportJob.objects.filter(pk=job.pk), action)
-        return redirect("admin:imports_importjob_change", job.pk)
+        return redirect(self.reverse("imports_importjob_change", job.pk))
 
     def _get_visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
         job = self.get_object(request, str(pk))
@@ -276,8 +277,8 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             return lambda key: ""
         if not self.admin_site.get_model_admin(model).has_view_permission(request):
             return lambda key: ""
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-        return lambda key: reverse(name, args=[key])
+        name = f"{model._meta.app_label}_{model._meta.model_name}_change"
+        return lambda key: self.reverse(name, key)
 
     # --- Actions -------------------------------------------------------------
 

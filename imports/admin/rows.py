@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.http import QueryDict
-from django.urls import reverse
 
 from imports import failed_row_table, row_results
 from imports.error_messages import get_field_label
@@ -23,23 +22,22 @@ Context = dict[str, object]
 GetRecordUrl = Callable[[str], str]  # From the key of a record to its page; "" for no page.
 
 
-def get_rows_url(job: ImportJob) -> str:
-    return reverse("admin:imports_importjob_rows", args=[job.pk])
+def build_admin_problems_context(job: ImportJob, rows_url: str) -> Context:
+    """Return the problems of failed and skipped rows, each with links to its rows.
 
-
-def build_admin_problems_context(job: ImportJob) -> Context:
-    """Return the problems of failed and skipped rows, each with links to its rows."""
+    `rows_url` is the address of the page with all rows of the import.
+    """
     return {
         "problems": [
-            _build_problem(problem, job) for problem in failed_row_table.list_problems(job)
+            _build_problem(problem, rows_url) for problem in failed_row_table.list_problems(job)
         ],
         "has_exact_counts": row_results.has_exact_problem_counts(job),
         "max_counted_rows": row_results.MAX_GROUPED_ROWS,
     }
 
 
-def _build_problem(problem: failed_row_table.Problem, job: ImportJob) -> Context:
-    url = f"{get_rows_url(job)}?{problem.row_query.query_string}"
+def _build_problem(problem: failed_row_table.Problem, rows_url: str) -> Context:
+    url = f"{rows_url}?{problem.row_query.query_string}"
     return {
         "count": problem.count,
         "outcome": Outcome(problem.row_query.outcome).label,
