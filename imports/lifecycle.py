@@ -1,30 +1,59 @@
-"""The actions on imports: upload, start, check again, cancel.
+"""The Python API of the app: create imports, start, change and cancel them, read their snapshots.
 
-Pages, the REST API and the admin call these functions. Each function changes
-the status of an import by one compare-and-set, and enqueues the following work after the commit.
+Pages, the REST API and the admin call these functions too. Each function changes the status of an
+import by one compare-and-set. Inside a transaction of the caller, everything that other processes
+must know is sent after the commit. No function checks permissions: see `imports.permissions`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, TypeAlias
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files import File
 from django.db import transaction
 from django.db.models import F
 
 from imports import actors, progress
-from imports.idempotency import get_or_create_key
-from imports.importer import get_importer, get_importer_or_placeholder
+from imports.conf import app_settings
+from imports.idempotency import IdempotencyKeyReused, get_or_create_key
+from imports.importer import (
+    Importer,
+    get_importer,
+    get_importer_or_placeholder,
+    list_importers,
+)
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline import check_completion, column_mapping, file_checker
+from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.header_detection import DetectedColumns
-from imports.statuses import EmptyCells, OnDuplicate, Status
+from imports.pipeline.reader.options import is_delimiter, is_encoding
+from imports.snapshots import Snapshot, build_snapshot
+from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
+
+__all__ = [
+    "IdempotencyKeyReused",
+    "InvalidMapping",
+    "InvalidOption",
+    "Snapshot",
+    "TransitionNotAllowed",
+    "can_change",
+    "cancel",
+    "check_again",
+    "create_import",
+    "get_snapshot",
+    "start",
+]
 
 MAX_FILE_NAME_CHARS = 255
 # The read options that may change which columns a file has.
@@ -42,9 +71,133 @@ FIXABLE_READ_ERRORS = frozenset(
 )
 
 
+# A file to import: a path, a binary stream, or a file of Django, such as one from a form.
+ImportFile: TypeAlias = "str | os.PathLike[str] | IO[bytes] | File[bytes]"
+
+
+class InvalidOption(ValueError):
+    """An argument of `create_import` has a value that it does not accept.
+
+    `option` is the name of the argument. The text says what to do.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(f"{option}: {message}")
+        self.option = option
+
+
+def create_import(
+    user: AbstractBaseUser,
+    file: ImportFile,
+    *,
+    importer: str | type[Importer],
+    on_duplicate: str = OnDuplicate.SKIP,
+    empty_cells: str = EmptyCells.KEEP,
+    check_first: bool = False,
+    sheet: str = "",
+    encoding: str = "",
+    delimiter: str = "",
+    hidden_rows: str = HiddenRows.IMPORT,
+    file_name: str = "",
+    idempotency_key: str = "",
+) -> ImportJob:
+    """Create an import of a file, which a worker then checks and writes. Returns at once.
+
+    `user` becomes the owner. `file` is read from its start and may be closed afterwards. `importer`
+    is a registered importer or its name. With `check_first`, nothing is written before `start` is
+    called. `sheet`, `encoding` and `delimiter` are detected if they are empty. `file_name` is the
+    name that people see; if it is empty, it is the file's own name. The other options are those of
+    the REST API.
+
+    A call with an `idempotency_key` that the user has used before returns the import of that time.
+
+    Raises:
+        InvalidOption: An argument has a value that it does not accept, or the file is empty or
+            larger than IMPORTS_MAX_UPLOAD_BYTES.
+        IdempotencyKeyReused: The key was used for a different file or with different options.
+        OSError: The file cannot be read.
+    """
+    importer_name = _get_importer_name(importer)
+    _check_choice("on_duplicate", on_duplicate, OnDuplicate.values)
+    _check_choice("empty_cells", empty_cells, EmptyCells.values)
+    _check_choice("hidden_rows", hidden_rows, HiddenRows.values)
+    if encoding and not is_encoding(encoding):
+        raise InvalidOption("encoding", f"Python knows no encoding {encoding!r}.")
+    if delimiter and not is_delimiter(delimiter):
+        raise InvalidOption("delimiter", "Give one character that is no letter, digit or quote.")
+    read_options = {
+        "sheet": sheet,
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "hidden_rows": "" if hidden_rows == HiddenRows.IMPORT else hidden_rows,
+    }
+    with _open_file(file, file_name) as opened:
+        if not opened.size:
+            raise InvalidOption("file", f"{opened.name} is empty.")
+        if opened.size > app_settings.MAX_UPLOAD_BYTES:
+            limit = f"IMPORTS_MAX_UPLOAD_BYTES ({app_settings.MAX_UPLOAD_BYTES:,})"
+            raise InvalidOption(
+                "file", f"{opened.name} has {opened.size:,} bytes. {limit} is less."
+            )
+        return upload(
+            user,
+            opened,
+            importer=importer_name,
+            on_duplicate=on_duplicate,
+            empty_cells=empty_cells,
+            check_first=check_first,
+            read_options={name: value for name, value in read_options.items() if value},
+            idempotency_key=idempotency_key,
+        )
+
+
+def _get_importer_name(importer: str | type[Importer]) -> str:
+    name = importer if isinstance(importer, str) else importer.name
+    names = sorted(registered.name for registered in list_importers())
+    if name not in names:
+        known = f"These are: {', '.join(names)}." if names else "No importer is registered."
+        raise InvalidOption("importer", f"There is no importer {name!r}. {known}")
+    return name
+
+
+def _check_choice(option: str, value: str, allowed: list[str]) -> None:
+    if value not in allowed:
+        raise InvalidOption(option, f"{value!r} is none of {', '.join(allowed)}.")
+
+
+@contextmanager
+def _open_file(file: ImportFile, file_name: str) -> Iterator[File[bytes]]:
+    """Yield the file as a file of Django that can be read twice. Closes only what it opened."""
+    if isinstance(file, (str, os.PathLike)):
+        with Path(file).open("rb") as stream:
+            yield File(stream, file_name or Path(file).name)
+        return
+    name = file_name or getattr(file, "name", "")
+    if not name or not isinstance(name, str):  # The name of an unnamed stream may be a number.
+        raise InvalidOption("file_name", "This file has no name. Say what people shall see.")
+    if isinstance(file.read(0), str):
+        raise InvalidOption("file", f"{name} is open as text. Open it in binary mode.")
+    content = file.file if isinstance(file, File) else file
+    if content is None:
+        raise InvalidOption("file", f"{name} is closed.")
+    if content.seekable():
+        yield _wrap(content, name)
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(content, copy)
+        yield _wrap(copy, name)
+
+
+def _wrap(content: IO[bytes], name: str) -> File[bytes]:
+    """Return a file of Django. Its size is that of the content, also of a compressed stream."""
+    wrapped = File(content, Path(name).name)
+    wrapped.size = content.seek(0, os.SEEK_END)
+    return wrapped
+
+
 def upload(
     owner: AbstractBaseUser,
-    file: UploadedFile[bytes],
+    file: File[bytes],
     *,
     importer: str,
     on_duplicate: str = OnDuplicate.SKIP,
@@ -55,6 +208,8 @@ def upload(
     should_enqueue: bool = True,
 ) -> ImportJob:
     """Store a file and create its import, in one transaction.
+
+    The caller has validated the options, as `create_import` does.
 
     An upload with an idempotency key that was used before returns the import of that time. With
     `should_enqueue=False` no worker is asked to check the file, because the caller does it; if the
@@ -95,7 +250,7 @@ def upload(
     return job
 
 
-def _digest(file: UploadedFile[bytes]) -> str:
+def _digest(file: File[bytes]) -> str:
     """Return the SHA-256 digest of the file."""
     digest = hashlib.sha256()
     for chunk in file.chunks():
@@ -103,12 +258,14 @@ def _digest(file: UploadedFile[bytes]) -> str:
     return digest.hexdigest()
 
 
-def start(pk: UUID) -> ImportJob:
-    """Start to write the checked rows of an import.
+def start(job: ImportJob | UUID) -> ImportJob:
+    """Start to write the checked rows of an import, and return it as it is then.
 
     Raises:
         TransitionNotAllowed: The import is not READY.
+        ImportJob.DoesNotExist: There is no such import.
     """
+    pk = _get_id(job)
     with transaction.atomic():
         job = check_completion.start_applying(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.enqueue_due_batches, job))
@@ -127,8 +284,8 @@ def can_change(job: ImportJob) -> bool:
     return job.status in CHANGEABLE_STATUSES
 
 
-def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
-    """Change options of an import and check it again.
+def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
+    """Change options of an import, check it again, and return it as it is then.
 
     `changed` holds new values of fields of `ImportJob`. `read_options` are added to those that the
     import has. `column_mapping` has the form that `column_mapping.resolve_mapping` takes.
@@ -137,8 +294,9 @@ def check_again(pk: UUID, changed: Mapping[str, Any]) -> ImportJob:
         TransitionNotAllowed: The import may not be changed (see `can_change`), or has a new column
             mapping before its file was read.
         InvalidMapping: The column mapping does not fit the file.
+        ImportJob.DoesNotExist: There is no such import.
     """
-    options = dict(changed)
+    pk, options = _get_id(job), dict(changed)
     with transaction.atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         if not can_change(job):
@@ -181,12 +339,27 @@ def _merge_read_options(job: ImportJob, changed: Mapping[str, str]) -> dict[str,
     }
 
 
-def cancel(pk: UUID) -> ImportJob:
-    """Cancel an import. Batches that were written stay written.
+def cancel(job: ImportJob | UUID) -> ImportJob:
+    """Cancel an import, and return it as it is then. Batches that were written stay written.
 
     Raises:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.
+        ImportJob.DoesNotExist: There is no such import.
     """
-    job = ImportJob.objects.transition(pk, Status.CANCELLED)
+    job = ImportJob.objects.transition(_get_id(job), Status.CANCELLED)
     progress.publish(job)
     return job
+
+
+def get_snapshot(job: ImportJob | UUID) -> Snapshot:
+    """Return how far an import is now, as the REST API and the streams do.
+
+    Raises:
+        ImportJob.DoesNotExist: There is no such import.
+    """
+    jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
+    return build_snapshot(jobs.get(pk=_get_id(job)))
+
+
+def _get_id(job: ImportJob | UUID) -> UUID:
+    return job.pk if isinstance(job, ImportJob) else job

@@ -125,7 +125,7 @@ def match_existing_records(
         )
         if not arms or not cursor.fetchone()[0]:
             return {}
-        cursor.execute("DROP TABLE IF EXISTS existing_match")
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.existing_match")
         cursor.execute(FIND_EXISTING.format(arms=" UNION ALL ".join(arms)), parameters)
         cursor.execute("ANALYZE existing_match")
         if job.on_duplicate == OnDuplicate.UPDATE:
@@ -157,6 +157,9 @@ def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     parameters = {"job": job.pk} | _get_key_parameters(target.keys, job)
     with connection.cursor() as cursor:
         arms = [FIND_REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
+        # They exist if a test checks several files in one transaction. The schema is named, so
+        # that no table of the project is dropped.
+        cursor.execute("DROP TABLE IF EXISTS pg_temp.repeated_key, pg_temp.candidate, pg_temp.kept")
         cursor.execute(FIND_DUPLICATE_KEYS.format(arms=" UNION ALL ".join(arms)), parameters)
         if cursor.rowcount == 0:
             return 0
