@@ -26,7 +26,7 @@ from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from imports import progress, worker_process
-from imports.broker import get_broker
+from imports.broker import get_broker, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
@@ -230,6 +230,8 @@ def enqueue_batch(job_id: UUID, number: int) -> bool:
 
 
 def _send(queue_name: str, actor_name: str, *args: str | int) -> bool:
+    if is_sending_disabled():
+        return True
     message: dramatiq.Message[None] = dramatiq.Message(
         queue_name=queue_name, actor_name=actor_name, args=args, kwargs={}, options={}
     )

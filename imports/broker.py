@@ -8,6 +8,9 @@ of the project.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import dramatiq
@@ -20,6 +23,8 @@ from dramatiq.middleware import TimeLimit
 from redis import Redis
 
 from imports.conf import app_settings
+
+_is_sending_disabled: ContextVar[bool] = ContextVar("is_sending_disabled", default=False)
 
 REDIS_NAMESPACE = "imports"
 REDIS_TIMEOUT_SECONDS = 1.5  # For connecting, and for each reply.
@@ -78,3 +83,20 @@ def _build_redis_broker(url: str) -> RedisBroker:
 def is_in_memory(broker: dramatiq.Broker) -> bool:
     """Whether the broker keeps its messages in the memory of one process, as in tests."""
     return isinstance(broker, StubBroker)
+
+
+@contextmanager
+def sending_disabled() -> Iterator[None]:
+    """Send nothing to other processes in this block, neither messages nor snapshots.
+
+    For tests, which do the work themselves and have neither Redis nor a worker.
+    """
+    token = _is_sending_disabled.set(True)
+    try:
+        yield
+    finally:
+        _is_sending_disabled.reset(token)
+
+
+def is_sending_disabled() -> bool:
+    return _is_sending_disabled.get()

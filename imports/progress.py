@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from imports.broker import is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportJob
 from imports.snapshots import build_snapshot
@@ -36,7 +37,7 @@ def publish(job: ImportJob) -> None:
     client but never misleads it.
     """
     global _paused_until
-    if time.monotonic() < _paused_until:
+    if time.monotonic() < _paused_until or is_sending_disabled():
         return
     try:
         _redis().publish(get_channel(job), json.dumps(build_snapshot(job)))
