@@ -15,7 +15,8 @@ class ImportsConfig(AppConfig):
         autodiscover_modules("importers")
         # These modules import the models.
         from imports.checks import check_importers
-        from imports.setup_checks import check_setup
+        from imports.setup_checks import check_deployed_broker, check_setup
 
         checks.register(check_importers, "imports")
         checks.register(check_setup, "imports")
+        checks.register(check_deployed_broker, "imports", deploy=True)

@@ -14,11 +14,13 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
 from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
+from imports.broker import get_broker, is_in_memory
 from imports.conf import PREFIX, MappingSetting, Setting, app_settings, list_settings
 
 REQUIRED_APPS = (
@@ -51,6 +53,7 @@ def check_setup(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         *check_setting_names(),
         *check_setting_values(),
         *check_storage(),
+        *check_broker(),
         *check_packages(),
     ]
 
@@ -166,6 +169,39 @@ def check_storage() -> Iterator[CheckMessage]:
             "stored in the database.",
             id="imports.E107",
         )
+
+
+def check_broker() -> Iterator[CheckMessage]:
+    try:
+        get_broker()
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error),
+            hint="Correct IMPORTS_BROKER, or remove it: then messages go through the broker of "
+            "django_dramatiq if that app is installed, and otherwise through the server of "
+            "IMPORTS_REDIS_URL.",
+            id="imports.E109",
+        )
+
+
+def check_deployed_broker(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check, with `manage.py check --deploy`, that messages reach another process."""
+    try:
+        broker = get_broker()
+    except ImproperlyConfigured:  # Reported by `check_broker`.
+        return []
+    if not is_in_memory(broker):
+        return []
+    return [
+        checks.Warning(
+            f"{type(broker).__name__} keeps messages in the memory of one process, so workers "
+            "receive none.",
+            hint="Configure a broker on Redis or RabbitMQ, in DRAMATIQ_BROKER or IMPORTS_BROKER.",
+            id="imports.W110",
+        )
+    ]
 
 
 def check_packages() -> Iterator[CheckMessage]:

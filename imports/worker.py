@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import django
+import dramatiq
 from django.db import connections
+from dramatiq.middleware import TimeLimit
 
 django.setup()
 
@@ -28,8 +30,16 @@ def keep_connections() -> None:
             settings |= {"CONN_MAX_AGE": CONN_MAX_AGE_SECONDS, "CONN_HEALTH_CHECKS": True}
 
 
+def add_middleware(broker: dramatiq.Broker) -> None:
+    """Add the middleware that the actors of the app need, unless the project has added it."""
+    present = {type(middleware) for middleware in broker.middleware}
+    if MaintenanceMiddleware not in present:
+        broker.add_middleware(MaintenanceMiddleware())
+    if TimeLimit not in present:  # Without a limit for the actors of other apps.
+        broker.add_middleware(TimeLimit(time_limit=float("inf")))
+
+
 keep_connections()
 broker = get_broker()
-if not any(isinstance(middleware, MaintenanceMiddleware) for middleware in broker.middleware):
-    broker.add_middleware(MaintenanceMiddleware())
+add_middleware(broker)
 actors.declare_actors(broker)

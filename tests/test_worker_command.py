@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import dramatiq
 import pytest
 from django.conf import settings
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from dramatiq.brokers.redis import RedisBroker
@@ -118,6 +119,26 @@ def test_actors_of_a_broker_with_retries_are_not_retried_and_keep_their_time_lim
     }
 
 
+def test_the_check_names_a_setting_that_names_no_broker(settings):
+    settings.IMPORTS_BROKER = "no.such.module"
+
+    errors = [error for error in run_checks(tags=["imports"]) if error.id == "imports.E109"]
+
+    assert [error.msg for error in errors] == [
+        "IMPORTS_BROKER cannot be imported: No module named 'no'"
+    ]
+
+
+def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
+    settings.IMPORTS_BROKER = f"{__name__}.STUB_BROKER"
+
+    def list_ids(**options):
+        return [message.id for message in run_checks(tags=["imports"], **options)]
+
+    assert "imports.W110" not in list_ids()
+    assert "imports.W110" in list_ids(include_deployment_checks=True)
+
+
 # --- Options -----------------------------------------------------------------
 
 
@@ -220,6 +241,27 @@ def test_a_worker_uses_the_broker_of_django_dramatiq_and_leaves_other_messages(
     with Redis.from_url(settings.REDIS_URL) as client:
         assert client.llen("host:default") == 1
         assert {key.partition(b":")[0] for key in client.scan_iter()} == {b"host"}
+
+
+WORKER_LIMITS = """
+    from imports.worker import broker
+    limits = [m for m in broker.middleware if type(m).__name__ == "TimeLimit"]
+    print([type(m).__name__ for m in broker.middleware], limits[0].time_limit)
+"""
+
+
+def test_a_worker_adds_the_middleware_that_the_project_lacks(host, tmp_path):
+    with (tmp_path / "host_settings.py").open("a") as file:
+        file.write("del DRAMATIQ_BROKER['MIDDLEWARE']\n")
+
+    output = subprocess.check_output(
+        [sys.executable, "-c", textwrap.dedent(WORKER_LIMITS)],
+        cwd=PROJECT,
+        env=os.environ | get_django_environment() | host,
+        text=True,
+    )
+
+    assert output == "['MaintenanceMiddleware', 'TimeLimit'] inf\n"
 
 
 @pytest.mark.django_db(transaction=True)
