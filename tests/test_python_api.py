@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import zipfile
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
+from tests.processes import PROJECT
 
 CONTENT = make_csv([make_row(1), make_row(2)])
 
@@ -50,6 +52,34 @@ def open_zipped():
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("folder/list.csv", CONTENT)
     return zipfile.ZipFile(archive).open("folder/list.csv")
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """The examples of docs/python-api.md, with a file that exists."""
+    (tmp_path / "customers.csv").write_bytes(CONTENT)
+    text = (PROJECT / "docs" / "python-api.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [block.replace("/data/", f"{tmp_path}/") for block in blocks]
+
+
+def test_the_examples_of_the_page_run(examples, alice, capsys):
+    variables = {"user": alice}
+
+    for example in examples[:3]:
+        exec(example, variables)
+
+    status, option = capsys.readouterr().out.splitlines()
+    assert status == "QUEUED 0 0"
+    assert option == "on_duplicate on_duplicate: 'replace' is none of skip, update, fail."
+    assert ImportJob.objects.get().status == Status.CANCELLED
+
+
+def test_the_page_lists_every_exception_and_function():
+    text = (PROJECT / "docs" / "python-api.md").read_text()
+
+    for name in {*lifecycle.__all__} - {"Snapshot"}:
+        assert f"`{name}" in text or f"{name}(" in text
 
 
 # --- Files -------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Imports that tests of a project run in their own process."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -226,19 +227,37 @@ HOST_TESTS = """
 """
 
 
-def test_the_plugin_runs_in_another_project_without_redis(tmp_path):
-    (tmp_path / "conftest.py").write_text(textwrap.dedent(HOST_CONFTEST))
-    (tmp_path / "test_host.py").write_text(textwrap.dedent(HOST_TESTS).format(rows=ROWS))
-    (tmp_path / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = tests.settings\n")
-
+def run_tests(folder):
+    """Run the tests in the folder as those of another project, without Redis."""
+    (folder / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = tests.settings\n")
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--create-db", tmp_path],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--create-db", folder],
+        cwd=folder,
         env=os.environ
         | get_django_environment()
         | {"PYTHONPATH": str(PROJECT), "REDIS_URL": "redis://localhost:1/0"},
         capture_output=True,
         text=True,
     )
+    return process.stdout + process.stderr
 
-    assert "2 passed" in process.stdout, process.stdout + process.stderr
+
+def test_the_plugin_runs_in_another_project_without_redis(tmp_path):
+    (tmp_path / "conftest.py").write_text(textwrap.dedent(HOST_CONFTEST))
+    (tmp_path / "test_host.py").write_text(textwrap.dedent(HOST_TESTS).format(rows=ROWS))
+
+    output = run_tests(tmp_path)
+
+    assert "2 passed" in output, output
+
+
+def test_the_example_of_the_page_passes(tmp_path):
+    text = (PROJECT / "docs" / "python-api.md").read_text()
+    for name, example in re.findall(
+        r"^```python\n# (\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    ):
+        (tmp_path / name).write_text(example)
+
+    output = run_tests(tmp_path)
+
+    assert "1 passed" in output, output
