@@ -26,7 +26,7 @@ from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from imports import progress, worker_process
-from imports.broker import get_broker, is_sending_disabled
+from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
@@ -230,13 +230,14 @@ def enqueue_batch(job_id: UUID, number: int) -> bool:
 
 
 def _send(queue_name: str, actor_name: str, *args: str | int) -> bool:
-    if is_sending_disabled():
+    broker = get_broker()
+    if is_sending_disabled() or is_in_memory(broker):  # No worker would receive the message.
         return True
     message: dramatiq.Message[None] = dramatiq.Message(
         queue_name=queue_name, actor_name=actor_name, args=args, kwargs={}, options={}
     )
     try:
-        get_broker().enqueue(message)
+        broker.enqueue(message)
     except (RedisError, BrokerConnectionError, OSError) as error:
         log.warning("%s not sent: %s", actor_name, type(error).__name__)
         return False

@@ -153,7 +153,7 @@ def test_a_snapshot_is_published_to_the_channel_of_its_import(subscriber):
 
 
 def test_publishing_without_redis_is_quick_and_raises_nothing(settings):
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.IMPORTS_REDIS_URL = "redis://127.0.0.1:1/0"
     progress._redis.cache_clear()
     job = make_job(make_csv([make_row(1)]))
     started = time.monotonic()

@@ -19,10 +19,18 @@ from redis import Redis
 
 from imports import actors
 from imports.broker import get_broker
+from imports.management.commands import imports_worker
 from imports.models import ImportJob, Worker
 from imports.statuses import Status
 from tests.factories import make_csv, make_job, make_row
-from tests.processes import PROJECT, flush_redis, get_django_environment, wait_for, wait_until_final
+from tests.processes import (
+    PROJECT,
+    flush_redis,
+    get_django_environment,
+    upload_in_process,
+    wait_for,
+    wait_until_final,
+)
 
 STUB_BROKER = StubBroker(middleware=[])
 NO_BROKER = object()
@@ -104,6 +112,16 @@ def test_the_worker_refuses_a_broker_in_memory(settings):
         call_command("imports_worker")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_in_a_test_with_a_broker_in_memory_is_accepted(alice, settings):
+    settings.IMPORTS_BROKER = f"{__name__}.STUB_BROKER"
+
+    job = upload_in_process(alice, make_csv([make_row(1)]))
+
+    assert job.status == Status.QUEUED
+    assert not STUB_BROKER.get_declared_queues()
+
+
 def test_actors_of_a_broker_with_retries_are_not_retried_and_keep_their_time_limit():
     broker = StubBroker()  # With Dramatiq's default middleware, Retries among it.
 
@@ -155,6 +173,13 @@ def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
 def test_options_that_cannot_be_used_are_explained(arguments, message):
     with pytest.raises(CommandError, match=message):
         call_command("imports_worker", *arguments)
+
+
+def test_reload_names_the_package_that_it_needs(monkeypatch):
+    monkeypatch.setattr(imports_worker, "find_spec", lambda name: None)
+
+    with pytest.raises(CommandError, match=r"pip install 'dramatiq\[watch\]'"):
+        call_command("imports_worker", "--reload")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -20,6 +21,7 @@ DEFAULT_PROCESSES = 1
 DEFAULT_THREADS = 3
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 20.0
 IDLE_POLL_MILLISECONDS = 50  # Dramatiq's default is a second.
+SOURCE_FILES = "**/*.py"  # Dramatiq's own pattern, **.py, matches no file with watchdog 7.
 
 
 class Command(BaseCommand):
@@ -83,7 +85,7 @@ class Command(BaseCommand):
             *("--worker-shutdown-timeout", str(round(shutdown_timeout * 1_000))),
             # The modules of the project, wherever the command was started.
             *("--path", *filter(None, sys.path[: 2 if pythonpath else 1])),
-            *(["--watch", "."] if reload else []),
+            *(["--watch", ".", "--watch-include", SOURCE_FILES] if reload else []),
             *["--verbose"] * (verbosity - 1),
             *([] if all_queues else ["--queues", *QUEUES]),
         ]
@@ -99,9 +101,14 @@ class Command(BaseCommand):
             "dramatiq_queue_prefetch": str(max(1, threads - 1)),
             "dramatiq_worker_timeout": str(IDLE_POLL_MILLISECONDS),
         }
+        environment |= os.environ
+        if reload:
+            # Dramatiq starts again as "python", which must be the same Python.
+            folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+            environment["PATH"] = os.pathsep.join(folders)
         # Replace this process, so that Dramatiq receives its signals and gives its exit status.
         command = [sys.executable, "-m", "dramatiq", *arguments]
-        os.execve(sys.executable, command, environment | os.environ)
+        os.execve(sys.executable, command, environment)
 
 
 def parse_count(text: str) -> int:
