@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -108,6 +109,12 @@ def read_database(name: str, options: dict[str, int]) -> dict[str, object]:
     database = _parse(name, text, _parse_database, kind)
     url_options = database.get("OPTIONS")
     return database | {"OPTIONS": (url_options if isinstance(url_options, dict) else {}) | options}
+
+
+def add_redis_timeouts(url: str, seconds: float) -> str:
+    """Return the URL of a Redis server with timeouts for connecting and for each reply."""
+    options = urlencode({"socket_timeout": seconds, "socket_connect_timeout": seconds})
+    return f"{url}{'&' if '?' in url else '?'}{options}"
 
 
 def _read(name: str, default: T, parse: Callable[[str], T], kind: str) -> T:

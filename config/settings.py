@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
 from config.env import (
+    add_redis_timeouts,
     env,
     read_app_settings,
     read_bool,
@@ -24,6 +25,12 @@ from config.env import (
 )
 from config.logging import build_logging_config
 from config.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from imports.broker import (
+    REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS,
+    REDIS_MAINTENANCE_CHANCE,
+    REDIS_NAMESPACE,
+    REDIS_TIMEOUT_SECONDS,
+)
 from imports.conf import MEGABYTES, AppSettings, list_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -110,6 +117,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django_dramatiq",
     "corsheaders",
     "csp",
     "rest_framework",
@@ -234,6 +242,21 @@ CORS_ALLOW_HEADERS = [
     "last-event-id",
     "x-csrftoken",
 ]
+
+# --- Background jobs ---------------------------------------------------------
+
+# The app adds the middleware that it needs, and has the same options in imports.broker.
+DRAMATIQ_BROKER = {
+    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "OPTIONS": {
+        # The broker ignores other options if `url` is given, so the timeouts are part of the URL.
+        "url": add_redis_timeouts(REDIS_URL, REDIS_TIMEOUT_SECONDS),
+        "namespace": REDIS_NAMESPACE,
+        "heartbeat_timeout": REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS,
+        "maintenance_chance": REDIS_MAINTENANCE_CHANCE,
+    },
+    "MIDDLEWARE": ["dramatiq.middleware.TimeLimit"],
+}
 
 # --- Logging -----------------------------------------------------------------
 

@@ -72,6 +72,14 @@ def write_settings(folder, text):
 # --- The broker --------------------------------------------------------------
 
 
+@pytest.fixture
+def without_django_dramatiq(settings):
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "django_dramatiq"
+    ]
+
+
+@pytest.mark.usefixtures("without_django_dramatiq")
 def test_the_default_broker_is_on_the_redis_server_of_the_app_and_is_not_the_global_one(settings):
     settings.IMPORTS_REDIS_URL = "redis://imports.example:7000/3"
 
@@ -170,6 +178,7 @@ def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
         (["--all-queues"], "--all-queues needs django_dramatiq in INSTALLED_APPS"),
     ],
 )
+@pytest.mark.usefixtures("without_django_dramatiq")
 def test_options_that_cannot_be_used_are_explained(arguments, message):
     with pytest.raises(CommandError, match=message):
         call_command("imports_worker", *arguments)
@@ -198,7 +207,7 @@ def test_a_worker_that_starts_in_another_folder_imports_and_exits_with_status_0(
 
 # The default middleware of Dramatiq retries and limits ages, and django_dramatiq records tasks.
 HOST_SETTINGS = """
-    INSTALLED_APPS = ["django_dramatiq", *INSTALLED_APPS, "host_app"]
+    INSTALLED_APPS = [*INSTALLED_APPS, "host_app"]
     DRAMATIQ_BROKER = {
         "BROKER": "dramatiq.brokers.redis.RedisBroker",
         "OPTIONS": {"url": REDIS_URL, "namespace": "host"},
