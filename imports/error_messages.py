@@ -201,6 +201,7 @@ ROW_MESSAGES = {
         "%(values)s. Keep only one of these values in this row."
     ),
     "rule_failed": _("This value could not be checked (%(error)s). Tell an administrator."),
+    "row_rule_failed": _("This row could not be checked (%(error)s). Tell an administrator."),
     "repeats_row": _(
         "This row is a duplicate of row %(row)s of the same file. Keep one of the two rows, or "
         "correct the value that they share."

@@ -12,7 +12,7 @@ modules named `importers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
@@ -33,6 +33,7 @@ __all__ = [
     "InvalidValue",
     "get_importer",
     "get_importer_or_placeholder",
+    "has_hook",
     "is_registered",
     "list_importers",
     "register",
@@ -40,15 +41,18 @@ __all__ = [
 
 
 class InvalidValue(ValueError):
-    """A cell has a value that its field does not accept.
+    """A cell has a value that its field does not accept, or the values of a row do not go together.
 
     `code` and `params` are stored with the row. `Importer.messages` and
-    `imports.error_messages` have the sentences for the codes.
+    `imports.error_messages` have the sentences for the codes. `column` is for
+    `Importer.check_row`: the field of the column that the error is about, or None if it is about
+    the row as a whole. An error of `Column.clean` is always about the column of its cell.
     """
 
-    def __init__(self, code: str, **params: Any) -> None:
+    def __init__(self, code: str, *, column: str | None = None, **params: Any) -> None:
         super().__init__(code)
         self.code = code
+        self.column = column
         self.params = params
 
 
@@ -109,6 +113,22 @@ class Importer:
     page: ClassVar[str] = ""
 
     @classmethod
+    def check_row(cls, values: Mapping[str, Any]) -> Iterable[InvalidValue] | None:
+        """Check the values of one row together. It may be a generator, or a static method.
+
+        `values` has the value of every field of `columns`: what the model field makes of the
+        cleaned text (`Field.to_python`: a Decimal, a date, …), for a lookup what the looked-up
+        field makes of it, or the text itself if the field does not accept the text. None means an
+        empty cell or a column that the file does not have; the record gets the default of the
+        field then, or keeps its value under the policy `update`. The values of the existing record
+        are not known.
+
+        Return or yield the errors of the row, or raise one. If the cell of a field has an error of
+        its own, reading its value ends the call, and the errors that were yielded before are kept.
+        """
+        return None
+
+    @classmethod
     def after_batch(cls, ids: Sequence[Any]) -> None:
         """Called after the commit of a batch with the keys of its created and updated records.
 
@@ -155,6 +175,11 @@ class MissingImporter(Importer):
     @classmethod
     def label(cls, field: str) -> str:
         return field
+
+
+def has_hook(importer: type[Importer], name: str) -> bool:
+    """Return whether the importer overrides a method of `Importer`."""
+    return any(name in vars(base) for base in importer.__mro__ if base is not Importer)
 
 
 _registered: dict[str, type[Importer]] = {}

@@ -24,6 +24,7 @@ from imports.pipeline.header_detection import DetectedColumns, get_column_name
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
+from imports.pipeline.row_rules import make_row_check
 
 MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
 
@@ -83,6 +84,7 @@ class RowValidator:
         ]
         self._importer = importer
         self._columns = columns
+        self._check_row = make_row_check(importer)
         # Code and field to row numbers, of the rows that are validated together.
         self._noted_rows: dict[tuple[str, str], list[int]] = {}
         self._lookups = [
@@ -139,9 +141,24 @@ class RowValidator:
                 for value, column in zip(values, self._importer.columns, strict=True)
                 if value and UNSTORABLE_CHARACTERS.search(value)
             ]
+        if self._check_row is not None:
+            failed_fields = {str(error["column"]) for error in errors}
+            errors += [
+                self._make_row_error(cells, invalid)
+                for invalid in self._check_row(values, failed_fields)
+            ]
         if errors:
             return ValidatedRow(number, None, errors, self._make_storable_cells(cells, errors))
         return ValidatedRow(number, values, None, cells)
+
+    def _make_row_error(self, cells: list[Cell], invalid: InvalidValue) -> StoredRowError:
+        """Return an error of `Importer.check_row`, with the cell of the column that it names."""
+        column = next((c for c in self._importer.columns if c.field == invalid.column), None)
+        if column is None:
+            return _make_error(None, None, invalid)
+        indexes = self._columns.get_columns(column.field)
+        filled = (cells[i] for i in indexes if i < len(cells) and not _is_empty(cells[i]))
+        return _make_error(column, next(filled, None), invalid)
 
     def _note(self, code: str | None, column: Column, number: int) -> None:
         if code:
@@ -224,13 +241,13 @@ def _replace_natural_key(
     )
 
 
-def _make_error(column: Column, cell: Cell, invalid: InvalidValue) -> StoredRowError:
+def _make_error(column: Column | None, cell: Cell, invalid: InvalidValue) -> StoredRowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, InvalidValue("formula_without_value")
     cell = _get_displayed(cell)
     value = "" if cell is None else make_storable_text(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     return {
-        "column": column.field,
+        "column": column.field if column else None,
         "code": invalid.code,
         "params": {name: _make_json_value(value) for name, value in invalid.params.items()},
         "value": value,

@@ -1,0 +1,94 @@
+"""Check rows by the importer's rule over several columns, `Importer.check_row`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from django.db.models import CharField, Field, TextField
+
+from imports.importer import Importer, InvalidValue, has_hook
+from imports.pipeline.field_cleaning import get_value_field
+
+# Takes the cleaned values of a row in the order of the importer, and the fields whose cells have
+# errors; returns the errors of the row.
+RowCheck = Callable[[Sequence[str | None], Collection[str]], list[InvalidValue]]
+Converter = Callable[[str], Any]
+
+_Default = TypeVar("_Default")
+
+
+class ValueNotAvailable(Exception):
+    """The rule has read the value of a cell that has an error of its own."""
+
+
+class PartialRow(dict[str, Any]):
+    """The values of a row without those of `failed_fields`. Reading one of these ends the rule."""
+
+    def __init__(self, values: dict[str, Any], failed_fields: Collection[str]) -> None:
+        super().__init__({f: value for f, value in values.items() if f not in failed_fields})
+        self._failed_fields = failed_fields
+
+    def __missing__(self, field: str) -> Any:
+        if field in self._failed_fields:
+            raise ValueNotAvailable(field)
+        raise KeyError(field)
+
+    def get(self, field: str, default: _Default | None = None) -> Any | _Default | None:
+        return self[field] if field in self._failed_fields else super().get(field, default)
+
+
+def make_row_check(importer: type[Importer]) -> RowCheck | None:
+    """Return the importer's rule as a function for each row; None if the importer has no rule."""
+    if not has_hook(importer, "check_row"):
+        return None
+    fields = [(c.field, _make_converter(get_value_field(importer, c))) for c in importer.columns]
+
+    def check(cleaned: Sequence[str | None], failed_fields: Collection[str]) -> list[InvalidValue]:
+        values = {
+            field: value if value is None or convert is None else convert(value)
+            for (field, convert), value in zip(fields, cleaned, strict=True)
+        }
+        return _collect_errors(
+            importer, PartialRow(values, failed_fields) if failed_fields else values
+        )
+
+    return check
+
+
+def _make_converter(field: Field[Any, Any]) -> Converter | None:
+    """Return a function from cleaned text to the field's type; None if the text is the value."""
+    if isinstance(field, CharField | TextField):
+        return None
+    to_python = field.to_python
+
+    def convert(text: str) -> Any:
+        try:
+            return to_python(text)
+        except Exception:  # PostgreSQL casts more texts than Django's fields accept, such as "yes".
+            return text
+
+    return convert
+
+
+def _collect_errors(importer: type[Importer], values: dict[str, Any]) -> list[InvalidValue]:
+    errors: list[InvalidValue] = []
+    try:
+        for error in importer.check_row(values) or ():
+            _validate_error(importer, error)
+            errors.append(error)
+    except ValueNotAvailable:
+        pass
+    except InvalidValue as error:
+        errors.append(error)
+    except Exception as bug:  # A bug in a rule fails this row, not the import.
+        errors.append(InvalidValue("row_rule_failed", error=type(bug).__name__))
+    return errors
+
+
+def _validate_error(importer: type[Importer], error: object) -> None:
+    """Raise TypeError or LookupError unless the error is one, of a column of the importer."""
+    if not isinstance(error, InvalidValue):
+        raise TypeError("check_row returns or yields InvalidValue")
+    if error.column is not None and all(error.column != c.field for c in importer.columns):
+        raise LookupError("check_row names a column that the importer does not have")
