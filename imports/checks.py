@@ -15,8 +15,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import AutoField, Field, ForeignKey, Model, UniqueConstraint, UUIDField
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Column, Importer, list_importers
-from imports.model_fields import get_model_field
+from imports.importer import Column, Importer, has_hook, list_importers
+from imports.model_fields import get_model_field, is_automatic_time, needs_value
 from imports.pipeline.header_detection import get_header_names
 
 ImporterProblem = tuple[str, str, str]  # The message, the hint and the error id, "E001" etc.
@@ -136,8 +136,10 @@ def get_unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
 def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]:
     columns = {column.field: column for column in importer.columns}
     for field in importer.model._meta.concrete_fields:
-        if not _needs_value(field):
+        if not needs_value(field):
             continue
+        if field.name not in columns and has_hook(importer, "values"):
+            continue  # The check of a file fails if `values` does not fill the field.
         if field.name not in columns:
             yield (
                 f"{importer.model.__name__}.{field.name} needs a value, and no column fills it.",
@@ -151,19 +153,6 @@ def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]
                 "Say required=True, or give the field null=True, blank=True or a default.",
                 "E006",
             )
-
-
-def _needs_value(field: Field[Any, Any]) -> bool:
-    """Whether a record needs a value for the field, which no default gives."""
-    if field.primary_key or field.null or field.has_default() or field.generated:
-        return False
-    if field.db_default is not NOT_PROVIDED or _is_automatic_time(field):
-        return False
-    return not (field.blank and field.empty_strings_allowed)
-
-
-def _is_automatic_time(field: Field[Any, Any]) -> bool:
-    return getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
 
 
 def check_defaults(importer: type[Importer]) -> Iterator[ImporterProblem]:
@@ -183,7 +172,7 @@ def _is_same_in_batch(field: Field[Any, Any]) -> bool:
     """Whether all rows of a batch get the same value: a default, or the time of writing."""
     if field.primary_key or field.db_default is not NOT_PROVIDED or field.generated:
         return False
-    return field.get_default() is not None or _is_automatic_time(field)
+    return field.get_default() is not None or is_automatic_time(field)
 
 
 # --- Lookups and names -------------------------------------------------------

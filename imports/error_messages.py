@@ -119,6 +119,14 @@ JOB_MESSAGES = {
     "unknown_importer": _(
         "The importer for this file is no longer installed. Contact an administrator."
     ),
+    "values_failed": _(
+        "The importer could not compute the values of fields that no column fills (%(error)s). "
+        "Contact an administrator."
+    ),
+    "invalid_values": _(
+        "The importer has no valid values for these fields, which no column fills: %(fields)s. "
+        "Contact an administrator."
+    ),
     "missing_columns": _(
         "These columns were not recognised: %(columns)s. Select the matching columns of the file, "
         "or rename them in the file and upload it again."

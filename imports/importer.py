@@ -113,6 +113,18 @@ class Importer:
     page: ClassVar[str] = ""
 
     @classmethod
+    def values(cls, context: ImportContext) -> Mapping[str, Any]:
+        """Return the values of model fields that no column fills, such as the uploading user.
+
+        It is called when the check of a file begins, and again if the file is checked again. The
+        values are stored with the import, so that every new record gets the same ones, whatever
+        crashes. A foreign key takes a record or its key. None is stored as NULL. Records that exist
+        already keep their values. Unique constraints over these fields and columns together are
+        keys, as those over columns alone are.
+        """
+        return {}
+
+    @classmethod
     def check_row(cls, values: Mapping[str, Any]) -> Iterable[InvalidValue] | None:
         """Check the values of one row together. It may be a generator, or a static method.
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
 from imports.idempotency import IdempotencyKey
+from imports.importer import ImportContext
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
 from imports.statuses import FINAL_STATUSES, EmptyCells, OnDuplicate, Outcome, Status, Success
@@ -82,6 +83,10 @@ class ImportJob(models.Model):
     version = models.IntegerField(_("version"), default=1)
     # Increases when the import is checked again. Within one run, progress never decreases.
     run = models.IntegerField(_("run"), default=1)
+
+    # The values of `Importer.values`, as text that PostgreSQL casts to the type of each field. NULL
+    # until the check of the file begins, and for an importer without `values`.
+    field_values = models.JSONField(_("values of every row"), null=True)
 
     # The user's column mapping: the index of each field's column, or null to leave the field out.
     column_mapping = models.JSONField(_("column mapping"), null=True)
@@ -191,6 +196,10 @@ class ImportJob(models.Model):
 
     def __str__(self) -> str:
         return self.file_name
+
+    def make_context(self) -> ImportContext:
+        """Return what hooks of the importer get. Reads the owner, unless it is loaded."""
+        return ImportContext(import_id=self.pk, user=self.owner, options={})
 
     @property
     def is_final(self) -> bool:

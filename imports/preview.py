@@ -18,7 +18,7 @@ from imports import permissions
 from imports.importer import get_importer, is_registered
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
-from imports.pipeline.target_table import TargetTable, get_target_table
+from imports.pipeline.target_table import TargetTable, get_job_target
 from imports.statuses import Status
 
 MAX_SAMPLE_ROWS = 20
@@ -97,7 +97,7 @@ def build_preview(job: ImportJob, user: User) -> Preview:
     """
     total = _validate_ready(job)
     importer = get_importer(job.importer)
-    target = get_target_table(importer)
+    target = get_job_target(job)
     records = permissions.get_visible_records(user, importer.model)
     unchanged, updates = _build_update_samples(job, target, records) if job.to_update else (0, [])
     to_create = total - job.processed - job.to_update

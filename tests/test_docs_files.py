@@ -14,6 +14,8 @@ DOCUMENTED_CODES = set(re.findall(r"`([a-z_]+)`", TEXT))
 CODES_UNRELATED_TO_FILES = {
     "file_gone",
     "unknown_importer",
+    "values_failed",
+    "invalid_values",
     "missing_columns",
     "database_error",
 }

@@ -21,7 +21,7 @@ from imports.pipeline import attempts, batch_writer, poison_batches
 from imports.pipeline.attempts import Attempt, BatchNotAvailable
 from imports.pipeline.batch_writer import OutcomeCounts
 from imports.pipeline.check_completion import complete_job_if_done
-from imports.pipeline.target_table import TargetTable, get_target_table
+from imports.pipeline.target_table import TargetTable, get_job_target, get_target_table
 from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
 from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
 
@@ -100,7 +100,7 @@ def _apply_in_transaction(
 ) -> ImportJob:
     batch = claim_batch(job_id, number)
     importer = get_importer(batch.job.importer)
-    target = get_target_table(importer)
+    target = get_job_target(batch.job)
     # Imports into one table share this lock; a batch that met a conflict takes it exclusively.
     # Without the lock, two imports of the same people in opposite order ended in 20 deadlocks;
     # with it, in none.

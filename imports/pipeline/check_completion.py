@@ -10,11 +10,10 @@ from django.db.backends.utils import CursorWrapper
 
 from imports import advisory_locks
 from imports.conf import app_settings
-from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.column_mapping import save_mapping
 from imports.pipeline.duplicates import fail_duplicates_in_file, match_existing_records
-from imports.pipeline.target_table import get_target_table
+from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.statuses import CHECKING_PERCENT, OnDuplicate, Outcome, Status
 
@@ -71,7 +70,7 @@ def finish_check(job: ImportJob) -> ImportJob:
             raise JobNotActive
         if job.checked == 0:
             return ImportJob.objects.transition(job.pk, Status.FAILED, error_code="no_rows")
-        target = get_target_table(get_importer(job.importer))
+        target = get_job_target(job)
         existing = match_existing_records(target, job, first=0, last=job.cursor_row)
         repeats = fail_duplicates_in_file(target, job)
         cursor.execute(PLAN_BATCHES, {"job": job.pk, "size": compute_batch_size(job.checked)})

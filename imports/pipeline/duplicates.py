@@ -17,7 +17,6 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pipeline.target_table import (
     TargetColumn,
@@ -133,7 +132,7 @@ def match_existing_records(
             cursor.execute("SELECT count(*) FROM existing_match WHERE cardinality(targets) > 1")
             return {Outcome.FAILED: cursor.fetchone()[0]}
         outcome = get_duplicate_outcome(job.on_duplicate)
-        key_parameters = _get_key_parameters(target.keys, job)
+        key_parameters = _get_key_parameters(target.keys)
         cursor.execute(SET_OUTCOME_OF_EXISTING, parameters | {"outcome": outcome} | key_parameters)
         return {outcome: cursor.rowcount}
 
@@ -154,7 +153,7 @@ def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     if not values:
         return 0
     slots = range(len(values))
-    parameters = {"job": job.pk} | _get_key_parameters(target.keys, job)
+    parameters = {"job": job.pk} | _get_key_parameters(target.keys)
     with connection.cursor() as cursor:
         arms = [FIND_REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
         # They exist if a test checks several files in one transaction. The schema is named, so
@@ -187,14 +186,11 @@ def _keep_first_rows(cursor: CursorWrapper, values: list[str], parameters: dict[
     cursor.execute("ANALYZE candidate")
 
 
-def _get_key_parameters(
-    keys: tuple[tuple[TargetColumn, ...], ...], job: ImportJob
-) -> dict[str, list[Any]]:
+def _get_key_parameters(keys: tuple[tuple[TargetColumn, ...], ...]) -> dict[str, list[Any]]:
     """Return, by key, the field that errors name (the key's first) and its place in a row.
 
     The None at the end stands for the record itself, which is a key under the policy `update`.
     """
-    columns = get_importer(job.importer).columns
     positions = [key[0].position for key in keys]
-    names = [columns[position - 1].field for position in positions]
+    names = [key[0].field for key in keys]
     return {"columns": [*names, None], "positions": [*positions, None]}

@@ -18,11 +18,12 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
 from imports.conf import app_settings
-from imports.importer import Importer, get_importer, is_registered
+from imports.importer import Importer, get_importer, has_hook, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.check_completion import finish_check, try_lock_check_completion
 from imports.pipeline.column_mapping import apply_mapping
 from imports.pipeline.column_suggestions import add_suggestions, trim_samples
+from imports.pipeline.field_values import InvalidFieldValues, compute_field_values
 from imports.pipeline.formula_injection import restore_formula
 from imports.pipeline.header_detection import (
     DetectedColumns,
@@ -46,7 +47,7 @@ from imports.pipeline.reader_client import (
 from imports.pipeline.row_filter import RowFilter
 from imports.pipeline.row_validation import RowValidator, ValidatedRow
 from imports.pipeline.staging import stage_rows
-from imports.pipeline.target_table import get_target_table
+from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
     JobNotActive,
     TransientError,
@@ -81,6 +82,7 @@ INITIAL_CHECK_FIELDS: dict[str, Any] = {
     "total": None,
     "checked_at": None,
     "read_summary": [],
+    "field_values": None,
 }
 
 
@@ -119,6 +121,8 @@ def check_file(
         return fail_job(job, error.code, error.params)
     except StoredFileNotFound:
         return fail_job(job, "file_gone", {})
+    except InvalidFieldValues as error:
+        return fail_job(job, error.code, error.params)
     except JobNotActive:
         return None
     except TransientError:
@@ -193,7 +197,8 @@ def _check(
     if not is_registered(job.importer):
         return fail_job(job, "unknown_importer", {})
     importer = get_importer(job.importer)
-    target = get_target_table(importer)
+    _store_field_values(job, importer)
+    target = get_job_target(job)
     with (
         job.file.storage.open(str(job.file.name)) as file,
         open_rows(
@@ -231,6 +236,21 @@ def _check(
                 release_lease(job)
                 return None
     return finish_check(job)
+
+
+def _store_field_values(job: ImportJob, importer: type[Importer]) -> None:
+    """Compute the values of fields that no column fills, unless an earlier reader did.
+
+    Raises:
+        InvalidFieldValues: The importer has no valid values.
+        JobNotActive: The import is no longer CHECKING, or another reader has stored values.
+    """
+    if job.field_values is not None or not has_hook(importer, "values"):
+        return
+    job.field_values = compute_field_values(job, importer)
+    waiting = _leased_job(job).filter(field_values__isnull=True)
+    if not waiting.update(field_values=job.field_values):
+        raise JobNotActive
 
 
 def _select_records(

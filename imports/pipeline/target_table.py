@@ -14,13 +14,15 @@ from django.db import connection
 from django.db.models import CharField, Field, TextField, UniqueConstraint
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Importer
+from imports.importer import Importer, get_importer
 from imports.model_fields import get_model_field
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
 from imports.statuses import EmptyCells
 
 TYPE_LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
+FIELD_VALUE = """(SELECT (job.field_values ->> '{field}')::{type}
+  FROM imports_importjob job WHERE job.id = %(job)s)"""
 IN_ROW_RANGE = "r.job_id = %(job)s AND r.number BETWEEN %(first)s AND %(last)s"
 
 # OFFSET 0 makes PostgreSQL look the sequence up once, not for every key.
@@ -33,17 +35,25 @@ SELECT string_agg(nextval(s.name)::text, ' ')
 
 @dataclass(frozen=True)
 class TargetColumn:
-    """A column of the importer: its place in the target table and in `ImportRow.cleaned`."""
+    """A column of the target table that an import fills, and where its values are.
+
+    They are in `ImportRow.cleaned` for a column of the importer, and in `ImportJob.field_values`
+    for a field of `Importer.values`.
+    """
 
     field: str
     column: str  # Quoted.
     type: str
-    position: int  # In `cleaned`, counted from 1 as PostgreSQL does.
+    position: int | None  # In `cleaned`, counted from 1 as PostgreSQL does; None if not there.
     default: str  # SQL for an empty cell of a new record.
     cleared: str | None  # SQL for no value in an existing record; None if the model requires one.
 
     @property
     def value(self) -> str:
+        """SQL for the value of the staged row. Statements with it have the parameter `job`."""
+        if self.position is None:
+            # PostgreSQL executes a subquery that does not refer to the row once.
+            return FIELD_VALUE.format(field=self.field, type=self.type)
         return f"(r.cleaned[{self.position}])::{self.type}"
 
 
@@ -56,7 +66,8 @@ class TargetTable:
     pk_type: str
     pk_field: Field[Any, Any]
     columns: tuple[TargetColumn, ...]
-    keys: tuple[tuple[TargetColumn, ...], ...]  # Unique constraints that a file can violate.
+    # Unique constraints that a file can violate. The first part of a key has a position.
+    keys: tuple[tuple[TargetColumn, ...], ...]
     fills: dict[str, str]  # Column that no file fills to the SQL that fills it.
     default_fields: dict[str, Field[Any, Any]]  # SQL parameter to the field of its default.
     stamps: tuple[str, ...]  # Columns with auto_now, which an update sets, too.
@@ -143,32 +154,49 @@ def build_key_match(key: tuple[TargetColumn, ...]) -> str:
     return " AND ".join(f"c.{column.column} = {column.value}" for column in key)
 
 
+def get_job_target(job: ImportJob) -> TargetTable:
+    """Return the target table of an import, with the fields that `Importer.values` fills."""
+    return get_target_table(get_importer(job.importer), tuple(sorted(job.field_values or ())))
+
+
 @cache
-def get_target_table(importer: type[Importer]) -> TargetTable:
-    """Return the target table of an importer."""
+def get_target_table(importer: type[Importer], value_fields: tuple[str, ...] = ()) -> TargetTable:
+    """Return the target table of an importer. `value_fields` are the fields of `field_values`."""
     meta = importer.model._meta
     columns = {
         column.field: _make_column(get_model_field(importer.model, column.field), position)
         for position, column in enumerate(importer.columns, start=1)
     }
-    others = [f for f in meta.concrete_fields if f.name not in columns and not f.primary_key]
-    filled = [get_model_field(importer.model, name) for name in columns]
+    constants = {
+        name: _make_column(get_model_field(importer.model, name), None) for name in value_fields
+    }
+    filled = columns | constants
+    others = [f for f in meta.concrete_fields if f.name not in filled and not f.primary_key]
+    own_fields = [get_model_field(importer.model, name) for name in columns]
+    keys = [
+        tuple(filled[name] for name in sorted(key, key=lambda name: name not in columns))
+        for key in _get_unique_keys(importer)
+        if filled.keys() >= set(key) and not columns.keys().isdisjoint(key)
+    ]
     return TargetTable(
         table=_quote(meta.db_table),
         pk=_quote_column(meta.pk),
-        pk_type=_get_type(meta.pk),
+        pk_type=get_column_type(meta.pk),
         pk_field=meta.pk,
         columns=tuple(columns.values()),
-        keys=tuple(tuple(columns[name] for name in key) for key in _get_unique_keys(importer)),
-        fills={_quote_column(f): sql for f in others if (sql := _build_default_sql(f))},
-        default_fields={_name_parameter(f): f for f in [*filled, *others] if _needs_default(f)},
+        keys=tuple(keys),
+        fills={
+            **{_quote_column(f): sql for f in others if (sql := _build_default_sql(f))},
+            **{constant.column: constant.value for constant in constants.values()},
+        },
+        default_fields={_name_parameter(f): f for f in [*own_fields, *others] if _needs_default(f)},
         stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
 
 
 def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
-    """Return the model's unique constraints over columns of the importer, as field names."""
-    meta, own = importer.model._meta, {column.field for column in importer.columns}
+    """Return the unique constraints of the model, as field names."""
+    meta = importer.model._meta
     keys: list[tuple[str, ...]] = [(field.name,) for field in meta.concrete_fields if field.unique]
     keys += [tuple(names) for names in meta.unique_together]
     keys += [
@@ -178,17 +206,19 @@ def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
         and constraint.fields
         and constraint.condition is None
     ]
-    return [key for key in dict.fromkeys(keys) if own.issuperset(key)]
+    return list(dict.fromkeys(keys))
 
 
-def _make_column(field: Field[Any, Any], position: int) -> TargetColumn:
+def _make_column(field: Field[Any, Any], position: int | None) -> TargetColumn:
     has_default = _needs_default(field)
     return TargetColumn(
         field=field.name,
         column=_quote_column(field),
-        type=_get_type(field),
+        type=get_column_type(field),
         position=position,
-        default=f"%({_name_parameter(field)})s::{_get_type(field)}" if has_default else "NULL",
+        default=f"%({_name_parameter(field)})s::{get_column_type(field)}"
+        if has_default
+        else "NULL",
         cleared=_build_clear_sql(field),
     )
 
@@ -204,7 +234,9 @@ def _build_default_sql(field: Field[Any, Any]) -> str | None:
     """Return SQL for a column that no file fills; None leaves it to the database."""
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return "now()"
-    return f"%({_name_parameter(field)})s::{_get_type(field)}" if _needs_default(field) else None
+    return (
+        f"%({_name_parameter(field)})s::{get_column_type(field)}" if _needs_default(field) else None
+    )
 
 
 def _needs_default(field: Field[Any, Any]) -> bool:
@@ -216,7 +248,7 @@ def _name_parameter(field: Field[Any, Any]) -> str:
     return f"default_{field.attname}"
 
 
-def _get_type(field: Field[Any, Any]) -> str:
+def get_column_type(field: Field[Any, Any]) -> str:
     """Return the type of the column without its length.
 
     A cast to varchar(20) would cut a value silently. An assignment reports it (SQLSTATE 22001),
