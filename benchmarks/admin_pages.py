@@ -33,10 +33,10 @@ SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '
 """
 BATCHES = """
 INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, enqueued_at, started_at,
-       applied_at, after_batch_at, worker, crashes)
+       applied_at, worker, crashes)
 SELECT job.id, n, (n - 1) * (job.total / %(batches)s) + 2, n * (job.total / %(batches)s) + 1,
        job.total / %(batches)s, job.created_at, job.checked_at + n * interval '20 ms',
-       job.checked_at + (n + 2) * interval '20 ms', now(), 'worker-' || n %% 4 || ':42', 0
+       job.checked_at + (n + 2) * interval '20 ms', 'worker-' || n %% 4 || ':42', 0
   FROM imports_importjob job, generate_series(1, %(batches)s) AS n
  WHERE job.file_name LIKE %(name)s
 """

@@ -34,8 +34,8 @@ SELECT 'ACC-AM ' || lpad(n::text, 7, '0'),
 """
 BATCHES = """
 INSERT INTO imports_importbatch
-       (job_id, number, first_row, last_row, rows, applied_at, after_batch_at, worker, crashes)
-SELECT '{job}', g / 5000, g, g + 4999, 5000, now(), now(), '', 0
+       (job_id, number, first_row, last_row, rows, applied_at, worker, crashes)
+SELECT '{job}', g / 5000, g, g + 4999, 5000, now(), '', 0
   FROM generate_series({first}, {last}, 5000) g
 """
 ROWS = """

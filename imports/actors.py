@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
-from imports import progress, worker_process
+from imports import hooks, progress, worker_process
 from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
@@ -37,11 +37,14 @@ log = logging.getLogger(__name__)
 
 CHECK_QUEUE = "imports_checks"
 BATCH_QUEUE = "imports_batches"
-QUEUES = (CHECK_QUEUE, BATCH_QUEUE)
+HOOK_QUEUE = "imports_hooks"
+QUEUES = (CHECK_QUEUE, BATCH_QUEUE, HOOK_QUEUE)
 CHECK_ACTOR = "imports.check_next_file"
 BATCH_ACTOR = "imports.apply_batches"
+HOOK_ACTOR = "imports.call_hooks"
 MAX_CHECK_SECONDS = 3_600
 MAX_BATCHES_SECONDS = 300
+MAX_HOOKS_SECONDS = 300
 # While Redis is down, one message applies batches for at most this long.
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
@@ -64,6 +67,7 @@ def check_next_file() -> None:
         lock.release()
     if has_checked:  # Otherwise recovery enqueues the check again, a few seconds later.
         enqueue_check_if_waiting()
+        call_hooks_safely()
 
 
 def check_first_available(*, is_small: bool) -> bool:
@@ -122,11 +126,11 @@ def apply_batches(job_id: str, number: int) -> None:
     while (
         job := apply_and_publish(UUID(job_id), number)
     ) and not worker_process.stop_requested.is_set():
-        applied, number = number, number + app_settings.MAX_BATCHES_IN_FLIGHT
+        number += app_settings.MAX_BATCHES_IN_FLIGHT
         seconds = time.monotonic() - started
         is_turn_over = seconds >= app_settings.TURN_SECONDS
         is_done = job.status != Status.RUNNING or (is_turn_over and enqueue_batch(job.pk, number))
-        run_after_batch_safely(job.pk, applied)
+        call_hooks_safely(job.pk)
         # If the next batch cannot be enqueued because Redis is down, apply it here.
         if is_done or seconds > MAX_WITHOUT_QUEUE_SECONDS:
             break
@@ -153,18 +157,25 @@ def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
     return job
 
 
-def run_after_batch_safely(job_id: UUID, number: int) -> None:
-    """Call the importer's `after_batch` for a batch. An exception is logged and goes no further."""
+def call_hooks() -> None:
+    """Call the hooks that are due."""
+    call_hooks_safely()
+
+
+def call_hooks_safely(job_id: UUID | None = None) -> None:
+    """Call the hooks that are due, of one import or of all. An exception is logged."""
     try:
-        batch_applier.run_after_batch(job_id, number)
-    except Exception as error:  # The code of an app. The text of its error may quote a record.
-        log.error("after_batch of %s failed: %s", job_id, type(error).__name__)
+        with worker_process.report_work("calling hooks"):
+            hooks.call_due_hooks(job_id, should_stop=worker_process.stop_requested.is_set)
+    except Error as error:  # Logged without its text, which may quote a row.
+        log.error("hooks cannot be called: SQLSTATE %s", get_sqlstate(error))
 
 
 def declare_actors(broker: dramatiq.Broker) -> None:
     """Declare the actors on the broker of a worker."""
     _declare_actor(broker, check_next_file, CHECK_ACTOR, CHECK_QUEUE, MAX_CHECK_SECONDS)
     _declare_actor(broker, apply_batches, BATCH_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
+    _declare_actor(broker, call_hooks, HOOK_ACTOR, HOOK_QUEUE, MAX_HOOKS_SECONDS)
 
 
 def _declare_actor(
@@ -192,6 +203,11 @@ def _declare_actor(
 def enqueue_check() -> bool:
     """Send a message that a file waits; return whether it was sent."""
     return _send(CHECK_QUEUE, CHECK_ACTOR)
+
+
+def enqueue_hooks() -> bool:
+    """Send a message that hooks are to be called; return whether it was sent."""
+    return _send(HOOK_QUEUE, HOOK_ACTOR)
 
 
 def enqueue_due_batches(job: ImportJob) -> None:

@@ -191,6 +191,13 @@ class AppSettings:
     WORKER_HEARTBEAT_TIMEOUT_SECONDS = Setting(
         8, "seconds", "A worker whose last heartbeat is older than this does not count as running."
     )
+    HOOK_TIMEOUT_SECONDS = Setting(
+        60,
+        "seconds",
+        "A call of `after_batch`, `after_import` or the receivers of a signal that has not ended "
+        "after this time counts as crashed and is made again. A call that fails is repeated after "
+        "this time, and then after longer and longer times, up to an hour.",
+    )
     STALLED_AFTER_SECONDS = Setting(
         15, "seconds", "A running import that has not committed for this time is shown as stalled."
     )

@@ -28,6 +28,7 @@ from imports.model_fields import get_model_field
 __all__ = [
     "Cell",
     "Column",
+    "FinishedImportContext",
     "ImportContext",
     "Importer",
     "InvalidValue",
@@ -67,6 +68,13 @@ class ImportContext:
     import_id: UUID
     user: AbstractBaseUser | None
     options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FinishedImportContext(ImportContext):
+    """The import that has ended. `snapshot` is its snapshot: status, counts and times."""
+
+    snapshot: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -141,11 +149,21 @@ class Importer:
         return None
 
     @classmethod
-    def after_batch(cls, ids: Sequence[Any]) -> None:
+    def after_batch(cls, ids: Sequence[Any], context: ImportContext) -> None:
         """Called after the commit of a batch with the keys of its created and updated records.
 
-        It is called at least once for every batch, so it must be idempotent. An exception is
+        A worker calls it at least once for every batch, so it must be idempotent. An exception is
         logged, and `after_batch` is called again later.
+        """
+
+    @classmethod
+    def after_import(cls, context: FinishedImportContext) -> None:
+        """Called when the import has ended, after `after_batch` has succeeded for every batch.
+
+        The import may be COMPLETE, CANCELLED or FAILED: see `context.snapshot["status"]`. A worker
+        calls it at least once for every end, so it must be idempotent. An exception is logged, and
+        `after_import` is called again later. An end is left out if the file is checked again before
+        the call.
         """
 
     @classmethod

@@ -74,8 +74,8 @@ def check_and_apply_inline(job_id: UUID, limits: ReaderLimits) -> ImportJob:
         batch = job.batches.filter(applied_at=None).first()
         if batch is None or actors.apply_and_publish(job_id, batch.number) is None:
             break  # A worker has claimed the batch.
-        actors.run_after_batch_safely(job_id, batch.number)
         job = ImportJob.objects.get(pk=job_id)
     if job.status == Status.RUNNING:
         actors.enqueue_due_batches(job)
+    actors.enqueue_hooks()
     return job

@@ -269,6 +269,8 @@ def start(job: ImportJob | UUID) -> ImportJob:
     with transaction.atomic():
         job = check_completion.start_applying(pk, only_from=Status.READY)
         transaction.on_commit(partial(actors.enqueue_due_batches, job))
+        if job.is_final:  # There was nothing to write.
+            transaction.on_commit(actors.enqueue_hooks)
     progress.publish(job)
     return job
 
@@ -346,7 +348,9 @@ def cancel(job: ImportJob | UUID) -> ImportJob:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.
         ImportJob.DoesNotExist: There is no such import.
     """
-    job = ImportJob.objects.transition(_get_id(job), Status.CANCELLED)
+    with transaction.atomic():
+        job = ImportJob.objects.transition(_get_id(job), Status.CANCELLED)
+        transaction.on_commit(actors.enqueue_hooks)
     progress.publish(job)
     return job
 

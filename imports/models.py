@@ -1,4 +1,4 @@
-"""The models of the app: imports, their batches, attempts and rows, and worker processes.
+"""The models of the app: imports, their batches, attempts, rows and hooks, and worker processes.
 
 The models of `idempotency`, `saved_mappings` and `storage` are in the modules of these names.
 """
@@ -12,6 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.files.storage import Storage, storages
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
@@ -19,11 +20,12 @@ from imports.idempotency import IdempotencyKey
 from imports.importer import ImportContext
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
-from imports.statuses import FINAL_STATUSES, EmptyCells, OnDuplicate, Outcome, Status, Success
+from imports.statuses import FINAL_STATUSES, EmptyCells, Hook, OnDuplicate, Outcome, Status, Success
 from imports.storage import DatabaseStorage, StoredChunk, StoredFile
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
 __all__ = [
+    "HookCall",
     "IdempotencyKey",
     "ImportAttempt",
     "ImportBatch",
@@ -246,8 +248,6 @@ class ImportBatch(models.Model):
     enqueued_at = models.DateTimeField(_("enqueued"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
-    # When the importer's `after_batch` has run.
-    after_batch_at = models.DateTimeField(_("follow-up done"), null=True)
     # The worker that has written the batch.
     worker = models.CharField(_("worker"), max_length=100, blank=True)
     # Crashes of the batch that this one was split from.
@@ -261,11 +261,6 @@ class ImportBatch(models.Model):
             models.UniqueConstraint(fields=["job", "number"], name="batch_number_unique"),
             models.CheckConstraint(
                 name="batch_first_to_last", condition=Q(first_row__lte=F("last_row"))
-            ),
-        )
-        indexes = (
-            models.Index(
-                fields=["applied_at"], name="batch_to_announce", condition=Q(after_batch_at=None)
             ),
         )
 
@@ -294,6 +289,28 @@ class ImportAttempt(models.Model):
 
     def __str__(self) -> str:
         return self.worker
+
+
+class HookCall(models.Model):
+    """A call of a hook of the importer, or of a signal, that is due: see `imports.hooks`.
+
+    It is inserted in the transaction of the change that it follows, and deleted when the call has
+    succeeded. So a call is made at least once, whatever crashes.
+    """
+
+    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="hook_calls")
+    hook = models.CharField(max_length=15, choices=Hook)
+    batch_number = models.PositiveIntegerField(null=True)  # For `after_batch`.
+    created_at = models.DateTimeField(db_default=Now())
+    # When to make the call. It is moved before each attempt, so that other workers make no second
+    # call at the same time.
+    due_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"{self.hook} of {self.job_id}"
 
 
 class ImportRow(models.Model):

@@ -12,16 +12,14 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from imports import actors, advisory_locks, worker_process
-from imports.conf import app_settings
-from imports.models import ImportBatch, ImportJob, Worker
+from imports import actors, advisory_locks, hooks, worker_process
+from imports.models import ImportJob, Worker
 from imports.pipeline.transactions import run_deferred, short_transaction, terminate_frozen_sessions
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
 
 MAX_WORKER_SILENCE = timedelta(hours=1)  # After that, the row of a worker is deleted.
-MAX_MISSED_AFTER_BATCH_CALLS = 20
 
 _worker_id = uuid.uuid4()
 
@@ -52,7 +50,8 @@ def recover() -> None:
     actors.enqueue_check_if_waiting()
     for job in ImportJob.objects.filter(status=Status.RUNNING):
         actors.enqueue_due_batches(job)
-    run_missed_after_batch()
+    if hooks.has_due_calls():
+        actors.enqueue_hooks()
 
 
 def remove_stuck_workers() -> bool:
@@ -67,13 +66,3 @@ def remove_stuck_workers() -> bool:
             log.warning("ended %s sessions frozen inside a step", frozen)
         Worker.objects.filter(heartbeat_at__lt=Now() - MAX_WORKER_SILENCE).delete()
     return True
-
-
-def run_missed_after_batch() -> None:
-    """Call `after_batch` for batches whose worker crashed between its commit and the call."""
-    missed_before = Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS)
-    missed = ImportBatch.objects.filter(after_batch_at=None, applied_at__lt=missed_before)
-    # In random order, so that batches that fail every time do not block the others.
-    batches = missed.order_by("?").values_list("job_id", "number")[:MAX_MISSED_AFTER_BATCH_CALLS]
-    for job_id, number in batches:
-        actors.run_after_batch_safely(job_id, number)

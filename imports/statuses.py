@@ -91,6 +91,9 @@ ACTIVE_STATUSES = frozenset({Status.CHECKING, Status.RUNNING, Status.UNDOING})
 # The import has ended: `finished_at` is set, and streams end.
 FINAL_STATUSES = frozenset({Status.COMPLETE, Status.CANCELLED, Status.FAILED, Status.UNDONE})
 
+# The statuses after which `after_import` and `import_finished` are called. They may be left again.
+ENDED_STATUSES = frozenset({Status.COMPLETE, Status.CANCELLED, Status.FAILED})
+
 # The share of `progress_percent` of each phase. The last percent is added when an import is final.
 CHECKING_PERCENT = 33
 APPLYING_PERCENT = 66
@@ -140,3 +143,12 @@ class Success(models.TextChoices):
     ALL = "all", _("Every row imported")
     SOME = "some", _("Some rows imported")
     NONE = "none", _("Nothing imported")
+
+
+class Hook(models.TextChoices):
+    """What is called at a point in the life of an import: see `imports.hooks`."""
+
+    IMPORT_STARTED = "import_started", "import_started"
+    AFTER_BATCH = "after_batch", "after_batch"
+    AFTER_IMPORT = "after_import", "after_import"
+    IMPORT_FINISHED = "import_finished", "import_finished"

@@ -30,7 +30,7 @@ from django.core.files.base import ContentFile
 from django.db import connections, router, transaction
 from django.db.models import QuerySet
 
-from imports import lifecycle, provenance, row_results
+from imports import hooks, lifecycle, provenance, row_results
 from imports.broker import sending_disabled
 from imports.error_body import RowError, make_row_error
 from imports.error_messages import describe_row_error
@@ -136,6 +136,7 @@ def finish_import(job: ImportJob, *, start: bool = True) -> ImportResult:
             job = lifecycle.start(job)
         while job.status == Status.RUNNING:
             job = _apply_next_batch(job)
+        hooks.call_due_hooks(job.pk, should_raise=True)
     return _make_result(job)
 
 
@@ -156,7 +157,7 @@ def _apply_next_batch(job: ImportJob) -> ImportJob:
     applied = batch_applier.apply_batch(job.pk, number)
     if applied is None:
         raise RuntimeError("Another process writes this import. Stop the worker of the tests.")
-    batch_applier.run_after_batch(job.pk, number)
+    hooks.call_due_hooks(job.pk, should_raise=True)
     return applied
 
 

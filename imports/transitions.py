@@ -12,15 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from imports.statuses import FINAL_STATUSES, Status, get_source_statuses
+from imports.statuses import (
+    ENDED_STATUSES,
+    FINAL_STATUSES,
+    Hook,
+    Status,
+    get_source_statuses,
+)
 
 if TYPE_CHECKING:
     from imports.models import ImportJob
 
 # The condition on the status and the change of the status are one statement. Of two processes
 # that race for a transition, exactly one gets the row back.
+# Calls of hooks that follow the change are inserted with it.
 TRANSITION = """
-UPDATE imports_importjob
+WITH changed AS (UPDATE imports_importjob
    SET status = %(target)s, error_code = %(error_code)s, error_params = %(error_params)s::jsonb,
        version = version + 1, updated_at = now(),
        started_at = CASE WHEN %(is_work)s THEN coalesce(started_at, now()) ELSE started_at END,
@@ -29,7 +36,12 @@ UPDATE imports_importjob
        progress_percent = CASE WHEN %(is_whole)s THEN 100 ELSE progress_percent END,
        finished_at = CASE WHEN %(is_final)s THEN now() END
  WHERE id = %(pk)s AND status = ANY(%(sources)s)
-RETURNING *
+RETURNING *),
+hook_calls AS (
+    INSERT INTO imports_hookcall (job_id, hook)
+    SELECT id, hook FROM changed, unnest(%(hooks)s::text[]) WITH ORDINALITY AS hook (hook, place)
+     ORDER BY place)
+SELECT * FROM changed
 """
 
 
@@ -68,6 +80,7 @@ class TransitionManager(models.Manager["ImportJob"]):
                 "is_work": target in {Status.CHECKING, Status.RUNNING},
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
                 "is_final": target in FINAL_STATUSES,
+                "hooks": _list_hooks(target),
                 "error_code": error_code,
                 "error_params": None if error_params is None else json.dumps(dict(error_params)),
             },
@@ -76,3 +89,10 @@ class TransitionManager(models.Manager["ImportJob"]):
             return job
         status = self.values_list("status", flat=True).get(pk=pk)
         raise TransitionNotAllowed(f"An import that is {status} cannot become {target}.")
+
+
+def _list_hooks(target: Status) -> list[Hook]:
+    """Return the hooks that are called after a change to this status, in their order."""
+    if target == Status.CHECKING:
+        return [Hook.IMPORT_STARTED]
+    return [Hook.AFTER_IMPORT, Hook.IMPORT_FINISHED] if target in ENDED_STATUSES else []

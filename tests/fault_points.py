@@ -52,6 +52,16 @@ def during_apply(*, after_batch=0):
     return FaultPoint("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
 
 
+def during_hook(hook):
+    """Inside a hook of the app `tests.parcels`, before its work is committed."""
+    return FaultPoint("BEFORE INSERT", "parcels_hookrecord", "ROW", f"NEW.hook = '{hook}'")
+
+
+def after_hook(hook):
+    """After a hook has returned and before the record of the due call is deleted."""
+    return FaultPoint("AFTER DELETE", "imports_hookcall", "ROW", f"OLD.hook = '{hook}'")
+
+
 class Barrier:
     """Database sessions that reach it wait until it is opened."""
 
@@ -68,6 +78,12 @@ class Barrier:
         """Return the PostgreSQL process IDs of the sessions that wait."""
         self.cursor.execute(WAITING, [ADVISORY_LOCK_NUMBER])
         return [pid for (pid,) in self.cursor.fetchall()]
+
+    def terminate_sessions(self):
+        """End the sessions that wait. PostgreSQL notices late that the client of one was killed."""
+        for pid in self.waiting_sessions():
+            self.cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        wait_for(lambda: not self.waiting_sessions())
 
     def wait_until_reached(self, count=1):
         """Wait until this many sessions wait at the barrier."""

@@ -38,6 +38,7 @@ SHORT_TIMEOUTS = {
     "IMPORTS_RECOVERY_INTERVAL_SECONDS": "0.2",
     "IMPORTS_MESSAGE_TIMEOUT_SECONDS": "1",
     "IMPORTS_READER_HEARTBEAT_TIMEOUT_SECONDS": "2",
+    "IMPORTS_HOOK_TIMEOUT_SECONDS": "1",
     "IMPORTS_WORKER_HEARTBEAT_TIMEOUT_SECONDS": "4",
     "IMPORTS_LOCK_TIMEOUT": "60s",  # A test may hold workers at a barrier for long.
 }
@@ -174,10 +175,10 @@ def site(user, **environment):
         yield Site(server, client, cookie)
 
 
-def upload_in_process(owner, content, name="customers.csv", **options):
+def upload_in_process(owner, content, name="customers.csv", importer="customers", **options):
     """Upload a file without HTTP, and return the import."""
     file = SimpleUploadedFile(name, content)
-    return lifecycle.upload(owner, file, importer="customers", **options)
+    return lifecycle.upload(owner, file, importer=importer, **options)
 
 
 # --- Redis -------------------------------------------------------------------

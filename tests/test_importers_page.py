@@ -18,15 +18,14 @@ PROGRAM = ("config", "customers", "imports", "static", "templates", "manage.py")
 # Imports a file as workers do, and prints the outcomes, the errors and the parcels.
 IMPORT = """
 import sys
+from imports import hooks
 from imports.error_messages import describe_row_error
-from imports.pipeline import batch_applier
 from parcels.models import Parcel
 from tests.factories import get_outcomes, run_import
 
 importer = {importer!r}
 job = run_import(sys.stdin.read().encode(), importer=importer, on_duplicate="update")
-for batch in job.batches.all():
-    batch_applier.run_after_batch(job.pk, batch.number)
+hooks.call_due_hooks(job.pk)
 print(job.status, sorted(get_outcomes(job).items()))
 for row in job.rows.exclude(errors=None).order_by("number"):
     print(row.number, *(describe_row_error(error, importer) for error in row.errors))

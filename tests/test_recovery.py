@@ -109,8 +109,10 @@ def test_recovery_skips_a_batch_that_a_worker_has_claimed(running, queue):
 
 
 def test_an_exception_in_after_batch_does_not_fail_the_import(queue, caplog, monkeypatch):
-    def fail(ids):
-        raise ValueError("+233244000000")
+    phone = "+233244000000"
+
+    def fail(ids, context):
+        raise ValueError(phone)
 
     deliver_message(check_job(make_job(make_csv([make_row(1)]))), 1)
     rows = make_csv([["MARK 1", "7", "1"]], ["Mark", "Number", "Weight"])
@@ -122,7 +124,7 @@ def test_an_exception_in_after_batch_does_not_fail_the_import(queue, caplog, mon
     job.refresh_from_db()
     assert job.status == Status.COMPLETE
     assert "after_batch" in caplog.text
-    assert "+233244000000" not in caplog.text
+    assert phone not in caplog.text
 
 
 def test_a_check_that_gets_no_lease_enqueues_no_check(queue):
@@ -305,8 +307,7 @@ def test_recovery_does_nothing_while_another_worker_recovers(running, queue):
     assert list_enqueued_batches(queue) == []
 
 
-def test_recovery_calls_after_batch_that_a_crashed_worker_missed(settings):
-    settings.IMPORTS_MESSAGE_TIMEOUT_SECONDS = 0
+def test_recovery_asks_for_hooks_that_a_crashed_worker_missed(queue):
     parcels.after_batch_calls.clear()
     customers = check_job(make_job(make_csv([make_row(1)])))
     deliver_message(customers, 1)
@@ -315,10 +316,20 @@ def test_recovery_calls_after_batch_that_a_crashed_worker_missed(settings):
     actors.batch_applier.apply_batch(job.pk, 1)  # The worker crashes before after_batch.
 
     recovery.recover()
-    recovery.recover()
 
+    assert list_messages(queue, "hooks") == [()]
+    actors.call_hooks.fn()
+    actors.call_hooks.fn()
     model = get_importer("parcels").model
     assert parcels.after_batch_calls == [[model.objects.get().pk]]
+
+
+def test_recovery_asks_for_no_hooks_if_none_are_due(queue):
+    deliver_message(check_job(make_job(make_csv([make_row(1)]))), 1)
+
+    recovery.recover()
+
+    assert list_messages(queue, "hooks") == []
 
 
 def test_a_step_that_met_a_transient_error_is_repeated():

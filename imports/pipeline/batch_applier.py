@@ -15,15 +15,15 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from imports import advisory_locks
-from imports.importer import Importer, get_importer, is_registered
-from imports.models import ImportBatch, ImportJob
+from imports.importer import get_importer, has_hook
+from imports.models import HookCall, ImportBatch, ImportJob
 from imports.pipeline import attempts, batch_writer, poison_batches
 from imports.pipeline.attempts import Attempt, BatchNotAvailable
 from imports.pipeline.batch_writer import OutcomeCounts
 from imports.pipeline.check_completion import complete_job_if_done
-from imports.pipeline.target_table import TargetTable, get_job_target, get_target_table
+from imports.pipeline.target_table import TargetTable, get_job_target
 from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
-from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Status
+from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Hook, Status
 
 # Deadlock, lock not available, serialization failure.
 CONFLICT_SQLSTATES = {"40P01", "55P03", "40001"}
@@ -114,8 +114,9 @@ def _apply_in_transaction(
         started_at=TransactionNow(),
         applied_at=Now(),
         worker=worker,
-        after_batch_at=None if has_after_batch(importer) else Now(),
     )
+    if has_hook(importer, "after_batch"):
+        HookCall.objects.create(job=batch.job, hook=Hook.AFTER_BATCH, batch_number=number)
     attempts.delete_attempt(attempt)
     return add_batch_counts(batch, counts)
 
@@ -167,33 +168,3 @@ def add_batch_counts(batch: ImportBatch, counts: OutcomeCounts) -> ImportJob:
     if job is None:
         raise JobNotActive
     return complete_job_if_done(job)
-
-
-# --- After the commit --------------------------------------------------------
-
-
-def has_after_batch(importer: type[Importer]) -> bool:
-    """Return whether the importer overrides `Importer.after_batch`."""
-    return any("after_batch" in vars(base) for base in importer.__mro__ if base is not Importer)
-
-
-def run_after_batch(job_id: UUID, number: int) -> None:
-    """Call the importer's `after_batch` with the records that an applied batch has written.
-
-    Does nothing if that call is recorded as done. A worker that crashes between the call and the
-    record leads to a second call.
-
-    Raises:
-        Exception: Whatever the importer's `after_batch` raises. The call is not recorded then.
-    """
-    batch = (
-        ImportBatch.objects.select_related("job")
-        .filter(job=job_id, number=number, applied_at__isnull=False, after_batch_at=None)
-        .first()
-    )
-    if batch is None:
-        return
-    if is_registered(batch.job.importer):
-        importer = get_importer(batch.job.importer)
-        importer.after_batch(batch_writer.get_written_keys(batch, get_target_table(importer)))
-    ImportBatch.objects.filter(pk=batch.pk).update(after_batch_at=Now())

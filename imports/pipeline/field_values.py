@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import Error, connection
-from django.db.models import Field, Model
+from django.db.models import Field, ForeignKey, Model
 
 from imports.importer import Importer
 from imports.model_fields import needs_value
@@ -91,8 +91,7 @@ def _clean_value(field: Field[Any, Any], value: Any) -> Any:
         ValidationError, ValueError, TypeError: The field does not accept the value.
     """
     if isinstance(value, Model):
-        remote: type[Model] | None = field.related_model
-        if remote is None or not isinstance(value, remote):
+        if not isinstance(field, ForeignKey) or not isinstance(value, field.related_model):
             raise TypeError("a record of another model")
         value = getattr(value, field.target_field.attname)
     if value is None and not field.null:

@@ -1,7 +1,10 @@
 """An importer without validators of its own: the model's fields validate the values."""
 
+from django.dispatch import receiver
+
 from imports.importer import Column, Importer, register
-from tests.parcels.models import Parcel
+from imports.signals import import_finished, import_started
+from tests.parcels.models import HookRecord, Parcel
 
 after_batch_calls = []
 
@@ -20,5 +23,17 @@ class ParcelImporter(Importer):
     )
 
     @classmethod
-    def after_batch(cls, ids):
+    def after_batch(cls, ids, context):
         after_batch_calls.append(sorted(ids))
+        HookRecord.objects.create(hook="after_batch", import_id=context.import_id)
+
+    @classmethod
+    def after_import(cls, context):
+        HookRecord.objects.create(hook="after_import", import_id=context.import_id)
+
+
+@receiver([import_started, import_finished])
+def record_signal(sender, signal, job, **kwargs):
+    if job.importer == ParcelImporter.name:
+        hook = "import_started" if signal is import_started else "import_finished"
+        HookRecord.objects.create(hook=hook, import_id=job.pk)

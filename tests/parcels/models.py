@@ -26,3 +26,13 @@ class Parcel(models.Model):
 
     def __str__(self):
         return str(self.number)
+
+
+class HookRecord(models.Model):
+    """A call of a hook, as hooks in other processes report it."""
+
+    hook = models.CharField(max_length=20)
+    import_id = models.UUIDField()
+
+    def __str__(self):
+        return self.hook
