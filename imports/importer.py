@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -62,7 +63,8 @@ class ImportContext:
     """The import for which an importer works.
 
     `user` is the owner of the import, or None if the user was deleted. `options` are the cleaned
-    values of the importer's upload form.
+    values of the importer's upload form as they are stored, in types of JSON: a date or a Decimal
+    is text, a record is its key. They are empty if the importer has no upload form.
     """
 
     import_id: UUID
@@ -119,6 +121,18 @@ class Importer:
     messages: ClassVar[Mapping[str, str | Promise]] = {}
     # The URL name of a page that lists the records. It takes ?import= with the id of an import.
     page: ClassVar[str] = ""
+
+    # The form for the options of an upload. It has no file fields.
+    upload_form: ClassVar[type[forms.Form] | None] = None
+
+    @classmethod
+    def make_upload_form(cls, user: AbstractBaseUser | None, **arguments: Any) -> forms.Form | None:
+        """Return a form for one upload of `user`; None if the importer has no upload form.
+
+        `arguments` are those of a form: `data`, `initial`, `prefix`. Override it to give the form
+        more, such as the user whose records it offers. `user` is None if the user was deleted.
+        """
+        return cls.upload_form(**arguments) if cls.upload_form else None
 
     @classmethod
     def values(cls, context: ImportContext) -> Mapping[str, Any]:

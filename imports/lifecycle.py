@@ -40,11 +40,13 @@ from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.snapshots import Snapshot, build_snapshot
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
+from imports.upload_options import InvalidOptions, clean_options
 
 __all__ = [
     "IdempotencyKeyReused",
     "InvalidMapping",
     "InvalidOption",
+    "InvalidOptions",
     "Snapshot",
     "TransitionNotAllowed",
     "can_change",
@@ -98,6 +100,7 @@ def create_import(
     encoding: str = "",
     delimiter: str = "",
     hidden_rows: str = HiddenRows.IMPORT,
+    options: Mapping[str, Any] | None = None,
     file_name: str = "",
     idempotency_key: str = "",
 ) -> ImportJob:
@@ -106,14 +109,16 @@ def create_import(
     `user` becomes the owner. `file` is read from its start and may be closed afterwards. `importer`
     is a registered importer or its name. With `check_first`, nothing is written before `start` is
     called. `sheet`, `encoding` and `delimiter` are detected if they are empty. `file_name` is the
-    name that people see; if it is empty, it is the file's own name. The other options are those of
-    the REST API.
+    name that people see; if it is empty, it is the file's own name. `options` are the fields of the
+    importer's upload form, as text, numbers, dates or records. The other options are those of the
+    REST API.
 
     A call with an `idempotency_key` that the user has used before returns the import of that time.
 
     Raises:
         InvalidOption: An argument has a value that it does not accept, or the file is empty or
             larger than IMPORTS_MAX_UPLOAD_BYTES.
+        InvalidOptions: The upload form of the importer does not accept `options`.
         IdempotencyKeyReused: The key was used for a different file or with different options.
         OSError: The file cannot be read.
     """
@@ -147,6 +152,7 @@ def create_import(
             empty_cells=empty_cells,
             check_first=check_first,
             read_options={name: value for name, value in read_options.items() if value},
+            options=options,
             idempotency_key=idempotency_key,
         )
 
@@ -204,12 +210,14 @@ def upload(
     empty_cells: str = EmptyCells.KEEP,
     check_first: bool = False,
     read_options: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     should_enqueue: bool = True,
 ) -> ImportJob:
     """Store a file and create its import, in one transaction.
 
-    The caller has validated the options, as `create_import` does.
+    The caller has validated the options, as `create_import` does, except for `options`. These are
+    the fields of the importer's upload form, which validates them here.
 
     An upload with an idempotency key that was used before returns the import of that time. With
     `should_enqueue=False` no worker is asked to check the file, because the caller does it; if the
@@ -217,12 +225,14 @@ def upload(
 
     Raises:
         KeyError: There is no such importer.
+        InvalidOptions: The upload form of the importer does not accept the options.
         IdempotencyKeyReused: The key was used for a different upload.
     """
-    get_importer(importer)  # KeyError before anything is stored.
+    # Errors are raised before anything is stored.
+    importer_options = clean_options(get_importer(importer), owner, options or {})
     digest = _digest(file)
     read_options = dict(read_options or {})
-    sorted_options = json.dumps(read_options, sort_keys=True)
+    sorted_options = json.dumps([read_options, importer_options], sort_keys=True)
     request = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{sorted_options}"
     with transaction.atomic():
         key = get_or_create_key(owner, idempotency_key, request) if idempotency_key else None
@@ -235,6 +245,7 @@ def upload(
             empty_cells=empty_cells,
             check_first=check_first,
             read_options=read_options,
+            importer_options=importer_options,
             file_name=(file.name or "")[-MAX_FILE_NAME_CHARS:],
             file_size=file.size or 0,
             file_digest=digest,

@@ -73,6 +73,9 @@ class ImportJob(models.Model):
     # "encoding", "delimiter", "hidden_rows"}, all of them optional.
     read_options = models.JSONField(_("read options"), default=dict, blank=True)
 
+    # The cleaned values of the importer's upload form, see `imports.upload_options`.
+    importer_options = models.JSONField(_("options of the importer"), default=dict, blank=True)
+
     file = models.FileField(_("file"), storage=import_storage, max_length=300)
     file_name = models.CharField(_("file name"), max_length=255)
     file_size = models.BigIntegerField(_("bytes"))
@@ -201,7 +204,7 @@ class ImportJob(models.Model):
 
     def make_context(self) -> ImportContext:
         """Return what hooks of the importer get. Reads the owner, unless it is loaded."""
-        return ImportContext(import_id=self.pk, user=self.owner, options={})
+        return ImportContext(import_id=self.pk, user=self.owner, options=self.importer_options)
 
     @property
     def is_final(self) -> bool:

@@ -63,6 +63,7 @@ def test_a_hook_is_called_again_if_its_worker_is_killed_during_the_call(alice, c
             job = upload_in_process(alice, content, importer="parcels")
             gate.wait_until_reached()
             first.kill()
+            gate.terminate_sessions()
         assert hook not in list_records()
         gate.open()
         with worker(**SETTINGS):
@@ -82,6 +83,7 @@ def test_a_hook_is_called_again_if_its_worker_is_killed_before_the_call_is_done(
             job = upload_in_process(alice, content, importer="parcels")
             gate.wait_until_reached()
             first.kill()
+            gate.terminate_sessions()
         records_before = list_records().count(hook)
         assert records_before >= 1
         gate.open()

@@ -31,6 +31,7 @@ from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
+from imports.upload_options import describe_options
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -103,6 +104,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
                     "empty_cells",
                     "check_first",
                     "read_options",
+                    "upload_options",
                     "detected_format_details",
                     "headers",
                     "column_mapping",
@@ -182,6 +184,11 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         values = [detected.get(name) for name in ("format", "sheet", "encoding")]
         details = [filesizeformat(job.file_size), *(str(value) for value in values if value)]
         return f"{job.file_name} ({', '.join(details)})"
+
+    @admin.display(description=_("options of the importer"))
+    def upload_options(self, job: ImportJob) -> str:
+        options = [f"{label}: {value}" for label, value in describe_options(job)]
+        return ", ".join(options) or NO_VALUE
 
     @admin.display(description=_("detected format"))
     def detected_format_details(self, job: ImportJob) -> str:

@@ -12,6 +12,7 @@ from traceback import format_tb
 from typing import Any
 
 from django.core.exceptions import (
+    NON_FIELD_ERRORS,
     BadRequest,
     DisallowedHost,
     RequestDataTooBig,
@@ -45,8 +46,9 @@ from imports.authentication import get_login_hint
 from imports.error_body import ErrorBody, FieldError, make_error_body
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
-from imports.pipeline.column_mapping import InvalidMapping
+from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError, get_sqlstate
+from imports.upload_options import InvalidOptions
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +143,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
         return IdempotencyKeyConflict(str(error))
     if isinstance(error, InvalidMapping):
         return ValidationError(dict(_list_mapping_errors(error)))
+    if isinstance(error, InvalidOptions):
+        return ValidationError(dict(_list_option_errors(error)))
     if isinstance(error, (Http404, NotFound)):
         return ResourceNotFound()
     if isinstance(error, DjangoPermissionDenied):
@@ -174,6 +178,19 @@ def _list_mapping_errors(error: InvalidMapping) -> Iterator[tuple[str, list[Erro
     for field, (code, params) in error.problems.items():
         message = error_messages.describe_mapping_problem(code, params)
         yield f"column_mapping.{field}", [ErrorDetail(message, code)]
+
+
+def _list_option_errors(error: InvalidOptions) -> Iterator[tuple[str, list[ErrorDetail]]]:
+    for name, problems in error.errors.items():
+        field = "options" if name == NON_FIELD_ERRORS else f"options.{quote_header(name)}"
+        yield (
+            field,
+            [
+                ErrorDetail(message, problem.code or "invalid")
+                for problem in problems
+                for message in problem.messages
+            ],
+        )
 
 
 def _get_error_name(error: BaseException | None) -> str:

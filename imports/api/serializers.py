@@ -151,12 +151,34 @@ class ReadOptionsSerializer(serializers.Serializer[Any]):
         return data | {"read_options": {name: value for name, value in options.items() if value}}
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class ImporterOptionsField(serializers.JSONField):
+    """A JSON object with the fields of the importer's upload form; `clean_options` validates it."""
+
+    # The braces are doubled because REST framework formats its messages.
+    default_error_messages = {
+        "invalid": 'This is no JSON object. Send one, as {{"branch": "Kumasi"}}.'
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        # A form sends an empty text for a field that is not filled in.
+        options = super().to_internal_value(data) if data != "" else {}
+        if not isinstance(options, dict):
+            self.fail("invalid")
+        return options
+
+
 class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
     """The fields of an upload beside its file."""
 
     on_duplicate = make_choice_field(OnDuplicate, default=OnDuplicate.SKIP)
     empty_cells = make_choice_field(EmptyCells, default=EmptyCells.KEEP)
     check_first = serializers.BooleanField(default=False, error_messages=BOOLEAN_MESSAGES)
+    options = ImporterOptionsField(
+        default=dict,
+        help_text="The fields of the importer's upload form, as a JSON object. Most importers have "
+        "no upload form.",
+    )
     idempotency_key = serializers.CharField(
         default="", allow_blank=True, max_length=MAX_IDEMPOTENCY_KEY_CHARS
     )
@@ -276,6 +298,11 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
+    options = ImporterOptionsField(
+        source="importer_options",
+        read_only=True,
+        help_text="The values of the importer's upload form. A record is its key.",
+    )
     read_options = OptionsField(read_only=True)
     detected_format = DetectedFormatField(read_only=True)
     columns = serializers.SerializerMethodField()
@@ -288,6 +315,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "on_duplicate",
             "empty_cells",
             "check_first",
+            "options",
             "read_options",
             "detected_format",
             "has_header_row",

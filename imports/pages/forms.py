@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
+from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
-from imports.importer import list_importers
+from imports.importer import Importer, get_importer, list_importers
 from imports.models import ImportJob
 from imports.permissions import User
 from imports.statuses import EmptyCells, OnDuplicate, Status
+from imports.upload_options import InvalidOptions, clean_options
 
 STATUS_GROUPS = {
     "in_progress": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
@@ -93,20 +96,88 @@ class UploadForm(forms.Form):
         required=False,
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: AbstractBaseUser, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.user = user
         choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in list_importers()]
         importer = self.fields["importer"]
         assert isinstance(importer, forms.ChoiceField)
         importer.choices = choices
         if len(choices) == 1:
             importer.widget, importer.initial = forms.HiddenInput(), choices[0][0]
+        selected = self["importer"].value()
+        self.option_forms = {
+            importer.name: form
+            for importer in list_importers()
+            if (
+                form := make_option_form(
+                    importer,
+                    user,
+                    data=self.data if self.is_bound and importer.name == selected else None,
+                    initial=self.initial.get("options") if importer.name == selected else None,
+                )
+            )
+        }
+
+    @property
+    def media(self) -> forms.Media:
+        """The media of the form and of the forms of the importers."""
+        return sum((form.media for form in self.option_forms.values()), super().media)
+
+    def clean(self) -> dict[str, Any]:
+        """Add `options`, as `lifecycle.upload` takes them."""
+        name = self.cleaned_data.get("importer", "")
+        self.cleaned_data["options"] = {}
+        if form := self.option_forms.get(name):
+            if not validate_option_form(form, get_importer(name), self.user):
+                raise forms.ValidationError(_("Correct the options that are marked."))
+            self.cleaned_data["options"] = read_submitted_options(form)
+        return self.cleaned_data
+
+
+def make_option_form(
+    importer: type[Importer], user: AbstractBaseUser, **arguments: Any
+) -> forms.Form | None:
+    """Return the importer's upload form with names of its own; None if the importer has none.
+
+    `arguments` are `data` and `initial`.
+    """
+    # The browser checks nothing: without scripts, it would demand the options of every importer.
+    return importer.make_upload_form(
+        user, prefix=importer.name, use_required_attribute=False, label_suffix="", **arguments
+    )
+
+
+def validate_option_form(
+    form: forms.Form, importer: type[Importer], user: AbstractBaseUser
+) -> bool:
+    """Return whether an upload with the submitted options is accepted. The form has the errors."""
+    if not form.is_valid():
+        return False
+    try:
+        clean_options(importer, user, read_submitted_options(form))
+    except InvalidOptions as error:
+        for name, problems in error.errors.items():
+            form.add_error(name if name in form.fields else None, problems)
+        return False
+    return True
+
+
+def read_submitted_options(form: forms.Form) -> dict[str, Any]:
+    """Return the submitted values of an option form, by name without the form's prefix."""
+    assert isinstance(form.data, QueryDict)
+    prefix = f"{form.prefix}-"
+    return {
+        name.removeprefix(prefix): values[0] if len(values) == 1 else values
+        for name, values in form.data.lists()
+        if name.startswith(prefix)
+    }
 
 
 def get_upload_options(job: ImportJob) -> dict[str, object]:
     """Return the options of an import, as initial values for the upload of its corrected file."""
     names = ("importer", "on_duplicate", "empty_cells", "check_first")
-    return {name: getattr(job, name) for name in names}
+    return {"options": job.importer_options} | {name: getattr(job, name) for name in names}
 
 
 def get_too_large_message() -> str:

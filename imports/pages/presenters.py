@@ -14,6 +14,7 @@ from imports.models import ImportJob
 from imports.pages.forms import get_too_large_message
 from imports.permissions import User
 from imports.statuses import ALLOWED_TRANSITIONS, Status, Success
+from imports.upload_options import describe_options
 
 # The user only waits. Between these statuses, scripts update the page without reloading it.
 IN_PROGRESS_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
@@ -46,6 +47,7 @@ def _build_facts(job: ImportJob) -> Context:
         "is_final": job.is_final,
         "shows_progress": _shows_progress(job),
         "importer": describe_importer(importer),
+        "upload_options": describe_options(job),
         "error": describe_error(job),
         "waited": waited,
         "elapsed": elapsed,

@@ -13,16 +13,16 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from imports import lifecycle, permissions
 from imports.conf import app_settings
-from imports.importer import list_importers
+from imports.importer import get_importer, is_registered, list_importers
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import (
     FieldSelectedTwice,
@@ -31,7 +31,14 @@ from imports.pages.column_mapping import (
     read_mapping,
 )
 from imports.pages.failed_rows import build_problems_context, build_rows_context
-from imports.pages.forms import FilterForm, UploadForm, get_upload_options
+from imports.pages.forms import (
+    FilterForm,
+    UploadForm,
+    get_upload_options,
+    make_option_form,
+    read_submitted_options,
+    validate_option_form,
+)
 from imports.pages.presenters import (
     IN_PROGRESS_STATUSES,
     build_import_context,
@@ -57,15 +64,19 @@ def show_imports(request: HttpRequest) -> HttpResponse:
     """Show the upload form and the imports that the user may see."""
     can_import = permissions.can_import(request.user)
     corrected = _get_corrected_import(request)
-    form = UploadForm(initial=get_upload_options(corrected) if corrected else None)
+    assert request.user.is_authenticated
+    form = UploadForm(
+        initial=get_upload_options(corrected) if corrected else None, user=request.user
+    )
     if request.method == "POST":
         if not can_import:
             raise PermissionDenied
-        form = UploadForm(request.POST, request.FILES)
+        form = UploadForm(request.POST, request.FILES, user=request.user)
         if form.is_valid():
             return _upload_files(request, **form.cleaned_data)
     context = {
         "form": form if can_import else None,
+        "is_only": len(list_importers()) == 1,
         "corrected": corrected,
         "importers": [describe_importer(importer) for importer in list_importers()],
         "max_bytes": app_settings.MAX_UPLOAD_BYTES,
@@ -73,6 +84,30 @@ def show_imports(request: HttpRequest) -> HttpResponse:
         **_build_list_context(request),
     }
     return render(request, "imports/imports.html", context, status=422 if form.errors else 200)
+
+
+@never_cache
+@login_required
+@require_POST
+def check_options(request: HttpRequest) -> HttpResponse:
+    """Validate the options of the importer's upload form, before the script uploads files.
+
+    Returns the options for the REST API as JSON, or status 422 and the form with its errors.
+    """
+    assert request.user.is_authenticated
+    if not permissions.can_import(request.user):
+        raise PermissionDenied
+    name = request.POST.get("importer", "")
+    if not is_registered(name):
+        raise Http404
+    importer = get_importer(name)
+    form = make_option_form(importer, request.user, data=request.POST)
+    if form is None:
+        return JsonResponse({"options": {}})
+    if validate_option_form(form, importer, request.user):
+        return JsonResponse({"options": read_submitted_options(form)})
+    context = {"option_form": form, "is_only": len(list_importers()) == 1}
+    return render(request, "imports/upload_options.html", context, status=422)
 
 
 def _get_corrected_import(request: HttpRequest) -> ImportJob | None:
@@ -96,6 +131,7 @@ def _upload_files(
     on_duplicate: str,
     empty_cells: str,
     check_first: bool,
+    options: dict[str, object],
 ) -> HttpResponse:
     """Create an import of each file, and redirect to the only import or to the list."""
     assert request.user.is_authenticated
@@ -107,6 +143,7 @@ def _upload_files(
             on_duplicate=on_duplicate,
             empty_cells=empty_cells,
             check_first=check_first,
+            options=options,
         )
         for uploaded in file
     ]

@@ -1,7 +1,16 @@
-"""The filter `intcomma` of django.contrib.humanize, for projects that do not install that app."""
+"""Filters of the pages: `intcomma` of django.contrib.humanize, and the title of an importer."""
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils.text import capfirst
+
+from imports.importer import get_importer_or_placeholder
 
 register = template.Library()
 register.filter("intcomma", intcomma, is_safe=True)
+
+
+@register.filter
+def importer_title(name: str) -> str:
+    """Return the name of the records of an importer, capitalized."""
+    return capfirst(get_importer_or_placeholder(name).title())

@@ -82,6 +82,7 @@ IMPORT_FIELDS: dict[str, Any] = {
     "on_duplicate": "skip",
     "empty_cells": "keep",
     "check_first": False,
+    "options": {},
     "read_options": {"sheet": "Customers"},
     "has_header_row": True,
     "file_name": "customers.xlsx",

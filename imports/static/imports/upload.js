@@ -19,12 +19,14 @@ async function onSubmit(event) {
   showErrors([]);
   lines.replaceChildren();
   button.disabled = true;
-  for (const file of files)
-    await upload(file).catch(({ message }) => errors.push(withFileName(file, message)));
+  const options = errors.length ? null : await checkOptions().catch(({ message }) => errors.push(message) && null);
+  for (const file of options === null ? [] : files)
+    await upload(file, options).catch(({ message }) => errors.push(withFileName(file, message)));
   button.disabled = false;
   state.textContent = "";
   showErrors(errors);
-  if (errors.length) input.focus();
+  if (options === null && !errors.length) findOptions().querySelector("[aria-invalid=true]")?.focus();
+  else if (errors.length) input.focus();
   else if (files.length > 1) form.reset();
   else location.assign(uploads.get(files[0]).url);
 }
@@ -38,7 +40,33 @@ const withFileName = ({ name }, text) => (input.files.length > 1 ? `${name}: ${t
 
 const sizeError = ({ size }) => (size ? size > form.dataset.maxBytes && texts.tooLarge : texts.empty);
 
-async function upload(file) {
+// The options of the selected importer; the fields of other importers are disabled.
+const findOptions = () => form.querySelector("fieldset[data-importer]:enabled");
+
+function showOptions() {
+  const importer = form.elements.importer.value;
+  for (const set of form.querySelectorAll("fieldset[data-importer]"))
+    set.hidden = set.disabled = set.dataset.importer !== importer;
+}
+
+// Returns the options as JSON for the API. Returns null after it has shown their errors.
+async function checkOptions() {
+  const set = findOptions();
+  if (!set) return "";
+  const body = new FormData(form);
+  body.delete("file");
+  const headers = { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value };
+  const response = await fetch(form.dataset.optionsUrl, { method: "POST", body, headers }).catch(() => ({ status: 0 }));
+  if (response.status === 422) {
+    set.outerHTML = await response.text();
+    return null;
+  }
+  if (response.redirected) throw new Error(texts.signedOut);
+  if (response.status !== 200) throw new Error(errorMessage({ status: response.status, responseText: "" }));
+  return JSON.stringify((await response.json()).options);
+}
+
+async function upload(file, options) {
   const message = sizeError(file);
   if (message) throw new Error(message);
   const line = form.querySelector("template").content.firstElementChild.cloneNode(true);
@@ -51,6 +79,11 @@ async function upload(file) {
   const entry = uploads.get(file);
   const body = new FormData(form);
   body.set("file", file);
+  if (options) {
+    const prefix = `${form.elements.importer.value}-`;
+    for (const name of [...body.keys()]) if (name.startsWith(prefix)) body.delete(name);
+    body.set("options", options);
+  }
   entry.url ??= form.dataset.importUrl.replace(/[-0-9a-f]{36}/, await sendWithRetries(body, entry.key, bar));
   bar.value = 100;
   link.href = entry.url;
@@ -95,6 +128,7 @@ function errorMessage({ status, responseText }) {
 }
 
 function onChange() {
+  showOptions();
   uploads = new Map(); // Other options create other imports.
   showErrors([...input.files].filter(sizeError).map((file) => withFileName(file, sizeError(file))));
 }
@@ -112,6 +146,7 @@ function onDrag(event) {
 
 if (form) {
   form.noValidate = true;
+  showOptions();
   form.addEventListener("submit", onSubmit);
   form.addEventListener("change", onChange);
   for (const name of ["dragover", "dragleave", "drop"]) addEventListener(name, onDrag);
