@@ -1,5 +1,6 @@
 """An importer without validators of its own: the model's fields validate the values."""
 
+from django import forms
 from django.dispatch import receiver
 
 from imports.importer import Column, Importer, register
@@ -9,10 +10,20 @@ from tests.parcels.models import HookRecord, Parcel
 after_batch_calls = []
 
 
+class ParcelOptions(forms.Form):
+    fee = forms.DecimalField(required=False, max_value=100)
+    tags = forms.MultipleChoiceField(
+        choices=[("a", "First"), ("b", "Second")],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
 @register
 class ParcelImporter(Importer):
     name = "parcels"
     model = Parcel
+    upload_form = ParcelOptions
     columns = (
         Column("customer", aliases=("mark",), required=True, lookup="shipping_mark"),
         Column("number", required=True),
