@@ -39,11 +39,13 @@ def get_code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def get_python_files():
-    """Yield the path and the content of each Python file of the page, in order."""
+def get_python_files(app):
+    """Yield the path and the content of each Python file of an app of the page, in order."""
     for block in get_code_blocks("python"):
         first, _, text = block.partition("\n")
-        yield first.removeprefix("# "), text
+        path = first.removeprefix("# ")
+        if path.startswith(f"{app}/") or f'["{app}"]' in text:
+            yield path, text
 
 
 class ProjectCopy:
@@ -110,7 +112,7 @@ def project(tmp_path):
 
 
 def test_example_of_the_page_imports_parcels(project):
-    *files, (importer_path, importer_with_hook) = get_python_files()
+    *files, (importer_path, importer_with_hook) = get_python_files("parcels")
     project.write("parcels/__init__.py", "")
     for name, text in files:
         project.write(name, text)
@@ -119,7 +121,7 @@ def test_example_of_the_page_imports_parcels(project):
     assert "no issues" in project.run("check")
     uploads = re.findall(r"-F file=@(\w+)\.csv -F importer=(\w+)", "".join(get_code_blocks("sh")))
     assert re.findall(r"`(\w+)\.csv`", PAGE) == [name for name, _ in uploads]
-    (customers_csv, customers), (parcels_csv, parcels) = zip(
+    (customers_csv, customers), (parcels_csv, parcels), _ = zip(
         get_code_blocks("csv"), dict(uploads).values(), strict=True
     )
     assert project.import_file(customers_csv, customers) == ["COMPLETE [(2, 'created')]"]
@@ -154,3 +156,58 @@ def test_example_of_the_page_imports_parcels(project):
     (expected,) = get_code_blocks("text")
     assert status == 1
     assert expected.strip() in errors
+
+
+# Imports a file with options as workers do, and prints the outcomes, the errors and the shipments.
+IMPORT_SHIPMENTS = """
+import json, sys
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from imports import hooks, lifecycle
+from imports.error_messages import describe_row_error
+from shipments.models import Notice, Shipment
+from tests.factories import apply_all_batches, check_job, get_outcomes
+
+ama, _ = get_user_model().objects.get_or_create(username="ama")
+file = SimpleUploadedFile("shipments.csv", sys.stdin.read().encode())
+options = json.loads({options!r})
+job = lifecycle.upload(
+    ama, file, importer="shipments", options=options, should_enqueue=False
+)
+apply_all_batches(check_job(job).pk)
+hooks.call_due_hooks()
+print(sorted(get_outcomes(job).items()))
+for row in job.rows.filter(outcome="failed").order_by("number"):
+    for error in row.errors:
+        print(row.number, error["column"], describe_row_error(error, "shipments"))
+for shipment in Shipment.objects.order_by("pk"):
+    print(shipment.branch, shipment.code, shipment.uploaded_by, shipment.is_labelled)
+print(Notice.objects.filter(text__contains=job.pk).count())
+"""
+
+
+def test_example_of_the_page_imports_shipments(project):
+    project.write("shipments/__init__.py", "")
+    project.write("shipments/migrations/__init__.py", "")
+    for name, text in get_python_files("shipments"):
+        project.write(name, text)
+    project.run("makemigrations", "shipments")
+    project.run("migrate")
+    assert "no issues" in project.run("check")
+    (*_, file) = get_code_blocks("csv")
+    (options,) = re.findall(r"-F 'options=(.*?)'", PAGE)
+
+    def import_shipments(text):
+        program = IMPORT_SHIPMENTS.format(options=options)
+        return project.run("shell", "--no-imports", "-c", program, input=text).splitlines()
+
+    assert import_shipments(file) == [
+        "[(2, 'created'), (3, 'failed'), (4, 'failed')]",
+        "3 shipped_on This is before the day of packing, 2026-01-30.",
+        "4 packed_on This is not a date. Write it like 2026-01-31.",
+        "KUM S-1 ama True",
+        "1",
+    ]
+    assert import_shipments(file)[0] == "[(2, 'skipped'), (3, 'failed'), (4, 'failed')]"
+    options = options.replace("KUM", "ACC")
+    assert import_shipments(file)[-3:] == ["KUM S-1 ama True", "ACC S-1 ama True", "1"]
