@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django import forms
 from django.apps import AppConfig
 from django.core.checks import Error
 from django.core.exceptions import FieldDoesNotExist
@@ -36,6 +37,7 @@ def list_importer_errors(importer: type[Importer]) -> list[Error]:
 
 def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     yield from check_table(importer.model)
+    yield from check_upload_form(importer)
     field_problems = list(check_fields(importer))
     yield from field_problems
     if not field_problems:  # The other checks read the fields.
@@ -75,6 +77,26 @@ def _has_reservable_keys(pk: Field[Any, Any]) -> bool:
     """Whether the primary key of a record can be reserved before the record is written."""
     is_generated_uuid = isinstance(pk, UUIDField) and pk.has_default() and callable(pk.default)
     return isinstance(pk, AutoField) or is_generated_uuid
+
+
+# --- The upload form ---------------------------------------------------------
+
+
+def check_upload_form(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    form = importer.upload_form
+    if form is None:
+        return
+    fields = getattr(form, "base_fields", None)
+    if fields is None or not isinstance(form, type):
+        yield "upload_form is no form class.", "Name a subclass of django.forms.Form.", "E012"
+        return
+    for name, field in fields.items():
+        if isinstance(field, forms.FileField):
+            yield (
+                f"{form.__name__}.{name} takes a file, which is not stored with an import.",
+                "Remove the field from the upload form.",
+                "E012",
+            )
 
 
 # --- The columns -------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.utils.translation import override
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.checks import check_upload_form
 from imports.idempotency import IdempotencyKeyReused
 from imports.importer import get_importer
 from imports.models import ImportJob
@@ -157,6 +158,19 @@ def test_hooks_and_values_get_the_options(alice, ann, monkeypatch):
     job = check_job(upload(alice, options={"branch": "kum"}))
 
     assert job.field_values == {"state": "kum"}
+
+
+class FormWithFile(forms.Form):
+    branch = forms.CharField()
+    logo = forms.ImageField()
+
+
+@pytest.mark.parametrize("form", [FormWithFile, ParcelOptions(), "ParcelOptions"])
+def test_the_system_check_refuses_a_form_that_cannot_be_stored(monkeypatch, form):
+    importer = get_importer("parcels")
+    monkeypatch.setattr(importer, "upload_form", form)
+
+    assert [problem[2] for problem in check_upload_form(importer)] == ["E012"]
 
 
 # --- REST --------------------------------------------------------------------

@@ -4,7 +4,13 @@ import pytest
 from playwright.sync_api import expect
 
 from imports.models import ImportJob
-from tests.browser_tabs import choose_file, chromium, open_tabs, press_import  # noqa: F401
+from tests.browser_tabs import (  # noqa: F401
+    choose_file,
+    chromium,
+    find_axe_violations,
+    open_tabs,
+    press_import,
+)
 from tests.factories import make_csv
 from tests.processes import wait_for
 from tests.streams import running_daphne
@@ -33,6 +39,7 @@ def test_the_options_of_the_selected_importer_are_shown(tab):
     tab.get_by_label("Import as").select_option("parcels")
 
     expect(tab.get_by_label("Fee")).to_be_visible()
+    assert find_axe_violations(tab) == []
 
 
 def test_options_are_corrected_and_uploaded(tab):

@@ -58,7 +58,8 @@ async function checkOptions() {
   const headers = { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value };
   const response = await fetch(form.dataset.optionsUrl, { method: "POST", body, headers }).catch(() => ({ status: 0 }));
   if (response.status === 422) {
-    set.outerHTML = await response.text();
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    set.replaceWith(page.querySelector("fieldset"));
     return null;
   }
   if (response.redirected) throw new Error(texts.signedOut);
