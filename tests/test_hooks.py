@@ -180,6 +180,19 @@ def test_a_hook_that_raises_is_called_again_until_it_succeeds(calls, monkeypatch
     assert PHONE not in caplog.text
 
 
+def test_a_test_of_an_importer_sees_the_exception_of_a_hook(calls, monkeypatch):
+    def fail(ids, context):
+        raise LookupError
+
+    monkeypatch.setattr(get_importer("customers"), "after_batch", fail)
+    apply_all_batches(check_job(make_customers_job()).pk)
+
+    with pytest.raises(LookupError):
+        hooks.call_due_hooks(should_raise=True)
+
+    assert HookCall.objects.filter(hook=Hook.AFTER_BATCH).exists()
+
+
 def test_after_import_waits_until_after_batch_has_succeeded_for_every_batch(calls, monkeypatch):
     def fail(ids, context):
         raise ValueError
