@@ -28,15 +28,16 @@ log = logging.getLogger(__name__)
 
 MAX_RETRY_SECONDS = 3_600
 
+# A test may do all of it in one transaction, in which now() stands still.
 # The time to the next attempt is the age of the call, so it doubles with each attempt. The call of
 # after_import waits until after_batch has succeeded for every batch.
 CLAIM = """
 UPDATE imports_hookcall
-   SET due_at = now() + greatest(%(timeout)s * interval '1 second',
-           least(now() - created_at, %(max_retry)s * interval '1 second'))
+   SET due_at = statement_timestamp() + greatest(%(timeout)s * interval '1 second',
+           least(statement_timestamp() - created_at, %(max_retry)s * interval '1 second'))
  WHERE id = (
        SELECT id FROM imports_hookcall AS due
-        WHERE due_at <= now() AND (%(job)s::uuid IS NULL OR job_id = %(job)s::uuid)
+        WHERE due_at <= statement_timestamp() AND (%(job)s::uuid IS NULL OR job_id = %(job)s::uuid)
           AND (hook <> 'after_import' OR NOT EXISTS (
                SELECT FROM imports_hookcall AS earlier
                 WHERE earlier.job_id = due.job_id AND earlier.hook = 'after_batch'))

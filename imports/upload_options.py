@@ -28,16 +28,22 @@ Options = dict[str, Any]  # Values of types of JSON.
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
-class InvalidOptions(Exception):
+class InvalidOptions(ValueError):
     """The upload form of the importer does not accept the options of an upload.
 
     `errors` are the errors by option. The key of errors that are about no single option is
-    `NON_FIELD_ERRORS`.
+    `NON_FIELD_ERRORS`. The text names all of them.
     """
 
     def __init__(self, errors: Mapping[str, Iterable[ValidationError]]) -> None:
-        super().__init__(", ".join(sorted(errors)))
         self.errors = {name: list(problems) for name, problems in errors.items()}
+        sentences = [
+            f"{name}: {message}"
+            for name, problems in self.errors.items()
+            for problem in problems
+            for message in problem.messages
+        ]
+        super().__init__(" ".join(sentences))
 
 
 def clean_options(

@@ -317,9 +317,9 @@ def test_recovery_asks_for_hooks_that_a_crashed_worker_missed(queue):
 
     recovery.recover()
 
-    assert list_messages(queue, "hooks") == [()]
-    actors.call_hooks.fn()
-    actors.call_hooks.fn()
+    assert list_messages(queue, actors.HOOK_QUEUE) == [()]
+    actors.call_hooks()
+    actors.call_hooks()
     model = get_importer("parcels").model
     assert parcels.after_batch_calls == [[model.objects.get().pk]]
 
@@ -329,7 +329,7 @@ def test_recovery_asks_for_no_hooks_if_none_are_due(queue):
 
     recovery.recover()
 
-    assert list_messages(queue, "hooks") == []
+    assert list_messages(queue, actors.HOOK_QUEUE) == []
 
 
 def test_a_step_that_met_a_transient_error_is_repeated():

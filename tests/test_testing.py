@@ -20,7 +20,7 @@ from imports.testing import run_import as run
 from tests.conftest import create_user, logged_in_client
 from tests.factories import HEADERS, make_csv, make_job, make_row
 from tests.parcels import importer as parcels
-from tests.parcels.models import Parcel
+from tests.parcels.models import HookRecord, Parcel
 from tests.processes import PROJECT, get_django_environment
 
 ROWS = [HEADERS, make_row(1), make_row(2, phone="12"), make_row(3)]
@@ -126,8 +126,10 @@ def test_hooks_are_called_and_their_exceptions_raised(alice, monkeypatch):
     run(alice, rows, importer="parcels")
 
     assert parcels.after_batch_calls[-1] == [Parcel.objects.get().pk]
+    hooks = HookRecord.objects.order_by("pk").values_list("hook", flat=True)
+    assert list(hooks) == ["import_started", "after_batch", "after_import", "import_finished"]
 
-    def fail(ids):
+    def fail(ids, context):
         raise ZeroDivisionError
 
     monkeypatch.setattr(get_importer("parcels"), "after_batch", fail)

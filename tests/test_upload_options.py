@@ -122,6 +122,17 @@ def test_invalid_options_store_nothing(alice, options, errors):
     assert not ImportJob.objects.exists()
 
 
+def test_the_python_api_takes_options_and_names_their_errors(alice, tmp_path):
+    path = tmp_path / "parcels.csv"
+    path.write_bytes(CONTENT)
+
+    job = lifecycle.create_import(alice, path, importer="parcels", options={"branch": "acc"})
+
+    assert job.importer_options["branch"] == "acc"
+    with pytest.raises(lifecycle.InvalidOptions, match=r"branch: This field is required\."):
+        lifecycle.create_import(alice, path, importer="parcels")
+
+
 def test_an_importer_without_a_form_has_no_options(alice):
     assert upload(alice, importer="customers").importer_options == {}
     with pytest.raises(InvalidOptions):
