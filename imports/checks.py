@@ -1,37 +1,56 @@
 """System checks for importers: `manage.py check` says what is wrong and what to do about it.
 
-Without the checks, such a mistake would appear in the middle of an import.
+Without the checks, such a mistake would appear in the middle of an import. The checks of single
+columns are in `column_checks`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from django import forms
 from django.apps import AppConfig
-from django.core.checks import Error
-from django.core.exceptions import FieldDoesNotExist
-from django.db.models import AutoField, Field, ForeignKey, Model, UniqueConstraint, UUIDField
+from django.core import checks
+from django.db.models import AutoField, Field, FileField, Model, UniqueConstraint, UUIDField
+from django.db.models.expressions import Expression, F
 from django.db.models.fields import NOT_PROVIDED
 
-from imports.importer import Column, Importer, has_hook, list_importers
-from imports.model_fields import get_model_field, is_automatic_time, needs_value
-from imports.pipeline.header_detection import get_header_names
+from imports.column_checks import (
+    ImporterProblem,
+    check_aliases,
+    check_choices,
+    check_field_types,
+    check_fields,
+    check_lookups,
+    check_rules,
+)
+from imports.importer import Importer, has_hook, list_importers
+from imports.model_fields import (
+    get_model_field,
+    get_unique_fields,
+    is_automatic_time,
+    needs_value,
+)
 
-ImporterProblem = tuple[str, str, str]  # The message, the hint and the error id, "E001" etc.
 
-
-def check_importers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Error]:
+def check_importers(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[checks.CheckMessage]:
     """Check all registered importers, whatever `app_configs` says."""
-    return [error for importer in list_importers() for error in list_importer_errors(importer)]
-
-
-def list_importer_errors(importer: type[Importer]) -> list[Error]:
     return [
-        Error(message, hint=hint, obj=f"Importer {importer.name!r}", id=f"imports.{error_id}")
-        for message, hint, error_id in find_importer_problems(importer)
+        message for importer in list_importers() for message in list_importer_messages(importer)
+    ]
+
+
+def list_importer_messages(importer: type[Importer]) -> list[checks.CheckMessage]:
+    """Return the errors and the warnings about an importer."""
+    return [
+        (checks.Error if check_id.startswith("E") else checks.Warning)(
+            message, hint=hint, obj=f"Importer {importer.name!r}", id=f"imports.{check_id}"
+        )
+        for message, hint, check_id in find_importer_problems(importer)
     ]
 
 
@@ -41,10 +60,16 @@ def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem
     field_problems = list(check_fields(importer))
     yield from field_problems
     if not field_problems:  # The other checks read the fields.
+        yield from check_field_types(importer)
+        yield from check_rules(importer)
         yield from check_unique_columns(importer)
+        yield from check_keys(importer)
         yield from check_required_fields(importer)
         yield from check_defaults(importer)
-        yield from check_lookups(importer)
+        lookup_problems = list(check_lookups(importer))
+        yield from lookup_problems
+        if not lookup_problems:  # The other checks read the fields of the lookups.
+            yield from check_choices(importer)
         yield from check_aliases(importer)
 
 
@@ -99,33 +124,7 @@ def check_upload_form(importer: type[Importer]) -> Iterator[ImporterProblem]:
             )
 
 
-# --- The columns -------------------------------------------------------------
-
-
-def check_fields(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    names = set()
-    for column in importer.columns:
-        if reason := _explain_unfillable(column, importer.model):
-            hint = f"Name a field that {importer.model.__name__} stores in a column of its own."
-            yield f"Column {column.field!r} {reason}.", hint, "E003"
-        if column.field in names:
-            yield f"Column {column.field!r} is declared twice.", "Remove one of the two.", "E003"
-        names.add(column.field)
-
-
-def _explain_unfillable(column: Column, model: type[Model]) -> str:
-    """Return why the column cannot fill its field; "" if it can."""
-    try:
-        field = model._meta.get_field(column.field)
-    except FieldDoesNotExist:
-        return f"names no field of {model.__name__}"
-    if not isinstance(field, Field) or not field.concrete or field.many_to_many:
-        return "names a field that has no column in the table"
-    if field.primary_key:
-        return "names the primary key, which is reserved before a row is written"
-    if field.generated:
-        return "names a field that the database computes"
-    return "" if field.name == column.field else f"must be called {field.name!r}"
+# --- Keys, required fields and defaults ----------------------------------------
 
 
 def check_unique_columns(importer: type[Importer]) -> Iterator[ImporterProblem]:
@@ -140,19 +139,63 @@ def check_unique_columns(importer: type[Importer]) -> Iterator[ImporterProblem]:
             )
 
 
-def get_unique_fields(model: type[Model]) -> set[tuple[str, ...]]:
-    """Return the field names of each unique constraint without a condition."""
-    meta = model._meta
-    unique: set[tuple[str, ...]]
-    unique = {(field.name,) for field in meta.concrete_fields if field.unique}
-    unique |= {tuple(names) for names in meta.unique_together}
-    return unique | {
-        tuple(constraint.fields)
-        for constraint in meta.constraints
-        if isinstance(constraint, UniqueConstraint)
-        and constraint.fields
-        and constraint.condition is None
-    }
+def check_keys(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    """Warn about unique constraints that find no duplicates, and about a model without keys."""
+    name, columns = importer.model.__name__, {column.field for column in importer.columns}
+    for constraint in importer.model._meta.constraints:
+        if not isinstance(constraint, UniqueConstraint):
+            continue
+        reason = _explain_invisible(constraint)
+        if reason and not columns.isdisjoint(_list_constraint_fields(constraint)):
+            yield (
+                f"The importer does not see {constraint.name}, because {reason}. The check and the "
+                "preview do not know a row that violates it. While it is written, the row is "
+                "skipped under the policy skip, and it fails under update and fail; it never "
+                "updates a record.",
+                "For duplicates that are recognised, add UniqueConstraint(fields=[…], name=…) "
+                f"without it to {name}.Meta.constraints. If the behaviour is intended, add "
+                '"imports.W001" to SILENCED_SYSTEM_CHECKS.',
+                "W001",
+            )
+    # The method `values` may fill the other fields of a constraint.
+    is_key = (
+        (lambda names: not columns.isdisjoint(names))
+        if has_hook(importer, "values")
+        else columns.issuperset
+    )
+    if not any(map(is_key, get_unique_fields(importer.model))):
+        yield (
+            f"{name} has no unique constraint whose fields are all columns, so no row matches a "
+            "record: every upload of a file creates all records again.",
+            f"Add UniqueConstraint(fields=[…], name=…) to {name}.Meta.constraints. If this is "
+            'intended, add "imports.W002" to SILENCED_SYSTEM_CHECKS.',
+            "W002",
+        )
+
+
+def _explain_invisible(constraint: UniqueConstraint) -> str:
+    """Return why a constraint finds no duplicates, or not all; "" if it finds all of them."""
+    if constraint.expressions:
+        return "it has expressions"
+    if constraint.condition is not None:
+        return "it has a condition"
+    if constraint.nulls_distinct is False:
+        return "it has nulls_distinct=False, and an empty cell matches no record"
+    return ""
+
+
+def _list_constraint_fields(constraint: UniqueConstraint) -> set[str]:
+    """Return the names of the fields that a unique constraint compares."""
+    if not constraint.expressions:
+        return set(constraint.fields)
+    parts = chain.from_iterable(map(_flatten, constraint.expressions))
+    # The stubs of Django omit the attribute.
+    return {part.name for part in parts if isinstance(part, F)}  # type: ignore[attr-defined]
+
+
+def _flatten(expression: object) -> Iterable[object]:
+    """Return the expression and all expressions in it. F("name") has none in it."""
+    return expression.flatten() if isinstance(expression, Expression) else [expression]
 
 
 def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]:
@@ -165,7 +208,9 @@ def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]
         if field.name not in columns:
             yield (
                 f"{importer.model.__name__}.{field.name} needs a value, and no column fills it.",
-                f'Add Column("{field.name}", required=True), or give the field a default.',
+                "Give the field blank=True or a default: a cell holds no file."
+                if isinstance(field, FileField)
+                else f'Add Column("{field.name}", required=True), or give the field a default.',
                 "E005",
             )
         elif not columns[field.name].required:
@@ -195,45 +240,3 @@ def _is_same_in_batch(field: Field[Any, Any]) -> bool:
     if field.primary_key or field.db_default is not NOT_PROVIDED or field.generated:
         return False
     return field.get_default() is not None or is_automatic_time(field)
-
-
-# --- Lookups and names -------------------------------------------------------
-
-
-def check_lookups(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    for column in importer.columns:
-        field = get_model_field(importer.model, column.field)
-        if column.lookup and (reason := _explain_bad_lookup(field, column.lookup)):
-            hint = "lookup must name a unique field of the model that a foreign key refers to."
-            yield (
-                f"Column {column.field!r} cannot look up {column.lookup!r}: {reason}.",
-                hint,
-                "E008",
-            )
-
-
-def _explain_bad_lookup(field: Field[Any, Any], lookup: str) -> str:
-    """Return why the lookup does not work; "" if it does."""
-    if not isinstance(field, ForeignKey):  # A OneToOneField is one too.
-        return "it is not a foreign key"
-    if not field.target_field.primary_key:
-        return "the foreign key does not refer to a primary key"
-    related: type[Model] = field.related_model
-    if (lookup,) in get_unique_fields(related):
-        return ""
-    return f"{related.__name__} has no unique field of this name"
-
-
-def check_aliases(importer: type[Importer]) -> Iterator[ImporterProblem]:
-    fields_by_name: dict[str, list[str]] = defaultdict(list)
-    for column in importer.columns:
-        for name in set[str].union(*get_header_names(column, importer)):
-            fields_by_name[name].append(column.field)
-    for name, fields in sorted(fields_by_name.items()):
-        if len(fields) > 1:
-            meanings = " or ".join(map(repr, fields))
-            yield (
-                f"A header {name!r} could mean {meanings}, so the import ignores it.",
-                "Remove it from all but one. Case, accents, spaces and punctuation are ignored.",
-                "E009",
-            )

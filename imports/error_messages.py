@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import Field
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from imports.importer import Importer, get_importer_or_placeholder
+from imports.choices import describe_choices
+from imports.importer import Importer, get_importer_or_placeholder, get_lookup
+from imports.model_fields import get_model_field, get_related_model
 from imports.statuses import Outcome
+from imports.validator_errors import translate_message
 
 # Errors of a whole import.
 JOB_MESSAGES = {
@@ -131,6 +135,10 @@ JOB_MESSAGES = {
         "These columns were not recognised: %(columns)s. Select the matching columns of the file, "
         "or rename them in the file and upload it again."
     ),
+    "lookup_failed": _(
+        "The records for the column %(columns)s could not be looked up (%(error)s). "
+        "Contact an administrator."
+    ),
     "database_error": _(
         "The database could not store the values of the file (%(sqlstate)s). "
         "Contact an administrator."
@@ -152,12 +160,19 @@ ROW_MESSAGES = {
         "This value is ambiguous. It can mean %(first)s or %(second)s. Write the intended value."
     ),
     "invalid_choice": _("This value is not allowed here. Write one of: %(choices)s."),
+    "ambiguous_choice": _(
+        "This value stands for more than one choice: %(choices)s. Write the value in parentheses."
+    ),
+    "too_short": _("This is too short. Write at least %(limit)s characters."),
     "too_long": _("This is too long. Shorten it to at most %(limit)s characters."),
     "too_many_decimals": _("This has too many decimals. Write it with at most %(limit)s."),
     "too_many_digits": _("This has too many digits. It must have at most %(limit)s."),
     "too_small": _("This is too small. It must be at least %(limit)s."),
     "too_large": _("This is too large. It must be at most %(limit)s."),
     "not_found": _("No record has this name. Check the spelling, or create the record first."),
+    "several_found": _(
+        "%(count)s records have this name. Write a value that only one of them has."
+    ),
     "forbidden_character": _(
         "This value contains a character that cannot be stored. Type the value again by hand."
     ),
@@ -231,15 +246,28 @@ ROW_MESSAGES = {
         "Writing this row failed repeatedly. Check its values, then import it alone."
     ),
 }
-# For the code "not_found" of a column with a lookup.
-LOOKUP_MESSAGE = _(
-    "There is no %(record)s with this %(key)s. Check the spelling, or create the %(record)s first."
-)
+# For the errors of a column that fills a foreign key.
+LOOKUP_MESSAGES = {
+    "not_found": _(
+        "There is no %(record)s with this %(key)s. Check the spelling, or create the %(record)s "
+        "first."
+    ),
+    "several_found": _(
+        "More than one %(record)s has this %(key)s: there are %(count)s. Write a value that only "
+        "one of them has."
+    ),
+}
 # For a group of rows with the same error, where ROW_MESSAGES names values of a single row.
 CAUSE_MESSAGES = {
     "repeats_row": _("This row is a duplicate of an earlier row of the same file."),
     "matches_several": _("The values of this row belong to several existing records."),
     "ambiguous": _("This value is ambiguous. Write the intended value."),
+    "ambiguous_choice": _(
+        "This value stands for more than one choice. Write the stored value of the choice."
+    ),
+    "several_found": _(
+        "This value names more than one record. Write a value that only one of them has."
+    ),
 }
 # For skipped rows, where the advice for failed rows would be wrong.
 SKIPPED_ROW_MESSAGES = {
@@ -402,10 +430,40 @@ def describe_row_error(
     if outcome == Outcome.SKIPPED and (message := SKIPPED_ROW_MESSAGES.get(error["code"])):
         return str(message)
     known = get_importer_or_placeholder(importer)
-    if error["code"] == "not_found" and (lookup := known.describe_lookup(error["column"])):
-        return _insert_parameters(LOOKUP_MESSAGE, lookup)
-    messages = {**ROW_MESSAGES, **known.messages}
-    return _insert_parameters(messages.get(error["code"], error["code"]), error["params"])
+    code, params, column = error["code"], error["params"], error.get("column")
+    if code in known.messages:
+        return _insert_parameters(known.messages[code], params)
+    if message := error.get("message"):
+        return translate_message(_get_value_field(known, column), message, params)
+    if code in LOOKUP_MESSAGES and (lookup := known.describe_lookup(column)):
+        return _insert_parameters(LOOKUP_MESSAGES[code], params | lookup)
+    if code == "invalid_choice":
+        params = params | _translate_choices(known, column)
+    return _insert_parameters(ROW_MESSAGES.get(code, code), params)
+
+
+def _get_value_field(importer: type[Importer], name: str | None) -> Field[Any, Any] | None:
+    """Return the first field whose values the cells of a column hold; None without a column."""
+    column = next((column for column in importer.columns if column.field == name), None)
+    if column is None:
+        return None
+    lookup = get_lookup(importer.model, column)
+    if lookup is None:
+        return get_model_field(importer.model, column.field)
+    return get_model_field(get_related_model(importer.model, column.field), lookup.fields[0])
+
+
+def _translate_choices(importer: type[Importer], name: str | None) -> dict[str, str]:
+    """Return the parameter with the choices in the active language; empty if there are none.
+
+    A `clean` function names the choices itself.
+    """
+    field = _get_value_field(importer, name)
+    if field is None or not field.choices:
+        return {}
+    if any(column.field == name and column.clean for column in importer.columns):
+        return {}
+    return {"choices": describe_choices(field)}
 
 
 def describe_cause(error: Mapping[str, Any], importer: str, outcome: str | None) -> str:
@@ -429,4 +487,7 @@ def _insert_parameters(message: object, params: Mapping[str, object] | None) -> 
         for name, value in (params or {}).items()
     }
     text = str(message)
-    return text % defaultdict(lambda: "…", values) if "%(" in text else text
+    try:
+        return text % defaultdict(lambda: "…", values) if "%(" in text else text
+    except (TypeError, ValueError):  # An importer's own sentence is no format, such as "100%(".
+        return text

@@ -22,9 +22,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils.functional import Promise
+from django.utils.text import get_text_list
 
 from imports.cell_values import Cell
-from imports.model_fields import get_model_field
+from imports.model_fields import get_model_field, get_related_model
 
 __all__ = [
     "Cell",
@@ -33,8 +34,10 @@ __all__ = [
     "ImportContext",
     "Importer",
     "InvalidValue",
+    "Lookup",
     "get_importer",
     "get_importer_or_placeholder",
+    "get_lookup",
     "has_hook",
     "is_registered",
     "list_importers",
@@ -50,6 +53,11 @@ class InvalidValue(ValueError):
     `Importer.check_row`: the field of the column that the error is about, or None if it is about
     the row as a whole. An error of `Column.clean` is always about the column of its cell.
     """
+
+    # The untranslated message of a Django validator; "" if `code` has the sentence.
+    message: str = ""
+    # The other errors of the same cell.
+    further: tuple[InvalidValue, ...] = ()
 
     def __init__(self, code: str, *, column: str | None = None, **params: Any) -> None:
         super().__init__(code)
@@ -80,13 +88,30 @@ class FinishedImportContext(ImportContext):
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """How the cells of a column name the record to which a foreign key points.
+
+    A cell names the record if it equals the value of any field in `fields`. With `ignore_case`, the
+    text of a cell may differ in case, unless another record has exactly this text. `queryset`
+    returns the records that an import may find; None stands for all records. A cell that names no
+    record or several records is an error of its row.
+    """
+
+    fields: tuple[str, ...]
+    ignore_case: bool = False
+    queryset: Callable[[ImportContext], models.QuerySet[Any]] | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of the file and the model field that it fills.
 
     `clean` takes a cell. It returns the text that PostgreSQL casts to the field's type, or None for
     an empty cell, and raises InvalidValue. Without it, the rules of the model field are used.
+    `prepare` is for a rule that builds on these rules: it takes a cell that is not empty and
+    returns the cell to which they apply, or raises InvalidValue.
     `lookup` is for a foreign key: it names the unique field of the related model whose value the
-    cells hold.
+    cells hold, or is a `Lookup`. Without it, the cells hold primary keys.
 
     A column headed with one of `fallback_aliases` fills the field only in rows where the column
     headed with its name or one of `aliases` is empty, or where the file has no such column.
@@ -103,9 +128,10 @@ class Column:
     required: bool = False
     clean: Callable[[Cell], str | None] | None = None
     unique: bool = False
-    lookup: str | None = None
+    lookup: str | Lookup | None = None
     example: str = ""
     note: str | Promise = ""  # A sentence about what to fill in; may be translated lazily.
+    prepare: Callable[[Any], Any] | None = None
 
 
 class Importer:
@@ -192,18 +218,31 @@ class Importer:
 
     @classmethod
     def describe_lookup(cls, field: str | None) -> dict[str, str]:
-        """Return the names of the model and the field that a column looks up.
+        """Return the names of the model and the fields that a column looks up.
 
-        The keys are "record" and "key". Returns an empty dictionary for a field whose column has
-        no lookup.
+        The keys are "record" and "key". Returns an empty dictionary for a field that is no column
+        or no foreign key.
         """
-        column = next((c for c in cls.columns if c.field == field and c.lookup), None)
-        if column is None or column.lookup is None:
+        column = next((column for column in cls.columns if column.field == field), None)
+        lookup = get_lookup(cls.model, column) if column else None
+        if column is None or lookup is None:
             return {}
-        related = get_model_field(cls.model, column.field).related_model
-        assert related is not None  # A system check asks for a foreign key.
-        key = get_model_field(related, column.lookup).verbose_name
-        return {"record": str(related._meta.verbose_name), "key": str(key)}
+        related = get_related_model(cls.model, column.field)
+        names = [str(get_model_field(related, name).verbose_name) for name in lookup.fields]
+        return {"record": str(related._meta.verbose_name), "key": get_text_list(names)}
+
+
+def get_lookup(model: type[models.Model], column: Column) -> Lookup | None:
+    """Return how the cells of a column name a record; None if the column fills no foreign key."""
+    if isinstance(column.lookup, Lookup):
+        return column.lookup
+    if column.lookup:
+        return Lookup(fields=(column.lookup,))
+    field = get_model_field(model, column.field)
+    # Without a constraint, the database accepts keys of records that do not exist.
+    if isinstance(field, models.ForeignKey) and getattr(field, "db_constraint", True):
+        return Lookup(fields=(field.target_field.name,))
+    return None
 
 
 class MissingImporter(Importer):

@@ -13,9 +13,9 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from imports.choices import describe_choices, list_choice_names
 from imports.importer import Column, Importer, InvalidValue
-from imports.model_fields import get_model_field
-from imports.pipeline.field_cleaning import get_cleaner
+from imports.pipeline.field_cleaning import get_cleaner, get_value_fields
 from imports.pipeline.header_detection import get_header
 from imports.workbooks import create_workbook
 
@@ -61,9 +61,7 @@ def _write_rows_sheet(book: Workbook, importer: type[Importer]) -> None:
         for is_required in (True, False)
     }
     for position, column in enumerate(importer.columns):
-        cell_format = book.add_format(
-            {"num_format": get_number_format(_get_value_field(column, importer))}
-        )
+        cell_format = book.add_format({"num_format": _get_column_format(column, importer)})
         sheet.set_column(position, position, COLUMN_WIDTH, cell_format)
         sheet.write_string(0, position, get_header(column, importer), headers[column.required])
         if rule := make_data_validation(column, importer):
@@ -103,17 +101,24 @@ def _describe_column(column: Column, importer: type[Importer]) -> tuple[str, ...
         _("yes") if column.unique else "",
         column.example,
         ", ".join(column.aliases),
-        str(column.note),
+        _describe_note(column, importer),
     )
 
 
-def _get_value_field(column: Column, importer: type[Importer]) -> models.Field[Any, Any]:
-    """Return the field whose values the cells of the column hold."""
-    field = get_model_field(importer.model, column.field)
-    if not column.lookup:
-        return field
-    assert field.related_model is not None  # A system check asks for a foreign key.
-    return get_model_field(field.related_model, column.lookup)
+def _describe_note(column: Column, importer: type[Importer]) -> str:
+    """Return the note of the column, and the choices of its field."""
+    field = get_value_fields(importer, column)[0]
+    sentences = [str(column.note)]
+    if field.choices and column.clean is None:
+        sentences.append(_("One of: %(choices)s.") % {"choices": describe_choices(field)})
+    return " ".join(filter(None, sentences))
+
+
+def _get_column_format(column: Column, importer: type[Importer]) -> str:
+    """Return Excel's number format for the cells of a column."""
+    fields = get_value_fields(importer, column)
+    has_labels = fields[0].choices and not isinstance(fields[0], models.BooleanField)
+    return "@" if len(fields) > 1 or has_labels else get_number_format(fields[0])
 
 
 def get_number_format(field: models.Field[Any, Any]) -> str:
@@ -129,8 +134,11 @@ def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, 
 
     Excel only warns. The importer validates the cells again.
     """
-    field = _get_value_field(column, importer)
-    rule = _validate_choices(field) or _validate_length(column, importer, field)
+    fields = get_value_fields(importer, column)
+    rule = None
+    if len(fields) == 1:
+        rule = _validate_choices(column, fields[0])
+        rule = rule or _validate_length(column, importer, fields[0])
     rule = rule or _allow_any(column)
     if rule is None:
         return None
@@ -143,9 +151,12 @@ def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, 
     }
 
 
-def _validate_choices(field: models.Field[Any, Any]) -> dict[str, Any] | None:
-    choices = [str(value) for value, _label in field.flatchoices or ()]
-    if isinstance(field, models.BooleanField):
+def _validate_choices(column: Column, field: models.Field[Any, Any]) -> dict[str, Any] | None:
+    choices: list[str] = []
+    if field.choices:  # A `clean` function may not know the labels.
+        values = [str(value) for value, _label in field.flatchoices]
+        choices = list_choice_names(field) if column.clean is None else values
+    elif isinstance(field, models.BooleanField):
         choices = ["TRUE", "FALSE"]
     if not choices or len(",".join(choices)) > MAX_CHOICES_CHARS:
         return None
@@ -172,14 +183,16 @@ def _validate_length(
 def _has_length_limit(column: Column, importer: type[Importer], limit: int) -> bool:
     """Whether the column rejects every text that is longer than its field.
 
-    A `clean` function may shorten a text: "024 412 3456 " has only ten digits.
+    A function of the column may shorten a text: "024 412 3456 " has only ten digits.
     """
-    if column.clean is None:
+    if column.clean is None and column.prepare is None:
         return True
     try:
         get_cleaner(importer, column)("x" * (limit + 1))
     except InvalidValue as error:
         return error.code == "too_long"
+    except Exception:  # A bug in the function must not take the template away.
+        return False
     return False
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from customers.importers import CustomerImporter
-from imports.checks import list_importer_errors
+from imports.checks import list_importer_messages
 from imports.pipeline.header_detection import get_header_names, match_columns, match_positions
 from imports.pipeline.reader.headers import fold_text
 
@@ -255,7 +255,7 @@ def test_an_ambiguous_or_unknown_header_names_no_field(header):
 
 
 def test_no_header_names_two_fields():
-    assert list_importer_errors(CustomerImporter) == []
+    assert list_importer_messages(CustomerImporter) == []
     fallbacks = []
     for column in CustomerImporter.columns:
         own, aliases = get_header_names(column, CustomerImporter)

@@ -49,7 +49,7 @@ def test_every_sentence_of_a_row_error_gives_advice(code, sentence):
         (TimeField(), "noon", "Write it like 14:30."),
         (BooleanField(), "perhaps", "Write yes or no."),
         (CharField(max_length=3), "abcd", "Shorten it to at most 3 characters."),
-        (CharField(choices=[("a", "A"), ("b", "B")]), "c", "Write one of: a, b."),
+        (CharField(choices=[("a", "A"), ("b", "B")]), "c", "Write one of: A, B."),
     ],
 )
 def test_the_sentence_says_what_the_field_accepts(field, cell, message):

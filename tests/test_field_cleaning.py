@@ -232,7 +232,7 @@ PLACEHOLDER_RESULT = (None, "placeholder_as_empty")
 )
 @pytest.mark.parametrize("field", ["price", "sold_on", "email", "site", "parcel", "size"])
 def test_a_placeholder_is_an_empty_cell_in_a_field_that_is_not_free_text(field, cell):
-    if (field, cell) != ("size", "NA"):
+    if (field, cell) not in {("size", "NA"), ("size", "NONE")}:  # A value and a label.
         assert prepare(field, cell) == PLACEHOLDER_RESULT
 
 
@@ -248,6 +248,7 @@ def test_placeholders_are_values_in_free_text_and_required_columns(field, cell):
         *(("price", cell) for cell in ("0", "12.50", "#N/A", "n/a!", "none of them", "", "-5", 0)),
         *(("email", cell) for cell in ("na@example.com", "n/a@example.com", "x" * 10_000)),
         ("size", "NA"),  # One of the choices.
+        ("size", "None"),  # The label of one.
         ("price", None),
         ("price", True),
     ],

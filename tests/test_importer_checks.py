@@ -6,15 +6,18 @@ from itertools import count
 
 import pytest
 from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
+from django.core.checks import WARNING
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import F
+from django.db.models.functions import Lower, Now
 from django.test.utils import isolate_apps
 
 from imports import importer as importers
-from imports.checks import list_importer_errors
-from imports.importer import Column, Importer, list_importers, register
+from imports.checks import list_importer_messages
+from imports.importer import Column, Importer, Lookup, list_importers, register
 from tests.parcels.importer import ParcelImporter
 
 
@@ -28,7 +31,15 @@ def make_importer(fields, *columns, bases=(models.Model,), **meta):
 
 
 def get_error_ids(importer):
-    return [error.id.removeprefix("imports.") for error in list_importer_errors(importer)]
+    return [each for each in get_message_ids(importer) if each.startswith("E")]
+
+
+def get_warning_ids(importer):
+    return [each for each in get_message_ids(importer) if each.startswith("W")]
+
+
+def get_message_ids(importer):
+    return [each.id.removeprefix("imports.") for each in list_importer_messages(importer)]
 
 
 def make_text(**options):
@@ -51,12 +62,14 @@ def own_models():
 
 def test_the_registered_importers_have_no_errors():
     assert [
-        error for importer in list_importers() for error in list_importer_errors(importer)
+        error for importer in list_importers() for error in list_importer_messages(importer)
     ] == []
 
 
 def test_an_error_has_a_message_and_a_hint():
-    (error,) = list_importer_errors(make_importer({"code": make_text()}, CODE, Column("color")))
+    things = make_importer({"code": make_text()}, CODE, Column("color"))
+
+    (error,) = list_importer_messages(things)
 
     assert (error.id, error.obj) == ("imports.E003", "Importer 'things'")
     assert "color" in error.msg
@@ -126,7 +139,7 @@ def test_a_proxy_model_is_an_error():
 
     things = type("Things", (Importer,), {**THINGS, "model": child, "columns": (CODE,)})
 
-    (error,) = list_importer_errors(things)
+    error, _ = list_importer_messages(things)
     assert error.id == "imports.E001"
     assert "proxy" in error.msg
 
@@ -228,6 +241,159 @@ def test_a_default_of_a_unique_field_is_an_error(field, constraints, errors):
     assert get_error_ids(make_importer(fields, CODE, constraints=constraints)) == errors
 
 
+# --- Field types and rules ---------------------------------------------------
+
+
+class SealedField(models.CharField):
+    """A field that changes its value when it is saved."""
+
+    def get_prep_value(self, value):
+        return value and value[::-1]
+
+
+class Upper(models.CharField):
+    """A field that changes its value when it is parsed."""
+
+    def to_python(self, value):
+        return value and value.upper()
+
+
+class Point(models.Field):
+    def db_type(self, connection):
+        return "point"
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        (models.FileField(blank=True), "after_batch"),
+        (models.ImageField(blank=True), "after_batch"),
+        (models.JSONField(null=True), "casts to jsonb"),
+        (models.BinaryField(null=True), "casts to bytea"),
+        (ArrayField(models.IntegerField(), null=True), "casts to integer[]"),
+        (Point(null=True), "casts to point"),
+        (SealedField(max_length=9, null=True), "casts to varchar(9)"),
+    ],
+)
+def test_a_field_that_no_cell_fits_is_an_error(field, hint):
+    fields = {"code": make_text(), "more": field}
+    (error,) = [
+        each
+        for each in list_importer_messages(make_importer(fields, CODE, Column("more")))
+        if each.id != "imports.W002"
+    ]
+
+    assert error.id == "imports.E010"
+    assert hint in error.hint
+    # A function of the column makes the text that PostgreSQL casts.
+    assert get_error_ids(make_importer(fields, CODE, Column("more", clean=str))) == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.URLField(null=True),
+        models.UUIDField(null=True),
+        models.DurationField(null=True),
+        models.GenericIPAddressField(null=True),
+        models.PositiveSmallIntegerField(null=True),
+        models.DateTimeField(null=True),
+        Upper(max_length=9, null=True),
+    ],
+)
+def test_other_fields_are_read_from_cells(field):
+    fields = {"code": make_text(), "more": field}
+    assert get_error_ids(make_importer(fields, CODE, Column("more"))) == []
+
+
+def test_a_many_to_many_field_has_a_hint_of_its_own():
+    fields = {"code": make_text(), "others": models.ManyToManyField("self")}
+    error, *_ = list_importer_messages(make_importer(fields, CODE, Column("others")))
+
+    assert "after_batch" in error.hint
+
+
+def test_a_file_that_is_required_needs_a_default():
+    things = make_importer({"code": make_text(), "photo": models.FileField()}, CODE)
+
+    (error,) = [each for each in list_importer_messages(things) if each.id == "imports.E005"]
+    assert "blank=True" in error.hint
+
+
+def test_prepare_beside_clean_is_an_error():
+    column = Column("code", required=True, prepare=str.strip, clean=str)
+    assert get_error_ids(make_importer({"code": make_text()}, column)) == ["E011"]
+    for options in ({"prepare": str.strip}, {"clean": str}):
+        column = Column("code", required=True, **options)
+        assert get_error_ids(make_importer({"code": make_text()}, column)) == []
+
+
+# --- Keys --------------------------------------------------------------------
+
+
+SIZE = Column("size")
+PARTIAL = {"condition": models.Q(size__gt=0)}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "warnings"),
+    [
+        ([make_constraint("code")], []),
+        ([make_constraint("code", "size")], []),
+        ([make_constraint("code"), make_constraint("other", **PARTIAL)], []),
+        ([make_constraint("code"), make_constraint("size", "other", **PARTIAL)], ["W001"]),
+        ([make_constraint("code", **PARTIAL)], ["W001", "W002"]),
+        ([make_constraint("code", "size", nulls_distinct=False)], ["W001"]),
+        ([make_constraint("code", nulls_distinct=True)], []),
+        ([models.UniqueConstraint(Lower("code"), name="lower")], ["W001", "W002"]),
+        ([models.UniqueConstraint(F("code").desc(), name="order")], ["W001", "W002"]),
+        ([models.UniqueConstraint(F("code"), name="plain")], ["W001", "W002"]),
+        ([make_constraint("code"), models.UniqueConstraint(Lower("other"), name="lower")], []),
+        ([make_constraint("code", "other")], ["W002"]),
+        ([], ["W002"]),
+    ],
+)
+def test_keys_that_find_no_duplicates_are_warnings(constraints, warnings):
+    fields = {"code": make_text(), "size": models.IntegerField(null=True), "other": make_text()}
+    fields["other"].blank = True
+
+    things = make_importer(fields, CODE, SIZE, constraints=constraints)
+
+    assert get_warning_ids(things) == warnings
+    assert get_error_ids(things) == []
+
+
+def test_values_of_the_import_may_complete_a_key():
+    fields = {"code": make_text(), "branch": make_text(default="")}
+    constraints = [make_constraint("branch", "code")]
+    things = make_importer(fields, CODE, constraints=constraints)
+    assert get_warning_ids(things) == ["W002"]
+
+    things.values = classmethod(lambda cls, context: {"branch": "a"})
+
+    assert get_warning_ids(things) == []
+
+
+def test_a_warning_names_the_constraint_and_says_what_happens():
+    constraints = [models.UniqueConstraint(Lower("code"), name="code_unique")]
+    things = make_importer({"code": make_text()}, CODE, constraints=constraints)
+
+    first, second = list_importer_messages(things)
+
+    assert "does not see code_unique, because it has expressions" in first.msg
+    assert "it never updates a record" in first.msg
+    assert "every upload of a file creates all records again" in second.msg
+    assert {first.level, second.level} == {WARNING}
+
+
+def test_labels_that_several_choices_have_are_a_warning():
+    size = models.CharField(max_length=1, blank=True, choices=[("a", "Box"), ("b", "Box")])
+    fields = {"code": make_text(unique=True), "size": size}
+
+    assert get_warning_ids(make_importer(fields, CODE, SIZE)) == ["W003"]
+    assert get_warning_ids(make_importer(fields, CODE, Column("size", clean=str))) == []
+
+
 # --- Lookups and names -------------------------------------------------------
 
 
@@ -250,14 +416,33 @@ def test_a_lookup_needs_a_unique_field_of_the_related_model(lookup, errors):
     )
 
 
-def test_a_lookup_needs_a_foreign_key_to_a_primary_key():
+def test_a_lookup_needs_a_foreign_key():
     plain = Column("code", required=True, lookup="shipping_mark")
     keyed = make_importer({"code": make_text(unique=True)}).model
     elsewhere = models.ForeignKey(keyed, models.CASCADE, to_field="code")
     column = Column("thing", required=True, lookup="code")
 
     assert get_error_ids(make_importer({"code": make_text()}, plain)) == ["E008"]
-    assert get_error_ids(make_importer({"thing": elsewhere}, column)) == ["E008"]
+    assert get_error_ids(make_importer({"thing": elsewhere}, column)) == []
+
+
+@pytest.mark.parametrize(
+    ("lookup", "errors"),
+    [
+        (Lookup(("shipping_mark", "first_name")), []),
+        (Lookup(("id",), ignore_case=True), []),
+        (Lookup(("shipping_mark", "color")), ["E008"]),
+        (Lookup(("color", "shape")), ["E008", "E008"]),
+        (Lookup(()), ["E008"]),
+        (Lookup("shipping_mark"), ["E008"]),
+        (Lookup(("parcel",)), ["E008"]),
+    ],
+)
+def test_the_fields_of_a_lookup_must_exist(lookup, errors):
+    customer = models.ForeignKey(apps.get_model("customers", "Customer"), models.CASCADE)
+    column = Column("customer", required=True, lookup=lookup)
+
+    assert get_error_ids(make_importer({"customer": customer}, column)) == errors
 
 
 @pytest.mark.parametrize("alias", ["Colour", "code", "co-de"])
@@ -266,9 +451,9 @@ def test_a_header_of_two_columns_is_an_error(alias):
     color = Column("color", aliases=("COLOUR!", alias))
     code = Column("code", aliases=("colour",), required=True)
 
-    errors = list_importer_errors(make_importer(fields, code, color))
+    errors = list_importer_messages(make_importer(fields, code, color))
 
-    assert {error.id for error in errors} == {"imports.E009"}
+    assert {error.id for error in errors} == {"imports.E009", "imports.W002"}
 
 
 def test_an_alias_may_repeat_the_columns_own_name():

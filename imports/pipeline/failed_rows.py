@@ -16,8 +16,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports import error_messages
-from imports.importer import Cell, Column, get_importer_or_placeholder
-from imports.model_fields import get_related_model
+from imports.importer import Cell, Column, get_importer_or_placeholder, get_lookup
+from imports.model_fields import get_related_model, get_target_field
 from imports.models import ImportJob
 from imports.pipeline.header_detection import (
     REASON_HEADER_PREFIX,
@@ -189,12 +189,15 @@ class FailedRows:
         """Return, for each field with a lookup, primary key to natural key, as the file has it."""
         natural_keys: dict[str, dict[str | None, str]] = {}
         for index, column in enumerate(self.importer.columns):
-            if column.lookup:
+            if lookup := get_lookup(self.importer.model, column):
                 keys = {row.cleaned[index] for row in page if row.cleaned} - {None}
+                target = get_target_field(self.importer.model, column.field).attname
                 related = get_related_model(self.importer.model, column.field)
-                records = related._default_manager.filter(pk__in=keys)
-                pairs = records.values_list("pk", column.lookup)
-                natural_keys[column.field] = {str(pk): str(natural) for pk, natural in pairs}
+                records = related._default_manager.filter(**{f"{target}__in": keys})
+                natural_keys[column.field] = {
+                    str(key): next((str(name) for name in names if name not in (None, "")), "")
+                    for key, *names in records.values_list(target, *lookup.fields)
+                }
         return natural_keys
 
     def _iterate_pages(self, outcome: str) -> Iterator[list[StagedRow]]:

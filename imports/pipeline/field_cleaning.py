@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -25,10 +27,18 @@ from django.db.models import (
     URLField,
 )
 from django.utils import timezone
+from django.utils.translation import override
 
-from imports.cell_values import LinkedText, ShortenedText
+from imports.cell_values import (
+    FormattedFloat,
+    FormattedInteger,
+    FormattedText,
+    LinkedText,
+    ShortenedText,
+)
+from imports.choices import ChoiceIndex, describe_choices, describe_values, get_choice_index
 from imports.conf import app_settings
-from imports.importer import Cell, Column, Importer, InvalidValue
+from imports.importer import Cell, Column, Importer, InvalidValue, get_lookup
 from imports.model_fields import get_model_field, get_related_model
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
@@ -38,6 +48,7 @@ from imports.text_cell_values import (
     validate_encoding,
     validate_type,
 )
+from imports.validator_errors import make_parsing_error, run_validators
 
 CellCleaner = Callable[[Cell], str | None]
 
@@ -67,15 +78,6 @@ FIELD_KINDS: dict[type[Field[Any, Any]], FieldKind] = {
     FloatField: FieldKind("invalid_number", value_parsing.parse_finite_numbers),
 }
 OTHER_KIND = FieldKind("invalid", lambda cell: [cell])
-# Code of a Django validator to our code, and to the name of its parameter with the limit.
-LIMIT_CODES = {
-    "max_length": ("too_long", "limit_value"),
-    "min_value": ("too_small", "limit_value"),
-    "max_value": ("too_large", "limit_value"),
-    "max_digits": ("too_many_digits", "max"),
-    "max_whole_digits": ("too_many_digits", "max"),
-    "max_decimal_places": ("too_many_decimals", "max"),
-}
 
 
 @cache
@@ -87,15 +89,74 @@ def get_cleaner(importer: type[Importer], column: Column) -> CellCleaner:
     """
     if column.clean is not None:
         return column.clean
-    return make_field_cleaner(get_value_field(importer, column))
+    fields = get_value_fields(importer, column)
+    clean = make_field_cleaner(fields[0]) if len(fields) == 1 else _make_lookup_cleaner(fields)
+    return _precede(column.prepare, clean) if column.prepare else clean
+
+
+def _precede(prepare: Callable[[Any], Any], clean: CellCleaner) -> CellCleaner:
+    """Return a rule that applies `clean` to what the column's own function makes of the cell."""
+
+    def clean_prepared(cell: Cell) -> str | None:
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            return clean(cell)
+        prepared = prepare(cell)
+        if isinstance(prepared, Decimal | date | time):
+            prepared = str(prepared)
+        if not (prepared is None or isinstance(prepared, str | int | float)):
+            raise TypeError("prepare returns a cell")
+        return clean(prepared)
+
+    return clean_prepared
+
+
+def _make_lookup_cleaner(fields: Sequence[Field[Any, Any]]) -> CellCleaner:
+    """Return the rule of a column whose cells may hold the value of any of these fields.
+
+    The cleaned value is a lookup key, see `split_lookup_key`.
+    """
+    cleaners = [make_field_cleaner(field) for field in fields]
+
+    def clean(cell: Cell) -> str | None:
+        values: list[str | None] = []
+        errors = []
+        for clean_value in cleaners:
+            try:
+                values.append(clean_value(cell))
+            except InvalidValue as error:
+                errors.append(error)
+                values.append(None)
+        if len(errors) == len(cleaners):
+            is_same = len({error.code for error in errors}) == 1
+            raise errors[-1] if is_same else InvalidValue("not_found")
+        return json.dumps(values) if any(values) else None
+
+    return clean
+
+
+def split_lookup_key(column: Column, field_count: int, key: str) -> list[str | None]:
+    """Return the value of each field that a cleaned value of the column may name.
+
+    None stands for a field that has no such value.
+    """
+    if field_count == 1 or column.clean is not None:
+        return [key] * field_count
+    values: list[str | None] = json.loads(key)
+    return values
+
+
+def get_value_fields(importer: type[Importer], column: Column) -> list[Field[Any, Any]]:
+    """Return the model fields whose values the cells hold; for a lookup, the related model's."""
+    lookup = get_lookup(importer.model, column)
+    if lookup is None:
+        return [get_model_field(importer.model, column.field)]
+    related = get_related_model(importer.model, column.field)
+    return [get_model_field(related, name) for name in lookup.fields]
 
 
 def get_value_field(importer: type[Importer], column: Column) -> Field[Any, Any]:
-    """Return the model field whose values the cells hold; for a lookup, the related model's."""
-    if not column.lookup:
-        return get_model_field(importer.model, column.field)
-    related = get_related_model(importer.model, column.field)
-    return get_model_field(related, column.lookup)
+    """Return the first field of `get_value_fields`."""
+    return get_value_fields(importer, column)[0]
 
 
 def is_text_field(field: Field[Any, Any]) -> bool:
@@ -113,23 +174,22 @@ def make_field_cleaner(field: Field[Any, Any]) -> CellCleaner:
         (kind for type_, kind in FIELD_KINDS.items() if isinstance(field, type_)), OTHER_KIND
     )
     is_text = is_text_field(field)
+    parse = _parse_choice if field.choices else _parse_value
 
     def clean(cell: Cell) -> str | None:
         if isinstance(cell, ShortenedText):
             raise InvalidValue("too_long", limit=_get_max_text_chars(field, cell))
         if is_text:
             cell = _clean_text(cell)
-        cell = cell.strip() if isinstance(cell, str) else cell
+        # What a cell displays is lost if it is stripped without need.
+        if isinstance(cell, str) and (stripped := cell.strip()) != cell:
+            cell = stripped
         if cell is None or cell == "":
             return None
         if isinstance(cell, str) and UNSTORABLE_CHARACTERS.search(cell):
             raise InvalidValue("forbidden_character")
-        value = _parse_value(field, kind, cell)
-        if field.choices and value not in dict(field.flatchoices):
-            raise InvalidValue(
-                "invalid_choice", choices=", ".join(map(str, dict(field.flatchoices)))
-            )
-        return str(_add_timezone(value))
+        value = parse(field, kind, cell)
+        return None if value is None else str(_add_timezone(value))
 
     return clean
 
@@ -156,6 +216,39 @@ def _get_max_text_chars(field: Field[Any, Any], cell: ShortenedText) -> int:
     return min(len(cell), getattr(field, "max_length", None) or len(cell))
 
 
+def _parse_choice(field: Field[Any, Any], kind: FieldKind, cell: Cell) -> Any:
+    """Return the value of the only choice that the cell names.
+
+    Raises:
+        InvalidValue: The cell names no choice or several choices.
+    """
+    index = get_choice_index(field)
+    values = _find_choices(index, cell)
+    if not values:
+        try:
+            value = _parse_value(field, kind, cell)
+        except InvalidValue:
+            value = None
+        values = (value,) if value is not None and value in index.values else ()
+    if len(values) == 1:
+        return values[0]
+    with override("en"):  # As the REST API shows the parameters. Pages translate them.
+        if not values:
+            raise InvalidValue("invalid_choice", choices=describe_choices(field))
+        raise InvalidValue("ambiguous_choice", choices=describe_values(field, values))
+
+
+def _find_choices(index: ChoiceIndex, cell: Cell) -> tuple[Any, ...]:
+    """Return the values of the choices that the cell names as it is read or as it is displayed."""
+    if values := index.find(str(cell)):
+        return values
+    if isinstance(cell, FormattedText | FormattedInteger | FormattedFloat):
+        return index.find(cell.shown)
+    if isinstance(cell, str) and not cell.isascii():
+        return index.find(INVISIBLE_MARK_PATTERN.sub("", cell))
+    return ()
+
+
 def _parse_value(field: Field[Any, Any], kind: FieldKind, cell: Cell) -> Any:
     """Return the only meaning of the cell that the field accepts.
 
@@ -163,30 +256,24 @@ def _parse_value(field: Field[Any, Any], kind: FieldKind, cell: Cell) -> Any:
         InvalidValue: The field accepts no meaning of the cell, or more than one.
     """
     accepted, errors = [], []
+    code = None if kind is OTHER_KIND else kind.code
     for meaning in kind.parse(cell):
         try:
             value = field.to_python(meaning)
-            field.run_validators(value)
+            run_validators(field, value)
+        except InvalidValue as invalid:
+            errors.append(invalid)
         except ValidationError as error:
-            errors.append(_convert_error(error, kind.code))
+            errors.append(make_parsing_error(field, cell, code, error))
         except (OverflowError, TypeError):
-            errors.append(InvalidValue(kind.code))
+            errors.append(make_parsing_error(field, cell, code))
         else:
             accepted.append((value, meaning))
     if not accepted:
-        raise next(iter(errors), InvalidValue(kind.code))
+        raise errors[0] if errors else make_parsing_error(field, cell, code)
     if len(accepted) > 1:
         raise InvalidValue("ambiguous", first=accepted[0][1], second=accepted[1][1])
     return accepted[0][0]
-
-
-def _convert_error(error: ValidationError, code: str) -> InvalidValue:
-    """Return the error with the validator's limit if it is about one, else with `code`."""
-    first = error.error_list[0]
-    if first.code in LIMIT_CODES and first.params:
-        code, name = LIMIT_CODES[first.code]
-        return InvalidValue(code, limit=first.params[name])
-    return InvalidValue(code)
 
 
 def _add_timezone(value: Any) -> Any:
@@ -270,10 +357,10 @@ def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]
         return _fold_placeholders(tuple(column.placeholders))
     field = get_value_field(importer, column)
     is_free_text = is_text_field(field) and not isinstance(field, EmailField | URLField)
-    if is_free_text and not column.lookup:
+    if is_free_text and get_lookup(importer.model, column) is None:
         return frozenset()
-    choices = {_fold_placeholder(str(value)) for value, _ in field.flatchoices or ()}
-    return _fold_placeholders(tuple(app_settings.PLACEHOLDERS)) - choices
+    placeholders = _fold_placeholders(tuple(app_settings.PLACEHOLDERS))
+    return placeholders - get_choice_index(field).folded.keys() if field.choices else placeholders
 
 
 @cache

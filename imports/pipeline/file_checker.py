@@ -33,6 +33,7 @@ from imports.pipeline.header_detection import (
     get_column_name,
     get_field_headers,
 )
+from imports.pipeline.lookups import LookupFailed
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import (
     Chunk,
@@ -123,6 +124,8 @@ def check_file(
         return fail_job(job, "file_gone", {})
     except InvalidFieldValues as error:
         return fail_job(job, error.code, error.params)
+    except LookupFailed as error:
+        return fail_job(job, "lookup_failed", {"columns": [error.field], "error": error.error})
     except JobNotActive:
         return None
     except TransientError:
@@ -222,7 +225,8 @@ def _check(
             validated: list[ValidatedRow] = []
             if columns is not None:
                 rows = _select_records(chunk, columns, importer, summary, job)
-                validated = RowValidator(importer, columns, summary).validate_rows(rows)
+                validator = RowValidator(importer, columns, summary, job.make_context())
+                validated = validator.validate_rows(rows)
             job = stage_rows(
                 job,
                 target,

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from django.db.models import CharField, Field, TextField
 
-from imports.importer import Importer, InvalidValue, has_hook
-from imports.pipeline.field_cleaning import get_value_field
+from imports.importer import Column, Importer, InvalidValue, has_hook
+from imports.pipeline.field_cleaning import get_value_fields, split_lookup_key
 
 # Takes the cleaned values of a row in the order of the importer, and the fields whose cells have
 # errors; returns the errors of the row.
@@ -42,7 +42,7 @@ def make_row_check(importer: type[Importer]) -> RowCheck | None:
     """Return the importer's rule as a function for each row; None if the importer has no rule."""
     if not has_hook(importer, "check_row"):
         return None
-    fields = [(c.field, _make_converter(get_value_field(importer, c))) for c in importer.columns]
+    fields = [(c.field, _make_column_converter(importer, c)) for c in importer.columns]
 
     def check(cleaned: Sequence[str | None], failed_fields: Collection[str]) -> list[InvalidValue]:
         values = {
@@ -54,6 +54,21 @@ def make_row_check(importer: type[Importer]) -> RowCheck | None:
         )
 
     return check
+
+
+def _make_column_converter(importer: type[Importer], column: Column) -> Converter | None:
+    fields = get_value_fields(importer, column)
+    if len(fields) == 1:
+        return _make_converter(fields[0])
+
+    def convert(key: str) -> Any:
+        values = split_lookup_key(column, len(fields), key)
+        pairs = zip(fields, values, strict=True)
+        field, text = next((field, text) for field, text in pairs if text is not None)
+        convert_text = _make_converter(field)
+        return text if convert_text is None else convert_text(text)
+
+    return convert
 
 
 def _make_converter(field: Field[Any, Any]) -> Converter | None:

@@ -5,12 +5,18 @@ Duplicates are resolved later, for all rows at once: see `duplicates`.
 
 from __future__ import annotations
 
+import logging
+import math
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+from django.core.exceptions import ValidationError
+from django.db import Error
+from django.utils.translation import override
 
 from imports.cell_values import FormattedFloat, FormattedInteger, FormattedText
-from imports.importer import Cell, Column, Importer, InvalidValue
-from imports.model_fields import get_related_model
+from imports.importer import Cell, Column, ImportContext, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
     UNSTORABLE_CHARACTERS,
     VALUE_SEPARATOR,
@@ -21,10 +27,15 @@ from imports.pipeline.field_cleaning import (
     get_preparer,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
+from imports.pipeline.lookups import LookupResolver, make_lookup_resolvers
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
 from imports.pipeline.row_rules import make_row_check
+from imports.pipeline.transactions import is_transient
+from imports.validator_errors import convert_error
+
+logger = logging.getLogger(__name__)
 
 MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
 
@@ -36,6 +47,7 @@ class StoredRowError(TypedDict):
     code: str
     params: dict[str, Any]
     value: str  # The invalid value, cut to MAX_QUOTED_VALUE_CHARS.
+    message: NotRequired[str]  # Of a Django validator, untranslated and without its parameters.
 
 
 class ValidatedRow(NamedTuple):
@@ -61,7 +73,8 @@ class FieldStep(NamedTuple):
 class RowValidator:
     """Validates the rows of one file, whose columns are `columns`.
 
-    Adds to `summary` what was done to cells that the user may not expect.
+    Adds to `summary` what was done to cells that the user may not expect. Without a `context`, the
+    importer must not have a lookup with a queryset.
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class RowValidator:
         importer: type[Importer],
         columns: DetectedColumns,
         summary: ReadSummary | None = None,
+        context: ImportContext | None = None,
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [
@@ -87,22 +101,33 @@ class RowValidator:
         self._check_row = make_row_check(importer)
         # Code and field to row numbers, of the rows that are validated together.
         self._noted_rows: dict[tuple[str, str], list[int]] = {}
-        self._lookups = [
-            (index, column) for index, column in enumerate(importer.columns) if column.lookup
-        ]
+        self._lookups = make_lookup_resolvers(importer, context)
+        self._order = {column.field: index for index, column in enumerate(importer.columns)}
+        self._logged_bugs: set[tuple[str, str]] = set()
 
     def validate_rows(self, rows: Sequence[Row]) -> list[ValidatedRow]:
-        """Validate rows in ascending order. Makes one query for each column with a lookup."""
+        """Validate rows in ascending order. Makes a few queries for each foreign key.
+
+        Raises:
+            LookupFailed: The queryset of a lookup cannot be used.
+            Error: The database reported an error that is not about a value.
+        """
         self._noted_rows.clear()
-        validated = [self._validate_row(number, cells) for number, cells in rows]
+        # Messages are stored untranslated, and pages translate them.
+        with override(None):
+            cleaned = [self._clean_row(number, cells) for number, cells in rows]
         for (code, field), numbers in self._noted_rows.items():
             params = self._get_note_params(code, field)
             self.summary.add_rows(code, numbers, column=field, **params)
-        for index, column in self._lookups:
-            validated = self._resolve_lookup(validated, index, column)
-        return validated
+        for index, resolver in self._lookups.items():
+            self._resolve_lookup(cleaned, index, resolver)
+        return [row if row.errors is None else self._close_failed_row(row) for row in cleaned]
 
-    def _validate_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
+    def _clean_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
+        """Return a row with its cleaned values and, unlike `validate_rows`, also with its errors.
+
+        The value of a cell with an error is None.
+        """
         values: list[str | None] = []
         errors: list[StoredRowError] = []
         width = len(cells)
@@ -123,42 +148,72 @@ class RowValidator:
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
                     raise TypeError("a rule returns text or None")
-            except InvalidValue as invalid:
-                errors.append(_make_error(column, cell, invalid))
-                value = None
-            except Exception as error:  # A bug in a rule fails this row, not the import.
-                bug = InvalidValue("rule_failed", error=type(error).__name__)
-                errors.append(_make_error(column, cell, bug))
+            except Exception as error:
+                errors += self._make_cell_errors(column, cell, error)
                 value = None
             else:
                 if not value and column.required:
                     errors.append(_make_error(column, cell, InvalidValue("required")))
             values.append(value)
         # An importer's own rule may accept a character for which PostgreSQL would reject the chunk.
-        if not errors and UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
-            errors = [
-                _make_error(column, value, InvalidValue("forbidden_character"))
-                for value, column in zip(values, self._importer.columns, strict=True)
-                if value and UNSTORABLE_CHARACTERS.search(value)
-            ]
+        if UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
+            for index, column in enumerate(self._importer.columns):
+                value = values[index]
+                if value and UNSTORABLE_CHARACTERS.search(value):
+                    errors.append(_make_error(column, value, InvalidValue("forbidden_character")))
+                    values[index] = None
         if self._check_row is not None:
             failed_fields = {str(error["column"]) for error in errors}
             errors += [
                 self._make_row_error(cells, invalid)
                 for invalid in self._check_row(values, failed_fields)
             ]
-        if errors:
-            return ValidatedRow(number, None, errors, self._make_storable_cells(cells, errors))
-        return ValidatedRow(number, values, None, cells)
+        return ValidatedRow(number, values, errors or None, cells)
+
+    def _make_cell_errors(
+        self, column: Column, cell: Cell, error: Exception
+    ) -> list[StoredRowError]:
+        """Return the errors of a cell whose rule raised an exception.
+
+        A bug in a rule fails the row, not the import.
+
+        Raises:
+            Error: The rule read the database, which reported a transient error.
+        """
+        if isinstance(error, ValidationError):
+            error = convert_error(error)
+        if isinstance(error, InvalidValue):
+            return [_make_error(column, cell, each) for each in (error, *error.further)]
+        if isinstance(error, Error) and is_transient(error):
+            raise error
+        self._log_bug(column, error)
+        return [_make_error(column, cell, InvalidValue("rule_failed", error=type(error).__name__))]
+
+    def _log_bug(self, column: Column, error: Exception) -> None:
+        """Log once where a rule raised an exception, without its text, which may quote the cell."""
+        bug = (column.field, type(error).__name__)
+        if bug not in self._logged_bugs:
+            self._logged_bugs.add(bug)
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error(
+                "Importer %s: the rule of column %s raised %s\n%s",
+                self._importer.name,
+                *bug,
+                where,
+            )
+
+    def _close_failed_row(self, row: ValidatedRow) -> ValidatedRow:
+        """Return a row with errors as it is stored: without values, its errors in order."""
+        errors = sorted(row.errors or (), key=self._get_order)
+        return ValidatedRow(
+            row.number, None, errors, self._make_storable_cells(row.cells or [], errors)
+        )
 
     def _make_row_error(self, cells: list[Cell], invalid: InvalidValue) -> StoredRowError:
         """Return an error of `Importer.check_row`, with the cell of the column that it names."""
         column = next((c for c in self._importer.columns if c.field == invalid.column), None)
-        if column is None:
-            return _make_error(None, None, invalid)
-        indexes = self._columns.get_columns(column.field)
-        filled = (cells[i] for i in indexes if i < len(cells) and not _is_empty(cells[i]))
-        return _make_error(column, next(filled, None), invalid)
+        cell = None if column is None else self._get_cell(cells, column)
+        return _make_error(column, cell, invalid)
 
     def _note(self, code: str | None, column: Column, number: int) -> None:
         if code:
@@ -204,15 +259,35 @@ class RowValidator:
         ]
 
     def _resolve_lookup(
-        self, rows: list[ValidatedRow], index: int, column: Column
-    ) -> list[ValidatedRow]:
-        """Replace natural keys by primary keys. A row whose record does not exist fails."""
-        related = get_related_model(self._importer.model, column.field)
-        wanted = {row.cleaned[index] for row in rows if row.cleaned} - {None}
-        records = related._default_manager.filter(**{f"{column.lookup}__in": wanted})
-        pairs = records.values_list(str(column.lookup), "pk")
-        keys = {str(natural): str(pk) for natural, pk in pairs}
-        return [_replace_natural_key(row, index, column, keys) for row in rows]
+        self, rows: list[ValidatedRow], index: int, resolver: LookupResolver
+    ) -> None:
+        """Replace the values of one column by the keys of the records that they name.
+
+        A value that names no record or several records is an error of its row.
+        """
+        column = self._importer.columns[index]
+        values = [row.cleaned[index] if row.cleaned else None for row in rows]
+        results = resolver.resolve({value for value in values if value})
+        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
+            if not value or row.cleaned is None:
+                continue
+            result = results[value]
+            if isinstance(result, str):
+                row.cleaned[index] = result
+            else:
+                row.cleaned[index] = None
+                error = _make_error(column, self._get_cell(row.cells or [], column), result)
+                rows[place] = row._replace(errors=[*(row.errors or ()), error])
+
+    def _get_cell(self, cells: list[Cell], column: Column) -> Cell:
+        """Return the first filled cell of the columns that fill the field."""
+        indexes = self._columns.get_columns(column.field)
+        filled = (cells[i] for i in indexes if i < len(cells) and not _is_empty(cells[i]))
+        return next(filled, None)
+
+    def _get_order(self, error: StoredRowError) -> int:
+        """Return the place of an error: by column, and after them those of the row as a whole."""
+        return self._order.get(error["column"] or "", len(self._order))
 
 
 def _is_empty(cell: Cell) -> bool:
@@ -227,36 +302,29 @@ def _clean_or_keep(clean: CellCleaner, cell: Cell) -> Cell:
         return cell
 
 
-def _replace_natural_key(
-    row: ValidatedRow, index: int, column: Column, keys: dict[str, str]
-) -> ValidatedRow:
-    if row.cleaned is None or (natural := row.cleaned[index]) is None:
-        return row
-    if natural in keys:
-        row.cleaned[index] = keys[natural]
-        return row
-    error = _make_error(column, natural, InvalidValue("not_found"))
-    return ValidatedRow(
-        row.number, None, [error], [make_storable(cell) for cell in row.cells or ()]
-    )
-
-
 def _make_error(column: Column | None, cell: Cell, invalid: InvalidValue) -> StoredRowError:
     if cell == FORMULA_WITHOUT_VALUE:
         cell, invalid = None, InvalidValue("formula_without_value")
     cell = _get_displayed(cell)
     value = "" if cell is None else make_storable_text(str(cell)[:MAX_QUOTED_VALUE_CHARS])
-    return {
+    error: StoredRowError = {
         "column": column.field if column else None,
-        "code": invalid.code,
+        "code": str(invalid.code),
         "params": {name: _make_json_value(value) for name, value in invalid.params.items()},
         "value": value,
     }
+    if invalid.message:
+        error["message"] = make_storable_text(invalid.message)
+    return error
 
 
 def _make_json_value(value: object) -> Cell:
     """Return a number as it is and anything else as text."""
-    return value if isinstance(value, int | float) else make_storable_text(str(value))
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return make_storable_text(str(value))
 
 
 def _get_displayed(cell: Cell) -> Cell:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, Field, TextField, UniqueConstraint
+from django.db.models import CharField, Field, TextField
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Importer, get_importer
-from imports.model_fields import get_model_field
+from imports.model_fields import get_model_field, get_unique_fields
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
 from imports.statuses import EmptyCells
@@ -175,7 +175,7 @@ def get_target_table(importer: type[Importer], value_fields: tuple[str, ...] = (
     own_fields = [get_model_field(importer.model, name) for name in columns]
     keys = [
         tuple(filled[name] for name in sorted(key, key=lambda name: name not in columns))
-        for key in _get_unique_keys(importer)
+        for key in get_unique_fields(importer.model)
         if filled.keys() >= set(key) and not columns.keys().isdisjoint(key)
     ]
     return TargetTable(
@@ -192,21 +192,6 @@ def get_target_table(importer: type[Importer], value_fields: tuple[str, ...] = (
         default_fields={_name_parameter(f): f for f in [*own_fields, *others] if _needs_default(f)},
         stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
-
-
-def _get_unique_keys(importer: type[Importer]) -> list[tuple[str, ...]]:
-    """Return the unique constraints of the model, as field names."""
-    meta = importer.model._meta
-    keys: list[tuple[str, ...]] = [(field.name,) for field in meta.concrete_fields if field.unique]
-    keys += [tuple(names) for names in meta.unique_together]
-    keys += [
-        tuple(constraint.fields)
-        for constraint in meta.constraints
-        if isinstance(constraint, UniqueConstraint)
-        and constraint.fields
-        and constraint.condition is None
-    ]
-    return list(dict.fromkeys(keys))
 
 
 def _make_column(field: Field[Any, Any], position: int | None) -> TargetColumn:

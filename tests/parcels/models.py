@@ -1,8 +1,12 @@
-"""A model that differs from Customer: UUID key, foreign key, column names with spaces."""
+"""Models that differ from Customer: UUID key, foreign keys, choices, column names with spaces."""
 
 import uuid
 
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinLengthValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 
 class Parcel(models.Model):
@@ -36,3 +40,56 @@ class HookRecord(models.Model):
 
     def __str__(self):
         return self.hook
+
+
+class Depot(models.Model):
+    """A related record that has several names, and an owner."""
+
+    code = models.CharField(max_length=10, unique=True)
+    name = models.CharField(max_length=50)
+    number = models.IntegerField(null=True, blank=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)
+
+    def __str__(self):
+        return self.code
+
+
+class Shelf(models.Model):
+    """A record with choices, validators with messages of their own, and foreign keys."""
+
+    class Size(models.IntegerChoices):
+        SMALL = 1, _("Small one")
+        LARGE = 2, _("Large one")
+
+    class Material(models.TextChoices):
+        WOOD = "wd", "Wood"
+        STEEL = "st", "Stainless  steel"
+
+    number = models.IntegerField(
+        unique=True, validators=[MaxValueValidator(99, _("Shelves have numbers up to 99."))]
+    )
+    depot = models.ForeignKey(Depot, models.CASCADE, null=True, blank=True)
+    customer = models.ForeignKey("customers.Customer", models.CASCADE, null=True, blank=True)
+    size = models.IntegerField(choices=Size, default=Size.SMALL)
+    material = models.CharField(
+        max_length=2, blank=True, choices=[("Solid", Material.choices), ("", "not known")]
+    )
+    load = models.DecimalField(max_digits=6, decimal_places=2, null=True, blank=True)
+    label = models.CharField(
+        max_length=9,
+        blank=True,
+        validators=[
+            RegexValidator("^[A-Z]", "Begin %(value)s with a capital letter.", "capital"),
+            MinLengthValidator(
+                3,
+                ngettext_lazy(
+                    "Write at least %(limit_value)d letter.",
+                    "Write at least %(limit_value)d letters.",
+                    "limit_value",
+                ),
+            ),
+        ],
+    )
+
+    def __str__(self):
+        return str(self.number)

@@ -1,0 +1,396 @@
+"""What a column of an importer declares: choices, rules before those of the field, lookups."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.test.utils import CaptureQueriesContext
+from django.utils.translation import override
+
+from customers.models import Customer
+from imports import importer as importers
+from imports import lifecycle
+from imports.error_messages import describe_job_error_with_labels, describe_row_error
+from imports.importer import Column, Importer, InvalidValue, Lookup
+from imports.pipeline.failed_rows import FailedRows
+from imports.preview import build_preview
+from imports.statuses import Outcome, Status
+from tests.factories import (
+    apply_all_batches,
+    check_job,
+    get_outcomes,
+    make_csv,
+    make_job,
+    run_import,
+)
+from tests.parcels.models import Depot, Shelf
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NUMBER = Column("number", required=True)
+
+
+@pytest.fixture
+def register_shelves(monkeypatch):
+    """Return a function that registers an importer of shelves with these columns."""
+
+    def register(*columns, **attributes):
+        names = {"name": "shelves", "model": Shelf, "columns": (NUMBER, *columns)} | attributes
+        monkeypatch.setitem(
+            importers._registered, "shelves", type("ShelfImporter", (Importer,), names)
+        )
+
+    return register
+
+
+def import_shelves(*rows, headers, **fields):
+    return run_import(make_csv(rows, headers), importer="shelves", **fields)
+
+
+def get_errors(job):
+    rows = job.rows.exclude(errors=None).order_by("number")
+    return {row.number: [(e["column"], e["code"]) for e in row.errors] for row in rows}
+
+
+def get_sentences(job):
+    rows = job.rows.exclude(errors=None).order_by("number")
+    return [describe_row_error(error, "shelves") for row in rows for error in row.errors]
+
+
+# --- Choices -----------------------------------------------------------------
+
+
+def test_choices_are_imported_by_value_and_by_label(register_shelves):
+    register_shelves(Column("size"), Column("material"))
+
+    job = import_shelves(
+        [1, "Small one", "Wood"],
+        [2, " large   ONE ", "STAINLESS STEEL"],
+        [3, "2", "st"],
+        [4, "", "Not known"],
+        headers=["Number", "Size", "Material"],
+    )
+
+    assert job.failed == 0
+    shelves = Shelf.objects.order_by("number").values_list("size", "material")
+    assert [*shelves] == [(1, "wd"), (2, "st"), (2, "st"), (1, "")]
+
+
+def test_the_error_names_the_labels(register_shelves):
+    register_shelves(Column("size"))
+
+    job = import_shelves([1, "medium"], headers=["Number", "Size"])
+
+    assert get_sentences(job) == [
+        "This value is not allowed here. Write one of: Small one, Large one."
+    ]
+
+
+# --- A rule before those of the field ----------------------------------------
+
+
+def strip_kg(cell):
+    """Return the cell without "kg"."""
+    if isinstance(cell, str) and cell.startswith("about"):
+        raise InvalidValue("not_exact", text=cell)
+    return cell.removesuffix("kg") if isinstance(cell, str) else cell
+
+
+def test_a_prepared_cell_is_cleaned_by_the_rules_of_the_field(register_shelves):
+    messages = {"not_exact": "Write the exact load, not %(text)s."}
+    register_shelves(Column("load", prepare=strip_kg), messages=messages)
+
+    job = import_shelves(
+        [1, "1.234,50 kg"],
+        [2, "7"],
+        [3, ""],
+        [4, "about 7 kg"],
+        [5, "1.239kg"],
+        headers=["Number", "Load"],
+    )
+
+    loads = Shelf.objects.order_by("number").values_list("load", flat=True)
+    assert [str(load) for load in loads] == ["1234.50", "7.00", "None"]
+    assert get_sentences(job) == [
+        "Write the exact load, not about 7 kg.",
+        "This has too many decimals. Write it with at most 2.",
+    ]
+
+
+def test_a_rule_may_raise_a_validation_error(register_shelves):
+    def reject(cell):
+        raise ValidationError("Write %(what)s.", code="odd", params={"what": "nothing"})
+
+    register_shelves(Column("load", prepare=reject))
+
+    job = import_shelves([1, "7"], headers=["Number", "Load"])
+
+    assert get_errors(job) == {2: [("load", "odd")]}
+    assert get_sentences(job) == ["Write nothing."]
+
+
+def test_a_bug_in_a_rule_fails_its_rows_and_is_logged_without_the_cell(register_shelves, caplog):
+    def double(cell):
+        return int(cell) * 2
+
+    register_shelves(Column("load", prepare=double))
+
+    with caplog.at_level(logging.ERROR):
+        job = import_shelves([1, "5"], [2, "secret"], [3, "x"], headers=["Number", "Load"])
+
+    assert get_outcomes(job) == {2: "created", 3: "failed", 4: "failed"}
+    assert get_errors(job) == {3: [("load", "rule_failed")], 4: [("load", "rule_failed")]}
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert "Importer shelves: the rule of column load raised ValueError" in message
+    assert "test_columns.py" in message
+    assert "secret" not in message
+    assert record.exc_info is None
+
+
+# --- Messages of validators --------------------------------------------------
+
+
+def test_messages_of_validators_are_shown(register_shelves):
+    register_shelves(Column("label"))
+
+    job = import_shelves([100, "x"], [1, "ok"], [2, "Fine"], headers=["Number", "Label"])
+
+    assert get_errors(job) == {
+        2: [("number", "max_value"), ("label", "capital"), ("label", "min_length")],
+        3: [("label", "capital"), ("label", "min_length")],
+    }
+    assert get_sentences(job)[:3] == [
+        "Shelves have numbers up to 99.",
+        "Begin x with a capital letter.",
+        "Write at least 3 letters.",
+    ]
+
+
+# --- Lookups -----------------------------------------------------------------
+
+ACCRA = {"code": "ACC", "name": "Accra", "number": 7}
+TEMA = {"code": "TEM", "name": "Tema", "number": 8}
+HEADERS = ["Number", "Depot"]
+
+
+@pytest.fixture
+def accra():
+    return Depot.objects.create(**ACCRA)
+
+
+@pytest.fixture
+def tema():
+    return Depot.objects.create(**TEMA)
+
+
+def get_depots():
+    return dict(Shelf.objects.order_by("number").values_list("number", "depot__code"))
+
+
+def test_a_cell_may_hold_the_value_of_any_field_of_a_lookup(register_shelves, accra, tema):
+    register_shelves(Column("depot", lookup=Lookup(fields=("code", "name", "number"))))
+
+    job = import_shelves(
+        [1, "ACC"], [2, "Accra"], [3, "8.00"], [4, ""], [5, "acc"], headers=HEADERS
+    )
+
+    assert get_depots() == {1: "ACC", 2: "ACC", 3: "TEM", 4: None}
+    assert get_errors(job) == {6: [("depot", "not_found")]}
+    assert get_sentences(job)[0].startswith("There is no depot with this code, name or number.")
+    with override("fr"):
+        assert "code, name ou number" in get_sentences(job)[0]
+
+
+def test_a_lookup_may_ignore_case(register_shelves, accra, tema):
+    lookup = Lookup(fields=("code", "name"), ignore_case=True)
+    register_shelves(Column("depot", lookup=lookup))
+    Depot.objects.create(code="tem", name="Another")
+
+    job = import_shelves([1, "acc"], [2, "ACCRA"], [3, "TEM"], [4, "Tem"], headers=HEADERS)
+
+    # A record with exactly the text precedes those that differ in case.
+    assert get_depots() == {1: "ACC", 2: "ACC", 3: "TEM"}
+    assert get_errors(job) == {5: [("depot", "several_found")]}
+    assert get_sentences(job) == [
+        "More than one depot has this code or name: there are 2. Write a value that only one of "
+        "them has."
+    ]
+
+
+def test_a_cell_that_names_several_records_is_an_error(register_shelves, accra):
+    Depot.objects.create(code="Accra", name="East")
+    register_shelves(Column("depot", lookup=Lookup(fields=("code", "name"))))
+
+    job = import_shelves([1, "Accra"], [2, "ACC"], headers=HEADERS)
+
+    assert get_depots() == {2: "ACC"}
+    assert get_errors(job) == {2: [("depot", "several_found")]}
+
+
+def test_a_lookup_finds_only_records_of_its_queryset(register_shelves, alice, bob, accra, tema):
+    Depot.objects.filter(pk=accra.pk).update(owner=alice)
+    Depot.objects.filter(pk=tema.pk).update(owner=bob)
+    seen = []
+
+    def list_own_depots(context):
+        seen.append(context)
+        return Depot.objects.filter(owner=context.user)
+
+    register_shelves(Column("depot", lookup=Lookup(("code",), queryset=list_own_depots)))
+    content = make_csv([[1, "ACC"], [2, "TEM"]], HEADERS)
+    job = make_job(content, importer="shelves", owner=alice, check_first=True)
+
+    check_job(job)
+
+    assert {(context.import_id, context.user) for context in seen} == {(job.pk, alice)}
+    preview = build_preview(job, alice)
+    assert (preview["created"], preview["failed"]) == (1, 1)
+    assert preview["creates"][0]["values"]["depot"] == str(accra.pk)
+    lifecycle.start(job.pk)
+    apply_all_batches(job.pk)
+    assert get_depots() == {1: "ACC"}
+    assert get_errors(job) == {3: [("depot", "not_found")]}
+
+
+def test_a_lookup_finds_the_record_of_an_update(register_shelves, accra, tema):
+    register_shelves(Column("depot", lookup=Lookup(("code", "name"))))
+    import_shelves([1, "ACC"], [2, "ACC"], headers=HEADERS)
+
+    job = import_shelves(
+        [1, "Tema"], [2, "Accra"], [3, "Tema"], headers=HEADERS, on_duplicate="update"
+    )
+
+    assert get_outcomes(job) == {2: "updated", 3: "unchanged", 4: "created"}
+    assert get_depots() == {1: "TEM", 2: "ACC", 3: "TEM"}
+
+
+def test_columns_are_looked_up_with_few_queries(register_shelves, accra):
+    lookup = Lookup(("code", "name"), ignore_case=True)
+    register_shelves(Column("depot", lookup=lookup))
+    rows = [[number, ("acc", "ACCRA", "nowhere")[number % 3]] for number in range(1, 91)]
+    job = make_job(make_csv(rows, HEADERS), importer="shelves")
+
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        check_job(job)
+
+    found = [query for query in queries if 'FROM "parcels_depot"' in query["sql"]]
+    assert len(found) == 2
+    assert job.checked == 90
+    assert job.failed == 30
+
+
+def test_a_queryset_that_raises_fails_the_import(register_shelves, accra, caplog):
+    def fail(context):
+        raise ValueError(str(context.import_id))
+
+    register_shelves(Column("depot", lookup=Lookup(("code",), queryset=fail)))
+
+    with caplog.at_level(logging.ERROR):
+        job = import_shelves([1, "ACC"], headers=HEADERS)
+
+    assert (job.status, job.error_code) == (Status.FAILED, "lookup_failed")
+    assert job.error_params == {"columns": ["depot"], "error": "ValueError"}
+    assert describe_job_error_with_labels("shelves", job.error_code, job.error_params) == (
+        "The records for the column Depot could not be looked up (ValueError). Contact an "
+        "administrator."
+    )
+    assert "test_columns.py" in caplog.text
+    assert str(job.pk) not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "make_records",
+    [
+        lambda context: Customer.objects.all(),
+        lambda context: Depot.objects.filter(color="red"),
+        lambda context: Depot.objects.all()[:5],
+        lambda context: [*Depot.objects.all()],
+        lambda context: Depot.objects.extra(where=["no_such_column = 1"]),
+    ],
+)
+def test_a_queryset_that_cannot_be_used_fails_the_import(register_shelves, make_records):
+    register_shelves(Column("depot", lookup=Lookup(("code",), queryset=make_records)))
+
+    job = import_shelves([1, "ACC"], headers=HEADERS)
+
+    assert (job.status, job.error_code) == (Status.FAILED, "lookup_failed")
+
+
+def test_a_failed_row_names_the_record_as_the_file_does(register_shelves, accra, tema):
+    Depot.objects.filter(pk=tema.pk).update(code="")
+    register_shelves(Column("depot", lookup=Lookup(("code", "name"))))
+
+    job = import_shelves([1, "ACC"], [1, "Accra"], [1, "Tema"], headers=HEADERS)
+
+    rows = FailedRows(job).iterate_rows(Outcome.FAILED)
+    assert [row.cells[:2] for row in rows] == [["1", "ACC"], ["1", "Tema"]]
+
+
+def test_without_a_lookup_a_cell_holds_the_primary_key(register_shelves, accra):
+    register_shelves(Column("depot"))
+
+    job = import_shelves([1, accra.pk], [2, accra.pk + 1], [3, "x"], headers=HEADERS)
+
+    assert get_depots() == {1: "ACC"}
+    assert get_errors(job) == {
+        3: [("depot", "not_found")],
+        4: [("depot", "invalid_whole_number")],
+    }
+    assert get_sentences(job)[0].startswith("There is no depot with this ID.")
+
+
+def test_a_foreign_key_without_a_constraint_may_hold_any_key():
+    class Bin(models.Model):
+        depot = models.ForeignKey(Depot, models.DO_NOTHING, db_constraint=False)
+
+        class Meta:
+            app_label = "bins"
+
+        def __str__(self):
+            return ""
+
+    assert importers.get_lookup(Bin, Column("depot")) is None
+
+
+# --- All errors of a row -----------------------------------------------------
+
+
+def test_a_row_names_all_its_errors_in_the_order_of_the_columns(register_shelves, accra):
+    register_shelves(
+        Column("depot", lookup="code"), Column("customer", lookup="shipping_mark"), Column("load")
+    )
+    headers = ["Number", "Depot", "Customer", "Load"]
+
+    job = import_shelves(
+        ["x", "NOWHERE", "NOBODY", "heavy"], [1, "ACC", "NOBODY", "7"], headers=headers
+    )
+
+    assert get_errors(job) == {
+        2: [
+            ("number", "invalid_whole_number"),
+            ("depot", "not_found"),
+            ("customer", "not_found"),
+            ("load", "invalid_number"),
+        ],
+        3: [("customer", "not_found")],
+    }
+    assert [error["value"] for error in job.rows.get(number=2).errors] == [
+        "x",
+        "NOWHERE",
+        "NOBODY",
+        "heavy",
+    ]
+
+
+def test_a_value_that_cannot_be_stored_is_not_looked_up(register_shelves, accra):
+    register_shelves(Column("depot", lookup="code", clean=lambda cell: f"{cell}\x00"))
+
+    job = import_shelves([1, "ACC"], headers=HEADERS)
+
+    assert get_errors(job) == {2: [("depot", "forbidden_character")]}
