@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from contextlib import closing
+from decimal import Decimal
 
+import openpyxl
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
+from psycopg2 import InterfaceError
 
 from customers.models import Customer
 from imports import importer as importers
@@ -16,8 +21,11 @@ from imports import lifecycle
 from imports.error_messages import describe_job_error_with_labels, describe_row_error
 from imports.importer import Column, Importer, InvalidValue, Lookup
 from imports.pipeline.failed_rows import FailedRows
+from imports.pipeline.transactions import TransientError
 from imports.preview import build_preview
 from imports.statuses import Outcome, Status
+from imports.template_workbook import write_template
+from tests.conftest import logged_in_client
 from tests.factories import (
     apply_all_batches,
     check_job,
@@ -168,6 +176,131 @@ def test_messages_of_validators_are_shown(register_shelves):
         "Begin x with a capital letter.",
         "Write at least 3 letters.",
     ]
+
+
+# --- The template ------------------------------------------------------------
+
+
+def read_template(*, language="en"):
+    """Return the formats of the columns, the lists to choose from, and the notes."""
+    file = io.BytesIO()
+    with override(language):
+        write_template(importers.get_importer("shelves"), file)
+    rows, notes = openpyxl.load_workbook(file).worksheets
+    formats = [rows.column_dimensions[cell.column_letter].number_format for cell in rows[1]]
+    lists = [rule.formula1 for rule in rows.data_validations.dataValidation if rule.type == "list"]
+    return formats, lists, [row[6].value or "" for row in notes.iter_rows(2, len(formats) + 1)]
+
+
+def test_the_template_offers_the_labels(register_shelves):
+    register_shelves(Column("size"), Column("material", note="The frame."))
+
+    formats, lists, notes = read_template()
+
+    # As text, so that a program changes no label, such as "50%".
+    assert formats == ["0", "@", "@"]
+    assert lists == ['"Small one,Large one"', '"Wood,Stainless  steel"']
+    assert notes == [
+        "",
+        "One of: Small one, Large one.",
+        "The frame. One of: Wood, Stainless  steel.",
+    ]
+
+
+def test_the_template_offers_the_values_that_a_clean_function_knows(register_shelves):
+    register_shelves(Column("size", clean=str))
+
+    assert read_template()[1:] == (['"1,2"'], ["", ""])
+
+
+def test_the_template_of_a_lookup_has_no_limit(register_shelves):
+    register_shelves(Column("depot", lookup=Lookup(("number", "code"))), Column("customer"))
+
+    assert read_template() == (["0", "@", "0"], [], ["", "", ""])
+
+
+def test_a_bug_in_a_rule_takes_no_page_away(register_shelves, alice):
+    def fail(*arguments):
+        raise RuntimeError
+
+    lookup = Lookup(("code",), queryset=fail)
+    register_shelves(
+        Column("label", clean=fail),
+        Column("load", prepare=fail),
+        Column("depot", lookup=lookup),
+        messages={"rule_failed": "The rule is 100% (%(error)s) wrong: %(error)"},
+    )
+    client = logged_in_client(alice)
+
+    def assert_page(address):
+        with closing(client.get(address)) as response:
+            assert response.status_code == 200
+
+    for address in (
+        "/",
+        "/imports/template.xlsx?importer=shelves",
+        "/api/imports/template.xlsx?importer=shelves",
+    ):
+        assert_page(address)
+    content = make_csv([[1, "a", 2, ""], [2, "", "", ""]], ["Number", "Label", "Load", "Depot"])
+    job = check_job(make_job(content, importer="shelves", owner=alice, check_first=True))
+    assert job.status == Status.READY
+    root = f"/api/imports/{job.pk}"
+    for address in (f"{root}/", f"{root}/preview/", f"{root}/rows/", f"/imports/{job.pk}/"):
+        assert_page(address)
+    assert_page(f"{root}/failed-rows.csv")
+    assert get_errors(job) == {
+        2: [("label", "rule_failed"), ("load", "rule_failed")],
+        3: [("label", "rule_failed")],
+    }
+    job = run_import(make_csv([[1, "ACC"]], HEADERS), importer="shelves", owner=alice)
+    assert job.error_code == "lookup_failed"
+    for address in (f"/api/imports/{job.pk}/", f"/imports/{job.pk}/"):
+        assert_page(address)
+
+
+def test_parameters_of_an_error_can_be_stored_as_json(register_shelves):
+    def reject(cell):
+        raise InvalidValue("odd", a=float("nan"), b=float("inf"), c=[1], d=True, e=None)
+
+    register_shelves(Column("load", prepare=reject))
+
+    job = import_shelves([1, "7"], headers=["Number", "Load"])
+
+    params = job.rows.get().errors[0]["params"]
+    assert params == {"a": "nan", "b": "inf", "c": "[1]", "d": True, "e": "None"}
+
+
+def test_a_rule_that_loses_the_database_is_retried(register_shelves):
+    def lose(cell):
+        connection.close()
+        raise OperationalError from InterfaceError("closed")
+
+    register_shelves(Column("load", prepare=lose))
+    job = make_job(make_csv([[1, "7"]], ["Number", "Load"]), importer="shelves")
+
+    with pytest.raises(TransientError):
+        check_job(job)
+
+    job.refresh_from_db()
+    assert (job.status, job.reader_crashes) == (Status.CHECKING, 0)
+
+
+@pytest.mark.parametrize("prepared", [Decimal("7.5"), 7.5, "7,5", " 7.50 "])
+def test_a_prepared_cell_may_be_a_number(register_shelves, prepared):
+    register_shelves(Column("load", prepare=lambda cell: prepared))
+
+    import_shelves([1, "x"], headers=["Number", "Load"])
+
+    assert Shelf.objects.get().load == Decimal("7.5")
+
+
+def test_what_is_no_cell_fails_the_row(register_shelves):
+    register_shelves(Column("load", prepare=lambda cell: [cell]))
+
+    job = import_shelves([1, "x"], headers=["Number", "Load"])
+
+    assert get_errors(job) == {2: [("load", "rule_failed")]}
 
 
 # --- Lookups -----------------------------------------------------------------
@@ -343,6 +476,15 @@ def test_without_a_lookup_a_cell_holds_the_primary_key(register_shelves, accra):
         4: [("depot", "invalid_whole_number")],
     }
     assert get_sentences(job)[0].startswith("There is no depot with this ID.")
+
+
+@pytest.mark.parametrize("cell", [10**30, "9" * 30, -1])
+def test_a_key_that_no_record_can_have_is_an_error_of_its_row(register_shelves, accra, cell):
+    register_shelves(Column("depot"))
+
+    job = import_shelves([1, accra.pk], [2, cell], headers=HEADERS)
+
+    assert get_outcomes(job) == {2: "created", 3: "failed"}
 
 
 def test_a_foreign_key_without_a_constraint_may_hold_any_key():
