@@ -15,7 +15,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
 from psycopg2 import InterfaceError
 
-from customers.models import Customer
 from imports import importer as importers
 from imports import lifecycle
 from imports.error_messages import describe_job_error_with_labels, describe_row_error
@@ -295,6 +294,22 @@ def test_a_prepared_cell_may_be_a_number(register_shelves, prepared):
     assert Shelf.objects.get().load == Decimal("7.5")
 
 
+def test_an_empty_cell_is_not_prepared(register_shelves):
+    seen = []
+
+    def remember(cell):
+        """Return None, so that the cell becomes empty."""
+        seen.append(cell)
+
+    register_shelves(Column("load", prepare=remember))
+
+    import_shelves([1, " "], [2, "n/a"], [3, "7"], headers=["Number", "Load"])
+
+    assert not {None, " ", "n/a"} & set(seen)
+    assert "7" in seen
+    assert Shelf.objects.filter(load=None).count() == 3
+
+
 def test_what_is_no_cell_fails_the_row(register_shelves):
     register_shelves(Column("load", prepare=lambda cell: [cell]))
 
@@ -401,6 +416,18 @@ def test_a_lookup_finds_the_record_of_an_update(register_shelves, accra, tema):
     assert get_depots() == {1: "TEM", 2: "ACC", 3: "TEM"}
 
 
+def test_a_rule_over_a_row_gets_the_value_that_the_cell_names(register_shelves, accra):
+    seen = []
+    lookup = Lookup(("number", "code"))
+    register_shelves(
+        Column("depot", lookup=lookup), check_row=staticmethod(lambda values: seen.append(values))
+    )
+
+    import_shelves([1, "7"], [2, "ACC"], [3, ""], headers=HEADERS)
+
+    assert [values["depot"] for values in seen] == [7, "ACC", None]
+
+
 def test_columns_are_looked_up_with_few_queries(register_shelves, accra):
     lookup = Lookup(("code", "name"), ignore_case=True)
     register_shelves(Column("depot", lookup=lookup))
@@ -440,7 +467,7 @@ def test_a_queryset_that_raises_fails_the_import(register_shelves, accra, caplog
 @pytest.mark.parametrize(
     "make_records",
     [
-        lambda context: Customer.objects.all(),
+        lambda context: Shelf.objects.all(),  # It has the fields id and number, too.
         lambda context: Depot.objects.filter(color="red"),
         lambda context: Depot.objects.all()[:5],
         lambda context: [*Depot.objects.all()],
@@ -448,9 +475,9 @@ def test_a_queryset_that_raises_fails_the_import(register_shelves, accra, caplog
     ],
 )
 def test_a_queryset_that_cannot_be_used_fails_the_import(register_shelves, make_records):
-    register_shelves(Column("depot", lookup=Lookup(("code",), queryset=make_records)))
+    register_shelves(Column("depot", lookup=Lookup(("number",), queryset=make_records)))
 
-    job = import_shelves([1, "ACC"], headers=HEADERS)
+    job = import_shelves([1, 7], headers=HEADERS)
 
     assert (job.status, job.error_code) == (Status.FAILED, "lookup_failed")
 

@@ -211,3 +211,58 @@ def test_example_of_the_page_imports_shipments(project):
     assert import_shipments(file)[0] == "[(2, 'skipped'), (3, 'failed'), (4, 'failed')]"
     options = options.replace("KUM", "ACC")
     assert import_shipments(file)[-3:] == ["KUM S-1 ama True", "ACC S-1 ama True", "1"]
+
+
+# Imports items as workers do, for a user who manages one of two warehouses.
+IMPORT_ITEMS = """
+import sys
+from django.contrib.auth import get_user_model
+from imports.error_messages import describe_row_error, get_field_label
+from imports.importer import get_importer
+from stock.models import Item, Warehouse
+from tests.factories import get_outcomes, run_import
+
+ama, yaw = (get_user_model().objects.create_user(name) for name in ("ama", "yaw"))
+Warehouse.objects.create(code="ACC", name="Accra", manager=ama)
+Warehouse.objects.create(code="TEM", name="Tema", manager=yaw)
+job = run_import(sys.stdin.read().encode(), importer="items", owner=ama)
+print(job.status, sorted(get_outcomes(job).items()))
+for item in Item.objects.order_by("code"):
+    print(item.code, item.size, item.weight, item.warehouse.code)
+for error in job.rows.get(outcome="failed").errors:
+    label = get_field_label(get_importer("items"), error["column"])
+    print(f"| {label} | {describe_row_error(error, 'items')} |")
+"""
+
+
+def test_example_of_the_page_imports_items(project):
+    project.write("stock/__init__.py", "")
+    project.write("stock/migrations/__init__.py", "")
+    for name, text in get_python_files("stock"):
+        project.write(name, text)
+    project.run("makemigrations", "stock")
+    project.run("migrate")
+    assert "no issues" in project.run("check")
+    (file,) = get_code_blocks("plain")
+
+    output = project.run("shell", "--no-imports", "-c", IMPORT_ITEMS, input=file).splitlines()
+
+    assert output[:3] == [
+        "COMPLETE [(2, 'created'), (3, 'created'), (4, 'failed')]",
+        "A1 2 2.50 ACC",
+        "A2 1 0.75 ACC",
+    ]
+    assert len(output) == 7
+    assert "\n".join(output[3:]) in PAGE
+
+
+def test_the_page_lists_the_ids_of_the_system_checks():
+    sources = "".join((PROJECT / "imports" / name).read_text() for name in CHECKS)
+    section = PAGE.partition("## Messages of make check")[2].partition("\n## ")[0]
+
+    ids = set(re.findall(r'"([EW]0\d\d)"', sources))
+
+    assert ids == set(re.findall(r"`([EW]\d+)`", section))
+
+
+CHECKS = ("checks.py", "column_checks.py")

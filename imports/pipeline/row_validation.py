@@ -203,11 +203,9 @@ class RowValidator:
             )
 
     def _close_failed_row(self, row: ValidatedRow) -> ValidatedRow:
-        """Return a row with errors as it is stored: without values, its errors in order."""
-        errors = sorted(row.errors or (), key=self._get_order)
-        return ValidatedRow(
-            row.number, None, errors, self._make_storable_cells(row.cells or [], errors)
-        )
+        """Return a row with errors as it is stored: without its values."""
+        errors = row.errors or []
+        return row._replace(cleaned=None, cells=self._make_storable_cells(row.cells or [], errors))
 
     def _make_row_error(self, cells: list[Cell], invalid: InvalidValue) -> StoredRowError:
         """Return an error of `Importer.check_row`, with the cell of the column that it names."""
@@ -277,7 +275,7 @@ class RowValidator:
             else:
                 row.cleaned[index] = None
                 error = _make_error(column, self._get_cell(row.cells or [], column), result)
-                rows[place] = row._replace(errors=[*(row.errors or ()), error])
+                rows[place] = row._replace(errors=self._insert_error(row.errors or [], error))
 
     def _get_cell(self, cells: list[Cell], column: Column) -> Cell:
         """Return the first filled cell of the columns that fill the field."""
@@ -285,9 +283,14 @@ class RowValidator:
         filled = (cells[i] for i in indexes if i < len(cells) and not _is_empty(cells[i]))
         return next(filled, None)
 
-    def _get_order(self, error: StoredRowError) -> int:
-        """Return the place of an error: by column, and after them those of the row as a whole."""
-        return self._order.get(error["column"] or "", len(self._order))
+    def _insert_error(
+        self, errors: list[StoredRowError], error: StoredRowError
+    ) -> list[StoredRowError]:
+        """Return the errors with another one, before the first error of a later column."""
+        orders = [self._order.get(each["column"] or "", len(self._order)) for each in errors]
+        own = self._order[str(error["column"])]
+        place = next((i for i, order in enumerate(orders) if order > own), len(errors))
+        return [*errors[:place], error, *errors[place:]]
 
 
 def _is_empty(cell: Cell) -> bool:
