@@ -14,6 +14,7 @@ DOCUMENTED_CODES = set(re.findall(r"`([a-z_]+)`", TEXT))
 CODES_UNRELATED_TO_FILES = {
     "file_gone",
     "unknown_importer",
+    "lookup_failed",
     "values_failed",
     "invalid_values",
     "missing_columns",
