@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, models
 from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
-from psycopg2 import InterfaceError
 
 from imports import importer as importers
 from imports import lifecycle
@@ -84,6 +83,17 @@ def test_choices_are_imported_by_value_and_by_label(register_shelves):
     assert job.failed == 0
     shelves = Shelf.objects.order_by("number").values_list("size", "material")
     assert [*shelves] == [(1, "wd"), (2, "st"), (2, "st"), (1, "")]
+
+
+def test_the_label_of_the_empty_choice_removes_a_value(register_shelves):
+    register_shelves(Column("material"))
+    headers = ["Number", "Material"]
+    import_shelves([1, "Wood"], [2, "Wood"], headers=headers)
+
+    import_shelves([1, "not known"], [2, ""], headers=headers, on_duplicate="update")
+
+    materials = dict(Shelf.objects.values_list("number", "material"))
+    assert materials == {1: "", 2: "wd"}
 
 
 def test_the_error_names_the_labels(register_shelves):
@@ -273,7 +283,7 @@ def test_parameters_of_an_error_can_be_stored_as_json(register_shelves):
 def test_a_rule_that_loses_the_database_is_retried(register_shelves):
     def lose(cell):
         connection.close()
-        raise OperationalError from InterfaceError("closed")
+        raise OperationalError from ConnectionError()  # As Django does for errors of a driver.
 
     register_shelves(Column("load", prepare=lose))
     job = make_job(make_csv([[1, "7"]], ["Number", "Load"]), importer="shelves")
