@@ -63,6 +63,8 @@ SPECTACULAR_SETTINGS = {
         "EmptyCells": "imports.statuses.EmptyCells",
         "HiddenRows": "imports.statuses.HiddenRows",
         "Success": "imports.statuses.Success",
+        "WaitsFor": "imports.statuses.WaitsFor",
+        "OnMissingColumns": "imports.statuses.OnMissingColumns",
         "Importer": "imports.api.openapi.extensions.list_importer_names",
         "TaskStatus": "customers.api.legacy.results.TASK_STATUSES",
     },

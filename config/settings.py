@@ -75,7 +75,9 @@ if LOG_LEVEL not in LOG_LEVELS:
 # A setting of the app that is a number or a text can be set by an environment variable of its name.
 # Limits of the reader process and timeouts of the database have one variable for each entry.
 IMPORTS_REDIS_URL = REDIS_URL
-globals().update(read_app_settings(list_settings(), excluded=["IMPORTS_REDIS_URL"]))
+globals().update(
+    read_app_settings(list_settings(), excluded=["IMPORTS_REDIS_URL", "IMPORTS_TRUSTED_PROXIES"])
+)
 IMPORTS_READER_LIMITS = {
     name: read_int(f"IMPORTS_READER_{name.upper()}", limit)
     for name, limit in AppSettings.READER_LIMITS.default.items()
@@ -198,29 +200,16 @@ CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 
 # --- REST --------------------------------------------------------------------
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "imports.authentication.BearerAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "imports.api.pagination.KeysetPagination",
-    "DEFAULT_THROTTLE_CLASSES": [
-        "imports.api.throttles.ReadThrottle",
-        "imports.api.throttles.WriteThrottle",
-    ],
-    # For each user; logins are counted for each IP address.
-    "DEFAULT_THROTTLE_RATES": {
-        "reads": read_rate("THROTTLE_READS", "1200/min"),
-        "writes": read_rate("THROTTLE_WRITES", "120/min"),
-        "logins": read_rate("THROTTLE_LOGINS", "20/min"),
-    },
-    # Number of proxies whose X-Forwarded-For is trusted. Hosting platforms have one.
-    "NUM_PROXIES": read_int("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0),
-    "EXCEPTION_HANDLER": "imports.api.errors.handle_exception",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+# The views of the API name their own classes; only the OpenAPI description is configured here.
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+# For each user; logins are counted for each IP address.
+IMPORTS_THROTTLE_RATES = {
+    "reads": read_rate("THROTTLE_READS", "1200/min"),
+    "writes": read_rate("THROTTLE_WRITES", "120/min"),
+    "logins": read_rate("THROTTLE_LOGINS", "20/min"),
 }
+# Number of proxies whose X-Forwarded-For is trusted. Hosting platforms have one.
+IMPORTS_TRUSTED_PROXIES = read_int("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0)
 SIMPLE_JWT = {
     # Long, because scripts written for the earlier system log in only once.
     "ACCESS_TOKEN_LIFETIME": timedelta(hours=read_int("ACCESS_TOKEN_HOURS", 12)),

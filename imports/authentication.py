@@ -6,7 +6,8 @@ of the account to inactive, makes all tokens and tickets of the user invalid.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -16,13 +17,13 @@ from django.contrib.auth.models import AbstractBaseUser, AbstractUser, Anonymous
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
 from django.http import HttpRequest
+from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
-from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.tokens import Token
 
 from imports.conf import app_settings
 
@@ -46,6 +47,8 @@ def get_login_hint() -> str:
     It is short, like that of `get_renewal_hint`, because the reason of a closed WebSocket has at
     most 123 bytes.
     """
+    if not HAS_TOKENS:
+        return f"Log in at {resolve_url(settings.LOGIN_URL)}, and send the session cookie."
     token = reverse("imports:api:token")
     return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
 
@@ -55,15 +58,25 @@ def get_renewal_hint() -> str:
     return f"This token is not valid (any more). POST refresh to {refresh}, or log in at {token}."
 
 
-class BearerAuthentication(JWTAuthentication):
-    """Authenticates `Authorization: Bearer` with an access token. A bad token is a status 401."""
+AUTHENTICATION_CLASSES: tuple[type[BaseAuthentication], ...] = (SessionAuthentication,)
 
-    def authenticate(self, request: Request) -> tuple[Any, Token] | None:
-        try:
-            return super().authenticate(request)
-        # A token with a bad user id raises a ValueError or an OverflowError.
-        except (AuthenticationFailed, ValueError, OverflowError):
-            raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
+# Tokens are an optional part of the app.
+HAS_TOKENS = find_spec("rest_framework_simplejwt") is not None
+if TYPE_CHECKING or HAS_TOKENS:
+    from rest_framework_simplejwt.authentication import JWTAuthentication
+    from rest_framework_simplejwt.tokens import Token
+
+    class BearerAuthentication(JWTAuthentication):
+        """Authenticates `Authorization: Bearer` with an access token. A bad token is a 401."""
+
+        def authenticate(self, request: Request) -> tuple[Any, Token] | None:
+            try:
+                return super().authenticate(request)
+            # A token with a bad user id raises a ValueError or an OverflowError.
+            except (AuthenticationFailed, ValueError, OverflowError):
+                raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
+
+    AUTHENTICATION_CLASSES = (BearerAuthentication, SessionAuthentication)
 
 
 # --- Streams -----------------------------------------------------------------
@@ -81,8 +94,7 @@ def authenticate_stream(
         AuthenticationFailed: The request has a token or a ticket that is not valid. The session
             is not tried then.
     """
-    authenticated = BearerAuthentication().authenticate(Request(request))
-    if authenticated is not None:
+    if HAS_TOKENS and (authenticated := BearerAuthentication().authenticate(Request(request))):
         user: AbstractUser = authenticated[0]
         return user
     if ticket := request.GET.get("ticket"):

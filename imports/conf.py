@@ -232,6 +232,23 @@ class AppSettings:
         3_000, "streams", "Streams in one process. Others are answered with status 503."
     )
 
+    # --- REST API ------------------------------------------------------------
+
+    THROTTLE_RATES = MappingSetting[str | None](
+        {"reads": "1200/min", "writes": "120/min", "logins": "20/min"},
+        "requests per s, min, hour or day",
+        "Rate limits of the REST API. `reads` (GET) and `writes` (all others) count for each user, "
+        "`logins` for each IP address. Further requests are answered with status 429. None: no "
+        "limit. The counts are in Django's default cache. REST framework's own settings do not "
+        "apply to this API.",
+    )
+    TRUSTED_PROXIES = Setting(
+        0,
+        "proxies",
+        "Number of proxies in front of the site whose X-Forwarded-For is trusted, for the IP "
+        "addresses of logins. 0: the address of the connection counts.",
+    )
+
     # --- Files to download ---------------------------------------------------
 
     MAX_CONCURRENT_DOWNLOADS = Setting(

@@ -26,7 +26,7 @@ class RowError(TypedDict):
     """One error of one row, with its sentence."""
 
     row: int  # The row number of the spreadsheet.
-    column: str | None  # The field's name; None if the error is about the whole row.
+    field: str | None  # The field's name; None if the error is about the whole row.
     code: str
     params: dict[str, Any]
     value: str  # The cell as it was read, shortened; "" if the cell is empty.
@@ -42,7 +42,7 @@ def make_row_error(error: Mapping[str, Any], row_number: int, message: str) -> R
     """Return a stored error of a row, completed by its row number and its sentence."""
     return {
         "row": row_number,
-        "column": error["column"],
+        "field": error["column"],
         "code": error["code"],
         "params": error["params"],
         "value": error["value"],

@@ -139,6 +139,10 @@ JOB_MESSAGES = {
         "The records for the column %(columns)s could not be looked up (%(error)s). "
         "Contact an administrator."
     ),
+    "wrong_column_mapping": _(
+        "The column mapping that was sent with the file does not fit its columns. Correct the "
+        "entries of these fields: %(columns)s."
+    ),
     "database_error": _(
         "The database could not store the values of the file (%(sqlstate)s). "
         "Contact an administrator."

@@ -34,12 +34,12 @@ from imports.importer import (
     list_importers,
 )
 from imports.models import ImportJob, TransitionNotAllowed
-from imports.pipeline import check_completion, column_mapping, file_checker
-from imports.pipeline.column_mapping import InvalidMapping
+from imports.pipeline import check_completion, file_checker
+from imports.pipeline.column_mapping import InvalidMapping, resolve_mapping, validate_mapping
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.snapshots import Snapshot, build_snapshot
-from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
+from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns, Status
 from imports.upload_options import InvalidOptions, clean_options
 
 __all__ = [
@@ -61,7 +61,7 @@ MAX_FILE_NAME_CHARS = 255
 # The read options that may change which columns a file has.
 OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
 CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
-# Errors of reading a file that other read options may correct.
+# Errors of a check that other options may correct.
 FIXABLE_READ_ERRORS = frozenset(
     {
         "wrong_encoding",
@@ -69,6 +69,8 @@ FIXABLE_READ_ERRORS = frozenset(
         "unknown_encoding",
         "no_such_sheet",
         "no_rows",
+        "missing_columns",
+        "wrong_column_mapping",
     }
 )
 
@@ -101,6 +103,9 @@ def create_import(
     delimiter: str = "",
     hidden_rows: str = HiddenRows.IMPORT,
     options: Mapping[str, Any] | None = None,
+    has_header_row: bool | None = None,
+    column_mapping: Mapping[str, Any] | None = None,
+    on_missing_columns: str = OnMissingColumns.ASK,
     file_name: str = "",
     idempotency_key: str = "",
 ) -> ImportJob:
@@ -108,10 +113,10 @@ def create_import(
 
     `user` becomes the owner. `file` is read from its start and may be closed afterwards. `importer`
     is a registered importer or its name. With `check_first`, nothing is written before `start` is
-    called. `sheet`, `encoding` and `delimiter` are detected if they are empty. `file_name` is the
-    name that people see; if it is empty, it is the file's own name. `options` are the fields of the
-    importer's upload form, as text, numbers, dates or records. The other options are those of the
-    REST API.
+    called. `sheet`, `encoding` and `delimiter` are detected if they are empty, and the header row
+    if `has_header_row` is None. `file_name` is the name that people see; if it is empty, it is the
+    file's own name. `options` are the fields of the importer's upload form, as text, numbers, dates
+    or records. The other options are those of the REST API.
 
     A call with an `idempotency_key` that the user has used before returns the import of that time.
 
@@ -119,6 +124,7 @@ def create_import(
         InvalidOption: An argument has a value that it does not accept, or the file is empty or
             larger than IMPORTS_MAX_UPLOAD_BYTES.
         InvalidOptions: The upload form of the importer does not accept `options`.
+        InvalidMapping: `column_mapping` has an unknown field, or an entry that names no column.
         IdempotencyKeyReused: The key was used for a different file or with different options.
         OSError: The file cannot be read.
     """
@@ -126,6 +132,7 @@ def create_import(
     _check_choice("on_duplicate", on_duplicate, OnDuplicate.values)
     _check_choice("empty_cells", empty_cells, EmptyCells.values)
     _check_choice("hidden_rows", hidden_rows, HiddenRows.values)
+    _check_choice("on_missing_columns", on_missing_columns, OnMissingColumns.values)
     if encoding and not is_encoding(encoding):
         raise InvalidOption("encoding", f"Python knows no encoding {encoding!r}.")
     if delimiter and not is_delimiter(delimiter):
@@ -151,6 +158,9 @@ def create_import(
             on_duplicate=on_duplicate,
             empty_cells=empty_cells,
             check_first=check_first,
+            has_header_row=has_header_row,
+            column_mapping=column_mapping,
+            on_missing_columns=on_missing_columns,
             read_options={name: value for name, value in read_options.items() if value},
             options=options,
             idempotency_key=idempotency_key,
@@ -209,6 +219,9 @@ def upload(
     on_duplicate: str = OnDuplicate.SKIP,
     empty_cells: str = EmptyCells.KEEP,
     check_first: bool = False,
+    on_missing_columns: str = OnMissingColumns.ASK,
+    has_header_row: bool | None = None,
+    column_mapping: Mapping[str, Any] | None = None,
     read_options: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
@@ -217,7 +230,9 @@ def upload(
     """Store a file and create its import, in one transaction.
 
     The caller has validated the options, as `create_import` does, except for `options`. These are
-    the fields of the importer's upload form, which validates them here.
+    the fields of the importer's upload form, which validates them here. `column_mapping` names the
+    columns of fields, as in `column_mapping.resolve_mapping`. A field without an entry gets the
+    column that is detected. `has_header_row` None detects the header.
 
     An upload with an idempotency key that was used before returns the import of that time. With
     `should_enqueue=False` no worker is asked to check the file, because the caller does it; if the
@@ -225,27 +240,35 @@ def upload(
 
     Raises:
         KeyError: There is no such importer.
-        InvalidOptions: The upload form of the importer does not accept the options.
+        InvalidOptions: The upload form of the importer does not accept `options`.
+        InvalidMapping: The column mapping has an unknown field, or an entry that names no column.
         IdempotencyKeyReused: The key was used for a different upload.
     """
     # Errors are raised before anything is stored.
-    importer_options = clean_options(get_importer(importer), owner, options or {})
+    known_importer = get_importer(importer)
+    importer_options = clean_options(known_importer, owner, options or {})
+    if column_mapping is not None:
+        validate_mapping(column_mapping, known_importer)
     digest = _digest(file)
-    read_options = dict(read_options or {})
-    sorted_options = json.dumps([read_options, importer_options], sort_keys=True)
-    request = f"{digest}:{importer}:{on_duplicate}:{empty_cells}:{check_first}:{sorted_options}"
+    fields: dict[str, Any] = {
+        "importer": importer,
+        "on_duplicate": on_duplicate,
+        "empty_cells": empty_cells,
+        "check_first": check_first,
+        "on_missing_columns": on_missing_columns,
+        "has_header_row": has_header_row,
+        "column_mapping": column_mapping,
+        "read_options": dict(read_options or {}),
+        "importer_options": importer_options,
+    }
+    request = f"{digest}:{json.dumps(fields, sort_keys=True)}"
     with transaction.atomic():
         key = get_or_create_key(owner, idempotency_key, request) if idempotency_key else None
         if key and key.job:
             return key.job
         job = ImportJob(
+            **fields,
             owner_id=owner.pk,
-            importer=importer,
-            on_duplicate=on_duplicate,
-            empty_cells=empty_cells,
-            check_first=check_first,
-            read_options=read_options,
-            importer_options=importer_options,
             file_name=(file.name or "")[-MAX_FILE_NAME_CHARS:],
             file_size=file.size or 0,
             file_digest=digest,
@@ -289,7 +312,7 @@ def start(job: ImportJob | UUID) -> ImportJob:
 def can_change(job: ImportJob) -> bool:
     """Whether the options of the import may be changed, with `check_again`.
 
-    This is so while the import waits for a person, or after an error that other read options may
+    This is so while the import waits for a person, or after an error that other options may
     correct.
     """
     if job.status == Status.FAILED:
@@ -321,7 +344,7 @@ def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
                 raise TransitionNotAllowed(
                     "This file has not been read: say first how it is to be read."
                 )
-            options["column_mapping"] = column_mapping.resolve_mapping(
+            options["column_mapping"] = resolve_mapping(
                 options["column_mapping"],
                 DetectedColumns(**job.detected_columns),
                 get_importer_or_placeholder(job.importer),

@@ -20,7 +20,18 @@ from imports.idempotency import IdempotencyKey
 from imports.importer import ImportContext
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
-from imports.statuses import FINAL_STATUSES, EmptyCells, Hook, OnDuplicate, Outcome, Status, Success
+from imports.statuses import (
+    FINAL_STATUSES,
+    WAITS_FOR_BY_STATUS,
+    EmptyCells,
+    Hook,
+    OnDuplicate,
+    OnMissingColumns,
+    Outcome,
+    Status,
+    Success,
+    WaitsFor,
+)
 from imports.storage import DatabaseStorage, StoredChunk, StoredFile
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
@@ -68,6 +79,9 @@ class ImportJob(models.Model):
         _("empty cells"), max_length=5, choices=EmptyCells, default=EmptyCells.KEEP
     )
     check_first = models.BooleanField(_("check first"), default=False)
+    on_missing_columns = models.CharField(
+        _("missing columns"), max_length=4, choices=OnMissingColumns, default=OnMissingColumns.ASK
+    )
 
     # How the user wants the file to be read, in place of what would be detected: {"sheet",
     # "encoding", "delimiter", "hidden_rows"}, all of them optional.
@@ -94,8 +108,10 @@ class ImportJob(models.Model):
     field_values = models.JSONField(_("values of every row"), null=True)
 
     # The user's column mapping: the index of each field's column, or null to leave the field out.
+    # Before the file is read, it may name a header instead, and need not name each field.
     column_mapping = models.JSONField(_("column mapping"), null=True)
-    has_header_row = models.BooleanField(_("may have a header row"), default=True)
+    # Null: detected.
+    has_header_row = models.BooleanField(_("has a header row"), null=True)
 
     # How the file was read: {"format", "sheet", "encoding", "delimiter"}.
     detected_format = models.JSONField(_("detected format"), null=True)
@@ -226,6 +242,11 @@ class ImportJob(models.Model):
         if not imported or self.status == Status.UNDONE:
             return Success.NONE
         return Success.ALL if self.processed == self.total and not self.failed else Success.SOME
+
+    @property
+    def waits_for(self) -> WaitsFor | None:
+        """What a person must do before the import continues; None if it needs nobody."""
+        return WAITS_FOR_BY_STATUS.get(Status(self.status))
 
     @property
     def has_only_failed_rows(self) -> bool:

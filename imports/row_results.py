@@ -60,6 +60,7 @@ class ProblemGroup(TypedDict):
     column: str | None  # The name of the field; None for an error of the whole row.
     code: str
     count: int
+    is_count_exact: bool  # Whether all rows with this outcome are counted.
     rows: list[int]  # The numbers of the first rows, at most MAX_EXAMPLE_ROWS.
     example: dict[str, Any]  # The error of the first row: {"column", "code", "params"}.
 
@@ -75,16 +76,27 @@ def list_rows(
 ) -> list[ImportRow]:
     """Return at most `most` rows with a number greater than `after`, in the order of the file.
 
-    Each row has the attribute `result`: its outcome, or None while it is pending. With `values`,
-    each row has also `shown_cells` and `shown_cleaned`, which are None if they are longer than
-    MAX_DISPLAYED_VALUES_CHARS.
+    With `values`, each row has also `shown_cells` and `shown_cleaned`, which are None if they are
+    longer than MAX_DISPLAYED_VALUES_CHARS. The rest is as in `select_rows`.
+    """
+    rows = select_rows(job, outcome=outcome, cause=cause).filter(number__gt=after)
+    rows = annotate_values(rows) if values else rows
+    return list(rows.order_by("number")[:most])
+
+
+def select_rows(
+    job: ImportJob,
+    *,
+    outcome: str | None = None,
+    cause: Mapping[str, str | None] | None = None,
+) -> QuerySet[ImportRow]:
+    """Return rows of the import. Each has the attribute `result`: its outcome, or None if pending.
 
     `outcome` selects the rows with this result. `cause` selects the rows with an error that has
     this "column" and "code".
     """
-    rows = ImportRow.objects.filter(job=job, number__gt=after)
+    rows = ImportRow.objects.filter(job=job)
     rows = rows.filter(errors__contains=[cause]) if cause else rows
-    rows = annotate_values(rows) if values else rows
     if outcome == Outcome.CREATED:
         # Ends the scan after the last applied batch, however many rows are pending.
         rows = rows.filter(IS_NEW_RECORD, _is_applied(), number__lte=_get_last_applied_row(job))
@@ -94,8 +106,7 @@ def list_rows(
     created = When(IS_NEW_RECORD & Q(_is_applied()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
     # The model declares the attributes for the type checker, as here and below they are set.
-    rows = rows.annotate(result=result)  # type: ignore[no-redef]
-    return list(rows.order_by("number")[:most])
+    return rows.annotate(result=result)  # type: ignore[no-redef]
 
 
 def annotate_values(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
@@ -129,18 +140,19 @@ def get_record_key(row: ImportRow) -> str | None:
     return row.target_id if row.matched or row.result == Outcome.CREATED else None
 
 
-def group_problems(job: ImportJob) -> list[ProblemGroup]:
+def group_problems(job: ImportJob, most: int | None = MAX_PROBLEMS) -> list[ProblemGroup]:
     """Return why rows failed or were skipped: groups of equal errors, the most frequent first.
 
-    Only the first MAX_GROUPED_ROWS rows of each outcome are grouped, and only the first
-    MAX_PROBLEMS groups are returned.
+    Only the first MAX_GROUPED_ROWS rows of each outcome are grouped, and only the first `most`
+    groups are returned; None returns all of them.
     """
-    params: dict[str, int | UUID] = {
+    params: dict[str, int | UUID | None] = {
         "job": job.pk,
         "max_grouped": MAX_GROUPED_ROWS,
         "max_examples": MAX_EXAMPLE_ROWS,
-        "max_problems": MAX_PROBLEMS,
+        "max_problems": most,
     }
+    counts = {Outcome.FAILED.value: job.failed, Outcome.SKIPPED.value: job.skipped}
     with connection.cursor() as cursor:
         cursor.execute(GROUP_PROBLEMS, params)
         groups = cursor.fetchall()
@@ -150,6 +162,7 @@ def group_problems(job: ImportJob) -> list[ProblemGroup]:
             "column": column,
             "code": code,
             "count": count,
+            "is_count_exact": counts[outcome] <= MAX_GROUPED_ROWS,
             "rows": rows,
             "example": json.loads(example),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
@@ -48,7 +48,7 @@ class LiveState(TypedDict):
 class Snapshot(TypedDict):
     """How far an import is. The names and their order are part of the REST API.
 
-    Times are ISO 8601 text. The other fields are described in `imports.models.ImportJob`.
+    Times are text, see `format_time`. The other fields are described in `imports.models.ImportJob`.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Snapshot(TypedDict):
     skipped: int
     failed: int
     success: str | None
+    waits_for: str | None  # What a person must do; None if the import needs nobody.
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -97,17 +98,26 @@ def build_snapshot(job: ImportJob, *, waiting: Sequence[UUID] | None = None) -> 
         "skipped": job.skipped,
         "failed": job.failed,
         "success": job.success,
-        "created_at": job.created_at.isoformat(),
+        "waits_for": job.waits_for,
+        "created_at": format_time(job.created_at),
         "started_at": format_optional_time(job.started_at),
         "finished_at": format_optional_time(job.finished_at),
-        "updated_at": job.updated_at.isoformat(),
+        "updated_at": format_time(job.updated_at),
         "live": build_live_state(job, waiting),
     }
 
 
+def format_time(moment: datetime) -> str:
+    """Return a time as the API sends it: 2026-11-02T09:15:00.120000Z.
+
+    It is in UTC, whatever the time zone of the site, and has always six decimals.
+    """
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def format_optional_time(moment: datetime | None) -> str | None:
-    """Return a time as ISO 8601 text, and None as None."""
-    return None if moment is None else moment.isoformat()
+    """Return a time as `format_time` does, and None as None."""
+    return None if moment is None else format_time(moment)
 
 
 def get_status_message(job: ImportJob) -> str:

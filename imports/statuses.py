@@ -152,3 +152,20 @@ class Hook(models.TextChoices):
     AFTER_BATCH = "after_batch", "after_batch"
     AFTER_IMPORT = "after_import", "after_import"
     IMPORT_FINISHED = "import_finished", "import_finished"
+
+
+class WaitsFor(models.TextChoices):
+    """What a person must do before an import continues: see `ImportJob.waits_for`."""
+
+    COLUMN_MAPPING = "column_mapping", _("Choose the columns")
+    START = "start", _("Start the import")
+
+
+class OnMissingColumns(models.TextChoices):
+    """What becomes of a file whose required columns are not recognised."""
+
+    ASK = "ask", _("Wait for a person to choose them")
+    FAIL = "fail", _("Let the import fail")
+
+
+WAITS_FOR_BY_STATUS = {Status.MAPPING: WaitsFor.COLUMN_MAPPING, Status.READY: WaitsFor.START}

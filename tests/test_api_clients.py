@@ -5,7 +5,6 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from django.conf import settings
 from django.core import signing
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -17,7 +16,6 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.env import read_rate
 from imports import authentication, snapshots
-from imports.api.throttles import LoginThrottle, ReadThrottle, WriteThrottle
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
@@ -228,18 +226,18 @@ def test_poll_after_seconds_is_null_after_a_final_status(alice):
     assert response.json()["poll_after_seconds"] is None
 
 
-def test_the_stream_url_stays_the_same_for_a_while(alice, monkeypatch):
-    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9, raising=False)
+def test_the_stream_url_stays_the_same_for_a_while(alice, monkeypatch, settings):
+    settings.IMPORTS_TICKET_SECONDS = 10**9
     job, seconds = make_job(CONTENT, owner=alice), iter(range(10**9, 10**9 + 9))
     monkeypatch.setattr(signing.time, "time", lambda: next(seconds))
     assert authentication.make_ticket(job.pk, alice) == authentication.make_ticket(job.pk, alice)
 
 
-def test_an_unchanged_import_is_304_and_if_match_is_ignored(alice, monkeypatch):
+def test_an_unchanged_import_is_304_and_if_match_is_ignored(alice, monkeypatch, settings):
     monkeypatch.setattr(
         snapshots, "_cached_worker_count", (-1e9, 0)
     )  # Forget the workers of earlier tests.
-    monkeypatch.setattr(settings, "IMPORTS_TICKET_SECONDS", 10**9, raising=False)
+    settings.IMPORTS_TICKET_SECONDS = 10**9
     client, job = logged_in_client(alice), make_job(CONTENT, owner=alice)
     url = f"/api/imports/{job.pk}/"
     etags = [client.get(url)["ETag"] for _ in range(2)]
@@ -283,10 +281,9 @@ def test_an_idempotency_key_expires_after_a_day(alice):
 
 
 @pytest.fixture
-def _limit_requests_to_two_a_minute(monkeypatch):
+def _limit_requests_to_two_a_minute(settings):
     cache.clear()
-    for throttle in (ReadThrottle, WriteThrottle, LoginThrottle):
-        monkeypatch.setattr(throttle, "THROTTLE_RATES", {throttle.scope: "2/min"})
+    settings.IMPORTS_THROTTLE_RATES = dict.fromkeys(("reads", "writes", "logins"), "2/min")
     yield
     cache.clear()
 

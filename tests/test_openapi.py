@@ -257,9 +257,9 @@ def test_responses_of_rows_and_problems_match_the_schema(alice, strict_schema):
     root = f"/api/imports/{job.pk}"
     rows = validate_response(strict_schema, client.get(f"{root}/rows/"), "imports_rows")["results"]
     assert [row["outcome"] for row in rows] == ["created", "failed", "failed"]
-    assert validate_response(strict_schema, client.get(f"{root}/rows/?limit=1"), "imports_rows")[
-        "next"
-    ]
+    assert validate_response(
+        strict_schema, client.get(f"{root}/rows/?page_size=1"), "imports_rows"
+    )["next"]
     problems = validate_response(strict_schema, client.get(f"{root}/problems/"), "imports_problems")
     assert len(problems["results"]) == 2
     ready = check_job(make_job(make_csv([make_row(5)]), owner=alice, check_first=True))

@@ -16,10 +16,11 @@ from imports.api.openapi.responses import (
     EMPTY_STRING_SCHEMA,
     make_error_responses,
 )
+from imports.api.serializers import PageQuery
 
 TAGS = ["customers"]
 CUSTOMER = {
-    "id": 57,
+    "id": "57",
     "shipping_mark": "GH 204",
     "first_name": "Ama",
     "last_name": "Mensah",
@@ -32,6 +33,7 @@ CUSTOMER = {
 # A form sends an empty string for a field without a choice.
 OPTIONAL_UUID_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, EMPTY_STRING_SCHEMA]}
 QUERY_PARAMETERS = [
+    PageQuery,
     OpenApiParameter(
         "import",
         OPTIONAL_UUID_SCHEMA,

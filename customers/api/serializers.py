@@ -8,14 +8,15 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from customers.models import Customer
-from imports.api.serializers import make_invalid_choice_messages
+from imports.api.fields import UtcDateTimeField
+from imports.api.serializers import PageQuery, make_invalid_choice_messages
 from imports.statuses import Outcome
 
 WRITTEN_OUTCOMES = (Outcome.CREATED, Outcome.UPDATED)
 MAX_SEARCH_CHARS = 254  # The longest e-mail address.
 
 
-class CustomersQuery(serializers.Serializer[Any]):
+class CustomersQuery(PageQuery):
     """The filters of a list of customers."""
 
     search = serializers.CharField(required=False, max_length=MAX_SEARCH_CHARS)
@@ -46,6 +47,9 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
     The context needs `provenance_by_key`, the provenance of each customer by primary key.
     """
 
+    id = serializers.CharField(source="pk")  # Keys of records are texts everywhere.
+    created_at = UtcDateTimeField()
+    updated_at = UtcDateTimeField()
     provenance = serializers.SerializerMethodField()
 
     class Meta:

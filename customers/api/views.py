@@ -21,8 +21,9 @@ from customers.api.serializers import CustomerSerializer, CustomersQuery
 from customers.models import Customer
 from customers.search import search_customers
 from imports import permissions, provenance
+from imports.api.base import ApiViewMixin
 from imports.api.pagination import KeysetPagination
-from imports.api.views import in_english
+from imports.api.serializers import QuerySerializer
 
 MAX_KEY = 2**63 - 1
 
@@ -32,24 +33,23 @@ class CustomerPagination(KeysetPagination):
 
 
 @describe_customer_calls
-@method_decorator(
-    [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
-)
-class CustomerViewSet(GenericViewSet[Customer]):
+@method_decorator([cache_control(private=True, no_cache=True), conditional_page], name="dispatch")
+class CustomerViewSet(ApiViewMixin, GenericViewSet[Customer]):
     """List, filter and search the customers that the user may see, and read one."""
 
     serializer_class = CustomerSerializer
     pagination_class = CustomerPagination
     lookup_value_converter = "int"
 
+    def get_query_serializer_class(self) -> type[QuerySerializer] | None:
+        return CustomersQuery if self.action == "list" else super().get_query_serializer_class()
+
     def get_queryset(self) -> QuerySet[Customer]:
         records = permissions.get_visible_records(self.request.user, Customer)
         return cast("QuerySet[Customer]", records)
 
     def list(self, request: Request) -> Response:
-        query = CustomersQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        filters, customers = query.validated_data, self.get_queryset()
+        filters, customers = self.query, self.get_queryset()
         if "import" in filters:
             customers &= self._filter_by_import(filters["import"], filters.get("outcome"))
         if "search" in filters:

@@ -11,17 +11,14 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control
 from rest_framework import status
 from rest_framework.exceptions import APIException, PermissionDenied
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from imports import downloads, permissions
 from imports.api import error_hints
+from imports.api.base import ApiContentNegotiation, ApiView
 from imports.api.errors import ServiceUnavailable
-from imports.api.openapi import file_calls
-from imports.api.serializers import ImporterChoiceSerializer
-from imports.api.views import in_english, validate_query
+from imports.api.serializers import QuerySerializer, TemplateQuery
 from imports.importer import get_importer
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
@@ -50,7 +47,7 @@ class WorkbooksNotWritten(APIException):
     default_detail = "This site cannot create workbooks. Ask for failed-rows.csv instead."
 
 
-class JsonErrorNegotiation(DefaultContentNegotiation):
+class JsonErrorNegotiation(ApiContentNegotiation):
     """Choose JSON for every request: only errors are rendered, whatever type `Accept` names."""
 
     def select_renderer(
@@ -63,8 +60,8 @@ class JsonErrorNegotiation(DefaultContentNegotiation):
         return renderer, str(renderer.media_type)
 
 
-@method_decorator([in_english, cache_control(private=True, no_store=True)], name="dispatch")
-class FileView(APIView):
+@method_decorator(cache_control(private=True, no_store=True), name="dispatch")
+class FileView(ApiView):
     content_negotiation_class = JsonErrorNegotiation
 
     def get_visible_import(self, pk: UUID) -> ImportJob:
@@ -76,7 +73,6 @@ class FileView(APIView):
         return get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
 
 
-@file_calls.describe_original_file
 class OriginalFileView(FileView):
     """The file as it was uploaded."""
 
@@ -104,30 +100,31 @@ class FailedRowsView(FileView):
             raise WorkbooksNotWritten from None
 
 
-@file_calls.describe_failed_rows_workbook
 class FailedRowsWorkbookView(FailedRowsView):
     """A workbook to correct and upload again: failed rows, and a second sheet of skipped rows."""
 
     send_report = staticmethod(downloads.send_failed_rows_workbook)
 
 
-@file_calls.describe_failed_rows_csv
 class FailedRowsCsvView(FailedRowsView):
     """Failed rows as CSV."""
 
     send_report = staticmethod(downloads.send_failed_rows_csv)
 
 
-@file_calls.describe_import_template
 class TemplateView(FileView):
     """An empty workbook to fill in."""
 
     importer = ""  # The name of an importer; "" takes it from the query.
+    query_serializer_class: type[QuerySerializer] | None = TemplateQuery
 
-    def get(self, request: Request) -> StreamingHttpResponse:
+    def check_permissions(self, request: Request) -> None:
+        super().check_permissions(request)
         if not permissions.can_import(request.user):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
-        name = self.importer or validate_query(ImporterChoiceSerializer, request)["importer"]
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        name = self.importer or self.query["importer"]
         try:
             return downloads.send_template(get_importer(name))
         except WorkbooksNotSupported:

@@ -73,7 +73,7 @@ class RowErrorSerializer(serializers.Serializer[RowError]):
     """One error of one row."""
 
     row = serializers.IntegerField(help_text="The row number of the spreadsheet.")
-    column = serializers.CharField(
+    field = serializers.CharField(
         allow_null=True, help_text="Null if the error is about the whole row."
     )
     code = serializers.CharField(help_text="For programs. New codes may be added.")

@@ -117,11 +117,12 @@ UNREADABLE_BODY_ERRORS = (
     UnreadablePostError,
     RecursionError,  # JSON that is nested a thousand levels deep.
 )
+REQUEST_FIELD = "non_field_errors"  # The field of an error of the whole request.
 DATABASE_UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, TransientError)
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the error response of a REST view (the setting EXCEPTION_HANDLER)."""
+    """Return the error response of a view of the API."""
     if isinstance(error, UnsupportedMediaType):
         message = error_hints.describe_unsupported_media_type(error, context["request"])
         error.detail = ErrorDetail(message, str(error.get_codes()))
@@ -209,12 +210,14 @@ def build_error_body(error: APIException) -> ErrorBody:
 
 
 def _list_field_errors(detail: dict[str, Any]) -> Iterator[FieldError]:
-    for field, problems in detail.items():
+    for name, problems in detail.items():
+        # The project may have named the errors of a whole request.
+        field = REQUEST_FIELD if name == api_settings.NON_FIELD_ERRORS_KEY else name
         for problem in problems:
             yield {"field": field, "code": problem.code, "message": str(problem)}
 
 
 def _get_sentence(error: FieldError) -> str:
-    if error["field"] == api_settings.NON_FIELD_ERRORS_KEY:
+    if error["field"] == REQUEST_FIELD:
         return error["message"]
     return f"{error['field']}: {error['message']}"

@@ -14,10 +14,11 @@ from rest_framework import serializers
 
 from imports import error_messages, row_results
 from imports.api.error_serializers import RowErrorSerializer, complete_row_error
+from imports.api.fields import UtcDateTimeField
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportRow
 from imports.pipeline.read_summary import ReadSummaryEntry
-from imports.statuses import HiddenRows, Outcome, Status, Success
+from imports.statuses import HiddenRows, Outcome, Status, Success, WaitsFor
 
 # --- The import --------------------------------------------------------------
 
@@ -61,10 +62,16 @@ class SnapshotSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Whether all, some or none of the rows were imported. Null until it has ended.",
     )
-    created_at = serializers.DateTimeField()
-    started_at = serializers.DateTimeField(allow_null=True)
-    finished_at = serializers.DateTimeField(allow_null=True)
-    updated_at = serializers.DateTimeField()
+    waits_for = serializers.ChoiceField(
+        WaitsFor.choices,
+        allow_null=True,
+        help_text="What a person or a program must do before the import continues: send a "
+        "`column_mapping`, or `start` it. Null if it needs nobody.",
+    )
+    created_at = UtcDateTimeField()
+    started_at = UtcDateTimeField(allow_null=True)
+    finished_at = UtcDateTimeField(allow_null=True)
+    updated_at = UtcDateTimeField()
     live = LiveSerializer()
 
 
@@ -233,22 +240,18 @@ class RowSerializer(serializers.Serializer[ImportRow]):
         return row_results.get_record_key(row)
 
 
-class RowsSerializer(serializers.Serializer[Any]):
-    """Rows in the order of the file, and the address of the next page."""
-
-    next = serializers.URLField(allow_null=True)
-    results = RowSerializer(many=True)
-
-
 class ProblemSerializer(serializers.Serializer[Any]):
-    """One cause for which rows failed or were skipped."""
+    """One cause for which rows failed or were skipped. The most frequent one comes first."""
 
     # The instance is a problem of `row_results.group_problems`. The context needs `importer`.
 
     outcome = serializers.ChoiceField(Outcome.choices)
-    column = serializers.CharField(allow_null=True)
+    field = serializers.CharField(source="column", allow_null=True)
     code = serializers.CharField()
     count = serializers.IntegerField(help_text="The number of rows with this cause.")
+    is_count_exact = serializers.BooleanField(
+        help_text="False if so many rows have this outcome that only the first were counted."
+    )
     rows = serializers.ListField(
         child=serializers.IntegerField(), help_text="The first row numbers."
     )
@@ -258,15 +261,6 @@ class ProblemSerializer(serializers.Serializer[Any]):
         row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
         example = complete_row_error(problem["example"], row, self.context["importer"])
         return super().to_representation({**problem, "example": example})
-
-
-class ProblemsSerializer(serializers.Serializer[Any]):
-    """The causes for which rows failed or were skipped; the most frequent one comes first."""
-
-    complete = serializers.BooleanField(
-        help_text="False if there were too many failed rows, so that only the first were counted."
-    )
-    results = ProblemSerializer(many=True)
 
 
 # --- Preview -----------------------------------------------------------------
@@ -306,7 +300,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     # The instance is the result of `preview.build_preview` with the import's `read_summary`. The
     # context needs `importer`.
 
-    checked_at = serializers.DateTimeField(help_text="Records may have changed since.")
+    checked_at = UtcDateTimeField(help_text="Records may have changed since.")
     total = serializers.IntegerField()
     created = serializers.IntegerField()
     updated = serializers.IntegerField()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from csp.constants import SELF
 from csp.decorators import csp_update
@@ -20,13 +21,32 @@ from drf_spectacular.renderers import (
 )
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
+from imports.api import downloads, stream_views, views
+from imports.api.base import ApiContentNegotiation, ApiView
+from imports.api.openapi import file_calls, import_calls, stream_calls
 from imports.api.openapi.responses import RETRY_AFTER, make_error_responses
-from imports.api.views import in_english
+from imports.api.serializers import QuerySerializer
+from imports.authentication import HAS_TOKENS
+
+# The views know nothing of their descriptions: drf-spectacular is an optional part of the app.
+import_calls.describe_import_calls(views.ImportJobViewSet)
+file_calls.describe_original_file(downloads.OriginalFileView)
+file_calls.describe_failed_rows_workbook(downloads.FailedRowsWorkbookView)
+file_calls.describe_failed_rows_csv(downloads.FailedRowsCsvView)
+file_calls.describe_import_template(downloads.TemplateView)
+stream_calls.describe_import_stream(stream_views.ImportStreamView)
+stream_calls.describe_feed(stream_views.FeedView)
+if HAS_TOKENS:
+    from imports.api import token_views
+    from imports.api.openapi import token_calls
+
+    token_calls.describe_token(token_views.TokenView)
+    token_calls.describe_refresh(token_views.RefreshView)
 
 
 @cache
@@ -41,13 +61,16 @@ def render_schema(renderer: type[BaseRenderer]) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
 
-@method_decorator(
-    [in_english, cache_control(public=True, no_cache=True), conditional_page], name="dispatch"
-)
-class SchemaView(APIView):
+class SchemaQuery(QuerySerializer):
+    format = serializers.ChoiceField(("json", "yaml"), required=False)
+
+
+@method_decorator([cache_control(public=True, no_cache=True), conditional_page], name="dispatch")
+class SchemaView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
+    query_serializer_class = SchemaQuery
     renderer_classes = (
         OpenApiJsonRenderer2,
         OpenApiJsonRenderer,
@@ -55,13 +78,16 @@ class SchemaView(APIView):
         OpenApiYamlRenderer2,
     )
 
+    def get_format_suffix(self, **kwargs: Any) -> str | None:
+        return self.request.query_params.get("format")
+
     @extend_schema(
         operation_id="schema_retrieve",
         summary="Download this description (OpenAPI 3.1)",
         description="As JSON, or as YAML with `?format=yaml` or `Accept: application/yaml`.",
         tags=["description"],
         auth=[],
-        parameters=[RETRY_AFTER],
+        parameters=[SchemaQuery, RETRY_AFTER],
         responses={200: dict, **make_error_responses(400, 404, 406)},
     )
     def get(self, request: Request) -> HttpResponse:
@@ -75,6 +101,11 @@ class SchemaView(APIView):
 class DocsView(SpectacularSwaggerSplitView):
     """A page to read the description and to try the calls. Its script has its own address."""
 
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    renderer_classes = [TemplateHTMLRenderer]
+    content_negotiation_class = ApiContentNegotiation
+    versioning_class = None
     url_name = "imports:api:schema"
     throttle_classes = ()
     template_name = "api/docs.html"

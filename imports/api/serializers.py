@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from django.contrib.auth import get_user_model
 from django.db.models import TextChoices
 from django.urls import reverse
 from django.utils.text import get_text_list
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from imports import error_messages, permissions
 from imports.api import error_hints
+from imports.api.fields import UtcDateTimeField, extend_schema_field
 from imports.api.response_serializers import (
     ColumnsSerializer,
     DetectedFormatSerializer,
@@ -27,8 +29,15 @@ from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
-from imports.snapshots import build_snapshot
-from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Outcome, Status
+from imports.snapshots import build_snapshot, format_time
+from imports.statuses import (
+    EmptyCells,
+    HiddenRows,
+    OnDuplicate,
+    OnMissingColumns,
+    Outcome,
+    Status,
+)
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -36,7 +45,8 @@ if TYPE_CHECKING:
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 MAX_REQUESTED_SHEET_NAME_CHARS = 255
 MAX_ENCODING_CHARS = 40
-MAX_ROWS_PER_PAGE = 1_000
+MAX_PAGE_SIZE = 200
+MAX_ROWS_PAGE_SIZE = 1_000
 IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # Printable ASCII: every proxy passes it on unchanged.
 READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
 TAB_SPELLINGS = {"tab": "\t", "\\t": "\t"}
@@ -61,6 +71,10 @@ READ_OPTIONS_FIRST_MESSAGE = (
     "other columns then."
 )
 Messages = dict[str, "str | _StrPromise"]
+COLUMN_MAPPING_MESSAGE = (
+    'This is not a JSON object. Send {"field": column}, where the column is a header of the file, '
+    "the index of a column from 0, or null."
+)
 BOOLEAN_MESSAGES: Messages = {"invalid": "This is neither true nor false. Send true or false."}
 
 
@@ -79,6 +93,18 @@ def make_choice_field(values: type[TextChoices], **options: Any) -> serializers.
 def make_invalid_choice_messages(values: Iterable[str]) -> Messages:
     """Return the error messages of a choice field, with all the values in them."""
     return {"invalid_choice": f"This is none of the values allowed here: {', '.join(values)}."}
+
+
+def make_header_row_field(**options: Any) -> serializers.BooleanField:
+    """Return the field that says whether the file has a header row; None detects it."""
+    return serializers.BooleanField(
+        allow_null=True,
+        error_messages=BOOLEAN_MESSAGES,
+        help_text="true: the file has a header row, even if no column is recognised. false: the "
+        "first row is a row like the others, and the columns are in the order of the importer. "
+        "null: detect it.",
+        **options,
+    )
 
 
 # --- Requests ----------------------------------------------------------------
@@ -179,9 +205,29 @@ class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
         help_text="The fields of the importer's upload form, as a JSON object. Most importers have "
         "no upload form.",
     )
+    has_header_row = make_header_row_field(default=None)
+    column_mapping = serializers.JSONField(
+        default=None,
+        allow_null=True,
+        error_messages={"invalid": COLUMN_MAPPING_MESSAGE},
+        help_text="A JSON object: for each field a header of the file, the index of a column, or "
+        "null for no column. For a field without an entry, the column is detected.",
+    )
+    on_missing_columns = make_choice_field(
+        OnMissingColumns,
+        default=OnMissingColumns.ASK,
+        help_text="If required columns are not recognised: `ask` waits for a column mapping in "
+        "status MAPPING, `fail` ends the import in status FAILED.",
+    )
     idempotency_key = serializers.CharField(
         default="", allow_blank=True, max_length=MAX_IDEMPOTENCY_KEY_CHARS
     )
+
+    def validate_column_mapping(self, mapping: Any) -> dict[str, Any] | None:
+        # imports.pipeline.column_mapping validates the entries.
+        if mapping is not None and not isinstance(mapping, dict):
+            raise serializers.ValidationError(COLUMN_MAPPING_MESSAGE, "invalid")
+        return mapping
 
     def validate_idempotency_key(self, key: str) -> str:
         if not re.search(IDEMPOTENCY_KEY_PATTERN, key):
@@ -201,7 +247,8 @@ class ChangesSerializer(ReadOptionsSerializer):
 
     on_duplicate = make_choice_field(OnDuplicate)
     empty_cells = make_choice_field(EmptyCells)
-    has_header_row = serializers.BooleanField(error_messages=BOOLEAN_MESSAGES)
+    on_missing_columns = make_choice_field(OnMissingColumns)
+    has_header_row = make_header_row_field()
     column_mapping = serializers.DictField()  # imports.pipeline.column_mapping validates it.
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -221,11 +268,48 @@ class ChangesSerializer(ReadOptionsSerializer):
 
 
 def _reject_unknown(names: Iterable[str], problem: str) -> None:
-    for name in names:
-        raise serializers.ValidationError({quote_header(name): problem}, "unknown_field")
+    if errors := {quote_header(name): [problem] for name in names}:
+        raise serializers.ValidationError(errors, "unknown_field")
 
 
-class JobsQuery(serializers.Serializer[Any]):
+class QuerySerializer(serializers.Serializer[Any]):
+    """The query parameters of a call. This one has none."""
+
+    @classmethod
+    def validate_query(cls, request: Request) -> dict[str, Any]:
+        """Return the validated query parameters.
+
+        Raises:
+            ValidationError: A parameter is unknown or invalid.
+        """
+        serializer = cls(data=request.query_params)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        names = self.get_fields()
+        known = f"These are: {', '.join(names)}." if names else "This call has none."
+        _reject_unknown(data.keys() - names.keys(), f"There is no such parameter. {known}")
+        return super().run_validation(data)
+
+
+class PageQuery(QuerySerializer):
+    """The query parameters of a list."""
+
+    page_size = serializers.IntegerField(
+        default=50,
+        min_value=1,
+        max_value=MAX_PAGE_SIZE,
+        help_text="The number of results in the response.",
+    )
+    cursor = serializers.CharField(
+        required=False,
+        help_text="Where the page begins. Do not build it: use the addresses in `next` and "
+        "`previous`.",
+    )
+
+
+class JobsQuery(PageQuery):
     """The filters of a list of imports."""
 
     status = serializers.MultipleChoiceField(
@@ -234,30 +318,34 @@ class JobsQuery(serializers.Serializer[Any]):
     importer = serializers.CharField(required=False, allow_blank=True)
     owner = serializers.CharField(required=False, allow_blank=True)
     search = serializers.CharField(required=False, allow_blank=True)
-    created_after = serializers.DateTimeField(required=False)
-    created_before = serializers.DateTimeField(required=False)
+    created_after = UtcDateTimeField(required=False)
+    created_before = UtcDateTimeField(required=False)
 
     LOOKUPS = {
         "status": "status__in",
         "importer": "importer",
-        "owner": "owner__username",
         "search": "file_name__icontains",
         "created_after": "created_at__gt",
         "created_before": "created_at__lt",
     }
 
-    def get_lookups(self) -> dict[str, Any]:
+    @classmethod
+    def get_lookups(cls, filters: dict[str, Any]) -> dict[str, Any]:
         """Return the validated filters as arguments of QuerySet.filter."""
-        filters = self.validated_data.items()
-        return {self.LOOKUPS[name]: value for name, value in filters if value}
+        owner = f"owner__{get_user_model().USERNAME_FIELD}"
+        lookups = {**cls.LOOKUPS, "owner": owner}
+        return {lookups[name]: filters[name] for name in lookups if filters.get(name)}
 
 
-class RowsQuery(serializers.Serializer[Any]):
-    """The filters of a page of rows: at most `limit` rows with numbers above `after`."""
+class RowsQuery(PageQuery):
+    """The filters of a list of rows."""
 
+    page_size = serializers.IntegerField(default=100, min_value=1, max_value=MAX_ROWS_PAGE_SIZE)
     outcome = make_choice_field(Outcome, required=False, allow_blank=True)
-    after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_ROWS_PER_PAGE, default=100)
+
+
+class TemplateQuery(QuerySerializer, ImporterChoiceSerializer):
+    """The importer of a template."""
 
 
 # --- The import --------------------------------------------------------------
@@ -289,11 +377,11 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     query.
     """
 
-    owner: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
-        "username",
-        read_only=True,
+    owner = serializers.CharField(
+        source="owner.get_username",
         allow_null=True,
-        help_text="The user who uploaded the file. Null if the user was deleted.",
+        read_only=True,
+        help_text="The name of the user who uploaded the file. Null if the user was deleted.",
     )
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
@@ -316,6 +404,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "empty_cells",
             "check_first",
             "options",
+            "on_missing_columns",
             "read_options",
             "detected_format",
             "has_header_row",
@@ -376,7 +465,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         return {
             "id": str(earlier.pk),
             "status": earlier.status,
-            "created_at": earlier.created_at.isoformat(),
+            "created_at": format_time(earlier.created_at),
             "url": reverse("imports:api:import-detail", args=[earlier.pk]),
         }
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 from uuid import UUID
 
 from rest_framework import status
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from imports.api.openapi import stream_calls
-from imports.authentication import BearerAuthentication
+from imports.api.base import ApiView
+from imports.authentication import AUTHENTICATION_CLASSES
+
+
+class TicketAuthentication(BaseAuthentication):
+    """The ticket in a stream's address, which `imports.authentication` verifies."""
+
+    def authenticate(self, request: Request) -> None:
+        return None
 
 
 class StreamsNotServed(APIException):
@@ -29,28 +35,23 @@ class StreamsNotServed(APIException):
     )
 
 
-@stream_calls.describe_import_stream
-class ImportStreamView(APIView):
+class ImportStreamView(ApiView):
     """The stream of one import."""
 
-    authentication_classes = (
-        BearerAuthentication,
-        SessionAuthentication,
-        stream_calls.TicketAuthentication,
-    )
+    authentication_classes = (*AUTHENTICATION_CLASSES, TicketAuthentication)
     permission_classes = (AllowAny,)
+    query_serializer_class = None  # EventSource and its substitutes add parameters of their own.
     is_event_stream = True  # imports.live.routing recognises the view by this attribute.
 
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002
         raise StreamsNotServed
 
 
-@stream_calls.describe_feed
-class FeedView(APIView):
+class FeedView(ApiView):
     """The stream of all imports that the user may see."""
 
-    authentication_classes = (BearerAuthentication, SessionAuthentication)
     permission_classes = (AllowAny,)
+    query_serializer_class = None
     is_event_stream = True
 
     def get(self, request: Request) -> Response:

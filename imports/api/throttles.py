@@ -1,36 +1,59 @@
 """Rate limits of the API: reads and writes by user, logins by address.
 
-Each process counts for itself, so the limits work without Redis too.
+The rates are those of the setting IMPORTS_THROTTLE_RATES. The counts are in Django's default cache.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle, UserRateThrottle
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
 
-if TYPE_CHECKING:  # The settings name this module, and rest_framework.views reads them.
-    from rest_framework.views import APIView
+from imports.conf import app_settings
 
 
-class ReadThrottle(UserRateThrottle):
+class ApiThrottle(SimpleRateThrottle):
+    """A limit of this API alone. The settings of REST framework do not change it."""
+
+    # The project may count under the same scope.
+    cache_format = "imports_throttle_%(scope)s_%(ident)s"
+
+    def get_rate(self) -> str | None:
+        return app_settings.THROTTLE_RATES[str(self.scope)]
+
+    def get_ident(self, request: Request) -> str:
+        """Return the address of the client, behind IMPORTS_TRUSTED_PROXIES proxies."""
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        proxies = app_settings.TRUSTED_PROXIES
+        if not proxies or not forwarded[0]:
+            return str(request.META.get("REMOTE_ADDR", ""))
+        return str(forwarded[-min(proxies, len(forwarded))]).strip()
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        """Count by user, and by address without a user."""
+        is_known = request.user is not None and request.user.is_authenticated
+        ident = request.user.pk if is_known else self.get_ident(request)
+        return self.cache_format % {"scope": self.scope, "ident": ident}
+
+
+class ReadThrottle(ApiThrottle):
     scope = "reads"
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         return request.method not in SAFE_METHODS or super().allow_request(request, view)
 
 
-class WriteThrottle(UserRateThrottle):
+class WriteThrottle(ApiThrottle):
     scope = "writes"
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         return request.method in SAFE_METHODS or super().allow_request(request, view)
 
 
-class LoginThrottle(SimpleRateThrottle):
+class LoginThrottle(ApiThrottle):
     scope = "logins"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        return f"logins-from-{self.get_ident(request)}"
+        """Count by address."""
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}

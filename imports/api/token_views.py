@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.decorators import method_decorator
-from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from imports.api.openapi import examples
-from imports.api.openapi.import_calls import Decorator
-from imports.api.openapi.responses import (
-    COMMON_HEADERS,
-    PUBLIC_CALL_STATUSES,
-    make_error_responses,
-    make_response_example,
-)
+from imports.api.base import ApiView
 from imports.api.throttles import LoginThrottle
-from imports.api.views import in_english
 from imports.authentication import BearerAuthentication, get_login_hint
 
 NO_ACTIVE_ACCOUNT_MESSAGE = (
@@ -52,41 +41,13 @@ class AccessSerializer(serializers.Serializer[Any]):
     access = serializers.CharField()
 
 
-def describe_token_call(
-    operation_id: str,
-    summary: str,
-    *,
-    request: type[serializers.Serializer[Any]],
-    response: type[serializers.Serializer[Any]],
-) -> Decorator:
-    example = {name: examples.TOKENS[name] for name in response().get_fields()}
-    return extend_schema(
-        operation_id=operation_id,
-        summary=summary,
-        tags=["tokens"],
-        auth=[],
-        # The call accepts a form too. With both types in the description, client generators make
-        # one function for each type.
-        request={"application/json": request},
-        parameters=COMMON_HEADERS,
-        responses={
-            200: OpenApiResponse(response, examples=[make_response_example("tokens", example)]),
-            **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
-        },
-    )
-
-
-@method_decorator(in_english, name="dispatch")
-class TokenView(APIView):
+class TokenView(ApiView):
     """Log in: get an access token for calls, and a refresh token for the next access token."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
-    @describe_token_call(
-        "token_create", "Log in", request=CredentialsSerializer, response=TokensSerializer
-    )
     def post(self, request: Request) -> Response:
         credentials = _validate_body(CredentialsSerializer, request)
         login = TokenObtainPairSerializer(data=credentials, context={"request": request})
@@ -97,20 +58,13 @@ class TokenView(APIView):
         return Response(login.validated_data)
 
 
-@method_decorator(in_english, name="dispatch")
-class RefreshView(APIView):
+class RefreshView(ApiView):
     """Get a new access token, unless the account or its password has changed since the login."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
-    @describe_token_call(
-        "token_refresh",
-        "Get a new access token",
-        request=RefreshSerializer,
-        response=AccessSerializer,
-    )
     def post(self, request: Request) -> Response:
         refresh = _validate_body(RefreshSerializer, request)["refresh"]
         try:

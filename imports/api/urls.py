@@ -1,23 +1,20 @@
 """The URLs of the REST API. `imports.urls` includes them in the namespace `imports:api`."""
 
+from importlib.util import find_spec
+
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
-from imports.api.schema_views import DocsView, SchemaView
 from imports.api.stream_views import FeedView, ImportStreamView
-from imports.api.token_views import RefreshView, TokenView
 from imports.api.views import ImportJobViewSet
+from imports.authentication import HAS_TOKENS
 
 router = SimpleRouter(use_regex_path=False)
 router.register("imports", ImportJobViewSet, basename="import")
 
 app_name = "api"
 urlpatterns = [
-    path("auth/token/", TokenView.as_view(), name="token"),
-    path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
-    path("schema/", SchemaView.as_view(), name="schema"),
-    path("docs/", DocsView.as_view(), name="docs"),
     path("imports/events/", FeedView.as_view(), name="feed"),
     path("imports/<uuid:id>/events/", ImportStreamView.as_view(), name="import-events"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),
@@ -34,3 +31,17 @@ urlpatterns = [
     ),
     path("", include(router.urls)),
 ]
+if HAS_TOKENS:
+    from imports.api.token_views import RefreshView, TokenView
+
+    urlpatterns += [
+        path("auth/token/", TokenView.as_view(), name="token"),
+        path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    ]
+if find_spec("drf_spectacular") is not None:
+    from imports.api.schema_views import DocsView, SchemaView
+
+    urlpatterns += [
+        path("schema/", SchemaView.as_view(), name="schema"),
+        path("docs/", DocsView.as_view(), name="docs"),
+    ]

@@ -2,76 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.utils.decorators import method_decorator
-from django.utils.translation import activate
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
-from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
-from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import GenericViewSet
 
 from imports import lifecycle, permissions, preview, row_results, snapshots
 from imports.api import error_hints
+from imports.api.base import ApiJSONParser, ApiViewMixin
 from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge
-from imports.api.openapi import import_calls
-from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
+from imports.api.pagination import CursorPages, ProblemPagination, RowPagination
+from imports.api.response_serializers import PreviewSerializer, ProblemSerializer, RowSerializer
 from imports.api.serializers import (
     ChangesSerializer,
     ImportJobSerializer,
     JobsQuery,
     ListedJobSerializer,
+    PageQuery,
+    QuerySerializer,
     RowsQuery,
     UploadSerializer,
 )
 from imports.conf import app_settings
-from imports.models import ImportJob, ImportRow, TransitionNotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 
-# A GET has no precondition here. Django would answer these headers with a 412 without a body.
-PRECONDITION_HEADERS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 MAX_FORM_OVERHEAD_BYTES = 64 * 1024  # The multipart boundaries and the fields beside the file.
 MAX_CHANGES_BYTES = 64 * 1024
 
-View = Callable[..., HttpResponseBase]
 
-
-def in_english(view: View) -> View:
-    """Decorate a view so that its texts are English, whatever `Accept-Language` names.
-
-    Precondition headers are ignored too.
-    """
-
-    def call_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        activate("en")
-        for header in PRECONDITION_HEADERS:
-            request.META.pop(header, None)
-        return view(request, *args, **kwargs)
-
-    return call_view
-
-
-@import_calls.describe_import_calls
 # A client that polls sends the ETag, which is a hash of the body. If the body is unchanged, the
 # answer is 304.
-@method_decorator(
-    [in_english, cache_control(private=True, no_cache=True), conditional_page], name="dispatch"
-)
-class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
+@method_decorator([cache_control(private=True, no_cache=True), conditional_page], name="dispatch")
+class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJob]):
     """Upload a file, follow its import, start or cancel it, and read the outcomes of its rows."""
 
     serializer_class = ImportJobSerializer
@@ -91,8 +67,11 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
     def get_parsers(self) -> list[BaseParser]:
         # There is no request while the description is generated.
         if self.request and self.request.method == "PATCH":
-            return [JSONParser()]
+            return [ApiJSONParser()]
         return super().get_parsers()
+
+    def get_query_serializer_class(self) -> type[QuerySerializer] | None:
+        return JobsQuery if self.action == "list" else super().get_query_serializer_class()
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "user": self.request.user}
@@ -102,10 +81,8 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
         return jobs.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
-        query = JobsQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
         jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
-        page = self.paginate_queryset(jobs.filter(**query.get_lookups())) or []
+        page = self.paginate_queryset(jobs.filter(**JobsQuery.get_lookups(self.query))) or []
         context = {"waiting": snapshots.list_waiting_ids(page), "user": request.user}
         data = ListedJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(data)
@@ -135,37 +112,30 @@ class ImportJobViewSet(RetrieveModelMixin, GenericViewSet[ImportJob]):
     def cancel(self, request: Request, pk: UUID) -> Response:
         return self._accepted(lifecycle.cancel(self._get_controllable_import().pk))
 
-    @action(detail=True)
+    @action(detail=True, query_serializer_class=RowsQuery, pagination_class=RowPagination)
     def rows(self, request: Request, pk: UUID) -> Response:
-        job, query = self.get_object(), validate_query(RowsQuery, request)
-        limit = query["limit"]
-        # One row more than the page shows whether there is a next page.
-        rows = row_results.list_rows(
-            job, outcome=query.get("outcome"), after=query["after"], most=limit + 1
-        )
-        next_url = _get_next_url(rows[limit - 1], request) if len(rows) > limit else None
-        page = {"next": next_url, "results": rows[:limit]}
-        return Response(RowsSerializer(page, context={"importer": job.importer}).data)
+        job = self.get_object()
+        rows = row_results.select_rows(job, outcome=self.query.get("outcome"))
+        page = self._paginate(rows)
+        data = RowSerializer(page, many=True, context={"importer": job.importer}).data
+        return self.get_paginated_response(data)
 
-    @action(detail=True)
+    @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        problems = {
-            "complete": row_results.has_exact_problem_counts(job),
-            "results": row_results.group_problems(job),
-        }
-        return Response(ProblemsSerializer(problems, context={"importer": job.importer}).data)
+        page = self._paginate(row_results.group_problems(job, most=None))
+        data = ProblemSerializer(page, many=True, context={"importer": job.importer}).data
+        return self.get_paginated_response(data)
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        result = preview.build_preview(job, request.user)
-        data = {
-            **result,
-            "checked_at": snapshots.format_optional_time(result["checked_at"]),
-            "read_summary": job.read_summary,
-        }
+        data = {**preview.build_preview(job, request.user), "read_summary": job.read_summary}
         return Response(PreviewSerializer(data, context={"importer": job.importer}).data)
+
+    def _paginate(self, results: Any) -> Any:
+        assert isinstance(self.paginator, CursorPages)
+        return self.paginator.paginate_queryset(results, self.request, self)
 
     def _get_controllable_import(self) -> ImportJob:
         """Return the import of the address.
@@ -265,18 +235,3 @@ def get_uploaded_file(request: Request) -> UploadedFile[Any]:
     if file.size > app_settings.MAX_UPLOAD_BYTES:
         raise _make_file_too_large()
     return file
-
-
-def _get_next_url(last_row: ImportRow, request: Request) -> str:
-    return replace_query_param(request.build_absolute_uri(), "after", str(last_row.number))
-
-
-def validate_query(serializer_class: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """Return the validated query parameters.
-
-    Raises:
-        ValidationError: A parameter is invalid.
-    """
-    serializer = serializer_class(data=request.query_params)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

@@ -128,6 +128,18 @@ class Migration(migrations.Migration):
                 ),
                 ("check_first", models.BooleanField(default=False, verbose_name="check first")),
                 (
+                    "on_missing_columns",
+                    models.CharField(
+                        choices=[
+                            ("ask", "Wait for a person to choose them"),
+                            ("fail", "Let the import fail"),
+                        ],
+                        default="ask",
+                        max_length=4,
+                        verbose_name="missing columns",
+                    ),
+                ),
+                (
                     "read_options",
                     models.JSONField(blank=True, default=dict, verbose_name="read options"),
                 ),
@@ -176,10 +188,7 @@ class Migration(migrations.Migration):
                 ("run", models.IntegerField(default=1, verbose_name="run")),
                 ("field_values", models.JSONField(null=True, verbose_name="values of every row")),
                 ("column_mapping", models.JSONField(null=True, verbose_name="column mapping")),
-                (
-                    "has_header_row",
-                    models.BooleanField(default=True, verbose_name="may have a header row"),
-                ),
+                ("has_header_row", models.BooleanField(null=True, verbose_name="has a header row")),
                 ("detected_format", models.JSONField(null=True, verbose_name="detected format")),
                 ("detected_columns", models.JSONField(null=True, verbose_name="columns")),
                 ("read_summary", models.JSONField(default=list, verbose_name="read summary")),

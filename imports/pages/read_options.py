@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from imports.models import ImportJob
-from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, Status
+from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns, Status
 
 READ_OPTION_NAMES = ("sheet", "encoding", "delimiter", "hidden_rows")
 HIDDEN_ROW_CODES = {"hidden_row", "hidden_row_skipped"}  # Codes of read summary entries.
@@ -61,8 +61,12 @@ class OptionsForm(forms.Form):
         self.current: dict[str, Any] = (job.detected_format or _get_requested_format(job)) | {
             "hidden_rows": job.read_options.get("hidden_rows", HiddenRows.IMPORT)
         }
-        other_options = ("has_header_row", "on_duplicate", "empty_cells")
-        initial = self.current | {name: getattr(job, name) for name in other_options}
+        self.initial_has_header_row = _has_header_row(job)
+        initial = self.current | {
+            "has_header_row": self.initial_has_header_row,
+            "on_duplicate": job.on_duplicate,
+            "empty_cells": job.empty_cells,
+        }
         super().__init__(data, initial=initial, auto_id="option-%s", label_suffix="")
         self._set_choices("sheet", {name: name for name in self.current["sheets"]})
         self._set_choices("encoding", ENCODING_LABELS)
@@ -98,7 +102,9 @@ class OptionsForm(forms.Form):
         }
         if read_options.get("hidden_rows") == HiddenRows.IMPORT:  # The same as without the option.
             read_options["hidden_rows"] = ""
-        changes["check_first"] = True
+        changes |= {"check_first": True, "on_missing_columns": OnMissingColumns.ASK}
+        if changes.get("has_header_row") == self.initial_has_header_row:
+            del changes["has_header_row"]
         if read_options:
             changes["read_options"] = read_options
         return changes
@@ -107,6 +113,13 @@ class OptionsForm(forms.Form):
 def has_hidden_rows(job: ImportJob) -> bool:
     """Return whether hidden rows were found in the part of the file that was read."""
     return any(entry["code"] in HIDDEN_ROW_CODES for entry in job.read_summary)
+
+
+def _has_header_row(job: ImportJob) -> bool:
+    """Return whether the file was read with a header row, or is to be read with one."""
+    if job.detected_columns:
+        return bool(job.detected_columns["header_row"])
+    return job.has_header_row is not False
 
 
 def _get_requested_format(job: ImportJob) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def list_fields_in_order(job: ImportJob) -> list[str]:
     They are mapped by their order if the file has no header row, and the user has neither said so
     nor mapped the columns.
     """
-    is_known = not job.has_header_row or job.column_mapping is not None
+    is_known = job.has_header_row is False or job.column_mapping is not None
     if is_known or not job.detected_columns or job.detected_columns["headers"]:
         return []
     importer, positions = (

@@ -44,29 +44,69 @@ def resolve_mapping(
         InvalidMapping: A field or column is unknown or ambiguous, a column is used twice, or a
             required field has no column.
     """
+    positions, problems = _find_positions(mapping, columns, importer)
+    required: MappingProblems = {
+        field: ("column_needed", {}) for field in find_missing_fields(positions, importer)
+    }
+    if problems := required | problems:
+        raise InvalidMapping(problems)
+    return positions
+
+
+def validate_mapping(mapping: Mapping[str, Any], importer: type[Importer]) -> None:
+    """Check a mapping before the file is read.
+
+    Raises:
+        InvalidMapping: A field is unknown, or an entry cannot name a column of any file.
+    """
+    fields = [column.field for column in importer.columns]
+    problems = {
+        quote_header(field): problem
+        for field, column in mapping.items()
+        if (problem := _find_unknown_field(field, fields) or _find_wrong_entry(column))
+    }
+    if problems:
+        raise InvalidMapping(problems)
+
+
+def _find_positions(
+    mapping: Mapping[str, Any], columns: DetectedColumns, importer: type[Importer]
+) -> tuple[ColumnPositions, MappingProblems]:
+    """Return the column of each field, and why entries of the mapping cannot be applied."""
     fields = [column.field for column in importer.columns]
     positions: ColumnPositions = {field: columns.positions.get(field) for field in fields}
     problems: MappingProblems = {}
     for field, column in mapping.items():
-        if field not in positions:
-            params = {"field": quote_header(field), "fields": fields}
-            problems[quote_header(field)] = ("unknown_field", params)
-        elif problem := _find_problem(column, columns):
-            problems[field] = problem
+        if problem := _find_unknown_field(field, fields) or _find_problem(column, columns):
+            problems[quote_header(field)] = problem
         else:
             positions[field] = _find_columns(column, columns)[0] if column is not None else None
-    required: MappingProblems = {
-        field: ("column_needed", {}) for field in find_missing_fields(positions, importer)
-    }
-    if problems := required | _find_columns_used_twice(positions, mapping, columns) | problems:
-        raise InvalidMapping(problems)
-    return positions
+    return positions, _find_columns_used_twice(positions, mapping, columns) | problems
+
+
+def _find_unknown_field(field: str, fields: list[str]) -> MappingProblem | None:
+    if field in fields:
+        return None
+    return "unknown_field", {"field": quote_header(field), "fields": fields}
+
+
+def _find_wrong_entry(column: Any) -> MappingProblem | None:
+    """Return a problem if the entry names no column of any file."""
+    # No header of a file has characters that cannot be stored.
+    if not _is_entry(column) or (isinstance(column, str) and column != make_storable_text(column)):
+        return "invalid_column", {}
+    return None
+
+
+def _is_entry(column: Any) -> bool:
+    """Return whether the value is a header, an index, or None."""
+    return column is None or (isinstance(column, int | str) and not isinstance(column, bool))
 
 
 def _find_problem(column: Any, columns: DetectedColumns) -> MappingProblem | None:
     if column is None:
         return None
-    if isinstance(column, bool) or not isinstance(column, int | str):
+    if not _is_entry(column):
         return "invalid_column", {}
     indexes = _find_columns(column, columns)
     if not indexes:
@@ -129,11 +169,20 @@ def apply_mapping(
     """Return the columns with the mapping of the import, or with the owner's saved mapping.
 
     Without either, the columns are returned as they were detected.
+
+    Raises:
+        InvalidMapping: The mapping of the import was given before the file was read, and does not
+            fit the columns of the file.
     """
-    if not job.has_header_row and columns.header_row:
+    if job.has_header_row is False and columns.header_row:
         columns = _remove_header(columns, importer)
     if job.column_mapping is not None:
-        return _set_positions(job.column_mapping, columns, importer)
+        fields = {column.field for column in importer.columns}
+        mapping = {field: job.column_mapping[field] for field in job.column_mapping.keys() & fields}
+        positions, problems = _find_positions(mapping, columns, importer)
+        if problems:
+            raise InvalidMapping(problems)
+        return _set_positions(positions, columns, importer)
     if (saved := _load_saved_mapping(job, columns)) is not None:
         mapped = replace(_set_positions(saved, columns, importer), from_saved_mapping=True)
         # If the importer has changed since, the saved mapping may lack a required field.

@@ -21,7 +21,7 @@ from imports.conf import app_settings
 from imports.importer import Importer, get_importer, has_hook, is_registered
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.check_completion import finish_check, try_lock_check_completion
-from imports.pipeline.column_mapping import apply_mapping
+from imports.pipeline.column_mapping import InvalidMapping, apply_mapping
 from imports.pipeline.column_suggestions import add_suggestions, trim_samples
 from imports.pipeline.field_values import InvalidFieldValues, compute_field_values
 from imports.pipeline.formula_injection import restore_formula
@@ -58,7 +58,7 @@ from imports.pipeline.transactions import (
     run_or_defer,
     short_transaction,
 )
-from imports.statuses import Status
+from imports.statuses import OnMissingColumns, Status
 from imports.storage import StoredFileNotFound
 
 OnProgress = Callable[[ImportJob], None]
@@ -218,9 +218,11 @@ def _check(
             columns = DetectedColumns(**job.detected_columns)
         for chunk in _merge_chunks(reader):
             if columns is None and chunk.rows:
-                columns = _detect_columns(job, importer, reader, chunk.rows)
+                columns, wrong_fields = _detect_columns(job, importer, reader, chunk.rows)
+                if wrong_fields:
+                    return _request_mapping(job, "wrong_column_mapping", wrong_fields)
                 if columns.missing:
-                    return _request_mapping(job, columns)
+                    return _request_mapping(job, "missing_columns", columns.missing)
             summary = ReadSummary(job.read_summary)
             validated: list[ValidatedRow] = []
             if columns is not None:
@@ -317,8 +319,11 @@ def _get_read_options(job: ImportJob) -> dict[str, str]:
 
 def _detect_columns(
     job: ImportJob, importer: type[Importer], reader: ReaderClient, rows: list[Row]
-) -> DetectedColumns:
+) -> tuple[DetectedColumns, list[str]]:
     """Detect the columns and store them with the import, for a reader that continues the check.
+
+    Returns the columns, and the fields for which the mapping of the import does not fit the file.
+    If there are any, the columns are those that were detected.
 
     Raises:
         JobNotActive: The import is no longer CHECKING, or another reader has moved the cursor.
@@ -326,9 +331,19 @@ def _detect_columns(
     detected_format = reader.detected_format
     # Some formats name the columns beside the rows; the names count as row 0.
     header_rows = [(0, reader.headers)] if reader.headers else []
-    columns = detect_columns([*header_rows, *rows], importer, detected_format.hidden_columns)
+    columns = detect_columns(
+        [*header_rows, *rows], importer, detected_format.hidden_columns, job.has_header_row
+    )
     columns = add_suggestions(columns, rows, importer)
-    columns = trim_samples(apply_mapping(job, columns, importer))
+    wrong_fields: list[str] = []
+    try:
+        columns = apply_mapping(job, columns, importer)
+        if job.column_mapping is not None:
+            fields = [column.field for column in importer.columns]
+            job.column_mapping = {field: columns.positions.get(field) for field in fields}
+    except InvalidMapping as error:
+        wrong_fields = list(error.problems)
+    columns = trim_samples(columns)
     job.detected_format = asdict(detected_format)
     job.read_summary = summarize_file(columns, detected_format).entries()
     is_stored = (
@@ -337,12 +352,13 @@ def _detect_columns(
         .update(
             detected_columns=asdict(columns),
             detected_format=job.detected_format,
+            column_mapping=job.column_mapping,
             read_summary=job.read_summary,
         )
     )
     if not is_stored:
         raise JobNotActive
-    return columns
+    return columns, wrong_fields
 
 
 def summarize_file(columns: DetectedColumns, detected_format: DetectedFormat) -> ReadSummary:
@@ -363,10 +379,11 @@ def summarize_file(columns: DetectedColumns, detected_format: DetectedFormat) ->
     return summary
 
 
-def _request_mapping(job: ImportJob, columns: DetectedColumns) -> ImportJob | None:
-    return _transition_if_leased(
-        job, Status.MAPPING, "missing_columns", {"columns": columns.missing}
-    )
+def _request_mapping(job: ImportJob, code: str, fields: list[str]) -> ImportJob | None:
+    """Let the import wait for a person who chooses the columns of these fields, or fail."""
+    is_unattended = job.on_missing_columns == OnMissingColumns.FAIL
+    target = Status.FAILED if is_unattended else Status.MAPPING
+    return _transition_if_leased(job, target, code, {"columns": fields})
 
 
 def fail_job(job: ImportJob, code: str, params: dict[str, Any]) -> ImportJob | None:

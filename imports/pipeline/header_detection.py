@@ -87,16 +87,22 @@ class DetectedColumns(FieldColumns):
 
 
 def detect_columns(
-    rows: Sequence[Row], importer: type[Importer], hidden: Iterable[int] = ()
+    rows: Sequence[Row],
+    importer: type[Importer],
+    hidden: Iterable[int] = (),
+    has_header_row: bool | None = None,
 ) -> DetectedColumns:
     """Find the header among the first rows that are not blank, and match it with the fields.
 
     If there is no header, the columns have the order of the importer. A row with the number 0 is
     not a row of the file: it holds the names that some formats give beside their rows. `hidden` are
     the indexes of columns that the workbook hides: such a column fills a field only if no visible
-    column names it.
+    column names it. With `has_header_row`, the first row is the header if none is found.
     """
     header = _find_header(rows[:MAX_HEADER_SEARCH_ROWS], importer)
+    if header is None and has_header_row:
+        number, cells = rows[0]
+        header = DetectedHeader(number, cells, number)
     if header is None:
         positions = {column.field: index for index, column in enumerate(importer.columns)}
         return DetectedColumns(0, [], positions, [])

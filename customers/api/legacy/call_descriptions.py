@@ -70,7 +70,8 @@ FILE_BODY = {
 
 CUSTOMER_VALUES = ("GH 204", "Ama", "Mensah", "ama@example.com", "+233241234567")
 CUSTOMER = dict(zip(FIELDS, CUSTOMER_VALUES, strict=True))
-FAILED_ROW = {"row": 17, "reason": f"Phone: {ROW_ERROR['message']}", "errors": [ROW_ERROR]}
+TASK_ERROR = {"column" if key == "field" else key: value for key, value in ROW_ERROR.items()}
+FAILED_ROW = {"row": 17, "reason": f"Phone: {ROW_ERROR['message']}", "errors": [TASK_ERROR]}
 CHECKED = {
     "upload_id": IMPORT_ID,
     "valid_candidates": [CUSTOMER],
@@ -95,7 +96,7 @@ TASK = {
     "skipped": 0,
     "failed": 1,
     "progress": 100,
-    "errors": [ROW_ERROR],
+    "errors": [TASK_ERROR],
     "created_at": SNAPSHOT["created_at"],
     "started_at": SNAPSHOT["started_at"],
     "finished_at": SNAPSHOT["updated_at"],

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from customers.models import Customer
 from imports import row_results
-from imports.api.error_serializers import RowErrorSerializer, complete_row_error
-from imports.error_body import RowError
+from imports.api.error_serializers import complete_row_error
+from imports.api.fields import extend_schema_field
 from imports.importer import get_importer
 from imports.models import ImportJob, ImportRow
 from imports.pipeline.failed_rows import FailedRows
@@ -47,6 +46,33 @@ class IsoDateTimeField(serializers.DateTimeField):
         return value.isoformat()
 
 
+class TaskError(TypedDict):
+    """One error of one row, with the keys of the earlier contract."""
+
+    row: int
+    column: str | None  # A field's name; None if the error is about the whole row.
+    code: str
+    params: dict[str, Any]
+    value: str
+    message: str
+
+
+class TaskErrorSerializer(serializers.Serializer[TaskError]):
+    """One error of one row."""
+
+    row = serializers.IntegerField(help_text="The row number of the spreadsheet.")
+    column = serializers.CharField(
+        allow_null=True, help_text="A field's name. Null if the error is about the whole row."
+    )
+    code = serializers.CharField(help_text="For programs. New codes may be added.")
+    params = serializers.DictField(help_text="Values for the sentence of the code.")
+    value = serializers.CharField(
+        allow_blank=True,
+        help_text="The cell as the spreadsheet program displays it, cut to 200 characters.",
+    )
+    message = serializers.CharField(help_text="What is wrong and what to do, in English.")
+
+
 # --- upload/ -----------------------------------------------------------------
 
 
@@ -64,9 +90,9 @@ class FailedRowSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(help_text="All errors of the row, each with its column.")
     errors = serializers.SerializerMethodField()  # type: ignore[assignment]  # As below.
 
-    @extend_schema_field(RowErrorSerializer(many=True))
-    def get_errors(self, failed_row: dict[str, Any]) -> list[RowError]:
-        errors: list[RowError] = failed_row["errors"]
+    @extend_schema_field(TaskErrorSerializer(many=True))
+    def get_errors(self, failed_row: dict[str, Any]) -> list[TaskError]:
+        errors: list[TaskError] = failed_row["errors"]
         return errors
 
 
@@ -126,7 +152,7 @@ def _choose_group(row: ImportRow) -> str:
     return "refused"
 
 
-def _describe_reason(errors: list[RowError], failed_rows: FailedRows) -> str:
+def _describe_reason(errors: list[TaskError], failed_rows: FailedRows) -> str:
     """Return the errors of a row in one text, with the words of the file of failed rows."""
     sentences = []
     for error in errors:
@@ -135,12 +161,23 @@ def _describe_reason(errors: list[RowError], failed_rows: FailedRows) -> str:
     return " ".join(sentences)
 
 
-def _list_row_errors(row: ImportRow) -> list[RowError]:
-    """Return the errors of a row as RowErrorSerializer describes them.
+def _list_row_errors(row: ImportRow) -> list[TaskError]:
+    """Return the errors of a row as TaskErrorSerializer describes them.
 
     A file can have ten thousand failed rows, and a serializer takes three times as long.
     """
-    return [complete_row_error(error, row, IMPORTER_NAME) for error in row.errors or []]
+    errors = [complete_row_error(error, row, IMPORTER_NAME) for error in row.errors or []]
+    return [
+        {
+            "row": error["row"],
+            "column": error["field"],
+            "code": error["code"],
+            "params": error["params"],
+            "value": error["value"],
+            "message": error["message"],
+        }
+        for error in errors
+    ]
 
 
 # --- bulk-create-async/, bulk-create/, status/ -------------------------------
@@ -180,8 +217,8 @@ class TaskSerializer(serializers.Serializer[ImportJob]):
     def get_message(self, job: ImportJob) -> str:
         return get_status_message(job)
 
-    @extend_schema_field(RowErrorSerializer(many=True))
-    def list_errors(self, job: ImportJob) -> list[RowError]:
+    @extend_schema_field(TaskErrorSerializer(many=True))
+    def list_errors(self, job: ImportJob) -> list[TaskError]:
         rows = row_results.list_rows(job, outcome=Outcome.FAILED, most=MAX_ERRORS)
         return [error for row in rows for error in _list_row_errors(row)][:MAX_ERRORS]
 

@@ -14,13 +14,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.utils.decorators import method_decorator
 from rest_framework import status
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from customers.api.legacy import call_descriptions, estimates
 from customers.api.legacy.parsers import CustomersParser, PostedCustomers
@@ -32,6 +30,7 @@ from customers.api.legacy.results import (
 )
 from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
+from imports.api.base import ApiView
 from imports.api.errors import Conflict, PayloadTooLarge, ResourceNotFound, ServiceUnavailable
 from imports.api.serializers import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_CHARS
 from imports.api.views import (
@@ -40,7 +39,6 @@ from imports.api.views import (
     format_size,
     get_authenticated_user,
     get_uploaded_file,
-    in_english,
 )
 from imports.models import ImportJob
 from imports.pipeline.reader_client import ReaderLimits
@@ -76,9 +74,10 @@ CHECK_SLOTS = BoundedSemaphore(settings.EXCEL_MAX_CONCURRENT_REQUESTS)
 STARTED_STATUSES = {Status.RUNNING, Status.PAUSED, Status.COMPLETE}
 
 
-@method_decorator(in_english, name="dispatch")
-class ExcelView(APIView):
+class ExcelView(ApiView):
     """Base of the views of the earlier contract: a POST needs the permission to import."""
+
+    query_serializer_class = None  # The earlier system ignored query parameters.
 
     def check_length(self, request: Request) -> None:
         check_upload_length(request)
@@ -165,6 +164,7 @@ class TemplateView(downloads.TemplateView):
     """An empty workbook for customers."""
 
     importer = IMPORTER_NAME
+    query_serializer_class = None
 
 
 class StatusView(ExcelView):

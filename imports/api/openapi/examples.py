@@ -26,10 +26,11 @@ SNAPSHOT: dict[str, Any] = {
     "skipped": 20,
     "failed": 30,
     "success": None,
-    "created_at": "2026-11-02T09:15:00.120000+00:00",
-    "started_at": "2026-11-02T09:15:00.410000+00:00",
+    "waits_for": None,
+    "created_at": "2026-11-02T09:15:00.120000Z",
+    "started_at": "2026-11-02T09:15:00.410000Z",
     "finished_at": None,
-    "updated_at": "2026-11-02T09:15:01.020000+00:00",
+    "updated_at": "2026-11-02T09:15:01.020000Z",
     "live": {
         "queue_position": None,
         "workers": 1,
@@ -83,8 +84,9 @@ IMPORT_FIELDS: dict[str, Any] = {
     "empty_cells": "keep",
     "check_first": False,
     "options": {},
+    "on_missing_columns": "ask",
     "read_options": {"sheet": "Customers"},
-    "has_header_row": True,
+    "has_header_row": None,
     "file_name": "customers.xlsx",
     "file_size": 412160,
     "owner": "ama",
@@ -125,28 +127,21 @@ QUEUED_IMPORT = (
 )
 ROW_ERROR = {
     "row": 17,
-    "column": "phone",
+    "field": "phone",
     "code": "invalid_phone",
     "params": {},
     "value": "12",
     "message": "This is not a phone number. Write it with its country code, as +233241234567.",
 }
-ROWS = {
-    "next": f"http://localhost:8000{IMPORT_URL}rows/?outcome=failed&after=17&limit=1",
-    "results": [{"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR]}],
-}
-PROBLEMS = {
-    "complete": True,
-    "results": [
-        {
-            "outcome": "failed",
-            "column": "phone",
-            "code": "invalid_phone",
-            "count": 28,
-            "rows": [17, 203, 204, 911, 1002],
-            "example": ROW_ERROR,
-        }
-    ],
+ROW = {"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR]}
+PROBLEM = {
+    "outcome": "failed",
+    "field": "phone",
+    "code": "invalid_phone",
+    "count": 28,
+    "is_count_exact": True,
+    "rows": [17, 203, 204, 911, 1002],
+    "example": ROW_ERROR,
 }
 PREVIEW = {
     "checked_at": SNAPSHOT["started_at"],

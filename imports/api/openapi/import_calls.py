@@ -24,7 +24,7 @@ from imports.api.openapi.responses import (
     make_request_header,
     make_response_example,
 )
-from imports.api.response_serializers import PreviewSerializer, ProblemsSerializer, RowsSerializer
+from imports.api.response_serializers import PreviewSerializer, ProblemSerializer, RowSerializer
 from imports.api.serializers import (
     IDEMPOTENCY_KEY_PATTERN,
     MAX_IDEMPOTENCY_KEY_CHARS,
@@ -32,6 +32,7 @@ from imports.api.serializers import (
     ImportJobSerializer,
     JobsQuery,
     ListedJobSerializer,
+    PageQuery,
     RowsQuery,
     UploadSerializer,
 )
@@ -179,7 +180,7 @@ describe_import_calls = extend_schema_view(
         "imports_rows",
         "List the rows and their outcomes",
         {
-            **make_200_responses(RowsSerializer, examples.ROWS),
+            **make_200_responses(RowSerializer(many=True), examples.ROW),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=[RowsQuery],
@@ -188,9 +189,10 @@ describe_import_calls = extend_schema_view(
         "imports_problems",
         "List the causes for which rows failed or were skipped",
         {
-            **make_200_responses(ProblemsSerializer, examples.PROBLEMS),
+            **make_200_responses(ProblemSerializer(many=True), examples.PROBLEM),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
+        parameters=[PageQuery],
     ),
     preview=describe_read(
         "imports_preview",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework.authentication import BaseAuthentication
 
 from imports.api.openapi import examples
 from imports.api.openapi.import_calls import Decorator
@@ -16,6 +15,7 @@ from imports.api.openapi.responses import (
     make_request_header,
     make_response_example,
 )
+from imports.api.stream_views import TicketAuthentication
 from imports.statuses import FINAL_STATUSES
 
 EVENT_SCHEMA = {
@@ -33,10 +33,6 @@ EVENT_SCHEMA = {
         "retry": {"type": "integer", "description": "Milliseconds. Sent before the first event."},
     },
 }
-
-
-class TicketAuthentication(BaseAuthentication):
-    """The ticket in a stream's address, which `imports.authentication` verifies."""
 
 
 class TicketExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

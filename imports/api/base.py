@@ -1,0 +1,117 @@
+"""What all views of the API share, whatever the project sets for Django REST framework.
+
+The setting REST_FRAMEWORK belongs to the project. Each view of the API therefore names its own
+classes: the project does not change the API, and the app does not change other views of the
+project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from django.utils.translation import override
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from imports.api.errors import handle_exception
+from imports.api.pagination import KeysetPagination
+from imports.api.serializers import QuerySerializer
+from imports.api.throttles import ReadThrottle, WriteThrottle
+from imports.authentication import AUTHENTICATION_CLASSES
+
+# A GET has no precondition here. Django would answer these headers with a 412 without a body.
+PRECONDITION_HEADERS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
+
+View = Callable[..., HttpResponseBase]
+
+
+class ApiJSONRenderer(JSONRenderer):
+    compact = True
+    ensure_ascii = False
+    strict = True
+
+
+class ApiJSONParser(JSONParser):
+    strict = True
+    renderer_class = ApiJSONRenderer
+
+
+class ApiContentNegotiation(DefaultContentNegotiation):
+    """Choose a renderer by the header `Accept`, and by no query parameter."""
+
+    settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+
+
+def in_english(view: View) -> View:
+    """Decorate a view so that its texts are English, whatever `Accept-Language` names.
+
+    The response is rendered in English too, and the language of the thread stays as it was.
+    Precondition headers are ignored.
+    """
+
+    @wraps(view)
+    def call_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        for header in PRECONDITION_HEADERS:
+            request.META.pop(header, None)
+        with override("en"):
+            response = view(request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse):
+                response = response.render()  # Another response if the ETag has not changed.
+        response.headers.setdefault("Content-Language", "en")
+        return response
+
+    return call_view
+
+
+class ApiViewMixin:
+    """Base of all views of the API: authentication, limits, JSON, errors and query parameters."""
+
+    authentication_classes: Any = AUTHENTICATION_CLASSES
+    permission_classes: Any = (IsAuthenticated,)
+    throttle_classes: Any = (ReadThrottle, WriteThrottle)
+    renderer_classes: Any = (ApiJSONRenderer,)
+    parser_classes: Any = (ApiJSONParser, FormParser, MultiPartParser)
+    content_negotiation_class: Any = ApiContentNegotiation
+    metadata_class: Any = SimpleMetadata
+    versioning_class: Any = None
+    # Views that are no generic views ignore these.
+    filter_backends: Any = ()
+    pagination_class: Any = KeysetPagination
+    # Describes the query parameters, and others are an error. None: all are ignored.
+    query_serializer_class: type[QuerySerializer] | None = QuerySerializer
+
+    # The validated query parameters of the request.
+    query: dict[str, Any]
+
+    @classmethod
+    def as_view(cls, *args: Any, **options: Any) -> Any:
+        return in_english(super().as_view(*args, **options))  # type: ignore[misc]  # In a view.
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        return handle_exception
+
+    def get_format_suffix(self, **kwargs: Any) -> str | None:
+        return None
+
+    def get_query_serializer_class(self) -> type[QuerySerializer] | None:
+        return self.query_serializer_class
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)  # type: ignore[misc]  # In a view.
+        serializer_class = self.get_query_serializer_class()
+        self.query = serializer_class.validate_query(request) if serializer_class else {}
+
+
+class ApiView(ApiViewMixin, APIView):
+    """Base of the views of the API that are no viewsets."""
