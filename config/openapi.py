@@ -33,6 +33,7 @@ meaning.
 TAGS = [
     {"name": "tokens", "description": "Exchange a username and a password for Bearer tokens."},
     {"name": "imports", "description": "Upload a file, follow its import, read the failed rows."},
+    {"name": "importers", "description": "What can be imported: for a form of your own."},
     {"name": "files", "description": "The uploaded file, the failed rows, a template."},
     {
         "name": "customers",
@@ -65,7 +66,9 @@ SPECTACULAR_SETTINGS = {
         "Success": "imports.statuses.Success",
         "WaitsFor": "imports.statuses.WaitsFor",
         "OnMissingColumns": "imports.statuses.OnMissingColumns",
-        "Importer": "imports.api.openapi.extensions.list_importer_names",
+        "ImporterName": "imports.api.openapi.extensions.list_importer_names",
+        "ColumnType": "imports.api.importer_serializers.COLUMN_TYPE_NAMES",
+        "OptionType": "imports.api.importer_serializers.OPTION_TYPE_NAMES",
         "TaskStatus": "customers.api.legacy.results.TASK_STATUSES",
     },
     "POSTPROCESSING_HOOKS": [

@@ -169,3 +169,19 @@ class OnMissingColumns(models.TextChoices):
 
 
 WAITS_FOR_BY_STATUS = {Status.MAPPING: WaitsFor.COLUMN_MAPPING, Status.READY: WaitsFor.START}
+
+# The encodings and delimiters that are offered. Others may be named too.
+ENCODING_LABELS = {
+    "utf-8": _("Unicode (UTF-8)"),
+    "utf-16": _("Unicode (UTF-16)"),
+    "windows-1252": _("Western European (Windows)"),
+    "mac-roman": _("Western European (Mac)"),
+    "cp850": _("Western European (DOS)"),
+    "windows-1250": _("Central European (Windows)"),
+    "windows-1251": _("Cyrillic (Windows)"),
+    "windows-1253": _("Greek (Windows)"),
+    "windows-1254": _("Turkish (Windows)"),
+    "windows-1256": _("Arabic (Windows)"),
+    "gb18030": _("Chinese (GB 18030)"),
+}
+DELIMITER_LABELS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}

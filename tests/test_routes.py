@@ -34,6 +34,9 @@ ROUTES = {
     ("POST", "api/auth/token/refresh/"): "400 400 400 400 400 400 400 400 400",
     ("GET", "api/schema/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/docs/"): "200 200 200 200 200 200 200 200 200",
+    ("GET", "api/"): "200 200 200 200 200 200 200 200 200",
+    ("GET", "api/importers/"): "401 401 401 200 200 200 200 200 200",
+    ("GET", "api/importers/{importer}/"): "401 401 401 200 404 404 404 200 200",
     ("GET", "api/imports/"): "401 401 401 200 200 200 200 200 200",
     ("POST", "api/imports/"): "401 401 401 400 403 403 403 400 400",
     ("GET", "api/imports/{job}/"): "401 401 401 404 200 200 404 200 200",
@@ -119,7 +122,7 @@ def fill_url(alice):
         }
         ImportJob.objects.filter(pk=job.pk).update(**counts, detected_format=detected_format)
         ImportRow.objects.create(job=job, number=2, outcome="failed", errors=[], cells=[])
-        return f"/{address.format(job=job.pk, customer=customer.pk)}"
+        return f"/{address.format(job=job.pk, customer=customer.pk, importer='customers')}"
 
     return fill_in
 
@@ -225,7 +228,10 @@ def test_admin_is_for_staff_only(alice):
 
 def test_every_django_url_is_in_a_table():
     addresses = [address for _, address in {**ROUTES, **PAGES}]
-    known = {address.format(job="x", customer="x") for address in [*addresses, *STREAMS, *SOCKETS]}
+    known = {
+        address.format(job="x", customer="x", importer="x")
+        for address in [*addresses, *STREAMS, *SOCKETS]
+    }
     others = {address for address in list_django_urls() if not address.startswith("admin/")}
     assert others - {"^api/"} <= known  # "^api/" matches every other address.
 
@@ -255,7 +261,7 @@ def list_urls(patterns, before=""):
 
 def fill_placeholders(pattern):
     text = str(pattern)
-    for placeholder in ("<uuid:pk>", "<uuid:id>", "<int:pk>", "<task_id>"):
+    for placeholder in ("<uuid:pk>", "<uuid:id>", "<int:pk>", "<task_id>", "<str:name>"):
         text = text.replace(placeholder, "x")
     return urlsplit(text).path
 

@@ -25,6 +25,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from imports.api.errors import handle_exception
+from imports.api.fields import AutoSchema
 from imports.api.pagination import KeysetPagination
 from imports.api.serializers import QuerySerializer
 from imports.api.throttles import ReadThrottle, WriteThrottle
@@ -85,6 +86,7 @@ class ApiViewMixin:
     content_negotiation_class: Any = ApiContentNegotiation
     metadata_class: Any = SimpleMetadata
     versioning_class: Any = None
+    schema: Any = AutoSchema()
     # Views that are no generic views ignore these.
     filter_backends: Any = ()
     pagination_class: Any = KeysetPagination

@@ -1,4 +1,4 @@
-"""Fields of serializers, and the types of computed fields for the OpenAPI description."""
+"""Fields of serializers, and what describes views and computed fields in OpenAPI."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rest_framework import ISO_8601, serializers
 from imports.snapshots import format_time
 
 if TYPE_CHECKING:
+    from drf_spectacular.openapi import AutoSchema
     from drf_spectacular.utils import extend_schema_field
 else:
     # drf-spectacular, which generates the description, is an optional part of the app.
     try:
+        from drf_spectacular.openapi import AutoSchema
         from drf_spectacular.utils import extend_schema_field
     except ImportError:
+        from rest_framework.schemas import DefaultSchema as AutoSchema
+
         Annotated = TypeVar("Annotated")
 
         def extend_schema_field(field: Any) -> Callable[[Annotated], Annotated]:
@@ -24,7 +28,7 @@ else:
             return lambda annotated: annotated
 
 
-__all__ = ["UtcDateTimeField", "extend_schema_field"]
+__all__ = ["AutoSchema", "UtcDateTimeField", "extend_schema_field"]
 
 
 class UtcDateTimeField(serializers.DateTimeField):

@@ -8,6 +8,7 @@ from typing import Any
 from csp.constants import SELF
 from csp.decorators import csp_update
 from django.http import HttpResponse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import override
 from django.views.decorators.cache import cache_control
@@ -19,22 +20,23 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer,
     OpenApiYamlRenderer2,
 )
-from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 
-from imports.api import downloads, stream_views, views
+from imports.api import downloads, importer_views, stream_views, views
 from imports.api.base import ApiContentNegotiation, ApiView
-from imports.api.openapi import file_calls, import_calls, stream_calls
-from imports.api.openapi.responses import RETRY_AFTER, make_error_responses
+from imports.api.openapi import file_calls, import_calls, importer_calls, stream_calls
+from imports.api.openapi.responses import RETRY_AFTER, describe_method, make_error_responses
 from imports.api.serializers import QuerySerializer
 from imports.authentication import HAS_TOKENS
 
 # The views know nothing of their descriptions: drf-spectacular is an optional part of the app.
 import_calls.describe_import_calls(views.ImportJobViewSet)
+importer_calls.describe_importer_calls(importer_views.ImporterViewSet)
+importer_calls.describe_root(importer_views.RootView)
 file_calls.describe_original_file(downloads.OriginalFileView)
 file_calls.describe_failed_rows_workbook(downloads.FailedRowsWorkbookView)
 file_calls.describe_failed_rows_csv(downloads.FailedRowsCsvView)
@@ -49,6 +51,15 @@ if HAS_TOKENS:
     token_calls.describe_refresh(token_views.RefreshView)
 
 
+class ApiSchemaGenerator(SchemaGenerator):
+    """Describes the calls below the root of this API, and no other calls of the project."""
+
+    def _get_paths_and_endpoints(self) -> list[Any]:
+        root = reverse("imports:api:root")
+        endpoints = super()._get_paths_and_endpoints()  # type: ignore[no-untyped-call]
+        return [endpoint for endpoint in endpoints if endpoint[0].startswith(root)]
+
+
 @cache
 def render_schema(renderer: type[BaseRenderer]) -> bytes:
     """Return the description in the format of this renderer.
@@ -56,7 +67,7 @@ def render_schema(renderer: type[BaseRenderer]) -> bytes:
     The result is cached, because generating it takes as long as a hundred other responses.
     """
     with override("en"):
-        schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+        schema = ApiSchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     content = renderer().render(schema, renderer_context={})
     return content.encode() if isinstance(content, str) else content
 
@@ -81,7 +92,7 @@ class SchemaView(ApiView):
     def get_format_suffix(self, **kwargs: Any) -> str | None:
         return self.request.query_params.get("format")
 
-    @extend_schema(
+    @describe_method(
         operation_id="schema_retrieve",
         summary="Download this description (OpenAPI 3.1)",
         description="As JSON, or as YAML with `?format=yaml` or `Accept: application/yaml`.",
@@ -110,6 +121,6 @@ class DocsView(SpectacularSwaggerSplitView):
     throttle_classes = ()
     template_name = "api/docs.html"
 
-    @extend_schema(exclude=True)  # It is a page for people.
+    @describe_method(exclude=True)  # It is a page for people.
     def get(self, request: Request) -> HttpResponse:
         return super().get(request)  # type: ignore[no-untyped-call, no-any-return]

@@ -52,7 +52,9 @@ READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
 TAB_SPELLINGS = {"tab": "\t", "\\t": "\t"}
 CSRF_FORM_FIELD = "csrfmiddlewaretoken"
 # Fields that are large, or that need a query for each import. Lists leave them out.
-DETAIL_FIELDS = frozenset({"same_file_as", "detected_format", "columns", "read_summary"})
+DETAIL_FIELDS = frozenset(
+    {"same_file_as", "detected_format", "columns", "read_summary", "error_params"}
+)
 URL_ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
 DEFAULT_POLL_SECONDS = 5
 POLL_SECONDS_BY_STATUS = {
@@ -72,8 +74,8 @@ READ_OPTIONS_FIRST_MESSAGE = (
 )
 Messages = dict[str, "str | _StrPromise"]
 COLUMN_MAPPING_MESSAGE = (
-    'This is not a JSON object. Send {"field": column}, where the column is a header of the file, '
-    "the index of a column from 0, or null."
+    "This is not a JSON object. Send one with an entry for each field: a header of the file, the "
+    "index of a column from 0, or null."
 )
 BOOLEAN_MESSAGES: Messages = {"invalid": "This is neither true nor false. Send true or false."}
 
@@ -395,6 +397,11 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     detected_format = DetectedFormatField(read_only=True)
     columns = serializers.SerializerMethodField()
     read_summary = serializers.SerializerMethodField()
+    error_params = serializers.DictField(
+        read_only=True,
+        allow_null=True,
+        help_text="Values for the sentence of `error_code`, for example the missing `columns`.",
+    )
 
     class Meta:
         model = ImportJob
@@ -410,6 +417,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "has_header_row",
             "columns",
             "read_summary",
+            "error_params",
             "file_name",
             "file_size",
             "owner",

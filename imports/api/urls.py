@@ -6,15 +6,18 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
+from imports.api.importer_views import ImporterViewSet, RootView
 from imports.api.stream_views import FeedView, ImportStreamView
 from imports.api.views import ImportJobViewSet
 from imports.authentication import HAS_TOKENS
 
 router = SimpleRouter(use_regex_path=False)
 router.register("imports", ImportJobViewSet, basename="import")
+router.register("importers", ImporterViewSet, basename="importer")
 
 app_name = "api"
 urlpatterns = [
+    path("", RootView.as_view(), name="root"),
     path("imports/events/", FeedView.as_view(), name="feed"),
     path("imports/<uuid:id>/events/", ImportStreamView.as_view(), name="import-events"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),

@@ -9,24 +9,18 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from imports.models import ImportJob
-from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns, Status
+from imports.statuses import (
+    DELIMITER_LABELS,
+    ENCODING_LABELS,
+    EmptyCells,
+    HiddenRows,
+    OnDuplicate,
+    OnMissingColumns,
+    Status,
+)
 
 READ_OPTION_NAMES = ("sheet", "encoding", "delimiter", "hidden_rows")
 HIDDEN_ROW_CODES = {"hidden_row", "hidden_row_skipped"}  # Codes of read summary entries.
-ENCODING_LABELS = {
-    "utf-8": _("Unicode (UTF-8)"),
-    "utf-16": _("Unicode (UTF-16)"),
-    "windows-1252": _("Western European (Windows)"),
-    "mac-roman": _("Western European (Mac)"),
-    "cp850": _("Western European (DOS)"),
-    "windows-1250": _("Central European (Windows)"),
-    "windows-1251": _("Cyrillic (Windows)"),
-    "windows-1253": _("Greek (Windows)"),
-    "windows-1254": _("Turkish (Windows)"),
-    "windows-1256": _("Arabic (Windows)"),
-    "gb18030": _("Chinese (GB 18030)"),
-}
-DELIMITER_LABELS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}
 
 
 def make_options_form(job: ImportJob) -> OptionsForm | None:

@@ -9,9 +9,8 @@ from imports.error_messages import ReadNote, describe_read_summary, get_field_la
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
 from imports.pages.column_mapping import get_column_header
-from imports.pages.read_options import ENCODING_LABELS
 from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
-from imports.statuses import Status
+from imports.statuses import ENCODING_LABELS, Status
 
 MAX_DISPLAYED_COLUMNS = 10
 MAX_DISPLAYED_SHEETS = 10

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from customers.api.legacy.results import (
     FIELDS,
@@ -16,10 +16,12 @@ from customers.api.legacy.results import (
 )
 from imports.api.openapi.examples import IMPORT_ID, ROW_ERROR, SNAPSHOT
 from imports.api.openapi.file_calls import describe_template
-from imports.api.openapi.import_calls import FILE_ERROR_CODES, IDEMPOTENCY_KEY, Decorator
+from imports.api.openapi.import_calls import FILE_ERROR_CODES, IDEMPOTENCY_KEY
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
     COMMON_HEADERS,
+    Decorator,
+    describe_method,
     make_error_responses,
     make_response_example,
 )
@@ -124,7 +126,7 @@ def describe_call(
     `error_codes` maps further codes of its 400 to their meanings.
     """
     errors = make_error_responses(*AUTHENTICATED_CALL_STATUSES, *statuses, **(error_codes or {}))
-    return extend_schema(
+    return describe_method(
         operation_id=f"excel_{name}",
         summary=summary,
         description=description,

@@ -106,6 +106,7 @@ RUNNING_IMPORT = LIST_ITEM | {
     "detected_format": DETECTED_FORMAT,
     "columns": COLUMNS,
     "read_summary": READ_SUMMARY,
+    "error_params": None,
 }
 PROGRESS_FIELDS = ("checked", "processed", "progress_percent", "created", "skipped", "failed")
 QUEUED_IMPORT = (

@@ -8,12 +8,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
-    extend_schema,
     extend_schema_view,
 )
 
 from imports.api.openapi.extensions import list_importer_names, make_importer_schema
-from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     CONTENT_DISPOSITION,
@@ -21,6 +19,8 @@ from imports.api.openapi.responses import (
     EMPTY_STRING_SCHEMA,
     FILE_CALL_STATUSES,
     IMPORT_ID_PARAMETER,
+    Decorator,
+    describe_method,
     make_error_response,
     make_error_responses,
 )
@@ -45,7 +45,7 @@ def describe_file(
         **{(status, "application/json"): error for status, error in errors.items()},
     }
     return extend_schema_view(
-        get=extend_schema(
+        get=describe_method(
             operation_id=operation_id,
             summary=summary,
             description="",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
-    extend_schema,
     extend_schema_view,
 )
 
@@ -20,6 +19,8 @@ from imports.api.openapi.responses import (
     CONDITIONAL_HEADERS,
     LOCATION,
     NOT_MODIFIED_RESPONSE,
+    Decorator,
+    describe_method,
     make_error_responses,
     make_request_header,
     make_response_example,
@@ -36,15 +37,6 @@ from imports.api.serializers import (
     RowsQuery,
     UploadSerializer,
 )
-
-DescribedView = TypeVar("DescribedView", bound=Callable[..., Any])
-
-
-class Decorator(Protocol):
-    """A decorator that returns a view of the type that it gets."""
-
-    def __call__(self, view: DescribedView, /) -> DescribedView: ...
-
 
 TAGS = ["imports"]
 IDEMPOTENCY_KEY = make_request_header(
@@ -89,7 +81,7 @@ def describe_read(
     tags: Sequence[str] = TAGS,
 ) -> Decorator:
     """Return the description of a call that reads and that knows conditional requests."""
-    return extend_schema(
+    return describe_method(
         operation_id=operation_id,
         summary=summary,
         description=description,
@@ -101,7 +93,7 @@ def describe_read(
 
 def describe_action(name: str, summary: str) -> Decorator:
     """Return the description of a POST that has no body and changes the status of an import."""
-    return extend_schema(
+    return describe_method(
         operation_id=f"imports_{name}",
         summary=summary,
         description="",
@@ -142,7 +134,7 @@ describe_import_calls = extend_schema_view(
         description="To poll, repeat the call after `poll_after_seconds`. If it is null, nothing "
         "more will happen.",
     ),
-    create=extend_schema(
+    create=describe_method(
         operation_id="imports_create",
         summary="Upload a file",
         description="The 202 means that the file is stored. A worker then checks the file and "
@@ -157,7 +149,7 @@ describe_import_calls = extend_schema_view(
             ),
         },
     ),
-    partial_update=extend_schema(
+    partial_update=describe_method(
         operation_id="imports_change",
         summary="Change how the file is read, and check it again",
         description="Allowed while the import is MAPPING or READY, or if it FAILED because of the "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.fields import BooleanField
 
 from imports.api import error_hints
@@ -13,6 +15,29 @@ from imports.api.error_serializers import ERROR_CODES, ErrorSerializer
 from imports.error_body import make_error_body
 
 Schema = dict[str, Any]
+DescribedView = TypeVar("DescribedView", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """A decorator that returns a view of the type that it gets."""
+
+    def __call__(self, view: DescribedView, /) -> DescribedView: ...
+
+
+def describe_method(**options: Any) -> Decorator:
+    """Return a decorator that describes a method of a view; `options` are of `extend_schema`.
+
+    The method gets drf-spectacular's AutoSchema, whatever the DEFAULT_SCHEMA_CLASS of the project.
+    """
+    describe = extend_schema(**options)
+
+    def decorate(view: DescribedView) -> DescribedView:
+        view.kwargs = {"schema": AutoSchema, **getattr(view, "kwargs", {})}  # type: ignore[attr-defined]
+        described: DescribedView = describe(view)
+        return described
+
+    return decorate
+
 
 IMPORT_ID_PARAMETER = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
@@ -162,5 +187,9 @@ def _allow_empty_fields(form: Schema) -> None:
 def _allow_empty(field: Schema) -> Schema:
     annotations = {name: field[name] for name in ("default", "description") if name in field}
     schema = {name: value for name, value in field.items() if name not in annotations}
-    schemas = BOOLEAN_SCHEMAS if schema == {"type": "boolean"} else [schema]
+    schemas = BOOLEAN_SCHEMAS if _is_boolean(schema) else [schema]
     return annotations | {"anyOf": [*schemas, EMPTY_STRING_SCHEMA]}
+
+
+def _is_boolean(schema: Schema) -> bool:
+    return schema in ({"type": "boolean"}, {"type": ["boolean", "null"]})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 
 from imports.api.openapi import examples
-from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     IMPORT_ID_PARAMETER,
+    Decorator,
+    describe_method,
     make_error_response,
     make_request_header,
     make_response_example,
@@ -64,7 +65,7 @@ def describe_stream(
         "Last-Event-ID", "The id of the last event. Browsers send it when they reconnect."
     )
     no_content = OpenApiResponse(description="You have the last snapshot. There will be no more.")
-    return extend_schema(
+    return describe_method(
         operation_id=operation_id,
         summary=summary,
         description=description,

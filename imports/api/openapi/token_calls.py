@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 from rest_framework import serializers
 
 from imports.api.openapi import examples
-from imports.api.openapi.import_calls import Decorator
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     PUBLIC_CALL_STATUSES,
+    Decorator,
+    describe_method,
     make_error_responses,
     make_response_example,
 )
@@ -31,7 +32,7 @@ def describe_token_call(
     response: type[serializers.Serializer[Any]],
 ) -> Decorator:
     example = {name: examples.TOKENS[name] for name in response().get_fields()}
-    call = extend_schema(
+    call = describe_method(
         operation_id=operation_id,
         summary=summary,
         tags=["tokens"],

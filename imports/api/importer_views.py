@@ -1,0 +1,103 @@
+"""The views that say what there is: the importers, and the addresses of the API."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from django.http import Http404
+from django.urls import NoReverseMatch, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import conditional_page
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from imports import permissions
+from imports.api.base import ApiView, ApiViewMixin
+from imports.api.importer_serializers import ImporterSerializer, describe_importer
+from imports.api.pagination import SequencePagination
+from imports.api.serializers import PageQuery, QuerySerializer
+from imports.importer import get_importer, is_registered, list_importers
+
+
+@method_decorator([cache_control(private=True, no_cache=True), conditional_page], name="dispatch")
+class ImporterViewSet(ApiViewMixin, ViewSet):
+    """List the importers for which the user may upload files, and read one."""
+
+    serializer_class = ImporterSerializer
+    pagination_class = SequencePagination
+    lookup_field = "name"
+
+    def get_query_serializer_class(self) -> type[QuerySerializer] | None:
+        return PageQuery if self.action == "list" else super().get_query_serializer_class()
+
+    def list(self, request: Request) -> Response:
+        importers = list_importers() if permissions.can_import(request.user) else []
+        importers.sort(key=lambda importer: importer.name)
+        paginator = SequencePagination()
+        page: Any = paginator.paginate_queryset(
+            [describe_importer(importer) for importer in importers], request, self
+        )
+        return paginator.get_paginated_response(ImporterSerializer(page, many=True).data)
+
+    def retrieve(self, request: Request, name: str) -> Response:
+        if not is_registered(name) or not permissions.can_import(request.user):
+            raise Http404
+        return Response(ImporterSerializer(describe_importer(get_importer(name))).data)
+
+
+class Address(TypedDict):
+    """One address of the API."""
+
+    name: str
+    url: str
+    description: str
+
+
+class AddressSerializer(serializers.Serializer[Address]):
+    """One address of the API."""
+
+    name = serializers.CharField()
+    url = serializers.CharField()
+    description = serializers.CharField(help_text="What the address is for, in English.")
+
+
+# URL names of `imports.api.urls`. Tokens and the description are optional parts of the app.
+ADDRESSES = {
+    "token": "POST a username and a password to get tokens for the other calls.",
+    "token-refresh": "POST the refresh token to get a new access token.",
+    "importer-list": "GET the importers: their columns and the options of an upload.",
+    "template": "GET an empty workbook to fill in. ?importer= names the importer.",
+    "import-list": "POST a file to import it, and GET the imports that you may see.",
+    "feed": "GET the progress of all imports that you may see, as server-sent events.",
+    "schema": "GET the description of all calls as OpenAPI.",
+    "docs": "A page for people that describes all calls.",
+}
+
+
+class RootView(ApiView):
+    """List the addresses of the API."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    query_serializer_class = PageQuery
+    serializer_class = AddressSerializer
+
+    def get(self, request: Request) -> Response:
+        paginator = SequencePagination()
+        page: Any = paginator.paginate_queryset(_list_addresses(), request, self)
+        return paginator.get_paginated_response(AddressSerializer(page, many=True).data)
+
+
+def _list_addresses() -> list[Address]:
+    addresses: list[Address] = []
+    for name, description in ADDRESSES.items():
+        try:
+            url = reverse(f"imports:api:{name}")
+        except NoReverseMatch:  # An optional part that is not installed.
+            continue
+        addresses.append({"name": name, "url": url, "description": description})
+    return addresses
