@@ -19,13 +19,18 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def answers(django_db_setup):
     """Run tests.hostile in a process of its own, and return the responses by name."""
+    return run_project("tests.hostile", "tests.hostile.settings")
+
+
+def run_project(module, settings):
+    """Run a module with these settings, and return the JSON that it prints."""
     environment = {
         **os.environ,
         **get_django_environment(),
-        "DJANGO_SETTINGS_MODULE": "tests.hostile.settings",
+        "DJANGO_SETTINGS_MODULE": settings,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile"],
+        [sys.executable, "-m", module],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -83,3 +88,16 @@ def test_the_project_is_as_it_was(answers):
         "handler": "handle_exception",
     }
     assert answers["language"] == "fr"
+
+
+def test_the_api_works_without_its_optional_packages():
+    responses = run_project("tests.hostile.minimal", "tests.hostile.minimal_settings")
+
+    status, body = responses["/api/"]
+    assert status == 200
+    names = {address["name"] for address in json.loads(body)["results"]}
+    assert names == {"importer-list", "template", "import-list", "feed"}
+    status, body = responses["/api/imports/"]
+    assert status == 401
+    assert json.loads(body)["message"].startswith("Log in at /")
+    assert responses["/api/schema/"][0] == 404

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rest_framework import ISO_8601, serializers
 
 from imports.snapshots import format_time
 
-if TYPE_CHECKING:
+# drf-spectacular, which generates the description of the API, is an optional part of the app.
+HAS_DESCRIPTION = find_spec("drf_spectacular") is not None
+if TYPE_CHECKING or HAS_DESCRIPTION:
     from drf_spectacular.openapi import AutoSchema
     from drf_spectacular.utils import extend_schema_field
 else:
-    # drf-spectacular, which generates the description, is an optional part of the app.
-    try:
-        from drf_spectacular.openapi import AutoSchema
-        from drf_spectacular.utils import extend_schema_field
-    except ImportError:
-        from rest_framework.schemas import DefaultSchema as AutoSchema
+    from rest_framework.schemas import DefaultSchema as AutoSchema
 
-        Annotated = TypeVar("Annotated")
+    Annotated = TypeVar("Annotated")
 
-        def extend_schema_field(field: Any) -> Callable[[Annotated], Annotated]:
-            """Return a decorator that does nothing: no description is generated."""
-            return lambda annotated: annotated
+    def extend_schema_field(field: Any) -> Callable[[Annotated], Annotated]:
+        """Return a decorator that does nothing."""
+        return lambda annotated: annotated
 
 
-__all__ = ["AutoSchema", "UtcDateTimeField", "extend_schema_field"]
+__all__ = ["HAS_DESCRIPTION", "AutoSchema", "UtcDateTimeField", "extend_schema_field"]
 
 
 class UtcDateTimeField(serializers.DateTimeField):

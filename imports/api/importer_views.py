@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from django.http import Http404
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
@@ -17,9 +17,11 @@ from rest_framework.viewsets import ViewSet
 
 from imports import permissions
 from imports.api.base import ApiView, ApiViewMixin
+from imports.api.fields import HAS_DESCRIPTION
 from imports.api.importer_serializers import ImporterSerializer, describe_importer
 from imports.api.pagination import SequencePagination
 from imports.api.serializers import PageQuery, QuerySerializer
+from imports.authentication import HAS_TOKENS
 from imports.importer import get_importer, is_registered, list_importers
 
 
@@ -93,11 +95,13 @@ class RootView(ApiView):
 
 
 def _list_addresses() -> list[Address]:
-    addresses: list[Address] = []
-    for name, description in ADDRESSES.items():
-        try:
-            url = reverse(f"imports:api:{name}")
-        except NoReverseMatch:  # An optional part that is not installed.
-            continue
-        addresses.append({"name": name, "url": url, "description": description})
-    return addresses
+    missing: set[str] = set()
+    if not HAS_TOKENS:
+        missing |= {"token", "token-refresh"}
+    if not HAS_DESCRIPTION:
+        missing |= {"schema", "docs"}
+    return [
+        {"name": name, "url": reverse(f"imports:api:{name}"), "description": description}
+        for name, description in ADDRESSES.items()
+        if name not in missing
+    ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
-from csp.constants import SELF
-from csp.decorators import csp_update
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import override
+from django.views import View
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from drf_spectacular.generators import SchemaGenerator
@@ -107,8 +107,16 @@ class SchemaView(ApiView):
         return HttpResponse(content, content_type=request.accepted_media_type)
 
 
-# The stylesheet of Swagger UI has fonts of its own.
-@method_decorator(csp_update({"font-src": [SELF]}), name="dispatch")
+def allow_own_fonts(view_class: type[View]) -> type[View]:
+    """Decorate a view so that its page may use fonts of the site, where django-csp is installed."""
+    if find_spec("csp") is None:
+        return view_class
+    from csp.decorators import csp_update
+
+    return method_decorator(csp_update({"font-src": ["'self'"]}), name="dispatch")(view_class)
+
+
+@allow_own_fonts  # The stylesheet of Swagger UI has fonts of its own.
 class DocsView(SpectacularSwaggerSplitView):
     """A page to read the description and to try the calls. Its script has its own address."""
 

@@ -1,11 +1,10 @@
 """The URLs of the REST API. `imports.urls` includes them in the namespace `imports:api`."""
 
-from importlib.util import find_spec
-
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
+from imports.api.fields import HAS_DESCRIPTION
 from imports.api.importer_views import ImporterViewSet, RootView
 from imports.api.stream_views import FeedView, ImportStreamView
 from imports.api.views import ImportJobViewSet
@@ -41,7 +40,7 @@ if HAS_TOKENS:
         path("auth/token/", TokenView.as_view(), name="token"),
         path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
     ]
-if find_spec("drf_spectacular") is not None:
+if HAS_DESCRIPTION:
     from imports.api.schema_views import DocsView, SchemaView
 
     urlpatterns += [
