@@ -9,13 +9,15 @@ from django.core import signing
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.request import Request
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.env import read_rate
 from imports import authentication, snapshots
+from imports.api.throttles import LoginThrottle
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
@@ -311,3 +313,31 @@ def test_an_invalid_rate_setting_names_the_expected_form(monkeypatch, value):
     monkeypatch.setenv("THROTTLE_READS", value)
     with pytest.raises(Exception, match="THROTTLE_READS must be like 120/min"):
         read_rate("THROTTLE_READS", "1/s")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "9.9.9.9", "127.0.0.1"),
+        (1, "9.9.9.9", "9.9.9.9"),
+        (1, "6.6.6.6, 9.9.9.9", "9.9.9.9"),
+        (2, "6.6.6.6, 9.9.9.9, 10.0.0.1", "9.9.9.9"),
+        (2, "9.9.9.9", "9.9.9.9"),
+        (1, "", "127.0.0.1"),
+    ],
+)
+def test_logins_count_for_the_address_in_front_of_the_trusted_proxies(
+    settings, proxies, forwarded, address
+):
+    settings.IMPORTS_TRUSTED_PROXIES = proxies
+    request = Request(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded}))
+
+    assert LoginThrottle().get_ident(request) == address
+
+
+def test_a_rate_of_none_is_no_limit(settings):
+    settings.IMPORTS_THROTTLE_RATES = {"logins": None}
+
+    codes = {request_tokens(Client(), "wrong").status_code for _ in range(30)}
+
+    assert codes == {401}

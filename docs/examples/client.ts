@@ -20,6 +20,8 @@ export interface Snapshot {
   failed: number;
   /** Whether all, some or none of the rows were imported; null until the import has ended. */
   success: "all" | "some" | "none" | null;
+  /** What someone must do before the import continues; null if it needs nobody. */
+  waits_for: "column_mapping" | "start" | null;
 }
 
 /** One thing that users should know about how the file was read. */
@@ -116,7 +118,8 @@ export class Site {
   }
 
   /**
-   * Call onSnapshot with each snapshot until the import has ended, and return the import.
+   * Call onSnapshot with each snapshot until the import has ended or waits for someone, and return
+   * the import.
    *
    * An older snapshot never follows a newer one. When a stream ends, the import is requested
    * again with the token; the response has a stream address with a new ticket. Where streams
@@ -137,7 +140,7 @@ export class Site {
       const job = await this.get<Job>(`/api/imports/${id}/`, signal);
       handle(job);
       signal?.throwIfAborted();
-      if (job.poll_after_seconds === null) return job;
+      if (job.poll_after_seconds === null || job.waits_for !== null) return job;
       if (Date.now() < nextStreamAt) {
         await pause(job.poll_after_seconds, signal);
       } else if (!(await readStream(new URL(job.urls.stream, this.#address), handle, signal))) {
@@ -209,8 +212,9 @@ function readStream(
         hasEvents = true;
         clearTimeout(timer);
         timer = setTimeout(end, MAX_SILENCE_MS);
-        onSnapshot(JSON.parse(event.data) as Snapshot);
-        if (name !== "progress") end();
+        const snapshot = JSON.parse(event.data) as Snapshot;
+        onSnapshot(snapshot);
+        if (name !== "progress" || snapshot.waits_for !== null) end();
       });
     }
     // The browser reconnects a stream that was interrupted. A stream that was refused, for
