@@ -84,7 +84,7 @@ class ImportResult:
     @property
     def error_codes(self) -> list[tuple[int, str | None, str]]:
         """Row number, field and code of each error; the field of an error of the row is None."""
-        return [(error["row"], error["column"], error["code"]) for error in self.errors]
+        return [(error["row"], error["field"], error["code"]) for error in self.errors]
 
     @property
     def records(self) -> QuerySet[Any]:

@@ -5,7 +5,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpResponse
 from django.test import Client, override_settings
-from django.urls import path
+from django.urls import include, path
 
 from config.urls import handler400, handler403, handler404, handler500  # noqa: F401
 from tests.conftest import logged_in_client
@@ -31,6 +31,7 @@ def read(request):
 
 # Views without Django REST framework, so that Django answers their errors.
 urlpatterns = [
+    path("site/", include("imports.urls")),  # The pages of errors link to it.
     *(path(f"{root}<kind>/", raise_error) for root in ("api/fail/", "fail/")),
     *(path(f"{root}read/", read) for root in ("api/", "")),
 ]
