@@ -140,17 +140,17 @@ def get_record_key(row: ImportRow) -> str | None:
     return row.target_id if row.matched or row.result == Outcome.CREATED else None
 
 
-def group_problems(job: ImportJob, most: int | None = MAX_PROBLEMS) -> list[ProblemGroup]:
+def group_problems(job: ImportJob, *, has_limit: bool = True) -> list[ProblemGroup]:
     """Return why rows failed or were skipped: groups of equal errors, the most frequent first.
 
-    Only the first MAX_GROUPED_ROWS rows of each outcome are grouped, and only the first `most`
-    groups are returned; None returns all of them.
+    Only the first MAX_GROUPED_ROWS rows of each outcome are grouped. With `has_limit`, only the
+    first MAX_PROBLEMS groups are returned.
     """
     params: dict[str, int | UUID | None] = {
         "job": job.pk,
         "max_grouped": MAX_GROUPED_ROWS,
         "max_examples": MAX_EXAMPLE_ROWS,
-        "max_problems": most,
+        "max_problems": MAX_PROBLEMS if has_limit else None,
     }
     counts = {Outcome.FAILED.value: job.failed, Outcome.SKIPPED.value: job.skipped}
     with connection.cursor() as cursor:

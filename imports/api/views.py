@@ -123,7 +123,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        page = self._paginate(row_results.group_problems(job, most=None))
+        page = self._paginate(row_results.group_problems(job, has_limit=False))
         data = ProblemSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
 

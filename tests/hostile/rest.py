@@ -1,6 +1,7 @@
 """What the settings of the project name."""
 
 from django.http import HttpResponse
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.negotiation import BaseContentNegotiation
 
 
@@ -12,6 +13,13 @@ class NoNegotiation(BaseContentNegotiation):
 
     def select_renderer(self, request, renderers, format_suffix=None):
         raise AssertionError
+
+
+class NoRecords(BaseFilterBackend):
+    """A filter of the project that leaves nothing."""
+
+    def filter_queryset(self, request, queryset, view):
+        return queryset.none()
 
 
 def handle_exception(error, context):
