@@ -35,9 +35,16 @@ def build_logging_config(level: str) -> dict[str, object]:
         "formatters": {
             "plain": {
                 "()": "config.logging.RedactingFormatter",
-                "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+                "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s",
             }
         },
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+        "filters": {"request_id": {"()": "imports.request_ids.RequestIDFilter"}},
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "plain",
+                "filters": ["request_id"],
+            }
+        },
         "root": {"handlers": ["console"], "level": level},
     }

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl
 
 from django.core.handlers.asgi import ASGIRequest
 
+from imports.request_ids import HEADER, read_request_id
+
 # Scopes and messages of ASGI are dictionaries whose values depend on the message's type.
 ASGIDict = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[ASGIDict]]
@@ -30,7 +32,8 @@ def reject_unreadable_requests(application: ASGIApplication) -> ASGIApplication:
     async def guarded_application(scope: ASGIDict, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_readable(scope):
             body = json.dumps(ERROR_BODY).encode()
-            headers = [(b"Content-Type", b"application/json")]
+            request_id = read_request_id(scope["headers"]).encode()
+            headers = [(b"Content-Type", b"application/json"), (HEADER.encode(), request_id)]
             await send({"type": "http.response.start", "status": 400, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         else:

@@ -25,6 +25,7 @@ from django.http import HttpResponse, JsonResponse
 from twisted.internet.defer import Deferred
 
 from imports.conf import app_settings
+from imports.request_ids import HEADER, read_request_id
 
 # Size of what surrounds the file in a request: the multipart headers and the other form fields.
 MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
@@ -77,6 +78,8 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         response = self.add_cors_headers(
             JsonResponse({"code": "too_large", "message": TOO_LARGE_MESSAGE, "errors": []})
         )
+        sent = self.requestHeaders.getRawHeaders(HEADER.lower().encode(), [])
+        response[HEADER] = read_request_id((HEADER.encode(), value) for value in sent)
         headers = [(name.encode(), value.encode()) for name, value in response.items()]
         self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content})

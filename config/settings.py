@@ -129,6 +129,7 @@ INSTALLED_APPS = [
     "customers",
 ]
 MIDDLEWARE = [
+    "imports.request_ids.add_request_id",  # First, for responses that other middleware makes.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -220,7 +221,16 @@ SIMPLE_JWT = {
 }
 # Credentials are not allowed: a page of another site cannot use a person's session.
 CORS_URLS_REGEX = r"^/api/"
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Location", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+]
 CORS_ALLOW_HEADERS = [
     "accept",
     "authorization",
@@ -230,6 +240,7 @@ CORS_ALLOW_HEADERS = [
     "if-none-match",
     "last-event-id",
     "x-csrftoken",
+    "x-request-id",
 ]
 
 # --- Background jobs ---------------------------------------------------------

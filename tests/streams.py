@@ -165,20 +165,19 @@ class Stream:
 
         Heartbeats are skipped unless `pings` is true.
         """
-        while block := self.read_block():
-            fields = dict(line.split(": ", 1) for line in block)
-            if "data" in fields:
-                return Event(fields["event"], fields["id"], json.loads(fields["data"]))
-            if pings and "" in fields:
+        fields = {}
+        while line := self.response.readline().decode():
+            name, _, value = line.removesuffix("\n").partition(":")
+            if name:
+                fields[name] = value.removeprefix(" ")
+            elif value and pings:
                 return PING
+            elif not value:  # An empty line ends the event.
+                return Event(fields["event"], fields["id"], json.loads(fields["data"]))
         return None
 
-    def read_block(self):
-        """Return the lines before the next empty line."""
-        lines = []
-        while line := self.response.readline().decode().rstrip("\n"):
-            lines.append(line if line[0] != ":" else f": {line[1:].strip()}")
-        return lines
+    def read_line(self):
+        return self.response.readline().decode()
 
     def rest(self):
         """Return all events until the server ends the response."""

@@ -301,6 +301,33 @@ def test_a_throttled_client_receives_retry_after(alice, bob):
     assert logged_in_client(bob).get("/api/imports/").status_code == 200
 
 
+def get_rate_limit(response):
+    names = ("Limit", "Remaining", "Reset")
+    return [int(response[f"X-RateLimit-{name}"]) for name in names]
+
+
+@pytest.mark.usefixtures("_limit_requests_to_two_a_minute")
+def test_responses_say_how_many_requests_remain(alice):
+    client = logged_in_client(alice)
+    *limit, reset = get_rate_limit(client.get("/api/imports/"))
+    assert limit == [2, 1]
+    assert 0 < reset <= 60
+    assert get_rate_limit(client.get("/api/imports/", headers={"If-None-Match": "*"}))[:2] == [2, 0]
+    throttled = client.get("/api/imports/")
+    assert (throttled.status_code, get_rate_limit(throttled)[:2]) == (429, [2, 0])
+    assert get_rate_limit(throttled)[2] == int(throttled["Retry-After"])
+    # Reads and writes have limits of their own, and an error of the view counts.
+    assert get_rate_limit(client.post("/api/imports/"))[:2] == [2, 1]
+    # A request without a login is answered before it counts.
+    assert get_rate_limit(Client().get("/api/imports/")) == [2, 2, 0]
+
+
+def test_a_call_without_a_limit_has_no_rate_limit_headers(alice, settings):
+    assert "X-RateLimit-Limit" not in Client().get("/api/schema/")
+    settings.IMPORTS_THROTTLE_RATES = {"reads": None}
+    assert "X-RateLimit-Limit" not in logged_in_client(alice).get("/api/imports/")
+
+
 @pytest.mark.usefixtures("_limit_requests_to_two_a_minute", "anna")
 def test_logins_are_throttled():
     codes = [request_tokens(Client(), "wrong").status_code for _ in range(3)]

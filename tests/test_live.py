@@ -82,9 +82,10 @@ def test_the_first_event_is_the_current_snapshot_within_200_ms(server, alice):
     assert min(durations) < 0.2
 
 
-def test_a_stream_begins_with_the_reconnection_time(server, alice):
-    with server.stream(make_job(alice), make_session_cookie(alice)) as stream:
-        assert stream.read_block() == ["retry: 3000"]
+def test_the_reconnection_time_is_part_of_the_first_event(server, alice):
+    job = make_job(alice)
+    with server.stream(job, make_session_cookie(alice)) as stream:
+        assert [stream.read_line() for _ in range(2)] == ["retry: 3000\n", f"id: {job.version}\n"]
 
 
 def test_the_headers_of_a_stream_forbid_caching_and_buffering(server, alice):

@@ -191,7 +191,7 @@ async def read_body(client, timeout=30):
 
 async def read_first_event(client):
     assert (await client.receive_output(30))["status"] == 200
-    assert await read_body(client) == "retry: 3000\n\n"
+    assert await read_body(client) == "retry: 3000\n"
     assert (await read_body(client)).startswith("id: ")
 
 

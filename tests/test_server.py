@@ -132,6 +132,7 @@ def test_only_a_page_of_an_allowed_origin_may_read_the_413_response(server, orig
     )
 
     assert (response.status, response.getheader("Content-Type")) == (413, "application/json")
+    assert response.getheader("X-Request-ID")
     assert response.getheader("Access-Control-Allow-Origin") == allowed_origin
 
 

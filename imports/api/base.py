@@ -7,6 +7,7 @@ project.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.utils.translation import override
+from rest_framework import status
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
@@ -30,9 +32,12 @@ from imports.api.pagination import KeysetPagination
 from imports.api.serializers import QuerySerializer
 from imports.api.throttles import ReadThrottle, WriteThrottle
 from imports.authentication import AUTHENTICATION_CLASSES
+from imports.request_ids import add_request_id
 
 # A GET has no precondition here. Django would answer these headers with a 412 without a body.
 PRECONDITION_HEADERS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
+
+log = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponseBase]
 
@@ -75,6 +80,19 @@ def in_english(view: View) -> View:
     return call_view
 
 
+def add_rate_limit_headers(view: View) -> View:
+    """Decorate a view so that each response has the headers of its throttles, a 304 too."""
+
+    @wraps(view)
+    def call_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        for name, value in getattr(request, "rate_limit_headers", {}).items():
+            response.headers[name] = value
+        return response
+
+    return call_view
+
+
 class ApiViewMixin:
     """Base of all views of the API: authentication, limits, JSON, errors and query parameters."""
 
@@ -98,7 +116,26 @@ class ApiViewMixin:
 
     @classmethod
     def as_view(cls, *args: Any, **options: Any) -> Any:
-        return in_english(super().as_view(*args, **options))  # type: ignore[misc]  # In a view.
+        view = super().as_view(*args, **options)  # type: ignore[misc]  # In a view.
+        return add_request_id(add_rate_limit_headers(in_english(view)))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if not status.is_server_error(response.status_code):
+            headers = self.get_rate_limit_headers(request)
+            request._request.rate_limit_headers = headers  # type: ignore[attr-defined]
+        return super().finalize_response(  # type: ignore[misc]  # In a view.
+            request, response, *args, **kwargs
+        )
+
+    def get_rate_limit_headers(self, request: Request) -> dict[str, str]:
+        """Return the headers of the view's throttles; none if they cannot be computed."""
+        headers: dict[str, str] = {}
+        try:
+            for throttle_class in self.throttle_classes:
+                headers |= throttle_class().get_headers(request, self)
+        except Exception as error:  # The cache of the project, or the query for the user.
+            log.warning("the rate limit cannot be read: %s", type(error).__name__)
+        return headers
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         return handle_exception

@@ -5,6 +5,8 @@ The rates are those of the setting IMPORTS_THROTTLE_RATES. The counts are in Dja
 
 from __future__ import annotations
 
+from math import ceil
+
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -12,9 +14,19 @@ from rest_framework.views import APIView
 
 from imports.conf import app_settings
 
+# The names that clients know from other APIs. RateLimit-* of the IETF is a draft whose format has
+# changed with its versions.
+LIMIT_HEADER = "X-RateLimit-Limit"
+REMAINING_HEADER = "X-RateLimit-Remaining"
+RESET_HEADER = "X-RateLimit-Reset"
+
 
 class ApiThrottle(SimpleRateThrottle):
     """A limit of this API alone. The settings of REST framework do not change it."""
+
+    # What REST framework parses the rate into.
+    num_requests: int
+    duration: int
 
     # The project may count under the same scope.
     cache_format = "imports_throttle_%(scope)s_%(ident)s"
@@ -30,6 +42,30 @@ class ApiThrottle(SimpleRateThrottle):
             return str(request.META.get("REMOTE_ADDR", ""))
         return str(forwarded[-min(proxies, len(forwarded))]).strip()
 
+    def counts(self, request: Request) -> bool:
+        """Whether a request of this method counts."""
+        return True
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        return not self.counts(request) or super().allow_request(request, view)
+
+    def get_headers(self, request: Request, view: APIView) -> dict[str, str]:
+        """Return the headers that say how many requests remain. Counts no request.
+
+        They are empty if there is no limit for this request.
+        """
+        if self.rate is None or not self.counts(request):
+            return {}
+        now = self.timer()
+        requests = self.cache.get(self.get_cache_key(request, view), [])
+        counted = [time for time in requests if time > now - self.duration]
+        reset = ceil(min(counted) + self.duration - now) if counted else 0
+        return {
+            LIMIT_HEADER: str(self.num_requests),
+            REMAINING_HEADER: str(max(0, self.num_requests - len(counted))),
+            RESET_HEADER: str(reset),
+        }
+
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """Count by user, and by address without a user."""
         is_known = request.user is not None and request.user.is_authenticated
@@ -40,15 +76,15 @@ class ApiThrottle(SimpleRateThrottle):
 class ReadThrottle(ApiThrottle):
     scope = "reads"
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        return request.method not in SAFE_METHODS or super().allow_request(request, view)
+    def counts(self, request: Request) -> bool:
+        return request.method in SAFE_METHODS
 
 
 class WriteThrottle(ApiThrottle):
     scope = "writes"
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        return request.method in SAFE_METHODS or super().allow_request(request, view)
+    def counts(self, request: Request) -> bool:
+        return request.method not in SAFE_METHODS
 
 
 class LoginThrottle(ApiThrottle):

@@ -28,12 +28,15 @@ from imports.live.authorization import (
 from imports.live.coalescing import is_final, iterate_updates
 from imports.live.hub import Subscriber
 from imports.live.stream_task import StreamTaskMixin
+from imports.request_ids import HEADER, read_request_id, using_request_id
 from imports.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
-RETRY_FIELD = b"retry: 3000\n\n"  # Milliseconds after which a browser reconnects.
-HEARTBEAT = b": ping\n\n"
+# Neither ends with an empty line: each belongs to the event that follows. Some parsers report a
+# block without data as an event without data.
+RETRY_FIELD = b"retry: 3000\n"  # Milliseconds after which a browser reconnects.
+HEARTBEAT = b": ping\n"
 EVENT_STREAM_HEADERS: RawHeaders = [
     (b"Content-Type", b"text/event-stream; charset=utf-8"),
     (b"X-Accel-Buffering", b"no"),  # Otherwise nginx would hold events back.
@@ -45,7 +48,8 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
     """Answers a GET or HEAD request for a stream, and the OPTIONS request of a browser."""
 
     has_started_stream = False
-    cross_origin_headers: RawHeaders = []
+    # Of every response: the id of the request and, once they are known, the cross-origin headers.
+    common_headers: RawHeaders = []
 
     async def http_request(self, message: dict[str, Any]) -> None:
         # While this method runs, the base class receives no message, not even the one that says
@@ -57,6 +61,12 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
         raise StopConsumer
 
     async def respond(self) -> None:
+        request_id = read_request_id(self.scope["headers"])
+        self.common_headers = [(HEADER.encode(), request_id.encode())]
+        with using_request_id(request_id):
+            await self.handle_errors()
+
+    async def handle_errors(self) -> None:
         try:
             await self.handle_request()
         except Exception as error:
@@ -69,7 +79,7 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
 
     async def handle_request(self) -> None:
         request = build_request(self.scope)
-        self.cross_origin_headers = get_cross_origin_headers(request)
+        self.common_headers += get_cross_origin_headers(request)
         if request.method == "OPTIONS":  # The preflight request for a page of another site.
             await self.send_complete(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
         elif request.method in {"GET", "HEAD"}:
@@ -79,7 +89,7 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
             raise HttpError(405, "method_not_allowed", message, Allow="GET, HEAD, OPTIONS")
 
     async def send_complete(self, status: int, headers: RawHeaders, body: bytes = b"") -> None:
-        await self.send_response(status, body, headers=[*headers, *self.cross_origin_headers])
+        await self.send_response(status, body, headers=[*headers, *self.common_headers])
 
     async def send_stream(self, request: ASGIRequest) -> None:
         job_id = get_job_id(self.scope)
@@ -89,7 +99,7 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
                 await self.send_complete(204, NO_STORE_HEADERS)
                 return
             self.has_started_stream = True
-            await self.send_headers(headers=[*EVENT_STREAM_HEADERS, *self.cross_origin_headers])
+            await self.send_headers(headers=[*EVENT_STREAM_HEADERS, *self.common_headers])
             if request.method == "GET":
                 await self.send_events(subscriber, until_final=bool(job_id))
         await self.send_body(b"")

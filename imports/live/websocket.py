@@ -25,6 +25,7 @@ from imports.live.authorization import (
 )
 from imports.live.coalescing import is_final, iterate_updates
 from imports.live.stream_task import StreamTaskMixin
+from imports.request_ids import HEADER, read_request_id, using_request_id
 
 CLOSE_IMPORT_ENDED = 1000
 CLOSE_CONNECT_AGAIN = 4000
@@ -46,8 +47,10 @@ class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ig
         if not is_allowed:
             await self.close()
             return
-        await self.accept()
-        self.stream_task = asyncio.create_task(self.respond(request))
+        request_id = read_request_id(self.scope["headers"])
+        await self.accept(headers=[(HEADER.encode(), request_id.encode())])
+        with using_request_id(request_id):  # The task copies the context.
+            self.stream_task = asyncio.create_task(self.respond(request))
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
