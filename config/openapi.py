@@ -1,80 +1,27 @@
-"""Settings of drf-spectacular: the introduction, the tags and the enums of the API description."""
+"""Settings of drf-spectacular: the description of the app together with the calls of customers."""
 
-DESCRIPTION = """
+from imports.api import openapi
+
+INTRODUCTION = """
 This API imports customers from spreadsheets. Every uploaded file becomes an import, whose progress
 you can follow.
-
-1. **Log in**: `POST /api/auth/token/` with a username and a password. Send the `access` token with
-   each request as `Authorization: Bearer …`. A session cookie works as well. With a cookie,
-   requests that change something need the header `X-CSRFToken`.
-2. **Upload**: `POST /api/imports/` with the file. The response is 202 and contains the import. The
-   file is processed afterwards. With an `Idempotency-Key` you can repeat the request safely.
-3. **Follow**: `GET /api/imports/{id}/` every `poll_after_seconds`, until that field is null. Or
-   open a stream: `GET /api/imports/{id}/events/` sends the same fields as server-sent events, and
-   the WebSocket at `urls.websocket` (`/ws/imports/{id}/`) sends them as messages. Every message
-   contains all fields. Ignore a message whose `version` is lower than one you have received. A
-   WebSocket closes with 1000 at the end of the import, with 4000 when you should reconnect, and
-   with 4401, 4404, 4429 or 4503 where HTTP would respond with 401, 404, 429 or 503.
-4. **Read the failed rows**: `GET /api/imports/{id}/problems/` groups them by cause, and
-   `GET /api/imports/{id}/rows/?outcome=failed` lists them. `urls.failed_rows_xlsx` is a workbook
-   that you can correct and upload again.
-
-An import with the status MAPPING needs a column mapping: send it with
-`PATCH /api/imports/{id}/`. An import with the status READY was uploaded with `check_first`:
-`GET /api/imports/{id}/preview/` shows what it would change.
-
-Every error is `{"code", "message", "errors"}`. The code is for programs. The message says what to
-do, and is in English for every `Accept-Language`. A method that a URL does not support is 405. An
-object that you may not see is 404. URLs end in a slash: a URL without it is 404, and the message
-names the URL with it. New fields and codes may be added. None will be removed or change its
-meaning.
 """
-
 TAGS = [
-    {"name": "tokens", "description": "Exchange a username and a password for Bearer tokens."},
-    {"name": "imports", "description": "Upload a file, follow its import, read the failed rows."},
-    {"name": "importers", "description": "What can be imported: for a form of your own."},
-    {"name": "files", "description": "The uploaded file, the failed rows, a template."},
+    *openapi.TAGS,
     {
         "name": "customers",
         "description": "The customers you may see, and the import that wrote each.",
     },
-    {"name": "streams", "description": "Live progress as server-sent events."},
     {
         "name": "earlier contract",
         "description": "The calls of the earlier system, unchanged. A task is an import.",
     },
-    {"name": "description", "description": "This description, as OpenAPI and as a page."},
 ]
-
 SPECTACULAR_SETTINGS = {
+    **openapi.SPECTACULAR_SETTINGS,
     "TITLE": "Customer import",
-    "DESCRIPTION": DESCRIPTION,
-    "VERSION": "1.0.0",
-    "OAS_VERSION": "3.1.1",
+    "DESCRIPTION": f"{INTRODUCTION}{openapi.GUIDE}",
     "TAGS": TAGS,
     "SCHEMA_PATH_PREFIX": "/api/",
-    "SERVE_AUTHENTICATION": [],  # The description is public: it contains no data.
-    # Fields with a default are optional in requests and always present in responses.
-    "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {
-        "ImportStatus": "imports.statuses.Status",
-        "RowOutcome": "imports.statuses.Outcome",
-        "OnDuplicate": "imports.statuses.OnDuplicate",
-        "EmptyCells": "imports.statuses.EmptyCells",
-        "HiddenRows": "imports.statuses.HiddenRows",
-        "Success": "imports.statuses.Success",
-        "WaitsFor": "imports.statuses.WaitsFor",
-        "OnMissingColumns": "imports.statuses.OnMissingColumns",
-        "ImporterName": "imports.api.openapi.extensions.list_importer_names",
-        "ColumnType": "imports.api.importer_serializers.COLUMN_TYPE_NAMES",
-        "OptionType": "imports.api.importer_serializers.OPTION_TYPE_NAMES",
-        "TaskStatus": "customers.api.legacy.results.TASK_STATUSES",
-    },
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "imports.api.openapi.responses.complete_request_bodies",
-    ],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "validatorUrl": None},
+    "ENUM_NAME_OVERRIDES": {"TaskStatus": "customers.api.legacy.results.TASK_STATUSES"},
 }

@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from imports.conf import MEGABYTES, list_settings
+
+if TYPE_CHECKING:
+    from imports.error_codes import Code, ParameterSchema
 
 FOLDER = Path(__file__).parent
 
@@ -42,8 +47,75 @@ def format_default(value: object) -> str:
     return f"{value:,}" if isinstance(value, int | float) else f"`{value}`"
 
 
+def format_request_codes() -> str:
+    """Return the table of the codes of error responses."""
+    rows = [
+        (", ".join(map(str, code.statuses)), f"`{code.name}`", code.message)
+        for code in import_codes().list_request_codes()
+    ]
+    return format_table(("status", "code", "meaning, and what to do"), rows)
+
+
+def format_codes(codes: Iterable[Code]) -> str:
+    """Return the table of codes that are sent without parameters."""
+    rows = [(f"`{code.name}`", escape(code.message)) for code in codes]
+    return format_table(("code", "sentence"), rows)
+
+
+def format_codes_with_parameters(codes: Iterable[Code]) -> str:
+    """Return the table of codes with the types of their parameters."""
+    rows = [(f"`{code.name}`", format_parameters(code), escape(code.message)) for code in codes]
+    return format_table(("code", "`params`", "sentence"), rows)
+
+
+def format_customer_codes() -> str:
+    from imports.importer import get_importer  # After Django's set-up.
+
+    return format_codes_with_parameters(
+        import_codes().list_importer_codes(get_importer("customers"))
+    )
+
+
+def import_codes() -> ModuleType:
+    """Return the module of the codes, which imports models: it must follow Django's set-up."""
+    from imports import error_codes
+
+    return error_codes
+
+
+def format_parameters(code: Code) -> str:
+    return "<br>".join(
+        f"`{name}`: {format_type(schema)}" for name, schema in code.parameters.items()
+    )
+
+
+def format_type(schema: ParameterSchema) -> str:
+    """Return a JSON Schema in words: "integer", "string or null", "list of integers"."""
+    kind = schema["type"]
+    if kind == "array":
+        return f"list of {format_type(schema['items'])}s"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def escape(sentence: str) -> str:
+    """Return a sentence as a cell of a table. `%(name)s` becomes {name}."""
+    return re.sub(r"%\((\w+)\)s", r"{\1}", sentence).replace("|", "\\|")
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("settings.md", format_settings),
+    "request codes": ("error-codes.md", format_request_codes),
+    "field codes": ("error-codes.md", lambda: format_codes(import_codes().list_field_codes())),
+    "import codes": ("error-codes.md", lambda: format_codes(import_codes().list_import_codes())),
+    "row codes": (
+        "error-codes.md",
+        lambda: format_codes_with_parameters(import_codes().list_row_codes()),
+    ),
+    "customer codes": ("error-codes.md", format_customer_codes),
+    "read summary codes": (
+        "error-codes.md",
+        lambda: format_codes_with_parameters(import_codes().list_read_summary_codes()),
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
 
 from customers.api.serializers import (
@@ -13,7 +14,6 @@ from imports.api.openapi.examples import IMPORT_ID, IMPORT_URL, SNAPSHOT
 from imports.api.openapi.import_calls import describe_read, make_200_responses
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
-    EMPTY_STRING_SCHEMA,
     make_error_responses,
 )
 from imports.api.serializers import PageQuery
@@ -30,18 +30,16 @@ CUSTOMER = {
     "updated_at": SNAPSHOT["updated_at"],
     "provenance": {"import": IMPORT_ID, "row": 2, "url": IMPORT_URL},
 }
-# A form sends an empty string for a field without a choice.
-OPTIONAL_UUID_SCHEMA = {"anyOf": [{"type": "string", "format": "uuid"}, EMPTY_STRING_SCHEMA]}
 QUERY_PARAMETERS = [
     PageQuery,
     OpenApiParameter(
         "import",
-        OPTIONAL_UUID_SCHEMA,
+        OpenApiTypes.UUID,
         description="Only customers that this import created or updated.",
     ),
     OpenApiParameter(
         "outcome",
-        {"type": "string", "enum": [*WRITTEN_OUTCOMES, ""]},
+        {"type": "string", "enum": [*WRITTEN_OUTCOMES]},
         description="Together with `import`: only customers that it created, or only those that "
         "it updated.",
     ),

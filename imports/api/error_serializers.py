@@ -10,7 +10,8 @@ from imports import error_messages
 from imports.error_body import ErrorBody, FieldError, RowError, make_row_error
 from imports.models import ImportRow
 
-# The error codes of all calls, by HTTP status. Codes of single calls are documented with the call.
+# The error codes of all calls, by HTTP status. Codes of single calls are documented with the call,
+# and `imports.error_codes` has all of them.
 ERROR_CODES = {
     400: ("invalid", "malformed"),
     401: ("not_authenticated", "token_not_valid", "no_active_account"),
@@ -27,25 +28,37 @@ ERROR_CODES = {
 }
 
 
-def _format_error_codes() -> str:
-    return ", ".join(
-        f"`{code}` ({status})" for status, codes in ERROR_CODES.items() for code in codes
-    )
+class CodeField(serializers.CharField):
+    """A code for programs. The description lists the known codes in the enum `enum_name`."""
+
+    def __init__(self, enum_name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.enum_name = enum_name
+
+
+class CodeParametersField(serializers.DictField):
+    """The parameters of a code. The description has their types in the schema `schema_name`."""
+
+    def __init__(self, schema_name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.schema_name = schema_name
 
 
 class FieldErrorSerializer(serializers.Serializer[FieldError]):
+    """One field of a request that is wrong."""
+
     field = serializers.CharField()
-    code = serializers.CharField()
+    code = CodeField("FieldErrorCode")
     message = serializers.CharField()
 
 
-class ErrorSerializer(serializers.Serializer[ErrorBody]):
+class ApiErrorSerializer(serializers.Serializer[ErrorBody]):
     """The body of every error response."""
 
-    code = serializers.CharField(
-        help_text=f"For programs. New codes may be added. {_format_error_codes()}, "
-        "`method_not_allowed` (405). A file that cannot be read has further codes: the "
-        "`error_code` of an import."
+    code = CodeField(
+        "ErrorCode",
+        help_text="A file that is read inside a request has further codes: those of "
+        "ImportErrorCode.",
     )
     message = serializers.CharField(help_text="What is wrong and what to do, in English.")
     errors = FieldErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
@@ -76,10 +89,8 @@ class RowErrorSerializer(serializers.Serializer[RowError]):
     field = serializers.CharField(
         allow_null=True, help_text="Null if the error is about the whole row."
     )
-    code = serializers.CharField(help_text="For programs. New codes may be added.")
-    params = serializers.DictField(
-        help_text="Values for the sentence of the code, for example a limit or a row number."
-    )
+    code = CodeField("RowErrorCode")
+    params = CodeParametersField("RowErrorParams")
     value = serializers.CharField(
         allow_blank=True,
         help_text="The cell as the spreadsheet program displays it, cut to 200 characters.",

@@ -74,10 +74,13 @@ class CursorPages(CursorPagination):
         return self.encode_cursor(Cursor(0, reverse, position))  # type: ignore[arg-type]  # Text.
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        url = {"type": ["string", "null"], "format": "uri-reference"}
+        # Only drf-spectacular calls this method.
+        from drf_spectacular.plumbing import append_meta
+
+        url = {"type": "string", "format": "uri-reference"}
         properties = {
-            "next": url | {"example": EXAMPLE_URL},
-            "previous": url | {"example": None},
+            "next": append_meta(url, {"nullable": True, "example": EXAMPLE_URL}),
+            "previous": append_meta(url, {"nullable": True, "example": None}),
             "results": schema,
         }
         return {"type": "object", "required": list(properties), "properties": properties}

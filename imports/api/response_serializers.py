@@ -13,7 +13,12 @@ from django.utils.translation import override
 from rest_framework import serializers
 
 from imports import error_messages, row_results
-from imports.api.error_serializers import RowErrorSerializer, complete_row_error
+from imports.api.error_serializers import (
+    CodeField,
+    CodeParametersField,
+    RowErrorSerializer,
+    complete_row_error,
+)
 from imports.api.fields import UtcDateTimeField
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportRow
@@ -44,7 +49,11 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     )
     run = serializers.IntegerField(help_text="Progress never goes back within one run.")
     status = serializers.ChoiceField(Status.choices)
-    error_code = serializers.CharField(allow_null=True, help_text="Why the import failed.")
+    error_code = CodeField(
+        "ImportErrorCode",
+        allow_null=True,
+        help_text="Why the import failed, or why it waits for a column mapping.",
+    )
     message = serializers.CharField(help_text="The status or the error, as a sentence.")
     total = serializers.IntegerField(allow_null=True, help_text="Rows. Null until it is known.")
     checked = serializers.IntegerField()
@@ -130,16 +139,8 @@ class ReadSummaryEntrySerializer(serializers.Serializer[ReadSummaryEntry]):
 
     # The context needs `importer`, the name of the import's importer.
 
-    code = serializers.CharField(
-        help_text="For programs. New codes may be added. "
-        + ", ".join(f"`{code}`" for code in error_messages.READ_SUMMARY_MESSAGES)
-        + "."
-    )
-    params = serializers.DictField(
-        help_text="Values for the sentence of the code: `count` and `rows` (the first 20 row "
-        "numbers) for a fact about rows; for others `column` (a field), `columns` (headers), "
-        "`encoding` and so on."
-    )
+    code = CodeField("ReadSummaryCode")
+    params = CodeParametersField("ReadSummaryParams")
     message = serializers.SerializerMethodField(help_text="The entry as a sentence in English.")
 
     def get_message(self, entry: ReadSummaryEntry) -> str:
@@ -247,7 +248,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
     outcome = serializers.ChoiceField(Outcome.choices)
     field = serializers.CharField(source="column", allow_null=True)
-    code = serializers.CharField()
+    code = CodeField("RowErrorCode")
     count = serializers.IntegerField(help_text="The number of rows with this cause.")
     is_count_exact = serializers.BooleanField(
         help_text="False if so many rows have this outcome that only the first were counted."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
-from django.http import HttpResponse
-from django.urls import reverse
+from django.http import HttpResponse, HttpResponseBase
+from django.templatetags.static import static
+from django.urls import include, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import override
-from django.views import View
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from drf_spectacular.generators import SchemaGenerator
@@ -20,18 +23,30 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer,
     OpenApiYamlRenderer2,
 )
+from drf_spectacular.settings import SPECTACULAR_DEFAULTS, patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from imports.api import downloads, importer_views, stream_views, views
 from imports.api.base import ApiContentNegotiation, ApiView
-from imports.api.openapi import file_calls, import_calls, importer_calls, stream_calls
+from imports.api.openapi import (
+    SPECTACULAR_SETTINGS,
+    TITLE,
+    file_calls,
+    import_calls,
+    importer_calls,
+    stream_calls,
+)
 from imports.api.openapi.responses import RETRY_AFTER, describe_method, make_error_responses
 from imports.api.serializers import QuerySerializer
 from imports.authentication import HAS_TOKENS
+
+SWAGGER_UI_FOLDER = "drf_spectacular_sidecar/swagger-ui-dist"
+SWAGGER_UI_SETTINGS = {"deepLinking": True, "docExpansion": "list", "validatorUrl": None}
 
 # The views know nothing of their descriptions: drf-spectacular is an optional part of the app.
 import_calls.describe_import_calls(views.ImportJobViewSet)
@@ -51,23 +66,44 @@ if HAS_TOKENS:
     token_calls.describe_refresh(token_views.RefreshView)
 
 
-class ApiSchemaGenerator(SchemaGenerator):
-    """Describes the calls below the root of this API, and no other calls of the project."""
+# drf-spectacular has one set of settings in a process, which changes while the app is described.
+_settings_lock = Lock()
 
-    def _get_paths_and_endpoints(self) -> list[Any]:
-        root = reverse("imports:api:root")
-        endpoints = super()._get_paths_and_endpoints()  # type: ignore[no-untyped-call]
-        return [endpoint for endpoint in endpoints if endpoint[0].startswith(root)]
+
+def build_app_schema() -> dict[str, Any]:
+    """Return the description of the app alone, at the addresses where the project has it.
+
+    The project's settings of drf-spectacular do not change it.
+    """
+    root = reverse("imports:api:root")
+    patterns = [path(root.lstrip("/"), include("imports.api.urls"))]
+    defaults = {
+        name: value
+        for name, value in SPECTACULAR_DEFAULTS.items()
+        if not name.startswith("SERVE_") and name != "DEFAULT_GENERATOR_CLASS"
+    }
+    with _settings_lock, patched_settings({**defaults, **SPECTACULAR_SETTINGS}):
+        generator = SchemaGenerator(patterns=patterns)  # type: ignore[no-untyped-call]
+        schema: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return schema
+
+
+def build_site_schema() -> dict[str, Any]:
+    """Return the description of all calls of the project, with the project's settings."""
+    with _settings_lock:
+        generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+        schema: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return schema
 
 
 @cache
-def render_schema(renderer: type[BaseRenderer]) -> bytes:
+def render_schema(build: Callable[[], dict[str, Any]], renderer: type[BaseRenderer]) -> bytes:
     """Return the description in the format of this renderer.
 
     The result is cached, because generating it takes as long as a hundred other responses.
     """
     with override("en"):
-        schema = ApiSchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+        schema = build()
     content = renderer().render(schema, renderer_context={})
     return content.encode() if isinstance(content, str) else content
 
@@ -78,6 +114,9 @@ class SchemaQuery(QuerySerializer):
 
 @method_decorator([cache_control(public=True, no_cache=True), conditional_page], name="dispatch")
 class SchemaView(ApiView):
+    """The description of the app, or of the whole project with `is_of_site`."""
+
+    is_of_site = False
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
@@ -103,22 +142,16 @@ class SchemaView(ApiView):
     )
     def get(self, request: Request) -> HttpResponse:
         renderer = type(request.accepted_renderer)
-        content = render_schema(renderer)  # type: ignore[arg-type]  # A class is hashable.
+        build = build_site_schema if self.is_of_site else build_app_schema
+        content = render_schema(build, renderer)  # type: ignore[arg-type]  # Both are hashable.
         return HttpResponse(content, content_type=request.accepted_media_type)
 
 
-def allow_own_fonts(view_class: type[View]) -> type[View]:
-    """Decorate a view so that its page may use fonts of the site, where django-csp is installed."""
-    if find_spec("csp") is None:
-        return view_class
-    from csp.decorators import csp_update
-
-    return method_decorator(csp_update({"font-src": ["'self'"]}), name="dispatch")(view_class)
-
-
-@allow_own_fonts  # The stylesheet of Swagger UI has fonts of its own.
 class DocsView(SpectacularSwaggerSplitView):
-    """A page to read the description and to try the calls. Its script has its own address."""
+    """A page to read the description and to try the calls. Its script has its own address.
+
+    The page and its files are the app's own, whatever the project has set for drf-spectacular.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -128,7 +161,38 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "imports:api:schema"
     throttle_classes = ()
     template_name = "api/docs.html"
+    title = TITLE
+
+    @classmethod
+    def as_view(cls, **options: Any) -> Any:
+        return allow_own_fonts(super().as_view(**options))
 
     @describe_method(exclude=True)  # It is a page for people.
-    def get(self, request: Request) -> HttpResponse:
-        return super().get(request)  # type: ignore[no-untyped-call, no-any-return]
+    def get(self, request: Request) -> Response:
+        if "script" in request.query_params:
+            script = {
+                "schema_url": self._get_schema_url(request),  # type: ignore[no-untyped-call]
+                "settings": json.dumps(SWAGGER_UI_SETTINGS),
+                "oauth2_config": "{}",
+                "csrf_header_name": self._get_csrf_header_name(),  # type: ignore[no-untyped-call]
+                "schema_auth_names": "[]",
+            }
+            template, media_type = self.template_name_js, "application/javascript"
+            return Response(script, template_name=template, content_type=media_type)
+        page = {
+            "title": self.title,
+            "swagger_ui_css": static(f"{SWAGGER_UI_FOLDER}/swagger-ui.css"),
+            "swagger_ui_bundle": static(f"{SWAGGER_UI_FOLDER}/swagger-ui-bundle.js"),
+            "script_url": f"{request.path}?script=",
+        }
+        return Response(page, template_name=self.template_name)
+
+
+def allow_own_fonts(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let the page use the fonts of its style sheet, if django-csp protects the project."""
+    if find_spec("csp") is None:
+        return view
+    from csp.decorators import csp_update
+
+    decorated: Callable[..., HttpResponseBase] = csp_update({"font-src": ["'self'"]})(view)
+    return decorated

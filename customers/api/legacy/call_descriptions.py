@@ -19,7 +19,7 @@ from imports.api.openapi.file_calls import describe_template
 from imports.api.openapi.import_calls import FILE_ERROR_CODES, IDEMPOTENCY_KEY
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
-    COMMON_HEADERS,
+    THROTTLED_HEADERS,
     Decorator,
     describe_method,
     make_error_responses,
@@ -132,7 +132,7 @@ def describe_call(
         description=description,
         tags=TAGS,
         request=request,
-        parameters=[*parameters, *COMMON_HEADERS],
+        parameters=[*parameters, *THROTTLED_HEADERS],
         responses={**responses, **errors},
     )
 

@@ -174,6 +174,6 @@ TOKENS = {"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6…", "refresh": "eyJhbGciOiJIU
 
 
 def format_event_example(name: str) -> str:
-    """Return a server-sent event of this name; its snapshot is abridged."""
+    """Return the first server-sent event of a stream, with this name and an abridged snapshot."""
     data = f'{{"id": "{SNAPSHOT["id"]}", "version": {SNAPSHOT["version"]}, …}}'
-    return f"id: {SNAPSHOT['version']}\nevent: {name}\ndata: {data}\n\n"
+    return f"retry: 3000\nid: {SNAPSHOT['version']}\nevent: {name}\ndata: {data}\n\n"

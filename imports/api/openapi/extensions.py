@@ -9,10 +9,17 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 
-from imports.api.openapi.responses import BOOLEAN_SCHEMAS, Schema
+from imports.api.error_serializers import CodeField, CodeParametersField
+from imports.api.openapi import code_schemas
+from imports.api.openapi.responses import Schema, allow_types
 from imports.api.response_serializers import SnapshotSerializer
 from imports.api.serializers import ChangesSerializer, ImportJobSerializer, UploadSerializer
 from imports.importer import list_importers
@@ -28,6 +35,13 @@ def list_importer_names() -> list[str]:
 
 def make_importer_schema() -> Schema:
     return {"type": "string", "enum": list_importer_names()}
+
+
+def make_column_mapping_schema(field: Schema) -> Schema:
+    """Return the schema of a column mapping with the description of this field."""
+    column = allow_types("integer", "string", nullable=True)
+    description = {name: field[name] for name in ("description",) if name in field}
+    return description | {"type": "object", "additionalProperties": column}
 
 
 def _map_fields(
@@ -66,6 +80,9 @@ class UploadExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-ca
         del properties["idempotency_key"]
         properties["importer"] = make_importer_schema()
         properties["delimiter"]["pattern"] = DELIMITER_PATTERN
+        # A form has no null: an absent field is detected.
+        properties["has_header_row"] |= {"type": "boolean"}
+        properties["column_mapping"] = make_column_mapping_schema(properties["column_mapping"])
         schema["properties"] = {"file": file, **properties}
         schema["required"] = ["file", *(["importer"] if len(list_importer_names()) > 1 else [])]
         return schema | {"additionalProperties": False}
@@ -82,18 +99,49 @@ class ChangesExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-c
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
         schema = _map_fields(self, auto_schema, direction)
         properties = schema["properties"]
-        column = {"type": ["integer", "string", "null"]}
-        properties["column_mapping"] |= {"additionalProperties": column}
+        properties["column_mapping"] = make_column_mapping_schema(properties["column_mapping"])
         properties["delimiter"]["pattern"] = DELIMITER_PATTERN
-        properties["has_header_row"] = {"anyOf": BOOLEAN_SCHEMAS}
-        for name in ("sheet", "encoding"):  # A sheet's name may look like a number.
-            properties[name]["type"] = ["string", "number"]
+        # An absent field stays as it is. A generated client would send a default.
+        for field in properties.values():
+            field.pop("default", None)
         read_options = {"anyOf": [{"required": [name]} for name in OPTIONS_THAT_CHANGE_COLUMNS]}
         return schema | {
             "minProperties": 1,
             "additionalProperties": False,
             "not": {"required": ["column_mapping"], **read_options},
         }
+
+
+def _add_schema(auto_schema: AutoSchema, name: str, schema: Schema) -> Schema:
+    """Add a named schema to the description, and return a reference to it."""
+    kind = ResolvedComponent.SCHEMA
+    component = ResolvedComponent(name, kind, schema, object=name)  # type: ignore[no-untyped-call]
+    auto_schema.registry.register_on_missing(component)
+    reference: Schema = component.ref
+    return reference
+
+
+class CodeExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A code is one of the known codes, or another text: later versions add codes."""
+
+    target_class = CodeField
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        name = self.target.enum_name
+        enum = _add_schema(auto_schema, name, code_schemas.build_enum(name))
+        return {"anyOf": [enum, {"type": "string"}]}
+
+
+class CodeParametersExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """The parameters of all codes in one schema, and those of each code in another one."""
+
+    target_class = CodeParametersField
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        name = self.target.schema_name
+        by_code = code_schemas.build_parameters_by_code(name)
+        _add_schema(auto_schema, f"{name}ByCode", by_code)
+        return _add_schema(auto_schema, name, code_schemas.build_parameters(name))
 
 
 class BearerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -13,12 +13,11 @@ from drf_spectacular.utils import (
 
 from imports.api.openapi.extensions import list_importer_names, make_importer_schema
 from imports.api.openapi.responses import (
-    COMMON_HEADERS,
     CONTENT_DISPOSITION,
     CONTENT_LENGTH,
-    EMPTY_STRING_SCHEMA,
     FILE_CALL_STATUSES,
     IMPORT_ID_PARAMETER,
+    THROTTLED_HEADERS,
     Decorator,
     describe_method,
     make_error_response,
@@ -38,10 +37,16 @@ def describe_file(
     parameters: Sequence[OpenApiParameter] = (),
     tags: Sequence[str] = ("files",),
 ) -> Decorator:
-    """Return the description of a view whose GET answers with a file and whose errors are JSON."""
+    """Return the description of a view whose GET answers with a file and whose errors are JSON.
+
+    A client that knows no type of the file may take its bytes as application/octet-stream: some
+    generators leave out a response of a type that they do not know. CSV is text.
+    """
     media_type = content_type.partition(";")[0]
+    schema = OpenApiTypes.STR if content_type == CSV_MEDIA_TYPE else OpenApiTypes.BINARY
+    media_types = [media_type] if schema is OpenApiTypes.STR else [media_type, BINARY_MEDIA_TYPE]
     responses = {
-        (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, "The file."),
+        **{(200, each): OpenApiResponse(schema, "The file.") for each in media_types},
         **{(status, "application/json"): error for status, error in errors.items()},
     }
     return extend_schema_view(
@@ -50,7 +55,7 @@ def describe_file(
             summary=summary,
             description="",
             tags=tags,
-            parameters=[CONTENT_DISPOSITION, CONTENT_LENGTH, *COMMON_HEADERS, *parameters],
+            parameters=[CONTENT_DISPOSITION, CONTENT_LENGTH, *THROTTLED_HEADERS, *parameters],
             responses=responses,
         )
     )
@@ -89,11 +94,7 @@ def importer_parameter() -> OpenApiParameter:
     """Return the parameter `importer`, which is required if there are several importers."""
     is_required = len(list_importer_names()) > 1
     schema = make_importer_schema()
-    return OpenApiParameter(
-        "importer",
-        schema if is_required else {"anyOf": [schema, EMPTY_STRING_SCHEMA]},
-        required=is_required,
-    )
+    return OpenApiParameter("importer", schema, required=is_required)
 
 
 describe_original_file = describe_import_file(

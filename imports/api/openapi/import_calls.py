@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -15,10 +16,10 @@ from drf_spectacular.utils import (
 from imports.api.openapi import examples, extensions  # noqa: F401  Registers the extensions.
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
-    COMMON_HEADERS,
     CONDITIONAL_HEADERS,
     LOCATION,
     NOT_MODIFIED_RESPONSE,
+    THROTTLED_HEADERS,
     Decorator,
     describe_method,
     make_error_responses,
@@ -45,11 +46,6 @@ IDEMPOTENCY_KEY = make_request_header(
     maxLength=MAX_IDEMPOTENCY_KEY_CHARS,
     pattern=IDEMPOTENCY_KEY_PATTERN,
 )
-# A form sends an empty string for a field without a choice.
-OPTIONAL_TIME_SCHEMA = {
-    "type": "string",
-    "anyOf": [{"format": "date-time"}, {"maxLength": 0}],
-}
 FILE_ERROR_CODES = {
     "no_file": "there is no field named file",
     "several_files": "there is more than one file",
@@ -86,7 +82,7 @@ def describe_read(
         summary=summary,
         description=description,
         tags=tags,
-        parameters=[*parameters, *CONDITIONAL_HEADERS, *COMMON_HEADERS],
+        parameters=[*parameters, *CONDITIONAL_HEADERS, *THROTTLED_HEADERS],
         responses=responses,
     )
 
@@ -99,7 +95,7 @@ def describe_action(name: str, summary: str) -> Decorator:
         description="",
         tags=TAGS,
         request=None,
-        parameters=[LOCATION, *COMMON_HEADERS],
+        parameters=[LOCATION, *THROTTLED_HEADERS],
         responses={
             **make_202_responses(name, examples.RUNNING_IMPORT),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
@@ -118,7 +114,7 @@ describe_import_calls = extend_schema_view(
         parameters=[
             JobsQuery,
             *(
-                OpenApiParameter(name, OPTIONAL_TIME_SCHEMA)
+                OpenApiParameter(name, OpenApiTypes.DATETIME)
                 for name in ("created_after", "created_before")
             ),
         ],
@@ -141,7 +137,7 @@ describe_import_calls = extend_schema_view(
         "writes its rows. `same_file_as` names an earlier import of the same bytes.",
         tags=TAGS,
         request={"multipart/form-data": UploadSerializer},
-        parameters=[IDEMPOTENCY_KEY, LOCATION, *COMMON_HEADERS],
+        parameters=[IDEMPOTENCY_KEY, LOCATION, *THROTTLED_HEADERS],
         responses={
             **make_202_responses("accepted", examples.QUEUED_IMPORT),
             **make_error_responses(
@@ -160,7 +156,7 @@ describe_import_calls = extend_schema_view(
         tags=TAGS,
         request={"application/json": ChangesSerializer},
         examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
-        parameters=[LOCATION, *COMMON_HEADERS],
+        parameters=[LOCATION, *THROTTLED_HEADERS],
         responses={
             **make_202_responses("checked_again", examples.QUEUED_IMPORT),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),

@@ -15,8 +15,8 @@ from imports.api.importer_views import AddressSerializer
 from imports.api.openapi.import_calls import describe_read, make_200_responses
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
-    COMMON_HEADERS,
     PUBLIC_CALL_STATUSES,
+    THROTTLED_HEADERS,
     describe_method,
     make_error_responses,
     make_response_example,
@@ -100,7 +100,7 @@ describe_root = extend_schema_view(
         description="",
         tags=["description"],
         auth=[],
-        parameters=[PageQuery, *COMMON_HEADERS],
+        parameters=[PageQuery, *THROTTLED_HEADERS],
         responses={
             200: OpenApiResponse(
                 AddressSerializer(many=True),

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import is_jsonschema_compliant
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.fields import BooleanField
 
 from imports.api import error_hints
-from imports.api.error_serializers import ERROR_CODES, ErrorSerializer
+from imports.api.error_serializers import ERROR_CODES, ApiErrorSerializer
+from imports.api.throttles import LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER
 from imports.error_body import make_error_body
 
 Schema = dict[str, Any]
@@ -94,6 +95,20 @@ AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
 FILE_CALL_STATUSES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
 
 
+def allow_types(*types: str, nullable: bool = False) -> Schema:
+    """Return the schema of a value of one of these types, in the version of the description.
+
+    A project may describe its own API with OpenAPI 3.0, which has no lists of types and no null.
+    """
+    if is_jsonschema_compliant():  # type: ignore[no-untyped-call]
+        names = [*types, "null"] if nullable else [*types]
+        return {"type": names[0] if len(names) == 1 else names}
+    schema: Schema = {"type": types[0]}
+    if len(types) > 1:
+        schema = {"anyOf": [{"type": each} for each in types]}
+    return schema | {"nullable": True} if nullable else schema
+
+
 def make_error_responses(*statuses: int, **codes: str) -> dict[int, OpenApiResponse]:
     """Return the error responses of a call.
 
@@ -112,7 +127,7 @@ def make_error_response(status: int, more_codes: dict[str, str]) -> OpenApiRespo
     names = [f"`{code}`" for code in codes]
     names += [f"`{code}`: {code_meaning}" for code, code_meaning in more_codes.items()]
     example = make_response_example(codes[-1], make_error_body(codes[-1], message))
-    return OpenApiResponse(ErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
+    return OpenApiResponse(ApiErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
 
 
 def make_response_example(name: str, value: Any) -> OpenApiExample:
@@ -150,46 +165,15 @@ CONTENT_DISPOSITION = make_response_header(
 )
 CONTENT_LENGTH = make_response_header("Content-Length", int, "The number of bytes.", 200)
 
-COMMON_HEADERS = [RETRY_AFTER, WWW_AUTHENTICATE]
-CONDITIONAL_HEADERS = [IF_NONE_MATCH, ETAG]
-
-# A form may spell true and false in many ways.
-_BOOLEAN_WORDS = BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES
-BOOLEAN_SCHEMAS: list[Schema] = [
-    {"type": "boolean"},
-    {"type": "integer", "enum": [0, 1]},
-    {"type": "string", "enum": sorted(word for word in _BOOLEAN_WORDS if isinstance(word, str))},
+# Of every response of a call that has a rate limit.
+RATE_LIMIT_HEADERS = [
+    OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=True)
+    for name, description in (
+        (LIMIT_HEADER, "How many requests you may send in the period of the limit."),
+        (REMAINING_HEADER, "How many of them you may still send now."),
+        (RESET_HEADER, "Seconds until the oldest request that counts no longer does."),
+    )
 ]
-EMPTY_STRING_SCHEMA: Schema = {"type": "string", "maxLength": 0}
-
-
-def complete_request_bodies(result: Schema, **_: Any) -> Schema:
-    """Correct the request bodies of the description (a postprocessing hook of drf-spectacular).
-
-    Every body is required, and an optional field of a form may be empty.
-    """
-    calls = [call for methods in result["paths"].values() for call in methods.values()]
-    bodies = [call["requestBody"] for call in calls if "requestBody" in call]
-    for body in bodies:
-        body["required"] = True
-    forms = [body["content"].get("multipart/form-data", {}).get("schema", {}) for body in bodies]
-    for name in {form.get("$ref", "").rpartition("/")[2] for form in forms} - {""}:
-        _allow_empty_fields(result["components"]["schemas"][name])
-    return result
-
-
-def _allow_empty_fields(form: Schema) -> None:
-    fields = form["properties"]
-    for name in fields.keys() - form.get("required", ()):
-        fields[name] = _allow_empty(fields[name])
-
-
-def _allow_empty(field: Schema) -> Schema:
-    annotations = {name: field[name] for name in ("default", "description") if name in field}
-    schema = {name: value for name, value in field.items() if name not in annotations}
-    schemas = BOOLEAN_SCHEMAS if _is_boolean(schema) else [schema]
-    return annotations | {"anyOf": [*schemas, EMPTY_STRING_SCHEMA]}
-
-
-def _is_boolean(schema: Schema) -> bool:
-    return schema in ({"type": "boolean"}, {"type": ["boolean", "null"]})
+COMMON_HEADERS = [RETRY_AFTER, WWW_AUTHENTICATE]
+THROTTLED_HEADERS = [*COMMON_HEADERS, *RATE_LIMIT_HEADERS]
+CONDITIONAL_HEADERS = [IF_NONE_MATCH, ETAG]

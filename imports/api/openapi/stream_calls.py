@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from typing import Any
+
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+)
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse, extend_schema_view
+from rest_framework import serializers
 
 from imports.api.openapi import examples
 from imports.api.openapi.responses import (
     COMMON_HEADERS,
     IMPORT_ID_PARAMETER,
     Decorator,
+    Schema,
     describe_method,
     make_error_response,
     make_request_header,
     make_response_example,
 )
+from imports.api.response_serializers import SnapshotSerializer
 from imports.api.stream_views import TicketAuthentication
 from imports.statuses import FINAL_STATUSES
 
-EVENT_SCHEMA = {
-    "type": "object",
-    "description": "One event.",
-    "properties": {
-        "id": {"type": "string", "description": "The version of the snapshot."},
-        "event": {"enum": ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]},
-        "data": {
-            "type": "string",
-            "description": "The snapshot as JSON.",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Snapshot"},
-        },
-        "retry": {"type": "integer", "description": "Milliseconds. Sent before the first event."},
-    },
-}
+EVENT_NAMES = ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]
+EVENT_DESCRIPTION = (
+    "The `data` of each event is a Snapshot as JSON, its `id` the version, and its name one of "
+    f"{', '.join(f'`{name}`' for name in EVENT_NAMES)}."
+)
 
 
 class TicketExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -57,10 +55,8 @@ def describe_stream(
 
     `statuses` are the error statuses.
     """
-    example = make_response_example(
-        "progress", f"retry: 3000\n\n{examples.format_event_example('progress')}"
-    )
-    events = OpenApiResponse(EVENT_SCHEMA, description, [example])
+    example = make_response_example("progress", examples.format_event_example("progress"))
+    events = OpenApiResponse(EventDataSerializer, EVENT_DESCRIPTION, [example])
     last_event_id = make_request_header(
         "Last-Event-ID", "The id of the last event. Browsers send it when they reconnect."
     )
@@ -79,6 +75,21 @@ def describe_stream(
             },
         },
     )
+
+
+class EventDataSerializer(serializers.Serializer[Any]):
+    """The body of a stream: the snapshot of each event, or the whole text.
+
+    A client that parses event streams takes the first, any other client the second.
+    """
+
+
+class EventDataExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    target_class = EventDataSerializer
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
+        snapshot = auto_schema.resolve_serializer(SnapshotSerializer, direction).ref
+        return {"anyOf": [snapshot, {"type": "string"}]}
 
 
 describe_import_stream = extend_schema_view(

@@ -9,8 +9,8 @@ from rest_framework import serializers
 
 from imports.api.openapi import examples
 from imports.api.openapi.responses import (
-    COMMON_HEADERS,
     PUBLIC_CALL_STATUSES,
+    THROTTLED_HEADERS,
     Decorator,
     describe_method,
     make_error_responses,
@@ -40,7 +40,7 @@ def describe_token_call(
         # The call accepts a form too. With both types in the description, client generators make
         # one function for each type.
         request={"application/json": request},
-        parameters=COMMON_HEADERS,
+        parameters=THROTTLED_HEADERS,
         responses={
             200: OpenApiResponse(response, examples=[make_response_example("tokens", example)]),
             **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
