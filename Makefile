@@ -23,7 +23,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint types coverage sample wheel migrations check clean
+.PHONY: help demo run test lint types coverage fuzz sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ types: .venv/development ## Check types with mypy
 
 coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
 	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+fuzz: .venv/development ## Check the API against its description with 3,000 generated requests (ARGS="--seed 2")
+	@exec $(PYTHON) -m benchmarks.api_contract $(ARGS)
 
 sample: .venv/runtime ## Write a sample workbook: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx

@@ -1,6 +1,7 @@
 """Check responses against the OpenAPI description with Schemathesis: all checks, stateful.
 
-    python -m benchmarks.api_contract
+    make fuzz
+    python -m benchmarks.api_contract --examples 20
 
 Starts its own servers, site and worker. The exit status is 1 if a response was a 5xx or did not
 match the description, or if there were fewer than 3,000 examples.
@@ -11,8 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-
-from benchmarks.import_duration import hidden_output
 
 MIN_EXAMPLES = 3_000
 
@@ -38,6 +37,7 @@ def fuzz_temporary_site(examples: int, seed: int):
     with temporary_servers() as urls, django_on(urls):
         from django.contrib.auth import get_user_model
 
+        from benchmarks.import_duration import hidden_output
         from tests.contract.fuzzing import ENVIRONMENT, fuzz
         from tests.processes import worker
         from tests.streams import running_daphne

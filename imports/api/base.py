@@ -148,6 +148,8 @@ class ApiViewMixin:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]  # In a view.
+        if not hasattr(self, str(request.method).lower()):
+            return  # The answer is 405, whatever the parameters are.
         serializer_class = self.get_query_serializer_class()
         self.query = serializer_class.validate_query(request) if serializer_class else {}
 

@@ -156,8 +156,13 @@ def _share_headers(components: Schema, operations: Iterable[Schema]) -> None:
 
 
 def _describe_default(field: Schema) -> Schema:
-    """Return the schema of a field without its title, and with its default in the description."""
+    """Return the schema of a field without its title, and with its default in the description.
+
+    drf-spectacular describes any JSON or null as "either of both", and null is both.
+    """
     field = {name: value for name, value in field.items() if name != "title"}
+    if field.get("oneOf") == [{}, {"type": "null"}]:
+        del field["oneOf"]
     default = field.pop("default", None)
     if default in (None, ""):  # The option is detected.
         return field
