@@ -238,7 +238,7 @@ def test_whole_flow_in_python(python_client, site, anna):
     with package.Client(site, timeout=MAX_WAIT_SECONDS) as client:
         credentials = models.CredentialsRequest(username=anna.username, password=PASSWORD)
         tokens = package("token_create").sync(client=client, body=credentials)
-        refresh = models.RefreshRequest(refresh=tokens.refresh)
+        refresh = models.TokenRefreshRequest(refresh=tokens.refresh)
         access = package("token_refresh").sync(client=client, body=refresh).access
 
     with package.AuthenticatedClient(site, access, timeout=MAX_WAIT_SECONDS) as client:
@@ -248,7 +248,7 @@ def test_whole_flow_in_python(python_client, site, anna):
 
         def upload(file_name, content):
             file = package.types.File(io.BytesIO(content), file_name, "text/csv")
-            body = models.UploadRequest(
+            body = models.ImportUploadRequest(
                 file=file, importer=models.ImporterName.CUSTOMERS, check_first=True
             )
             return call("imports_create", body=body, idempotency_key=file_name)
@@ -256,7 +256,7 @@ def test_whole_flow_in_python(python_client, site, anna):
         job = upload("customers.csv", CONTENT)
         assert upload("customers.csv", CONTENT).id == job.id  # The key is the same.
         ready = follow(package, client, job.id)
-        changes = models.PatchedChangesRequest(on_duplicate=models.OnDuplicate.UPDATE)
+        changes = models.PatchedImportChangesRequest(on_duplicate=models.OnDuplicate.UPDATE)
         changed = call("imports_change", job.id, body=changes)
         follow(package, client, job.id)
         preview = call("imports_preview", job.id)
@@ -310,7 +310,7 @@ def follow(package, client, job_id):
     with client.get_httpx_client().stream(**options) as response:
         for line in response.iter_lines():
             if line.startswith("data: "):
-                snapshot = package.models.Snapshot.from_dict(
+                snapshot = package.models.ImportSnapshot.from_dict(
                     json.loads(line.removeprefix("data: "))
                 )
                 if snapshot.status not in {"QUEUED", "CHECKING", "RUNNING"}:

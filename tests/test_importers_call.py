@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from imports.api.importer_serializers import OTHER_UPLOAD_FIELDS
-from imports.api.serializers import UploadSerializer
+from imports.api.serializers import ImportUploadSerializer
 from tests.conftest import create_user, logged_in_client
 from tests.factories import make_csv, make_row
 
@@ -83,7 +83,7 @@ def test_options_are_those_of_an_upload(alice):
     importer = get_importer(logged_in_client(alice), "customers")
 
     names = [option["name"] for option in importer["options"]]
-    assert sorted([*names, *OTHER_UPLOAD_FIELDS]) == sorted(UploadSerializer().get_fields())
+    assert sorted([*names, *OTHER_UPLOAD_FIELDS]) == sorted(ImportUploadSerializer().get_fields())
     policies = get_option(importer, "on_duplicate")
     assert (policies["type"], policies["default"]) == ("choice", "skip")
     assert [choice["value"] for choice in policies["choices"]] == ["skip", "update", "fail"]

@@ -28,8 +28,15 @@ from rest_framework import serializers
 from rest_framework.generics import RetrieveAPIView
 
 
+class RowSerializer(serializers.Serializer):
+    # A name that an app for imports could use too.
+
+    weight = serializers.IntegerField()
+
+
 class ParcelSerializer(serializers.Serializer):
     status = serializers.ChoiceField(["sent", "lost"])
+    rows = RowSerializer(many=True)
 
 
 class ParcelView(RetrieveAPIView):
@@ -123,9 +130,9 @@ def test_the_app_describes_itself_whatever_the_project_has_set(run_in_project, s
     assert (schema["info"]["title"], schema["openapi"]) == (TITLE, "3.1.1")
     assert all(path.startswith("/data/api/") for path in schema["paths"])
     assert "/data/api/imports/{id}/events/" in schema["paths"]
-    assert {"ImportStatus", "RowOutcome", "RowErrorCode", "UploadRequest"} <= schema["components"][
-        "schemas"
-    ].keys()
+    assert {"ImportStatus", "RowOutcome", "RowErrorCode", "ImportUploadRequest"} <= schema[
+        "components"
+    ]["schemas"].keys()
     # Texts and examples have the addresses of the project.
     assert "/data/api/auth/token/" in schema["info"]["description"]
     assert '"/api/imports/' not in content

@@ -42,10 +42,9 @@ CustomerProvenance = TypedDict("CustomerProvenance", {"import": str, "row": int,
 
 
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
-    """A customer, and the import and the row that last wrote it.
+    """A customer, and the import and the row that last wrote it."""
 
-    The context needs `provenance_by_key`, the provenance of each customer by primary key.
-    """
+    # The context needs `provenance_by_key`, the provenance of each customer by primary key.
 
     id = serializers.CharField(source="pk")  # Keys of records are texts everywhere.
     created_at = UtcDateTimeField()

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from rest_framework import serializers
 
-from imports.api.serializers import UploadSerializer
+from imports.api.serializers import ImportUploadSerializer
 from imports.importer import Column, Importer
 from imports.pipeline.field_cleaning import get_value_field
 from imports.pipeline.header_detection import get_header
@@ -53,7 +53,7 @@ class Choice(TypedDict):
 
 
 class ColumnDescription(TypedDict):
-    """One column of the files of an importer. `ColumnSerializer` describes the keys."""
+    """One column of the files of an importer. `ImporterColumnSerializer` describes the keys."""
 
     field: str
     label: str
@@ -128,7 +128,7 @@ def _describe_column(importer: type[Importer], column: Column) -> ColumnDescript
 
 def list_upload_options() -> list[UploadOption]:
     """Return the options that an upload takes beside its file and its importer."""
-    fields = UploadSerializer().get_fields()
+    fields = ImportUploadSerializer().get_fields()
     return [
         _describe_option(name, field)
         for name, field in fields.items()
@@ -158,21 +158,21 @@ def _list_choices(choices: Iterable[tuple[Any, Any]]) -> list[Choice]:
 # --- The description of the responses ----------------------------------------
 
 
-class ChoiceSerializer(serializers.Serializer[Choice]):
+class ImporterColumnChoiceSerializer(serializers.Serializer[Choice]):
     """One permitted value, and its name for people."""
 
     value = serializers.CharField(allow_blank=True)
     label = serializers.CharField()  # type: ignore[assignment]  # Field has this attribute.
 
 
-class LookupSerializer(serializers.Serializer[Any]):
+class ImporterLookupSerializer(serializers.Serializer[Any]):
     """What a column of a foreign key holds, in words."""
 
     record = serializers.CharField(help_text="The name of the records that are looked up.")
     key = serializers.CharField(help_text="The name of the field that the cells hold.")
 
 
-class ColumnSerializer(serializers.Serializer[ColumnDescription]):
+class ImporterColumnSerializer(serializers.Serializer[ColumnDescription]):
     """One column of the files of an importer."""
 
     field = serializers.CharField(help_text="The name for programs, as in `column_mapping`.")
@@ -189,8 +189,10 @@ class ColumnSerializer(serializers.Serializer[ColumnDescription]):
     )
     type = serializers.ChoiceField(COLUMN_TYPE_NAMES)
     max_length = serializers.IntegerField(allow_null=True, help_text="In characters.")
-    choices = ChoiceSerializer(many=True, allow_null=True, help_text="The only values allowed.")
-    lookup = LookupSerializer(
+    choices = ImporterColumnChoiceSerializer(
+        many=True, allow_null=True, help_text="The only values allowed."
+    )
+    lookup = ImporterLookupSerializer(
         allow_null=True, help_text="For a column whose cells name other records."
     )
     example = serializers.CharField(allow_blank=True)
@@ -206,8 +208,10 @@ class UploadOptionSerializer(serializers.Serializer[UploadOption]):
     default = serializers.JSONField(
         allow_null=True, help_text="The value of an option that is not sent."
     )
-    choices = ChoiceSerializer(many=True, allow_null=True, help_text="The only values allowed.")
-    suggestions = ChoiceSerializer(
+    choices = ImporterColumnChoiceSerializer(
+        many=True, allow_null=True, help_text="The only values allowed."
+    )
+    suggestions = ImporterColumnChoiceSerializer(
         many=True, allow_null=True, help_text="Common values. Others are allowed."
     )
     note = serializers.CharField(allow_blank=True, help_text="What the option does.")
@@ -226,6 +230,6 @@ class ImporterSerializer(serializers.Serializer[ImporterDescription]):
 
     name = serializers.CharField(help_text="The name for programs: `importer` of an upload.")
     title = serializers.CharField(help_text="The name of the records, in English.")
-    columns = ColumnSerializer(many=True)
+    columns = ImporterColumnSerializer(many=True)
     options = UploadOptionSerializer(many=True)
     urls = ImporterUrlsSerializer()

@@ -59,7 +59,7 @@ class Address(TypedDict):
     description: str
 
 
-class AddressSerializer(serializers.Serializer[Address]):
+class ApiAddressSerializer(serializers.Serializer[Address]):
     """One address of the API."""
 
     name = serializers.CharField()
@@ -86,12 +86,12 @@ class RootView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     query_serializer_class = PageQuery
-    serializer_class = AddressSerializer
+    serializer_class = ApiAddressSerializer
 
     def get(self, request: Request) -> Response:
         paginator = SequencePagination()
         page: Any = paginator.paginate_queryset(_list_addresses(), request, self)
-        return paginator.get_paginated_response(AddressSerializer(page, many=True).data)
+        return paginator.get_paginated_response(ApiAddressSerializer(page, many=True).data)
 
 
 def _list_addresses() -> list[Address]:

@@ -1,7 +1,7 @@
 """Serializers of responses: each one builds a part of a response and describes it in OpenAPI.
 
 The snapshot is the exception: imports.snapshots builds it, because streams send it too, and
-SnapshotSerializer only describes it. Tests validate real snapshots against the description.
+ImportSnapshotSerializer only describes it. Tests validate real snapshots against the description.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from imports.statuses import HiddenRows, Outcome, Status, Success, WaitsFor
 # --- The import --------------------------------------------------------------
 
 
-class LiveSerializer(serializers.Serializer[Any]):
+class ImportLiveSerializer(serializers.Serializer[Any]):
     """Values that change without a change of the import, so the version does not cover them."""
 
     queue_position = serializers.IntegerField(
@@ -40,7 +40,7 @@ class LiveSerializer(serializers.Serializer[Any]):
     eta_seconds = serializers.IntegerField(allow_null=True)
 
 
-class SnapshotSerializer(serializers.Serializer[Any]):
+class ImportSnapshotSerializer(serializers.Serializer[Any]):
     """How far an import is. Each event of a stream and each WebSocket message holds it."""
 
     id = serializers.UUIDField()
@@ -81,10 +81,10 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     started_at = UtcDateTimeField(allow_null=True)
     finished_at = UtcDateTimeField(allow_null=True)
     updated_at = UtcDateTimeField()
-    live = LiveSerializer()
+    live = ImportLiveSerializer()
 
 
-class UrlsSerializer(serializers.Serializer[Any]):
+class ImportUrlsSerializer(serializers.Serializer[Any]):
     """The addresses of an import."""
 
     self = serializers.CharField()
@@ -103,7 +103,7 @@ class UrlsSerializer(serializers.Serializer[Any]):
     websocket = serializers.CharField()
 
 
-class OptionsSerializer(serializers.Serializer[Any]):
+class ImportReadOptionsSerializer(serializers.Serializer[Any]):
     """The read options of the upload. An option that is absent is detected."""
 
     sheet = serializers.CharField(required=False)
@@ -171,7 +171,7 @@ class FieldColumnListSerializer(serializers.ListSerializer[Any]):
         ]
 
 
-class FieldColumnSerializer(serializers.Serializer[Any]):
+class ImportFieldColumnSerializer(serializers.Serializer[Any]):
     """The file column that fills one field."""
 
     field = serializers.CharField()
@@ -187,7 +187,7 @@ class FieldColumnSerializer(serializers.Serializer[Any]):
         list_serializer_class = FieldColumnListSerializer
 
 
-class ColumnsSerializer(serializers.Serializer[Any]):
+class ImportColumnsSerializer(serializers.Serializer[Any]):
     """The columns of the file, and which of them fills which field.
 
     `column_mapping` takes an index or one of the headers.
@@ -207,7 +207,7 @@ class ColumnsSerializer(serializers.Serializer[Any]):
     from_saved_mapping = serializers.BooleanField(
         help_text="Whether the columns were chosen for an earlier file with the same headers."
     )
-    fields = FieldColumnSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
+    fields = ImportFieldColumnSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
         many=True, source="*"
     )
 
@@ -218,7 +218,7 @@ class ColumnsSerializer(serializers.Serializer[Any]):
 # --- Rows --------------------------------------------------------------------
 
 
-class RowSerializer(serializers.Serializer[ImportRow]):
+class ImportRowSerializer(serializers.Serializer[ImportRow]):
     """One row and its outcome."""
 
     # The instance is a row of `row_results.list_rows`. The context needs `importer`.
@@ -241,7 +241,7 @@ class RowSerializer(serializers.Serializer[ImportRow]):
         return row_results.get_record_key(row)
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class ImportProblemSerializer(serializers.Serializer[Any]):
     """One cause for which rows failed or were skipped. The most frequent one comes first."""
 
     # The instance is a problem of `row_results.group_problems`. The context needs `importer`.
@@ -267,14 +267,14 @@ class ProblemSerializer(serializers.Serializer[Any]):
 # --- Preview -----------------------------------------------------------------
 
 
-class ChangeSerializer(serializers.Serializer[Any]):
+class ImportPreviewChangeSerializer(serializers.Serializer[Any]):
     """The values of one field before and after the import."""
 
     old = serializers.CharField(allow_null=True, allow_blank=True)
     new = serializers.CharField(allow_null=True, allow_blank=True)
 
 
-class UpdateSerializer(serializers.Serializer[Any]):
+class ImportPreviewUpdateSerializer(serializers.Serializer[Any]):
     """A row that would change a record."""
 
     row = serializers.IntegerField()
@@ -282,11 +282,12 @@ class UpdateSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="The record's key. Null if you may not see the record."
     )
     changes = serializers.DictField(
-        child=ChangeSerializer(), help_text="By field. Empty if you may not see the record."
+        child=ImportPreviewChangeSerializer(),
+        help_text="By field. Empty if you may not see the record.",
     )
 
 
-class CreateSerializer(serializers.Serializer[Any]):
+class ImportPreviewCreateSerializer(serializers.Serializer[Any]):
     """A row that would become a record."""
 
     row = serializers.IntegerField()
@@ -295,7 +296,7 @@ class CreateSerializer(serializers.Serializer[Any]):
     )
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class ImportPreviewSerializer(serializers.Serializer[Any]):
     """What starting an import would do, as of its check."""
 
     # The instance is the result of `preview.build_preview` with the import's `read_summary`. The
@@ -312,5 +313,9 @@ class PreviewSerializer(serializers.Serializer[Any]):
     skipped = serializers.IntegerField()
     failed = serializers.IntegerField()
     read_summary = ReadSummaryEntrySerializer(many=True)
-    updates = UpdateSerializer(many=True, help_text="The first ones, with long values cut.")
-    creates = CreateSerializer(many=True, help_text="The first ones, with long values cut.")
+    updates = ImportPreviewUpdateSerializer(
+        many=True, help_text="The first ones, with long values cut."
+    )
+    creates = ImportPreviewCreateSerializer(
+        many=True, help_text="The first ones, with long values cut."
+    )

@@ -17,11 +17,11 @@ from imports import error_messages, permissions
 from imports.api import error_hints
 from imports.api.fields import UtcDateTimeField, extend_schema_field
 from imports.api.response_serializers import (
-    ColumnsSerializer,
     DetectedFormatSerializer,
-    OptionsSerializer,
+    ImportColumnsSerializer,
+    ImportReadOptionsSerializer,
+    ImportUrlsSerializer,
     ReadSummaryEntrySerializer,
-    UrlsSerializer,
 )
 from imports.authentication import add_ticket
 from imports.importer import list_importers
@@ -196,7 +196,7 @@ class ImporterOptionsField(serializers.JSONField):
         return options
 
 
-class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
+class ImportUploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
     """The fields of an upload beside its file."""
 
     on_duplicate = make_choice_field(OnDuplicate, default=OnDuplicate.SKIP)
@@ -244,7 +244,7 @@ class UploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
         return super().validate(data)
 
 
-class ChangesSerializer(ReadOptionsSerializer):
+class ImportChangesSerializer(ReadOptionsSerializer):
     """What to change before an import is checked again. An absent field stays as it is."""
 
     on_duplicate = make_choice_field(OnDuplicate)
@@ -367,17 +367,16 @@ class DetectedFormatField(serializers.JSONField):
     """The stored JSON of DetectedFormatSerializer; null until the file is read."""
 
 
-@extend_schema_field(OptionsSerializer)
+@extend_schema_field(ImportReadOptionsSerializer)
 class OptionsField(serializers.JSONField):
-    """The stored JSON of OptionsSerializer."""
+    """The stored JSON of ImportReadOptionsSerializer."""
 
 
 class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
-    """An import: the fields of its snapshot, and the fields of its upload.
+    """An import: the fields of its snapshot, and the fields of its upload."""
 
-    The context needs `user`; `waiting`, the ids of the waiting imports in their order, saves a
-    query.
-    """
+    # The context needs `user`; `waiting`, the ids of the waiting imports in their order, saves a
+    # query.
 
     owner = serializers.CharField(
         source="owner.get_username",
@@ -427,9 +426,9 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         )
         read_only_fields = fields
 
-    @extend_schema_field(UrlsSerializer)
+    @extend_schema_field(ImportUrlsSerializer)
     def get_urls(self, job: ImportJob) -> Any:
-        return UrlsSerializer(
+        return ImportUrlsSerializer(
             {
                 "self": make_url("api:import-detail", job),
                 **{name: make_url(f"api:import-{name}", job) for name in URL_ACTIONS},
@@ -447,11 +446,13 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             }
         ).data
 
-    @extend_schema_field(ColumnsSerializer(allow_null=True))
+    @extend_schema_field(ImportColumnsSerializer(allow_null=True))
     def get_columns(self, job: ImportJob) -> Any:
         if not job.detected_columns:
             return job.detected_columns
-        return ColumnsSerializer(job.detected_columns, context={"importer": job.importer}).data
+        return ImportColumnsSerializer(
+            job.detected_columns, context={"importer": job.importer}
+        ).data
 
     @extend_schema_field(ReadSummaryEntrySerializer(many=True))
     def get_read_summary(self, job: ImportJob) -> Any:
@@ -488,8 +489,8 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         return data
 
 
-class ListedJobSerializer(ImportJobSerializer):
-    """An import in a list, without DETAIL_FIELDS."""
+class ListedImportJobSerializer(ImportJobSerializer):
+    """An import in a list, without fields that are large or need a query of their own."""
 
     class Meta(ImportJobSerializer.Meta):
         fields = tuple(

@@ -28,16 +28,16 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     password = serializers.CharField(style={"input_type": "password"}, trim_whitespace=False)
 
 
-class TokensSerializer(serializers.Serializer[Any]):
+class TokenPairSerializer(serializers.Serializer[Any]):
     access = serializers.CharField(help_text="Send it as `Authorization: Bearer …`.")
     refresh = serializers.CharField(help_text="Returns a new access token after that has expired.")
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class TokenRefreshSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField()
 
 
-class AccessSerializer(serializers.Serializer[Any]):
+class AccessTokenSerializer(serializers.Serializer[Any]):
     access = serializers.CharField()
 
 
@@ -66,7 +66,7 @@ class RefreshView(ApiView):
     throttle_classes = (LoginThrottle,)
 
     def post(self, request: Request) -> Response:
-        refresh = _validate_body(RefreshSerializer, request)["refresh"]
+        refresh = _validate_body(TokenRefreshSerializer, request)["refresh"]
         try:
             token = RefreshToken(refresh)
             BearerAuthentication().get_user(token)

@@ -26,16 +26,20 @@ from imports.api import error_hints
 from imports.api.base import ApiJSONParser, ApiViewMixin
 from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge
 from imports.api.pagination import CursorPages, ProblemPagination, RowPagination
-from imports.api.response_serializers import PreviewSerializer, ProblemSerializer, RowSerializer
+from imports.api.response_serializers import (
+    ImportPreviewSerializer,
+    ImportProblemSerializer,
+    ImportRowSerializer,
+)
 from imports.api.serializers import (
-    ChangesSerializer,
+    ImportChangesSerializer,
     ImportJobSerializer,
+    ImportUploadSerializer,
     JobsQuery,
-    ListedJobSerializer,
+    ListedImportJobSerializer,
     PageQuery,
     QuerySerializer,
     RowsQuery,
-    UploadSerializer,
 )
 from imports.conf import app_settings
 from imports.models import ImportJob, TransitionNotAllowed
@@ -84,7 +88,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
         page = self.paginate_queryset(jobs.filter(**JobsQuery.get_lookups(self.query))) or []
         context = {"waiting": snapshots.list_waiting_ids(page), "user": request.user}
-        data = ListedJobSerializer(page, many=True, context=context).data
+        data = ListedImportJobSerializer(page, many=True, context=context).data
         return self.get_paginated_response(data)
 
     def create(self, request: Request) -> Response:
@@ -92,7 +96,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
         file, fields = get_uploaded_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
-        options = UploadSerializer(data=fields)
+        options = ImportUploadSerializer(data=fields)
         options.is_valid(raise_exception=True)
         return self._accepted(
             lifecycle.upload(get_authenticated_user(request), file, **options.validated_data)
@@ -100,7 +104,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
 
     def partial_update(self, request: Request, pk: UUID) -> Response:
         job = self._get_controllable_import()
-        changes = ChangesSerializer(data=request.data, partial=True)
+        changes = ImportChangesSerializer(data=request.data, partial=True)
         changes.is_valid(raise_exception=True)
         return self._accepted(lifecycle.check_again(job.pk, changes.validated_data))
 
@@ -117,21 +121,21 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         job = self.get_object()
         rows = row_results.select_rows(job, outcome=self.query.get("outcome"))
         page = self._paginate(rows)
-        data = RowSerializer(page, many=True, context={"importer": job.importer}).data
+        data = ImportRowSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
 
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
         page = self._paginate(row_results.group_problems(job, has_limit=False))
-        data = ProblemSerializer(page, many=True, context={"importer": job.importer}).data
+        data = ImportProblemSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
         data = {**preview.build_preview(job, request.user), "read_summary": job.read_summary}
-        return Response(PreviewSerializer(data, context={"importer": job.importer}).data)
+        return Response(ImportPreviewSerializer(data, context={"importer": job.importer}).data)
 
     def _paginate(self, results: Any) -> Any:
         assert isinstance(self.paginator, CursorPages)

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 
 import { client } from "./hey-api/client.gen.ts";
 import * as site from "./hey-api/sdk.gen.ts";
-import type { ImportJob, RowErrorParamsByCode, Snapshot } from "./hey-api/types.gen.ts";
+import type { ImportJob, RowErrorParamsByCode, ImportSnapshot } from "./hey-api/types.gen.ts";
 
 const [address, username, password, folder] = process.argv.slice(2) as [string, string, string, string];
 client.setConfig({ baseUrl: address, throwOnError: true });
@@ -28,7 +28,7 @@ async function upload(fileName: string): Promise<ImportJob> {
 }
 
 /** Follow an import with its stream, and return the last snapshot. */
-async function follow(id: string): Promise<Snapshot> {
+async function follow(id: string): Promise<ImportSnapshot> {
   const events: unknown[] = [];
   const { stream } = await site.importsEvents({
     path: { id },

@@ -43,7 +43,7 @@ async function upload(fileName: string): Promise<Schemas["ImportJob"]> {
 }
 
 /** Follow an import with its stream, and return the last snapshot. */
-async function follow(id: string): Promise<Schemas["Snapshot"]> {
+async function follow(id: string): Promise<Schemas["ImportSnapshot"]> {
   const { data } = await site.GET("/api/imports/{id}/events/", {
     params: { path: { id } },
     parseAs: "stream",
@@ -54,7 +54,7 @@ async function follow(id: string): Promise<Schemas["Snapshot"]> {
     const lines = text.split("\n").filter((line) => line.startsWith("data: "));
     const last = text.endsWith("\n\n") && lines.at(-1);
     if (last) {
-      const snapshot = JSON.parse(last.slice("data: ".length)) as Schemas["Snapshot"];
+      const snapshot = JSON.parse(last.slice("data: ".length)) as Schemas["ImportSnapshot"];
       if (!["QUEUED", "CHECKING", "RUNNING"].includes(snapshot.status)) return snapshot;
     }
   }

@@ -39,7 +39,7 @@ async function upload(fileName: string): Promise<site.ImportJob> {
 }
 
 /** Follow an import with its stream, and return the last snapshot. */
-async function follow(id: string): Promise<site.Snapshot> {
+async function follow(id: string): Promise<site.ImportSnapshot> {
   // The generated function waits for the end of the stream. The address is generated too.
   const { body } = await fetch(site.getImportsEventsUrl(id));
   let text = "";
@@ -48,7 +48,7 @@ async function follow(id: string): Promise<site.Snapshot> {
     const lines = text.split("\n").filter((line) => line.startsWith("data: "));
     const last = text.endsWith("\n\n") && lines.at(-1);
     if (last) {
-      const snapshot = JSON.parse(last.slice("data: ".length)) as site.Snapshot;
+      const snapshot = JSON.parse(last.slice("data: ".length)) as site.ImportSnapshot;
       if (!["QUEUED", "CHECKING", "RUNNING"].includes(snapshot.status)) return snapshot;
     }
   }

@@ -88,7 +88,7 @@ EVENT = {
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Snapshot"},
+            "contentSchema": {"$ref": "#/components/schemas/ImportSnapshot"},
         },
         "retry": {"const": 3000},
     },

@@ -20,8 +20,12 @@ from drf_spectacular.plumbing import ResolvedComponent
 from imports.api.error_serializers import CodeField, CodeParametersField
 from imports.api.openapi import code_schemas
 from imports.api.openapi.responses import Schema, allow_types
-from imports.api.response_serializers import SnapshotSerializer
-from imports.api.serializers import ChangesSerializer, ImportJobSerializer, UploadSerializer
+from imports.api.response_serializers import ImportSnapshotSerializer
+from imports.api.serializers import (
+    ImportChangesSerializer,
+    ImportJobSerializer,
+    ImportUploadSerializer,
+)
 from imports.importer import list_importers
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
 
@@ -60,7 +64,7 @@ class ImportJobExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
-        snapshot = auto_schema.resolve_serializer(SnapshotSerializer, direction).schema
+        snapshot = auto_schema.resolve_serializer(ImportSnapshotSerializer, direction).schema
         schema = _map_fields(self, auto_schema, direction)
         # A copy: the hook that names enumerations changes each object once.
         schema["properties"] = deepcopy(snapshot["properties"]) | schema["properties"]
@@ -71,7 +75,7 @@ class ImportJobExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
 class UploadExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """An upload has the file and no unknown fields. Its Idempotency-Key is a header."""
 
-    target_class = UploadSerializer
+    target_class = ImportUploadSerializer
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
         schema = _map_fields(self, auto_schema, direction)
@@ -94,7 +98,7 @@ class ChangesExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-c
     It has no column mapping together with a read option that may change the columns.
     """
 
-    target_class = ChangesSerializer
+    target_class = ImportChangesSerializer
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
         schema = _map_fields(self, auto_schema, direction)

@@ -26,17 +26,21 @@ from imports.api.openapi.responses import (
     make_request_header,
     make_response_example,
 )
-from imports.api.response_serializers import PreviewSerializer, ProblemSerializer, RowSerializer
+from imports.api.response_serializers import (
+    ImportPreviewSerializer,
+    ImportProblemSerializer,
+    ImportRowSerializer,
+)
 from imports.api.serializers import (
     IDEMPOTENCY_KEY_PATTERN,
     MAX_IDEMPOTENCY_KEY_CHARS,
-    ChangesSerializer,
+    ImportChangesSerializer,
     ImportJobSerializer,
+    ImportUploadSerializer,
     JobsQuery,
-    ListedJobSerializer,
+    ListedImportJobSerializer,
     PageQuery,
     RowsQuery,
-    UploadSerializer,
 )
 
 TAGS = ["imports"]
@@ -108,7 +112,7 @@ describe_import_calls = extend_schema_view(
         "imports_list",
         "List the imports that you may see, newest first",
         {
-            **make_200_responses(ListedJobSerializer(many=True), examples.LIST_ITEM),
+            **make_200_responses(ListedImportJobSerializer(many=True), examples.LIST_ITEM),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES),
         },
         parameters=[
@@ -136,7 +140,7 @@ describe_import_calls = extend_schema_view(
         description="The 202 means that the file is stored. A worker then checks the file and "
         "writes its rows. `same_file_as` names an earlier import of the same bytes.",
         tags=TAGS,
-        request={"multipart/form-data": UploadSerializer},
+        request={"multipart/form-data": ImportUploadSerializer},
         parameters=[IDEMPOTENCY_KEY, LOCATION, *THROTTLED_HEADERS],
         responses={
             **make_202_responses("accepted", examples.QUEUED_IMPORT),
@@ -154,7 +158,7 @@ describe_import_calls = extend_schema_view(
         "column. An absent field stays as it is. Change the read options first, and map the "
         "columns once the file is read again.",
         tags=TAGS,
-        request={"application/json": ChangesSerializer},
+        request={"application/json": ImportChangesSerializer},
         examples=[OpenApiExample("columns", examples.MAPPING, request_only=True)],
         parameters=[LOCATION, *THROTTLED_HEADERS],
         responses={
@@ -168,7 +172,7 @@ describe_import_calls = extend_schema_view(
         "imports_rows",
         "List the rows and their outcomes",
         {
-            **make_200_responses(RowSerializer(many=True), examples.ROW),
+            **make_200_responses(ImportRowSerializer(many=True), examples.ROW),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=[RowsQuery],
@@ -177,7 +181,7 @@ describe_import_calls = extend_schema_view(
         "imports_problems",
         "List the causes for which rows failed or were skipped",
         {
-            **make_200_responses(ProblemSerializer(many=True), examples.PROBLEM),
+            **make_200_responses(ImportProblemSerializer(many=True), examples.PROBLEM),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=[PageQuery],
@@ -186,7 +190,7 @@ describe_import_calls = extend_schema_view(
         "imports_preview",
         "Show what starting the import would do",
         {
-            **make_200_responses(PreviewSerializer, examples.PREVIEW),
+            **make_200_responses(ImportPreviewSerializer, examples.PREVIEW),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
         },
         description="Available while the import is READY.",

@@ -11,7 +11,7 @@ from drf_spectacular.utils import (
 )
 
 from imports.api.importer_serializers import ImporterSerializer
-from imports.api.importer_views import AddressSerializer
+from imports.api.importer_views import ApiAddressSerializer
 from imports.api.openapi.import_calls import describe_read, make_200_responses
 from imports.api.openapi.responses import (
     AUTHENTICATED_CALL_STATUSES,
@@ -103,7 +103,7 @@ describe_root = extend_schema_view(
         parameters=[PageQuery, *THROTTLED_HEADERS],
         responses={
             200: OpenApiResponse(
-                AddressSerializer(many=True),
+                ApiAddressSerializer(many=True),
                 examples=[make_response_example("addresses", ADDRESS)],
             ),
             **make_error_responses(*PUBLIC_CALL_STATUSES),

@@ -23,14 +23,14 @@ from imports.api.openapi.responses import (
     make_request_header,
     make_response_example,
 )
-from imports.api.response_serializers import SnapshotSerializer
+from imports.api.response_serializers import ImportSnapshotSerializer
 from imports.api.stream_views import TicketAuthentication
 from imports.statuses import FINAL_STATUSES
 
 EVENT_NAMES = ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]
 EVENT_DESCRIPTION = (
-    "The `data` of each event is a Snapshot as JSON, its `id` the version, and its name one of "
-    f"{', '.join(f'`{name}`' for name in EVENT_NAMES)}."
+    "The `data` of each event is an ImportSnapshot as JSON, its `id` the version, and its name "
+    f"one of {', '.join(f'`{name}`' for name in EVENT_NAMES)}."
 )
 
 
@@ -88,7 +88,7 @@ class EventDataExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
     target_class = EventDataSerializer
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> Schema:
-        snapshot = auto_schema.resolve_serializer(SnapshotSerializer, direction).ref
+        snapshot = auto_schema.resolve_serializer(ImportSnapshotSerializer, direction).ref
         return {"anyOf": [snapshot, {"type": "string"}]}
 
 

@@ -17,10 +17,10 @@ from imports.api.openapi.responses import (
     make_response_example,
 )
 from imports.api.token_views import (
-    AccessSerializer,
+    AccessTokenSerializer,
     CredentialsSerializer,
-    RefreshSerializer,
-    TokensSerializer,
+    TokenPairSerializer,
+    TokenRefreshSerializer,
 )
 
 
@@ -50,11 +50,11 @@ def describe_token_call(
 
 
 describe_token = describe_token_call(
-    "token_create", "Log in", request=CredentialsSerializer, response=TokensSerializer
+    "token_create", "Log in", request=CredentialsSerializer, response=TokenPairSerializer
 )
 describe_refresh = describe_token_call(
     "token_refresh",
     "Get a new access token",
-    request=RefreshSerializer,
-    response=AccessSerializer,
+    request=TokenRefreshSerializer,
+    response=AccessTokenSerializer,
 )
