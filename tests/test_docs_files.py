@@ -18,6 +18,7 @@ CODES_UNRELATED_TO_FILES = {
     "values_failed",
     "invalid_values",
     "missing_columns",
+    "wrong_column_mapping",
     "database_error",
 }
 
