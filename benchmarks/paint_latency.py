@@ -81,13 +81,12 @@ def main(rows=100_000):
 @contextmanager
 def recorded_commits(job):
     """Record the time of each version of the import. Yields a dict of times by version."""
-    import psycopg2
     from django.db import connection
 
     commit_times, is_over = {}, threading.Event()
 
     def record():
-        with closing(psycopg2.connect(**connection.get_connection_params())) as session:
+        with closing(connection.Database.connect(**connection.get_connection_params())) as session:
             session.autocommit = True
             with session.cursor() as cursor:
                 while not is_over.wait(POLL_SECONDS):

@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.postgres",  # For the fields of the app `imports`.
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",

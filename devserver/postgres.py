@@ -12,7 +12,7 @@ import signal
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2
+from django.db.backends.postgresql.base import Database
 
 from devserver.binaries import find_postgres_binaries
 from devserver.paths import Paths, change_owner
@@ -119,7 +119,7 @@ def make_environment(paths: Paths) -> dict[str, str]:
 
 def is_ready(paths: Paths) -> bool:
     try:
-        with closing(psycopg2.connect(get_url(paths), connect_timeout=2)):
+        with closing(Database.connect(get_url(paths), connect_timeout=2)):
             return True
-    except psycopg2.OperationalError:
+    except Database.OperationalError:
         return False

@@ -30,7 +30,8 @@ from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline import batch_applier, file_checker
-from imports.pipeline.transactions import TransientError, get_sqlstate, short_transaction
+from imports.pipeline.transactions import TransientError, short_transaction
+from imports.postgres import get_sqlstate
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)

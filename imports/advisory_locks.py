@@ -6,7 +6,7 @@ Source: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-L
 
 from __future__ import annotations
 
-from django.db import connection
+from imports.postgres import open_cursor
 
 # A table that imports write to, by its name. Batches share the lock. A batch that met a deadlock
 # or a lock time-out is repeated with the lock held exclusively.
@@ -37,6 +37,6 @@ def try_lock(what: int, which: str) -> bool:
 
 
 def _execute(statement: str, what: int, which: str) -> object:
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(statement, [what, which])
         return cursor.fetchone()[0]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection
 from django.db.models import (
     BooleanField,
     CharField,
@@ -31,6 +30,7 @@ from imports.importer import Column, Importer, Lookup
 from imports.model_fields import get_model_field, get_unique_fields
 from imports.pipeline.field_cleaning import get_value_fields
 from imports.pipeline.header_detection import get_header_names
+from imports.postgres import get_connection
 
 ImporterProblem = tuple[str, str, str]  # The message, the hint, and the id: "E001", "W001" etc.
 
@@ -96,7 +96,7 @@ def check_field_types(importer: type[Importer]) -> Iterator[ImporterProblem]:
         place = f"Column {column.field!r} fills a {type(field).__name__}"
         write_clean = (
             "Give the column a clean function that returns the text that PostgreSQL casts to "
-            f"{field.db_type(connection)}, or remove the column."
+            f"{field.db_type(get_connection())}, or remove the column."
         )
         if isinstance(field, FileField):
             yield (

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from traceback import format_tb
 from uuid import UUID
 
-from django.db import connection
 from django.db.models.functions import Now
 
 from imports import signals
@@ -21,6 +20,7 @@ from imports.importer import FinishedImportContext, Importer, get_importer, is_r
 from imports.models import HookCall, ImportBatch, ImportJob
 from imports.pipeline.batch_writer import get_written_keys
 from imports.pipeline.target_table import get_target_table
+from imports.postgres import get_connection
 from imports.snapshots import build_snapshot
 from imports.statuses import Hook
 
@@ -75,7 +75,7 @@ def call_due_hooks(
             where = "".join(format_tb(error.__traceback__))
             name = type(error).__name__
             log.error("%s of import %s failed: %s\n%s", call.hook, call.job_id, name, where)
-            connection.close_if_unusable_or_obsolete()
+            get_connection().close_if_unusable_or_obsolete()
         else:
             call.delete()
 

@@ -21,7 +21,6 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files import File
-from django.db import transaction
 from django.db.models import F
 
 from imports import actors, progress
@@ -38,6 +37,7 @@ from imports.pipeline import check_completion, file_checker
 from imports.pipeline.column_mapping import InvalidMapping, resolve_mapping, validate_mapping
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.reader.options import is_delimiter, is_encoding
+from imports.postgres import atomic, on_commit
 from imports.snapshots import Snapshot, build_snapshot
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns, Status
 from imports.upload_options import InvalidOptions, clean_options
@@ -262,7 +262,7 @@ def upload(
         "importer_options": importer_options,
     }
     request = f"{digest}:{json.dumps(fields, sort_keys=True)}"
-    with transaction.atomic():
+    with atomic():
         key = get_or_create_key(owner, idempotency_key, request) if idempotency_key else None
         if key and key.job:
             return key.job
@@ -279,8 +279,8 @@ def upload(
             key.job = job
             key.save(update_fields=["job"])
         if should_enqueue:
-            transaction.on_commit(actors.enqueue_check)
-    progress.publish(job)
+            on_commit(actors.enqueue_check)
+    publish_after_commit(job)
     return job
 
 
@@ -300,12 +300,12 @@ def start(job: ImportJob | UUID) -> ImportJob:
         ImportJob.DoesNotExist: There is no such import.
     """
     pk = _get_id(job)
-    with transaction.atomic():
+    with atomic():
         job = check_completion.start_applying(pk, only_from=Status.READY)
-        transaction.on_commit(partial(actors.enqueue_due_batches, job))
+        on_commit(partial(actors.enqueue_due_batches, job))
         if job.is_final:  # There was nothing to write.
-            transaction.on_commit(actors.enqueue_hooks)
-    progress.publish(job)
+            on_commit(actors.enqueue_hooks)
+    publish_after_commit(job)
     return job
 
 
@@ -333,7 +333,7 @@ def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
         ImportJob.DoesNotExist: There is no such import.
     """
     pk, options = _get_id(job), dict(changed)
-    with transaction.atomic():
+    with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         if not can_change(job):
             raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
@@ -353,8 +353,8 @@ def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
             **options, **file_checker.INITIAL_CHECK_FIELDS, run=F("run") + 1, progress_percent=0
         )
         job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=Status(job.status))
-        transaction.on_commit(actors.enqueue_check)
-    progress.publish(job)
+        on_commit(actors.enqueue_check)
+    publish_after_commit(job)
     return job
 
 
@@ -375,6 +375,11 @@ def _merge_read_options(job: ImportJob, changed: Mapping[str, str]) -> dict[str,
     }
 
 
+def publish_after_commit(job: ImportJob) -> None:
+    """Publish the snapshot of an import when the caller's transaction, if there is one, commits."""
+    on_commit(partial(progress.publish, job))
+
+
 def cancel(job: ImportJob | UUID) -> ImportJob:
     """Cancel an import, and return it as it is then. Batches that were written stay written.
 
@@ -382,10 +387,10 @@ def cancel(job: ImportJob | UUID) -> ImportJob:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.
         ImportJob.DoesNotExist: There is no such import.
     """
-    with transaction.atomic():
+    with atomic():
         job = ImportJob.objects.transition(_get_id(job), Status.CANCELLED)
-        transaction.on_commit(actors.enqueue_hooks)
-    progress.publish(job)
+        on_commit(actors.enqueue_hooks)
+    publish_after_commit(job)
     return job
 
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from imports import permissions
@@ -19,6 +18,7 @@ from imports.importer import get_importer, is_registered
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
 from imports.pipeline.target_table import TargetTable, get_job_target
+from imports.postgres import open_cursor
 from imports.statuses import Status
 
 MAX_SAMPLE_ROWS = 20
@@ -201,7 +201,7 @@ def _fetch_sample_rows(
         "sample": MAX_SAMPLE_ROWS,
         "numbers": numbers,
     }
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(sql, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce, Length
 
 from imports.models import ImportBatch, ImportJob, ImportRow
+from imports.postgres import open_cursor
 from imports.statuses import Outcome
 
 # The first rows of each outcome that are grouped. A million failed rows have few causes.
@@ -153,7 +153,7 @@ def group_problems(job: ImportJob, *, has_limit: bool = True) -> list[ProblemGro
         "max_problems": MAX_PROBLEMS if has_limit else None,
     }
     counts = {Outcome.FAILED.value: job.failed, Outcome.SKIPPED.value: job.skipped}
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(GROUP_PROBLEMS, params)
         groups = cursor.fetchall()
     return [

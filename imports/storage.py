@@ -12,8 +12,10 @@ from typing import IO, TYPE_CHECKING
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
-from django.db import models, transaction
+from django.db import models
 from django.utils.deconstruct import deconstructible
+
+from imports.postgres import atomic
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -112,7 +114,7 @@ class DatabaseStorage(Storage):
 
     def _save(self, name: str, content: File[bytes] | IO[bytes]) -> str:
         file = content if isinstance(content, File) else ContentFile(content.read())
-        with transaction.atomic():
+        with atomic():
             stored = StoredFile.objects.create(name=name, size=0)
             for number, chunk in enumerate(_split_into_chunks(file)):
                 StoredChunk.objects.create(file=stored, number=number, content=chunk)

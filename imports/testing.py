@@ -27,7 +27,6 @@ from typing import Any, TypeAlias
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.base import ContentFile
-from django.db import connections, router, transaction
 from django.db.models import QuerySet
 
 from imports import hooks, lifecycle, provenance, row_results
@@ -38,6 +37,7 @@ from imports.importer import Importer, get_importer
 from imports.lifecycle import ImportFile
 from imports.models import ImportJob, ImportRow
 from imports.pipeline import batch_applier, file_checker
+from imports.postgres import atomic, get_connection
 from imports.statuses import Outcome, Status
 
 ROWS_PER_QUERY = 10_000
@@ -173,7 +173,7 @@ def _write_csv(rows: Sequence[Sequence[object]]) -> bytes:
 def _require_own_steps() -> None:
     """Raises: RuntimeError if the steps of the import could not be transactions of their own."""
     try:
-        with transaction.atomic(using=_get_alias(), durable=True):
+        with atomic(durable=True):
             pass
     except RuntimeError:
         raise RuntimeError(
@@ -186,7 +186,7 @@ def _require_own_steps() -> None:
 @contextmanager
 def _restored_transaction() -> Iterator[None]:
     """Restore what the import changes until the end of the test's transaction, if there is one."""
-    connection = connections[_get_alias()]
+    connection = get_connection()
     if not connection.in_atomic_block:
         yield
         return
@@ -199,10 +199,6 @@ def _restored_transaction() -> Iterator[None]:
             if not connection.needs_rollback:
                 cursor.execute(SET_SETTINGS, [list(names), list(values)])
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-
-
-def _get_alias() -> str:
-    return router.db_for_write(ImportJob)
 
 
 # --- The result --------------------------------------------------------------

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 import dramatiq
-from django.db import close_old_connections, connection, connections
+from django.db import close_old_connections, connections
 from dramatiq.middleware import Middleware
 
 from imports.conf import app_settings
@@ -109,7 +109,7 @@ def run_maintenance() -> None:
             break
     for task in _shutdown_tasks:
         run_safely(task)
-    connection.close()
+    connections.close_all()
 
 
 def run_safely(task: PeriodicTask) -> None:
@@ -118,7 +118,7 @@ def run_safely(task: PeriodicTask) -> None:
         task()
     except Exception as error:  # Logged without its text, which may quote a row.
         log.warning("%s failed: %s", task.__name__, type(error).__name__)
-        connection.close()
+        connections.close_all()
 
 
 def list_current_work() -> list[CurrentWork]:

@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from threading import Event
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
+
+from tests.database import connection
 
 BLOCKED_SESSIONS = """
 SELECT count(*) FROM pg_stat_activity

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from django.test import Client
 from django.utils.translation import override
 from hypothesis import HealthCheck, settings
@@ -29,9 +31,25 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:No directory at:UserWarning")
 
 
+def pytest_collection_modifyitems(items):
+    """Let the tests use every database, with settings that have several."""
+    if len(connections.settings) == 1:
+        return
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        if marker or {"db", "transactional_db"}.intersection(item.fixturenames):
+            options = {**(marker.kwargs if marker else {}), "databases": "__all__"}
+            item.add_marker(pytest.mark.django_db(**options), append=False)
+
+
+def make_username(name: str) -> str:
+    """Return the name as the user model has it: an e-mail address if it has no user names."""
+    return name if get_user_model().USERNAME_FIELD == "username" else f"{name}@example.com"
+
+
 def create_user(name: str, *permissions: str, **fields: bool) -> User:
     """Create a user with permissions, named by their code names."""
-    user = User.objects.create_user(name, **fields)
+    user = get_user_model().objects.create_user(make_username(name), **fields)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
 
@@ -57,7 +75,7 @@ def eve(db):
 @pytest.fixture
 def root(db):
     """The superuser."""
-    return User.objects.create_superuser("root")
+    return get_user_model().objects.create_superuser(make_username("root"))
 
 
 def logged_in_client(user: User, **options: bool) -> Client:

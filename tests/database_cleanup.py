@@ -5,8 +5,10 @@ permissions again. That takes 0.2 s after each of a thousand tests. DELETE takes
 """
 
 import pytest
-from django.db import connection, transaction
 from django.test import TransactionTestCase
+
+from imports.postgres import atomic
+from tests.database import connection
 
 TABLES_FILLED_BY_MIGRATE = {"auth_permission", "django_content_type"}
 
@@ -27,7 +29,7 @@ def empty_tables():
     tables = [
         connection.ops.quote_name(name) for name in sorted({*names} - TABLES_FILLED_BY_MIGRATE)
     ]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with atomic(), connection.cursor() as cursor:
         # Wait for running transactions, as TRUNCATE does: DELETE does not see uncommitted rows.
         # A weaker lock lets a worker run SELECT FOR UPDATE in between, which ends in a deadlock.
         cursor.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")

@@ -11,9 +11,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
-import psycopg2
 import pytest
 import redis
+from django.db.backends.postgresql.base import Database
 
 from devserver.orphans import is_orphan, stop_orphans
 from devserver.paths import list_server_folders
@@ -165,7 +165,7 @@ def make_environment(**variables):
 
 def query(environment, statement):
     """Return the first row, or None for a statement without rows."""
-    with closing(psycopg2.connect(environment["DATABASE_URL"])) as connection:
+    with closing(Database.connect(environment["DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(statement)
@@ -187,5 +187,5 @@ def all_servers_respond(supervisor):
         socket.create_connection(("127.0.0.1", supervisor.port), 1).close()
         with closing(redis.Redis.from_url(environment["REDIS_URL"])) as client:
             return client.ping() and query(environment, "SELECT 1") == (1,)
-    except (OSError, psycopg2.Error, redis.RedisError):
+    except (OSError, Database.Error, redis.RedisError):
         return False

@@ -10,6 +10,7 @@ from django.core.files.base import ContentFile
 from imports.models import ImportJob
 from imports.pipeline import batch_applier, file_checker
 from imports.statuses import Status
+from tests.conftest import make_username
 
 HEADERS = ["Shipping mark", "First name", "Last name", "E-mail", "Phone"]
 
@@ -35,7 +36,8 @@ def make_csv(rows, headers=HEADERS) -> bytes:
 def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> ImportJob:
     """Create a QUEUED import of a file with this content."""
     if owner is None:
-        owner, _ = get_user_model().objects.get_or_create(username="alice")
+        users = get_user_model()
+        owner, _ = users.objects.get_or_create(**{users.USERNAME_FIELD: make_username("alice")})
     job = ImportJob(
         owner=owner,
         importer=importer,

@@ -7,8 +7,7 @@ holds, so a worker is certain to be at that point when the test kills, stops or 
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from django.db import connection
-
+from tests.database import connection
 from tests.processes import wait_for
 
 ADVISORY_LOCK_NUMBER = 4711

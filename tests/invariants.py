@@ -6,12 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from django.db import connection
-
 from customers import sample_data
 from customers.models import Customer
 from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
+from tests.database import connection
 from tests.factories import get_counts, get_outcomes
 from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.test import Client
 
 from imports.models import ImportJob
 from imports.statuses import Status
+from tests.database import connection
 
 PROJECT = Path(__file__).resolve().parents[1]
 MAX_WAIT_SECONDS = 60  # The machine may be busy, or a server may be starting.
@@ -119,8 +119,9 @@ def get_django_environment():
     user = f"{database['USER']}:{quote(database['PASSWORD'])}"
     port = f":{database['PORT']}" if database["PORT"] else ""
     options = urlencode(database["OPTIONS"])
+    module = settings.SETTINGS_MODULE
     return {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_SETTINGS_MODULE": "config.settings" if module == "tests.settings" else module,
         "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",
         "REDIS_URL": settings.IMPORTS_REDIS_URL,
         "LOG_LEVEL": "WARNING",

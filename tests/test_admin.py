@@ -6,7 +6,6 @@ from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -19,6 +18,7 @@ from imports.models import ImportBatch, ImportJob, ImportRow, Worker
 from imports.pipeline import batch_applier
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
+from tests.database import connection
 from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row, run_import
 
 pytestmark = pytest.mark.django_db

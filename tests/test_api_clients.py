@@ -8,7 +8,7 @@ import pytest
 from django.core import signing
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -21,6 +21,7 @@ from imports.api.throttles import LoginThrottle
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
+from tests.database import connection
 from tests.factories import make_csv, make_job, make_row
 from tests.streams import make_job as make_job_with_status
 

@@ -34,6 +34,7 @@ urlpatterns = [
     path("site/", include("imports.urls")),  # The pages of errors link to it.
     *(path(f"{root}<kind>/", raise_error) for root in ("api/fail/", "fail/")),
     *(path(f"{root}read/", read) for root in ("api/", "")),
+    path("", include("imports.urls")),  # Messages name the address of the log-in.
 ]
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import ProgrammingError
 
 from customers.models import Customer
 from imports import lifecycle
@@ -16,6 +16,7 @@ from imports.pipeline.batch_applier import apply_batch
 from imports.pipeline.duplicates import match_existing_records
 from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import TransientError
+from imports.postgres import atomic
 from imports.statuses import Status
 from tests.concurrency import (
     blocked_worker,
@@ -23,6 +24,7 @@ from tests.concurrency import (
     concurrent_transaction,
     poll_until,
 )
+from tests.database import connection
 from tests.factories import (
     apply_all_batches,
     check_job,
@@ -380,7 +382,7 @@ def test_rows_of_an_applied_batch_do_not_match_their_own_records(make_import):
     job = make_import(1, 2)
     apply_batch(job.pk, 1)
 
-    with transaction.atomic():
+    with atomic():
         target = get_target_table(get_importer("customers"))
         counts = match_existing_records(target, job, first=0, last=9)
 

@@ -1,7 +1,6 @@
 """The customers API: visibility, provenance, search and pages."""
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -10,6 +9,7 @@ from customers.search import search_customers
 from imports import permissions, provenance
 from imports.models import ImportBatch, ImportJob
 from tests.conftest import create_user, logged_in_client
+from tests.database import connection
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 from tests.parcels.models import Parcel
 

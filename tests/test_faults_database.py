@@ -5,9 +5,9 @@ of the reader.
 """
 
 import pytest
-from django.db import connection
 
 from imports.models import ImportJob
+from tests.database import connection
 from tests.fault_points import block_at, during_apply, during_staging
 from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
 from tests.processes import flush_redis, upload_in_process, wait_for, wait_until_final, worker

@@ -5,7 +5,6 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from customers.models import Customer
@@ -20,6 +19,7 @@ from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import JobNotActive, TransientError
 from imports.statuses import Status
 from tests.concurrency import call_then_close_connection, concurrent_transaction, wait_until_blocked
+from tests.database import connection
 from tests.factories import (
     HEADERS,
     apply_all_batches,

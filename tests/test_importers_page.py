@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
+from django.db.backends.postgresql.base import Database
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = (PROJECT / "docs" / "importers.md").read_text()
@@ -102,7 +102,7 @@ class ProjectCopy:
 @pytest.fixture
 def project(tmp_path):
     server, name = os.environ["DATABASE_URL"], f"importers_page_{os.getpid()}"
-    connection = psycopg2.connect(server)
+    connection = Database.connect(server)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")

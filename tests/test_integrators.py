@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.db import transaction
 
 from customers import sample_data
 from customers.models import Customer
 from devserver.demo import Client
 from imports.models import ImportJob, Worker
+from imports.postgres import atomic
 from tests import typescript
 from tests.conftest import create_user
 from tests.processes import wait_until_final, worker
@@ -124,7 +124,7 @@ def test_commands_of_the_readme(port, demo_user):
 
 def test_demo_counts_all_imports_of_the_site(port, demo_user):
     """The demo imports new customers in each run; the count is the seed of its sample."""
-    with transaction.atomic():  # So that the worker never sees a job that is QUEUED.
+    with atomic():  # So that the worker never sees a job that is QUEUED.
         for _ in range(201):
             make_job(demo_user)
 

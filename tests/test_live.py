@@ -8,14 +8,16 @@ import psutil
 import pytest
 import redis
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connection
 from django.test import Client
 
 from imports import progress, snapshots
 from imports.authentication import get_login_hint
 from imports.models import ImportJob
 from imports.statuses import Status
+from tests.conftest import make_username
+from tests.database import connection
 from tests.streams import (
     PING,
     check_one_row,
@@ -53,7 +55,7 @@ def bob(django_user_model):
 
 
 def importing_user(model, name):
-    user = model.objects.create_user(name, password="a-good-password")
+    user = model.objects.create_user(make_username(name), password="a-good-password")
     user.user_permissions.add(Permission.objects.get(codename="add_importjob"))
     return user
 
@@ -212,7 +214,8 @@ def test_an_error_is_json_with_code_and_message(server, alice):
         message = get_login_hint()
         body = {"code": "not_authenticated", "message": message, "errors": []}
         assert answer.read_json() == body
-        assert "POST username and password to /api/auth/token/" in message
+        name = get_user_model().USERNAME_FIELD
+        assert f"POST {name} and password to /api/auth/token/" in message
 
 
 def test_only_get_and_head_are_allowed(server, alice):

@@ -91,7 +91,7 @@ def test_a_ticket_expires_with_its_time_the_password_and_the_account(server, ali
     assert get_error(server, valid) == (401, "invalid_ticket")
     valid = make_ticket_path(job, alice)
     alice.is_active = False
-    alice.save(update_fields=["is_active"])
+    alice.save()
     assert get_error(server, valid) == (401, "invalid_ticket")
 
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import dramatiq
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from imports import actors, recovery, worker_process
@@ -18,6 +17,7 @@ from imports.pipeline import transactions
 from imports.pipeline.transactions import TransientError, run_or_defer, short_transaction
 from imports.statuses import Status
 from tests.concurrency import call_then_close_connection, concurrent_transaction
+from tests.database import connection
 from tests.factories import HEADERS, check_job, get_counts, make_csv, make_job, make_row
 from tests.parcels import importer as parcels
 from tests.spreadsheets import make_workbook

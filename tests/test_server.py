@@ -12,14 +12,13 @@ import socket
 import subprocess
 from contextlib import closing
 
-import psycopg2
 import pytest
 from django.conf import settings
-from django.db import connection
 from rest_framework_simplejwt.tokens import AccessToken
 
 from config.server import BODY_CHUNK_BYTES, LimitedRequest, ReceiveQueue
 from imports.models import ImportJob
+from tests.database import connection
 from tests.factories import make_csv, make_row
 from tests.streams import (
     MAX_WAIT_SECONDS,
@@ -208,7 +207,7 @@ def test_shutdown_waits_for_a_running_view(server, alice):
         server.stream(make_job(alice), cookie) as stream,
         closing(idle),
         closing(active),
-        closing(psycopg2.connect(**connection.get_connection_params())) as other,
+        closing(connection.Database.connect(**connection.get_connection_params())) as other,
         other.cursor() as cursor,
     ):
         assert stream.next()

@@ -8,6 +8,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db import transaction
 
 from imports.models import StoredChunk, StoredFile, import_storage
+from imports.postgres import atomic, get_alias
 from imports.storage import CHUNK_BYTES, DatabaseStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,9 +64,9 @@ def test_a_deleted_file_leaves_no_chunks(storage):
 
 
 def test_a_file_stored_in_a_transaction_that_is_rolled_back_does_not_exist(storage):
-    with transaction.atomic():
+    with atomic():
         storage.save("file", ContentFile(b"bytes"))
-        transaction.set_rollback(True)
+        transaction.set_rollback(True, using=get_alias())
 
     assert not StoredFile.objects.exists()
 

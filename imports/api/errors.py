@@ -47,7 +47,8 @@ from imports.error_body import ErrorBody, FieldError, make_error_body
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
-from imports.pipeline.transactions import TransientError, get_sqlstate
+from imports.pipeline.transactions import TransientError
+from imports.postgres import get_sqlstate
 from imports.upload_options import InvalidOptions
 
 log = logging.getLogger(__name__)

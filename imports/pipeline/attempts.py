@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
 from imports.models import ImportAttempt
 from imports.pipeline.transactions import run_or_defer, short_transaction
+from imports.postgres import open_cursor
 
 INSERT_ATTEMPT = """
 INSERT INTO imports_importattempt (batch_id, session, worker, started_at)
@@ -55,7 +54,7 @@ def begin_attempt(job_id: UUID, number: int, worker: str) -> Attempt:
         TransientError: The database is not available. Nothing is recorded.
     """
     parameters: dict[str, UUID | int | str] = {"job": job_id, "number": number, "worker": worker}
-    with short_transaction(durable=False), connection.cursor() as cursor:
+    with short_transaction(durable=False), open_cursor() as cursor:
         cursor.execute(INSERT_ATTEMPT, parameters)
         if (row := cursor.fetchone()) is None:
             raise BatchNotAvailable

@@ -10,7 +10,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -23,6 +22,7 @@ from imports.pipeline.batch_writer import OutcomeCounts
 from imports.pipeline.check_completion import complete_job_if_done
 from imports.pipeline.target_table import TargetTable, get_job_target
 from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
+from imports.postgres import open_cursor
 from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Hook, Status
 
 # Deadlock, lock not available, serialization failure.
@@ -106,7 +106,7 @@ def _apply_in_transaction(
     # with it, in none.
     lock = advisory_locks.lock_exclusively if is_exclusive else advisory_locks.lock_shared
     lock(advisory_locks.TARGET_TABLE, target.table)
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         # Django defers foreign key checks to the commit, where the failed row is not known.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     counts = _write_rows(batch, target, attempt, is_exclusive=is_exclusive)

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError
 from django.db.models import Q, QuerySet, UniqueConstraint
 
 from imports.importer import get_importer
 from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.pipeline.duplicates import get_duplicate_outcome, match_existing_records
 from imports.pipeline.target_table import IN_ROW_RANGE, TargetTable
-from imports.pipeline.transactions import get_constraint_name, get_sqlstate, is_row_error
+from imports.pipeline.transactions import is_row_error
+from imports.postgres import atomic, get_constraint_name, get_sqlstate, open_cursor
 from imports.statuses import OnDuplicate, Outcome
 
 OutcomeCounts = Counter[str]  # Outcome to number of rows.
@@ -87,7 +88,7 @@ def _write_range(
     """Write a range of rows; halve it after an error until only the rows that cause it fail."""
     create = _create_with_rematch if expect_duplicates else _create_records
     try:
-        with transaction.atomic():  # A savepoint: an error undoes this range only.
+        with atomic():  # A savepoint: an error undoes this range only.
             return create(batch, target, first, last) + _update_records(batch, target, first, last)
     except DatabaseError as error:
         if not is_row_error(error):
@@ -105,7 +106,7 @@ def _write_range(
 def _create_records(
     batch: ImportBatch, target: TargetTable, first: int, last: int
 ) -> OutcomeCounts:
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(
             target.insert, _make_range_parameters(batch, first, last) | target.defaults()
         )
@@ -119,7 +120,7 @@ def _create_with_rematch(
     counts, parameters = OutcomeCounts(), _make_range_parameters(batch, first, last)
     # Rows that an earlier round inserted conflict with themselves and stay as they are.
     insert = f"{target.insert} ON CONFLICT DO NOTHING"
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         for _ in range(MAX_MATCH_ROUNDS):
             counts += _match_again(batch, target, first, last)
             cursor.execute(insert, parameters | target.defaults())
@@ -135,7 +136,7 @@ def _create_with_rematch(
 def _match_again(batch: ImportBatch, target: TargetTable, first: int, last: int) -> OutcomeCounts:
     counts = OutcomeCounts(match_existing_records(target, batch.job, first=first, last=last))
     if batch.job.on_duplicate == OnDuplicate.UPDATE and counts:
-        with connection.cursor() as cursor:
+        with open_cursor() as cursor:
             cursor.execute(FAIL_ROWS_OF_TAKEN_RECORDS, {"job": batch.job_id})
             counts += OutcomeCounts({Outcome.FAILED: cursor.rowcount})
     return counts
@@ -152,7 +153,7 @@ def _update_records(
     if batch.job.on_duplicate != OnDuplicate.UPDATE:
         return OutcomeCounts()
     parameters = _make_range_parameters(batch, first, last)
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(_build_update(target, batch.job), parameters)
         counts = OutcomeCounts(outcome for (outcome,) in cursor.fetchall())
     return counts + _close_rows(
@@ -191,7 +192,7 @@ def _close_rows(
     statement = CLOSE_ROWS_WITHOUT_RECORD.format(
         table=target.table, pk=target.pk, id=target.id_of_row
     )
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(
             statement, parameters | {"outcome": outcome, "code": code, "matched": matched}
         )

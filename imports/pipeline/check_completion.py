@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from imports import advisory_locks
@@ -15,6 +14,7 @@ from imports.pipeline.column_mapping import save_mapping
 from imports.pipeline.duplicates import fail_duplicates_in_file, match_existing_records
 from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import JobNotActive, short_transaction
+from imports.postgres import open_cursor
 from imports.statuses import CHECKING_PERCENT, OnDuplicate, Outcome, Status
 
 IS_LEASED = (
@@ -56,7 +56,7 @@ def finish_check(job: ImportJob) -> ImportJob:
     limit = app_settings.FINISH_CHECK_TIMEOUT
     with (
         short_transaction(statement_timeout=limit, idle_in_transaction_session_timeout=limit),
-        connection.cursor() as cursor,
+        open_cursor() as cursor,
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")
         parameters = {

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from imports.models import ImportJob
@@ -24,6 +23,7 @@ from imports.pipeline.target_table import (
     build_key_match,
     build_key_value,
 )
+from imports.postgres import open_cursor
 from imports.statuses import OnDuplicate, Outcome
 
 # The existing records that have a key of each row. `slot` is the index of the key.
@@ -118,7 +118,7 @@ def match_existing_records(
         )
         for slot, key in enumerate(target.keys)
     ]
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(
             f"SELECT EXISTS (SELECT FROM {target.table} WHERE %(job)s IS NOT NULL)", parameters
         )
@@ -153,8 +153,8 @@ def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     if not values:
         return 0
     slots = range(len(values))
-    parameters = {"job": job.pk} | _get_key_parameters(target.keys)
-    with connection.cursor() as cursor:
+    parameters = {"job": job.pk} | _get_key_parameters(target.keys, job)
+    with open_cursor() as cursor:
         arms = [FIND_REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
         # They exist if a test checks several files in one transaction. The schema is named, so
         # that no table of the project is dropped.

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from django.db import connection
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -27,6 +26,7 @@ from imports.pipeline.header_detection import (
     match_columns,
 )
 from imports.pipeline.row_validation import StoredRowError
+from imports.postgres import open_cursor
 
 MAX_PAGE_ROWS = 1_000
 MAX_PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
@@ -207,7 +207,7 @@ class FailedRows:
             after = page[-1].number
 
     def _load_page(self, outcome: str, after: int) -> list[StagedRow]:
-        with connection.cursor() as cursor:
+        with open_cursor() as cursor:
             cursor.execute(
                 SELECT_PAGE,
                 {
@@ -224,6 +224,6 @@ class FailedRows:
             ]
 
     def _get_max_width(self) -> int:
-        with connection.cursor() as cursor:
+        with open_cursor() as cursor:
             cursor.execute(SELECT_MAX_WIDTH, {"job": self.job.pk})
             return int(cursor.fetchone()[0])

@@ -8,7 +8,7 @@ from traceback import format_tb
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import Error, connection
+from django.db import Error
 from django.db.models import Field, ForeignKey, Model
 
 from imports.importer import Importer
@@ -16,6 +16,7 @@ from imports.model_fields import needs_value
 from imports.models import ImportJob
 from imports.pipeline.target_table import get_column_type
 from imports.pipeline.transactions import is_transient
+from imports.postgres import get_connection, open_cursor
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +99,14 @@ def _clean_value(field: Field[Any, Any], value: Any) -> Any:
         raise TypeError("the field does not accept None")
     if value not in (None, ""):  # A field without blank=True may store an empty text.
         value = field.clean(value, None)
-    return field.get_db_prep_save(value, connection)
+    return field.get_db_prep_save(value, get_connection())
 
 
 def _cast_to_text(values: Mapping[Field[Any, Any], Any]) -> dict[str, str | None]:
     if not values:
         return {}
     casts = ", ".join(f"(%s::{get_column_type(field)})::text" for field in values)
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(f"SELECT {casts}", list(values.values()))
         texts = cursor.fetchone()
     return {field.name: text for field, text in zip(values, texts, strict=True)}

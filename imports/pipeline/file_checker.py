@@ -52,12 +52,12 @@ from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
     JobNotActive,
     TransientError,
-    get_sqlstate,
     is_row_error,
     is_transient,
     run_or_defer,
     short_transaction,
 )
+from imports.postgres import get_sqlstate
 from imports.statuses import OnMissingColumns, Status
 from imports.storage import StoredFileNotFound
 

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
-from django.db import connection
-
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline.transactions import JobNotActive, short_transaction
+from imports.postgres import open_cursor
 
 MIN_CRASHES_TO_SPLIT = 2
 MAX_CRASHES = 3
@@ -56,7 +55,7 @@ def split_batch(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
     """
     if crashes < MIN_CRASHES_TO_SPLIT:
         return None
-    with short_transaction(), connection.cursor() as cursor:
+    with short_transaction(), open_cursor() as cursor:
         if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
             return None
         parameters: dict[str, UUID | int] = {"job": job_id, "number": number, "crashes": crashes}

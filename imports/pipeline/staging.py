@@ -6,13 +6,10 @@ a second reader of the same file, or a reader that uses an earlier column mappin
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-
-from django.db import connection
 
 from imports.importer import Cell
 from imports.models import ImportJob
@@ -21,6 +18,7 @@ from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.row_validation import ValidatedRow, make_storable
 from imports.pipeline.target_table import TargetTable
 from imports.pipeline.transactions import JobNotActive, short_transaction
+from imports.postgres import copy_into_table
 from imports.statuses import CHECKING_PERCENT, Outcome
 
 MOVE_CURSOR = """
@@ -90,11 +88,8 @@ def stage_rows(
 def copy_rows(lines: Iterable[str]) -> None:
     """Insert lines of COPY's text format into the table of staged rows."""
     # All lines are in memory before COPY starts: no timeout ends a client that stops inside COPY.
-    content = io.StringIO("".join(lines))
-    if content.getvalue():
-        # Django wraps the errors of its own calls only; copy_expert is a call of psycopg2.
-        with connection.wrap_database_errors, connection.cursor() as cursor:
-            cursor.copy_expert(COPY_ROWS, content)
+    if content := "".join(lines):
+        copy_into_table(COPY_ROWS, content)
 
 
 def _format_rows(

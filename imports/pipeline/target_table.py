@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
 from django.db.models import CharField, Field, TextField
 from django.db.models.fields import NOT_PROVIDED
 
@@ -18,6 +17,7 @@ from imports.importer import Importer, get_importer
 from imports.model_fields import get_model_field, get_unique_fields
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
+from imports.postgres import get_connection, open_cursor
 from imports.statuses import EmptyCells
 
 TYPE_LENGTH = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*)?\)")
@@ -117,7 +117,7 @@ class TargetTable:
         They are computed at each call, because the default of a field may be a function.
         """
         return {
-            name: field.get_db_prep_save(field.get_default(), connection)
+            name: field.get_db_prep_save(field.get_default(), get_connection())
             for name, field in self.default_fields.items()
         }
 
@@ -131,7 +131,7 @@ class TargetTable:
         if self.pk_field.has_default():
             return [str(self.pk_field.get_default()) for _ in range(count)]
         parameters = {"table": self.table, "pk": self.pk_field.column, "n": count}
-        with connection.cursor() as cursor:
+        with open_cursor() as cursor:
             cursor.execute(DRAW_KEYS, parameters)
             keys: str = cursor.fetchone()[0]
             return keys.split(" ")
@@ -239,7 +239,7 @@ def get_column_type(field: Field[Any, Any]) -> str:
     A cast to varchar(20) would cut a value silently. An assignment reports it (SQLSTATE 22001),
     and the row fails.
     """
-    return TYPE_LENGTH.sub("", str(field.db_type(connection)))
+    return TYPE_LENGTH.sub("", str(field.db_type(get_connection())))
 
 
 def _quote_column(field: Field[Any, Any]) -> str:
@@ -247,4 +247,4 @@ def _quote_column(field: Field[Any, Any]) -> str:
 
 
 def _quote(name: str) -> str:
-    return connection.ops.quote_name(name).replace("%", "%%")
+    return get_connection().ops.quote_name(name).replace("%", "%%")

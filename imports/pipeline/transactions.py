@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 
-from django.db import DatabaseError, Error, connection, transaction
+from django.db import DatabaseError, Error
 
 from imports.conf import app_settings
+from imports.postgres import atomic, close_lost_connection, get_sqlstate, open_cursor
 
 # PostgreSQL ends a session that waits, works or idles for too long. It does not notice a client
 # that stops inside COPY. Therefore the session carries its longest allowed time in its application
 # name, and `terminate_frozen_sessions` reads it there.
 SET_TIMEOUTS = """
-SET LOCAL lock_timeout = %(lock_timeout)s;
-SET LOCAL statement_timeout = %(statement_timeout)s;
-SET LOCAL idle_in_transaction_session_timeout = %(idle_in_transaction_session_timeout)s;
-SET LOCAL application_name = %(application_name)s;
-SET LOCAL synchronous_commit = %(synchronous_commit)s;
-SET LOCAL jit = off
+SELECT set_config(name, value, true)  -- Until the end of the transaction.
+  FROM (VALUES
+        ('lock_timeout', %(lock_timeout)s),
+        ('statement_timeout', %(statement_timeout)s),
+        ('idle_in_transaction_session_timeout', %(idle_in_transaction_session_timeout)s),
+        ('application_name', %(application_name)s),
+        ('synchronous_commit', %(synchronous_commit)s),
+        ('jit', 'off')) AS settings (name, value)
 """
 APPLICATION_NAME = "imports step, at most %s s"
 TERMINATE_FROZEN_SESSIONS = r"""
@@ -60,15 +63,14 @@ def short_transaction(*, durable: bool = True, **timeouts: str) -> Iterator[None
     name = APPLICATION_NAME % _get_max_step_seconds(durations)
     commit = "on" if durable else "off"
     try:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
+        with atomic(durable=True), open_cursor() as cursor:
             cursor.execute(
                 SET_TIMEOUTS,
                 durations | {"application_name": name, "synchronous_commit": commit},
             )
             yield
     except Error as error:
-        if connection.connection is not None and connection.connection.closed:
-            connection.close()  # The next step opens a new connection.
+        close_lost_connection()
         if not is_transient(error):
             raise
         # The text of the error may quote the row with its personal data, so it is dropped.
@@ -93,7 +95,7 @@ def terminate_frozen_sessions() -> int:
 
     Returns the number of terminated sessions.
     """
-    with connection.cursor() as cursor:
+    with open_cursor() as cursor:
         cursor.execute(TERMINATE_FROZEN_SESSIONS)
         return int(cursor.rowcount)
 
@@ -104,7 +106,6 @@ def terminate_frozen_sessions() -> int:
 TRANSIENT_ERROR_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 # Not supported, transaction state, no such statement or cursor, syntax and access rules.
 PROGRAMMING_ERROR_CLASSES = frozenset({"0A", "25", "26", "34", "42"})
-CONNECTION_FAILURE = "08006"
 
 _deferred_steps: deque[Callable[[], None]] = deque()
 _deferred_lock = Lock()
@@ -130,20 +131,6 @@ def run_deferred() -> None:
         while _deferred_steps:
             _deferred_steps[0]()
             _deferred_steps.popleft()
-
-
-def get_sqlstate(error: Error) -> str:
-    """Return the SQLSTATE of a database error; without one, that of a lost connection."""
-    return getattr(error.__cause__, "pgcode", None) or CONNECTION_FAILURE
-
-
-def get_constraint_name(error: Error) -> str | None:
-    """Return the name of the violated constraint, or None if the error is of another kind.
-
-    The name may be logged and shown. The text of the error may not: it quotes the row.
-    """
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None)
 
 
 def is_transient(error: Error) -> bool:
