@@ -16,6 +16,7 @@ from django.contrib.auth import get_user, get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AbstractUser, AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.urls import reverse
@@ -32,6 +33,8 @@ TICKET_SALT = "imports.stream"
 # response that holds it, does not change every second.
 TICKET_STEPS = 12
 PASSWORD_STAMP_CHARS = 16
+# Raised by a query for a primary key that does not fit the user model, such as "1" for a UUID.
+BAD_USER_ID_ERRORS = (ValueError, OverflowError, ValidationError)
 
 
 class InvalidTicket(AuthenticationFailed):
@@ -50,7 +53,8 @@ def get_login_hint() -> str:
     if not HAS_TOKENS:
         return f"Log in at {resolve_url(settings.LOGIN_URL)}, and send the session cookie."
     token = reverse("imports:api:token")
-    return f"Log in: POST username and password to {token}, send access as Authorization: Bearer."
+    name = get_user_model().USERNAME_FIELD
+    return f"Log in: POST {name} and password to {token}, send access as Authorization: Bearer."
 
 
 def get_renewal_hint() -> str:
@@ -72,8 +76,7 @@ if TYPE_CHECKING or HAS_TOKENS:
         def authenticate(self, request: Request) -> tuple[Any, Token] | None:
             try:
                 return super().authenticate(request)
-            # A token with a bad user id raises a ValueError or an OverflowError.
-            except (AuthenticationFailed, ValueError, OverflowError):
+            except (AuthenticationFailed, *BAD_USER_ID_ERRORS):
                 raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
 
     AUTHENTICATION_CLASSES = (BearerAuthentication, SessionAuthentication)
@@ -125,7 +128,7 @@ def make_ticket(job_id: UUID, user: AbstractBaseUser) -> str:
     expires = int(timezone.now().timestamp()) + app_settings.TICKET_SECONDS
     expires += step - expires % step
     return make_ticket_signer().sign_object(
-        [str(job_id), user.pk, get_password_stamp(user), expires]
+        [str(job_id), str(user.pk), get_password_stamp(user), expires]
     )
 
 
@@ -147,8 +150,12 @@ def get_ticket_user(ticket: str, job_id: UUID | str | None) -> AbstractUser:
         raise InvalidTicket from None
     if ticket_job_id != str(job_id) or timezone.now().timestamp() > expires:
         raise InvalidTicket
-    user = get_user_model()._default_manager.filter(pk=user_id, is_active=True).first()
-    if user is None or stamp != get_password_stamp(user):
+    try:
+        user = get_user_model()._default_manager.filter(pk=user_id).first()
+    except BAD_USER_ID_ERRORS:
+        raise InvalidTicket from None
+    # `is_active` may be computed, so no query filters by it.
+    if user is None or not user.is_active or stamp != get_password_stamp(user):
         raise InvalidTicket
     return user
 

@@ -27,7 +27,12 @@ _paused_until = 0.0
 
 
 def get_channel(job: ImportJob) -> str:
-    return f"imports:{job.owner_id}:{job.id}"
+    """Return the Redis channel of an import: `imports:{owner}:{job}`.
+
+    The primary key of the owner may be any text. It is empty for an import without an owner.
+    """
+    owner = "" if job.owner_id is None else job.owner_id
+    return f"imports:{owner}:{job.id}"
 
 
 def publish(job: ImportJob) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from enum import Enum
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from django.db.models import Q
@@ -26,11 +27,26 @@ WORKER_COUNT_CACHE_SECONDS = 2
 # An import stays in feeds for this long after its end, in case the message of its end was lost.
 FEED_RETENTION_SECONDS = 60
 MAX_FEED_IMPORTS = 200
-ALL_OWNERS = "everyone"
 
-# What a stream shows: an import (its id as text), the feed of an owner (the owner's id), or the
-# feed of all owners (ALL_OWNERS).
-StreamTopic = int | str
+
+class TopicKind(Enum):
+    IMPORT = "import"
+    OWNER = "owner"
+    ALL_OWNERS = "all owners"
+
+
+class StreamTopic(NamedTuple):
+    """What a stream shows: one import, the feed of one owner, or the feed of all owners.
+
+    `key` is the id of the import or the primary key of the owner, as text; it is empty for all
+    owners. A primary key may be any text, so only `kind` keeps an owner apart from an import.
+    """
+
+    kind: TopicKind
+    key: str = ""
+
+
+ALL_OWNERS = StreamTopic(TopicKind.ALL_OWNERS)
 
 _cached_worker_count = (-1e9, 0)  # When the workers were counted, and how many were alive.
 
@@ -209,22 +225,34 @@ def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:
     return [build_snapshot(job, waiting=waiting) for job in jobs]
 
 
-def read_feed(topics: Collection[StreamTopic]) -> list[tuple[int | None, Snapshot]]:
-    """Return what these feeds show, the newest import first: pairs of owner id and snapshot.
+def make_import_topic(job_id: UUID | str) -> StreamTopic:
+    return StreamTopic(TopicKind.IMPORT, str(job_id))
 
+
+def make_owner_topic(owner_id: object) -> StreamTopic:
+    """Return the topic of an owner's feed. `owner_id` is the primary key of the user."""
+    return StreamTopic(TopicKind.OWNER, str(owner_id))
+
+
+def read_feed(topics: Collection[StreamTopic]) -> list[tuple[StreamTopic | None, Snapshot]]:
+    """Return what these feeds show, the newest import first.
+
+    Each snapshot comes with the topic of its owner's feed, or None for an import without an owner.
     A feed shows imports that are not final, and imports that have ended within FEED_SECONDS.
     """
     recently = Now() - timedelta(seconds=FEED_RETENTION_SECONDS)
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
     jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=recently))
     if ALL_OWNERS not in topics:
-        owner_ids = [topic for topic in topics if isinstance(topic, int)]
-        jobs = jobs.filter(owner__in=owner_ids)
+        owner_ids = [topic.key for topic in topics if topic.kind == TopicKind.OWNER]
+        # The field of the primary key parses the text.
+        jobs = jobs.filter(owner__in=owner_ids)  # type: ignore[misc]
     newest = list(jobs.order_by("-created_at")[:MAX_FEED_IMPORTS])
     waiting = list_waiting_ids(newest)
-    return [(job.owner_id, build_snapshot(job, waiting=waiting)) for job in newest]
-
-
-def is_feed_topic(topic: StreamTopic) -> bool:
-    """Whether the topic is a feed: the id of an owner, or ALL_OWNERS."""
-    return isinstance(topic, int) or topic == ALL_OWNERS
+    return [
+        (
+            None if job.owner_id is None else make_owner_topic(job.owner_id),
+            build_snapshot(job, waiting=waiting),
+        )
+        for job in newest
+    ]

@@ -6,13 +6,12 @@ import threading
 from contextlib import asynccontextmanager, closing, contextmanager
 from uuid import uuid4
 
-import psycopg2
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 from django.contrib.auth.models import Permission
 from django.core.handlers.asgi import ASGIHandler
-from django.db import connection, connections
+from django.db import connections
 from redis import Redis
 from redis.connection import parse_url
 
@@ -26,7 +25,9 @@ from imports.live.database import QueryBatcher
 from imports.live.hub import ProgressHub, Subscriber, hub
 from imports.live.routing import add_streams
 from imports.models import ImportJob
+from imports.snapshots import make_import_topic
 from imports.statuses import Status
+from tests.database import connection
 from tests.streams import (
     PING,
     check_one_row,
@@ -134,7 +135,7 @@ def test_streams_stay_open_without_postgresql(alice):
 def no_new_database_connections():
     name = connection.settings_dict["NAME"]
     parameters = connection.get_connection_params() | {"dbname": "postgres"}
-    with closing(psycopg2.connect(**parameters)) as other:
+    with closing(connection.Database.connect(**parameters)) as other:
         other.autocommit = True
         with other.cursor() as cursor:
             cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
@@ -202,7 +203,7 @@ async def test_a_client_that_disconnects_is_unsubscribed(alice):
     )
     async with open_client(job, cookie) as client:
         await read_first_event(client)
-        assert list(hub.subscribers) == [str(job.pk)]
+        assert list(hub.subscribers) == [make_import_topic(job.pk)]
     assert not hub.subscribers
 
 
@@ -255,7 +256,7 @@ async def test_a_message_during_the_initial_query_is_not_missed(alice, settings,
         snapshots, "_cached_worker_count", (-1e9, 0)
     )  # So that the first query counts them.
     parameters = connection.get_connection_params()
-    with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
+    with closing(connection.Database.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")
         async with open_client(job, cookie) as client:
             await wait_until_async(lambda: is_lock_awaited(cursor, "imports_worker"))
@@ -354,7 +355,7 @@ def make_snapshot(version, status="RUNNING", **more):
 
 
 async def test_a_subscriber_keeps_only_the_newest_snapshot():
-    subscriber = Subscriber()
+    subscriber = Subscriber("1", make_import_topic(JOB_ID))
     for version in (3, 5, 4):
         subscriber.push(make_snapshot(version))
     assert await subscriber.next_snapshots(pause=0) == [make_snapshot(5)]
@@ -369,7 +370,7 @@ async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monke
     settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     url, own_hub = settings.IMPORTS_REDIS_URL, ProgressHub()
     async with relay_to_redis(settings) as cut_first_connection:
-        with own_hub.subscribe(1, JOB_ID) as subscriber:
+        with own_hub.subscribe("1", make_import_topic(JOB_ID)) as subscriber:
             await wait_until_async(lambda: count_subscribers(url) == 1)
             await publish(url, make_snapshot(1))
             assert await wait_for_snapshots(subscriber) == [make_snapshot(1)]
@@ -384,7 +385,7 @@ async def test_a_dead_connection_to_redis_is_replaced(own_redis, settings, monke
 async def test_messages_that_are_no_snapshots_are_ignored(own_redis, settings):
     settings.IMPORTS_STREAM_POLL_SECONDS = 3600
     own_hub = ProgressHub()
-    with own_hub.subscribe(1, JOB_ID) as subscriber:
+    with own_hub.subscribe("1", make_import_topic(JOB_ID)) as subscriber:
         await wait_until_async(lambda: count_subscribers(settings.IMPORTS_REDIS_URL) == 1)
         with Redis.from_url(settings.IMPORTS_REDIS_URL) as client:
             client.publish("imports:1:b", "an import without subscribers, so not even parsed")
@@ -447,7 +448,7 @@ async def test_a_hub_can_be_stopped_at_any_moment():
     """Stop before the loops have begun, and while they connect."""
     for step in range(200):
         own_hub = ProgressHub()
-        with own_hub.subscribe(1, JOB_ID):
+        with own_hub.subscribe("1", make_import_topic(JOB_ID)):
             if step < 60:
                 for _ in range(step):
                     await asyncio.sleep(0)

@@ -175,7 +175,7 @@ def test_lists_and_snapshots_do_not_load_the_columns(alice, root, django_assert_
         lambda: client.get(reverse("imports:list")),
         lambda: admin.get(reverse("admin:imports_importjob_changelist")),
         lambda: snapshots.read_snapshots([job.pk]),
-        lambda: snapshots.read_feed([alice.pk]),
+        lambda: snapshots.read_feed([snapshots.make_owner_topic(alice.pk)]),
     ):
         with django_assert_max_num_queries(20) as queries:
             assert load()

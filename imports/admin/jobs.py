@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -72,7 +73,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     list_select_related = ("owner",)
     list_per_page = 50
     date_hierarchy = "created_at"
-    search_fields = ("file_name", "owner__username")
+    search_fields = ("file_name", f"owner__{get_user_model().USERNAME_FIELD}")
     search_help_text = _(
         "Search by part of the file name, part of the owner's name, or the full import ID."
     )

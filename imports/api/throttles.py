@@ -5,6 +5,7 @@ The rates are those of the setting IMPORTS_THROTTLE_RATES. The counts are in Dja
 
 from __future__ import annotations
 
+from hashlib import sha256
 from math import ceil
 
 from rest_framework.permissions import SAFE_METHODS
@@ -69,8 +70,15 @@ class ApiThrottle(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """Count by user, and by address without a user."""
         is_known = request.user is not None and request.user.is_authenticated
-        ident = request.user.pk if is_known else self.get_ident(request)
-        return self.cache_format % {"scope": self.scope, "ident": ident}
+        return self.make_cache_key(
+            f"user {request.user.pk}" if is_known else self.get_ident(request)
+        )
+
+    def make_cache_key(self, ident: str) -> str:
+        # The primary key of a user and the address of a proxy may be any text. A cache does not
+        # accept any key.
+        digest = sha256(ident.encode()).hexdigest()
+        return self.cache_format % {"scope": self.scope, "ident": digest}
 
 
 class ReadThrottle(ApiThrottle):
@@ -92,4 +100,4 @@ class LoginThrottle(ApiThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """Count by address."""
-        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+        return self.make_cache_key(self.get_ident(request))

@@ -1,9 +1,14 @@
-"""Bearer tokens for programs: a user name and a password are exchanged for tokens."""
+"""Bearer tokens for programs: the name and the password of a user are exchanged for tokens.
+
+The name is the field that the user model calls USERNAME_FIELD, such as an e-mail address.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
@@ -15,17 +20,31 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from imports.api.base import ApiView
 from imports.api.throttles import LoginThrottle
-from imports.authentication import BearerAuthentication, get_login_hint
+from imports.authentication import BAD_USER_ID_ERRORS, BearerAuthentication, get_login_hint
+from imports.model_fields import get_model_field
 
 NO_ACTIVE_ACCOUNT_MESSAGE = (
-    "No active account has this username and password. Correct them, or ask whoever runs this "
+    "No active account has this %(name)s and password. Correct them, or ask whoever runs this "
     "site for an account."
 )
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField()
+    """The name and the password of a user.
+
+    The field of the name is called as USERNAME_FIELD says. `username` is accepted for it too.
+    """
+
     password = serializers.CharField(style={"input_type": "password"}, trim_whitespace=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        return {get_user_model().USERNAME_FIELD: serializers.CharField(), **super().get_fields()}
+
+    def to_internal_value(self, data: Any) -> Any:
+        name = get_user_model().USERNAME_FIELD
+        if isinstance(data, Mapping) and name not in data and "username" in data:
+            data = {**data, name: data["username"]}
+        return super().to_internal_value(data)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -54,7 +73,7 @@ class TokenView(ApiView):
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
-            raise AuthenticationFailed(NO_ACTIVE_ACCOUNT_MESSAGE, "no_active_account") from None
+            raise AuthenticationFailed(describe_missing_account(), "no_active_account") from None
         return Response(login.validated_data)
 
 
@@ -70,10 +89,17 @@ class RefreshView(ApiView):
         try:
             token = RefreshToken(refresh)
             BearerAuthentication().get_user(token)
-        except (TokenError, AuthenticationFailed, ValueError, OverflowError):
+        except (TokenError, AuthenticationFailed, *BAD_USER_ID_ERRORS):
             message = f"This refresh token is not valid (any more). {get_login_hint()}"
             raise AuthenticationFailed(message, "token_not_valid") from None
         return Response({"access": str(token.access_token)})
+
+
+def describe_missing_account() -> str:
+    """Return the message for credentials that no active account has."""
+    users = get_user_model()
+    field = get_model_field(users, users.USERNAME_FIELD)
+    return NO_ACTIVE_ACCOUNT_MESSAGE % {"name": field.verbose_name}
 
 
 def _validate_body(

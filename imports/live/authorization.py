@@ -32,7 +32,9 @@ from imports.snapshots import (
     ALL_OWNERS,
     Snapshot,
     StreamTopic,
-    is_feed_topic,
+    TopicKind,
+    make_import_topic,
+    make_owner_topic,
     read_feed,
     read_snapshots,
 )
@@ -75,8 +77,8 @@ class StreamRequest:
     request: ASGIRequest
     job_id: str | None
 
-    def authorize(self) -> tuple[int, StreamTopic]:
-        """Return the user's id and the topic of the stream. Queries the database.
+    def authorize(self) -> tuple[str, StreamTopic]:
+        """Return the user's primary key as text and the topic of the stream. Queries the database.
 
         Raises:
             HttpError: The user is not logged in, or may not see the import or any feed.
@@ -86,10 +88,10 @@ class StreamRequest:
         if user is None:
             raise HttpError(401, "not_authenticated", get_login_hint(), **BEARER_CHALLENGE)
         if self.job_id is None:
-            return user.pk, get_feed_scope(user)
+            return str(user.pk), get_feed_topic(user)
         if not get_visible_imports(user).filter(pk=self.job_id).exists():
             raise HttpError(404, "not_found", "There is no such import.")
-        return user.pk, self.job_id
+        return str(user.pk), make_import_topic(self.job_id)
 
     def is_still_authorized(self, subscriber: Subscriber) -> bool:
         """Whether the request would open the same stream again for the same user."""
@@ -123,13 +125,13 @@ async def open_subscription(request: ASGIRequest, job_id: str | None) -> AsyncIt
 
 
 def read_initial_snapshots(topic: StreamTopic) -> list[Snapshot]:
-    if is_feed_topic(topic):
-        return [snapshot for _, snapshot in read_feed([topic])]
-    return read_snapshots([str(topic)])
+    if topic.kind == TopicKind.IMPORT:
+        return read_snapshots([topic.key])
+    return [snapshot for _, snapshot in read_feed([topic])]
 
 
-def get_feed_scope(user: AbstractUser) -> StreamTopic:
-    """Return whose imports the user's feed shows: the user's id, or ALL_OWNERS.
+def get_feed_topic(user: AbstractUser) -> StreamTopic:
+    """Return whose imports the user's feed shows: those of the user, or of all owners.
 
     Raises:
         HttpError: The user may neither import nor see imports.
@@ -138,7 +140,7 @@ def get_feed_scope(user: AbstractUser) -> StreamTopic:
         return ALL_OWNERS
     if not can_import(user):
         raise HttpError(403, "permission_denied", "You may not see imports.")
-    return int(user.pk)
+    return make_owner_topic(user.pk)
 
 
 def build_request(scope: dict[str, Any]) -> ASGIRequest:

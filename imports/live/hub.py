@@ -29,15 +29,17 @@ from imports.snapshots import (
     ALL_OWNERS,
     Snapshot,
     StreamTopic,
-    is_feed_topic,
+    TopicKind,
+    make_import_topic,
+    make_owner_topic,
     read_feed,
     read_snapshots,
 )
 
 log = logging.getLogger(__name__)
 
-CHANNEL_PATTERN = "imports:*"  # imports:{owner}:{job}
-SELF_PING_OWNER = "hub"  # Stands in the place of the owner in the channels of the hubs.
+CHANNEL_PREFIX = "imports:"  # imports:{owner}:{job}
+SELF_PING_PREFIX = "imports-hub:"  # A channel of each hub, which no other hub receives.
 SELF_PING_SECONDS = 5.0  # How often the hub publishes a message to itself.
 SUBSCRIBE_TIMEOUT_SECONDS = 2  # For connecting to Redis, and for each of its answers.
 RECONNECT_PAUSE_SECONDS = 0.25
@@ -67,13 +69,13 @@ class Step(Protocol):
 class Subscriber:
     """One open stream: the newest snapshots that it has not sent yet, and no queue of older ones.
 
-    `topic` is the import or the feed that the stream shows.
+    `user_id` is the primary key of the user as text. `topic` is what the stream shows.
     """
 
     # Called in a thread from time to time. The stream ends when it returns False. None: no check.
     is_authorized: Callable[[], bool] | None = None
 
-    def __init__(self, user_id: int | None = None, topic: StreamTopic = "") -> None:
+    def __init__(self, user_id: str, topic: StreamTopic) -> None:
         self.user_id = user_id
         self.topic = topic
         # The newest snapshot of each import, in the order in which they arrived.
@@ -131,7 +133,7 @@ class ProgressHub:
         self.task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def subscribe(self, user_id: int, topic: StreamTopic) -> Iterator[Subscriber]:
+    def subscribe(self, user_id: str, topic: StreamTopic) -> Iterator[Subscriber]:
         """Add a subscriber for the duration of the block.
 
         Raises:
@@ -155,7 +157,7 @@ class ProgressHub:
     def list_subscribers(self) -> list[Subscriber]:
         return [subscriber for group in self.subscribers.values() for subscriber in group]
 
-    def count_streams(self, user_id: int) -> int:
+    def count_streams(self, user_id: str) -> int:
         return sum(subscriber.user_id == user_id for subscriber in self.list_subscribers())
 
     def start(self) -> None:
@@ -191,12 +193,13 @@ class ProgressHub:
         Raises:
             ConnectionError: The hub has not received its own messages.
         """
-        own_channel = f"imports:{SELF_PING_OWNER}:{uuid4()}"
+        own_channel = f"{SELF_PING_PREFIX}{uuid4()}"
         async with (
             connect_to_redis() as client,
             client.pubsub(ignore_subscribe_messages=True) as pubsub,
         ):
-            await pubsub.psubscribe(CHANNEL_PATTERN)
+            await pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+            await pubsub.subscribe(own_channel)
             received_at, published_at = monotonic(), 0.0
             # The Redis client may mistake a cancellation for a time-out of its own.
             while monotonic() - received_at < 2 * SELF_PING_SECONDS and not is_cancelled():
@@ -215,34 +218,38 @@ class ProgressHub:
 
     def on_message(self, channel: str, published: str) -> None:
         """Dispatch a published snapshot; ignore messages that nobody has subscribed to."""
-        _, owner, job_id = (*channel.split(":"), "", "")[:3]
-        owner_id = int(owner) if owner.isdecimal() else None
-        if owner == SELF_PING_OWNER or not any(map(self._get, (job_id, owner_id, ALL_OWNERS))):
+        # The primary key of an owner may hold a colon, and the id of an import does not.
+        owner, _, job_id = channel.removeprefix(CHANNEL_PREFIX).rpartition(":")
+        owner_topic = make_owner_topic(owner) if owner else None
+        if not any(map(self._get, (make_import_topic(job_id), owner_topic, ALL_OWNERS))):
             return
         try:
-            self.dispatch(owner_id, json.loads(published))
+            self.dispatch(owner_topic, json.loads(published))
         except (ValueError, TypeError, KeyError):  # A bad message must not end the subscription.
             log.warning("not a snapshot, on %s", channel)
 
     async def poll(self) -> None:
         """Read the snapshots of all topics: imports in one query, feeds in another."""
-        feeds = [topic for topic in self.subscribers if is_feed_topic(topic)]
-        job_ids = [str(topic) for topic in self.subscribers if not is_feed_topic(topic)]
+        feeds = [topic for topic in self.subscribers if topic.kind != TopicKind.IMPORT]
+        job_ids = [topic.key for topic in self.subscribers if topic.kind == TopicKind.IMPORT]
         if feeds:
-            for owner_id, snapshot in await self.run_query(partial(read_feed, feeds)):
-                self.dispatch(owner_id, snapshot)
+            for owner_topic, snapshot in await self.run_query(partial(read_feed, feeds)):
+                self.dispatch(owner_topic, snapshot)
         if job_ids:
             for snapshot in await self.run_query(partial(read_snapshots, job_ids)):
                 self.dispatch(None, snapshot)
 
-    def dispatch(self, owner_id: int | None, snapshot: Snapshot) -> None:
-        """Push a snapshot to the subscribers of the import, of its owner's feed and of all."""
-        for topic in (snapshot["id"], owner_id, ALL_OWNERS):
+    def dispatch(self, owner_topic: StreamTopic | None, snapshot: Snapshot) -> None:
+        """Push a snapshot to the subscribers of the import, of its owner's feed and of all.
+
+        `owner_topic` is None if the owner is not known or was deleted.
+        """
+        for topic in (make_import_topic(snapshot["id"]), owner_topic, ALL_OWNERS):
             for subscriber in self._get(topic):
                 subscriber.push(snapshot)
 
     def _get(self, topic: StreamTopic | None) -> set[Subscriber]:
-        """Return the subscribers of a topic; none for None, an import without an owner."""
+        """Return the subscribers of a topic; none for None."""
         return set() if topic is None else self.subscribers.get(topic, set())
 
     async def close_revoked(self) -> None:

@@ -153,7 +153,7 @@ def fail_duplicates_in_file(target: TargetTable, job: ImportJob) -> int:
     if not values:
         return 0
     slots = range(len(values))
-    parameters = {"job": job.pk} | _get_key_parameters(target.keys, job)
+    parameters = {"job": job.pk} | _get_key_parameters(target.keys)
     with open_cursor() as cursor:
         arms = [FIND_REPEATED_KEY.format(slot=slot, value=values[slot]) for slot in slots]
         # They exist if a test checks several files in one transaction. The schema is named, so
