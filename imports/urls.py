@@ -8,6 +8,7 @@ The streams need one more line, see `imports.live.routing`.
 from django.urls import include, path
 
 from imports.live.routing import require_websocket
+from imports.postgres import exempt_from_atomic_requests
 
 app_name = "imports"
 urlpatterns = [
@@ -15,3 +16,4 @@ urlpatterns = [
     path("api/", include("imports.api.urls")),
     path("ws/imports/<uuid:id>/", require_websocket, name="socket"),
 ]
+exempt_from_atomic_requests(urlpatterns)

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from customers.api.legacy import views as legacy
 from customers.api.views import CustomerViewSet
+from imports.postgres import exempt_from_atomic_requests
 
 router = SimpleRouter(use_regex_path=False)
 router.register("customers", CustomerViewSet, basename="customer")
@@ -27,3 +28,4 @@ urlpatterns = [
         name="bulk-create-status",
     ),
 ]
+exempt_from_atomic_requests(urlpatterns)
