@@ -15,8 +15,10 @@ class ImportsConfig(AppConfig):
         autodiscover_modules("importers")
         # These modules import the models.
         from imports.checks import check_importers
+        from imports.database_checks import check_databases
         from imports.setup_checks import check_deployed_broker, check_setup
 
         checks.register(check_importers, "imports")
+        checks.register(check_databases, "imports")
         checks.register(check_setup, "imports")
         checks.register(check_deployed_broker, "imports", deploy=True)
