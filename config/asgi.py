@@ -9,7 +9,7 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()
 
 # The consumers import models, so these imports must follow Django's set-up.
-from config.request_guard import reject_unreadable_requests  # noqa: E402
+from imports.live.request_guard import guard_requests  # noqa: E402
 from imports.live.routing import add_streams  # noqa: E402
 
-application = reject_unreadable_requests(add_streams(django_application))
+application = guard_requests(add_streams(django_application))

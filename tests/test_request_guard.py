@@ -1,5 +1,6 @@
-"""Requests that Django's parser raises exceptions for."""
+"""Requests that Django's parser raises exceptions for, and bodies that are too large."""
 
+import asyncio
 import json
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from channels.testing import HttpCommunicator
 
 from config.asgi import application
+from imports.live import request_guard
 from tests.streams import MAX_WAIT_SECONDS, running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +46,113 @@ async def test_a_readable_request_reaches_django():
     response = await get("/accounts/login/", (b"cookie", b"sessionid=abcdefgh"))
 
     assert response["status"] == 200
+
+
+async def test_a_nul_character_in_a_query_of_another_url_reaches_django():
+    response = await get("/accounts/login/?next=%00")
+
+    assert response["status"] == 200
+
+
+# --- Large bodies ------------------------------------------------------------
+
+MAX_BYTES = 1_000
+CHUNK = b"x" * 300
+
+
+@pytest.fixture
+def small_limit(settings, monkeypatch):
+    settings.IMPORTS_MAX_UPLOAD_BYTES = MAX_BYTES
+    monkeypatch.setattr(request_guard, "MAX_FORM_OVERHEAD_BYTES", 0)
+
+
+class Client:
+    """Sends a body chunk by chunk, and counts the chunks that the application has received."""
+
+    def __init__(self, path, chunks, *headers):
+        self.scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"host", b"localhost"), *headers],
+        }
+        self.chunks = chunks
+        self.sent_chunks = 0
+        self.responses = []
+
+    async def receive(self):
+        if self.sent_chunks == self.chunks:
+            await asyncio.Event().wait()  # A connection that stays open.
+        self.sent_chunks += 1
+        more_body = self.sent_chunks < self.chunks
+        return {"type": "http.request", "body": CHUNK, "more_body": more_body}
+
+    async def send(self, message):
+        self.responses.append(message)
+
+    async def request(self, application):
+        await application(self.scope, self.receive, self.send)
+        return self.responses[0]["status"]
+
+
+def make_recorder(received):
+    """Return an application that receives a body as Django does, and responds with 200."""
+
+    async def recorder(scope, receive, send):
+        more_body = True
+        while more_body:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            received.append(message["body"])
+            more_body = message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    return request_guard.guard_requests(recorder)
+
+
+@pytest.mark.parametrize("path", ["/api/imports/", "/"])
+async def test_a_body_that_is_announced_as_too_large_is_discarded(path, small_limit):
+    received = []
+    client = Client(path, 10, (b"content-length", b"3000"))
+
+    assert await client.request(make_recorder(received)) == 413
+    assert (received, client.sent_chunks) == ([], 10)
+    error = json.loads(client.responses[1]["body"])
+    assert error["code"] == "too_large"
+    assert "Split it into several files" in error["message"]
+
+
+async def test_a_body_in_chunks_is_discarded_beyond_the_limit(small_limit):
+    received = []
+    client = Client("/api/imports/", 10, (b"transfer-encoding", b"chunked"))
+
+    assert await client.request(make_recorder(received)) == 413
+    assert (len(received), client.sent_chunks) == (3, 10)
+
+
+@pytest.mark.parametrize(
+    "header", [(b"content-length", b"900"), (b"transfer-encoding", b"chunked")]
+)
+async def test_a_body_within_the_limit_reaches_the_application(header, small_limit):
+    received = []
+
+    assert await Client("/api/imports/", 3, header).request(make_recorder(received)) == 200
+    assert received == [CHUNK] * 3
+
+
+async def test_other_urls_of_the_project_have_no_limit(small_limit):
+    received = []
+    client = Client("/accounts/login/", 10, (b"content-length", b"3000"))
+
+    assert await client.request(make_recorder(received)) == 200
+
+
+async def test_django_stores_nothing_of_a_body_in_chunks_that_is_too_large(small_limit):
+    client = Client("/api/imports/", 10, (b"transfer-encoding", b"chunked"))
+
+    assert await client.request(application) == 413
 
 
 def test_a_form_without_parts_reaches_django_through_daphne():

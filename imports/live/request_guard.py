@@ -1,0 +1,133 @@
+"""Answers requests that Django should not receive: those that it cannot parse, and huge bodies.
+
+In the asgi.py of a project::
+
+    application = guard_requests(add_streams(get_asgi_application()))
+
+For some malformed headers Django's parser raises an exception outside the code that turns
+exceptions into responses. Django also stores a whole body on disk before a view can look at its
+length. (Daphne reads the body before any of this code runs, so it needs a limit in front of it.)
+"""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from urllib.parse import parse_qsl
+
+from django.core.handlers.asgi import ASGIRequest
+from django.template.defaultfilters import filesizeformat
+
+from imports.conf import app_settings
+from imports.error_body import make_error_body
+from imports.live.authorization import RawHeaders, get_cross_origin_headers
+from imports.live.routing import ASGIApplication, Message, Receive, Scope, Send, resolve_scope
+from imports.request_ids import HEADER, read_request_id
+
+# The multipart headers and the other form fields around the file.
+MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
+UNREADABLE_MESSAGE = "This request cannot be read."
+TOO_LARGE_MESSAGE = "The upload is larger than %(limit)s. Split it into several files."
+
+
+def guard_requests(application: ASGIApplication) -> ASGIApplication:
+    """Wrap an ASGI application of a project.
+
+    An HTTP request that Django cannot parse gets a response with status 400. A request to a URL of
+    this app whose body is larger than IMPORTS_MAX_UPLOAD_BYTES and its form fields gets status 413;
+    its body is discarded while it arrives. Other URLs of the project have no limit.
+    """
+
+    async def guarded_application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+        elif not is_readable(scope):
+            await send_error(scope, send, 400, "malformed", UNREADABLE_MESSAGE, [])
+        else:
+            await call_with_limit(application, scope, receive, send)
+
+    return guarded_application
+
+
+# --- Unreadable requests -----------------------------------------------------
+
+
+def is_readable(scope: Scope) -> bool:
+    """Return whether Django can handle the cookies and headers of an HTTP request."""
+    try:
+        request = ASGIRequest(scope, BytesIO())
+        # PostgreSQL rejects text with a NUL character. Django looks up a session by the cookie's
+        # text, and the admin filters its lists by the query string, without checking for NUL.
+        has_nul_in_cookie = any("\x00" in text for text in request.COOKIES.values())
+        query = parse_qsl(request.META["QUERY_STRING"])
+        has_nul_in_query = any("\x00" in value for _, value in query)
+        return not has_nul_in_cookie and not (has_nul_in_query and is_url_of(scope, "admin"))
+    except Exception:  # Malformed headers raise exceptions of many classes.
+        return False
+
+
+def is_url_of(scope: Scope, app_name: str) -> bool:
+    """Return whether the project's URLconf has the path in the namespace of this app."""
+    match = resolve_scope(scope)
+    return match is not None and app_name in match.app_names
+
+
+# --- Large bodies ------------------------------------------------------------
+
+
+async def call_with_limit(
+    application: ASGIApplication, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Call the application; if the body is too large, discard the body and respond with 413."""
+    headers = dict(scope["headers"])
+    max_bytes = app_settings.MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+    announced = headers.get(b"content-length", b"").decode("latin1")
+    is_too_large = announced.isdecimal() and int(announced) > max_bytes
+    has_limit = is_too_large or b"transfer-encoding" in headers
+    if not has_limit or not is_url_of(scope, "imports"):
+        await application(scope, receive, send)
+        return
+    received_bytes = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received_bytes, is_too_large
+        message = await receive()
+        received_bytes += len(message.get("body", b""))
+        if received_bytes <= max_bytes:
+            return message
+        is_too_large = True
+        if message.get("more_body"):
+            await discard_body(receive)
+        # Django then deletes what it has stored, and sends nothing.
+        return {"type": "http.disconnect"}
+
+    if is_too_large:
+        await discard_body(receive)
+    else:
+        await application(scope, receive_limited, send)
+    if is_too_large:
+        message = TOO_LARGE_MESSAGE % {"limit": filesizeformat(app_settings.MAX_UPLOAD_BYTES)}
+        cross_origin = get_cross_origin_headers(ASGIRequest(scope, BytesIO()))
+        await send_error(scope, send, 413, "too_large", message, cross_origin)
+
+
+async def discard_body(receive: Receive) -> None:
+    """Receive the rest of the body. A client that still sends does not read a response."""
+    more_body = True
+    while more_body:
+        message = await receive()
+        more_body = message["type"] == "http.request" and message.get("more_body", False)
+
+
+async def send_error(
+    scope: Scope, send: Send, status: int, code: str, message: str, headers: RawHeaders
+) -> None:
+    body = json.dumps(make_error_body(code, message)).encode()
+    request_id = read_request_id(scope["headers"]).encode()
+    all_headers = [
+        (b"Content-Type", b"application/json"),
+        (HEADER.encode(), request_id),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})
