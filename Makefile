@@ -1,5 +1,5 @@
 # Commands for development. `make help` lists them. PORT applies to demo and run, ARGS to demo,
-# test, coverage and migrations.
+# test, matrix, coverage and migrations.
 
 PORT ?= 8000
 ARGS ?=
@@ -23,7 +23,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint types coverage fuzz sample wheel migrations check clean
+.PHONY: help demo run test matrix lint types coverage fuzz sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ test: .venv/development $(TYPESCRIPT) lint ## Check style, then run every test (
 	@$(PYTHON) -m tests.browser
 	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
+
+matrix: .venv-matrix/bin/uv ## Run the core of the tests with each driver, Django and kind of project (ARGS="ATOMIC")
+	@.venv-matrix/bin/python -m tests.matrix $(ARGS)
 
 lint: .venv/development types ## Check style, format, the imports between modules, and types
 	@$(PYTHON) -m ruff check .
@@ -81,6 +84,11 @@ clean: ## Remove the data of the development servers, logs and caches
 	@$(SAY)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# uv creates the environments of the matrix.
+.venv-matrix/bin/uv: | $(PYTHON)
+	@$(PYTHON) -m venv .venv-matrix
+	@.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 # Node.js and npm are installed from a wheel of requirements-dev.txt.
 $(TYPESCRIPT): docs/examples/package-lock.json tests/clients/package-lock.json | .venv/development
