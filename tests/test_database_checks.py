@@ -28,7 +28,7 @@ class StubRouter:
 @pytest.fixture
 def route(monkeypatch, settings):
     """Return a function that changes the aliases of models."""
-    settings.DATABASE_ROUTERS = [f"{__name__}.StubRouter"]
+    settings.DATABASE_ROUTERS = [f"{__name__}.StubRouter", *settings.DATABASE_ROUTERS]
 
     def route(*, reads, writes):
         monkeypatch.setattr(StubRouter, "reads", reads)

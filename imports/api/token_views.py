@@ -43,7 +43,8 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         name = get_user_model().USERNAME_FIELD
         if isinstance(data, Mapping) and name not in data and "username" in data:
-            data = {**data, name: data["username"]}
+            # Not `{**data}`, which takes lists from the fields of a form.
+            data = {key: data[key] for key in data} | {name: data["username"]}
         return super().to_internal_value(data)
 
 
