@@ -19,15 +19,16 @@ from devserver.servers import temporary_servers
 RUNS = 5
 JOBS = """
 INSERT INTO imports_importjob (id, owner_id, importer, on_duplicate, empty_cells, check_first,
+       importer_options,
        read_options, file, file_name, file_size, file_digest, status, version, run,
        has_header_row, check_generation, cursor_row, reader_crashes, total, checked, processed,
        created, updated, unchanged, skipped, failed, progress_percent, created_at, started_at,
        phase_started_at, phase_rows, checked_at, to_update, finished_at, updated_at,
        detected_columns, read_summary)
-SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '', %(name)s ||
-       n || '.xlsx', 60000000, '', 'COMPLETE', 1, 1, true, 1, %(rows)s + 1, 0, %(rows)s, %(rows)s,
-       %(rows)s, %(rows)s - %(rows)s / 3, 0, 0, 0, %(rows)s / 3, 100, at, at, at, 0,
-       at + interval '60 s', 0, at + interval '150 s', at,
+SELECT gen_random_uuid(), %(owner)s, 'customers', 'skip', 'keep', false, '{}', '{}', '',
+       %(name)s || n || '.xlsx', 60000000, '', 'COMPLETE', 1, 1, true, 1, %(rows)s + 1, 0,
+       %(rows)s, %(rows)s, %(rows)s, %(rows)s - %(rows)s / 3, 0, 0, 0, %(rows)s / 3, 100, at, at,
+       at, 0, at + interval '60 s', 0, at + interval '150 s', at,
        '{"header_row": 1, "headers": [], "positions": {}, "missing": []}', '{}'
   FROM generate_series(1, %(jobs)s) AS n, LATERAL (SELECT now() - n * interval '1 h' AS at) t
 """
