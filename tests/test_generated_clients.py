@@ -55,6 +55,7 @@ def operations(schema):
 @pytest.fixture(scope="session")
 def folder(schema, tmp_path_factory):
     """A folder with the description, the programs, and the packages that they import."""
+    assert BINARIES.exists(), "`make test` installs the generators."
     folder = tmp_path_factory.mktemp("clients")
     for path in typescript.CLIENTS.iterdir():
         if path.is_file():

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
@@ -134,6 +135,13 @@ def test_descriptions_are_for_users_of_the_api(published_schema):
     for name, schema in published_schema["components"]["schemas"].items():
         words = schema.get("description", "")
         assert not re.search(r"context|serializer|_FIELDS", words), name
+
+
+def test_a_page_of_another_site_can_read_every_header(published_schema):
+    always_readable = {"Content-Length"}
+    never_needed = {"WWW-Authenticate"}
+    headers = published_schema["components"]["headers"].keys()
+    assert headers - always_readable - never_needed <= set(settings.CORS_EXPOSE_HEADERS)
 
 
 def test_every_call_has_an_id_a_summary_and_a_known_tag(strict_schema):

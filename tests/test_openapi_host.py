@@ -190,3 +190,15 @@ def test_without_drf_spectacular_only_the_description_is_absent(run_in_project):
     responses = json.loads(run_in_project(FETCH, *paths, settings=WITHOUT_OPENAPI))
 
     assert [status for status, _ in responses] == [404, 404, 401, 401]
+
+
+def test_the_page_is_absent_without_its_templates_and_static_files(run_in_project):
+    settings = 'INSTALLED_APPS = [name for name in INSTALLED_APPS if "spectacular" not in name]'
+    paths = ["/data/api/schema/", "/data/api/docs/", "/data/api/"]
+
+    responses = json.loads(run_in_project(FETCH, *paths, settings=settings))
+
+    assert [status for status, _ in responses] == [200, 404, 200]
+    names = {address["name"] for address in json.loads(responses[2][1])["results"]}
+    assert "schema" in names
+    assert "docs" not in names

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from rest_framework import ISO_8601, serializers
 
 from imports.snapshots import format_time
@@ -26,7 +27,19 @@ else:
         return lambda annotated: annotated
 
 
-__all__ = ["HAS_DESCRIPTION", "AutoSchema", "UtcDateTimeField", "extend_schema_field"]
+def has_docs_page() -> bool:
+    """Return whether the page of the description works: it needs templates and static files."""
+    names = ("drf_spectacular", "drf_spectacular_sidecar")
+    return HAS_DESCRIPTION and all(map(apps.is_installed, names))
+
+
+__all__ = [
+    "HAS_DESCRIPTION",
+    "AutoSchema",
+    "UtcDateTimeField",
+    "extend_schema_field",
+    "has_docs_page",
+]
 
 
 class UtcDateTimeField(serializers.DateTimeField):

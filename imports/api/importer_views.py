@@ -17,7 +17,7 @@ from rest_framework.viewsets import ViewSet
 
 from imports import permissions
 from imports.api.base import ApiView, ApiViewMixin
-from imports.api.fields import HAS_DESCRIPTION
+from imports.api.fields import HAS_DESCRIPTION, has_docs_page
 from imports.api.importer_serializers import ImporterSerializer, describe_importer
 from imports.api.pagination import SequencePagination
 from imports.api.serializers import PageQuery, QuerySerializer
@@ -99,7 +99,9 @@ def _list_addresses() -> list[Address]:
     if not HAS_TOKENS:
         missing |= {"token", "token-refresh"}
     if not HAS_DESCRIPTION:
-        missing |= {"schema", "docs"}
+        missing.add("schema")
+    if not has_docs_page():
+        missing.add("docs")
     return [
         {"name": name, "url": reverse(f"imports:api:{name}"), "description": description}
         for name, description in ADDRESSES.items()

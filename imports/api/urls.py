@@ -4,7 +4,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
-from imports.api.fields import HAS_DESCRIPTION
+from imports.api.fields import HAS_DESCRIPTION, has_docs_page
 from imports.api.importer_views import ImporterViewSet, RootView
 from imports.api.stream_views import FeedView, ImportStreamView
 from imports.api.views import ImportJobViewSet
@@ -43,7 +43,6 @@ if HAS_TOKENS:
 if HAS_DESCRIPTION:
     from imports.api.schema_views import DocsView, SchemaView
 
-    urlpatterns += [
-        path("schema/", SchemaView.as_view(), name="schema"),
-        path("docs/", DocsView.as_view(), name="docs"),
-    ]
+    urlpatterns += [path("schema/", SchemaView.as_view(), name="schema")]
+    if has_docs_page():
+        urlpatterns += [path("docs/", DocsView.as_view(), name="docs")]
