@@ -173,6 +173,7 @@ FIELD_MESSAGES = {
     "not_a_dict": "The value is no object. Send an object.",
     "null_characters_not_allowed": "The text contains a NUL character. Remove it.",
     "surrogate_characters_not_allowed": "The text is not valid Unicode. Send it in UTF-8.",
+    "forbidden_character": "The text contains a character that cannot be stored. Remove it.",
     "unknown_field": "There is no such field. The sentence lists the fields.",
     "nothing_to_change": "The request changes nothing. The sentence lists what can be changed.",
     "read_first": "The read options decide which columns the file has. Change them first, and map "

@@ -140,11 +140,12 @@ def _describe_option(name: str, field: serializers.Field[Any, Any, Any, Any]) ->
     types = (type_name for type_, type_name in OPTION_TYPES.items() if isinstance(field, type_))
     choices = field.choices.items() if isinstance(field, serializers.ChoiceField) else None
     suggestions = SUGGESTIONS.get(name)
+    default = None if field.default is serializers.empty else field.default
     return {
         "name": name,
         "type": next(types, OTHER_OPTION_TYPE),
         "required": field.required,
-        "default": None if field.default is serializers.empty else field.default,
+        "default": default() if callable(default) else default,
         "choices": None if choices is None else _list_choices(choices),
         "suggestions": _list_choices(suggestions.items()) if suggestions else None,
         "note": str(field.help_text or ""),
