@@ -94,7 +94,7 @@ class ForeignProject:
                 yield process
             finally:
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
 
 
 def write_constraints(folder):
@@ -175,7 +175,7 @@ def site(project):
         port = free.getsockname()[1]
     with ExitStack() as processes:
         processes.enter_context(project.serving(worker, "worker.log"))
-        processes.enter_context(project.serving(f"{server} -p {port}", "server.log"))
+        processes.enter_context(project.serving(f"{server} {port} --noreload", "server.log"))
         address = f"http://127.0.0.1:{port}"
         wait_until(lambda: is_answering(address))
         yield address
@@ -256,7 +256,7 @@ def test_the_bar_moves_and_the_layout_stays_that_of_the_project(site, project, c
     heading = page.locator("#company")
     expect(heading).to_have_css("color", "rgb(107, 29, 29)")
     expect(heading).to_have_css("text-transform", "uppercase")
-    expect(page.locator("#import h1")).to_have_css("text-transform", "none")
+    expect(page.locator("#import .card")).to_have_css("border-radius", "6px")
 
 
 def test_programs_use_the_api_below_the_prefix(client):
