@@ -112,6 +112,9 @@ EXCEL_READER_LIMITS = IMPORTS_READER_LIMITS | {
 
 INSTALLED_APPS = [
     "daphne",
+    # Before other apps, so that none of their translations replaces a text of these two.
+    "imports",
+    "customers",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -126,8 +129,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "imports",
-    "customers",
 ]
 MIDDLEWARE = [
     "imports.request_ids.add_request_id",  # First, for responses that other middleware makes.

@@ -119,7 +119,8 @@ def get_django_environment():
     user = f"{database['USER']}:{quote(database['PASSWORD'])}"
     port = f":{database['PORT']}" if database["PORT"] else ""
     options = urlencode(database["OPTIONS"])
-    module = settings.SETTINGS_MODULE
+    # An override of the settings has no module.
+    module = os.environ["DJANGO_SETTINGS_MODULE"]
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings" if module == "tests.settings" else module,
         "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",

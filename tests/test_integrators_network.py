@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -16,10 +16,9 @@ from threading import Thread
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from imports import lifecycle, snapshots
+from imports import snapshots
 from imports.live.sse import format_event
 from imports.models import ImportJob
-from imports.statuses import Status
 from tests import browser, typescript
 from tests.factories import make_csv, make_row
 from tests.http_proxy import DROP_RESPONSE, running_proxy
@@ -54,7 +53,7 @@ const abort = () => setTimeout(() => controller.abort());
 const result = site.follow("{job}", abort, controller.signal);
 console.log(await result.catch((error: Error) => error.name));
 """
-READY_POLL_SECONDS = 5
+QUEUED_POLL_SECONDS = 2
 PAGE_OF_ANOTHER_SITE = """
 <!doctype html><link rel="icon" href="data:,">
 <script type="module">await import("./program.js"); document.title = "The end";</script>
@@ -100,17 +99,22 @@ class SilentHandler(SimpleHTTPRequestHandler):
 @pytest.fixture
 def server(transactional_db, origin):
     options = {"IMPORTS_TICKET_SECONDS": "5", "CORS_ALLOWED_ORIGINS": origin}
-    with worker(), running_daphne(**options) as running:
+    with running_daphne(**options) as running:
         yield running
     wait_for(lambda: count_other_sessions() == 0)
 
 
 @pytest.fixture
+def start_worker(server):
+    """A function that starts a worker, which runs until the end of the test."""
+    with ExitStack() as workers:
+        yield lambda: workers.enter_context(worker())
+
+
+@pytest.fixture
 def job(alice, server):
-    """An import that is READY."""
-    job = upload_in_process(alice, make_csv_of_rows(20_000), check_first=True)
-    wait_for(lambda: ImportJob.objects.get(pk=job.pk).status == Status.READY)
-    return job  # Its fields are those of the upload, older than the database.
+    """An import that is QUEUED, and goes on when a worker starts."""
+    return upload_in_process(alice, make_csv_of_rows(20_000))
 
 
 class ProgramOutput:
@@ -176,7 +180,7 @@ def assert_versions_rise(lines):
 
 @pytest.mark.parametrize("run_program", [run_in_node, run_in_chromium])
 def test_client_replaces_an_interrupted_stream_whose_ticket_has_expired(
-    run_program, tmp_path, alice, job, server, network, origin
+    run_program, tmp_path, alice, job, server, network, origin, start_worker
 ):
     tokens = json.dumps(expire_access_token(make_tokens(alice)))
     text = FOLLOW_PROGRAM.format(address=network.address, tokens=tokens, job=job.pk)
@@ -187,7 +191,7 @@ def test_client_replaces_an_interrupted_stream_whose_ticket_has_expired(
         network.stream_prefix = format_event(snapshots.build_snapshot(job))
         network.cut_responses()
         wait_for(lambda: get_statuses(network, "/events/") == [200, 401, 200])
-        lifecycle.start(job.pk)
+        start_worker()
 
     _, with_expired_ticket, with_new_ticket = get_exchanges(network, "/events/")
     assert with_expired_ticket.query == first.query != with_new_ticket.query
@@ -202,20 +206,22 @@ def request_status(server, address):
         return response.status
 
 
-def test_client_polls_at_the_given_interval_without_streams(tmp_path, alice, job, network, origin):
+def test_client_polls_at_the_given_interval_without_streams(
+    tmp_path, alice, job, network, origin, start_worker
+):
     network.fault = lambda method, path: 503 if path.endswith("/events/") else None
     text = FOLLOW_PROGRAM.format(
         address=network.address, tokens=json.dumps(make_tokens(alice)), job=job.pk
     )
     with run_in_node(tmp_path, text, origin) as program:
         wait_for(lambda: len(get_exchanges(network, f"/{job.pk}/")) >= 3)
-        lifecycle.start(job.pk)
+        start_worker()
 
     assert program.lines[-1] == "The end: COMPLETE"
     assert set(get_statuses(network, "/events/")) == {503}
     # A slow machine can only make the interval longer.
     _, first, second, *_ = get_exchanges(network, f"/{job.pk}/")
-    assert second.at - first.at > READY_POLL_SECONDS - 0.1
+    assert second.at - first.at > QUEUED_POLL_SECONDS - 0.1
 
 
 def test_client_repeats_an_upload_until_it_succeeds_once(tmp_path, alice, network, origin):
@@ -241,7 +247,9 @@ def test_abort_signal_ends_the_stream(tmp_path, alice, job, network, origin):
     assert program.lines == ["AbortError"]
 
 
-def test_python_loop_continues_after_interruptions_and_polls_without_streams(alice, job, network):
+def test_python_loop_continues_after_interruptions_and_polls_without_streams(
+    alice, job, network, start_worker
+):
     call = get_snippets("python", PAGE).split('\ntokens = call("POST"')[0]
     follow = get_snippets("python", get_section(STREAM_SECTION)).partition("\n\n\nfor job in")[0]
     bearer = f"Bearer {AccessToken.for_user(alice)}"
@@ -262,7 +270,7 @@ def test_python_loop_continues_after_interruptions_and_polls_without_streams(ali
         network.fault = lambda method, path: 503 if path.endswith("/events/") else None
         network.cut_responses()
         wait_for(lambda: 503 in get_statuses(network, "/events/"))
-        lifecycle.start(job.pk)
+        start_worker()
 
     assert program.lines[-1].endswith("COMPLETE")
     assert_versions_rise(program.lines)

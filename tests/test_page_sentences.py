@@ -151,7 +151,7 @@ def test_api_report_and_admin_have_the_same_sentence_for_a_skipped_row(alice, ro
         visible_text(logged_in_client(root).get(admins).content.decode()),
         visible_text(
             logged_in_client(root)
-            .get(f"{admins}?code=exists&column={sentences[0]['column']}")
+            .get(f"{admins}?code=exists&column={sentences[0]['field']}")
             .content.decode()
         ),
     ]
