@@ -20,7 +20,7 @@ IMPORT = """
 import sys
 from imports import hooks
 from imports.error_messages import describe_row_error
-from parcels.models import Parcel
+from freight.models import Parcel
 from tests.factories import get_outcomes, run_import
 
 importer = {importer!r}
@@ -112,11 +112,11 @@ def project(tmp_path):
 
 
 def test_example_of_the_page_imports_parcels(project):
-    *files, (importer_path, importer_with_hook) = get_python_files("parcels")
-    project.write("parcels/__init__.py", "")
+    *files, (importer_path, importer_with_hook) = get_python_files("freight")
+    project.write("freight/__init__.py", "")
     for name, text in files:
         project.write(name, text)
-    project.run("makemigrations", "parcels")
+    project.run("makemigrations", "freight")
     project.run("migrate")
     assert "no issues" in project.run("check")
     uploads = re.findall(r"-F file=@(\w+)\.csv -F importer=(\w+)", "".join(get_code_blocks("sh")))

@@ -160,7 +160,7 @@ class DocsView(SpectacularSwaggerSplitView):
     versioning_class = None
     url_name = "imports:api:schema"
     throttle_classes = ()
-    template_name = "api/docs.html"
+    template_name = "imports/api_docs.html"
     title = TITLE
 
     @classmethod
