@@ -61,8 +61,8 @@ fuzz: .venv/development ## Check the API against its description with 3,000 gene
 sample: .venv/runtime ## Write a sample workbook: customers.xlsx, 7,000 rows
 	@$(MANAGE) sample_workbook customers.xlsx
 
-wheel: .venv/development ## Build the installable app: dist/django_live_imports-*.whl
-	@$(PYTHON) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+wheel: | $(PYTHON) ## Build the installable app: dist/django_live_imports-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 migrations: .venv/runtime ## Write migrations for changed models (ARGS=app: its first migration)
 	@PYTHONWARNINGS=ignore::RuntimeWarning $(MANAGE) makemigrations $(ARGS)

@@ -210,7 +210,8 @@ def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]
                 f"{importer.model.__name__}.{field.name} needs a value, and no column fills it.",
                 "Give the field blank=True or a default: a cell holds no file."
                 if isinstance(field, FileField)
-                else f'Add Column("{field.name}", required=True), or give the field a default.',
+                else f'Add Column("{field.name}", required=True), return the field from `values`, '
+                "or give it a default.",
                 "E005",
             )
         elif not columns[field.name].required:

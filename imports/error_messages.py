@@ -121,7 +121,8 @@ JOB_MESSAGES = {
     "crashed_reader": _("Reading this file failed three times. Save it again, or save it as CSV."),
     "file_gone": _("The uploaded file no longer exists. Upload it again."),
     "unknown_importer": _(
-        "The importer for this file is no longer installed. Contact an administrator."
+        "The worker does not know the importer of this file. If it was added just now, the workers "
+        "must be restarted. Contact an administrator, and upload the file again afterwards."
     ),
     "values_failed": _(
         "The importer could not compute the values of fields that no column fills (%(error)s). "

@@ -28,6 +28,14 @@ FOREIGN_FILES = PROJECT / "tests" / "foreign_project"
 EMAIL, PASSWORD = "ada@example.com", "a-long-password"
 MANY_ROWS = 30_000
 AT_THE_END = ", at its end"
+# Texts of the pages that the project's rules for elements make white or put on its green.
+UNREADABLE_TEXTS = """
+[...document.querySelectorAll(".imports *")]
+    .map((element) => [element, getComputedStyle(element)])
+    .filter(([, { color, backgroundColor }]) =>
+        color === "rgb(255, 255, 255)" || backgroundColor === "rgb(37, 77, 50)")
+    .map(([element]) => element.outerHTML.slice(0, 80))
+"""
 
 
 def list_blocks(*languages):
@@ -257,6 +265,10 @@ def test_the_bar_moves_and_the_layout_stays_that_of_the_project(site, project, c
     expect(heading).to_have_css("color", "rgb(107, 29, 29)")
     expect(heading).to_have_css("text-transform", "uppercase")
     expect(page.locator("#import .card")).to_have_css("border-radius", "6px")
+    expect(page.locator("#import h1")).to_have_css("text-transform", "none")
+    assert page.evaluate(UNREADABLE_TEXTS) == []
+    page.goto(f"{site}/data/")
+    assert page.evaluate(UNREADABLE_TEXTS) == []
 
 
 def test_programs_use_the_api_below_the_prefix(client):

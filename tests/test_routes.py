@@ -236,12 +236,15 @@ def test_every_django_url_is_in_a_table():
     assert others - {"^api/"} <= known  # "^api/" matches every other address.
 
 
-def test_without_the_asgi_line_a_stream_says_what_is_missing(alice):
+def test_without_the_asgi_line_a_stream_says_what_is_missing(alice, caplog):
     client, job = logged_in_client(alice), make_moved_job(alice)
 
     for address in STREAMS:
-        response = client.get(f"/{address.format(job=job.pk)}")
+        response = client.get(
+            f"/{address.format(job=job.pk)}", headers={"accept": "text/event-stream"}
+        )
         assert (response.status_code, response.json()["code"]) == (501, "streams_not_served")
+    assert "add_streams" in caplog.text
     for address in SOCKETS:
         assert client.get(f"/{address.format(job=job.pk)}").status_code == 426
 

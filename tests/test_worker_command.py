@@ -166,6 +166,14 @@ def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
     assert "imports.W110" in list_ids(include_deployment_checks=True)
 
 
+@pytest.mark.django_db
+def test_the_worker_needs_the_tables(monkeypatch):
+    monkeypatch.setattr(Worker._meta, "db_table", "no_such_table")
+
+    with pytest.raises(CommandError, match=r"Run `python manage.py migrate`"):
+        call_command("imports_worker")
+
+
 # --- Options -----------------------------------------------------------------
 
 

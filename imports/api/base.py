@@ -8,7 +8,7 @@ project.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -57,6 +57,19 @@ class ApiContentNegotiation(DefaultContentNegotiation):
     """Choose a renderer by the header `Accept`, and by no query parameter."""
 
     settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+
+
+class JsonErrorNegotiation(ApiContentNegotiation):
+    """Choose JSON for every request: only errors are rendered, whatever type `Accept` names."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
 
 
 def in_english(view: View) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
@@ -11,12 +11,11 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_control
 from rest_framework import status
 from rest_framework.exceptions import APIException, PermissionDenied
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from imports import downloads, permissions
 from imports.api import error_hints
-from imports.api.base import ApiContentNegotiation, ApiView
+from imports.api.base import ApiView, JsonErrorNegotiation
 from imports.api.errors import ServiceUnavailable
 from imports.api.serializers import QuerySerializer, TemplateQuery
 from imports.importer import get_importer
@@ -45,19 +44,6 @@ class WorkbooksNotWritten(APIException):
     status_code = status.HTTP_501_NOT_IMPLEMENTED
     default_code = "workbooks_not_supported"
     default_detail = "This site cannot create workbooks. Ask for failed-rows.csv instead."
-
-
-class JsonErrorNegotiation(ApiContentNegotiation):
-    """Choose JSON for every request: only errors are rendered, whatever type `Accept` names."""
-
-    def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
 
 
 @method_decorator(cache_control(private=True, no_store=True), name="dispatch")

@@ -6,6 +6,8 @@ receives it. The views here answer only in a project that has not added the stre
 
 from __future__ import annotations
 
+import logging
+from typing import NoReturn
 from uuid import UUID
 
 from rest_framework import status
@@ -15,8 +17,10 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from imports.api.base import ApiView
+from imports.api.base import ApiView, JsonErrorNegotiation
 from imports.authentication import AUTHENTICATION_CLASSES
+
+log = logging.getLogger(__name__)
 
 
 class TicketAuthentication(BaseAuthentication):
@@ -35,24 +39,35 @@ class StreamsNotServed(APIException):
     )
 
 
-class ImportStreamView(ApiView):
-    """The stream of one import."""
+class StreamView(ApiView):
+    """Base of the views of streams."""
 
-    authentication_classes = (*AUTHENTICATION_CLASSES, TicketAuthentication)
+    # An EventSource accepts text/event-stream only. The error is JSON all the same.
+    content_negotiation_class = JsonErrorNegotiation
     permission_classes = (AllowAny,)
     query_serializer_class = None  # EventSource and its substitutes add parameters of their own.
     is_event_stream = True  # imports.live.routing recognises the view by this attribute.
 
-    def get(self, request: Request, id: UUID) -> Response:  # noqa: A002
+    def refuse(self) -> NoReturn:
+        """Raises: StreamsNotServed, after a warning in the log."""
+        log.warning(
+            "A progress stream was requested, but this process serves none. Use an ASGI server, "
+            "and wrap the ASGI application in imports.live.routing.add_streams."
+        )
         raise StreamsNotServed
 
 
-class FeedView(ApiView):
+class ImportStreamView(StreamView):
+    """The stream of one import."""
+
+    authentication_classes = (*AUTHENTICATION_CLASSES, TicketAuthentication)
+
+    def get(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        self.refuse()
+
+
+class FeedView(StreamView):
     """The stream of all imports that the user may see."""
 
-    permission_classes = (AllowAny,)
-    query_serializer_class = None
-    is_event_stream = True
-
     def get(self, request: Request) -> Response:
-        raise StreamsNotServed
+        self.refuse()

@@ -7,6 +7,7 @@ writes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -60,6 +61,8 @@ from imports.pipeline.transactions import (
 from imports.postgres import get_sqlstate
 from imports.statuses import OnMissingColumns, Status
 from imports.storage import StoredFileNotFound
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[ImportJob], None]
 
@@ -198,6 +201,12 @@ def _check(
     limits: ReaderLimits,
 ) -> ImportJob | None:
     if not is_registered(job.importer):
+        log.error(
+            "import %s needs the importer %r, which is not registered in this process: restart "
+            "the workers after a change of the code",
+            job.pk,
+            job.importer,
+        )
         return fail_job(job, "unknown_importer", {})
     importer = get_importer(job.importer)
     _store_field_values(job, importer)

@@ -12,9 +12,12 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from imports.actors import QUEUES
 from imports.broker import get_broker, is_in_memory
+from imports.models import Worker
+from imports.postgres import get_connection
 
 DEFAULT_PROCESSES = 1
 # Two may read files, and two may write batches: see `imports.actors`.
@@ -77,6 +80,7 @@ class Command(BaseCommand):
         if reload:
             require_watchdog()
         modules = discover_other_actors() if all_queues else []
+        require_tables()
         arguments = [
             "imports.worker:broker",
             *modules,
@@ -140,6 +144,19 @@ def require_usable_broker() -> None:
             "receives none. Configure a broker on Redis or RabbitMQ, in DRAMATIQ_BROKER or "
             "IMPORTS_BROKER."
         )
+
+
+def require_tables() -> None:
+    """Raises: CommandError if the tables of the app are missing.
+
+    A database that does not answer is no error: the worker waits for it.
+    """
+    try:
+        tables = get_connection().introspection.table_names()
+    except DatabaseError:
+        return
+    if Worker._meta.db_table not in tables:
+        raise CommandError("The tables of imports are missing. Run `python manage.py migrate`.")
 
 
 def require_watchdog() -> None:
