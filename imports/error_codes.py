@@ -56,8 +56,9 @@ _request_codes: dict[str, Code] = {}
 def register_request_code(name: str, status: int, message: str) -> None:
     """Add a code that the body of an error response can have, with its HTTP status."""
     known = _request_codes.get(name)
-    statuses = (*known.statuses, status) if known else (status,)
-    _request_codes[name] = Code(name, message, statuses=statuses)
+    # An app may register its codes more than once, because tests call AppConfig.ready again.
+    statuses = {*(known.statuses if known else ()), status}
+    _request_codes[name] = Code(name, message, statuses=tuple(sorted(statuses)))
 
 
 def list_request_codes() -> list[Code]:
