@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from imports.conf import DURATION as POSTGRES_DURATION
 from imports.conf import Setting
 
 env = environ.Env()
@@ -81,6 +82,8 @@ def read_app_settings(
             values[name] = read_int(name, default)
         elif isinstance(default, float):
             values[name] = read_seconds(name, default)
+        elif setting.pattern is POSTGRES_DURATION:
+            values[name] = read_duration(name, default)
         elif isinstance(default, str):
             values[name] = env.str(name)
     return values

@@ -11,6 +11,7 @@ settings; `python -m docs.tables` generates it from this module.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, overload
 
@@ -19,16 +20,33 @@ from django.conf import settings
 PREFIX = "IMPORTS_"
 MEGABYTES = 1024 * 1024
 
+# A time as PostgreSQL reads it, and a rate as Django REST framework reads it.
+DURATION = re.compile(r"[0-9]+ *(us|ms|s|min|h|d)?")
+RATE = re.compile(r"[0-9]+/(s|sec|second|m|min|minute|h|hour|d|day)")
+
 T = TypeVar("T")
 
 
 class Setting(Generic[T]):
-    """One setting, as an attribute of `AppSettings`. `unit` is "" if the value has none."""
+    """One setting, as an attribute of `AppSettings`. `unit` is "" if the value has none.
 
-    def __init__(self, default: T, unit: str, description: str) -> None:
+    The value, or each value of a dictionary, matches the whole `pattern`, if there is one.
+    """
+
+    def __init__(
+        self,
+        default: T,
+        unit: str,
+        description: str,
+        *,
+        pattern: re.Pattern[str] | None = None,
+        allows_none: bool = False,
+    ) -> None:
         self.default = default
         self.unit = unit
         self.description = description
+        self.pattern = pattern
+        self.allows_none = allows_none
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = PREFIX + name
@@ -162,12 +180,14 @@ class AppSettings:
         "PostgreSQL's notation",
         "PostgreSQL ends a transaction of an import that waits for a lock, executes one "
         "statement, or is idle for longer than this.",
+        pattern=DURATION,
     )
     FINISH_CHECK_TIMEOUT = Setting(
         "300s",
         "PostgreSQL's notation",
         "`statement_timeout` of the statement that finds the duplicates of a file, which takes "
         "up to a minute for a million rows.",
+        pattern=DURATION,
     )
 
     # --- Workers and recovery ------------------------------------------------
@@ -241,6 +261,8 @@ class AppSettings:
         "`logins` for each IP address. Further requests are answered with status 429. None: no "
         "limit. The counts are in Django's default cache. REST framework's own settings do not "
         "apply to this API.",
+        pattern=RATE,
+        allows_none=True,
     )
     TRUSTED_PROXIES = Setting(
         0,

@@ -136,7 +136,7 @@ def check_setting_values() -> Iterator[CheckMessage]:
 def find_value_problems(setting: Setting[Any], value: object) -> Iterator[str]:
     """Yield what is wrong with the value of a setting, as the end of a sentence."""
     if not isinstance(setting, MappingSetting):
-        yield from _find_type_problems(setting.default, value, "is")
+        yield from _find_item_problems(setting, setting.default, value, "is")
         return
     if not isinstance(value, dict):
         yield "must be a dictionary"
@@ -145,7 +145,18 @@ def find_value_problems(setting: Setting[Any], value: object) -> Iterator[str]:
         if key not in setting.default:
             yield f"has the unknown key {key!r}; it may have {', '.join(setting.default)}"
         else:
-            yield from _find_type_problems(setting.default[key], item, f"[{key!r}] is")
+            yield from _find_item_problems(setting, setting.default[key], item, f"[{key!r}] is")
+
+
+def _find_item_problems(
+    setting: Setting[Any], default: object, value: object, subject: str
+) -> Iterator[str]:
+    if value is None and setting.allows_none:
+        return
+    problems = list(_find_type_problems(default, value, subject))
+    if not problems and setting.pattern and not setting.pattern.fullmatch(str(value)):
+        problems.append(f"{subject} {value!r}, and must be like {default!r}")
+    yield from problems
 
 
 def _find_type_problems(default: object, value: object, subject: str) -> Iterator[str]:

@@ -38,11 +38,26 @@ urlpatterns = [path("other/", setup_checks.check_setup)]
         ({"IMPORTS_READER_LIMITS": {"row": 5}}, "imports.E106"),
         ({"IMPORTS_READER_LIMITS": {"rows": "many"}}, "imports.E106"),
         ({"IMPORTS_READER_LIMITS": 5}, "imports.E106"),
+        ({"IMPORTS_THROTTLE_RATES": {"reads": "5"}}, "imports.E106"),
+        ({"IMPORTS_THROTTLE_RATES": {"reads": "5/week"}}, "imports.E106"),
+        ({"IMPORTS_DATABASE_TIMEOUTS": {"lock_timeout": "soon"}}, "imports.E106"),
+        ({"IMPORTS_DATABASE_TIMEOUTS": {"lock_timeout": None}}, "imports.E106"),
+        ({"IMPORTS_FINISH_CHECK_TIMEOUT": "5 minutes"}, "imports.E106"),
         ({"IMPORTS_STORAGE": "uploads"}, "imports.E107"),
     ],
 )
 def test_a_wrong_setting_is_named(changed, check_id):
     assert find_ids(**changed) == [check_id]
+
+
+def test_rates_may_be_none_and_durations_have_any_unit_of_postgresql():
+    changed = {
+        "IMPORTS_THROTTLE_RATES": {"reads": None, "logins": "5/hour"},
+        "IMPORTS_DATABASE_TIMEOUTS": {"lock_timeout": "1h", "statement_timeout": "0"},
+        "IMPORTS_FINISH_CHECK_TIMEOUT": "5 min",
+    }
+
+    assert find_ids(**changed) == []
 
 
 def test_a_log_in_on_another_site_is_accepted():

@@ -1,0 +1,28 @@
+"""Settings of the app that the site reads from environment variables."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config.env import read_app_settings
+from imports.conf import list_settings
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    for name in ("IMPORTS_STORAGE", "IMPORTS_BATCH_ROWS", "IMPORTS_FINISH_CHECK_TIMEOUT"):
+        monkeypatch.setenv(name, "")
+
+    assert not read_app_settings(list_settings(), excluded=[]).keys() & {
+        "IMPORTS_STORAGE",
+        "IMPORTS_BATCH_ROWS",
+        "IMPORTS_FINISH_CHECK_TIMEOUT",
+    }
+
+
+def test_a_duration_is_validated(monkeypatch):
+    monkeypatch.setenv("IMPORTS_FINISH_CHECK_TIMEOUT", "soon")
+    with pytest.raises(ImproperlyConfigured, match="IMPORTS_FINISH_CHECK_TIMEOUT must be"):
+        read_app_settings(list_settings(), excluded=[])
+
+    monkeypatch.setenv("IMPORTS_FINISH_CHECK_TIMEOUT", "2min")
+    values = read_app_settings(list_settings(), excluded=[])
+    assert values["IMPORTS_FINISH_CHECK_TIMEOUT"] == "2min"
