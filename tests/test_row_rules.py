@@ -177,6 +177,24 @@ def test_a_bug_in_a_rule_fails_its_row(rule, error, row):
     assert found[-1] == (None, "row_rule_failed", "", {"error": error})
 
 
+def test_a_bug_in_a_rule_is_logged_once_without_its_text(caplog):
+    def quote_note(values):
+        raise ValueError(values["note"])
+
+    attributes = {"check_row": staticmethod(quote_note), "columns": ParcelsWithRule.columns[1:]}
+    importer = type("WithRule", (ParcelsWithRule,), attributes)
+    positions = {"number": 0, "weight": 1, "note": 2}
+    validator = RowValidator(importer, DetectedColumns(1, [], positions, []))
+
+    validator.validate_rows([(2, ["7", "1", "Ama Mensah"]), (3, ["8", "1", "Ama Mensah"])])
+
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert "Importer parcels_with_rule: check_row raised ValueError" in message
+    assert "in quote_note" in message
+    assert "Ama Mensah" not in message
+
+
 def test_the_error_of_a_rule_has_a_sentence():
     error = {"column": None, "code": "row_rule_failed", "params": {"error": "KeyError"}}
 

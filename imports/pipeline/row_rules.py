@@ -13,6 +13,8 @@ from imports.pipeline.field_cleaning import get_value_fields, split_lookup_key
 # Takes the cleaned values of a row in the order of the importer, and the fields whose cells have
 # errors; returns the errors of the row.
 RowCheck = Callable[[Sequence[str | None], Collection[str]], list[InvalidValue]]
+# Takes an exception that a rule raised by a bug.
+BugLogger = Callable[[Exception], None]
 Converter = Callable[[str], Any]
 
 _Default = TypeVar("_Default")
@@ -38,8 +40,11 @@ class PartialRow(dict[str, Any]):
         return self[field] if field in self._failed_fields else super().get(field, default)
 
 
-def make_row_check(importer: type[Importer]) -> RowCheck | None:
-    """Return the importer's rule as a function for each row; None if the importer has no rule."""
+def make_row_check(importer: type[Importer], log_bug: BugLogger) -> RowCheck | None:
+    """Return the importer's rule as a function for each row; None if the importer has no rule.
+
+    A bug in the rule fails the row, not the import, and is passed to `log_bug`.
+    """
     if not has_hook(importer, "check_row"):
         return None
     fields = [(c.field, _make_column_converter(importer, c)) for c in importer.columns]
@@ -49,9 +54,8 @@ def make_row_check(importer: type[Importer]) -> RowCheck | None:
             field: value if value is None or convert is None else convert(value)
             for (field, convert), value in zip(fields, cleaned, strict=True)
         }
-        return _collect_errors(
-            importer, PartialRow(values, failed_fields) if failed_fields else values
-        )
+        row = PartialRow(values, failed_fields) if failed_fields else values
+        return _collect_errors(importer, row, log_bug)
 
     return check
 
@@ -86,7 +90,9 @@ def _make_converter(field: Field[Any, Any]) -> Converter | None:
     return convert
 
 
-def _collect_errors(importer: type[Importer], values: dict[str, Any]) -> list[InvalidValue]:
+def _collect_errors(
+    importer: type[Importer], values: dict[str, Any], log_bug: BugLogger
+) -> list[InvalidValue]:
     errors: list[InvalidValue] = []
     try:
         for error in importer.check_row(values) or ():
@@ -96,7 +102,8 @@ def _collect_errors(importer: type[Importer], values: dict[str, Any]) -> list[In
         pass
     except InvalidValue as error:
         errors.append(error)
-    except Exception as bug:  # A bug in a rule fails this row, not the import.
+    except Exception as bug:
+        log_bug(bug)
         errors.append(InvalidValue("row_rule_failed", error=type(bug).__name__))
     return errors
 

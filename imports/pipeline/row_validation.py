@@ -98,7 +98,7 @@ class RowValidator:
         ]
         self._importer = importer
         self._columns = columns
-        self._check_row = make_row_check(importer)
+        self._check_row = make_row_check(importer, self._log_row_rule_bug)
         # Code and field to row numbers, of the rows that are validated together.
         self._noted_rows: dict[tuple[str, str], list[int]] = {}
         self._lookups = make_lookup_resolvers(importer, context)
@@ -186,17 +186,20 @@ class RowValidator:
             return [_make_error(column, cell, each) for each in (error, *error.further)]
         if isinstance(error, Error) and is_transient(error):
             raise error
-        self._log_bug(column, error)
+        self._log_bug(f"the rule of column {column.field}", error)
         return [_make_error(column, cell, InvalidValue("rule_failed", error=type(error).__name__))]
 
-    def _log_bug(self, column: Column, error: Exception) -> None:
+    def _log_row_rule_bug(self, error: Exception) -> None:
+        self._log_bug("check_row", error)
+
+    def _log_bug(self, rule: str, error: Exception) -> None:
         """Log once where a rule raised an exception, without its text, which may quote the cell."""
-        bug = (column.field, type(error).__name__)
+        bug = (rule, type(error).__name__)
         if bug not in self._logged_bugs:
             self._logged_bugs.add(bug)
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error(
-                "Importer %s: the rule of column %s raised %s\n%s",
+                "Importer %s: %s raised %s\n%s",
                 self._importer.name,
                 *bug,
                 where,
