@@ -184,7 +184,11 @@ FIELD_MESSAGES = {
 
 def list_field_codes() -> list[Code]:
     """Return the codes of wrong fields of a request, those of a column mapping last."""
-    messages = FIELD_MESSAGES | _get_english(error_messages.MAPPING_MESSAGES)
+    mapping_messages = _get_english(error_messages.MAPPING_MESSAGES)
+    # A field of a request and of a mapping may have the same code.
+    messages = FIELD_MESSAGES | {
+        name: message for name, message in mapping_messages.items() if name not in FIELD_MESSAGES
+    }
     return [Code(name, message) for name, message in messages.items()]
 
 
