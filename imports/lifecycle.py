@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,20 @@ __all__ = [
 MAX_FILE_NAME_CHARS = 255
 # The read options that may change which columns a file has.
 OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
+READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
+CHANGEABLE_CHOICES = {
+    "on_duplicate": OnDuplicate.values,
+    "empty_cells": EmptyCells.values,
+    "on_missing_columns": OnMissingColumns.values,
+}
+# What `check_again` changes.
+CHANGEABLE_FIELDS = (
+    *CHANGEABLE_CHOICES,
+    "check_first",
+    "has_header_row",
+    "column_mapping",
+    "read_options",
+)
 CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
 # Errors of a check that other options may correct.
 FIXABLE_READ_ERRORS = frozenset(
@@ -80,9 +94,9 @@ ImportFile: TypeAlias = "str | os.PathLike[str] | IO[bytes] | File[bytes]"
 
 
 class InvalidOption(ValueError):
-    """An argument of `create_import` has a value that it does not accept.
+    """An argument of `create_import` or a change of `check_again` is not accepted.
 
-    `option` is the name of the argument. The text says what to do.
+    `option` is the name of the argument or of the change. The text says what to do.
     """
 
     def __init__(self, option: str, message: str) -> None:
@@ -133,10 +147,7 @@ def create_import(
     _check_choice("empty_cells", empty_cells, EmptyCells.values)
     _check_choice("hidden_rows", hidden_rows, HiddenRows.values)
     _check_choice("on_missing_columns", on_missing_columns, OnMissingColumns.values)
-    if encoding and not is_encoding(encoding):
-        raise InvalidOption("encoding", f"Python knows no encoding {encoding!r}.")
-    if delimiter and not is_delimiter(delimiter):
-        raise InvalidOption("delimiter", "Give one character that is no letter, digit or quote.")
+    _check_text_options(encoding, delimiter)
     read_options = {
         "sheet": sheet,
         "encoding": encoding,
@@ -176,9 +187,49 @@ def _get_importer_name(importer: str | type[Importer]) -> str:
     return name
 
 
-def _check_choice(option: str, value: str, allowed: list[str]) -> None:
+def _check_choice(option: str, value: object, allowed: list[str]) -> None:
     if value not in allowed:
         raise InvalidOption(option, f"{value!r} is none of {', '.join(allowed)}.")
+
+
+def _check_text_options(encoding: str, delimiter: str) -> None:
+    if encoding and not is_encoding(encoding):
+        raise InvalidOption("encoding", f"Python knows no encoding {encoding!r}.")
+    if delimiter and not is_delimiter(delimiter):
+        raise InvalidOption("delimiter", "Give one character that is no letter, digit or quote.")
+
+
+def _check_names(names: Iterable[str], allowed: Collection[str]) -> None:
+    for name in names:
+        if name not in allowed:
+            raise InvalidOption(name, f"This cannot be changed. These can: {', '.join(allowed)}.")
+
+
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    """Validate the names and the values of changes, except the columns that a mapping names.
+
+    Raises:
+        InvalidOption: A name is unknown, or a value is not accepted.
+    """
+    _check_names(changes, CHANGEABLE_FIELDS)
+    for name, value in changes.items():
+        if name in CHANGEABLE_CHOICES:
+            _check_choice(name, value, CHANGEABLE_CHOICES[name])
+    if not isinstance(changes.get("check_first", False), bool):
+        raise InvalidOption("check_first", "Give True or False.")
+    if not isinstance(changes.get("has_header_row"), bool | None):
+        raise InvalidOption("has_header_row", "Give True, False or None.")
+    for name in ("column_mapping", "read_options"):
+        value = changes.get(name, {})
+        if not isinstance(value, Mapping) and not (value is None and name == "column_mapping"):
+            raise InvalidOption(name, "Give a dictionary.")
+    read_options = changes.get("read_options", {})
+    _check_names(read_options, READ_OPTIONS)
+    for name, value in read_options.items():
+        if not isinstance(value, str):
+            raise InvalidOption(name, "Give a text.")
+    _check_choice("hidden_rows", read_options.get("hidden_rows", ""), ["", *HiddenRows.values])
+    _check_text_options(read_options.get("encoding", ""), read_options.get("delimiter", ""))
 
 
 @contextmanager
@@ -320,19 +371,21 @@ def can_change(job: ImportJob) -> bool:
     return job.status in CHANGEABLE_STATUSES
 
 
-def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
+def check_again(job: ImportJob | UUID, changes: Mapping[str, Any]) -> ImportJob:
     """Change options of an import, check it again, and return it as it is then.
 
-    `changed` holds new values of fields of `ImportJob`. `read_options` are added to those that the
+    `changes` holds new values of CHANGEABLE_FIELDS. `read_options` are added to those that the
     import has. `column_mapping` has the form that `column_mapping.resolve_mapping` takes.
 
     Raises:
+        InvalidOption: A change is unknown, or has a value that is not accepted.
         TransitionNotAllowed: The import may not be changed (see `can_change`), or has a new column
             mapping before its file was read.
         InvalidMapping: The column mapping does not fit the file.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk, options = _get_id(job), dict(changed)
+    _check_changes(changes)
+    pk, options = _get_id(job), dict(changes)
     with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         if not can_change(job):
@@ -358,14 +411,14 @@ def check_again(job: ImportJob | UUID, changed: Mapping[str, Any]) -> ImportJob:
     return job
 
 
-def _merge_read_options(job: ImportJob, changed: Mapping[str, str]) -> dict[str, Any]:
+def _merge_read_options(job: ImportJob, changes: Mapping[str, str]) -> dict[str, Any]:
     """Return the new values of the import's fields when these read options change.
 
     An empty value removes an option. If the options may change which columns the file has, the
     detected columns and the column mapping are removed.
     """
-    options = {name: value for name, value in {**job.read_options, **changed}.items() if value}
-    if not changed.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
+    options = {name: value for name, value in {**job.read_options, **changes}.items() if value}
+    if not changes.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
         return {"read_options": options}
     return {
         "read_options": options,

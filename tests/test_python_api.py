@@ -232,6 +232,35 @@ def test_an_import_is_named_by_itself_or_its_id(identify, alice):
 
 
 @pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"status": Status.RUNNING}, "status"),
+        ({"sheet": "Parcels"}, "sheet"),
+        ({"on_duplicate": "replace"}, "on_duplicate"),
+        ({"empty_cells": None}, "empty_cells"),
+        ({"on_missing_columns": ["ask"]}, "on_missing_columns"),
+        ({"check_first": "no"}, "check_first"),
+        ({"has_header_row": "no"}, "has_header_row"),
+        ({"column_mapping": "phone"}, "column_mapping"),
+        ({"read_options": None}, "read_options"),
+        ({"read_options": {"format": "csv"}}, "format"),
+        ({"read_options": {"sheet": 1}}, "sheet"),
+        ({"read_options": {"encoding": "utf-99"}}, "encoding"),
+        ({"read_options": {"delimiter": "ab"}}, "delimiter"),
+        ({"read_options": {"hidden_rows": "hide"}}, "hidden_rows"),
+    ],
+)
+def test_a_change_that_is_not_accepted_is_named(changes, option, alice):
+    job = check_job(create(alice, check_first=True))
+
+    with pytest.raises(lifecycle.InvalidOption) as caught:
+        lifecycle.check_again(job, changes)
+
+    assert caught.value.option == option
+    assert lifecycle.get_snapshot(job)["status"] == Status.READY
+
+
+@pytest.mark.parametrize(
     "act", [lifecycle.start, lifecycle.cancel, lifecycle.get_snapshot], ids=lambda f: f.__name__
 )
 def test_an_unknown_import_does_not_exist(act):

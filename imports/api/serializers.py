@@ -25,7 +25,7 @@ from imports.api.response_serializers import (
 )
 from imports.authentication import add_ticket
 from imports.importer import list_importers
-from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
+from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS, READ_OPTIONS
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
@@ -48,7 +48,6 @@ MAX_ENCODING_CHARS = 40
 MAX_PAGE_SIZE = 200
 MAX_ROWS_PAGE_SIZE = 1_000
 IDEMPOTENCY_KEY_PATTERN = "^[ -~]*$"  # Printable ASCII: every proxy passes it on unchanged.
-READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
 TAB_SPELLINGS = {"tab": "\t", "\\t": "\t"}
 CSRF_FORM_FIELD = "csrfmiddlewaretoken"
 # Fields that are large, or that need a query for each import. Lists leave them out.

@@ -250,10 +250,10 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the import again with the submitted column mapping."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
-        changed = (
+        changes = (
             {"column_mapping": read_mapping(job, request.POST)} if job.detected_columns else {}
         )
-        return _change_import(request, pk, partial(lifecycle.check_again, changed=changed))
+        return _change_import(request, pk, partial(lifecycle.check_again, changes=changes))
     except (FieldSelectedTwice, InvalidMapping) as error:
         return _render_import(request, job, describe_invalid_mapping(job, error))
 
@@ -264,7 +264,7 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
-        check_again = partial(lifecycle.check_again, changed=form.get_changes())
+        check_again = partial(lifecycle.check_again, changes=form.get_changes())
         return _change_import(request, pk, check_again)
     messages.warning(
         request,
