@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from copy import deepcopy
 from uuid import uuid4
 
@@ -293,6 +294,23 @@ def test_responses_of_rows_and_problems_match_the_schema(alice, strict_schema):
         strict_schema, client.get(f"/api/imports/{ready.pk}/rows/"), "imports_rows"
     )
     assert rows["results"][0]["outcome"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_responses_of_parts_that_are_not_installed_match_the_schema(
+    alice, strict_schema, monkeypatch
+):
+    client, job = logged_in_client(alice), run_import(CONTENT, owner=alice)
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+    for address, operation_id, code in (
+        (f"{job.pk}/failed-rows.xlsx", "imports_failed_rows_xlsx", "workbooks_not_supported"),
+        ("template.xlsx?importer=customers", "imports_template", "workbooks_not_supported"),
+        (f"{job.pk}/events/", "imports_events", "streams_not_served"),
+        ("events/", "imports_feed", "streams_not_served"),
+    ):
+        response = client.get(f"/api/imports/{address}")
+        assert response.status_code == 501
+        assert validate_response(strict_schema, response, operation_id)["code"] == code
 
 
 @pytest.mark.parametrize("status", [*Status])

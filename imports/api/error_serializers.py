@@ -24,6 +24,7 @@ ERROR_CODES = {
     415: ("unsupported_media_type",),
     422: ("key_reused",),
     429: ("throttled",),
+    500: ("internal_error",),
     503: ("unavailable",),
 }
 

@@ -11,6 +11,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from imports.api.downloads import WorkbooksNotWritten
 from imports.api.openapi.extensions import list_importer_names, make_importer_schema
 from imports.api.openapi.responses import (
     CONTENT_DISPOSITION,
@@ -22,9 +23,11 @@ from imports.api.openapi.responses import (
     describe_method,
     make_error_response,
     make_error_responses,
+    make_missing_part_response,
 )
 from imports.downloads import BINARY_MEDIA_TYPE, CSV_MEDIA_TYPE, XLSX_MEDIA_TYPE
 
+NO_WORKBOOKS = {501: make_missing_part_response(WorkbooksNotWritten)}
 NO_FAILED_ROWS_CODE = {"no_failed_rows": "the import has none, or they are no longer kept"}
 
 
@@ -68,6 +71,8 @@ def describe_import_file(
     errors = make_error_responses(*FILE_CALL_STATUSES) | {
         404: make_error_response(404, missing_codes)
     }
+    if content_type == XLSX_MEDIA_TYPE:
+        errors |= NO_WORKBOOKS
     return describe_file(
         f"imports_{name}", summary, content_type, errors, parameters=[IMPORT_ID_PARAMETER]
     )
@@ -84,7 +89,7 @@ def describe_template(
         operation_id,
         "Download an empty workbook to fill in",
         XLSX_MEDIA_TYPE,
-        make_error_responses(400, 401, 403, 429, 503),
+        make_error_responses(400, 401, 403, 429, 500, 503) | NO_WORKBOOKS,
         parameters=parameters,
         tags=tags,
     )

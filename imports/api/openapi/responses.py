@@ -9,9 +9,11 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import is_jsonschema_compliant
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import APIException
 
 from imports.api import error_hints
 from imports.api.error_serializers import ERROR_CODES, ApiErrorSerializer
+from imports.api.errors import InternalServerError
 from imports.api.throttles import LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER
 from imports.error_body import make_error_body
 
@@ -85,14 +87,18 @@ ERRORS = {
         "Too many requests; `Retry-After` says when to retry",
         "Request was throttled. Expected available in 3 seconds.",
     ),
+    500: (
+        "An unexpected error, which is in the log of the server; report the `X-Request-ID`",
+        InternalServerError.default_detail,
+    ),
     503: (
         "The service is unavailable at the moment; `Retry-After` says when to retry",
         "The database cannot be reached just now. Ask again in a few seconds.",
     ),
 }
-PUBLIC_CALL_STATUSES = (400, 406, 429, 503)  # Error statuses of every call.
+PUBLIC_CALL_STATUSES = (400, 406, 429, 500, 503)  # Error statuses of every call.
 AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
-FILE_CALL_STATUSES = (400, 401, 404, 429, 503)  # A file is sent whatever `Accept` names.
+FILE_CALL_STATUSES = (400, 401, 404, 429, 500, 503)  # A file is sent whatever `Accept` names.
 
 
 def allow_types(*types: str, nullable: bool = False) -> Schema:
@@ -130,6 +136,15 @@ def make_error_response(status: int, more_codes: dict[str, str]) -> OpenApiRespo
     return OpenApiResponse(ApiErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
 
 
+def make_missing_part_response(error: type[APIException]) -> OpenApiResponse:
+    """Return the description of the 501 of a call whose optional part is not installed."""
+    code, message = error.default_code, str(error.default_detail)
+    example = make_response_example(code, make_error_body(code, message))
+    return OpenApiResponse(
+        ApiErrorSerializer, f"The site has not installed this part: `{code}`.", [example]
+    )
+
+
 def make_response_example(name: str, value: Any) -> OpenApiExample:
     return OpenApiExample(name, value, response_only=True)
 
@@ -165,9 +180,11 @@ CONTENT_DISPOSITION = make_response_header(
 )
 CONTENT_LENGTH = make_response_header("Content-Length", int, "The number of bytes.", 200)
 
-# Of every response of a call that has a rate limit.
+# Of the responses of a call that has a rate limit, except those with a status from 500.
+SUCCESS_STATUSES = (200, 201, 202, 204, 304)
+LIMITED_STATUSES = (*SUCCESS_STATUSES, *(status for status in ERRORS if status < 500))
 RATE_LIMIT_HEADERS = [
-    OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=True)
+    make_response_header(name, int, description, *LIMITED_STATUSES)
     for name, description in (
         (LIMIT_HEADER, "How many requests you may send in the period of the limit."),
         (REMAINING_HEADER, "How many of them you may still send now."),

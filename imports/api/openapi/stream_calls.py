@@ -20,11 +20,12 @@ from imports.api.openapi.responses import (
     Schema,
     describe_method,
     make_error_response,
+    make_missing_part_response,
     make_request_header,
     make_response_example,
 )
 from imports.api.response_serializers import ImportSnapshotSerializer
-from imports.api.stream_views import TicketAuthentication
+from imports.api.stream_views import StreamsNotServed, TicketAuthentication
 from imports.statuses import FINAL_STATUSES
 
 EVENT_NAMES = ["progress", *(status.lower() for status in sorted(FINAL_STATUSES))]
@@ -53,7 +54,7 @@ def describe_stream(
 ) -> Decorator:
     """Return the description of a stream; `ends` is true for the stream of one import.
 
-    `statuses` are the error statuses.
+    `statuses` are the error statuses, except 501.
     """
     example = make_response_example("progress", examples.format_event_example("progress"))
     events = OpenApiResponse(EventDataSerializer, EVENT_DESCRIPTION, [example])
@@ -73,6 +74,7 @@ def describe_stream(
             **{
                 (status, "application/json"): make_error_response(status, {}) for status in statuses
             },
+            (501, "application/json"): make_missing_part_response(StreamsNotServed),
         },
     )
 
