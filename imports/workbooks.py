@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
 
 class WorkbooksNotSupported(Exception):
     """XlsxWriter is not installed, so the site writes no workbooks."""
+
+
+def has_workbooks() -> bool:
+    """Return whether the site writes workbooks."""
+    return find_spec("xlsxwriter") is not None
 
 
 def create_workbook(file: BinaryIO, **options: bool) -> Workbook:

@@ -334,3 +334,31 @@ def test_without_xlsxwriter_the_csv_file_is_left(alice, without_xlsxwriter):
     assert "Download the CSV file instead." in page.content.decode()
     assert "This site cannot create Excel workbooks." in template_page.content.decode()
     assert b"none" in read_content(get(alice, job, "failed-rows.csv"))
+
+
+def test_without_xlsxwriter_nothing_offers_a_workbook(alice, root, without_xlsxwriter):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
+    client = logged_in_client(alice)
+
+    urls = client.get(f"/api/imports/{job.pk}/").json()["urls"]
+    importer = client.get("/api/importers/customers/").json()
+    pages = [
+        client.get(f"/imports/{job.pk}/").content.decode(),
+        client.get("/").content.decode(),
+        logged_in_client(root).get(f"/admin/imports/importjob/{job.pk}/change/").content.decode(),
+    ]
+
+    assert (urls["failed_rows_xlsx"], importer["urls"]["template"]) == (None, None)
+    assert urls["failed_rows_csv"].endswith("/failed-rows.csv")
+    assert [page.count('.xlsx"') + page.count("template.xlsx?") for page in pages] == [0, 0, 0]
+    assert [page.count("failed-rows.csv") for page in pages] == [2, 0, 1]
+
+
+def test_with_xlsxwriter_the_pages_offer_workbooks(alice, root):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
+    client = logged_in_client(alice)
+
+    assert client.get(f"/imports/{job.pk}/").content.count(b"failed-rows.xlsx") == 2
+    assert b"template.xlsx?" in client.get("/").content
+    page = logged_in_client(root).get(f"/admin/imports/importjob/{job.pk}/change/")
+    assert page.content.count(b"failed-rows.xlsx") == 1

@@ -16,6 +16,7 @@ from imports.importer import Column, Importer
 from imports.pipeline.field_cleaning import get_value_field
 from imports.pipeline.header_detection import get_header
 from imports.statuses import DELIMITER_LABELS, ENCODING_LABELS
+from imports.workbooks import has_workbooks
 
 # The type of a column by the class of its model field. Order matters: a subclass comes first.
 COLUMN_TYPES: dict[type[Field[Any, Any]], str] = {
@@ -88,7 +89,7 @@ class ImporterDescription(TypedDict):
     title: str
     columns: list[ColumnDescription]
     options: list[UploadOption]
-    urls: dict[str, str]
+    urls: dict[str, str | None]
 
 
 def describe_importer(importer: type[Importer]) -> ImporterDescription:
@@ -102,7 +103,9 @@ def describe_importer(importer: type[Importer]) -> ImporterDescription:
         "urls": {
             "self": reverse("imports:api:importer-detail", args=[importer.name]),
             "upload": reverse("imports:api:import-list"),
-            "template": f"{template}?{urlencode({'importer': importer.name})}",
+            "template": f"{template}?{urlencode({'importer': importer.name})}"
+            if has_workbooks()
+            else None,
         },
     }
 
@@ -223,7 +226,9 @@ class ImporterUrlsSerializer(serializers.Serializer[Any]):
 
     self = serializers.CharField()
     upload = serializers.CharField()
-    template = serializers.CharField()
+    template = serializers.CharField(
+        allow_null=True, help_text="Null if the site writes no workbooks."
+    )
 
 
 class ImporterSerializer(serializers.Serializer[ImporterDescription]):

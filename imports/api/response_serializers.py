@@ -94,7 +94,8 @@ class ImportUrlsSerializer(serializers.Serializer[Any]):
     preview = serializers.CharField()
     file = serializers.CharField()
     failed_rows_xlsx = serializers.CharField(
-        allow_null=True, help_text="Null if no row failed or was skipped."
+        allow_null=True,
+        help_text="Null if no row failed or was skipped, or if the site writes no workbooks.",
     )
     failed_rows_csv = serializers.CharField(allow_null=True, help_text="Null if no row failed.")
     start = serializers.CharField()

@@ -38,6 +38,7 @@ from imports.statuses import (
     Outcome,
     Status,
 )
+from imports.workbooks import has_workbooks
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -432,7 +433,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
                 "self": make_url("api:import-detail", job),
                 **{name: make_url(f"api:import-{name}", job) for name in URL_ACTIONS},
                 "failed_rows_xlsx": make_url("api:import-failed-rows-xlsx", job)
-                if job.failed + job.skipped
+                if job.failed + job.skipped and has_workbooks()
                 else None,
                 "failed_rows_csv": make_url("api:import-failed-rows-csv", job)
                 if job.failed

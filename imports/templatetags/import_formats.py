@@ -1,12 +1,17 @@
-"""Filters of the pages: `intcomma` of django.contrib.humanize, and the title of an importer."""
+"""Filters of the pages: `intcomma` of django.contrib.humanize, and the title of an importer.
+
+The tag `has_workbooks` says whether the site writes workbooks.
+"""
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.text import capfirst
 
 from imports.importer import get_importer_or_placeholder
+from imports.workbooks import has_workbooks
 
 register = template.Library()
+register.simple_tag(has_workbooks)
 register.filter("intcomma", intcomma, is_safe=True)
 
 
