@@ -24,13 +24,11 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, JsonResponse
 from twisted.internet.defer import Deferred
 
-from imports.conf import app_settings
+from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
+from imports.error_body import make_too_large_body
 from imports.request_ids import HEADER, read_request_id
 
-# Size of what surrounds the file in a request: the multipart headers and the other form fields.
-MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
 BODY_CHUNK_BYTES = 256 * 1024
-TOO_LARGE_MESSAGE = "The upload is larger than this site accepts. Split it into several files."
 
 # A message of ASGI. The types of its values depend on the message's type.
 Message = dict[str, Any]
@@ -72,12 +70,11 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         Twisted calls `process` after the whole body was received. An earlier response would be
         lost: a client that is still sending does not read it.
         """
+        body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
         if not self.path.startswith(b"/api/"):
-            self.basic_error(413, b"Content Too Large", TOO_LARGE_MESSAGE)
+            self.basic_error(413, b"Content Too Large", body["message"])
             return
-        response = self.add_cors_headers(
-            JsonResponse({"code": "too_large", "message": TOO_LARGE_MESSAGE, "errors": []})
-        )
+        response = self.add_cors_headers(JsonResponse(body))
         sent = self.requestHeaders.getRawHeaders(HEADER.lower().encode(), [])
         response[HEADER] = read_request_id((HEADER.encode(), value) for value in sent)
         headers = [(name.encode(), value.encode()) for name, value in response.items()]

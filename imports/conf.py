@@ -19,6 +19,8 @@ from django.conf import settings
 
 PREFIX = "IMPORTS_"
 MEGABYTES = 1024 * 1024
+# Size of what surrounds the file in a request: the multipart headers and the other form fields.
+MAX_FORM_OVERHEAD_BYTES = MEGABYTES
 
 # A time as PostgreSQL reads it, and a rate as Django REST framework reads it.
 DURATION = re.compile(r"[0-9]+ *(us|ms|s|min|h|d)?")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from django.template.defaultfilters import filesizeformat
+
+TOO_LARGE_MESSAGE = "The upload is larger than %(limit)s. Split it into several files."
+
 
 class FieldError(TypedDict):
     """One error of one field of a request."""
@@ -31,6 +35,12 @@ class RowError(TypedDict):
     params: dict[str, Any]
     value: str  # The cell as it was read, shortened; "" if the cell is empty.
     message: str
+
+
+def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
+    """Return the body of the response to a request that no view receives, because of its size."""
+    limit = filesizeformat(max_upload_bytes)
+    return make_error_body("too_large", TOO_LARGE_MESSAGE % {"limit": limit})
 
 
 def make_error_body(code: str, message: str, errors: Sequence[FieldError] = ()) -> ErrorBody:

@@ -140,7 +140,7 @@ def test_a_413_response_outside_the_api_is_html(server):
 
     assert response.status == 413
     assert response.getheader("Content-Type").startswith("text/html")
-    assert b"larger than this site accepts" in body
+    assert b"Split it into several files" in body
 
 
 def test_an_interrupted_upload_leaves_no_import(server, alice):

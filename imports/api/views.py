@@ -44,7 +44,7 @@ from imports.api.serializers import (
 from imports.conf import app_settings
 from imports.models import ImportJob, TransitionNotAllowed
 
-MAX_FORM_OVERHEAD_BYTES = 64 * 1024  # The multipart boundaries and the fields beside the file.
+MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields beside the file.
 MAX_CHANGES_BYTES = 64 * 1024
 
 
@@ -191,7 +191,7 @@ def check_upload_length(request: Request) -> None:
         LengthRequired: The body comes in chunks.
         PayloadTooLarge: The upload is larger than IMPORTS_MAX_UPLOAD_BYTES.
     """
-    max_bytes = app_settings.MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+    max_bytes = app_settings.MAX_UPLOAD_BYTES + MAX_UPLOAD_FIELDS_BYTES
     check_content_length(request, max_bytes, _make_file_too_large())
 
 

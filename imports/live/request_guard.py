@@ -16,18 +16,14 @@ from io import BytesIO
 from urllib.parse import parse_qsl
 
 from django.core.handlers.asgi import ASGIRequest
-from django.template.defaultfilters import filesizeformat
 
-from imports.conf import app_settings
-from imports.error_body import make_error_body
+from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
+from imports.error_body import ErrorBody, make_error_body, make_too_large_body
 from imports.live.authorization import RawHeaders, get_cross_origin_headers
 from imports.live.routing import ASGIApplication, Message, Receive, Scope, Send, resolve_scope
 from imports.request_ids import HEADER, read_request_id
 
-# The multipart headers and the other form fields around the file.
-MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
 UNREADABLE_MESSAGE = "This request cannot be read."
-TOO_LARGE_MESSAGE = "The upload is larger than %(limit)s. Split it into several files."
 
 
 def guard_requests(application: ASGIApplication) -> ASGIApplication:
@@ -42,7 +38,7 @@ def guard_requests(application: ASGIApplication) -> ASGIApplication:
         if scope["type"] != "http":
             await application(scope, receive, send)
         elif not is_readable(scope):
-            await send_error(scope, send, 400, "malformed", UNREADABLE_MESSAGE, [])
+            await send_error(scope, send, 400, make_error_body("malformed", UNREADABLE_MESSAGE), [])
         else:
             await call_with_limit(application, scope, receive, send)
 
@@ -106,9 +102,9 @@ async def call_with_limit(
     else:
         await application(scope, receive_limited, send)
     if is_too_large:
-        message = TOO_LARGE_MESSAGE % {"limit": filesizeformat(app_settings.MAX_UPLOAD_BYTES)}
+        body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
         cross_origin = get_cross_origin_headers(ASGIRequest(scope, BytesIO()))
-        await send_error(scope, send, 413, "too_large", message, cross_origin)
+        await send_error(scope, send, 413, body, cross_origin)
 
 
 async def discard_body(receive: Receive) -> None:
@@ -120,9 +116,8 @@ async def discard_body(receive: Receive) -> None:
 
 
 async def send_error(
-    scope: Scope, send: Send, status: int, code: str, message: str, headers: RawHeaders
+    scope: Scope, send: Send, status: int, body: ErrorBody, headers: RawHeaders
 ) -> None:
-    body = json.dumps(make_error_body(code, message)).encode()
     request_id = read_request_id(scope["headers"]).encode()
     all_headers = [
         (b"Content-Type", b"application/json"),
@@ -130,4 +125,4 @@ async def send_error(
         *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
