@@ -8,8 +8,13 @@ treats it as the plain value.
 
 from __future__ import annotations
 
+import re
+
 # Dates and times arrive as ISO 8601 text.
 Cell = str | int | float | bool | None
+
+# PostgreSQL's types text and jsonb cannot store these. JSON from an attacker may contain them.
+UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 MAX_DISPLAY_TEXT_CHARS = 100
 MAX_LINKED_TEXT_CHARS = 500

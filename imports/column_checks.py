@@ -26,9 +26,8 @@ from django.db.models import (
 )
 
 from imports.choices import find_ambiguous_labels
-from imports.importer import Column, Importer, Lookup
+from imports.importer import Column, Importer, Lookup, get_value_fields
 from imports.model_fields import get_model_field, get_unique_fields
-from imports.pipeline.field_cleaning import get_value_fields
 from imports.pipeline.header_detection import get_header_names
 from imports.postgres import get_connection
 

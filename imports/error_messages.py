@@ -17,8 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from imports.choices import describe_choices
-from imports.importer import Importer, get_importer_or_placeholder, get_lookup
-from imports.model_fields import get_model_field, get_related_model
+from imports.importer import Importer, get_importer_or_placeholder, get_value_field
 from imports.statuses import Outcome
 from imports.validator_errors import translate_message
 
@@ -439,7 +438,7 @@ def describe_row_error(
     if code in known.messages:
         return _insert_parameters(known.messages[code], params)
     if message := error.get("message"):
-        return translate_message(_get_value_field(known, column), message, params)
+        return translate_message(_find_value_field(known, column), message, params)
     if code in LOOKUP_MESSAGES and (lookup := known.describe_lookup(column)):
         return _insert_parameters(LOOKUP_MESSAGES[code], params | lookup)
     if code == "invalid_choice":
@@ -447,15 +446,10 @@ def describe_row_error(
     return _insert_parameters(ROW_MESSAGES.get(code, code), params)
 
 
-def _get_value_field(importer: type[Importer], name: str | None) -> Field[Any, Any] | None:
+def _find_value_field(importer: type[Importer], name: str | None) -> Field[Any, Any] | None:
     """Return the first field whose values the cells of a column hold; None without a column."""
     column = next((column for column in importer.columns if column.field == name), None)
-    if column is None:
-        return None
-    lookup = get_lookup(importer.model, column)
-    if lookup is None:
-        return get_model_field(importer.model, column.field)
-    return get_model_field(get_related_model(importer.model, column.field), lookup.fields[0])
+    return None if column is None else get_value_field(importer, column)
 
 
 def _translate_choices(importer: type[Importer], name: str | None) -> dict[str, str]:
@@ -463,7 +457,7 @@ def _translate_choices(importer: type[Importer], name: str | None) -> dict[str, 
 
     A `clean` function names the choices itself.
     """
-    field = _get_value_field(importer, name)
+    field = _find_value_field(importer, name)
     if field is None or not field.choices:
         return {}
     if any(column.field == name and column.clean for column in importer.columns):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from traceback import format_tb
 from uuid import UUID
 
 from django.db.models.functions import Now
 
 from imports import signals
 from imports.conf import app_settings
+from imports.error_log import log_error
 from imports.importer import FinishedImportContext, Importer, get_importer, is_registered
 from imports.models import HookCall, ImportBatch, ImportJob
 from imports.pipeline.batch_writer import get_written_keys
@@ -72,9 +72,7 @@ def call_due_hooks(
         except Exception as error:  # The code of an app. The text of its error may quote a record.
             if should_raise:
                 raise
-            where = "".join(format_tb(error.__traceback__))
-            name = type(error).__name__
-            log.error("%s of import %s failed: %s\n%s", call.hook, call.job_id, name, where)
+            log_error(log, f"{call.hook} of import {call.job_id}", error)
             get_connection().close_if_unusable_or_obsolete()
         else:
             call.delete()

@@ -245,6 +245,20 @@ def get_lookup(model: type[models.Model], column: Column) -> Lookup | None:
     return None
 
 
+def get_value_fields(importer: type[Importer], column: Column) -> list[models.Field[Any, Any]]:
+    """Return the model fields whose values the cells hold; for a lookup, the related model's."""
+    lookup = get_lookup(importer.model, column)
+    if lookup is None:
+        return [get_model_field(importer.model, column.field)]
+    related = get_related_model(importer.model, column.field)
+    return [get_model_field(related, name) for name in lookup.fields]
+
+
+def get_value_field(importer: type[Importer], column: Column) -> models.Field[Any, Any]:
+    """Return the first field of `get_value_fields`."""
+    return get_value_fields(importer, column)[0]
+
+
 class MissingImporter(Importer):
     """The placeholder for an importer that is no longer installed, for pages of its old imports."""
 

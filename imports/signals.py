@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from traceback import format_tb
 from typing import Any
 
 from django.dispatch import Signal
+
+from imports.error_log import log_error
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,7 @@ class ImportSignal(Signal):
 
     def _log_robust_failure(self, receiver: Callable[..., Any], err: Exception) -> None:
         name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
-        where = "".join(format_tb(err.__traceback__))
-        log.error("receiver %s failed: %s\n%s", name, type(err).__name__, where)
+        log_error(log, f"receiver {name}", err)
 
 
 # A worker has begun to check the file. Sent again if the file is checked again.

@@ -14,8 +14,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports.choices import describe_choices, list_choice_names
-from imports.importer import Column, Importer, InvalidValue
-from imports.pipeline.field_cleaning import get_cleaner, get_value_fields
+from imports.importer import Column, Importer, InvalidValue, get_value_fields
+from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
 from imports.workbooks import create_workbook
 

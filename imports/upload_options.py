@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,15 +16,13 @@ from django.utils.formats import localize
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from imports.cell_values import UNSTORABLE_CHARACTERS
 from imports.importer import Importer, get_importer_or_placeholder
 
 if TYPE_CHECKING:
     from imports.models import ImportJob
 
 Options = dict[str, Any]  # Values of types of JSON.
-
-# PostgreSQL's jsonb type cannot store these.
-UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
 class InvalidOptions(ValueError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from traceback import format_tb
 from typing import Any
 
 from django.core.exceptions import (
@@ -44,6 +43,7 @@ from imports import error_messages
 from imports.api import error_hints
 from imports.authentication import get_login_hint
 from imports.error_body import ErrorBody, FieldError, make_error_body
+from imports.error_log import log_error
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
@@ -171,8 +171,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
             setattr(error, "auth_header", "Session")  # noqa: B010  REST framework declares no such attribute.
     if isinstance(error, APIException):
         return error
-    traceback = "".join(format_tb(error.__traceback__)) if error else ""
-    log.error("a request failed: %s\n%s", _get_error_name(error), traceback)
+    if error is not None:
+        log_error(log, "a request", error, get_sqlstate(error) if isinstance(error, Error) else "")
     return InternalServerError()
 
 

@@ -12,8 +12,7 @@ from django.utils.http import urlencode
 from rest_framework import serializers
 
 from imports.api.serializers import ImportUploadSerializer
-from imports.importer import Column, Importer
-from imports.pipeline.field_cleaning import get_value_field
+from imports.importer import Column, Importer, get_value_field
 from imports.pipeline.header_detection import get_header
 from imports.statuses import DELIMITER_LABELS, ENCODING_LABELS
 from imports.workbooks import has_workbooks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -30,6 +29,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from imports.cell_values import (
+    UNSTORABLE_CHARACTERS,
     FormattedFloat,
     FormattedInteger,
     FormattedText,
@@ -38,8 +38,15 @@ from imports.cell_values import (
 )
 from imports.choices import ChoiceIndex, describe_choices, describe_values, get_choice_index
 from imports.conf import app_settings
-from imports.importer import Cell, Column, Importer, InvalidValue, get_lookup
-from imports.model_fields import get_model_field, get_related_model
+from imports.importer import (
+    Cell,
+    Column,
+    Importer,
+    InvalidValue,
+    get_lookup,
+    get_value_field,
+    get_value_fields,
+)
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
 from imports.text_cell_values import (
@@ -51,9 +58,6 @@ from imports.text_cell_values import (
 from imports.validator_errors import make_parsing_error, run_validators
 
 CellCleaner = Callable[[Cell], str | None]
-
-# PostgreSQL's text type cannot store these. JSON from an attacker may contain them.
-UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 # Exports of address books write this between several values of one cell.
 VALUE_SEPARATOR = " ::: "
@@ -143,20 +147,6 @@ def split_lookup_key(column: Column, field_count: int, key: str) -> list[str | N
         return [key] * field_count
     values: list[str | None] = json.loads(key)
     return values
-
-
-def get_value_fields(importer: type[Importer], column: Column) -> list[Field[Any, Any]]:
-    """Return the model fields whose values the cells hold; for a lookup, the related model's."""
-    lookup = get_lookup(importer.model, column)
-    if lookup is None:
-        return [get_model_field(importer.model, column.field)]
-    related = get_related_model(importer.model, column.field)
-    return [get_model_field(related, name) for name in lookup.fields]
-
-
-def get_value_field(importer: type[Importer], column: Column) -> Field[Any, Any]:
-    """Return the first field of `get_value_fields`."""
-    return get_value_fields(importer, column)[0]
 
 
 def is_text_field(field: Field[Any, Any]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from traceback import format_tb
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import Error
 from django.db.models import Field, ForeignKey, Model
 
+from imports.error_log import log_error
 from imports.importer import Importer
 from imports.model_fields import needs_value
 from imports.models import ImportJob
@@ -42,8 +42,7 @@ def compute_field_values(job: ImportJob, importer: type[Importer]) -> dict[str, 
     except Exception as error:  # The code of an app. The text of its error may quote a record.
         if isinstance(error, Error) and is_transient(error):
             raise
-        where = "".join(format_tb(error.__traceback__))
-        log.error("values of importer %s: %s\n%s", importer.name, type(error).__name__, where)
+        log_error(log, f"Importer {importer.name}: values", error)
         raise InvalidFieldValues("values_failed", error=type(error).__name__) from None
     reasons = dict(_find_problems(importer, values))
     cleaned: dict[Field[Any, Any], Any] = {}

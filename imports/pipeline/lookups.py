@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.db import Error, connections
 from django.db.models import CharField, Field, QuerySet, TextField
 from django.db.models.functions import Lower
 
+from imports.error_log import log_error
 from imports.importer import (
     Column,
     ImportContext,
@@ -19,9 +19,10 @@ from imports.importer import (
     InvalidValue,
     Lookup,
     get_lookup,
+    get_value_fields,
 )
 from imports.model_fields import get_related_model, get_target_field
-from imports.pipeline.field_cleaning import get_value_fields, split_lookup_key
+from imports.pipeline.field_cleaning import split_lookup_key
 from imports.pipeline.transactions import is_transient
 
 logger = logging.getLogger(__name__)
@@ -151,14 +152,8 @@ class LookupResolver:
         return records.order_by()
 
     def _log_failure(self, error: Exception) -> None:
-        """Log where the exception was raised. Its text may quote the file, so it is left out."""
-        logger.error(
-            "Importer %s: the lookup of column %s raised %s\n%s",
-            self._importer.name,
-            self._column.field,
-            type(error).__name__,
-            "".join(traceback.format_tb(error.__traceback__)),
-        )
+        subject = f"Importer {self._importer.name}: the lookup of column {self._column.field}"
+        log_error(logger, subject, error)
 
 
 def make_lookup_resolvers(

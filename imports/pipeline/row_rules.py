@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from django.db.models import CharField, Field, TextField
 
-from imports.importer import Column, Importer, InvalidValue, has_hook
-from imports.pipeline.field_cleaning import get_value_fields, split_lookup_key
+from imports.importer import Column, Importer, InvalidValue, get_value_fields, has_hook
+from imports.pipeline.field_cleaning import split_lookup_key
 
 # Takes the cleaned values of a row in the order of the importer, and the fields whose cells have
 # errors; returns the errors of the row.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -15,10 +14,15 @@ from django.core.exceptions import ValidationError
 from django.db import Error
 from django.utils.translation import override
 
-from imports.cell_values import FormattedFloat, FormattedInteger, FormattedText
+from imports.cell_values import (
+    UNSTORABLE_CHARACTERS,
+    FormattedFloat,
+    FormattedInteger,
+    FormattedText,
+)
+from imports.error_log import log_error
 from imports.importer import Cell, Column, ImportContext, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
-    UNSTORABLE_CHARACTERS,
     VALUE_SEPARATOR,
     CellCleaner,
     PreparedCell,
@@ -193,17 +197,11 @@ class RowValidator:
         self._log_bug("check_row", error)
 
     def _log_bug(self, rule: str, error: Exception) -> None:
-        """Log once where a rule raised an exception, without its text, which may quote the cell."""
+        """Log once where a rule raised an exception."""
         bug = (rule, type(error).__name__)
         if bug not in self._logged_bugs:
             self._logged_bugs.add(bug)
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error(
-                "Importer %s: %s raised %s\n%s",
-                self._importer.name,
-                *bug,
-                where,
-            )
+            log_error(logger, f"Importer {self._importer.name}: {rule}", error)
 
     def _close_failed_row(self, row: ValidatedRow) -> ValidatedRow:
         """Return a row with errors as it is stored: without its values."""

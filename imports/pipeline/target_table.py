@@ -14,7 +14,7 @@ from django.db.models import CharField, Field, TextField
 from django.db.models.fields import NOT_PROVIDED
 
 from imports.importer import Importer, get_importer
-from imports.model_fields import get_model_field, get_unique_fields
+from imports.model_fields import get_model_field, get_unique_fields, is_automatic_time
 from imports.models import ImportJob
 from imports.pipeline.class_cache import cache
 from imports.postgres import get_connection, open_cursor
@@ -217,7 +217,7 @@ def _build_clear_sql(field: Field[Any, Any]) -> str | None:
 
 def _build_default_sql(field: Field[Any, Any]) -> str | None:
     """Return SQL for a column that no file fills; None leaves it to the database."""
-    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+    if is_automatic_time(field):
         return "now()"
     return (
         f"%({_name_parameter(field)})s::{get_column_type(field)}" if _needs_default(field) else None

@@ -17,6 +17,7 @@ from drf_spectacular.plumbing import ResolvedComponent, is_jsonschema_compliant
 
 from imports import statuses
 from imports.api.importer_serializers import COLUMN_TYPE_NAMES, OPTION_TYPE_NAMES
+from imports.api.openapi.examples import IMPORT_ID
 from imports.api.openapi.extensions import list_importer_names
 from imports.api.openapi.responses import Schema
 from imports.request_ids import HEADER as REQUEST_ID_HEADER
@@ -34,7 +35,6 @@ ENUM_NAMES = {"Status": "ImportStatus", "Outcome": "RowOutcome"}
 # The addresses in descriptions and examples, as a project has them that mounts the app at "/".
 EXAMPLE_API_ADDRESS = re.compile(r"/api/(?=(?:auth/token|imports|importers|schema|docs)/)")
 EXAMPLE_SOCKET_ADDRESS = re.compile(r"/ws/imports/")
-EXAMPLE_ID = "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"
 
 Values = tuple[str, ...]
 
@@ -173,7 +173,7 @@ def _describe_default(field: Schema) -> Schema:
 def _relocate(result: Schema) -> Schema:
     """Replace the addresses in texts and examples by those that the project has."""
     api = reverse("imports:api:root")
-    socket = reverse("imports:socket", args=[EXAMPLE_ID]).removesuffix(f"{EXAMPLE_ID}/")
+    socket = reverse("imports:socket", args=[IMPORT_ID]).removesuffix(f"{IMPORT_ID}/")
 
     def replace(part: Any) -> Any:
         if isinstance(part, str):
