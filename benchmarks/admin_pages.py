@@ -59,7 +59,7 @@ SELECT job.id, n + 1, CASE WHEN n % 3 > 0 THEN n::text END, ARRAY['MARK ' || n, 
        'Mensah', NULL, '+2332' || lpad(n::text, 8, '0')],
        CASE WHEN n % 3 = 0 THEN 'failed' END,
        CASE WHEN n % 3 = 0 THEN jsonb_build_array(jsonb_build_object('params', '{}'::jsonb,
-            'column', CASE WHEN n % 2 = 0 THEN 'phone' ELSE 'email' END, 'value', 'call ' || n,
+            'field', CASE WHEN n % 2 = 0 THEN 'phone' ELSE 'email' END, 'value', 'call ' || n,
             'code', CASE WHEN n % 150000 = 0 THEN 'required' WHEN n % 2 = 0
                          THEN 'invalid_phone' ELSE 'invalid_email' END)) END,
        CASE WHEN n % 3 = 0 THEN '["MARK", "Ama", "Mensah", null, "call"]'::jsonb END

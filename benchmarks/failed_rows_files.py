@@ -30,9 +30,9 @@ INSERT_FAILED_ROWS = """
 INSERT INTO imports_importrow (job_id, number, outcome, matched, errors, cells)
 SELECT %(job)s, n + 1, 'failed', false,
        jsonb_build_array(
-           jsonb_build_object('column', 'phone', 'code', 'invalid_phone',
+           jsonb_build_object('field', 'phone', 'code', 'invalid_phone',
                               'params', jsonb_build_object(), 'value', 'none ' || n),
-           jsonb_build_object('column', 'email', 'code', 'invalid_email',
+           jsonb_build_object('field', 'email', 'code', 'invalid_email',
                               'params', jsonb_build_object(), 'value', 'ama ' || n)),
        jsonb_build_array('MARK ' || n, 'Ama', 'Mensah', 'ama ' || n, 'none ' || n, n, 'a remark')
   FROM generate_series(1, %(rows)s) AS n

@@ -63,7 +63,7 @@ class CustomerForm(CustomerModelForm):
                     self.cleaned_data[field] = clean(self.cleaned_data[field])
             except InvalidValue as invalid:
                 message = error_messages.describe_row_error(
-                    {"column": field, "code": invalid.code, "params": invalid.params}, "customers"
+                    {"field": field, "code": invalid.code, "params": invalid.params}, "customers"
                 )
                 self.add_error(field, ValidationError(message, invalid.code))
 

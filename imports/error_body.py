@@ -52,7 +52,7 @@ def make_row_error(error: Mapping[str, Any], row_number: int, message: str) -> R
     """Return a stored error of a row, completed by its row number and its sentence."""
     return {
         "row": row_number,
-        "field": error["column"],
+        "field": error["field"],
         "code": error["code"],
         "params": error["params"],
         "value": error["value"],

@@ -434,7 +434,7 @@ def describe_row_error(
     if outcome == Outcome.SKIPPED and (message := SKIPPED_ROW_MESSAGES.get(error["code"])):
         return str(message)
     known = get_importer_or_placeholder(importer)
-    code, params, column = error["code"], error["params"], error.get("column")
+    code, params, column = error["code"], error["params"], error.get("field")
     if code in known.messages:
         return _insert_parameters(known.messages[code], params)
     if message := error.get("message"):

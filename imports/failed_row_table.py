@@ -47,7 +47,7 @@ class RowQuery:
     @property
     def cause(self) -> dict[str, str | None] | None:
         """The part of an error that all rows of the problem share; None for every problem."""
-        return {"column": self.column or None, "code": self.code} if self.code else None
+        return {"field": self.column or None, "code": self.code} if self.code else None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def list_problems(job: ImportJob) -> list[Problem]:
     problems = row_results.group_problems(job) if job.failed or job.skipped else []
     return [
         Problem(
-            row_query=RowQuery(problem["outcome"], problem["column"] or "", problem["code"]),
+            row_query=RowQuery(problem["outcome"], problem["field"] or "", problem["code"]),
             description=_describe_problem(job, problem["example"], problem["outcome"]),
             example=problem["example"]["value"],
             count=problem["count"],
@@ -148,7 +148,7 @@ def describe_errors(row: ImportRow, job: ImportJob) -> list[ErrorDescription]:
     importer = get_importer_or_placeholder(job.importer)
     return [
         ErrorDescription(
-            column=get_field_label(importer, error["column"]),
+            column=get_field_label(importer, error["field"]),
             value=error["value"],
             reason=error_messages.describe_row_error(error, job.importer, row.outcome),
         )
@@ -170,6 +170,6 @@ def _describe_problem(
     job: ImportJob, error: Mapping[str, Any], outcome: str | None
 ) -> ProblemDescription:
     return ProblemDescription(
-        column=get_field_label(get_importer_or_placeholder(job.importer), error["column"]),
+        column=get_field_label(get_importer_or_placeholder(job.importer), error["field"]),
         reason=error_messages.describe_cause(error, job.importer, outcome),
     )

@@ -49,7 +49,7 @@ class InvalidValue(ValueError):
     """A cell has a value that its field does not accept, or the values of a row do not go together.
 
     `code` and `params` are stored with the row. `Importer.messages` and
-    `imports.error_messages` have the sentences for the codes. `column` is for
+    `imports.error_messages` have the sentences for the codes. `field` is for
     `Importer.check_row`: the field of the column that the error is about, or None if it is about
     the row as a whole. An error of `Column.clean` is always about the column of its cell.
     """
@@ -59,10 +59,10 @@ class InvalidValue(ValueError):
     # The other errors of the same cell.
     further: tuple[InvalidValue, ...] = ()
 
-    def __init__(self, code: str, *, column: str | None = None, **params: Any) -> None:
+    def __init__(self, code: str, *, field: str | None = None, **params: Any) -> None:
         super().__init__(code)
         self.code = code
-        self.column = column
+        self.field = field
         self.params = params
 
 

@@ -35,34 +35,34 @@ WITH grouped AS (
     (SELECT number, outcome, errors FROM imports_importrow
       WHERE job_id = %(job)s AND outcome = 'skipped' ORDER BY number LIMIT %(max_grouped)s)),
 row_errors AS (
-    SELECT number, outcome, error ->> 'column' AS "column", error ->> 'code' AS code
+    SELECT number, outcome, error ->> 'field' AS field, error ->> 'code' AS code
       FROM grouped, jsonb_array_elements(errors) AS error),
 cause AS (
-    SELECT outcome, "column", code, count(*) AS count,
+    SELECT outcome, field, code, count(*) AS count,
            (array_agg(number ORDER BY number))[1:%(max_examples)s] AS rows
-      FROM row_errors GROUP BY outcome, "column", code
-     ORDER BY count DESC, outcome, "column", code LIMIT %(max_problems)s)
-SELECT cause.outcome, cause."column", cause.code, cause.count, cause.rows, example.error
+      FROM row_errors GROUP BY outcome, field, code
+     ORDER BY count DESC, outcome, field, code LIMIT %(max_problems)s)
+SELECT cause.outcome, cause.field, cause.code, cause.count, cause.rows, example.error
   FROM cause CROSS JOIN LATERAL (
        SELECT error FROM imports_importrow r, jsonb_array_elements(r.errors) AS error
         WHERE r.job_id = %(job)s AND r.number = cause.rows[1]
           AND error ->> 'code' = cause.code
-          AND error ->> 'column' IS NOT DISTINCT FROM cause."column"
+          AND error ->> 'field' IS NOT DISTINCT FROM cause.field
         LIMIT 1) AS example
- ORDER BY cause.count DESC, cause.outcome, cause."column", cause.code
+ ORDER BY cause.count DESC, cause.outcome, cause.field, cause.code
 """
 
 
 class ProblemGroup(TypedDict):
-    """The errors with the same outcome, column and code."""
+    """The errors with the same outcome, field and code."""
 
     outcome: str
-    column: str | None  # The name of the field; None for an error of the whole row.
+    field: str | None  # None for an error of the whole row.
     code: str
     count: int
     is_count_exact: bool  # Whether all rows with this outcome are counted.
     rows: list[int]  # The numbers of the first rows, at most MAX_EXAMPLE_ROWS.
-    example: dict[str, Any]  # The error of the first row: {"column", "code", "params"}.
+    example: dict[str, Any]  # The error of the first row: {"field", "code", "params"}.
 
 
 def list_rows(
@@ -93,7 +93,7 @@ def select_rows(
     """Return rows of the import. Each has the attribute `result`: its outcome, or None if pending.
 
     `outcome` selects the rows with this result. `cause` selects the rows with an error that has
-    this "column" and "code".
+    this "field" and "code".
     """
     rows = ImportRow.objects.filter(job=job)
     rows = rows.filter(errors__contains=[cause]) if cause else rows
@@ -159,14 +159,14 @@ def group_problems(job: ImportJob, *, has_limit: bool = True) -> list[ProblemGro
     return [
         {
             "outcome": outcome,
-            "column": column,
+            "field": field,
             "code": code,
             "count": count,
             "is_count_exact": counts[outcome] <= MAX_GROUPED_ROWS,
             "rows": rows,
             "example": json.loads(example),
         }
-        for outcome, column, code, count, rows, example in groups
+        for outcome, field, code, count, rows, example in groups
     ]
 
 

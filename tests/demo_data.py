@@ -226,7 +226,7 @@ def create_failed_rows(job, count=80):
     outcome = Outcome.FAILED if job.failed else Outcome.SKIPPED
     for number in range(2, count + 2):
         column, (code, value) = list(PROBLEMS.items())[number % 7 % 4]
-        error = {"column": column, "code": code, "params": ERROR_PARAMS, "value": value}
+        error = {"field": column, "code": code, "params": ERROR_PARAMS, "value": value}
         if outcome == Outcome.SKIPPED:
             error["code"] = "exists"
         ImportRow.objects.create(job=job, number=number, outcome=outcome, errors=[error])

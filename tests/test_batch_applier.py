@@ -208,7 +208,7 @@ def test_an_update_fails_alone_if_its_new_key_was_taken_after_the_check(make_imp
 
     assert get_outcomes(job) == {2: "failed", 3: "updated"}
     error = job.rows.get(number=2).errors[0]
-    assert (error["code"], error["column"]) == ("exists", "phone")
+    assert (error["code"], error["field"]) == ("exists", "phone")
 
 
 def test_a_row_with_a_too_long_value_fails_alone(make_import):

@@ -58,7 +58,7 @@ def import_shelves(*rows, headers, **fields):
 
 def get_errors(job):
     rows = job.rows.exclude(errors=None).order_by("number")
-    return {row.number: [(e["column"], e["code"]) for e in row.errors] for row in rows}
+    return {row.number: [(e["field"], e["code"]) for e in row.errors] for row in rows}
 
 
 def get_sentences(job):

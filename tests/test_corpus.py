@@ -102,7 +102,7 @@ def test_import_of_a_file_has_the_expected_result(expected):
     job = run_import(content, read_options=expected.options)
 
     failed = {
-        (number, error["column"], error["code"])
+        (number, error["field"], error["code"])
         for number, errors in job.rows.exclude(errors=None).values_list("number", "errors")
         for error in errors
     }

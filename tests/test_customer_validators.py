@@ -116,7 +116,7 @@ def test_any_cell_gives_clean_text_none_or_a_described_error(rule, drawn):
     except InvalidValue as error:
         cleaned, invalid = None, error
     if invalid:
-        error = {"column": FIELDS[rule], "code": invalid.code, "params": invalid.params}
+        error = {"field": FIELDS[rule], "code": invalid.code, "params": invalid.params}
         assert describe_row_error(error, "customers") != invalid.code
         names = {"limit", "error", "region", "national", "international", "shown", "probably"}
         assert set(invalid.params) <= names
@@ -205,7 +205,7 @@ def test_every_kind_of_formatted_cell_has_a_code():
 
 
 def test_message_of_a_date_says_what_to_do():
-    error = {"column": "shipping_mark", "code": "date_in_text", "params": {"shown": "May-26"}}
+    error = {"field": "shipping_mark", "code": "date_in_text", "params": {"shown": "May-26"}}
 
     assert describe_row_error(error, "customers") == (
         "This cell contains a date, not text. It shows May-26, which is probably the code that was "

@@ -133,7 +133,7 @@ def test_a_duplicate_has_the_same_value_and_the_same_column(ann, bea, use_values
 
     assert get_outcomes(job) == {2: "created", 3: "skipped", 4: "created", 5: "failed"}
     assert [e["code"] for e in job.rows.get(number=5).errors] == ["repeats_row"]
-    assert [(e["column"], e["code"]) for e in job.rows.get(number=3).errors] == [
+    assert [(e["field"], e["code"]) for e in job.rows.get(number=3).errors] == [
         ("number", "exists")
     ]
 

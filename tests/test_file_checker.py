@@ -262,7 +262,7 @@ def test_all_errors_of_a_row_are_stored_with_its_cells():
     job = run_import(make_csv([make_row(1, mark="", email="no", phone="none")]))
 
     row = job.rows.get()
-    assert [(e["column"], e["code"]) for e in row.errors] == [
+    assert [(e["field"], e["code"]) for e in row.errors] == [
         ("shipping_mark", "required"),
         ("email", "email_without_at"),
         ("phone", "invalid_phone"),

@@ -49,7 +49,7 @@ def import_parcels(*rows, **fields):
 
 def get_errors(job):
     rows = job.rows.exclude(errors=None).order_by("number")
-    return {row.number: [(e["column"], e["code"]) for e in row.errors] for row in rows}
+    return {row.number: [(e["field"], e["code"]) for e in row.errors] for row in rows}
 
 
 def test_values_of_every_type_are_written_correctly(ann):
@@ -90,7 +90,7 @@ def test_a_lookup_without_a_match_is_an_error_of_its_row(ann):
 def test_failed_rows_name_each_column_with_its_own_sentence(ann):
     job = import_parcels(["NOBODY", "2", "1"])
     (error,) = job.rows.get(number=2).errors
-    job.rows.update(errors=[error, error | {"column": "note"}])
+    job.rows.update(errors=[error, error | {"field": "note"}])
 
     ((cells, _),) = FailedRows(job).iterate_rows(Outcome.FAILED)
 

@@ -179,7 +179,7 @@ hooks.call_due_hooks()
 print(sorted(get_outcomes(job).items()))
 for row in job.rows.filter(outcome="failed").order_by("number"):
     for error in row.errors:
-        print(row.number, error["column"], describe_row_error(error, "shipments"))
+        print(row.number, error["field"], describe_row_error(error, "shipments"))
 for shipment in Shipment.objects.order_by("pk"):
     print(shipment.branch, shipment.code, shipment.uploaded_by, shipment.is_labelled)
 print(Notice.objects.filter(text__contains=job.pk).count())
@@ -230,7 +230,7 @@ print(job.status, sorted(get_outcomes(job).items()))
 for item in Item.objects.order_by("code"):
     print(item.code, item.size, item.weight, item.warehouse.code)
 for error in job.rows.get(outcome="failed").errors:
-    label = get_field_label(get_importer("items"), error["column"])
+    label = get_field_label(get_importer("items"), error["field"])
     print(f"| {label} | {describe_row_error(error, 'items')} |")
 """
 

@@ -21,7 +21,7 @@ def import_rows(headers, *rows):
 
 def list_errors(job):
     return [
-        (number, error["column"], error["code"], error["params"])
+        (number, error["field"], error["code"], error["params"])
         for number, found in job.rows.exclude(errors=None).values_list("number", "errors")
         for error in found
     ]

@@ -151,7 +151,7 @@ class GeneratedCase:
 
 def get_errors(row):
     return tuple(
-        (error["column"], error["code"], error["params"].get("row", error["params"].get("count")))
+        (error["field"], error["code"], error["params"].get("row", error["params"].get("count")))
         for error in row.errors or ()
     )
 

@@ -535,7 +535,7 @@ def test_rows_of_a_problem_are_paginated(alice):
     job = create_import(Status.COMPLETE, alice)
     fail_rows(job, 120)
     ImportRow.objects.filter(job=job, number=3).update(
-        errors=[{"column": "email", "code": "invalid_email", "params": {}, "value": "no"}]
+        errors=[{"field": "email", "code": "invalid_email", "params": {}, "value": "no"}]
     )
     client, link = logged_in_client(alice), reverse("imports:rows", args=[job.pk])
 
@@ -580,7 +580,7 @@ def test_updated_rows_are_not_listed_as_failed(alice):
 
 
 def fail_rows(job, count):
-    error = {"column": "phone", "code": "invalid_phone", "params": {}, "value": HOSTILE}
+    error = {"field": "phone", "code": "invalid_phone", "params": {}, "value": HOSTILE}
     ImportRow.objects.bulk_create(
         ImportRow(job=job, number=n, outcome=Outcome.FAILED, errors=[error])
         for n in range(2, count + 2)

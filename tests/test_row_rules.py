@@ -41,7 +41,7 @@ def validate(rule, row, *, lookups=False):
     positions = {name: index for index, name in enumerate(names[: len(row)])}
     validator = RowValidator(importer, DetectedColumns(1, [], positions, []))
     (validated,) = validator.validate_rows([(2, row)])
-    return [(e["column"], e["code"], e["value"], e["params"]) for e in validated.errors or ()]
+    return [(e["field"], e["code"], e["value"], e["params"]) for e in validated.errors or ()]
 
 
 def test_a_rule_gets_values_of_the_types_of_their_fields():
@@ -89,7 +89,7 @@ def test_a_rule_gets_the_cells_value_of_a_lookup():
 
 def test_errors_name_a_column_or_the_row_and_appear_together():
     def check_row(cls, values):
-        yield InvalidValue("too_heavy", column="weight", limit=5)
+        yield InvalidValue("too_heavy", field="weight", limit=5)
         yield InvalidValue("wrong_row")
 
     assert validate(classmethod(check_row), ["7", "9.5"]) == [
@@ -103,7 +103,7 @@ def test_a_rule_may_return_a_list_or_raise_its_error():
         return [InvalidValue("first"), InvalidValue("second")]
 
     def raise_error(values):
-        raise InvalidValue("only", column="note")
+        raise InvalidValue("only", field="note")
 
     row = ["7", "1", None, None, "text"]
     assert [e[1] for e in validate(staticmethod(return_errors), row)] == ["first", "second"]
@@ -112,9 +112,9 @@ def test_a_rule_may_return_a_list_or_raise_its_error():
 
 def check_in_order(values):
     if values["number"] == 7:
-        yield InvalidValue("unlucky", column="number")
+        yield InvalidValue("unlucky", field="number")
     if values["weight"] > 5:
-        yield InvalidValue("too_heavy", column="weight")
+        yield InvalidValue("too_heavy", field="weight")
     yield InvalidValue("after_weight")
 
 
@@ -154,7 +154,7 @@ def return_text(values):
 
 
 def name_no_column(values):
-    return [InvalidValue("wrong", column="wieght")]
+    return [InvalidValue("wrong", field="wieght")]
 
 
 def read_no_column(values):
@@ -196,7 +196,7 @@ def test_a_bug_in_a_rule_is_logged_once_without_its_text(caplog):
 
 
 def test_the_error_of_a_rule_has_a_sentence():
-    error = {"column": None, "code": "row_rule_failed", "params": {"error": "KeyError"}}
+    error = {"field": None, "code": "row_rule_failed", "params": {"error": "KeyError"}}
 
     assert describe_row_error(error, "parcels") == (
         "This row could not be checked (KeyError). Tell an administrator."

@@ -39,7 +39,7 @@ def validate(*rows, positions=None):
 
 
 def get_codes(row):
-    return [(error["column"], error["code"]) for error in row.errors]
+    return [(error["field"], error["code"]) for error in row.errors]
 
 
 def test_cleaned_values_have_the_order_of_the_importer():

@@ -71,7 +71,7 @@ class FieldsOnly:
 def describe(field, error):
     if message := error.get("message"):
         return translate_message(field, message, error["params"])
-    return describe_row_error(error | {"column": None}, "gone")
+    return describe_row_error(error | {"field": None}, "gone")
 
 
 def make_text(*validators):

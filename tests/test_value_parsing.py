@@ -241,7 +241,7 @@ def test_the_error_names_both_meanings_and_each_is_valid(field, cell, named):
     with pytest.raises(InvalidValue) as error_info:
         rule(cell)
 
-    error = {"column": None, "code": error_info.value.code, "params": error_info.value.params}
+    error = {"field": None, "code": error_info.value.code, "params": error_info.value.params}
     assert (
         describe_row_error(error, "customers")
         == f"This value is ambiguous. It can mean {named}. Write the intended value."
@@ -265,7 +265,7 @@ def test_the_error_names_both_meanings_and_each_is_valid(field, cell, named):
 def test_the_message_of_an_error_names_the_limit(cell, sentence):
     with pytest.raises(InvalidValue) as error_info:
         make_field_cleaner(MONEY)(cell)
-    error = {"column": None, "code": error_info.value.code, "params": error_info.value.params}
+    error = {"field": None, "code": error_info.value.code, "params": error_info.value.params}
     assert describe_row_error(error, "customers") == sentence
 
 

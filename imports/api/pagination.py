@@ -180,7 +180,7 @@ class SequencePagination(CursorPages):
 
 
 class ProblemPagination(SequencePagination):
-    identity = ("outcome", "column", "code")  # Of `row_results.ProblemGroup`.
+    identity = ("outcome", "field", "code")  # Of `row_results.ProblemGroup`.
 
 
 def _invalid_cursor() -> ValidationError:

@@ -248,7 +248,7 @@ class ImportProblemSerializer(serializers.Serializer[Any]):
     # The instance is a problem of `row_results.group_problems`. The context needs `importer`.
 
     outcome = serializers.ChoiceField(Outcome.choices)
-    field = serializers.CharField(source="column", allow_null=True)
+    field = serializers.CharField(allow_null=True)
     code = CodeField("RowErrorCode")
     count = serializers.IntegerField(help_text="The number of rows with this cause.")
     is_count_exact = serializers.BooleanField(

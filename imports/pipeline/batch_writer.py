@@ -32,7 +32,7 @@ MAX_MATCH_ROUNDS = 3  # Another session may take a key between the match and the
 FAIL_ROWS_OF_TAKEN_RECORDS = """
 UPDATE imports_importrow r
    SET outcome = 'failed', errors = jsonb_build_array(jsonb_build_object(
-       'column', NULL, 'code', 'repeats_row',
+       'field', NULL, 'code', 'repeats_row',
        'params', jsonb_build_object('row', taken.number), 'value', ''))
   FROM existing_match, imports_importrow taken
  WHERE r.job_id = %(job)s AND r.number = existing_match.number AND r.outcome IS NULL
@@ -44,7 +44,7 @@ UPDATE imports_importrow r
 CLOSE_ROWS_WITHOUT_RECORD = f"""
 UPDATE imports_importrow r
    SET outcome = %(outcome)s, errors = jsonb_build_array(jsonb_build_object(
-       'column', NULL, 'code', %(code)s, 'params', jsonb_build_object(), 'value', ''))
+       'field', NULL, 'code', %(code)s, 'params', jsonb_build_object(), 'value', ''))
  WHERE {IN_ROW_RANGE} AND r.outcome IS NULL AND r.matched = %(matched)s
    AND NOT EXISTS (SELECT FROM {{table}} c WHERE c.{{pk}} = {{id}})
 """
@@ -202,8 +202,8 @@ def _close_rows(
 def _fail_row(batch: ImportBatch, number: int, error: DatabaseError) -> OutcomeCounts:
     constraint_name = get_constraint_name(error)
     if get_sqlstate(error) == UNIQUE_VIOLATION:
-        column = _get_unique_field(batch, constraint_name)
-        return fail_rows(batch, "exists", {}, number, column=column)
+        field = _get_unique_field(batch, constraint_name)
+        return fail_rows(batch, "exists", {}, number, field=field)
     params = {"sqlstate": get_sqlstate(error), "constraint": constraint_name}
     return fail_rows(batch, "database_error", params, number)
 
@@ -214,16 +214,16 @@ def fail_rows(
     params: dict[str, Any],
     number: int | None = None,
     *,
-    column: str | None = None,
+    field: str | None = None,
 ) -> OutcomeCounts:
     """Fail the open row of this number, or all open rows of the batch if `number` is None.
 
-    `code` and `params` become the row's only error. `column` is the field that the error is about,
+    `code` and `params` become the row's only error. `field` is the field that the error is about,
     or None if it is about the row as a whole.
     """
     rows = ImportRow.objects.filter(job=batch.job_id, outcome=None)
     row_range = (number, number) if number is not None else (batch.first_row, batch.last_row)
-    error = {"column": column, "code": code, "params": params, "value": ""}
+    error = {"field": field, "code": code, "params": params, "value": ""}
     failed = rows.filter(number__range=row_range).update(outcome=Outcome.FAILED, errors=[error])
     return OutcomeCounts({Outcome.FAILED: failed})
 

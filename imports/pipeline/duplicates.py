@@ -44,7 +44,7 @@ SET_OUTCOME_OF_EXISTING = """
 UPDATE imports_importrow r
    SET outcome = %(outcome)s, matched = true, target_id = existing_match.targets[1],
        errors = jsonb_build_array(jsonb_build_object(
-           'column', (%(columns)s::text[])[existing_match.slot + 1], 'code', 'exists',
+           'field', (%(columns)s::text[])[existing_match.slot + 1], 'code', 'exists',
            'params', jsonb_build_object(),
            'value', coalesce(r.cleaned[(%(positions)s::int[])[existing_match.slot + 1]], '')))
   FROM existing_match
@@ -55,7 +55,7 @@ UPDATE imports_importrow r
    SET matched = true, target_id = existing_match.targets[1],
        outcome = CASE WHEN cardinality(targets) > 1 THEN 'failed' END,
        errors = CASE WHEN cardinality(targets) > 1 THEN jsonb_build_array(jsonb_build_object(
-           'column', NULL, 'code', 'matches_several', 'params',
+           'field', NULL, 'code', 'matches_several', 'params',
            jsonb_build_object('count', cardinality(targets)), 'value', '')) END
   FROM existing_match
  WHERE r.job_id = %(job)s AND r.number = existing_match.number
@@ -84,7 +84,7 @@ INSERT_KEPT = "INSERT INTO kept SELECT * FROM candidate ORDER BY number ON CONFL
 FAIL_DUPLICATES = """
 UPDATE imports_importrow r
    SET outcome = 'failed', errors = jsonb_build_array(jsonb_build_object(
-       'column', (%(columns)s::text[])[found.slot + 1], 'code', 'repeats_row',
+       'field', (%(columns)s::text[])[found.slot + 1], 'code', 'repeats_row',
        'params', jsonb_build_object('row', found.number),
        'value', coalesce(r.cleaned[(%(positions)s::int[])[found.slot + 1]], '')))
   FROM candidate s

@@ -141,7 +141,7 @@ class FailedRows:
         reasons = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
         for error in row.errors:
             message = self._get_message(error, outcome)
-            field = error["column"]
+            field = error["field"]
             if field is not None and field in self.positions:
                 messages.setdefault(self.positions[field], []).append(message)
             label = self.get_column_label(field)
@@ -154,7 +154,7 @@ class FailedRows:
         """Return the message of an error. Messages without parameters are computed once."""
         if error["params"]:
             return error_messages.describe_row_error(error, self.job.importer, outcome)
-        key = error["code"], error["column"], outcome
+        key = error["code"], error["field"], outcome
         if key not in self._messages:
             message = error_messages.describe_row_error(error, self.job.importer, outcome)
             self._messages[key] = message

@@ -112,5 +112,5 @@ def _validate_error(importer: type[Importer], error: object) -> None:
     """Raise TypeError or LookupError unless the error is one, of a column of the importer."""
     if not isinstance(error, InvalidValue):
         raise TypeError("check_row returns or yields InvalidValue")
-    if error.column is not None and all(error.column != c.field for c in importer.columns):
-        raise LookupError("check_row names a column that the importer does not have")
+    if error.field is not None and all(error.field != c.field for c in importer.columns):
+        raise LookupError("check_row names a field that no column fills")

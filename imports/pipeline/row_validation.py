@@ -47,7 +47,7 @@ MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
 class StoredRowError(TypedDict):
     """An error of one row, as it is stored."""
 
-    column: str | None  # The field; None for an error of the row as a whole.
+    field: str | None  # None for an error of the row as a whole.
     code: str
     params: dict[str, Any]
     value: str  # The invalid value, cut to MAX_QUOTED_VALUE_CHARS.
@@ -167,7 +167,7 @@ class RowValidator:
                     errors.append(_make_error(column, value, InvalidValue("forbidden_character")))
                     values[index] = None
         if self._check_row is not None:
-            failed_fields = {str(error["column"]) for error in errors}
+            failed_fields = {str(error["field"]) for error in errors}
             errors += [
                 self._make_row_error(cells, invalid)
                 for invalid in self._check_row(values, failed_fields)
@@ -210,7 +210,7 @@ class RowValidator:
 
     def _make_row_error(self, cells: list[Cell], invalid: InvalidValue) -> StoredRowError:
         """Return an error of `Importer.check_row`, with the cell of the column that it names."""
-        column = next((c for c in self._importer.columns if c.field == invalid.column), None)
+        column = next((c for c in self._importer.columns if c.field == invalid.field), None)
         cell = None if column is None else self._get_cell(cells, column)
         return _make_error(column, cell, invalid)
 
@@ -250,7 +250,7 @@ class RowValidator:
 
         Cells with an error are those that the spreadsheet program displays.
         """
-        failed = {error["column"] for error in errors}
+        failed = {error["field"] for error in errors}
         positions = {step.position for step in self._steps if step.column.field in failed}
         return [
             make_storable(_get_displayed(cell) if index in positions else cell)
@@ -288,8 +288,8 @@ class RowValidator:
         self, errors: list[StoredRowError], error: StoredRowError
     ) -> list[StoredRowError]:
         """Return the errors with another one, before the first error of a later column."""
-        orders = [self._order.get(each["column"] or "", len(self._order)) for each in errors]
-        own = self._order[str(error["column"])]
+        orders = [self._order.get(each["field"] or "", len(self._order)) for each in errors]
+        own = self._order[str(error["field"])]
         place = next((i for i, order in enumerate(orders) if order > own), len(errors))
         return [*errors[:place], error, *errors[place:]]
 
@@ -312,7 +312,7 @@ def _make_error(column: Column | None, cell: Cell, invalid: InvalidValue) -> Sto
     cell = _get_displayed(cell)
     value = "" if cell is None else make_storable_text(str(cell)[:MAX_QUOTED_VALUE_CHARS])
     error: StoredRowError = {
-        "column": column.field if column else None,
+        "field": column.field if column else None,
         "code": str(invalid.code),
         "params": {name: _make_json_value(value) for name, value in invalid.params.items()},
         "value": value,
