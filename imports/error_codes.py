@@ -103,7 +103,7 @@ for _name, _status, _message in (
     ),
     ("permission_denied", 403, "You have no permission for this. Ask an administrator for it."),
     ("not_found", 404, "It does not exist, or you may not see it. Correct the address."),
-    ("file_gone", 404, "The uploaded file is no longer kept. Upload it again."),
+    ("file_deleted", 404, "The uploaded file is no longer kept. Upload it again."),
     ("no_failed_rows", 404, "The import has no such rows, or they are no longer kept."),
     (
         "method_not_allowed",
@@ -223,7 +223,7 @@ ROW_PARAMETERS: dict[str, dict[str, ParameterSchema]] = {
             "fraction_in_text",
             "exponent_in_text",
             "digits_lost",
-            "yes_or_no_in_text",
+            "boolean_in_text",
         )
     },
 }

@@ -118,7 +118,7 @@ JOB_MESSAGES = {
     ),
     "too_slow_to_read": _("Reading this file takes too long. Split it, or save it as CSV."),
     "crashed_reader": _("Reading this file failed three times. Save it again, or save it as CSV."),
-    "file_gone": _("The uploaded file no longer exists. Upload it again."),
+    "file_deleted": _("The uploaded file no longer exists. Upload it again."),
     "unknown_importer": _(
         "The worker does not know the importer of this file. If it was added just now, the workers "
         "must be restarted. Contact an administrator, and upload the file again afterwards."
@@ -158,8 +158,8 @@ ROW_MESSAGES = {
     "invalid_whole_number": _("This is not a whole number. Write it like 12."),
     "invalid_date": _("This is not a date. Write it like 2026-01-31."),
     "invalid_time": _("This is not a time of day. Write it like 14:30."),
-    "invalid_moment": _("This is not a date with its time. Write it like 2026-01-31 14:30."),
-    "invalid_yes_or_no": _("This is neither yes nor no. Write yes or no."),
+    "invalid_datetime": _("This is not a date with its time. Write it like 2026-01-31 14:30."),
+    "invalid_boolean": _("This is neither yes nor no. Write yes or no."),
     "ambiguous": _(
         "This value is ambiguous. It can mean %(first)s or %(second)s. Write the intended value."
     ),
@@ -174,7 +174,7 @@ ROW_MESSAGES = {
     "too_small": _("This is too small. It must be at least %(limit)s."),
     "too_large": _("This is too large. It must be at most %(limit)s."),
     "not_found": _("No record has this name. Check the spelling, or create the record first."),
-    "several_found": _(
+    "ambiguous_lookup": _(
         "%(count)s records have this name. Write a value that only one of them has."
     ),
     "forbidden_character": _(
@@ -211,7 +211,7 @@ ROW_MESSAGES = {
         "The last digits of this number are lost, because a spreadsheet keeps only fifteen digits. "
         "It shows %(shown)s. Format the column as text, then type the whole value again."
     ),
-    "yes_or_no_in_text": _(
+    "boolean_in_text": _(
         "This cell contains the value %(shown)s, not text. Format the column as text, then type "
         "the value again."
     ),
@@ -241,7 +241,9 @@ ROW_MESSAGES = {
         "The values of this row belong to %(count)s different existing records. Correct the value "
         "that belongs to another record."
     ),
-    "gone": _("The matching record has been deleted in the meantime. Import the row again."),
+    "record_deleted": _(
+        "The matching record has been deleted in the meantime. Import the row again."
+    ),
     "database_error": _(
         "The database could not store this row (%(sqlstate)s). Compare its values with a row that "
         "was imported."
@@ -256,7 +258,7 @@ LOOKUP_MESSAGES = {
         "There is no %(record)s with this %(key)s. Check the spelling, or create the %(record)s "
         "first."
     ),
-    "several_found": _(
+    "ambiguous_lookup": _(
         "More than one %(record)s has this %(key)s: there are %(count)s. Write a value that only "
         "one of them has."
     ),
@@ -269,7 +271,7 @@ CAUSE_MESSAGES = {
     "ambiguous_choice": _(
         "This value stands for more than one choice. Write the stored value of the choice."
     ),
-    "several_found": _(
+    "ambiguous_lookup": _(
         "This value names more than one record. Write a value that only one of them has."
     ),
 }
@@ -349,11 +351,11 @@ MAPPING_MESSAGES = {
         "Several columns have the header %(column)s. Use the index of the intended column: "
         "%(indexes)s."
     ),
-    "used_twice": _(
+    "column_used_twice": _(
         "Column %(column)s is already mapped to %(field)s. Map %(field)s to another column, or to "
         "null."
     ),
-    "column_needed": _("This field is required. Select a column for it."),
+    "column_required": _("This field is required. Select a column for it."),
 }
 
 

@@ -53,7 +53,7 @@ def validate_type(cell: Cell) -> None:
     if isinstance(cell, FormattedCell):
         raise InvalidValue(FORMATTED_CELL_ERROR_CODES[cell.kind], shown=cell.shown or str(cell))
     if isinstance(cell, bool):
-        raise InvalidValue("yes_or_no_in_text", shown=str(cell).upper())
+        raise InvalidValue("boolean_in_text", shown=str(cell).upper())
 
 
 def validate_encoding(text: str) -> None:

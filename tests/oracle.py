@@ -154,7 +154,7 @@ def match_new_row(number, row, table, updaters, policy):
 
 def update_record(row, record_id, table, empty_cells):
     if record_id not in table.records:
-        return RowResult("failed", ((None, "gone", None),))
+        return RowResult("failed", ((None, "record_deleted", None),))
     before = table.records[record_id]
     after = merge_row(row, before, empty_cells)
     if other_keys := [key for key, match_id in table.find_matches(after) if match_id != record_id]:

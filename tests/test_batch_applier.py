@@ -191,7 +191,7 @@ def test_a_row_fails_if_its_customer_was_deleted_after_the_check(make_import):
     apply_batch(job.pk, 1)
 
     assert get_outcomes(job) == {2: "failed", 3: "created"}
-    assert job.rows.get(number=2).errors[0]["code"] == "gone"
+    assert job.rows.get(number=2).errors[0]["code"] == "record_deleted"
 
 
 def test_an_update_fails_alone_if_its_new_key_was_taken_after_the_check(make_import):

@@ -108,9 +108,9 @@ def test_lists_of_imports_have_no_columns(alice):
 @pytest.mark.parametrize(
     ("columns", "problems"),
     [
-        ({}, [("shipping_mark", "column_needed"), ("phone", "column_needed")]),
-        ({"shipping_mark": "Code"}, [("phone", "column_needed")]),
-        (MAPPING | {"last_name": None}, [("last_name", "column_needed")]),
+        ({}, [("shipping_mark", "column_required"), ("phone", "column_required")]),
+        ({"shipping_mark": "Code"}, [("phone", "column_required")]),
+        (MAPPING | {"last_name": None}, [("last_name", "column_required")]),
         (MAPPING | {"colour": "Code"}, [("colour", "unknown_field")]),
         (MAPPING | {"id": 0}, [("id", "unknown_field")]),
         (MAPPING | {"email": "Mail address"}, [("email", "unknown_column")]),
@@ -124,8 +124,8 @@ def test_lists_of_imports_have_no_columns(alice):
         (MAPPING | {"email": True}, [("email", "invalid_column")]),
         (MAPPING | {"email": 1.0}, [("email", "invalid_column")]),
         (MAPPING | {"email": ["Code"]}, [("email", "invalid_column")]),
-        (MAPPING | {"email": "Code"}, [("email", "used_twice")]),
-        (MAPPING | {"phone": "Last name"}, [("phone", "used_twice")]),
+        (MAPPING | {"email": "Code"}, [("email", "column_used_twice")]),
+        (MAPPING | {"phone": "Last name"}, [("phone", "column_used_twice")]),
     ],
 )
 def test_an_invalid_mapping_changes_nothing(alice, columns, problems):

@@ -372,7 +372,7 @@ def test_a_lookup_may_ignore_case(register_shelves, accra, tema):
 
     # A record with exactly the text precedes those that differ in case.
     assert get_depots() == {1: "ACC", 2: "ACC", 3: "TEM"}
-    assert get_errors(job) == {5: [("depot", "several_found")]}
+    assert get_errors(job) == {5: [("depot", "ambiguous_lookup")]}
     assert get_sentences(job) == [
         "More than one depot has this code or name: there are 2. Write a value that only one of "
         "them has."
@@ -386,7 +386,7 @@ def test_a_cell_that_names_several_records_is_an_error(register_shelves, accra):
     job = import_shelves([1, "Accra"], [2, "ACC"], headers=HEADERS)
 
     assert get_depots() == {2: "ACC"}
-    assert get_errors(job) == {2: [("depot", "several_found")]}
+    assert get_errors(job) == {2: [("depot", "ambiguous_lookup")]}
 
 
 def test_a_lookup_finds_only_records_of_its_queryset(register_shelves, alice, bob, accra, tema):

@@ -186,8 +186,8 @@ FORMATTED_CELLS = [
     (make_formatted_cell("fraction", 0.5, "1/2"), "fraction_in_text", "1/2"),
     (make_formatted_cell("exponent", 2.19e26, "2.19E+26"), "exponent_in_text", "2.19E+26"),
     (make_formatted_cell("rounded", 12345678901234567000, "1.23E+19"), "digits_lost", "1.23E+19"),
-    (True, "yes_or_no_in_text", "TRUE"),
-    (False, "yes_or_no_in_text", "FALSE"),
+    (True, "boolean_in_text", "TRUE"),
+    (False, "boolean_in_text", "FALSE"),
 ]
 of_text = pytest.mark.parametrize(
     "rule", [validators.clean_shipping_mark, validators.clean_name, validators.clean_email]
@@ -511,7 +511,7 @@ def test_values_page_names_every_error_code():
     assert named >= validators.MESSAGES.keys() - general
     assert named >= {
         *FORMATTED_CELL_ERROR_CODES.values(),
-        "yes_or_no_in_text",
+        "boolean_in_text",
         "garbled_text",
         "damaged_characters",
     }

@@ -12,7 +12,7 @@ TEXT = (Path(__file__).resolve().parents[1] / "docs" / "files.md").read_text()
 DOCUMENTED_CODES = set(re.findall(r"`([a-z_]+)`", TEXT))
 # Errors of an import that its file does not cause.
 CODES_UNRELATED_TO_FILES = {
-    "file_gone",
+    "file_deleted",
     "unknown_importer",
     "lookup_failed",
     "values_failed",
@@ -28,7 +28,7 @@ CODES_UNRELATED_TO_FILES = {
     error_messages.READ_SUMMARY_MESSAGES.keys(),
     {
         *FORMATTED_CELL_ERROR_CODES.values(),
-        *("yes_or_no_in_text", "garbled_text", "damaged_characters", "several_values"),
+        *("boolean_in_text", "garbled_text", "damaged_characters", "several_values"),
     },
 ])  # fmt: skip
 def test_every_code_is_documented(codes):

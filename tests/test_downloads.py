@@ -100,9 +100,9 @@ def test_original_file_has_its_uploaded_name(alice, name, sent):
 def test_deleted_file_is_404(alice):
     job = make_job(LARGE, owner=alice)
     job.file.storage.delete(job.file.name)
-    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_deleted")
     ImportJob.objects.filter(pk=job.pk).update(file="")
-    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_deleted")
 
 
 def test_deleted_file_in_another_storage_is_404(alice, tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ def test_deleted_file_in_another_storage_is_404(alice, tmp_path, monkeypatch):
     job = make_job(LARGE, owner=alice)
     assert read_content(get(alice, job, "file/")) == LARGE
     job.file.storage.delete(job.file.name)
-    assert get_error(get(alice, job, "file/")) == (404, "file_gone")
+    assert get_error(get(alice, job, "file/")) == (404, "file_deleted")
 
 
 def test_daphne_sends_the_whole_file(alice):

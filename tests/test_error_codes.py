@@ -135,8 +135,8 @@ def test_every_code_that_is_raised_is_registered():
     # The search finds codes of each kind, in each of the ways to raise them.
     assert len(found) > 90
     assert found >= {
-        "used_twice",
-        "file_gone",
+        "column_used_twice",
+        "file_deleted",
         "invalid_host",
         "vcard_file",
         "percentage_in_text",

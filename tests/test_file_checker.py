@@ -350,7 +350,7 @@ def test_an_import_without_its_stored_file_fails():
 
     job = check_job(job)
 
-    assert (job.status, job.error_code) == (Status.FAILED, "file_gone")
+    assert (job.status, job.error_code) == (Status.FAILED, "file_deleted")
 
 
 # --- Check first -------------------------------------------------------------

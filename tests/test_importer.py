@@ -121,7 +121,7 @@ def test_a_value_that_its_field_rejects_is_an_error_of_its_column(ann):
             ("number", "invalid_whole_number"),
             ("weight", "too_many_decimals"),
             ("sent_on", "invalid_date"),
-            ("fragile", "invalid_yes_or_no"),
+            ("fragile", "invalid_boolean"),
         ]
     }
 

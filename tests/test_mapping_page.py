@@ -134,7 +134,7 @@ def test_problem_that_the_form_cannot_cause_has_the_sentence_of_the_api(mapping_
     wrong = InvalidMapping({"email": ("unknown_column", {"column": "Mail", "last": 4})})
 
     assert "Mail" in describe_invalid_mapping(mapping_job, wrong)
-    needed = InvalidMapping(wrong.problems | {"phone": ("column_needed", {})})
+    needed = InvalidMapping(wrong.problems | {"phone": ("column_required", {})})
     assert describe_invalid_mapping(mapping_job, needed) == "Select a column for: Phone."
 
 

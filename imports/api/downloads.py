@@ -30,7 +30,7 @@ TOO_MANY_REPORTS_MESSAGE = "Too many reports are being built just now. Ask again
 
 class FileNotKept(APIException):
     status_code = status.HTTP_404_NOT_FOUND
-    default_code = "file_gone"
+    default_code = "file_deleted"
     default_detail = "The uploaded file is no longer kept."
 
 

@@ -114,7 +114,7 @@ def describe_invalid_mapping(job: ImportJob, error: FieldSelectedTwice | Invalid
     if isinstance(error, FieldSelectedTwice):
         return str(error)
     importer = get_importer_or_placeholder(job.importer)
-    missing = [field for field, (code, _) in error.problems.items() if code == "column_needed"]
+    missing = [field for field, (code, _) in error.problems.items() if code == "column_required"]
     if not missing:
         return " ".join(
             error_messages.describe_mapping_problem(*problem) for problem in error.problems.values()

@@ -157,7 +157,7 @@ def _update_records(
         cursor.execute(_build_update(target, batch.job), parameters)
         counts = OutcomeCounts(outcome for (outcome,) in cursor.fetchall())
     return counts + _close_rows(
-        target, parameters, outcome=Outcome.FAILED, code="gone", matched=True
+        target, parameters, outcome=Outcome.FAILED, code="record_deleted", matched=True
     )
 
 

@@ -46,7 +46,7 @@ def resolve_mapping(
     """
     positions, problems = _find_positions(mapping, columns, importer)
     required: MappingProblems = {
-        field: ("column_needed", {}) for field in find_missing_fields(positions, importer)
+        field: ("column_required", {}) for field in find_missing_fields(positions, importer)
     }
     if problems := required | problems:
         raise InvalidMapping(problems)
@@ -145,7 +145,7 @@ def _find_columns_used_twice(
         if index in taken:
             header = columns.headers[index] if index < len(columns.headers) else ""
             params = {"column": quote_header(header or index), "field": taken[index]}
-            problems[field] = ("used_twice", params)
+            problems[field] = ("column_used_twice", params)
         taken.setdefault(index, field)
     return problems
 

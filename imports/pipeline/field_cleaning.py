@@ -73,8 +73,8 @@ class FieldKind(NamedTuple):
 
 # In this order: a DateTimeField is a DateField, too.
 FIELD_KINDS: dict[type[Field[Any, Any]], FieldKind] = {
-    BooleanField: FieldKind("invalid_yes_or_no", value_parsing.parse_booleans),
-    DateTimeField: FieldKind("invalid_moment", value_parsing.parse_datetimes),
+    BooleanField: FieldKind("invalid_boolean", value_parsing.parse_booleans),
+    DateTimeField: FieldKind("invalid_datetime", value_parsing.parse_datetimes),
     DateField: FieldKind("invalid_date", value_parsing.parse_dates),
     TimeField: FieldKind("invalid_time", value_parsing.parse_times),
     IntegerField: FieldKind("invalid_whole_number", value_parsing.parse_whole_numbers),

@@ -124,7 +124,7 @@ def check_file(
             return requeue(job)
         return fail_job(job, error.code, error.params)
     except StoredFileNotFound:
-        return fail_job(job, "file_gone", {})
+        return fail_job(job, "file_deleted", {})
     except InvalidFieldValues as error:
         return fail_job(job, error.code, error.params)
     except LookupFailed as error:

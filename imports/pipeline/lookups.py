@@ -171,5 +171,5 @@ def _pick_match(targets: set[str]) -> str | InvalidValue:
     if not targets:
         return InvalidValue("not_found")
     if len(targets) > 1:
-        return InvalidValue("several_found", count=len(targets))
+        return InvalidValue("ambiguous_lookup", count=len(targets))
     return next(iter(targets))

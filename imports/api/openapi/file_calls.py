@@ -106,7 +106,7 @@ describe_original_file = describe_import_file(
     "file",
     "Download the file as it was uploaded",
     BINARY_MEDIA_TYPE,
-    {"file_gone": "the file is no longer kept"},
+    {"file_deleted": "the file is no longer kept"},
 )
 describe_failed_rows_workbook = describe_import_file(
     "failed_rows_xlsx",
