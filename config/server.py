@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred
 
 from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
 from imports.error_body import make_too_large_body
-from imports.request_ids import HEADER, read_request_id
+from imports.request_ids import REQUEST_ID_HEADER, read_request_id
 
 BODY_CHUNK_BYTES = 256 * 1024
 
@@ -75,8 +75,10 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             self.basic_error(413, b"Content Too Large", body["message"])
             return
         response = self.add_cors_headers(JsonResponse(body))
-        sent = self.requestHeaders.getRawHeaders(HEADER.lower().encode(), [])
-        response[HEADER] = read_request_id((HEADER.encode(), value) for value in sent)
+        sent = self.requestHeaders.getRawHeaders(REQUEST_ID_HEADER.lower().encode(), [])
+        response[REQUEST_ID_HEADER] = read_request_id(
+            (REQUEST_ID_HEADER.encode(), value) for value in sent
+        )
         headers = [(name.encode(), value.encode()) for name, value in response.items()]
         self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content})

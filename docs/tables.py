@@ -51,7 +51,7 @@ def format_request_codes() -> str:
     """Return the table of the codes of error responses."""
     rows = [
         (", ".join(map(str, code.statuses)), f"`{code.name}`", code.message)
-        for code in import_codes().list_request_codes()
+        for code in load_error_codes().list_request_codes()
     ]
     return format_table(("status", "code", "meaning, and what to do"), rows)
 
@@ -72,11 +72,11 @@ def format_customer_codes() -> str:
     from imports.importer import get_importer  # After Django's set-up.
 
     return format_codes_with_parameters(
-        import_codes().list_importer_codes(get_importer("customers"))
+        load_error_codes().list_importer_codes(get_importer("customers"))
     )
 
 
-def import_codes() -> ModuleType:
+def load_error_codes() -> ModuleType:
     """Return the module of the codes, which imports models: it must follow Django's set-up."""
     from imports import error_codes
 
@@ -105,16 +105,19 @@ def escape(sentence: str) -> str:
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("settings.md", format_settings),
     "request codes": ("error-codes.md", format_request_codes),
-    "field codes": ("error-codes.md", lambda: format_codes(import_codes().list_field_codes())),
-    "import codes": ("error-codes.md", lambda: format_codes(import_codes().list_import_codes())),
+    "field codes": ("error-codes.md", lambda: format_codes(load_error_codes().list_field_codes())),
+    "import codes": (
+        "error-codes.md",
+        lambda: format_codes(load_error_codes().list_import_codes()),
+    ),
     "row codes": (
         "error-codes.md",
-        lambda: format_codes_with_parameters(import_codes().list_row_codes()),
+        lambda: format_codes_with_parameters(load_error_codes().list_row_codes()),
     ),
     "customer codes": ("error-codes.md", format_customer_codes),
     "read summary codes": (
         "error-codes.md",
-        lambda: format_codes_with_parameters(import_codes().list_read_summary_codes()),
+        lambda: format_codes_with_parameters(load_error_codes().list_read_summary_codes()),
     ),
 }
 

@@ -86,7 +86,7 @@ def is_in_memory(broker: dramatiq.Broker) -> bool:
 
 
 @contextmanager
-def sending_disabled() -> Iterator[None]:
+def disable_sending() -> Iterator[None]:
     """Send nothing to other processes in this block, neither messages nor snapshots.
 
     For tests, which do the work themselves and have neither Redis nor a worker.

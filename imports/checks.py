@@ -19,10 +19,10 @@ from django.db.models.fields import NOT_PROVIDED
 
 from imports.column_checks import (
     ImporterProblem,
-    check_aliases,
     check_choices,
     check_field_types,
     check_fields,
+    check_header_names,
     check_lookups,
     check_rules,
 )
@@ -70,7 +70,7 @@ def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem
         yield from lookup_problems
         if not lookup_problems:  # The other checks read the fields of the lookups.
             yield from check_choices(importer)
-        yield from check_aliases(importer)
+        yield from check_header_names(importer)
 
 
 # --- The table ---------------------------------------------------------------

@@ -202,7 +202,7 @@ def check_choices(importer: type[Importer]) -> Iterator[ImporterProblem]:
                 )
 
 
-def check_aliases(importer: type[Importer]) -> Iterator[ImporterProblem]:
+def check_header_names(importer: type[Importer]) -> Iterator[ImporterProblem]:
     fields_by_name: dict[str, list[str]] = defaultdict(list)
     for column in importer.columns:
         for name in set[str].union(*get_header_names(column, importer)):

@@ -32,7 +32,7 @@ def check_databases(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     return [
         *check_vendor(),
         *check_binding(),
-        *check_aliases(),
+        *check_database_aliases(),
         *check_user_model(),
         *check_token_user_id(),
     ]
@@ -59,7 +59,7 @@ def check_binding() -> Iterator[CheckMessage]:
         )
 
 
-def check_aliases() -> Iterator[CheckMessage]:
+def check_database_aliases() -> Iterator[CheckMessage]:
     """Check that all models are read from and written to the database of the imports."""
     models = [
         *apps.get_app_config("imports").get_models(),

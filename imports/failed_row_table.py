@@ -131,7 +131,7 @@ def fetch_row_page(
         job,
         outcome=row_query.outcome,
         after=after,
-        most=page_rows + 1,
+        limit=page_rows + 1,
         values=values,
         cause=row_query.cause,
     )

@@ -25,10 +25,10 @@ from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponseBase
 
-HEADER = "X-Request-ID"
+REQUEST_ID_HEADER = "X-Request-ID"
 # Other ids could break lines of the log, or fill it.
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+/=:@-]{0,127}", re.ASCII)
-NO_REQUEST = "-"
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+/=:@-]{0,127}", re.ASCII)
+NO_REQUEST_ID = "-"
 
 _current_id: ContextVar[str] = ContextVar("imports_request_id", default="")
 
@@ -37,18 +37,18 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 
 def choose_request_id(sent: str | None) -> str:
     """Return the id that the client has sent if it is well-formed, otherwise a new one."""
-    return sent if sent and ID_PATTERN.fullmatch(sent) else uuid4().hex
+    return sent if sent and REQUEST_ID_PATTERN.fullmatch(sent) else uuid4().hex
 
 
 def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the id for the headers of an ASGI scope."""
-    name = HEADER.lower().encode()
+    name = REQUEST_ID_HEADER.lower().encode()
     sent = [value for key, value in headers if key.lower() == name]
     return choose_request_id(sent[0].decode("latin-1") if len(sent) == 1 else None)
 
 
 @contextmanager
-def using_request_id(request_id: str) -> Iterator[None]:
+def set_request_id(request_id: str) -> Iterator[None]:
     """Give the records that are logged inside the block this id."""
     token = _current_id.set(request_id)
     try:
@@ -64,12 +64,12 @@ def add_request_id(
 
     @wraps(get_response)
     def respond(request: HttpRequest, *args: object, **kwargs: object) -> Response:
-        request_id = _current_id.get() or choose_request_id(request.headers.get(HEADER))
+        request_id = _current_id.get() or choose_request_id(request.headers.get(REQUEST_ID_HEADER))
         # Django logs the status of a response after the view and the middleware have returned.
         request.request_id = request_id  # type: ignore[attr-defined]
-        with using_request_id(request_id):
+        with set_request_id(request_id):
             response = get_response(request, *args, **kwargs)
-        response.headers[HEADER] = request_id
+        response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
     return respond
@@ -80,5 +80,5 @@ class RequestIDFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         of_request = getattr(getattr(record, "request", None), "request_id", None)
-        record.request_id = _current_id.get() or of_request or NO_REQUEST
+        record.request_id = _current_id.get() or of_request or NO_REQUEST_ID
         return True

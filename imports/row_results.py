@@ -70,18 +70,18 @@ def list_rows(
     *,
     outcome: str | None = None,
     after: int = 0,
-    most: int = 100,
+    limit: int = 100,
     values: bool = False,
     cause: Mapping[str, str | None] | None = None,
 ) -> list[ImportRow]:
-    """Return at most `most` rows with a number greater than `after`, in the order of the file.
+    """Return at most `limit` rows with a number greater than `after`, in the order of the file.
 
     With `values`, each row has also `shown_cells` and `shown_cleaned`, which are None if they are
     longer than MAX_DISPLAYED_VALUES_CHARS. The rest is as in `select_rows`.
     """
     rows = select_rows(job, outcome=outcome, cause=cause).filter(number__gt=after)
     rows = annotate_values(rows) if values else rows
-    return list(rows.order_by("number")[:most])
+    return list(rows.order_by("number")[:limit])
 
 
 def select_rows(

@@ -30,7 +30,7 @@ from django.core.files.base import ContentFile
 from django.db.models import QuerySet
 
 from imports import hooks, lifecycle, provenance, row_results
-from imports.broker import sending_disabled
+from imports.broker import disable_sending
 from imports.error_body import RowError, make_row_error
 from imports.error_messages import describe_row_error
 from imports.importer import Importer, get_importer
@@ -114,7 +114,7 @@ def run_import(
     if isinstance(file, Sequence) and not isinstance(file, str):
         content = file if isinstance(file, bytes) else _write_csv(file)
         file = ContentFile(content, DEFAULT_FILE_NAME)
-    with sending_disabled():
+    with disable_sending():
         job = lifecycle.create_import(user, file, importer=importer, **options)
     return finish_import(job, start=start)
 
@@ -130,7 +130,7 @@ def finish_import(job: ImportJob, *, start: bool = True) -> ImportResult:
             import.
     """
     _require_own_steps()
-    with sending_disabled(), _restored_transaction():
+    with disable_sending(), _restored_transaction():
         job = _check(job)
         if job.status == Status.READY and start:
             job = lifecycle.start(job)
@@ -219,6 +219,6 @@ def _make_result(job: ImportJob) -> ImportResult:
 
 def _read_rows(job: ImportJob) -> Iterator[ImportRow]:
     after = 0
-    while rows := row_results.list_rows(job, after=after, most=ROWS_PER_QUERY):
+    while rows := row_results.list_rows(job, after=after, limit=ROWS_PER_QUERY):
         yield from rows
         after = rows[-1].number

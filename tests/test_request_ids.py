@@ -14,7 +14,12 @@ from django.test import Client, RequestFactory
 from rest_framework_simplejwt.tokens import AccessToken
 
 from config.asgi import application
-from imports.request_ids import HEADER, RequestIDFilter, add_request_id, choose_request_id
+from imports.request_ids import (
+    REQUEST_ID_HEADER,
+    RequestIDFilter,
+    add_request_id,
+    choose_request_id,
+)
 from tests.conftest import logged_in_client
 from tests.factories import make_csv, make_job, make_row
 from tests.streams import make_job as make_job_without_file
@@ -23,7 +28,7 @@ from tests.streams import make_session_cookie, running_daphne
 pytestmark = pytest.mark.django_db
 
 SENT_ID = "a1b2-C3.d4:e5/f6=="
-CLIENT_HEADERS = {HEADER: SENT_ID}
+CLIENT_HEADERS = {REQUEST_ID_HEADER: SENT_ID}
 
 
 @pytest.mark.parametrize("sent", [SENT_ID, "a", "0" * 128, "8a6e5f43-2f0c-4a7e-9d9c-0b1f6f3f6c11"])
@@ -66,17 +71,17 @@ def test_every_response_has_the_id(alice):
 
     statuses = [response.status_code for response in responses]
     assert statuses == [200, 304, 200, 409, 404, 405, 404, 200, 400, 401, 400, 200]
-    assert [response[HEADER] for response in responses] == [SENT_ID] * len(responses)
+    assert [response[REQUEST_ID_HEADER] for response in responses] == [SENT_ID] * len(responses)
 
 
 def test_the_views_of_the_api_need_no_middleware(alice, settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "request_id" not in name]
     client = logged_in_client(alice)
 
-    assert client.get("/api/imports/", headers=CLIENT_HEADERS)[HEADER] == SENT_ID
-    made = [client.get("/api/imports/")[HEADER] for _ in range(2)]
+    assert client.get("/api/imports/", headers=CLIENT_HEADERS)[REQUEST_ID_HEADER] == SENT_ID
+    made = [client.get("/api/imports/")[REQUEST_ID_HEADER] for _ in range(2)]
     assert made[0] != made[1]
-    assert HEADER not in client.get("/")
+    assert REQUEST_ID_HEADER not in client.get("/")
 
 
 @pytest.fixture
@@ -100,7 +105,7 @@ def test_log_records_of_the_view_and_of_django_have_the_id(alice, records):
     with connection.execute_wrapper(fail):
         response = client.get(f"/api/imports/{uuid4()}/", headers=CLIENT_HEADERS)
 
-    assert (response.status_code, response[HEADER]) == (503, SENT_ID)
+    assert (response.status_code, response[REQUEST_ID_HEADER]) == (503, SENT_ID)
     assert get_ids(records, "imports.api.errors") == [SENT_ID]
     assert get_ids(records, "django.request") == [SENT_ID]
 
@@ -128,11 +133,11 @@ def test_streams_have_the_id(alice):
     job, cookie = make_job_without_file(alice), make_session_cookie(alice)
     with running_daphne() as server:
         with server.stream(job, cookie, **CLIENT_HEADERS) as stream:
-            assert (stream.status, stream.headers[HEADER]) == (200, SENT_ID)
+            assert (stream.status, stream.headers[REQUEST_ID_HEADER]) == (200, SENT_ID)
         with server.stream(job, **CLIENT_HEADERS) as stream:
-            assert (stream.status, stream.headers[HEADER]) == (401, SENT_ID)
+            assert (stream.status, stream.headers[REQUEST_ID_HEADER]) == (401, SENT_ID)
         with server.stream(job, cookie) as first, server.stream(job, cookie) as second:
-            assert first.headers[HEADER] != second.headers[HEADER]
+            assert first.headers[REQUEST_ID_HEADER] != second.headers[REQUEST_ID_HEADER]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -150,7 +155,7 @@ async def test_the_handshake_of_a_websocket_has_the_id(alice):
     accepted = await socket.receive_output(10)
     await socket.disconnect()
 
-    assert accepted["headers"] == [(HEADER.encode(), SENT_ID.encode())]
+    assert accepted["headers"] == [(REQUEST_ID_HEADER.encode(), SENT_ID.encode())]
 
 
 async def test_an_unreadable_request_has_the_id():
@@ -164,4 +169,4 @@ async def test_an_unreadable_request_has_the_id():
     await communicator.wait()
 
     assert json.loads(response["body"])["code"] == "malformed"
-    assert (HEADER.encode(), SENT_ID.encode()) in response["headers"]
+    assert (REQUEST_ID_HEADER.encode(), SENT_ID.encode()) in response["headers"]

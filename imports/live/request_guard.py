@@ -21,7 +21,7 @@ from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
 from imports.error_body import ErrorBody, make_error_body, make_too_large_body
 from imports.live.authorization import RawHeaders, get_cross_origin_headers
 from imports.live.routing import ASGIApplication, Message, Receive, Scope, Send, resolve_scope
-from imports.request_ids import HEADER, read_request_id
+from imports.request_ids import REQUEST_ID_HEADER, read_request_id
 
 UNREADABLE_MESSAGE = "This request cannot be read."
 
@@ -121,7 +121,7 @@ async def send_error(
     request_id = read_request_id(scope["headers"]).encode()
     all_headers = [
         (b"Content-Type", b"application/json"),
-        (HEADER.encode(), request_id),
+        (REQUEST_ID_HEADER.encode(), request_id),
         *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": all_headers})

@@ -28,7 +28,7 @@ from imports.live.authorization import (
 from imports.live.coalescing import is_final, iterate_updates
 from imports.live.hub import Subscriber
 from imports.live.stream_task import StreamTaskMixin
-from imports.request_ids import HEADER, read_request_id, using_request_id
+from imports.request_ids import REQUEST_ID_HEADER, read_request_id, set_request_id
 from imports.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class ImportEventsConsumer(StreamTaskMixin, AsyncHttpConsumer):  # type: ignore[
 
     async def respond(self) -> None:
         request_id = read_request_id(self.scope["headers"])
-        self.common_headers = [(HEADER.encode(), request_id.encode())]
-        with using_request_id(request_id):
+        self.common_headers = [(REQUEST_ID_HEADER.encode(), request_id.encode())]
+        with set_request_id(request_id):
             await self.handle_errors()
 
     async def handle_errors(self) -> None:

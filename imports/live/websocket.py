@@ -25,7 +25,7 @@ from imports.live.authorization import (
 )
 from imports.live.coalescing import is_final, iterate_updates
 from imports.live.stream_task import StreamTaskMixin
-from imports.request_ids import HEADER, read_request_id, using_request_id
+from imports.request_ids import REQUEST_ID_HEADER, read_request_id, set_request_id
 
 CLOSE_IMPORT_ENDED = 1000
 CLOSE_CONNECT_AGAIN = 4000
@@ -48,8 +48,8 @@ class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ig
             await self.close()
             return
         request_id = read_request_id(self.scope["headers"])
-        await self.accept(headers=[(HEADER.encode(), request_id.encode())])
-        with using_request_id(request_id):  # The task copies the context.
+        await self.accept(headers=[(REQUEST_ID_HEADER.encode(), request_id.encode())])
+        with set_request_id(request_id):  # The task copies the context.
             self.stream_task = asyncio.create_task(self.respond(request))
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:

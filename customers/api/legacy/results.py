@@ -219,7 +219,7 @@ class TaskSerializer(serializers.Serializer[ImportJob]):
 
     @extend_schema_field(TaskErrorSerializer(many=True))
     def list_errors(self, job: ImportJob) -> list[TaskError]:
-        rows = row_results.list_rows(job, outcome=Outcome.FAILED, most=MAX_ERRORS)
+        rows = row_results.list_rows(job, outcome=Outcome.FAILED, limit=MAX_ERRORS)
         return [error for row in rows for error in _list_row_errors(row)][:MAX_ERRORS]
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from imports.api.importer_serializers import COLUMN_TYPE_NAMES, OPTION_TYPE_NAME
 from imports.api.openapi.examples import IMPORT_ID
 from imports.api.openapi.extensions import list_importer_names
 from imports.api.openapi.responses import Schema
-from imports.request_ids import HEADER as REQUEST_ID_HEADER
+from imports.request_ids import REQUEST_ID_HEADER
 
 SCHEMAS_PATH = "#/components/schemas/"
 HEADERS_PATH = "#/components/headers/"
