@@ -44,6 +44,8 @@ def format_default(value: object) -> str:
         return f"{len(value)} texts, see `imports/conf.py`"
     if isinstance(value, int) and value >= MEGABYTES and value % MEGABYTES == 0:
         return f"{value // MEGABYTES:,} MB"
+    if value == "":
+        return "empty"
     return f"{value:,}" if isinstance(value, int | float) else f"`{value}`"
 
 

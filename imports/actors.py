@@ -2,8 +2,8 @@
 
 A message says only that a batch is due, or that a file waits; everything else is in PostgreSQL.
 A worker that has applied batch n sends the message for batch n + K, where K is
-IMPORTS_MAX_BATCHES_IN_FLIGHT. So an import has K batches in flight, however many messages are lost,
-late or duplicated. Only this module sends messages.
+IMPORTS_MAX_BATCHES_IN_FLIGHT. Lost, late or duplicated messages therefore do not change the number
+of batches in flight. Only this module sends messages.
 
 Only a worker declares the actors (`declare_actors`); a process that sends messages names them. So
 the project's own workers never take a message of the app, even if they import this module.
@@ -50,7 +50,8 @@ MAX_HOOKS_SECONDS = 300
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
 # A worker process reads one file of any size and one small file at the same time, so that small
-# files do not wait for large ones. One of its three threads remains for batches.
+# files do not wait for large ones. With three threads, one remains for batches, unless it calls
+# hooks.
 _main_reader_lock = threading.Lock()
 _small_reader_lock = threading.Lock()
 
@@ -96,7 +97,7 @@ def _list_checkable_jobs(*, is_small: bool = False) -> list[UUID]:
 def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
     """Check one file and publish its progress; return whether the check came to an end.
 
-    `is_small` reads the file beside another file, with the limits for that.
+    With `is_small`, use the limits for a file that is read beside another one.
     """
     try:
         with worker_process.report_work(f"checking {job_id}"):
@@ -239,7 +240,7 @@ def enqueue_batch(job_id: UUID, number: int) -> bool:
         with short_transaction(durable=False):
             is_due = ImportBatch.objects.filter(pk__in=unclaimed).update(enqueued_at=Now()) > 0
     except TransientError as error:
-        log.warning("batch %s of %s not asked for (%s)", number, job_id, error)
+        log.warning("batch %s of %s not enqueued (%s)", number, job_id, error)
         return True  # The database failed, not the queue: recovery enqueues the batch.
     if not is_due:
         return True

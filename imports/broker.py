@@ -1,9 +1,8 @@
 """The Dramatiq broker through which the app sends its messages.
 
-It is the first of these: the broker that IMPORTS_BROKER names, the broker of django_dramatiq if the
-project has installed that app, a broker of the app's own on the server of IMPORTS_REDIS_URL. A
-broker of the app's own is never made Dramatiq's global broker, so it does not affect other actors
-of the project.
+The broker is, in this order: the one that IMPORTS_BROKER names; that of django_dramatiq, if the app
+is installed; the app's own, on the server of IMPORTS_REDIS_URL. The app's own broker is never made
+Dramatiq's global broker, so it does not affect other actors of the project.
 """
 
 from __future__ import annotations

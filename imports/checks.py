@@ -218,7 +218,7 @@ def check_required_fields(importer: type[Importer]) -> Iterator[ImporterProblem]
             yield (
                 f"Column {field.name!r} may be empty, but {importer.model.__name__}.{field.name} "
                 "must not be.",
-                "Say required=True, or give the field null=True, blank=True or a default.",
+                "Set required=True, or give the field null=True, blank=True or a default.",
                 "E006",
             )
 

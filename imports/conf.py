@@ -4,9 +4,10 @@ A project overrides a setting in its settings module, under its name with the pr
 
     IMPORTS_MAX_UPLOAD_BYTES = 20 * 1024 * 1024
 
-Code of the app reads them from `app_settings`: `app_settings.MAX_UPLOAD_BYTES`. A value is read
-each time that it is used, so `override_settings` works in tests. docs/settings.md lists all
-settings; `python -m docs.tables` generates it from this module.
+Code of the app reads them from `app_settings`: `app_settings.MAX_UPLOAD_BYTES`. Most values are
+read each time that they are used, so `override_settings` works in tests; MAX_CONCURRENT_DOWNLOADS
+and REDIS_URL are used once in each process. docs/settings.md lists all settings;
+`python -m docs.tables` generates it from this module.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class AppSettings:
     # --- Uploads -------------------------------------------------------------
 
     MAX_UPLOAD_BYTES = Setting(
-        100 * MEGABYTES, "bytes", "Largest file. A larger upload is answered with status 413."
+        100 * MEGABYTES, "bytes", "Largest file. The REST API answers a larger one with status 413."
     )
     STORAGE = Setting(
         "imports",
@@ -112,7 +113,9 @@ class AppSettings:
         "`cell_length`: characters of a cell.",
     )
     SMALL_FILE_BYTES = Setting(
-        MEGABYTES, "bytes", "A worker reads a file up to this size beside a larger file."
+        MEGABYTES,
+        "bytes",
+        "While a worker reads a larger file, it also reads a file of at most this size.",
     )
     SMALL_READER_LIMITS = MappingSetting(
         {
@@ -122,8 +125,8 @@ class AppSettings:
             "inflated_bytes": 32 * MEGABYTES,
         },
         "per key",
-        "What the process that reads such a small file may use. A file that needs more waits "
-        "until no larger file is read.",
+        "Limits of the process that reads a small file beside a larger one. A file that exceeds "
+        "them is read again later, with `IMPORTS_READER_LIMITS`.",
     )
     READER_HEARTBEAT_TIMEOUT_SECONDS = Setting(
         8,
@@ -147,9 +150,9 @@ class AppSettings:
             "bilinmiyor", "нет", "нет данных", "неизвестно", "无", "無", "没有", "لا يوجد",
         ],
         "texts",
-        "What people type into a cell that has no value. In optional columns of numbers, dates, "
-        "choices, addresses or lookups, a cell with one of these texts, in upper or lower case, "
-        "is empty. A column can define its own list.",
+        'Texts that mean "no value". In optional columns of numbers, dates, choices, e-mail and '
+        "web addresses, or lookups, a cell with one of these texts counts as empty. Case is "
+        "ignored. `Column.placeholders` replaces the list for one column.",
     )  # fmt: skip
 
     # --- Writing -------------------------------------------------------------
@@ -158,8 +161,8 @@ class AppSettings:
     BATCHES_PER_SMALL_FILE = Setting(
         20,
         "batches",
-        "A file of fewer rows is divided into about this many smaller batches, so that its "
-        "progress is visible.",
+        "A file with fewer than `IMPORTS_BATCH_ROWS` times this number of rows is divided into "
+        "about this many batches, so that its progress is visible.",
     )
     MAX_BATCHES_IN_FLIGHT = Setting(
         2,
@@ -197,9 +200,10 @@ class AppSettings:
     BROKER = Setting(
         "",
         "dotted path",
-        "The Dramatiq broker that carries the messages to workers, as `project.queue.broker`. If "
-        "this is empty, it is the broker of `django_dramatiq` if that app is installed, and "
-        "otherwise a broker on the server of `IMPORTS_REDIS_URL`.",
+        "The Dramatiq broker that carries the messages to workers, such as "
+        "`project.queue.broker`. If the setting is empty, the app uses the broker of "
+        "`django_dramatiq` if that app is installed, and otherwise its own broker on the server "
+        "`IMPORTS_REDIS_URL`.",
     )
     MESSAGE_TIMEOUT_SECONDS = Setting(
         10, "seconds", "A message that is older than this counts as lost and is sent again."
@@ -217,8 +221,8 @@ class AppSettings:
         60,
         "seconds",
         "A call of `after_batch`, `after_import` or the receivers of a signal that has not ended "
-        "after this time counts as crashed and is made again. A call that fails is repeated after "
-        "this time, and then after longer and longer times, up to an hour.",
+        "after this time counts as crashed and is made again. A failed call is repeated after this "
+        "time. The time doubles with each failure, up to an hour.",
     )
     STALLED_AFTER_SECONDS = Setting(
         15, "seconds", "A running import that has not committed for this time is shown as stalled."
@@ -248,10 +252,10 @@ class AppSettings:
         3_600, "seconds", "Time for which a signed address of a stream is valid."
     )
     MAX_STREAMS_PER_USER = Setting(
-        20, "streams", "Streams of one user in one process. Others are answered with status 429."
+        20, "streams", "Streams of one user in one process. Further streams receive status 429."
     )
     MAX_STREAMS_PER_PROCESS = Setting(
-        3_000, "streams", "Streams in one process. Others are answered with status 503."
+        3_000, "streams", "Streams in one process. Further streams receive status 503."
     )
 
     # --- REST API ------------------------------------------------------------
@@ -260,8 +264,8 @@ class AppSettings:
         {"reads": "1200/min", "writes": "120/min", "logins": "20/min"},
         "requests per s, min, hour or day",
         "Rate limits of the REST API. `reads` (GET) and `writes` (all others) count for each user, "
-        "`logins` for each IP address. Further requests are answered with status 429. None: no "
-        "limit. The counts are in Django's default cache. REST framework's own settings do not "
+        "`logins` for each IP address. Further requests receive status 429. None: no limit. "
+        "The counts are in Django's default cache. REST framework's own settings do not "
         "apply to this API.",
         pattern=RATE,
         allows_none=True,
@@ -278,8 +282,8 @@ class AppSettings:
     MAX_CONCURRENT_DOWNLOADS = Setting(
         2,
         "files",
-        "Failed-rows files that a web process builds at the same time. Other requests are "
-        "answered with status 503.",
+        "Failed-rows files that a web process builds at the same time. Further requests "
+        "receive status 503.",
     )
 
 

@@ -102,9 +102,9 @@ for _name, _status, _message in (
         "No active account has this username and password. Correct them.",
     ),
     ("permission_denied", 403, "You have no permission for this. Ask an administrator for it."),
-    ("not_found", 404, "It does not exist, or you may not see it. Correct the address."),
-    ("file_deleted", 404, "The uploaded file is no longer kept. Upload it again."),
-    ("no_failed_rows", 404, "The import has no such rows, or they are no longer kept."),
+    ("not_found", 404, "There is no such object, or you may not see it. Correct the address."),
+    ("file_deleted", 404, "The uploaded file was deleted. Upload it again."),
+    ("no_failed_rows", 404, "The import has no failed rows, or they were deleted."),
     (
         "method_not_allowed",
         405,
@@ -137,7 +137,7 @@ for _name, _status, _message in (
     (
         "workbooks_not_supported",
         501,
-        "The site writes no workbooks. Ask for the CSV file, or ask an administrator to install "
+        "The site writes no workbooks. Request the CSV file, or ask an administrator to install "
         "XlsxWriter.",
     ),
     (
@@ -161,17 +161,17 @@ FIELD_MESSAGES = {
     "blank": "The text is empty. Send a value.",
     "empty": "The list is empty. Send at least one value.",
     "invalid": "The value is not valid. The sentence says what is allowed.",
-    "invalid_choice": "The value is none of those allowed. The sentence lists them.",
+    "invalid_choice": "The value is not one of the allowed values. The sentence lists them.",
     "max_length": "The value is too long. The sentence names the limit.",
     "min_length": "The value is too short. The sentence names the limit.",
     "max_value": "The number is too large. The sentence names the limit.",
     "min_value": "The number is too small. The sentence names the limit.",
     "max_string_length": "The number has too many digits. Send a smaller one.",
-    "date": "The value is a date without a time. Send both, as 2026-01-31T14:30:00Z.",
+    "date": "The value is a date without a time. Send both, such as 2026-01-31T14:30:00Z.",
     "make_aware": "The time does not exist in the time zone of the site. Send it with an offset.",
     "overflow": "The time is too early or too late. Send another one.",
-    "not_a_list": "The value is no list. Send a list.",
-    "not_a_dict": "The value is no object. Send an object.",
+    "not_a_list": "The value is not a list. Send a list.",
+    "not_a_dict": "The value is not an object. Send an object.",
     "null_characters_not_allowed": "The text contains a NUL character. Remove it.",
     "surrogate_characters_not_allowed": "The text is not valid Unicode. Send it in UTF-8.",
     "forbidden_character": "The text contains a character that cannot be stored. Remove it.",

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_RETRY_SECONDS = 3_600
 
-# A test may do all of it in one transaction, in which now() stands still.
+# statement_timestamp(), because now() does not change within a transaction, and a test may run all
+# calls in one.
 # The time to the next attempt is the age of the call, so it doubles with each attempt. The call of
 # after_import waits until after_batch has succeeded for every batch.
 CLAIM = """

@@ -1,13 +1,13 @@
 """Importers: an app declares here how files fill one of its models.
 
     @register
-    class Customers(Importer):
+    class CustomerImporter(Importer):
         name = "customers"
         model = Customer
-        columns = (Column("phone", aliases=("telephone",), required=True, clean=phone), …)
+        columns = (Column("phone", aliases=("telephone",), required=True, clean=clean_phone), …)
 
-The app `imports` imports no model of other apps; they register their importers with it, in
-modules named `importers`.
+The app `imports` imports no model of other apps. Other apps register their importers, in modules
+named `importers`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class InvalidValue(ValueError):
-    """A cell has a value that its field does not accept, or the values of a row do not go together.
+    """The value of a cell, or the combination of values of a row, is not valid.
 
     `code` and `params` are stored with the row. `Importer.messages` and
     `imports.error_messages` have the sentences for the codes. `field` is for
@@ -165,10 +165,10 @@ class Importer:
         """Return the values of model fields that no column fills, such as the uploading user.
 
         It is called when the check of a file begins, and again if the file is checked again. The
-        values are stored with the import, so that every new record gets the same ones, whatever
-        crashes. A foreign key takes a record or its key. None is stored as NULL. Records that exist
-        already keep their values. Unique constraints over these fields and columns together are
-        keys, as those over columns alone are.
+        values are stored with the import, so that every new record gets the same ones, even if a
+        worker crashes. A foreign key takes a record or its key. None is stored as NULL. Records
+        that exist already keep their values. Unique constraints over these fields and columns
+        together are keys, as those over columns alone are.
         """
         return {}
 
@@ -190,20 +190,22 @@ class Importer:
 
     @classmethod
     def after_batch(cls, ids: Sequence[Any], context: ImportContext) -> None:
-        """Called after the commit of a batch with the keys of its created and updated records.
+        """Do follow-up work after a batch was committed.
 
+        `ids` are the primary keys of the records that the batch has created or updated.
         A worker calls it at least once for every batch, so it must be idempotent. An exception is
         logged, and `after_batch` is called again later.
         """
 
     @classmethod
     def after_import(cls, context: FinishedImportContext) -> None:
-        """Called when the import has ended, after `after_batch` has succeeded for every batch.
+        """Do follow-up work after the import has ended.
 
+        It is called after `after_batch` has succeeded for every batch.
         The import may be COMPLETE, CANCELLED or FAILED: see `context.snapshot["status"]`. A worker
         calls it at least once for every end, so it must be idempotent. An exception is logged, and
-        `after_import` is called again later. An end is left out if the file is checked again before
-        the call.
+        `after_import` is called again later. If the file is checked again before the call, this end
+        has no call.
         """
 
     @classmethod
@@ -220,8 +222,8 @@ class Importer:
     def describe_lookup(cls, field: str | None) -> dict[str, str]:
         """Return the names of the model and the fields that a column looks up.
 
-        The keys are "record" and "key". Returns an empty dictionary for a field that is no column
-        or no foreign key.
+        The keys are "record" and "key". Returns an empty dictionary for a field that is not a
+        column or not a foreign key.
         """
         column = next((column for column in cls.columns if column.field == field), None)
         lookup = get_lookup(cls.model, column) if column else None

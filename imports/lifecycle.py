@@ -132,7 +132,8 @@ def create_import(
     file's own name. `options` are the fields of the importer's upload form, as text, numbers, dates
     or records. The other options are those of the REST API.
 
-    A call with an `idempotency_key` that the user has used before returns the import of that time.
+    A call with an `idempotency_key` that the user has used before returns the import that the
+    earlier call created.
 
     Raises:
         InvalidOption: An argument has a value that it does not accept, or the file is empty or
@@ -285,9 +286,9 @@ def upload(
     columns of fields, as in `column_mapping.resolve_mapping`. A field without an entry gets the
     column that is detected. `has_header_row` None detects the header.
 
-    An upload with an idempotency key that was used before returns the import of that time. With
-    `should_enqueue=False` no worker is asked to check the file, because the caller does it; if the
-    caller crashes, recovery asks a worker.
+    An upload with an idempotency key that was used before returns the import that the earlier call
+    created. With `should_enqueue=False` no worker is asked to check the file, because the caller
+    does it; if the caller crashes, recovery asks a worker.
 
     Raises:
         KeyError: There is no such importer.
@@ -344,7 +345,7 @@ def _digest(file: File[bytes]) -> str:
 
 
 def start(job: ImportJob | UUID) -> ImportJob:
-    """Start to write the checked rows of an import, and return it as it is then.
+    """Start to write the checked rows of an import, and return the updated import.
 
     Raises:
         TransitionNotAllowed: The import is not READY.
@@ -434,7 +435,7 @@ def publish_after_commit(job: ImportJob) -> None:
 
 
 def cancel(job: ImportJob | UUID) -> ImportJob:
-    """Cancel an import, and return it as it is then. Batches that were written stay written.
+    """Cancel an import, and return the updated import. Batches that were written stay written.
 
     Raises:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.

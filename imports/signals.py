@@ -32,8 +32,9 @@ class ImportSignal(Signal):
         log_error(log, f"receiver {name}", err)
 
 
-# A worker has begun to check the file. Sent again if the file is checked again.
+# A worker has begun to check the file. Sent each time that a check begins: also when the file is
+# checked again, and when a small file must be read by the main reader.
 import_started = ImportSignal()
-# The import is COMPLETE, CANCELLED or FAILED, see `job.status`. It does not wait for the hooks of
-# the importer.
+# The import is COMPLETE, CANCELLED or FAILED, see `job.status`. The signal does not wait for the
+# hooks of the importer.
 import_finished = ImportSignal()

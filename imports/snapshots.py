@@ -238,7 +238,8 @@ def read_feed(topics: Collection[StreamTopic]) -> list[tuple[StreamTopic | None,
     """Return what these feeds show, the newest import first.
 
     Each snapshot comes with the topic of its owner's feed, or None for an import without an owner.
-    A feed shows imports that are not final, and imports that have ended within FEED_SECONDS.
+    A feed shows imports that are not final, and imports that have ended within
+    FEED_RETENTION_SECONDS.
     """
     recently = Now() - timedelta(seconds=FEED_RETENTION_SECONDS)
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)

@@ -11,7 +11,8 @@ class Status(models.TextChoices):
 
     # The file waits for a worker.
     QUEUED = "QUEUED", _("Waiting for a worker")
-    # A worker reads, cleans, validates and stages the rows. If it crashes, another one goes on.
+    # A worker reads, cleans, validates and stages the rows. If it crashes, another worker
+    # continues.
     CHECKING = "CHECKING", _("Checking rows")
     # Required columns were not found. A person must choose them.
     MAPPING = "MAPPING", _("Column mapping needed")

@@ -108,8 +108,11 @@ def run_import(
     and `start=False` the import stops as READY.
 
     Raises:
-        InvalidOption: As in `create_import`.
+        InvalidOption, InvalidOptions, InvalidMapping, IdempotencyKeyReused, OSError: As in
+            `create_import`.
         RuntimeError: The test has opened a transaction itself, see `finish_import`.
+        TransientError: The database reported an error that no row causes.
+        Exception: Whatever a hook raises.
     """
     if isinstance(file, Sequence) and not isinstance(file, str):
         content = file if isinstance(file, bytes) else _write_csv(file)
@@ -128,6 +131,8 @@ def finish_import(job: ImportJob, *, start: bool = True) -> ImportResult:
     Raises:
         RuntimeError: The test has opened a transaction itself, or another process works on the
             import.
+        TransientError: The database reported an error that no row causes.
+        Exception: Whatever a hook raises.
     """
     _require_own_steps()
     with disable_sending(), _restored_transaction():

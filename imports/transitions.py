@@ -61,7 +61,7 @@ class TransitionManager(models.Manager["ImportJob"]):
         error_code: str | None = None,
         error_params: Mapping[str, Any] | None = None,
     ) -> ImportJob:
-        """Change the status of an import to `target` and return the import as it is then.
+        """Change the status of an import to `target` and return the updated import.
 
         `only_from` restricts the statuses that may become `target` (see `imports.statuses`) to
         one of them. `error_code` and `error_params` replace what the import has.

@@ -75,8 +75,8 @@ def make_parsing_error(
 ) -> InvalidValue:
     """Return the error of a cell that the field cannot parse.
 
-    `error` is what the field said, if it was asked. `code` replaces a default message of Django;
-    None keeps the message.
+    `error` is the field's own error, if `to_python` raised one. `code` replaces a default message
+    of Django; None keeps the message.
     """
     message = field.error_messages.get("invalid", "")
     reported = error or ValidationError(message, code="invalid", params={"value": cell})

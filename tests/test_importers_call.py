@@ -1,4 +1,4 @@
-"""GET /api/importers/: what a form needs that uploads a file."""
+"""GET /api/importers/: what an upload form needs."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile

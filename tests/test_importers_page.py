@@ -258,7 +258,7 @@ def test_example_of_the_page_imports_items(project):
 
 def test_the_page_lists_the_ids_of_the_system_checks():
     sources = "".join((PROJECT / "imports" / name).read_text() for name in CHECKS)
-    section = PAGE.partition("## Messages of make check")[2].partition("\n## ")[0]
+    section = PAGE.partition("## Messages of manage.py check")[2].partition("\n## ")[0]
 
     ids = set(re.findall(r'"([EW]0\d\d)"', sources))
 

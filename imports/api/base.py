@@ -118,7 +118,7 @@ class ApiViewMixin:
     metadata_class: Any = SimpleMetadata
     versioning_class: Any = None
     schema: Any = AutoSchema()
-    # Views that are no generic views ignore these.
+    # Views that are not generic views ignore these.
     filter_backends: Any = ()
     pagination_class: Any = KeysetPagination
     # Describes the query parameters, and others are an error. None: all are ignored.
@@ -168,4 +168,4 @@ class ApiViewMixin:
 
 
 class ApiView(ApiViewMixin, APIView):
-    """Base of the views of the API that are no viewsets."""
+    """Base of the views of the API that are not viewsets."""

@@ -70,7 +70,7 @@ def describe_missing_file(request: Request) -> str:
 
 
 def describe_missing_address(request: HttpRequest) -> str:
-    """Return the address with a slash at its end if that is the only difference to a known one.
+    """Return the address with a slash at its end, if only the slash is missing.
 
     There is no redirect, because a redirect would lose the body of the request.
     """

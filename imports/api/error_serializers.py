@@ -73,7 +73,7 @@ class RowErrorListSerializer(serializers.ListSerializer[Any]):
     The context needs `importer`, the name of the row's importer.
     """
 
-    def to_representation(  # type: ignore[override]  # The instance is no list.
+    def to_representation(  # type: ignore[override]  # The instance is not a list.
         self, row: ImportRow
     ) -> list[RowError]:
         serialize = self.child.to_representation  # type: ignore[union-attr]  # many=True sets it.

@@ -1,4 +1,4 @@
-"""Serializers of importers: what a form needs that uploads a file."""
+"""Serializers of importers: what an upload form needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OTHER_OPTION_TYPE = "text"
 OPTION_TYPE_NAMES = sorted({*OPTION_TYPES.values(), OTHER_OPTION_TYPE})
 # Values that a form may offer for an option that takes others too.
 SUGGESTIONS = {"encoding": ENCODING_LABELS, "delimiter": DELIMITER_LABELS}
-# Fields of an upload that are no options: the name is known, and the key is a header.
+# Fields that are not options: the importer is known, and the idempotency key is a header.
 OTHER_UPLOAD_FIELDS = ("importer", "idempotency_key")
 
 
@@ -92,7 +92,7 @@ class ImporterDescription(TypedDict):
 
 
 def describe_importer(importer: type[Importer]) -> ImporterDescription:
-    """Return what a form needs that uploads a file for this importer, in the active language."""
+    """Return what an upload form needs for this importer, in the active language."""
     template = reverse("imports:api:template")
     return {
         "name": importer.name,
@@ -129,7 +129,7 @@ def _describe_column(importer: type[Importer], column: Column) -> ColumnDescript
 
 
 def list_upload_options() -> list[UploadOption]:
-    """Return the options that an upload takes beside its file and its importer."""
+    """Return the options that an upload takes besides its file and its importer."""
     fields = ImportUploadSerializer().get_fields()
     return [
         _describe_option(name, field)
@@ -203,7 +203,7 @@ class ImporterColumnSerializer(serializers.Serializer[ColumnDescription]):
 
 
 class UploadOptionSerializer(serializers.Serializer[UploadOption]):
-    """One field that `POST /api/imports/` takes beside the file and the importer."""
+    """One field that `POST /api/imports/` takes besides the file and the importer."""
 
     name = serializers.CharField()
     type = serializers.ChoiceField(OPTION_TYPE_NAMES)
@@ -231,7 +231,7 @@ class ImporterUrlsSerializer(serializers.Serializer[Any]):
 
 
 class ImporterSerializer(serializers.Serializer[ImporterDescription]):
-    """An importer: what a form needs that uploads a file."""
+    """An importer: what an upload form needs."""
 
     name = serializers.CharField(help_text="The name for programs: `importer` of an upload.")
     title = serializers.CharField(help_text="The name of the records, in English.")

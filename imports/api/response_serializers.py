@@ -152,7 +152,7 @@ class ReadSummaryEntrySerializer(serializers.Serializer[ReadSummaryEntry]):
 class FieldColumnListSerializer(serializers.ListSerializer[Any]):
     """Serialize, for each field of the importer, the column of `detected_columns` that fills it."""
 
-    def to_representation(  # type: ignore[override]  # The instance is no list.
+    def to_representation(  # type: ignore[override]  # The instance is not a list.
         self, columns: Mapping[str, Any]
     ) -> list[Any]:
         positions = columns["positions"]

@@ -197,7 +197,7 @@ class ImporterOptionsField(serializers.JSONField):
 
 
 class ImportUploadSerializer(ImporterChoiceSerializer, ReadOptionsSerializer):
-    """The fields of an upload beside its file."""
+    """The fields of an upload besides its file."""
 
     on_duplicate = make_choice_field(OnDuplicate, default=OnDuplicate.SKIP)
     empty_cells = make_choice_field(EmptyCells, default=EmptyCells.KEEP)

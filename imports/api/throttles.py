@@ -29,7 +29,7 @@ class ApiThrottle(SimpleRateThrottle):
     num_requests: int
     duration: int
 
-    # The project may count under the same scope.
+    # The project may use the same scope for limits of its own.
     cache_format = "imports_throttle_%(scope)s_%(ident)s"
 
     def get_rate(self) -> str | None:
@@ -76,7 +76,7 @@ class ApiThrottle(SimpleRateThrottle):
 
     def make_cache_key(self, ident: str) -> str:
         # The primary key of a user and the address of a proxy may be any text. A cache does not
-        # accept any key.
+        # accept every key.
         digest = sha256(ident.encode()).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": digest}
 

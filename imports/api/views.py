@@ -44,7 +44,7 @@ from imports.api.serializers import (
 from imports.conf import app_settings
 from imports.models import ImportJob, TransitionNotAllowed
 
-MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields beside the file.
+MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields besides the file.
 MAX_CHANGES_BYTES = 64 * 1024
 
 

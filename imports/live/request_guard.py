@@ -1,11 +1,11 @@
-"""Answers requests that Django should not receive: those that it cannot parse, and huge bodies.
+"""Reject requests that Django should not receive: those that it cannot parse, and huge bodies.
 
 In the asgi.py of a project::
 
     application = guard_requests(add_streams(get_asgi_application()))
 
 For some malformed headers Django's parser raises an exception outside the code that turns
-exceptions into responses. Django also stores a whole body on disk before a view can look at its
+exceptions into responses. Django also stores a whole body on disk before a view can check its
 length. (Daphne reads the body before any of this code runs, so it needs a limit in front of it.)
 """
 

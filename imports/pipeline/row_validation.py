@@ -239,7 +239,7 @@ class RowValidator:
         return cells[filled[0]]
 
     def _get_note_params(self, code: str, field: str) -> dict[str, Any]:
-        """Return what an entry of the read summary names beside the field."""
+        """Return what an entry of the read summary names besides the field."""
         if code != "columns_joined":
             return {}
         indexes = self._columns.get_columns(field)

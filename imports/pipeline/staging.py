@@ -110,7 +110,7 @@ def _format_rows(
 def _get_cell_loss_test(job: ImportJob) -> Callable[[list[Cell]], bool]:
     """Return a function that says whether a row has a filled cell that no field takes.
 
-    Such a row keeps its cells beside its cleaned values, so that it is complete in the file of
+    Such a row keeps its cells besides its cleaned values, so that it is complete in the file of
     failed rows if it fails later. Most files have no such column. Then the length of a row is the
     only test.
     """

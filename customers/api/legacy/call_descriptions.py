@@ -121,7 +121,7 @@ def describe_call(
     description: str | None = None,
     error_codes: Mapping[str, str] | None = None,
 ) -> Decorator:
-    """Return the description of a call; `statuses` are its error statuses beside the common ones.
+    """Return the description of a call; `statuses` are its error statuses besides the common ones.
 
     `error_codes` maps further codes of its 400 to their meanings.
     """

@@ -52,7 +52,7 @@ class CustomersParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(  # type: ignore[override]  # The views know that this is no mapping.
+    def parse(  # type: ignore[override]  # The views know that this is not a mapping.
         self,
         stream: IO[Any],
         media_type: str | None = None,

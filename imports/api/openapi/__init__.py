@@ -25,12 +25,13 @@ GUIDE = """
    requests that change something need the header `X-CSRFToken`.
 2. **Upload**: `POST /api/imports/` with the file. The response is 202 and contains the import. The
    file is processed afterwards. With an `Idempotency-Key` you can repeat the request safely.
-3. **Follow**: `GET /api/imports/{id}/` every `poll_after_seconds`, until that field is null. Or
-   open a stream: `GET /api/imports/{id}/events/` sends the same fields as server-sent events, and
-   the WebSocket at `urls.websocket` sends them as messages. Every message contains all fields.
-   Ignore a message whose `version` is lower than one you have received. A WebSocket closes with
-   1000 at the end of the import, with 4000 when you should reconnect, and with 4401, 4404, 4429 or
-   4503 where HTTP would respond with 401, 404, 429 or 503.
+3. **Follow**: `GET /api/imports/{id}/` every `poll_after_seconds`, until that field is null (the
+   import has ended) or `waits_for` is not null (someone must send a column mapping or start the
+   import). Or open a stream: `GET /api/imports/{id}/events/` sends the same fields as server-sent
+   events, and the WebSocket at `urls.websocket` sends them as messages. Every message contains all
+   fields. Ignore a message whose `version` is lower than one you have received. A WebSocket closes
+   with 1000 at the end of the import, with 4000 when you should reconnect, with 4400 if you send a
+   message, and with 4401, 4404, 4429 or 4503 where HTTP would respond with 401, 404, 429 or 503.
 4. **Read the failed rows**: `GET /api/imports/{id}/problems/` groups them by cause, and
    `GET /api/imports/{id}/rows/?outcome=failed` lists them. `urls.failed_rows_xlsx` is a workbook
    that you can correct and upload again.

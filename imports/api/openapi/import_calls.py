@@ -131,8 +131,8 @@ describe_import_calls = extend_schema_view(
             **make_200_responses(ImportJobSerializer, examples.RUNNING_IMPORT),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
-        description="To poll, repeat the call after `poll_after_seconds`. If it is null, nothing "
-        "more will happen.",
+        description="To poll, repeat the call after `poll_after_seconds`, until it is null or "
+        "`waits_for` is not.",
     ),
     create=describe_method(
         operation_id="imports_create",

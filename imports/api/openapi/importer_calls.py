@@ -1,4 +1,4 @@
-"""The calls that say what there is: the importers, and the addresses of the API."""
+"""The calls that list the importers and the addresses of the API."""
 
 from __future__ import annotations
 

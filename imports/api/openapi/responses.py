@@ -188,7 +188,7 @@ RATE_LIMIT_HEADERS = [
     for name, description in (
         (LIMIT_HEADER, "How many requests you may send in the period of the limit."),
         (REMAINING_HEADER, "How many of them you may still send now."),
-        (RESET_HEADER, "Seconds until the oldest request that counts no longer does."),
+        (RESET_HEADER, "Seconds until the oldest counted request leaves the period."),
     )
 ]
 COMMON_HEADERS = [RETRY_AFTER, WWW_AUTHENTICATE]

@@ -20,7 +20,7 @@ from imports.models import Worker
 from imports.postgres import get_connection
 
 DEFAULT_PROCESSES = 1
-# Two may read files, and two may write batches: see `imports.actors`.
+# At most two read files, so that one remains for batches: see `imports.actors`.
 DEFAULT_THREADS = 3
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 20.0
 IDLE_POLL_MILLISECONDS = 50  # Dramatiq's default is a second.
@@ -100,8 +100,8 @@ class Command(BaseCommand):
             self.stdout.flush()
         # Dramatiq reads these two from the environment only.
         environment = {
-            # Of the messages of one queue, a process takes as many as it can work on while one
-            # thread remains for the other queue.
+            # A process takes at most `threads - 1` messages of one queue, so that one thread
+            # remains for the other queues.
             "dramatiq_queue_prefetch": str(max(1, threads - 1)),
             "dramatiq_worker_timeout": str(IDLE_POLL_MILLISECONDS),
         }
