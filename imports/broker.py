@@ -39,7 +39,8 @@ def get_broker() -> dramatiq.Broker:
     """Return the broker. No connection is opened.
 
     Raises:
-        ImproperlyConfigured: IMPORTS_BROKER names no Dramatiq broker.
+        ImproperlyConfigured: IMPORTS_BROKER names no Dramatiq broker, or IMPORTS_REDIS_URL is not
+            the URL of a Redis server.
     """
     if path := app_settings.BROKER:
         return _import_broker(path)
@@ -66,12 +67,16 @@ def _build_redis_broker(url: str) -> RedisBroker:
     # AgeLimit and ShutdownNotifications are not needed, because messages carry no work. Retries
     # keeps delayed messages in a worker's memory, where they get stuck when Redis restarts.
     # Instead, imports.recovery enqueues unfinished work again from the rows in PostgreSQL.
+    timeouts = {
+        "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+    }
+    try:
+        client = Redis.from_url(url, **timeouts)
+    except (AttributeError, ValueError) as error:  # AttributeError: the URL is no text.
+        raise ImproperlyConfigured(f"IMPORTS_REDIS_URL cannot be used: {error}") from error
     return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves it untyped.
-        client=Redis.from_url(
-            url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        ),
+        client=client,
         middleware=[TimeLimit()],
         namespace=REDIS_NAMESPACE,
         heartbeat_timeout=REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS,

@@ -235,6 +235,7 @@ class AppSettings:
         "URL",
         "The Redis server that carries live progress and, unless there "
         "is another broker, the messages to workers.",
+        pattern=re.compile(r"(rediss?|unix)://.+"),
     )
     STREAM_POLL_SECONDS = Setting(
         2.0,

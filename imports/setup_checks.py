@@ -22,6 +22,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from imports.broker import get_broker, is_in_memory
 from imports.conf import PREFIX, MappingSetting, Setting, app_settings, list_settings
+from imports.importer import list_importers
 
 REQUIRED_APPS = (
     "django.contrib.auth",
@@ -56,6 +57,8 @@ def check_setup(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         *check_storage(),
         *check_broker(),
         *check_packages(),
+        *check_tokens(),
+        *check_registered_importers(),
     ]
 
 
@@ -224,3 +227,27 @@ def check_packages() -> Iterator[CheckMessage]:
                 hint=f"pip install 'django-live-imports[{extra}]'",
                 id="imports.I108",
             )
+
+
+def check_tokens() -> Iterator[CheckMessage]:
+    """Check that tokens of the REST API end when they must not be used any longer."""
+    if find_spec("rest_framework_simplejwt") is None:
+        return
+    from rest_framework_simplejwt.settings import api_settings
+
+    if not api_settings.CHECK_REVOKE_TOKEN:
+        yield checks.Warning(
+            "A new password does not end the access tokens of a user.",
+            hint='Set SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True} in the settings.',
+            id="imports.W125",
+        )
+
+
+def check_registered_importers() -> Iterator[CheckMessage]:
+    if not list_importers():
+        yield checks.Warning(
+            "No importer is registered, so nothing can be imported.",
+            hint="Put a class with the decorator @register into the module `importers` of an "
+            "installed app.",
+            id="imports.W126",
+        )

@@ -169,3 +169,10 @@ def test_a_cancellation_in_a_transaction_that_is_rolled_back_is_not_announced(pu
         transaction.set_rollback(True, using=get_alias())
 
     assert published == []
+
+
+@pytest.mark.django_db(transaction=False)
+def test_an_error_response_leaves_the_transaction_of_a_test_usable(client):
+    assert client.get("/api/imports/?unknown=1").status_code == 400
+
+    assert ImportJob.objects.count() == 0

@@ -7,7 +7,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 from django.urls import path
 
-from imports import setup_checks
+from imports import importer, setup_checks
 
 
 def find_ids(**changed):
@@ -58,6 +58,25 @@ def test_rates_may_be_none_and_durations_have_any_unit_of_postgresql():
     }
 
     assert find_ids(**changed) == []
+
+
+@override_settings(SIMPLE_JWT={})
+def test_tokens_that_outlive_a_password_are_named():
+    assert [message.id for message in setup_checks.check_tokens()] == ["imports.W125"]
+
+
+def test_a_project_without_importers_is_told(monkeypatch):
+    monkeypatch.setattr(importer, "_registered", {})
+
+    assert find_ids() == ["imports.W126"]
+
+
+def test_a_redis_url_without_a_scheme_is_named(settings):
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "django_dramatiq"
+    ]
+
+    assert find_ids(IMPORTS_REDIS_URL="localhost:6379") == ["imports.E106", "imports.E109"]
 
 
 def test_a_log_in_on_another_site_is_accepted():

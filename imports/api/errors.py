@@ -37,7 +37,6 @@ from rest_framework.exceptions import (
 )
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
-from rest_framework.views import exception_handler
 
 from imports import error_messages
 from imports.api import error_hints
@@ -122,16 +121,23 @@ REQUEST_FIELD = "non_field_errors"  # The field of an error of the whole request
 DATABASE_UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, TransientError)
 
 
-def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the error response of a view of the API."""
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
+    """Return the error response of a view of the API.
+
+    The handler of REST framework marks the open transaction for rollback if ATOMIC_REQUESTS is on.
+    No transaction is open around a view of the app. In a test of a project it would be that of the
+    test, so this handler marks none.
+    """
     if isinstance(error, UnsupportedMediaType):
         message = error_hints.describe_unsupported_media_type(error, context["request"])
         error.detail = ErrorDetail(message, str(error.get_codes()))
     api_error = to_api_exception(error)
-    response = exception_handler(api_error, context)
-    if response is not None:
-        response.data = build_error_body(api_error)
-    return response
+    headers = {}
+    if auth_header := getattr(api_error, "auth_header", None):
+        headers["WWW-Authenticate"] = str(auth_header)
+    if wait := getattr(api_error, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    return Response(build_error_body(api_error), api_error.status_code, headers=headers)
 
 
 def to_api_exception(error: BaseException | None) -> APIException:

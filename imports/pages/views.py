@@ -75,7 +75,8 @@ def show_imports(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             return _upload_files(request, **form.cleaned_data)
     context = {
-        "form": form if can_import else None,
+        "form": form if can_import and list_importers() else None,
+        "can_import": can_import,
         "is_only": len(list_importers()) == 1,
         "corrected": corrected,
         "importers": [describe_importer(importer) for importer in list_importers()],
