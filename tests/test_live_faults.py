@@ -301,6 +301,43 @@ async def test_a_websocket_at_an_unknown_path_goes_to_the_application_of_the_pro
     await client.disconnect()
 
 
+async def test_a_websocket_that_is_closed_before_its_first_message_is_no_error(alice, caplog):
+    job, cookie = (
+        await sync_to_async(make_job)(alice),
+        await sync_to_async(make_session_cookie)(alice),
+    )
+    messages, has_sent = asyncio.Queue(), asyncio.Event()
+    messages.put_nowait({"type": "websocket.connect"})
+
+    async def send(message):
+        if message["type"] == "websocket.send":
+            has_sent.set()
+            raise RuntimeError("The connection is closed.")  # As Daphne does.
+
+    headers = [
+        (b"host", b"localhost"),
+        (b"origin", b"http://localhost"),
+        (b"cookie", f"sessionid={cookie}".encode()),
+    ]
+    scope = {
+        "type": "websocket",
+        "path": f"/ws/imports/{job.pk}/",
+        "query_string": b"",
+        "headers": headers,
+    }
+    socket = asyncio.create_task(application(scope, messages.get, send))
+    try:
+        async with asyncio.timeout(30):
+            await has_sent.wait()
+            messages.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            await socket
+    finally:
+        await hub.stop()
+        await sync_to_async(connections.close_all)()
+
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_cancelling_the_connection_cancels_the_stream(alice):
     job, cookie = (
         await sync_to_async(make_job)(alice),

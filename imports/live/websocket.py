@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 from channels.exceptions import StopConsumer
@@ -33,6 +34,22 @@ CLOSE_MESSAGE_NOT_ALLOWED = 4400
 # Added to an HTTP status. A browser does not tell a script why a handshake was refused, so the
 # connection is accepted and then closed with a code.
 CLOSE_HTTP_STATUS_OFFSET = 4000
+
+
+class ClientDisconnected(Exception):
+    """The client has closed the connection, and its disconnect message is still to come."""
+
+
+@contextmanager
+def raising_disconnected() -> Iterator[None]:
+    """Raise ClientDisconnected for any exception of the block, which sends one message.
+
+    Each ASGI server has an exception of its own for a connection that is closed already.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ClientDisconnected from error
 
 
 class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types.
@@ -59,11 +76,14 @@ class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ig
         await self.close(CLOSE_MESSAGE_NOT_ALLOWED, "This connection accepts no messages.")
 
     async def respond(self, request: ASGIRequest) -> None:
-        try:
-            await self.send_snapshots(request)
-        except Exception as error:
-            response = to_http_error(error)
-            await self.close(CLOSE_HTTP_STATUS_OFFSET + response.status, str(response))
+        with suppress(ClientDisconnected):
+            try:
+                await self.send_snapshots(request)
+            except ClientDisconnected:
+                raise
+            except Exception as error:
+                response = to_http_error(error)
+                await self.end(CLOSE_HTTP_STATUS_OFFSET + response.status, str(response))
 
     async def send_snapshots(self, request: ASGIRequest) -> None:
         async with (
@@ -72,8 +92,14 @@ class ImportSocketConsumer(StreamTaskMixin, AsyncWebsocketConsumer):  # type: ig
         ):
             async for snapshots in updates:
                 for snapshot in snapshots:
-                    await self.send(json.dumps(snapshot))
+                    with raising_disconnected():
+                        await self.send(json.dumps(snapshot))
                     if is_final(snapshot):
-                        await self.close(CLOSE_IMPORT_ENDED)
+                        await self.end(CLOSE_IMPORT_ENDED)
                         return
-        await self.close(CLOSE_CONNECT_AGAIN, "Connect again.")
+        await self.end(CLOSE_CONNECT_AGAIN, "Connect again.")
+
+    async def end(self, code: int, reason: str | None = None) -> None:
+        """Close the connection. Raises: ClientDisconnected."""
+        with raising_disconnected():
+            await self.close(code, reason)
