@@ -8,6 +8,7 @@ microsecond.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ FIRST_PAGE = Cursor(offset=0, reverse=False, position=None)
 EXAMPLE_URL = "/api/imports/?cursor=cD0yMDI2LTExLTAyKzA5JTNBMTU%3D"
 
 
-class CursorPages(CursorPagination):
+class CursorPages(CursorPagination, ABC):
     """Base of the paginations: the addresses of the pages.
 
     The view has validated `page_size` as a query parameter.
@@ -48,13 +49,13 @@ class CursorPages(CursorPagination):
             self.has_next, self.has_previous = has_more, has_origin
         return self._results
 
+    @abstractmethod
     def fetch(self, source: Any, limit: int) -> list[Any]:
         """Return at most `limit` results after the cursor, in the direction of the cursor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def get_position(self, result: Any) -> str:
         """Return the position of a result, as a cursor holds it."""
-        raise NotImplementedError
 
     def get_next_link(self) -> str | None:
         return self._make_link(self._results[-1:], reverse=False) if self.has_next else None
