@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import dramatiq
 import pytest
@@ -166,12 +167,18 @@ def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
     assert "imports.W110" in list_ids(include_deployment_checks=True)
 
 
-@pytest.mark.django_db
-def test_the_worker_needs_the_tables(monkeypatch):
-    monkeypatch.setattr(Worker._meta, "db_table", "no_such_table")
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_needs_the_tables():
+    database = urlsplit(get_django_environment()["DATABASE_URL"])._replace(path="/postgres")
 
-    with pytest.raises(CommandError, match=r"Run `python manage.py migrate`"):
-        call_command("imports_worker")
+    process = start_worker(DATABASE_URL=database.geturl())
+    try:
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert process.returncode == 1
+    assert "Run `python manage.py migrate`" in output
 
 
 # --- Options -----------------------------------------------------------------
