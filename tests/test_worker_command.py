@@ -175,7 +175,9 @@ def test_the_worker_needs_the_tables():
     try:
         output, _ = process.communicate(timeout=30)
     finally:
-        process.kill()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     assert process.returncode == 1
     assert "Run `python manage.py migrate`" in output
