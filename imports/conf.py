@@ -228,6 +228,34 @@ class AppSettings:
         15, "seconds", "A running import that has not committed for this time is shown as stalled."
     )
 
+    # --- Keeping and deleting data -------------------------------------------
+
+    KEEP_CONTENTS_DAYS = Setting(
+        30,
+        "days",
+        "After an import has ended, its file, its rows and its sample values are kept for this "
+        "long. Until then it can be undone. Imported records are never deleted.",
+    )
+    KEEP_HISTORY_DAYS = Setting(
+        400,
+        "days",
+        "After an import has ended, its counts and its history are kept for this long.",
+    )
+    CANCEL_WAITING_DAYS = Setting(
+        7,
+        "days",
+        "An import that has waited for a person for this long is cancelled: for a column "
+        "mapping, or for a start.",
+    )
+    KEEP_PREVIEWS_DAYS = Setting(
+        1, "days", "A file that was uploaded only for a preview is deleted after this time."
+    )
+    PURGE_HOUR = Setting(
+        3,
+        "hour of the day",
+        "One worker deletes old data once a day, at or after this hour in `TIME_ZONE`.",
+    )
+
     # --- Live progress -------------------------------------------------------
 
     REDIS_URL = Setting(

@@ -1,6 +1,7 @@
 """The models of the app: imports, their batches, attempts, rows and hooks, and worker processes.
 
-The models of `idempotency`, `saved_mappings` and `storage` are in the modules of these names.
+The models of `history`, `idempotency`, `saved_mappings` and `storage` are in the modules of these
+names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
+from imports.history import ImportEvent
 from imports.idempotency import IdempotencyKey
 from imports.importer import ImportContext
 from imports.queue import QueueQuerySet
@@ -40,8 +42,10 @@ __all__ = [
     "IdempotencyKey",
     "ImportAttempt",
     "ImportBatch",
+    "ImportEvent",
     "ImportJob",
     "ImportRow",
+    "PurgeRun",
     "SavedMapping",
     "StoredChunk",
     "StoredFile",
@@ -129,6 +133,16 @@ class ImportJob(models.Model):
     reader_crashes = models.IntegerField(default=0)
     # The file is too large to be read beside another file.
     needs_main_reader = models.BooleanField(db_default=False)
+    # The next check keeps the rows that are staged and continues after `cursor_row`.
+    continues_check = models.BooleanField(db_default=False)
+    # How often in succession a statement of the check was ended by its time-out.
+    timeouts = models.PositiveSmallIntegerField(db_default=0)
+    # The import whose failed rows this import reads again. Other rows of the file are left out.
+    retry_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="retries", verbose_name=_("retry of")
+    )
+    # Created to preview a file; such an import is in no list.
+    is_preview = models.BooleanField(db_default=False)
 
     total = models.PositiveIntegerField(_("rows"), null=True)
     checked = models.PositiveIntegerField(_("checked"), default=0)
@@ -138,6 +152,10 @@ class ImportJob(models.Model):
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
     failed = models.PositiveIntegerField(_("failed"), default=0)
+    # What undo did with the records that were created or updated.
+    removed = models.PositiveIntegerField(_("removed"), default=0)
+    restored = models.PositiveIntegerField(_("restored"), default=0)
+    kept = models.PositiveIntegerField(_("kept"), default=0)
     progress_percent = models.PositiveSmallIntegerField(_("progress"), default=0)
 
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
@@ -150,6 +168,11 @@ class ImportJob(models.Model):
     to_update = models.PositiveIntegerField(_("to update"), default=0)
     finished_at = models.DateTimeField(_("finished"), null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
+    # When the file, the rows and the sample values of the import were deleted, or became so due to
+    # be deleted that nobody can read them any more.
+    contents_deleted_at = models.DateTimeField(_("file and rows deleted"), null=True)
+    # A worker must still delete rows of the import.
+    needs_purge = models.BooleanField(db_default=False)
 
     objects = TransitionManager.from_queryset(QueueQuerySet)()
 
@@ -172,6 +195,11 @@ class ImportJob(models.Model):
                 name="import_unfinished",
                 condition=~Q(status__in=sorted(FINAL_STATUSES)),
             ),
+            models.Index(
+                fields=["finished_at"],
+                name="import_with_contents",
+                condition=Q(contents_deleted_at=None) | Q(needs_purge=True),
+            ),
         )
         constraints = (
             models.CheckConstraint(
@@ -189,6 +217,10 @@ class ImportJob(models.Model):
             ),
             models.CheckConstraint(
                 name="import_processed_were_checked", condition=Q(processed__lte=F("checked"))
+            ),
+            models.CheckConstraint(
+                name="import_undone_were_written",
+                condition=Q(created__gte=F("removed") + F("restored") + F("kept") - F("updated")),
             ),
             models.CheckConstraint(
                 name="import_total_is_all_checked",
@@ -244,6 +276,16 @@ class ImportJob(models.Model):
         return Success.ALL if self.processed == self.total and not self.failed else Success.SOME
 
     @property
+    def written(self) -> int:
+        """How many rows have created or updated a record. Undo has an outcome for each of them."""
+        return self.created + self.updated
+
+    @property
+    def undone(self) -> int:
+        """How many of the written rows undo has done with."""
+        return self.removed + self.restored + self.kept
+
+    @property
     def waits_for(self) -> WaitsFor | None:
         """What a person must do before the import continues; None if it needs nobody."""
         return WAITS_FOR_BY_STATUS.get(Status(self.status))
@@ -272,10 +314,13 @@ class ImportBatch(models.Model):
     enqueued_at = models.DateTimeField(_("enqueued"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     applied_at = models.DateTimeField(_("written"), null=True)
+    undone_at = models.DateTimeField(_("undone"), null=True)
     # The worker that has written the batch.
     worker = models.CharField(_("worker"), max_length=100, blank=True)
     # Crashes of the batch that this one was split from.
     crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    # How often in succession a statement of the batch was ended by its time-out.
+    timeouts = models.PositiveSmallIntegerField(_("time-outs"), db_default=0)
 
     class Meta:
         ordering = ("number",)
@@ -329,6 +374,11 @@ class HookCall(models.Model):
     # When to make the call. It is moved before each attempt, so that other workers make no second
     # call at the same time.
     due_at = models.DateTimeField(db_default=Now(), db_index=True)
+    attempts = models.PositiveIntegerField(_("attempts"), db_default=0)
+    # The class of the last exception. Its text may quote a record.
+    error = models.CharField(_("error"), max_length=100, db_default="")
+    # No further attempt is made after this time.
+    gave_up_at = models.DateTimeField(_("given up"), null=True)
 
     class Meta:
         ordering = ("pk",)
@@ -368,6 +418,8 @@ class ImportRow(models.Model):
         models.TextField(null=True), verbose_name=_("previous values"), null=True
     )
     errors = models.JSONField(_("errors"), null=True)
+    # Why undo has kept the record: {"code", "params"}. NULL if it was removed or restored.
+    kept = models.JSONField(_("kept"), null=True)
     # The cells as read, for rows whose `cleaned` does not hold all of them.
     cells = models.JSONField(_("cells"), null=True)
 
@@ -380,6 +432,9 @@ class ImportRow(models.Model):
                 fields=["job", "outcome", "number"],
                 name="row_exceptions",
                 condition=Q(outcome__isnull=False),
+            ),
+            models.Index(
+                fields=["job", "number"], name="row_kept", condition=Q(kept__isnull=False)
             ),
             # For the provenance of a record.
             models.Index(
@@ -408,3 +463,22 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PurgeRun(models.Model):
+    """One run of the deletion of old data: see `imports.retention`."""
+
+    started_at = models.DateTimeField(_("started"), db_default=Now())
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    cancelled = models.PositiveIntegerField(_("imports cancelled"), default=0)
+    purged = models.PositiveIntegerField(_("imports whose contents were deleted"), default=0)
+    deleted = models.PositiveIntegerField(_("imports deleted"), default=0)
+    rows = models.PositiveBigIntegerField(_("rows deleted"), default=0)
+
+    class Meta:
+        ordering = ("-started_at",)
+        verbose_name = _("deletion of old data")
+        verbose_name_plural = _("deletions of old data")
+
+    def __str__(self) -> str:
+        return str(self.started_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from functools import cache
+from functools import cache, partial
 
 from django.db import Error
 from redis import Redis
@@ -16,6 +16,7 @@ from redis.retry import Retry
 from imports.broker import is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportJob
+from imports.postgres import on_commit
 from imports.snapshots import build_snapshot
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ def publish(job: ImportJob) -> None:
     except (RedisError, OSError, Error) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
         log.warning("progress not published for %s s: %s", PAUSE_SECONDS, type(error).__name__)
+
+
+def publish_after_commit(job: ImportJob) -> None:
+    """Publish the snapshot of an import when the caller's transaction, if there is one, commits."""
+    on_commit(partial(publish, job))
 
 
 @cache

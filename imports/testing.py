@@ -34,11 +34,11 @@ from imports.broker import disable_sending
 from imports.error_body import RowError, make_row_error
 from imports.error_messages import describe_row_error
 from imports.importer import Importer, get_importer
-from imports.lifecycle import ImportFile
 from imports.models import ImportJob, ImportRow
 from imports.pipeline import batch_applier, file_checker
 from imports.postgres import atomic, get_connection
 from imports.statuses import Outcome, Status
+from imports.uploads import ImportFile
 
 ROWS_PER_QUERY = 10_000
 DEFAULT_FILE_NAME = "test.csv"

@@ -32,7 +32,9 @@ WITH changed AS (UPDATE imports_importjob
        version = version + 1, updated_at = now(),
        started_at = CASE WHEN %(is_work)s THEN coalesce(started_at, now()) ELSE started_at END,
        phase_started_at = now(),
-       phase_rows = CASE WHEN %(target)s = 'CHECKING' THEN checked ELSE processed END,
+       phase_rows = CASE %(target)s WHEN 'CHECKING' THEN checked
+                                    WHEN 'UNDOING' THEN removed + restored + kept
+                                    ELSE processed END,
        progress_percent = CASE WHEN %(is_whole)s THEN 100 ELSE progress_percent END,
        finished_at = CASE WHEN %(is_final)s THEN now() END
  WHERE id = %(pk)s AND status = ANY(%(sources)s)
@@ -46,7 +48,15 @@ SELECT * FROM changed
 
 
 class TransitionNotAllowed(Exception):
-    """The status of the import does not allow this transition."""
+    """The import does not allow this command now; nothing has changed.
+
+    `code` says why, for example "too_late", and `params` has the values of its sentence.
+    """
+
+    def __init__(self, message: str, code: str = "not_allowed", **params: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.params = params
 
 
 class TransitionManager(models.Manager["ImportJob"]):
@@ -80,7 +90,7 @@ class TransitionManager(models.Manager["ImportJob"]):
                 "is_work": target in {Status.CHECKING, Status.RUNNING},
                 "is_whole": target in {Status.COMPLETE, Status.UNDONE},
                 "is_final": target in FINAL_STATUSES,
-                "hooks": _list_hooks(target),
+                "hooks": _list_hooks(target, only_from),
                 "error_code": error_code,
                 "error_params": None if error_params is None else json.dumps(dict(error_params)),
             },
@@ -91,8 +101,13 @@ class TransitionManager(models.Manager["ImportJob"]):
         raise TransitionNotAllowed(f"An import that is {status} cannot become {target}.")
 
 
-def _list_hooks(target: Status) -> list[Hook]:
-    """Return the hooks that are called after a change to this status, in their order."""
+def _list_hooks(target: Status, source: Status | None) -> list[Hook]:
+    """Return the hooks that are called after a change to this status, in their order.
+
+    `source` is the earlier status, or None if it may be one of several.
+    """
+    if source == Status.UNDOING:  # The import had ended before.
+        return []
     if target == Status.CHECKING:
         return [Hook.IMPORT_STARTED]
     return [Hook.AFTER_IMPORT, Hook.IMPORT_FINISHED] if target in ENDED_STATUSES else []
