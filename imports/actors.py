@@ -29,7 +29,7 @@ from imports import hooks, progress, worker_process
 from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
-from imports.pipeline import batch_applier, file_checker
+from imports.pipeline import batch_applier, file_checker, undo
 from imports.pipeline.transactions import TransientError, short_transaction
 from imports.postgres import get_sqlstate
 from imports.statuses import Status
@@ -42,6 +42,7 @@ HOOK_QUEUE = "imports_hooks"
 QUEUES = (CHECK_QUEUE, BATCH_QUEUE, HOOK_QUEUE)
 CHECK_ACTOR = "imports.check_next_file"
 BATCH_ACTOR = "imports.apply_batches"
+UNDO_ACTOR = "imports.undo_batches"
 HOOK_ACTOR = "imports.call_hooks"
 MAX_CHECK_SECONDS = 3_600
 MAX_BATCHES_SECONDS = 300
@@ -159,6 +160,41 @@ def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
     return job
 
 
+def undo_batches(job_id: str) -> None:
+    """Undo batch after batch of an import until IMPORTS_TURN_SECONDS are over.
+
+    The batches of an import are undone one at a time. If another worker undoes one, it goes on
+    with the next ones, and this call ends.
+    """
+    started = time.monotonic()
+    while job := undo_and_publish(UUID(job_id)):
+        seconds = time.monotonic() - started
+        is_stopping = worker_process.stop_requested.is_set()
+        is_turn_over = is_stopping or seconds >= app_settings.TURN_SECONDS
+        is_done = job.status != Status.UNDOING or (is_turn_over and enqueue_undo(job.pk))
+        # If the next batch cannot be enqueued because Redis is down, undo it here.
+        if is_done or is_stopping or seconds > MAX_WITHOUT_QUEUE_SECONDS:
+            call_hooks_safely(job.pk)
+            break
+
+
+def undo_and_publish(job_id: UUID) -> ImportJob | None:
+    """Undo the next batch of an import and publish the progress; return the import.
+
+    Returns None if this call has changed nothing: another worker undoes a batch of the import, it
+    is not UNDOING, or the database failed.
+    """
+    try:
+        with worker_process.report_work(f"undoing {job_id}"):
+            job = undo.undo_next_batch(job_id, worker=worker_process.WORKER_NAME)
+    except TransientError as error:
+        log.warning("undo of %s interrupted (%s), recovery repeats it", job_id, error)
+        return None
+    if job is not None:
+        progress.publish(job)
+    return job
+
+
 def call_hooks() -> None:
     """Call the hooks that are due."""
     call_hooks_safely()
@@ -177,6 +213,7 @@ def declare_actors(broker: dramatiq.Broker) -> None:
     """Declare the actors on the broker of a worker."""
     _declare_actor(broker, check_next_file, CHECK_ACTOR, CHECK_QUEUE, MAX_CHECK_SECONDS)
     _declare_actor(broker, apply_batches, BATCH_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
+    _declare_actor(broker, undo_batches, UNDO_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
     _declare_actor(broker, call_hooks, HOOK_ACTOR, HOOK_QUEUE, MAX_HOOKS_SECONDS)
 
 
@@ -245,6 +282,31 @@ def enqueue_batch(job_id: UUID, number: int) -> bool:
     if not is_due:
         return True
     return _send(BATCH_QUEUE, BATCH_ACTOR, str(job_id), number)
+
+
+def enqueue_due_undo(job: ImportJob) -> None:
+    """Send a message to undo the import if none was sent, or if the last one counts as lost.
+
+    A message counts as lost after IMPORTS_MESSAGE_TIMEOUT_SECONDS.
+    """
+    lost_before = Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS)
+    next_batch = undo.filter_batches_to_undo(job.pk).values("pk")[:1]
+    if not ImportBatch.objects.filter(pk__in=next_batch, enqueued_at__gte=lost_before).exists():
+        enqueue_undo(job.pk)
+
+
+def enqueue_undo(job_id: UUID) -> bool:
+    """Send the message to undo the next batch of an import; return whether it was sent."""
+    next_batch = undo.filter_batches_to_undo(job_id).values("pk")[:1]
+    unclaimed = ImportBatch.objects.filter(pk__in=next_batch).select_for_update(skip_locked=True)
+    try:
+        # Not durable: if the commit is lost in a crash, the message is sent once more.
+        with short_transaction(durable=False):
+            ImportBatch.objects.filter(pk__in=unclaimed.values("pk")).update(enqueued_at=Now())
+    except TransientError as error:
+        log.warning("undo of %s not enqueued (%s)", job_id, error)
+        return True  # The database failed, not the queue: recovery sends the message.
+    return _send(BATCH_QUEUE, UNDO_ACTOR, str(job_id))
 
 
 def _send(queue_name: str, actor_name: str, *args: str | int) -> bool:

@@ -147,6 +147,29 @@ JOB_MESSAGES = {
         "The database could not store the values of the file (%(sqlstate)s). "
         "Contact an administrator."
     ),
+    "undo_failed": _(
+        "Undoing the import has stopped because of an error (%(error)s). What was undone stays "
+        "undone. Undo the import again for the rest. If it stops again, contact an administrator."
+    ),
+}
+# Why undo has kept the record of a row.
+KEPT_MESSAGES = {
+    "edited": _("The record was edited after the import."),
+    "referred_to": _(
+        "Other records refer to this record: %(model)s. Delete them first if it is to be deleted."
+    ),
+    "deleted": _("The record was deleted after the import. There was nothing to undo."),
+    "values_taken": _(
+        "Another record now has a value that this record had before the import, and that must be "
+        "unique."
+    ),
+    "database_error": _(
+        "The database did not allow the change of this record (%(sqlstate)s). "
+        "Contact an administrator."
+    ),
+    "crashed_worker": _(
+        "Undoing this row repeatedly crashed the worker. Contact an administrator."
+    ),
 }
 # Errors of one row.
 ROW_MESSAGES = {

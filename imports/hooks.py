@@ -100,6 +100,8 @@ def _make_call(call: HookCall) -> None:
             importer.after_import(_make_finished_context(job))
         case Hook.IMPORT_FINISHED if job.is_final:
             signals.import_finished.send_robust(sender=ImportJob, job=job)
+        case Hook.IMPORT_UNDONE:
+            signals.import_undone.send_robust(sender=ImportJob, job=job)
 
 
 def _call_after_batch(importer: type[Importer], job: ImportJob, number: int) -> None:

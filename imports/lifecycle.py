@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
+from django.utils import timezone
 
 from imports import actors
 from imports.history import PYTHON, Actor, Command, Via, record_event
@@ -22,12 +23,21 @@ from imports.idempotency import IdempotencyKeyReused
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline import check_completion, file_checker
+from imports.pipeline import undo as undo_engine
 from imports.pipeline.column_mapping import InvalidMapping, resolve_mapping
 from imports.pipeline.header_detection import DetectedColumns
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
-from imports.snapshots import Snapshot, build_snapshot
-from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns, Status
+from imports.retention import get_contents_deadline
+from imports.snapshots import Snapshot, build_snapshot, format_time
+from imports.statuses import (
+    EmptyCells,
+    HiddenRows,
+    OnDuplicate,
+    OnMissingColumns,
+    Status,
+    get_source_statuses,
+)
 from imports.upload_options import InvalidOptions
 from imports.uploads import (
     InvalidOption,
@@ -47,6 +57,7 @@ __all__ = [
     "TransitionNotAllowed",
     "Via",
     "can_change",
+    "can_undo",
     "cancel",
     "check_again",
     "create_import",
@@ -54,6 +65,7 @@ __all__ = [
     "pause",
     "resume",
     "start",
+    "undo",
     "upload",
 ]
 
@@ -226,6 +238,63 @@ def cancel(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         on_commit(actors.enqueue_hooks)
     publish_after_commit(job)
     return job
+
+
+def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
+    """Start to undo an import that has ended, and return the updated import.
+
+    Created records are removed and updated records restored, except those that were edited or used
+    since: see docs/undo.md. Call it again if the undo has failed.
+
+    Raises:
+        TransitionNotAllowed: The import cannot be undone: its status does not allow it
+            (`not_allowed`), it has written nothing (`nothing_to_undo`), or its rows are no longer
+            kept (`too_late`).
+        ImportJob.DoesNotExist: There is no such import.
+    """
+    pk = _get_id(job)
+    with atomic():
+        job = ImportJob.objects.select_for_update().get(pk=pk)
+        check_undo(job)
+        undo_engine.prepare_undo(pk)
+        ImportJob.objects.filter(pk=pk).update(run=F("run") + 1, progress_percent=0)
+        job = ImportJob.objects.transition(pk, Status.UNDOING, only_from=Status(job.status))
+        record_event(pk, Command.UNDO, by)
+        on_commit(partial(actors.enqueue_undo, pk))
+    publish_after_commit(job)
+    return job
+
+
+def can_undo(job: ImportJob) -> bool:
+    """Whether `undo` accepts the import."""
+    try:
+        check_undo(job)
+    except TransitionNotAllowed:
+        return False
+    return True
+
+
+def check_undo(job: ImportJob) -> None:
+    """Check whether the import can be undone.
+
+    Raises:
+        TransitionNotAllowed: It cannot. The codes are those of `undo`.
+    """
+    if job.status not in get_source_statuses(Status.UNDOING):
+        raise TransitionNotAllowed(f"An import that is {job.status} cannot be undone.")
+    if not job.written:
+        raise TransitionNotAllowed(
+            "This import has created and updated no record: there is nothing to undo.",
+            "nothing_to_undo",
+        )
+    deadline = job.contents_deleted_at or get_contents_deadline(job)
+    if deadline is not None and deadline <= timezone.now():
+        date = format_time(deadline)
+        raise TransitionNotAllowed(
+            f"This import can no longer be undone: its rows were kept until {date[:10]}.",
+            "too_late",
+            date=date,
+        )
 
 
 def get_snapshot(job: ImportJob | UUID) -> Snapshot:

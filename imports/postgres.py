@@ -133,3 +133,12 @@ def get_constraint_name(error: Error) -> str | None:
     """
     diagnostics = getattr(error.__cause__, "diag", None)
     return getattr(diagnostics, "constraint_name", None)
+
+
+def get_table_name(error: Error) -> str | None:
+    """Return the name of the table that the error is about, or None if it names no table.
+
+    For a foreign key that keeps a record from being deleted, this is the referring table.
+    """
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "table_name", None)

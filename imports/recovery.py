@@ -50,6 +50,8 @@ def recover() -> None:
     actors.enqueue_check_if_waiting()
     for job in ImportJob.objects.filter(status=Status.RUNNING):
         actors.enqueue_due_batches(job)
+    for job in ImportJob.objects.filter(status=Status.UNDOING):
+        actors.enqueue_due_undo(job)
     if hooks.has_due_calls():
         actors.enqueue_hooks()
 

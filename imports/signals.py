@@ -38,3 +38,5 @@ import_started = ImportSignal()
 # The import is COMPLETE, CANCELLED or FAILED, see `job.status`. The signal does not wait for the
 # hooks of the importer.
 import_finished = ImportSignal()
+# The import is UNDONE: `job.removed`, `job.restored` and `job.kept` say what became of its records.
+import_undone = ImportSignal()

@@ -82,6 +82,10 @@ class Snapshot(TypedDict):
     unchanged: int
     skipped: int
     failed: int
+    # What undo did with the records that were created or updated.
+    removed: int
+    restored: int
+    kept: int
     success: str | None
     waits_for: str | None  # What a person must do; None if the import needs nobody.
     created_at: str
@@ -113,6 +117,9 @@ def build_snapshot(job: ImportJob, *, waiting: Sequence[UUID] | None = None) -> 
         "unchanged": job.unchanged,
         "skipped": job.skipped,
         "failed": job.failed,
+        "removed": job.removed,
+        "restored": job.restored,
+        "kept": job.kept,
         "success": job.success,
         "waits_for": job.waits_for,
         "created_at": format_time(job.created_at),
@@ -170,16 +177,27 @@ def estimate_speed(job: ImportJob) -> tuple[int | None, int | None]:
     if job.status not in ACTIVE_STATUSES:
         return None, None
     seconds = max((job.updated_at - job.phase_started_at).total_seconds(), 0.001)
-    done = (job.checked if job.status == Status.CHECKING else job.processed) - job.phase_rows
-    if done <= 0:
+    done, total = _get_phase_progress(job)
+    if done <= job.phase_rows:
         return None, None
-    rate = done / seconds
-    if job.total is not None:
-        return round(rate), round((job.total - job.processed) / rate)
+    rate = (done - job.phase_rows) / seconds
+    if total is not None:
+        return round(rate), round((total - done) / rate)
     # The number of rows is not known yet. The reader's percentage says how much of the file is
     # left.
     left = CHECKING_PERCENT / max(job.progress_percent, 1) - 1
     return round(rate), round(seconds * left)
+
+
+def _get_phase_progress(job: ImportJob) -> tuple[int, int | None]:
+    """Return how many rows the current phase has done, and of how many, if that is known."""
+    match job.status:
+        case Status.CHECKING:
+            return job.checked, None
+        case Status.UNDOING:
+            return job.undone, job.written
+        case _:
+            return job.processed, job.total
 
 
 def get_queue_position(job: ImportJob, waiting: Sequence[UUID] | None = None) -> int | None:

@@ -153,6 +153,7 @@ class Hook(models.TextChoices):
     AFTER_BATCH = "after_batch", "after_batch"
     AFTER_IMPORT = "after_import", "after_import"
     IMPORT_FINISHED = "import_finished", "import_finished"
+    IMPORT_UNDONE = "import_undone", "import_undone"
 
 
 class WaitsFor(models.TextChoices):

@@ -106,6 +106,8 @@ def _list_hooks(target: Status, source: Status | None) -> list[Hook]:
 
     `source` is the earlier status, or None if it may be one of several.
     """
+    if target == Status.UNDONE:
+        return [Hook.IMPORT_UNDONE]
     if source == Status.UNDOING:  # The import had ended before.
         return []
     if target == Status.CHECKING:

@@ -13,6 +13,7 @@ DOCUMENTED_CODES = set(re.findall(r"`([a-z_]+)`", TEXT))
 # Errors of an import that its file does not cause.
 CODES_UNRELATED_TO_FILES = {
     "file_deleted",
+    "undo_failed",
     "unknown_importer",
     "lookup_failed",
     "values_failed",

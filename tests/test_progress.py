@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KEYS = """
 id version run status error_code message total checked processed progress_percent created updated
-unchanged skipped failed success waits_for created_at started_at finished_at updated_at live
+unchanged skipped failed removed restored kept success waits_for created_at started_at finished_at
+updated_at live
 """
 
 

@@ -18,6 +18,10 @@ export interface Snapshot {
   unchanged: number;
   skipped: number;
   failed: number;
+  /** What undo did with the created and updated records. */
+  removed: number;
+  restored: number;
+  kept: number;
   /** Whether all, some or none of the rows were imported; null until the import has ended. */
   success: "all" | "some" | "none" | null;
   /** What someone must do before the import continues; null if it needs nobody. */

@@ -66,6 +66,13 @@ class ImportSnapshotSerializer(serializers.Serializer[Any]):
         help_text="Rows whose record exists already, if on_duplicate is skip."
     )
     failed = serializers.IntegerField(help_text="Failed rows: see problems and rows.")
+    removed = serializers.IntegerField(help_text="Created records that undo has removed.")
+    restored = serializers.IntegerField(
+        help_text="Updated records to which undo has given their previous values back."
+    )
+    kept = serializers.IntegerField(
+        help_text="Records that undo has kept, for example because they were edited since."
+    )
     success = serializers.ChoiceField(
         Success.choices,
         allow_null=True,

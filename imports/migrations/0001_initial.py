@@ -431,6 +431,7 @@ class Migration(migrations.Migration):
                             ("after_batch", "after_batch"),
                             ("after_import", "after_import"),
                             ("import_finished", "import_finished"),
+                            ("import_undone", "import_undone"),
                         ],
                         max_length=15,
                     ),

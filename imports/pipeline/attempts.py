@@ -1,4 +1,4 @@
-"""Attempts to apply a batch, recorded so that crashed workers can be counted.
+"""Attempts to apply or undo a batch, recorded so that crashed workers can be counted.
 
 A worker commits a row of `imports_importattempt` before it starts to work on a batch, and deletes
 that row when it ends in an orderly way. An attempt whose database session is gone has crashed. An
@@ -18,7 +18,8 @@ INSERT_ATTEMPT = """
 INSERT INTO imports_importattempt (batch_id, session, worker, started_at)
 SELECT batch.id, session.pid || ' ' || session.backend_start, %(worker)s, now()
   FROM imports_importbatch batch, pg_stat_activity session
- WHERE batch.job_id = %(job)s AND batch.number = %(number)s AND batch.applied_at IS NULL
+ WHERE batch.job_id = %(job)s AND batch.number = %(number)s
+   AND (batch.applied_at IS NOT NULL) = %(is_undo)s AND batch.undone_at IS NULL
    AND session.pid = pg_backend_pid()
 RETURNING id, batch_id
 """
@@ -35,7 +36,7 @@ SELECT batch.crashes + (
 
 
 class BatchNotAvailable(Exception):
-    """The batch is applied already, another worker holds it, or its import is not RUNNING."""
+    """The batch is done already, another worker holds it, or its import has another status."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,22 @@ class Attempt:
     crashes: int  # Number of earlier attempts at the same batch that crashed.
 
 
-def begin_attempt(job_id: UUID, number: int, worker: str) -> Attempt:
+def begin_attempt(job_id: UUID, number: int, worker: str, *, is_undo: bool = False) -> Attempt:
     """Record an attempt at a batch and commit the record before the work starts.
 
     `number` is the number of the batch within its import, `worker` the name of the worker process.
+    With `is_undo`, the batch is to be undone, not to be applied.
 
     Raises:
-        BatchNotAvailable: The batch does not exist or is applied already.
+        BatchNotAvailable: The batch does not exist, or is applied or undone already.
         TransientError: The database is not available. Nothing is recorded.
     """
-    parameters: dict[str, UUID | int | str] = {"job": job_id, "number": number, "worker": worker}
+    parameters: dict[str, UUID | int | str] = {
+        "job": job_id,
+        "number": number,
+        "worker": worker,
+        "is_undo": is_undo,
+    }
     with short_transaction(durable=False), open_cursor() as cursor:
         cursor.execute(INSERT_ATTEMPT, parameters)
         if (row := cursor.fetchone()) is None:

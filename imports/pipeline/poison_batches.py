@@ -16,6 +16,7 @@ from uuid import UUID
 from imports.models import ImportBatch, ImportJob
 from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.postgres import open_cursor
+from imports.statuses import Status
 
 MIN_CRASHES_TO_SPLIT = 2
 MAX_CRASHES = 3
@@ -23,34 +24,40 @@ MAX_CRASHES = 3
 # Locks the import's row, so that two batches that are split at the same time get different numbers.
 LOCK_JOB = """
 UPDATE imports_importjob SET version = version + 1, updated_at = now()
- WHERE id = %(job)s AND status = 'RUNNING'
+ WHERE id = %(job)s AND status = %(status)s
 RETURNING *
 """
+# Of an applied batch, every row that has written a record stays in an applied batch.
 SPLIT_BATCH = """
 WITH whole AS (
     DELETE FROM imports_importbatch
-     WHERE job_id = %(job)s AND number = %(number)s AND applied_at IS NULL
-    RETURNING id, first_row, last_row),
+     WHERE job_id = %(job)s AND number = %(number)s
+       AND (applied_at IS NOT NULL) = %(is_undo)s AND undone_at IS NULL
+    RETURNING id, first_row, last_row, started_at, applied_at, worker),
 deleted_attempts AS (
     DELETE FROM imports_importattempt USING whole WHERE batch_id = whole.id),
 last AS (SELECT max(number) AS number FROM imports_importbatch WHERE job_id = %(job)s)
-INSERT INTO imports_importbatch (job_id, number, first_row, last_row, rows, crashes, worker)
+INSERT INTO imports_importbatch (
+       job_id, number, first_row, last_row, rows, crashes, started_at, applied_at, worker)
 SELECT %(job)s, last.number + row_number() OVER (ORDER BY r.number), r.number, r.number, 1,
-       %(crashes)s, ''
+       %(crashes)s, whole.started_at, whole.applied_at, whole.worker
   FROM last, whole JOIN imports_importrow r
     ON r.job_id = %(job)s AND r.number BETWEEN whole.first_row AND whole.last_row
- WHERE r.outcome IS NULL
+ WHERE r.outcome IS NULL OR (%(is_undo)s AND r.outcome = 'updated')
 """
 
 
-def split_batch(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
+def split_batch(
+    job_id: UUID, number: int, crashes: int, *, is_undo: bool = False
+) -> ImportJob | None:
     """Split a batch that crashed repeatedly into single rows, and return its import.
 
-    The new batches start with the crashes of the split one. Returns None if there is nothing to
+    The new batches start with the crashes of the split one. With `is_undo`, the batch is an applied
+    one that is being undone; the new batches are applied, too. Returns None if there is nothing to
     split: the batch has crashed less than MIN_CRASHES_TO_SPLIT times, or it has one row.
 
     Raises:
-        JobNotActive: The import is no longer RUNNING.
+        JobNotActive: The import is no longer RUNNING; with `is_undo`, no longer UNDOING.
         TransientError: The database is not available.
     """
     if crashes < MIN_CRASHES_TO_SPLIT:
@@ -58,7 +65,13 @@ def split_batch(job_id: UUID, number: int, crashes: int) -> ImportJob | None:
     with short_transaction(), open_cursor() as cursor:
         if not ImportBatch.objects.filter(job=job_id, number=number, rows__gt=1).exists():
             return None
-        parameters: dict[str, UUID | int] = {"job": job_id, "number": number, "crashes": crashes}
+        parameters: dict[str, UUID | int | str] = {
+            "job": job_id,
+            "number": number,
+            "crashes": crashes,
+            "is_undo": is_undo,
+            "status": Status.UNDOING if is_undo else Status.RUNNING,
+        }
         job = next(iter(ImportJob.objects.raw(LOCK_JOB, parameters)), None)
         if job is None:
             raise JobNotActive

@@ -44,9 +44,12 @@ class TargetColumn:
     field: str
     column: str  # Quoted.
     type: str
+    full_type: str  # With its length or precision, which an assignment applies.
     position: int | None  # In `cleaned`, counted from 1 as PostgreSQL does; None if not there.
     default: str  # SQL for an empty cell of a new record.
     cleared: str | None  # SQL for no value in an existing record; None if the model requires one.
+    # The default is a function, so nobody can tell later which value an empty cell got.
+    has_callable_default: bool
 
     @property
     def value(self) -> str:
@@ -66,6 +69,7 @@ class TargetTable:
     pk_type: str
     pk_field: Field[Any, Any]
     columns: tuple[TargetColumn, ...]
+    constants: tuple[TargetColumn, ...]  # The fields of `Importer.values`.
     # Unique constraints that a file can violate. The first part of a key has a position.
     keys: tuple[tuple[TargetColumn, ...], ...]
     fills: dict[str, str]  # Column that no file fills to the SQL that fills it.
@@ -102,14 +106,30 @@ class TargetTable:
         An empty cell keeps the previous value. Under the policy `clear` it removes the value, but
         not in a column that the file does not have.
         """
-        positions = (job.detected_columns or {}).get("positions", {})
-        cleared_fields = positions if job.empty_cells == EmptyCells.CLEAR else {}
         return [
-            f"coalesce({column.value}, {column.cleared})"
-            if column.field in cleared_fields and column.cleared is not None
-            else f"coalesce({column.value}, c.{column.column})"
-            for column in self.columns
+            self._build_updated_value(job, column, f"c.{column.column}") for column in self.columns
         ]
+
+    def restored_values(self) -> list[str]:
+        """Return SQL for each column's value before the row updated the record."""
+        return [
+            f"(r.previous_values[{index}])::{column.type}"
+            for index, column in enumerate(self.columns, start=1)
+        ]
+
+    def written_values(self, job: ImportJob) -> list[str]:
+        """Return SQL for each column's value that the row wrote into the record it updated."""
+        return [
+            self._build_updated_value(job, column, previous)
+            for column, previous in zip(self.columns, self.restored_values(), strict=True)
+        ]
+
+    @staticmethod
+    def _build_updated_value(job: ImportJob, column: TargetColumn, previous: str) -> str:
+        positions = (job.detected_columns or {}).get("positions", {})
+        is_cleared = job.empty_cells == EmptyCells.CLEAR and column.field in positions
+        empty = column.cleared if is_cleared and column.cleared is not None else previous
+        return f"coalesce({column.value}, {empty})"
 
     def defaults(self) -> dict[str, Any]:
         """Return the parameters of `insert`.
@@ -179,18 +199,19 @@ def get_target_table(importer: type[Importer], value_fields: tuple[str, ...] = (
         if filled.keys() >= set(key) and not columns.keys().isdisjoint(key)
     ]
     return TargetTable(
-        table=_quote(meta.db_table),
-        pk=_quote_column(meta.pk),
+        table=quote_name(meta.db_table),
+        pk=quote_column(meta.pk),
         pk_type=get_column_type(meta.pk),
         pk_field=meta.pk,
         columns=tuple(columns.values()),
+        constants=tuple(constants.values()),
         keys=tuple(keys),
         fills={
-            **{_quote_column(f): sql for f in others if (sql := _build_default_sql(f))},
+            **{quote_column(f): sql for f in others if (sql := _build_default_sql(f))},
             **{constant.column: constant.value for constant in constants.values()},
         },
         default_fields={_name_parameter(f): f for f in [*own_fields, *others] if _needs_default(f)},
-        stamps=tuple(_quote_column(f) for f in others if getattr(f, "auto_now", False)),
+        stamps=tuple(quote_column(f) for f in others if getattr(f, "auto_now", False)),
     )
 
 
@@ -198,13 +219,15 @@ def _make_column(field: Field[Any, Any], position: int | None) -> TargetColumn:
     has_default = _needs_default(field)
     return TargetColumn(
         field=field.name,
-        column=_quote_column(field),
+        column=quote_column(field),
         type=get_column_type(field),
+        full_type=str(field.db_type(get_connection())),
         position=position,
         default=f"%({_name_parameter(field)})s::{get_column_type(field)}"
         if has_default
         else "NULL",
         cleared=_build_clear_sql(field),
+        has_callable_default=has_default and callable(field.default),
     )
 
 
@@ -242,9 +265,9 @@ def get_column_type(field: Field[Any, Any]) -> str:
     return TYPE_LENGTH.sub("", str(field.db_type(get_connection())))
 
 
-def _quote_column(field: Field[Any, Any]) -> str:
-    return _quote(str(field.column))
+def quote_column(field: Field[Any, Any]) -> str:
+    return quote_name(str(field.column))
 
 
-def _quote(name: str) -> str:
+def quote_name(name: str) -> str:
     return get_connection().ops.quote_name(name).replace("%", "%%")

@@ -3,6 +3,7 @@
 import uuid
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.validators import MaxValueValidator, MinLengthValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -93,3 +94,34 @@ class Shelf(models.Model):
 
     def __str__(self):
         return str(self.number)
+
+
+class Team(models.Model):
+    """A record that refers to customers through a many-to-many relation."""
+
+    customers = models.ManyToManyField("customers.Customer", related_name="+")
+
+    def __str__(self):
+        return str(self.pk)
+
+
+class Visit(models.Model):
+    """A record that refers to a customer, without a constraint in the database."""
+
+    customer = models.ForeignKey(
+        "customers.Customer", models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+
+    def __str__(self):
+        return str(self.pk)
+
+
+class Remark(models.Model):
+    """A record that refers to a record of any model, whose key is stored as text."""
+
+    content_type = models.ForeignKey("contenttypes.ContentType", models.CASCADE)
+    record_id = models.CharField(max_length=50)
+    record = GenericForeignKey("content_type", "record_id")
+
+    def __str__(self):
+        return str(self.pk)
