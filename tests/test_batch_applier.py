@@ -1,6 +1,7 @@
 """Test that a batch is written exactly once, despite repeated calls, races and crashes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier, Event
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import ProgrammingError
 
 from customers.models import Customer
 from imports import lifecycle
+from imports.advisory_locks import LOCK, LOCK_SHARED, TARGET_TABLE
 from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportAttempt, ImportBatch, ImportJob
@@ -23,6 +25,7 @@ from tests.concurrency import (
     call_then_close_connection,
     concurrent_transaction,
     poll_until,
+    wait_until_blocked,
 )
 from tests.database import connection
 from tests.factories import (
@@ -140,6 +143,20 @@ def test_a_cancellation_during_a_batch_rolls_the_batch_back(make_import):
     assert not Customer.objects.exists()
     assert job.batches.get().applied_at is None
     assert not ImportAttempt.objects.exists()
+
+
+def test_a_pause_during_a_batch_rolls_the_batch_back(make_import):
+    job = make_import(1, 2)
+
+    with blocked_worker(apply_batch, job.pk, 1, phone=get_phone(1)) as worker:
+        paused = lifecycle.pause(job.pk)  # It does not wait for the batch either.
+
+    assert worker.result() is None
+    assert get_counts(job) == NO_COUNTS
+    assert (job.status, job.version) == (Status.PAUSED, paused.version)
+    assert not Customer.objects.exists()
+    lifecycle.resume(job.pk)
+    assert apply_batch(job.pk, 1).status == Status.COMPLETE
 
 
 def test_a_batch_of_a_cancelled_import_is_not_applied(make_import):
@@ -390,6 +407,52 @@ def test_rows_of_an_applied_batch_do_not_match_their_own_records(make_import):
 
 
 # --- Two imports of the same people ------------------------------------------
+
+
+@contextmanager
+def locked_table(statement):
+    """Hold the advisory lock of the customers in another transaction."""
+    with concurrent_transaction() as cursor:
+        cursor.execute(statement, [TARGET_TABLE, get_target_table(get_importer("customers")).table])
+        yield cursor.connection
+
+
+def test_a_batch_waits_for_an_import_that_has_the_table_for_itself(make_import):
+    job = make_import(1, 2)
+
+    with ThreadPoolExecutor(1) as thread, locked_table(LOCK) as other:
+        result = thread.submit(call_then_close_connection, apply_batch, job.pk, 1)
+        wait_until_blocked()
+        count_while_locked = Customer.objects.count()
+        other.rollback()
+
+    assert count_while_locked == 0
+    assert result.result().status == Status.COMPLETE
+
+
+def test_a_batch_has_the_table_for_itself_after_a_conflict(make_import, settings):
+    job = make_import(1, 2)
+    settings.IMPORTS_DATABASE_TIMEOUTS |= {"lock_timeout": "1s"}
+
+    with (
+        locked_table(LOCK_SHARED) as other,
+        blocked_worker(apply_batch, job.pk, 1, phone=get_phone(1)) as result,
+    ):
+        poll_until(is_table_lock_awaited)  # After its lock time-out.
+        other.rollback()
+
+    assert result.result().status == Status.COMPLETE
+
+
+def is_table_lock_awaited():
+    """Return whether a session waits for the advisory lock of a table, to have it exclusively."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT mode FROM pg_locks"
+            " WHERE locktype = 'advisory' AND classid = %s AND NOT granted",
+            [TARGET_TABLE],
+        )
+        return cursor.fetchall() == [("ExclusiveLock",)]
 
 
 def test_two_imports_of_the_same_people_in_opposite_order_complete(make_import):

@@ -75,6 +75,16 @@ def test_a_reader_of_an_earlier_check_adds_no_rows():
     assert not late.rows.exists()
 
 
+def test_a_reader_of_a_cancelled_check_adds_no_rows():
+    job = start_reader(make_job(CONTENT))
+    lifecycle.cancel(job.pk)
+
+    with pytest.raises(JobNotActive):
+        stage_numbers(job, 2, 3)
+
+    assert not job.rows.exists()
+
+
 def test_a_reader_of_an_earlier_check_does_not_end_the_current_one():
     late = stage_numbers(start_reader(make_job(CONTENT)), 2, 3)
     ImportJob.objects.transition(late.pk, Status.MAPPING)

@@ -1,6 +1,8 @@
 """The history of an import: each command with its user and its way, or no entry at all."""
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError
 
 from imports import lifecycle
 from imports.history import Actor, Via
@@ -52,6 +54,23 @@ def test_a_command_that_is_refused_has_no_entry(alice, command):
         command(job)
 
     assert not ImportEvent.objects.exists()
+
+
+@pytest.mark.parametrize("command", ["start", "pause", "resume", "cancel"])
+def test_a_command_whose_entry_cannot_be_stored_changes_nothing(alice, command):
+    job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
+    before = {"start": [], "pause": ["start"], "resume": ["start", "pause"], "cancel": []}
+    for earlier in before[command]:
+        getattr(lifecycle, earlier)(job)
+    job.refresh_from_db()
+    unknown = get_user_model()(pk=alice.pk + 1)
+
+    with pytest.raises(IntegrityError):
+        getattr(lifecycle, command)(job, by=Actor(unknown, Via.PYTHON))
+
+    status, version = job.status, job.version
+    job.refresh_from_db()
+    assert (job.status, job.version) == (status, version)
 
 
 def test_the_history_outlives_its_users_and_names_nobody_then(alice):

@@ -7,7 +7,7 @@ import dramatiq
 import pytest
 from django.db.models.functions import Now
 
-from imports import actors, recovery, worker_process
+from imports import actors, lifecycle, recovery, worker_process
 from imports.advisory_locks import MAINTENANCE, TRY_LOCK
 from imports.broker import get_broker
 from imports.conf import app_settings
@@ -91,6 +91,16 @@ def test_recovery_enqueues_a_batch_again_after_the_resend_time(running, queue, s
     recovery.recover()
 
     assert list_enqueued_batches(queue) == [1]
+
+
+def test_a_resumed_import_enqueues_the_batches_whose_messages_came_during_the_pause(running, queue):
+    recovery.recover()
+    lifecycle.pause(running)
+    flush_queues()
+
+    lifecycle.resume(running)
+
+    assert list_enqueued_batches(queue) == [1, 2]
 
 
 def test_an_applied_batch_enqueues_the_batch_k_further(running, queue):
