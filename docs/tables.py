@@ -116,6 +116,10 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
         "error-codes.md",
         lambda: format_codes_with_parameters(load_error_codes().list_row_codes()),
     ),
+    "kept codes": (
+        "error-codes.md",
+        lambda: format_codes_with_parameters(load_error_codes().list_kept_codes()),
+    ),
     "customer codes": ("error-codes.md", format_customer_codes),
     "read summary codes": (
         "error-codes.md",

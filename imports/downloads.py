@@ -25,6 +25,7 @@ from imports.importer import Importer
 from imports.inline import acquire_slot
 from imports.models import ImportJob
 from imports.pipeline import failed_rows_file
+from imports.pipeline.failed_rows import KEPT
 from imports.storage import CHUNK_BYTES, StoredFileNotFound
 from imports.template_workbook import write_template
 
@@ -97,6 +98,37 @@ def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
         )
 
 
+def send_kept_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
+    """Return a response with the rows whose records undo has kept as a workbook.
+
+    Raises:
+        NoFailedRows: Undo has kept no record.
+        NoFreeSlot: The process builds as many files as it may.
+        WorkbooksNotSupported: XlsxWriter is not installed.
+    """
+    with acquire_slot(REPORT_SLOTS):
+        return build_file_response(
+            partial(failed_rows_file.write_kept_workbook, job),
+            f"{get_kept_rows_file_name(job)}.xlsx",
+            XLSX_MEDIA_TYPE,
+        )
+
+
+def send_kept_rows_csv(job: ImportJob) -> StreamingHttpResponse:
+    """Return a response with the rows whose records undo has kept as CSV.
+
+    Raises:
+        NoFailedRows: Undo has kept no record.
+        NoFreeSlot: The process builds as many files as it may.
+    """
+    with acquire_slot(REPORT_SLOTS):
+        return build_file_response(
+            partial(failed_rows_file.write_csv, job, selection=KEPT),
+            f"{get_kept_rows_file_name(job)}.csv",
+            CSV_MEDIA_TYPE,
+        )
+
+
 def send_template(importer: type[Importer]) -> StreamingHttpResponse:
     """Return a response with the workbook to fill in.
 
@@ -110,6 +142,10 @@ def send_template(importer: type[Importer]) -> StreamingHttpResponse:
 
 def get_failed_rows_file_name(job: ImportJob) -> str:
     return f"failed-rows-{Path(job.file_name).stem}"
+
+
+def get_kept_rows_file_name(job: ImportJob) -> str:
+    return f"kept-rows-{Path(job.file_name).stem}"
 
 
 def build_file_response(

@@ -116,6 +116,17 @@ for _name, _status, _message in (
         409,
         "The status of the import does not allow this. The message says what must happen first.",
     ),
+    (
+        "nothing_to_undo",
+        409,
+        "The import has created and updated no record, so there is nothing to undo.",
+    ),
+    (
+        "too_late",
+        409,
+        "The rows of the import are no longer kept, so it can no longer be undone. The message "
+        "has the date.",
+    ),
     ("length_required", 411, "The body has no `Content-Length`. Do not send it in chunks."),
     ("too_large", 413, "The body is too large. The message names the limit. Split the file."),
     (
@@ -241,6 +252,16 @@ def list_row_codes(importers: Iterable[type[Importer]] = ()) -> list[Code]:
         Code(name, message, _get_row_parameters(name, message))
         for name, message in sorted(messages.items())
     ]
+
+
+def list_kept_codes() -> list[Code]:
+    """Return the codes of kept rows: why undo has kept the record of a row."""
+    messages = _get_english(error_messages.KEPT_MESSAGES)
+    parameters = {
+        "referred_to": {"model": TEXT},
+        "database_error": ROW_PARAMETERS["database_error"],
+    }
+    return [Code(name, message, parameters.get(name, {})) for name, message in messages.items()]
 
 
 def list_importer_codes(importer: type[Importer]) -> list[Code]:

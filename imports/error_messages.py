@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypedDict
 
+from django.apps import apps
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Field
 from django.utils.text import capfirst
@@ -450,6 +452,15 @@ def _describe_row_numbers(params: Mapping[str, Any]) -> str:
         text = ngettext("Rows %(rows)s and %(n)s more", "Rows %(rows)s and %(n)s more", more)
         return text % {"rows": shown, "n": intcomma(more)}
     return ngettext("Row %(rows)s", "Rows %(rows)s", count) % {"rows": shown}
+
+
+def describe_kept(kept: Mapping[str, Any]) -> str:
+    """Return the sentence for why undo has kept a record. `kept` has "code" and "params"."""
+    params = dict(kept["params"])
+    if "model" in params:
+        with suppress(LookupError, ValueError):  # A table without a model, or a model of the past.
+            params["model"] = apps.get_model(params["model"])._meta.verbose_name_plural
+    return _insert_parameters(KEPT_MESSAGES.get(kept["code"], kept["code"]), params)
 
 
 def describe_row_error(

@@ -26,6 +26,7 @@ from imports.pipeline import check_completion, file_checker
 from imports.pipeline import undo as undo_engine
 from imports.pipeline.column_mapping import InvalidMapping, resolve_mapping
 from imports.pipeline.header_detection import DetectedColumns
+from imports.pipeline.undo_preview import UndoPreview, build_undo_preview
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
 from imports.retention import get_contents_deadline
@@ -63,6 +64,7 @@ __all__ = [
     "create_import",
     "get_snapshot",
     "pause",
+    "preview_undo",
     "resume",
     "start",
     "undo",
@@ -263,6 +265,18 @@ def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         on_commit(partial(actors.enqueue_undo, pk))
     publish_after_commit(job)
     return job
+
+
+def preview_undo(job: ImportJob | UUID) -> UndoPreview:
+    """Return what `undo` would do now: how many records it would remove, restore and keep, and why.
+
+    Raises:
+        TransitionNotAllowed: The import cannot be undone, as for `undo`.
+        ImportJob.DoesNotExist: There is no such import.
+    """
+    job = ImportJob.objects.get(pk=_get_id(job))
+    check_undo(job)
+    return build_undo_preview(job)
 
 
 def can_undo(job: ImportJob) -> bool:

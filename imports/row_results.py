@@ -73,13 +73,15 @@ def list_rows(
     limit: int = 100,
     values: bool = False,
     cause: Mapping[str, str | None] | None = None,
+    is_kept: bool | None = None,
 ) -> list[ImportRow]:
     """Return at most `limit` rows with a number greater than `after`, in the order of the file.
 
     With `values`, each row has also `shown_cells` and `shown_cleaned`, which are None if they are
     longer than MAX_DISPLAYED_VALUES_CHARS. The rest is as in `select_rows`.
     """
-    rows = select_rows(job, outcome=outcome, cause=cause).filter(number__gt=after)
+    rows = select_rows(job, outcome=outcome, cause=cause, is_kept=is_kept)
+    rows = rows.filter(number__gt=after)
     rows = annotate_values(rows) if values else rows
     return list(rows.order_by("number")[:limit])
 
@@ -89,13 +91,16 @@ def select_rows(
     *,
     outcome: str | None = None,
     cause: Mapping[str, str | None] | None = None,
+    is_kept: bool | None = None,
 ) -> QuerySet[ImportRow]:
     """Return rows of the import. Each has the attribute `result`: its outcome, or None if pending.
 
     `outcome` selects the rows with this result. `cause` selects the rows with an error that has
-    this "field" and "code".
+    this "field" and "code". `is_kept` selects the rows whose records undo has kept, or the others.
     """
     rows = ImportRow.objects.filter(job=job)
+    if is_kept is not None:
+        rows = rows.filter(kept__isnull=not is_kept)
     rows = rows.filter(errors__contains=[cause]) if cause else rows
     if outcome == Outcome.CREATED:
         # Ends the scan after the last applied batch, however many rows are pending.

@@ -24,7 +24,8 @@ FIELD = get_names(error_codes.list_field_codes())
 IMPORT = get_names(error_codes.list_import_codes())
 ROW = get_names(error_codes.list_row_codes(list_importers()))
 READ_SUMMARY = get_names(error_codes.list_read_summary_codes())
-ALL = REQUEST | FIELD | IMPORT | ROW | READ_SUMMARY
+KEPT = get_names(error_codes.list_kept_codes())
+ALL = REQUEST | FIELD | IMPORT | ROW | READ_SUMMARY | KEPT
 
 # For each function and exception that takes a code: its position, and the codes it may be.
 CODE_ARGUMENTS = {

@@ -37,13 +37,13 @@ class FileNotKept(APIException):
 class FailedRowsNotFound(APIException):
     status_code = status.HTTP_404_NOT_FOUND
     default_code = "no_failed_rows"
-    default_detail = "This import has no such rows: none failed, or they are no longer kept."
+    default_detail = "This import has no such rows, or they were deleted."
 
 
 class WorkbooksNotWritten(APIException):
     status_code = status.HTTP_501_NOT_IMPLEMENTED
     default_code = "workbooks_not_supported"
-    default_detail = "This site cannot create workbooks. Ask for failed-rows.csv instead."
+    default_detail = "This site cannot create workbooks. Ask for the CSV file instead."
 
 
 @method_decorator(cache_control(private=True, no_store=True), name="dispatch")
@@ -96,6 +96,18 @@ class FailedRowsCsvView(FailedRowsView):
     """Failed rows as CSV."""
 
     send_report = staticmethod(downloads.send_failed_rows_csv)
+
+
+class KeptRowsWorkbookView(FailedRowsView):
+    """The rows whose records undo has kept, with the reasons, as a workbook."""
+
+    send_report = staticmethod(downloads.send_kept_rows_workbook)
+
+
+class KeptRowsCsvView(FailedRowsView):
+    """The rows whose records undo has kept, with the reasons, as CSV."""
+
+    send_report = staticmethod(downloads.send_kept_rows_csv)
 
 
 class TemplateView(FileView):

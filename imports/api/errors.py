@@ -146,7 +146,7 @@ def to_api_exception(error: BaseException | None) -> APIException:
     Errors of the database and unexpected errors are logged.
     """
     if isinstance(error, TransitionNotAllowed):
-        return Conflict(str(error))
+        return Conflict(str(error), error.code)
     if isinstance(error, IdempotencyKeyReused):
         return IdempotencyKeyConflict(str(error))
     if isinstance(error, InvalidMapping):

@@ -105,8 +105,17 @@ class ImportUrlsSerializer(serializers.Serializer[Any]):
         help_text="Null if no row failed or was skipped, or if the site writes no workbooks.",
     )
     failed_rows_csv = serializers.CharField(allow_null=True, help_text="Null if no row failed.")
+    kept_rows_xlsx = serializers.CharField(
+        allow_null=True,
+        help_text="Null if undo has kept no record, or if the site writes no workbooks.",
+    )
+    kept_rows_csv = serializers.CharField(
+        allow_null=True, help_text="Null if undo has kept no record."
+    )
     start = serializers.CharField()
     cancel = serializers.CharField()
+    undo = serializers.CharField()
+    undo_preview = serializers.CharField()
     stream = serializers.CharField(help_text="With a ticket, for an EventSource on another site.")
     websocket = serializers.CharField()
 
@@ -226,6 +235,39 @@ class ImportColumnsSerializer(serializers.Serializer[Any]):
 # --- Rows --------------------------------------------------------------------
 
 
+class KeptRowSerializer(serializers.Serializer[Any]):
+    """Why undo has kept the record of a row."""
+
+    code = CodeField("KeptCode")
+    params = CodeParametersField("KeptParams")
+    message = serializers.SerializerMethodField(help_text="The reason as a sentence in English.")
+
+    def get_message(self, kept: Mapping[str, Any]) -> str:
+        with override("en"):
+            return error_messages.describe_kept(kept)
+
+
+class UndoReasonSerializer(KeptRowSerializer):
+    """Why undo keeps records, and how many."""
+
+    count = serializers.IntegerField(help_text="The number of records.")
+
+
+class ImportUndoPreviewSerializer(serializers.Serializer[Any]):
+    """What undoing an import would do."""
+
+    removed = serializers.IntegerField(help_text="Created records that are removed.")
+    restored = serializers.IntegerField(
+        help_text="Updated records that get their previous values back."
+    )
+    kept = serializers.IntegerField(help_text="Records that are kept.")
+    reasons = UndoReasonSerializer(many=True)
+    is_exact = serializers.BooleanField(
+        help_text="False if not all conditions could be evaluated: fewer records may be removed "
+        "or restored, and more kept."
+    )
+
+
 class ImportRowSerializer(serializers.Serializer[ImportRow]):
     """One row and its outcome."""
 
@@ -243,6 +285,9 @@ class ImportRowSerializer(serializers.Serializer[ImportRow]):
     )
     errors = RowErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
         many=True, source="*"
+    )
+    kept = KeptRowSerializer(
+        allow_null=True, help_text="Why undo has kept the record. Null for every other row."
     )
 
     def get_record(self, row: ImportRow) -> str | None:

@@ -55,7 +55,11 @@ CSRF_FORM_FIELD = "csrfmiddlewaretoken"
 DETAIL_FIELDS = frozenset(
     {"same_file_as", "detected_format", "columns", "read_summary", "error_params"}
 )
-URL_ACTIONS = ("events", "rows", "problems", "preview", "file", "start", "cancel")
+URL_ACTIONS = {
+    **{name: name for name in ("events", "rows", "problems", "preview", "file", "start", "cancel")},
+    "undo": "undo",
+    "undo_preview": "undo-preview",
+}
 DEFAULT_POLL_SECONDS = 5
 POLL_SECONDS_BY_STATUS = {
     Status.CHECKING: 1,
@@ -344,6 +348,12 @@ class RowsQuery(PageQuery):
 
     page_size = serializers.IntegerField(default=100, min_value=1, max_value=MAX_ROWS_PAGE_SIZE)
     outcome = make_choice_field(Outcome, required=False, allow_blank=True)
+    kept = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Only the rows whose records undo has kept; with `false`, only the others.",
+    )
 
 
 class TemplateQuery(QuerySerializer, ImporterChoiceSerializer):
@@ -431,13 +441,20 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         return ImportUrlsSerializer(
             {
                 "self": make_url("api:import-detail", job),
-                **{name: make_url(f"api:import-{name}", job) for name in URL_ACTIONS},
+                **{
+                    name: make_url(f"api:import-{address}", job)
+                    for name, address in URL_ACTIONS.items()
+                },
                 "failed_rows_xlsx": make_url("api:import-failed-rows-xlsx", job)
                 if job.failed + job.skipped and has_workbooks()
                 else None,
                 "failed_rows_csv": make_url("api:import-failed-rows-csv", job)
                 if job.failed
                 else None,
+                "kept_rows_xlsx": make_url("api:import-kept-rows-xlsx", job)
+                if job.kept and has_workbooks()
+                else None,
+                "kept_rows_csv": make_url("api:import-kept-rows-csv", job) if job.kept else None,
                 # The EventSource of a page on another site can send neither a header nor a cookie.
                 "stream": add_ticket(
                     make_url("api:import-events", job), job.pk, self.context["user"]

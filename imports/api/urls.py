@@ -31,6 +31,16 @@ urlpatterns = [
         downloads.FailedRowsCsvView.as_view(),
         name="import-failed-rows-csv",
     ),
+    path(
+        "imports/<uuid:pk>/kept-rows.xlsx",
+        downloads.KeptRowsWorkbookView.as_view(),
+        name="import-kept-rows-xlsx",
+    ),
+    path(
+        "imports/<uuid:pk>/kept-rows.csv",
+        downloads.KeptRowsCsvView.as_view(),
+        name="import-kept-rows-csv",
+    ),
     path("", include(router.urls)),
 ]
 if HAS_TOKENS:

@@ -30,6 +30,7 @@ from imports.api.response_serializers import (
     ImportPreviewSerializer,
     ImportProblemSerializer,
     ImportRowSerializer,
+    ImportUndoPreviewSerializer,
 )
 from imports.api.serializers import (
     ImportChangesSerializer,
@@ -42,6 +43,7 @@ from imports.api.serializers import (
     RowsQuery,
 )
 from imports.conf import app_settings
+from imports.history import Actor, Via
 from imports.models import ImportJob, TransitionNotAllowed
 
 MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields besides the file.
@@ -116,10 +118,22 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
     def cancel(self, request: Request, pk: UUID) -> Response:
         return self._accepted(lifecycle.cancel(self._get_controllable_import().pk))
 
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: UUID) -> Response:
+        job = self._get_controllable_import()
+        return self._accepted(lifecycle.undo(job.pk, by=self._get_actor()))
+
+    @action(detail=True, url_path="undo-preview", url_name="undo-preview")
+    def undo_preview(self, request: Request, pk: UUID) -> Response:
+        preview = lifecycle.preview_undo(self.get_object().pk)
+        return Response(ImportUndoPreviewSerializer(preview).data)
+
     @action(detail=True, query_serializer_class=RowsQuery, pagination_class=RowPagination)
     def rows(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
-        rows = row_results.select_rows(job, outcome=self.query.get("outcome"))
+        rows = row_results.select_rows(
+            job, outcome=self.query.get("outcome"), is_kept=self.query["kept"]
+        )
         page = self._paginate(rows)
         data = ImportRowSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
@@ -140,6 +154,9 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
     def _paginate(self, results: Any) -> Any:
         assert isinstance(self.paginator, CursorPages)
         return self.paginator.paginate_queryset(results, self.request, self)
+
+    def _get_actor(self) -> Actor:
+        return Actor(get_authenticated_user(self.request), Via.REST)
 
     def _get_controllable_import(self) -> ImportJob:
         """Return the import of the address.

@@ -47,6 +47,20 @@ def download_failed_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase
 @never_cache
 @login_required
 @require_safe
+def download_kept_rows_workbook(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return _send_file(request, pk, downloads.send_kept_rows_workbook)
+
+
+@never_cache
+@login_required
+@require_safe
+def download_kept_rows_csv(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return _send_file(request, pk, downloads.send_kept_rows_csv)
+
+
+@never_cache
+@login_required
+@require_safe
 def download_template(request: HttpRequest) -> HttpResponseBase:
     """Send an empty workbook for `?importer=`, or for the only importer."""
     if not permissions.can_import(request.user):

@@ -6,10 +6,14 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import QueryDict
 
 from imports import failed_row_table, row_results
-from imports.models import ImportJob
+from imports.error_messages import describe_kept, get_field_label
+from imports.failed_row_table import ErrorDescription
+from imports.importer import get_importer_or_placeholder
+from imports.models import ImportJob, ImportRow
 from imports.statuses import Outcome
 
 FAILED_ROWS_PER_PAGE = 50
+KEPT = "kept"
 LISTED_OUTCOMES = (Outcome.FAILED, Outcome.SKIPPED)
 
 Context = dict[str, object]
@@ -35,7 +39,12 @@ def build_problems_context(job: ImportJob) -> Context:
 
 
 def build_rows_context(job: ImportJob, params: QueryDict) -> Context:
-    """Return one page of failed or skipped rows, of one problem if the query string names one."""
+    """Return one page of failed or skipped rows, of one problem if the query string names one.
+
+    With the outcome KEPT, it is a page of the rows whose records undo has kept.
+    """
+    if params.get("outcome") == KEPT:
+        return _build_kept_rows_context(job, failed_row_table.parse_after(params))
     row_query = failed_row_table.parse_row_query(
         params, outcomes=LISTED_OUTCOMES, default_outcome=Outcome.FAILED
     )
@@ -51,3 +60,24 @@ def build_rows_context(job: ImportJob, params: QueryDict) -> Context:
         "after": after,
         "next_after": page.next_after,
     }
+
+
+def _build_kept_rows_context(job: ImportJob, after: int) -> Context:
+    limit = FAILED_ROWS_PER_PAGE
+    found = row_results.list_rows(job, after=after, limit=limit + 1, values=True, is_kept=True)
+    rows = found[:limit]
+    return {
+        "outcome": KEPT,
+        "rows": [(row.number, [_describe_kept_row(row, job)]) for row in rows],
+        "query": f"outcome={KEPT}",
+        "after": after,
+        "next_after": rows[-1].number if len(found) > limit else None,
+    }
+
+
+def _describe_kept_row(row: ImportRow, job: ImportJob) -> ErrorDescription:
+    """Return the reason, with the value of the first column, by which people know the row."""
+    importer = get_importer_or_placeholder(job.importer)
+    column = get_field_label(importer, importer.columns[0].field) if importer.columns else ""
+    value = row.shown_cleaned[0] if row.shown_cleaned else None
+    return ErrorDescription(column, value, describe_kept(row.kept or {}))

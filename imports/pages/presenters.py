@@ -132,6 +132,7 @@ def _build_allowed_actions(job: ImportJob, user: User) -> Context:
     return {
         "can_start": can_control and job.status == Status.READY,
         "can_cancel": can_control and Status.CANCELLED in ALLOWED_TRANSITIONS[Status(job.status)],
+        "can_undo": can_control and lifecycle.can_undo(job),
         "can_change": can_control and lifecycle.can_change(job),
         "can_import": permissions.can_import(user),
     }

@@ -25,5 +25,12 @@ urlpatterns = [
     path("imports/<uuid:pk>/mapping/", views.map_columns, name="mapping"),
     path("imports/<uuid:pk>/options/", views.change_options, name="options"),
     path("imports/<uuid:pk>/start/", views.start_import_view, name="start"),
+    path(
+        "imports/<uuid:pk>/kept-rows.xlsx",
+        downloads.download_kept_rows_workbook,
+        name="kept-rows-xlsx",
+    ),
+    path("imports/<uuid:pk>/kept-rows.csv", downloads.download_kept_rows_csv, name="kept-rows-csv"),
+    path("imports/<uuid:pk>/undo/", views.undo_import_view, name="undo"),
     path("imports/<uuid:pk>/cancel/", views.cancel_import_view, name="cancel"),
 ]

@@ -18,10 +18,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from imports import lifecycle, permissions
 from imports.conf import app_settings
+from imports.history import Actor, Via
 from imports.importer import get_importer, is_registered, list_importers
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import (
@@ -50,6 +51,7 @@ from imports.pages.preview import build_preview_context
 from imports.pages.read_options import OptionsForm, make_options_form
 from imports.pages.read_summary import build_read_summary_context
 from imports.pages.speed_chart import build_speed_chart
+from imports.pages.undo import build_kept_context, build_undo_context, describe_undo_conflict
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import Status
 
@@ -187,6 +189,8 @@ def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = 
     if job.status not in IN_PROGRESS_STATUSES:
         context |= build_problems_context(job)
         context["read_summary"] = build_read_summary_context(job)
+    if job.kept:
+        context |= build_kept_context(job)
     if job.status == Status.READY:
         context |= build_preview_context(job, request.user)
     if context["can_change"]:
@@ -243,6 +247,22 @@ def start_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 @post_or_redirect
 def cancel_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _change_import(request, pk, lifecycle.cancel)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def undo_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show what undoing the import would do; with POST, undo it."""
+    job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
+    try:
+        if request.method != "POST":
+            return render(request, "imports/undo.html", build_undo_context(job))
+        assert request.user.is_authenticated
+        lifecycle.undo(job.pk, by=Actor(request.user, Via.PAGE))
+    except TransitionNotAllowed as error:
+        messages.warning(request, describe_undo_conflict(error))
+    return redirect("imports:detail", job.pk)
 
 
 @never_cache

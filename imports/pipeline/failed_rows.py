@@ -1,4 +1,4 @@
-"""Failed and skipped rows in the columns of the uploaded file, each with its reason.
+"""Failed, skipped and kept rows in the columns of the uploaded file, each with its reason.
 
 Rows are read from the staged rows page by page; the file is not read again. This module knows
 neither HTTP nor file formats.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -34,13 +34,13 @@ MAX_PAGE_BYTES = 2 << 20  # A row may hold a megabyte.
 # A page starts after the last row number of the page before, which costs less than OFFSET. The
 # window function ends a page at MAX_PAGE_BYTES, but not before its first row.
 SELECT_PAGE = """
-SELECT number, cells, cleaned, errors
-  FROM (SELECT number, cells, cleaned, errors, row_number() OVER so_far AS place,
+SELECT number, cells, cleaned, errors, kept
+  FROM (SELECT number, cells, cleaned, errors, kept, row_number() OVER so_far AS place,
                sum(coalesce(octet_length(cells::text), 0)
                    + coalesce(octet_length(cleaned::text), 0)) OVER so_far AS bytes
-          FROM (SELECT number, cells, cleaned, errors
+          FROM (SELECT number, cells, cleaned, errors, kept
                   FROM imports_importrow
-                 WHERE job_id = %(job)s AND outcome = %(outcome)s AND number > %(after)s
+                 WHERE job_id = %(job)s AND {is_selected} AND number > %(after)s
                  ORDER BY number LIMIT %(rows)s) AS page
         WINDOW so_far AS (ORDER BY number)) AS sized
  WHERE place = 1 OR bytes <= %(bytes)s
@@ -49,8 +49,10 @@ SELECT number, cells, cleaned, errors
 SELECT_MAX_WIDTH = """
 SELECT coalesce(max(jsonb_array_length(cells)), 0)
   FROM imports_importrow
- WHERE job_id = %(job)s AND outcome IN ('failed', 'skipped')
+ WHERE job_id = %(job)s AND (outcome IN ('failed', 'skipped') OR kept IS NOT NULL)
 """
+# The selection of the rows whose records undo has kept. The others are outcomes.
+KEPT = "kept"
 
 
 class NoFailedRows(Exception):
@@ -71,10 +73,11 @@ class StagedRow(NamedTuple):
     cells: list[Cell] | None
     cleaned: list[str | None] | None
     errors: list[StoredRowError]
+    kept: dict[str, Any] | None  # Why undo has kept the record.
 
 
 class FailedRows:
-    """The failed and skipped rows of an import, in the columns of its file.
+    """The failed, skipped and kept rows of an import, in the columns of its file.
 
     Attributes:
         headers: One for each column of the output; None for a column without a header.
@@ -102,16 +105,16 @@ class FailedRows:
         self.headers = self._make_recognizable(headers)
         self.headers[self.reason] = f"{REASON_HEADER_PREFIX} {_('Reason')}"
 
-    def iterate_rows(self, outcome: str) -> Iterator[OutputRow]:
-        """Iterate over the rows with this outcome, in the order of the file.
+    def iterate_rows(self, selection: str) -> Iterator[OutputRow]:
+        """Iterate over the rows with this outcome, or those of KEPT, in the order of the file.
 
         Messages are in the active language.
         """
-        for page in self._iterate_pages(outcome):
+        for page in self._iterate_pages(selection):
             lookups = self._get_natural_keys(page)
             for row in page:
                 cells = row.cells or self._restore_cells(row.cleaned or [], lookups)
-                yield self._make_output_row(row, cells, outcome)
+                yield self._make_output_row(row, cells, selection)
 
     def _make_recognizable(self, headers: list[str | None]) -> list[str | None]:
         """Return the file's headers if they name the same columns as in the import.
@@ -139,6 +142,8 @@ class FailedRows:
     def _make_output_row(self, row: StagedRow, cells: list[Cell], outcome: str) -> OutputRow:
         messages: dict[int, list[str]] = {}
         reasons = [_("Row %(row)s.") % {"row": row.number}]  # Of the file that was uploaded.
+        if row.kept is not None:
+            reasons.append(error_messages.describe_kept(row.kept))
         for error in row.errors:
             message = self._get_message(error, outcome)
             field = error["field"]
@@ -200,27 +205,34 @@ class FailedRows:
                 }
         return natural_keys
 
-    def _iterate_pages(self, outcome: str) -> Iterator[list[StagedRow]]:
+    def _iterate_pages(self, selection: str) -> Iterator[list[StagedRow]]:
         after = 0
-        while page := self._load_page(outcome, after):
+        while page := self._load_page(selection, after):
             yield page
             after = page[-1].number
 
-    def _load_page(self, outcome: str, after: int) -> list[StagedRow]:
+    def _load_page(self, selection: str, after: int) -> list[StagedRow]:
+        is_selected = "kept IS NOT NULL" if selection == KEPT else "outcome = %(outcome)s"
         with open_cursor() as cursor:
             cursor.execute(
-                SELECT_PAGE,
+                SELECT_PAGE.format(is_selected=is_selected),
                 {
                     "job": self.job.pk,
-                    "outcome": outcome,
+                    "outcome": selection,
                     "after": after,
                     "rows": MAX_PAGE_ROWS,
                     "bytes": MAX_PAGE_BYTES,
                 },
             )
             return [
-                StagedRow(number, cells and json.loads(cells), cleaned, json.loads(errors or "[]"))
-                for number, cells, cleaned, errors in cursor.fetchall()
+                StagedRow(
+                    number,
+                    cells and json.loads(cells),
+                    cleaned,
+                    json.loads(errors or "[]"),
+                    kept and json.loads(kept),
+                )
+                for number, cells, cleaned, errors, kept in cursor.fetchall()
             ]
 
     def _get_max_width(self) -> int:

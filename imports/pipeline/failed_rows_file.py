@@ -1,7 +1,7 @@
-"""Write the failed and skipped rows of an import to a workbook or a CSV file.
+"""Write the failed, skipped or kept rows of an import to a workbook or a CSV file.
 
-People correct the rows in the file and upload it again. The rows are written as they are read, so
-only one page of rows and the comments are in memory. Texts are in the active language.
+People correct failed rows in the file and upload it again. The rows are written as they are read,
+so only one page of rows and the comments are in memory. Texts are in the active language.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from imports.importer import Cell
 from imports.models import ImportJob
-from imports.pipeline.failed_rows import FailedRows, NoFailedRows, OutputRow
+from imports.pipeline.failed_rows import KEPT, FailedRows, NoFailedRows, OutputRow
 from imports.pipeline.formula_injection import is_formula, neutralize_formula
 from imports.statuses import Outcome
 from imports.workbooks import create_workbook
@@ -54,11 +54,27 @@ def write_workbook(job: ImportJob, file: BinaryIO) -> None:
         raise NoFailedRows
 
 
-def write_csv(job: ImportJob, file: BinaryIO) -> None:
-    """Write failed rows as CSV, with the delimiter of the uploaded file.
+def write_kept_workbook(job: ImportJob, file: BinaryIO) -> None:
+    """Write the rows whose records undo has kept to a workbook.
 
     Raises:
-        NoFailedRows: The import has no failed rows.
+        NoFailedRows: Undo has kept no record.
+        WorkbooksNotSupported: XlsxWriter is not installed.
+    """
+    with create_workbook(file, constant_memory=True) as book:
+        book.use_zip64()
+        row_count = WorkbookWriter(book).write(_("Kept"), FailedRows(job), KEPT)
+    if not row_count:
+        raise NoFailedRows
+
+
+def write_csv(job: ImportJob, file: BinaryIO, *, selection: str = Outcome.FAILED) -> None:
+    """Write failed rows, or those of another selection, as CSV.
+
+    The delimiter is that of the uploaded file.
+
+    Raises:
+        NoFailedRows: The import has no such rows.
     """
     failed_rows = FailedRows(job)
     # Excel needs the byte order mark to read accents.
@@ -67,7 +83,7 @@ def write_csv(job: ImportJob, file: BinaryIO) -> None:
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
     writer.writerow(map(neutralize_formula, failed_rows.headers))
     is_empty = True
-    for row in failed_rows.iterate_rows(Outcome.FAILED):
+    for row in failed_rows.iterate_rows(selection):
         writer.writerow(map(neutralize_formula, row.cells))
         is_empty = False
     text.detach()  # The caller closes the file.
@@ -96,12 +112,12 @@ class WorkbookWriter:
         }
         self.number_error_format = book.add_format({"bg_color": ERROR_COLOR})
 
-    def write(self, name: str, failed_rows: FailedRows, outcome: str) -> int:
-        """Write the rows with this outcome to a sheet, or to several if they do not fit.
+    def write(self, name: str, failed_rows: FailedRows, selection: str) -> int:
+        """Write the rows of this selection to a sheet, or to several if they do not fit.
 
         Returns the number of rows. A sheet is written even if there are none.
         """
-        rows, row_count, title = failed_rows.iterate_rows(outcome), 0, name
+        rows, row_count, title = failed_rows.iterate_rows(selection), 0, name
         for number in count(2):
             sheet = self._add_sheet(title, failed_rows)
             row_count += self._write_rows(sheet, islice(rows, MAX_SHEET_ROWS - 1))

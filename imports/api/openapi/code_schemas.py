@@ -11,6 +11,7 @@ from imports.error_codes import (
     ParameterSchema,
     list_field_codes,
     list_import_codes,
+    list_kept_codes,
     list_read_summary_codes,
     list_request_codes,
     list_row_codes,
@@ -30,10 +31,12 @@ ENUMS: dict[str, tuple[str, Callable[[], Iterable[Code]]]] = {
     "FieldErrorCode": ("The code of one wrong field of a request.", list_field_codes),
     "ImportErrorCode": ("The `error_code` of an import.", list_import_codes),
     "RowErrorCode": ("The code of an error of a row.", _list_all_row_codes),
+    "KeptCode": ("Why undo has kept the record of a row.", list_kept_codes),
     "ReadSummaryCode": ("The code of an entry of a read summary.", list_read_summary_codes),
 }
 PARAMETERS: dict[str, Callable[[], Iterable[Code]]] = {
     "RowErrorParams": _list_all_row_codes,
+    "KeptParams": list_kept_codes,
     "ReadSummaryParams": list_read_summary_codes,
 }
 

@@ -96,9 +96,11 @@ IMPORT_FIELDS: dict[str, Any] = {
     "poll_after_seconds": 1,
     "urls": {
         "self": IMPORT_URL,
-        **{name: f"{IMPORT_URL}{name}/" for name in URL_ACTIONS},
+        **{name: f"{IMPORT_URL}{address}/" for name, address in URL_ACTIONS.items()},
         "failed_rows_xlsx": f"{IMPORT_URL}failed-rows.xlsx",
         "failed_rows_csv": f"{IMPORT_URL}failed-rows.csv",
+        "kept_rows_xlsx": None,
+        "kept_rows_csv": None,
         "stream": f"{IMPORT_URL}events/?ticket=WyI4YTZlNWY0My0yZjBj…",
         "websocket": f"/ws/imports/{IMPORT_ID}/",
     },
@@ -137,7 +139,31 @@ ROW_ERROR = {
     "value": "12",
     "message": "This is not a phone number. Write it with its country code, as +233241234567.",
 }
-ROW = {"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR]}
+UNDOING_IMPORT = RUNNING_IMPORT | {
+    "status": "UNDOING",
+    "message": "Undoing",
+    "run": 2,
+    "processed": 7000,
+    "progress_percent": 0,
+    "created": 6860,
+    "updated": 41,
+    "skipped": 69,
+}
+UNDO_PREVIEW = {
+    "removed": 6853,
+    "restored": 41,
+    "kept": 7,
+    "reasons": [
+        {
+            "code": "edited",
+            "params": {},
+            "message": "The record was edited after the import.",
+            "count": 7,
+        }
+    ],
+    "is_exact": True,
+}
+ROW = {"row": 17, "outcome": "failed", "record": None, "errors": [ROW_ERROR], "kept": None}
 PROBLEM = {
     "outcome": "failed",
     "field": "phone",

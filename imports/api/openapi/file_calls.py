@@ -117,4 +117,16 @@ describe_failed_rows_workbook = describe_import_file(
 describe_failed_rows_csv = describe_import_file(
     "failed_rows_csv", "Download failed rows as CSV", CSV_MEDIA_TYPE, NO_FAILED_ROWS_CODE
 )
+describe_kept_rows_workbook = describe_import_file(
+    "kept_rows_xlsx",
+    "Download the rows whose records undo has kept as a workbook, with the reasons",
+    XLSX_MEDIA_TYPE,
+    NO_FAILED_ROWS_CODE,
+)
+describe_kept_rows_csv = describe_import_file(
+    "kept_rows_csv",
+    "Download the rows whose records undo has kept as CSV, with the reasons",
+    CSV_MEDIA_TYPE,
+    NO_FAILED_ROWS_CODE,
+)
 describe_import_template = describe_template("imports_template", parameters=[importer_parameter()])

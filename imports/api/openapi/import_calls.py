@@ -30,6 +30,7 @@ from imports.api.response_serializers import (
     ImportPreviewSerializer,
     ImportProblemSerializer,
     ImportRowSerializer,
+    ImportUndoPreviewSerializer,
 )
 from imports.api.serializers import (
     IDEMPOTENCY_KEY_PATTERN,
@@ -91,17 +92,22 @@ def describe_read(
     )
 
 
-def describe_action(name: str, summary: str) -> Decorator:
+def describe_action(
+    name: str,
+    summary: str,
+    description: str = "",
+    example: dict[str, Any] = examples.RUNNING_IMPORT,
+) -> Decorator:
     """Return the description of a POST that has no body and changes the status of an import."""
     return describe_method(
         operation_id=f"imports_{name}",
         summary=summary,
-        description="",
+        description=description,
         tags=TAGS,
         request=None,
         parameters=[LOCATION, *THROTTLED_HEADERS],
         responses={
-            **make_202_responses(name, examples.RUNNING_IMPORT),
+            **make_202_responses(name, example),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
         },
     )
@@ -168,6 +174,24 @@ describe_import_calls = extend_schema_view(
     ),
     start=describe_action("start", "Write the checked rows: READY becomes RUNNING"),
     cancel=describe_action("cancel", "Stop the import for good; rows that are written stay"),
+    undo=describe_action(
+        "undo",
+        "Remove the created records and restore the updated ones; the import becomes UNDOING",
+        "Records that were edited or used since are kept. `undo_preview` says how many. The 409 "
+        "has the code `nothing_to_undo` if the import has written no record, and `too_late` if its "
+        "rows are no longer kept.",
+        examples.UNDOING_IMPORT,
+    ),
+    undo_preview=describe_read(
+        "imports_undo_preview",
+        "Show what undoing the import would do",
+        {
+            **make_200_responses(ImportUndoPreviewSerializer, examples.UNDO_PREVIEW),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+        },
+        description="Available while the import can be undone. The counts change when records are "
+        "edited.",
+    ),
     rows=describe_read(
         "imports_rows",
         "List the rows and their outcomes",
