@@ -109,6 +109,7 @@ def check_and_publish(job_id: UUID, *, is_small: bool = False) -> bool:
                 is_small=is_small,
             )
     except TransientError as error:
+        worker_process.report_interruption(job_id, str(error))
         log.warning("check of %s interrupted (%s), recovery repeats it", job_id, error)
         return False
     if job is None:
@@ -150,6 +151,7 @@ def apply_and_publish(job_id: UUID, number: int) -> ImportJob | None:
         with worker_process.report_work(f"batch {number} of {job_id}"):
             job = batch_applier.apply_batch(job_id, number, worker=worker_process.WORKER_NAME)
     except TransientError as error:
+        worker_process.report_interruption(job_id, str(error))
         log.warning("batch %s of %s interrupted (%s), recovery repeats it", number, job_id, error)
         return None
     except Error as error:  # Logged without its text, which may quote a row.
@@ -249,10 +251,11 @@ def enqueue_hooks() -> bool:
     return _send(HOOK_QUEUE, HOOK_ACTOR)
 
 
-def enqueue_due_batches(job: ImportJob) -> None:
+def enqueue_due_batches(job: ImportJob) -> list[bool]:
     """Send messages for those of the first K unapplied batches that have none.
 
-    A message counts as lost after IMPORTS_MESSAGE_TIMEOUT_SECONDS.
+    A message counts as lost after IMPORTS_MESSAGE_TIMEOUT_SECONDS. Returns for each message that
+    was due whether the queue accepted it, as `enqueue_batch` does.
     """
     lost_before = Now() - timedelta(seconds=app_settings.MESSAGE_TIMEOUT_SECONDS)
     in_flight = job.batches.filter(applied_at=None)[: app_settings.MAX_BATCHES_IN_FLIGHT]
@@ -260,8 +263,7 @@ def enqueue_due_batches(job: ImportJob) -> None:
         Q(enqueued_at=None) | Q(enqueued_at__lt=lost_before),
         pk__in=[batch.pk for batch in in_flight],
     )
-    for number in due.values_list("number", flat=True):
-        enqueue_batch(job.pk, number)
+    return [enqueue_batch(job.pk, number) for number in due.values_list("number", flat=True)]
 
 
 def enqueue_batch(job_id: UUID, number: int) -> bool:

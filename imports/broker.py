@@ -20,6 +20,10 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import TimeLimit
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from imports.conf import app_settings
 
@@ -27,6 +31,7 @@ _is_sending_disabled: ContextVar[bool] = ContextVar("is_sending_disabled", defau
 
 REDIS_NAMESPACE = "imports"
 REDIS_TIMEOUT_SECONDS = 1.5  # For connecting, and for each reply.
+PING_TIMEOUT_SECONDS = 0.25
 # A worker that is silent for longer than this has crashed, and its messages are delivered again.
 # No code holds the GIL for that long.
 REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS = 30_000
@@ -87,6 +92,39 @@ def _build_redis_broker(url: str) -> RedisBroker:
 def is_in_memory(broker: dramatiq.Broker) -> bool:
     """Whether the broker keeps its messages in the memory of one process, as in tests."""
     return isinstance(broker, StubBroker)
+
+
+def is_queue_on_redis() -> bool:
+    """Whether the messages to workers go through Redis."""
+    return isinstance(get_broker(), RedisBroker)
+
+
+def is_redis_reachable() -> bool:
+    """Return whether the Redis server of the queue answers within a quarter of a second.
+
+    If the queue is on another broker, the server of the live progress is asked.
+    """
+    try:
+        with Redis(connection_pool=_get_ping_pool(get_broker())) as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+@cache
+def _get_ping_pool(broker: dramatiq.Broker) -> ConnectionPool:
+    """Return connections to the same server as the broker's, which never wait for long."""
+    limits = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": PING_TIMEOUT_SECONDS,
+        "socket_connect_timeout": PING_TIMEOUT_SECONDS,
+    }
+    if not isinstance(broker, RedisBroker):
+        return ConnectionPool.from_url(app_settings.REDIS_URL, **limits)
+    pool = broker.client.connection_pool
+    return ConnectionPool(
+        connection_class=pool.connection_class, **(pool.connection_kwargs | limits)
+    )
 
 
 @contextmanager

@@ -215,7 +215,10 @@ class AppSettings:
         "lost.",
     )
     WORKER_HEARTBEAT_TIMEOUT_SECONDS = Setting(
-        8, "seconds", "A worker whose last heartbeat is older than this does not count as running."
+        6,
+        "seconds",
+        "A worker whose last heartbeat is older than this does not count as running. Pages say so "
+        "within three seconds more.",
     )
     HOOK_TIMEOUT_SECONDS = Setting(
         60,

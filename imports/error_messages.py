@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 
 from imports.choices import describe_choices
 from imports.importer import Importer, get_importer_or_placeholder, get_value_field
-from imports.statuses import Outcome
+from imports.statuses import Outcome, StalledReason
 from imports.validator_errors import translate_message
 
 # Errors of a whole import.
@@ -364,6 +364,55 @@ NEEDS_ATTENTION = (
 )
 MAX_ROW_NUMBERS = 5  # Shown for one read summary entry.
 NOTHING_IMPORTED = _("Nothing was imported: every row failed.")
+# Why an import that needs a worker makes no progress, for everyone who sees the import.
+STALLED_MESSAGES = {
+    StalledReason.NO_WORKER: _(
+        "No worker is running, so the import is waiting. Your file is safe, and the import "
+        "continues automatically when a worker starts."
+    ),
+    StalledReason.WORKERS_BUSY: _(
+        "All workers are busy with other imports. The import continues automatically when one of "
+        "them is free."
+    ),
+    StalledReason.REPEATED_CRASHES: _(
+        "A worker has crashed while it worked on this import. The step is repeated automatically. "
+        "A row that crashes its worker three times is marked as failed."
+    ),
+    StalledReason.WAITING_FOR_LOCK: _(
+        "Another program is using the same records. The import continues automatically when it "
+        "has finished."
+    ),
+    StalledReason.DATABASE_SLOW: _(
+        "The database is too slow or was not available. The step is repeated automatically."
+    ),
+    StalledReason.REDIS_UNAVAILABLE: _(
+        "The queue (Redis) cannot be reached, so no worker receives the import. Your file is safe, "
+        "and the import continues automatically when the queue works again."
+    ),
+    StalledReason.UNKNOWN: _(
+        "The import has made no progress for a while. It is retried automatically."
+    ),
+}
+# What an administrator can do about it.
+STALLED_ADVICE = {
+    StalledReason.NO_WORKER: _("Start a worker: python manage.py imports_worker."),
+    StalledReason.WORKERS_BUSY: _("If this happens often, run more workers or more threads."),
+    StalledReason.REPEATED_CRASHES: _(
+        "Look in the log of the workers for the reason, and whether their memory is sufficient."
+    ),
+    StalledReason.WAITING_FOR_LOCK: _(
+        "Find the session that holds the lock with python manage.py imports_status, and end its "
+        "transaction."
+    ),
+    StalledReason.DATABASE_SLOW: _(
+        "Check load, disk and connections of PostgreSQL. If its statements need more time, raise "
+        "IMPORTS_DATABASE_TIMEOUTS."
+    ),
+    StalledReason.REDIS_UNAVAILABLE: _(
+        "Start Redis, or correct its address (IMPORTS_REDIS_URL or the options of the broker)."
+    ),
+    StalledReason.UNKNOWN: _("Look in the log of the workers, which says what they do."),
+}
 # Errors of a submitted column mapping.
 MAPPING_MESSAGES = {
     "unknown_field": _("There is no field %(field)s. The fields are: %(fields)s."),
@@ -382,6 +431,16 @@ MAPPING_MESSAGES = {
     ),
     "column_required": _("This field is required. Select a column for it."),
 }
+
+
+def describe_stalled_reason(reason: str) -> str:
+    """Return the sentence that says why an import makes no progress."""
+    return str(STALLED_MESSAGES[StalledReason(reason)])
+
+
+def advise_on_stalled_reason(reason: str) -> str:
+    """Return the sentence that says what an administrator can do about a stalled import."""
+    return str(STALLED_ADVICE[StalledReason(reason)])
 
 
 def describe_mapping_problem(code: str, params: Mapping[str, object]) -> str:

@@ -453,8 +453,11 @@ class Worker(models.Model):
     name = models.CharField(_("name"), max_length=100)  # host:pid
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     heartbeat_at = models.DateTimeField(_("last heartbeat"), auto_now_add=True)
+    threads = models.PositiveSmallIntegerField(_("threads"), default=1)
     # [{"what", "seconds"}], one for each busy thread.
     current_work = models.JSONField(_("current work"), default=list)
+    # [{"job", "sqlstate", "seconds"}]: the last step of an import that the database interrupted.
+    interruptions = models.JSONField(_("interruptions"), default=list)
 
     class Meta:
         ordering = ("-heartbeat_at",)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models.functions import Now
 
 from imports import actors, advisory_locks, hooks, worker_process
-from imports.models import ImportJob, Worker
+from imports.models import HookCall, ImportBatch, ImportJob, Worker
 from imports.pipeline.transactions import run_deferred, short_transaction, terminate_frozen_sessions
 from imports.statuses import Status
 
@@ -27,11 +28,15 @@ _worker_id = uuid.uuid4()
 @worker_process.periodic
 def beat() -> None:
     """Write this worker's heartbeat and what its threads do."""
-    current_work = worker_process.list_current_work()
+    state = {
+        "threads": worker_process.count_threads(),
+        "current_work": worker_process.list_current_work(),
+        "interruptions": worker_process.list_interruptions(),
+    }
     Worker.objects.update_or_create(
         id=_worker_id,
-        defaults={"heartbeat_at": Now(), "current_work": current_work},
-        create_defaults={"name": worker_process.WORKER_NAME, "current_work": current_work},
+        defaults={"heartbeat_at": Now(), **state},
+        create_defaults={"name": worker_process.WORKER_NAME, **state},
     )
 
 
@@ -68,3 +73,63 @@ def remove_stuck_workers() -> bool:
             log.warning("ended %s sessions frozen inside a step", frozen)
         Worker.objects.filter(heartbeat_at__lt=Now() - MAX_WORKER_SILENCE).delete()
     return True
+
+
+# --- On demand ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RescueReport:
+    """What `rescue` has done."""
+
+    frozen_sessions: int  # Database sessions that were ended.
+    abandoned_checks: int  # Files whose reader has crashed, and that another worker reads on.
+    waiting_checks: int  # Files that wait for their check to begin.
+    batches: int  # Messages for batches that were sent.
+    hook_calls: int  # Calls of hooks that are due.
+    # Whether the queue accepted all messages that were due; True if none was.
+    is_queue_reachable: bool
+
+
+def rescue() -> RescueReport:
+    """Do at once what recovery does every few seconds, without waiting for a message to expire.
+
+    A message that is not lost is sent a second time, which does no harm.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    with short_transaction(lock_timeout="10s"):
+        advisory_locks.lock_exclusively(advisory_locks.MAINTENANCE, "")
+        frozen_sessions = terminate_frozen_sessions()
+    _expire_messages()
+    are_sent = [
+        is_sent
+        for job in ImportJob.objects.filter(status=Status.RUNNING)
+        for is_sent in actors.enqueue_due_batches(job)
+    ]
+    batches = sum(are_sent)
+    abandoned_checks = ImportJob.objects.with_expired_heartbeat().count()
+    waiting_checks = ImportJob.objects.waiting().count()
+    hook_calls = HookCall.objects.filter(due_at__lte=Now(), gave_up_at=None).count()
+    if abandoned_checks or waiting_checks:
+        are_sent.append(actors.enqueue_check())
+    if hook_calls:
+        are_sent.append(actors.enqueue_hooks())
+    return RescueReport(
+        frozen_sessions=frozen_sessions,
+        abandoned_checks=abandoned_checks,
+        waiting_checks=waiting_checks,
+        batches=batches,
+        hook_calls=hook_calls,
+        is_queue_reachable=all(are_sent),
+    )
+
+
+def _expire_messages() -> None:
+    """Treat the messages of all unapplied batches as lost, except of those that a worker holds."""
+    unclaimed = ImportBatch.objects.filter(
+        job__status=Status.RUNNING, applied_at=None, enqueued_at__isnull=False
+    ).select_for_update(of=("self",), skip_locked=True)
+    with short_transaction():
+        ImportBatch.objects.filter(pk__in=unclaimed.values("pk")).update(enqueued_at=None)

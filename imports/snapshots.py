@@ -6,7 +6,6 @@ snapshot holds codes and counts, but no personal data.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -15,15 +14,13 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import override
 
 from imports import error_messages
-from imports.conf import app_settings
-from imports.models import ImportJob, Worker
+from imports.models import ImportJob
 from imports.statuses import ACTIVE_STATUSES, CHECKING_PERCENT, Status
+from imports.worker_status import count_live_workers, find_stalled_reason
 
-WORKER_COUNT_CACHE_SECONDS = 2
 # An import stays in feeds for this long after its end, in case the message of its end was lost.
 FEED_RETENTION_SECONDS = 60
 MAX_FEED_IMPORTS = 200
@@ -48,15 +45,14 @@ class StreamTopic(NamedTuple):
 
 ALL_OWNERS = StreamTopic(TopicKind.ALL_OWNERS)
 
-_cached_worker_count = (-1e9, 0)  # When the workers were counted, and how many were alive.
-
 
 class LiveState(TypedDict):
     """The part of a snapshot that changes without a new version of the import."""
 
     queue_position: int | None  # From 1; None unless the import is QUEUED.
     workers: int  # Workers that are alive.
-    stalled: bool  # Active, but without progress for IMPORTS_STALLED_AFTER_SECONDS.
+    stalled: bool  # It needs a worker, and makes no progress: see `worker_status`.
+    stalled_reason: str | None  # A StalledReason; None unless it is stalled.
     rows_per_second: int | None  # None while it is not known.
     eta_seconds: int | None  # Until the end of the phase; None while it is not known.
 
@@ -155,15 +151,13 @@ def get_status_message(job: ImportJob) -> str:
 
 def build_live_state(job: ImportJob, waiting: Sequence[UUID] | None = None) -> LiveState:
     """Return the state that changes without a new version. `waiting` as in `build_snapshot`."""
-    seconds_since_change = (timezone.now() - job.updated_at).total_seconds()
     rate, seconds_left = estimate_speed(job)
+    stalled_reason = find_stalled_reason(job)
     return {
         "queue_position": get_queue_position(job, waiting),
         "workers": count_live_workers(),
-        "stalled": (
-            job.status in ACTIVE_STATUSES
-            and seconds_since_change > app_settings.STALLED_AFTER_SECONDS
-        ),
+        "stalled": stalled_reason is not None,
+        "stalled_reason": stalled_reason,
         "rows_per_second": rate,
         "eta_seconds": seconds_left,
     }
@@ -220,20 +214,6 @@ def list_waiting_ids(jobs: Iterable[ImportJob]) -> list[UUID]:
     if all(job.status != Status.QUEUED for job in jobs):
         return []
     return list(ImportJob.objects.waiting().values_list("pk", flat=True))
-
-
-def count_live_workers() -> int:
-    """Return the number of workers with a recent heartbeat.
-
-    A process asks the database at most once in WORKER_COUNT_CACHE_SECONDS.
-    """
-    global _cached_worker_count
-    counted_at, count = _cached_worker_count
-    if time.monotonic() - counted_at > WORKER_COUNT_CACHE_SECONDS:
-        oldest_heartbeat = Now() - timedelta(seconds=app_settings.WORKER_HEARTBEAT_TIMEOUT_SECONDS)
-        count = Worker.objects.filter(heartbeat_at__gt=oldest_heartbeat).count()
-        _cached_worker_count = (time.monotonic(), count)
-    return count
 
 
 def read_snapshots(job_ids: Collection[UUID | str]) -> list[Snapshot]:

@@ -163,6 +163,18 @@ class WaitsFor(models.TextChoices):
     START = "start", _("Start the import")
 
 
+class StalledReason(models.TextChoices):
+    """Why an import that needs a worker makes no progress: see `imports.worker_status`."""
+
+    NO_WORKER = "no_worker", _("No worker is running")
+    WORKERS_BUSY = "workers_busy", _("All workers are busy")
+    REPEATED_CRASHES = "repeated_crashes", _("A worker has crashed")
+    WAITING_FOR_LOCK = "waiting_for_lock", _("Waiting for a lock of the database")
+    DATABASE_SLOW = "database_slow", _("The database is slow or not available")
+    REDIS_UNAVAILABLE = "redis_unavailable", _("Redis cannot be reached")
+    UNKNOWN = "unknown", _("Not known")
+
+
 class OnMissingColumns(models.TextChoices):
     """What becomes of a file whose required columns are not recognised."""
 

@@ -42,6 +42,10 @@ SHORT_TIMEOUTS = {
     "IMPORTS_WORKER_HEARTBEAT_TIMEOUT_SECONDS": "4",
     "IMPORTS_LOCK_TIMEOUT": "60s",  # A test may hold workers at a barrier for long.
 }
+SHORT_STREAM_INTERVALS = {
+    "IMPORTS_STREAM_PING_SECONDS": "1",
+    "IMPORTS_STREAM_POLL_SECONDS": "0.5",
+}
 CSRF_TOKEN = "a" * 32
 
 
@@ -161,9 +165,7 @@ def site(user, **environment):
     cookie = make_session_cookie(user)
     cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF_TOKEN}
     with (
-        running_daphne(
-            IMPORTS_STREAM_PING_SECONDS="1", IMPORTS_STREAM_POLL_SECONDS="0.5", **environment
-        ) as server,
+        running_daphne(**(SHORT_STREAM_INTERVALS | environment)) as server,
         httpx.Client(
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,

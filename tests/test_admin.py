@@ -3,6 +3,7 @@
 from contextlib import closing
 from datetime import timedelta
 from html import unescape
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -616,17 +617,22 @@ def test_batches_are_filtered_by_written(admin, settings):
 
 
 def test_worker_is_alive_while_its_heartbeat_is_fresh(admin, settings):
-    current_work = [{"what": "checking 4711", "seconds": 3}]
-    Worker.objects.create(name="here", current_work=current_work)
+    job_id = uuid4()
+    step = f"checking {job_id}"
+    current_work = [{"what": step, "seconds": 3}]
+    Worker.objects.create(name="here", threads=3, current_work=current_work)
     long_ago = timezone.now() - timedelta(seconds=app_settings.WORKER_HEARTBEAT_TIMEOUT_SECONDS + 1)
     gone = Worker.objects.create(name="gone")
     Worker.objects.filter(pk=gone.pk).update(heartbeat_at=long_ago)
 
     shown = read_page(admin.get(WORKERS))
 
-    assert "checking 4711 (3 s)" in shown
+    url = f"/admin/imports/importjob/{job_id}/change/"
+    assert f'checking <a href="{url}">{job_id}</a> (3.0 s, ' in shown
+    assert "1 / 3" in shown
     assert shown.count('alt="True"') == shown.count('alt="False"') == 1
-    assert "checking 4711" in read_page(admin.get(f"{WORKERS}{Worker.objects.first().pk}/change/"))
+    page = read_page(admin.get(f"{WORKERS}{Worker.objects.first().pk}/change/"))
+    assert f"{job_id}</a> (3.0 s, " in page
 
 
 # --- Customers ---------------------------------------------------------------

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from config.env import read_rate
-from imports import authentication, snapshots
+from imports import authentication, worker_status
 from imports.api.throttles import LoginThrottle
 from imports.models import IdempotencyKey, ImportJob, StoredFile
 from imports.statuses import Status
@@ -237,9 +237,7 @@ def test_the_stream_url_stays_the_same_for_a_while(alice, monkeypatch, settings)
 
 
 def test_an_unchanged_import_is_304_and_if_match_is_ignored(alice, monkeypatch, settings):
-    monkeypatch.setattr(
-        snapshots, "_cached_worker_count", (-1e9, 0)
-    )  # Forget the workers of earlier tests.
+    worker_status.forget_cached_status()  # Forget the workers of earlier tests.
     settings.IMPORTS_TICKET_SECONDS = 10**9
     client, job = logged_in_client(alice), make_job(CONTENT, owner=alice)
     url = f"/api/imports/{job.pk}/"

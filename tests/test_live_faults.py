@@ -18,7 +18,7 @@ from redis.connection import parse_url
 from devserver import redis as embedded_redis
 from devserver.paths import temporary_paths
 from devserver.processes import running_child, wait_for
-from imports import progress, snapshots
+from imports import progress, snapshots, worker_status
 from imports.live import coalescing
 from imports.live import hub as hub_module
 from imports.live.database import QueryBatcher
@@ -252,9 +252,7 @@ async def test_a_message_during_the_initial_query_is_not_missed(alice, settings,
         await sync_to_async(make_session_cookie)(alice),
     )
     newer = await sync_to_async(snapshots.build_snapshot)(job) | {"version": job.version + 1}
-    monkeypatch.setattr(
-        snapshots, "_cached_worker_count", (-1e9, 0)
-    )  # So that the first query counts them.
+    worker_status.forget_cached_status()  # So that the first query counts the workers.
     parameters = connection.get_connection_params()
     with closing(connection.Database.connect(**parameters)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE imports_worker IN ACCESS EXCLUSIVE MODE")

@@ -182,7 +182,7 @@ def test_outdated_snapshot_is_ignored(open_tab):
     job = start_half_written_import(tab)
     newest = snapshots.build_snapshot(job)
     older = newest | {"version": job.version - 1, "progress_percent": 99}
-    live = {"rows_per_second": 4321, "workers": 1, "stalled": True}
+    live = {"rows_per_second": 4321, "workers": 1, "stalled": True, "stalled_reason": "unknown"}
     same_later = newest | {"live": newest["live"] | live}
     events = [f"event: progress\ndata: {json.dumps(s)}\n\n" for s in (newest, older, same_later)]
 

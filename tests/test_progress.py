@@ -9,7 +9,7 @@ from django.conf import settings as configured
 from django.utils import timezone
 from redis import Redis
 
-from imports import progress, snapshots
+from imports import progress, worker_status
 from imports.models import ImportJob, Worker
 from imports.pipeline import batch_applier
 from imports.pipeline.file_checker import check_file
@@ -29,10 +29,10 @@ updated_at live
 @pytest.fixture(autouse=True)
 def reset_process_state():
     """Reset what the process keeps between two snapshots."""
-    snapshots._cached_worker_count = (-1e9, 0)
+    worker_status.forget_cached_status()
     progress._paused_until = 0.0
     yield
-    snapshots._cached_worker_count = (-1e9, 0)
+    worker_status.forget_cached_status()
     progress._paused_until = 0.0
 
 
@@ -114,7 +114,7 @@ def test_a_snapshot_holds_the_number_of_live_workers():
     job = make_job(make_csv([make_row(1)]))
     before = build_snapshot(job)["live"]["workers"]
     Worker.objects.create(name="host:1")
-    snapshots._cached_worker_count = (-1e9, 0)
+    worker_status.forget_cached_status()
 
     assert (before, build_snapshot(job)["live"]["workers"]) == (0, 1)
 
@@ -124,7 +124,7 @@ def test_a_worker_without_a_recent_heartbeat_does_not_count(settings):
     worker = Worker.objects.create(name="host:1")
     Worker.objects.filter(pk=worker.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=60))
 
-    assert snapshots.count_live_workers() == 0
+    assert worker_status.count_live_workers() == 0
 
 
 def test_only_an_active_import_without_progress_is_stalled():

@@ -14,8 +14,9 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from config.asgi import application
 from customers.models import Customer
+from imports import health, worker_status
 from imports.live.hub import hub
-from imports.models import ImportJob, ImportRow
+from imports.models import ImportJob, ImportRow, Worker
 from imports.statuses import Status
 from tests.conftest import create_user, logged_in_client
 from tests.factories import make_csv, make_row, run_import
@@ -32,6 +33,8 @@ ROOT = "api/auth/customers/excel"
 ROUTES = {
     ("POST", "api/auth/token/"): "400 400 400 400 400 400 400 400 400",
     ("POST", "api/auth/token/refresh/"): "400 400 400 400 400 400 400 400 400",
+    ("GET", "api/health/"): "200 200 200 200 200 200 200 200 200",
+    ("GET", "api/health/web/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/schema/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/docs/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/"): "200 200 200 200 200 200 200 200 200",
@@ -96,6 +99,17 @@ STREAMS = {
     "api/imports/events/": "401 401 401 200 200 200 403 200 200",
 }
 SOCKETS = {"ws/imports/{job}/": "4401 4401 4401 4404 open open 4404 open open"}
+
+
+@pytest.fixture(autouse=True)
+def live_worker():
+    """A worker that is alive, without which the app is not healthy."""
+    Worker.objects.create(name="here:1")
+    worker_status.forget_cached_status()
+    health.forget_cached_health()
+    yield
+    worker_status.forget_cached_status()
+    health.forget_cached_health()
 
 
 @pytest.fixture

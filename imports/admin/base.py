@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Model
 from django.http import HttpRequest
@@ -16,7 +16,9 @@ from django.utils.timezone import localtime
 from django.utils.translation import ngettext
 
 from imports import permissions
-from imports.statuses import Outcome
+from imports.error_messages import advise_on_stalled_reason
+from imports.statuses import Outcome, StalledReason
+from imports.worker_status import count_live_workers
 
 NO_VALUE = "-"
 
@@ -54,6 +56,14 @@ class ReadOnlyAdmin(GenericModelAdmin[ModelT]):
 
     def has_view_permission(self, request: HttpRequest, obj: ModelT | None = None) -> bool:
         return permissions.can_view_all(request.user) or super().has_view_permission(request, obj)
+
+
+def warn_without_worker(request: HttpRequest) -> None:
+    """Show a message on the page of this request if no worker is running."""
+    if not count_live_workers():
+        reason = StalledReason.NO_WORKER
+        text = f"{reason.label}. {advise_on_stalled_reason(reason)}"
+        messages.warning(request, text)
 
 
 def format_number(number: int | None) -> str:

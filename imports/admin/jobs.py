@@ -27,12 +27,14 @@ from imports.admin.base import (
     format_count,
     format_duration,
     format_rate,
+    warn_without_worker,
 )
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder, is_registered
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 from imports.upload_options import describe_options
+from imports.worker_status import find_stalled_reason
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -130,6 +132,12 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         )
         visible = visible.defer(*ImportJob.LARGE_FIELDS)  # Only the page of one import loads them.
         return visible.order_by("-created_at", "-pk")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
+        warn_without_worker(request)
+        return super().changelist_view(request, extra_context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ImportJob], search_term: str
@@ -238,6 +246,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         rows_url = self.reverse("imports_importjob_rows", job.pk)
         return {
             "job": job,
+            "stalled": describe_stalled(job),
             "offered_actions": actions.list_offered_actions(job, request.user),
             "rows_url": rows_url,
             "batches_url": f"{batches_url}?job__id__exact={job.pk}",
@@ -300,6 +309,15 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     @admin.action(description=_("Cancel selected imports"), permissions=["control"])
     def cancel(self, request: HttpRequest, selected: QuerySet[ImportJob]) -> None:
         actions.run_action(self, request, selected, "cancel")
+
+
+def describe_stalled(job: ImportJob) -> str:
+    """Return why the import makes no progress and what to do about it; "" if it does."""
+    reason = find_stalled_reason(job)
+    if reason is None:
+        return ""
+    sentence = error_messages.describe_stalled_reason(reason)
+    return f"{sentence} {error_messages.advise_on_stalled_reason(reason)}"
 
 
 def abbreviate(value: object) -> str:

@@ -75,6 +75,7 @@ ADDRESSES = {
     "template": "GET an empty workbook to fill in. ?importer= names the importer.",
     "import-list": "POST a file to import it, and GET the imports that you may see.",
     "feed": "GET the progress of all imports that you may see, as server-sent events.",
+    "health": "GET whether database, Redis and workers work. Needs no login.",
     "schema": "GET the description of all calls as OpenAPI.",
     "docs": "A page for people that describes all calls.",
 }

@@ -23,7 +23,7 @@ from imports.api.fields import UtcDateTimeField
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportRow
 from imports.pipeline.read_summary import ReadSummaryEntry
-from imports.statuses import HiddenRows, Outcome, Status, Success, WaitsFor
+from imports.statuses import HiddenRows, Outcome, StalledReason, Status, Success, WaitsFor
 
 # --- The import --------------------------------------------------------------
 
@@ -35,7 +35,12 @@ class ImportLiveSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="1 is the next one; null unless QUEUED."
     )
     workers = serializers.IntegerField(help_text="Live workers. With 0, every import waits.")
-    stalled = serializers.BooleanField(help_text="Nothing was committed for a while.")
+    stalled = serializers.BooleanField(
+        help_text="The import needs a worker, and makes no progress."
+    )
+    stalled_reason = serializers.ChoiceField(
+        StalledReason.choices, allow_null=True, help_text="Why it is stalled; null if it is not."
+    )
     rows_per_second = serializers.IntegerField(allow_null=True)
     eta_seconds = serializers.IntegerField(allow_null=True)
 

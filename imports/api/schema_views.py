@@ -31,12 +31,13 @@ from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from imports.api import downloads, importer_views, stream_views, views
+from imports.api import downloads, health_views, importer_views, stream_views, views
 from imports.api.base import ApiContentNegotiation, ApiView
 from imports.api.openapi import (
     SPECTACULAR_SETTINGS,
     TITLE,
     file_calls,
+    health_calls,
     import_calls,
     importer_calls,
     stream_calls,
@@ -60,6 +61,8 @@ file_calls.describe_kept_rows_csv(downloads.KeptRowsCsvView)
 file_calls.describe_import_template(downloads.TemplateView)
 stream_calls.describe_import_stream(stream_views.ImportStreamView)
 stream_calls.describe_feed(stream_views.FeedView)
+health_calls.describe_health(health_views.HealthView)
+health_calls.describe_web_health(health_views.WebHealthView)
 if HAS_TOKENS:
     from imports.api import token_views
     from imports.api.openapi import token_calls

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from imports.api import downloads
 from imports.api.fields import HAS_DESCRIPTION, has_docs_page
+from imports.api.health_views import HealthView, WebHealthView
 from imports.api.importer_views import ImporterViewSet, RootView
 from imports.api.stream_views import FeedView, ImportStreamView
 from imports.api.views import ImportJobViewSet
@@ -17,6 +18,8 @@ router.register("importers", ImporterViewSet, basename="importer")
 app_name = "api"
 urlpatterns = [
     path("", RootView.as_view(), name="root"),
+    path("health/", HealthView.as_view(), name="health"),
+    path("health/web/", WebHealthView.as_view(), name="health-web"),
     path("imports/events/", FeedView.as_view(), name="feed"),
     path("imports/<uuid:id>/events/", ImportStreamView.as_view(), name="import-events"),
     path("imports/template.xlsx", downloads.TemplateView.as_view(), name="template"),

@@ -30,7 +30,8 @@ def build_import_context(job: ImportJob, user: User) -> Context:
         "snapshot": snapshot,
         "in_progress_statuses": IN_PROGRESS_STATUSES,
         "partial": f"imports/status/{job.status.lower()}.html",
-        "texts": get_status_labels() | {"percent": _("{n} percent complete")},
+        "texts": get_status_labels()
+        | {"percent": _("{n} percent complete"), "stalled": error_messages.STALLED_MESSAGES},
         "earlier": permissions.find_earlier_import_of_same_file(user, job),
         **_build_facts(job),
         **_build_live_notices(snapshot),
@@ -61,10 +62,10 @@ def _build_facts(job: ImportJob) -> Context:
 
 def _build_live_notices(snapshot: snapshots.Snapshot) -> Context:
     """Return the notices of an import in progress. import.js derives the same fields."""
-    live, is_in_progress = snapshot["live"], snapshot["status"] in IN_PROGRESS_STATUSES
+    live = snapshot["live"]
     return {
-        "no_worker": is_in_progress and live["workers"] == 0,
-        "stalled": is_in_progress and live["stalled"] and live["workers"] > 0,
+        "stalled": live["stalled"],
+        "stalled_message": describe_stalled(snapshot),
         "left": format_seconds(live["eta_seconds"]),
     }
 
@@ -120,6 +121,12 @@ def describe_error(job: ImportJob) -> str:
     return error_messages.describe_job_error_with_labels(
         job.importer, job.error_code, job.error_params
     )
+
+
+def describe_stalled(snapshot: snapshots.Snapshot) -> str:
+    """Return why the import makes no progress; "" if it does."""
+    reason = snapshot["live"]["stalled_reason"]
+    return "" if reason is None else error_messages.describe_stalled_reason(reason)
 
 
 def describe_failure(job: ImportJob) -> str:

@@ -55,6 +55,7 @@ TAGS = [
     {"name": "importers", "description": "What can be imported: for a form of your own."},
     {"name": "files", "description": "The uploaded file, the failed rows, a template."},
     {"name": "streams", "description": "Live progress as server-sent events."},
+    {"name": "health", "description": "For monitors and hosting platforms."},
     {"name": "description", "description": "This description, as OpenAPI and as a page."},
 ]
 SPECTACULAR_SETTINGS = {

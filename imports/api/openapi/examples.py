@@ -38,6 +38,7 @@ SNAPSHOT: dict[str, Any] = {
         "queue_position": None,
         "workers": 1,
         "stalled": False,
+        "stalled_reason": None,
         "rows_per_second": 9100,
         "eta_seconds": 1,
     },

@@ -47,8 +47,8 @@ function toFields(snapshot) {
   return {
     ...snapshot,
     [status]: true,
-    no_worker: inProgress(status) && live.workers === 0,
-    stalled: inProgress(status) && live.stalled && live.workers > 0,
+    stalled: live.stalled,
+    stalled_message: texts.stalled[live.stalled_reason] ?? "",
     left: formatDuration(live.eta_seconds),
     elapsed: formatDuration(elapsed),
   };
