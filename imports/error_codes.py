@@ -124,8 +124,19 @@ for _name, _status, _message in (
     (
         "too_late",
         409,
-        "The rows of the import are no longer kept, so it can no longer be undone. The message "
-        "has the date.",
+        "The rows of the import are no longer kept, so it can no longer be undone or retried. The "
+        "message says which.",
+    ),
+    (
+        "nothing_to_retry",
+        409,
+        "No row of the completed import can be retried: none has failed, or the failed ones repeat "
+        "earlier rows of the file.",
+    ),
+    (
+        "retried_already",
+        409,
+        "Another import retries the failed rows of this import already. The message has its id.",
     ),
     ("length_required", 411, "The body has no `Content-Length`. Do not send it in chunks."),
     ("too_large", 413, "The body is too large. The message names the limit. Split the file."),

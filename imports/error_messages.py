@@ -123,7 +123,7 @@ JOB_MESSAGES = {
     "file_deleted": _("The uploaded file no longer exists. Upload it again."),
     "unknown_importer": _(
         "The worker does not know the importer of this file. If it was added just now, the workers "
-        "must be restarted. Contact an administrator, and upload the file again afterwards."
+        "must be restarted. Contact an administrator, and then retry the import."
     ),
     "values_failed": _(
         "The importer could not compute the values of fields that no column fills (%(error)s). "
@@ -148,6 +148,14 @@ JOB_MESSAGES = {
     "database_error": _(
         "The database could not store the values of the file (%(sqlstate)s). "
         "Contact an administrator."
+    ),
+    "database_timeout": _(
+        "The database needed longer than %(limit)s for one step of this import, %(times)s times in "
+        "succession. Ask an administrator to raise %(setting)s, and then retry the import."
+    ),
+    "writing_failed": _(
+        "The database does not accept the statement that writes the rows (%(sqlstate)s). What was "
+        "written stays written. Contact an administrator, and then retry the import."
     ),
     "undo_failed": _(
         "Undoing the import has stopped because of an error (%(error)s). What was undone stays "

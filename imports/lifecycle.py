@@ -58,6 +58,7 @@ __all__ = [
     "TransitionNotAllowed",
     "Via",
     "can_change",
+    "can_retry",
     "can_undo",
     "cancel",
     "check_again",
@@ -66,6 +67,7 @@ __all__ = [
     "pause",
     "preview_undo",
     "resume",
+    "retry",
     "start",
     "undo",
     "upload",
@@ -87,6 +89,21 @@ CHANGEABLE_FIELDS = (
     "column_mapping",
     "read_options",
 )
+# What an import that retries failed rows takes over, besides the column mapping.
+COPIED_FIELDS = (
+    "importer",
+    "on_duplicate",
+    "empty_cells",
+    "check_first",
+    "on_missing_columns",
+    "read_options",
+    "importer_options",
+    "has_header_row",
+    "file",
+    "file_name",
+    "file_size",
+    "file_digest",
+)
 CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
 # Errors of a check that other options may correct.
 FIXABLE_READ_ERRORS = frozenset(
@@ -98,6 +115,24 @@ FIXABLE_READ_ERRORS = frozenset(
         "no_rows",
         "missing_columns",
         "wrong_column_mapping",
+    }
+)
+
+# Errors after which the import can go on from where it stopped, once their cause is removed.
+RETRYABLE_ERRORS = frozenset(
+    {
+        "crashed_reader",  # The worker or the machine may have been the cause, not the file.
+        "too_much_memory",  # An administrator may have raised a limit.
+        "too_slow_to_read",
+        "too_large_inflated",
+        "unknown_importer",  # The workers may have been restarted.
+        "values_failed",  # The importer may have been corrected.
+        "invalid_values",
+        "lookup_failed",
+        "database_error",
+        "database_timeout",
+        "writing_failed",
+        "undo_failed",
     }
 )
 
@@ -265,6 +300,118 @@ def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         on_commit(partial(actors.enqueue_undo, pk))
     publish_after_commit(job)
     return job
+
+
+def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
+    """Go on with an import that has failed, or import the failed rows of a completed one again.
+
+    A check that failed reads on after the rows that it has staged. Writing that failed continues
+    with the first batch that is not written. An undo that failed continues. In these cases the
+    import itself is returned.
+
+    For a completed import, a new import of the same file is returned, which reads only the rows
+    that have failed. Rows that repeat an earlier row of the file would fail again and are left out.
+
+    Raises:
+        TransitionNotAllowed: The import cannot be retried: its status or its error does not allow
+            it (`not_allowed`), no row can be retried (`nothing_to_retry`), its failed rows are
+            retried already (`retried_already`), or its rows are no longer kept (`too_late`).
+        ImportJob.DoesNotExist: There is no such import.
+    """
+    pk = _get_id(job)
+    with atomic():
+        job = ImportJob.objects.select_for_update().get(pk=pk)
+        check_retry(job)
+        if job.status == Status.COMPLETE:
+            job = _retry_failed_rows(job, by)
+        elif job.error_code == "undo_failed":
+            job = undo(job, by=by)
+        else:
+            job = _continue_import(job, by)
+    publish_after_commit(job)
+    return job
+
+
+def _continue_import(job: ImportJob, by: Actor) -> ImportJob:
+    """Let a failed import go on from where it stopped, within the caller's transaction."""
+    is_checked = job.total is not None
+    ImportJob.objects.filter(pk=job.pk).update(
+        run=F("run") + 1, continues_check=not is_checked, reader_crashes=0, timeouts=0
+    )
+    record_event(job.pk, Command.RETRY, by)
+    if not is_checked:
+        on_commit(actors.enqueue_check)
+        return ImportJob.objects.transition(job.pk, Status.QUEUED, only_from=Status.FAILED)
+    job.batches.filter(applied_at=None).update(enqueued_at=None, timeouts=0)
+    job = ImportJob.objects.transition(job.pk, Status.RUNNING, only_from=Status.FAILED)
+    on_commit(partial(actors.enqueue_due_batches, job))
+    return job
+
+
+def _retry_failed_rows(job: ImportJob, by: Actor) -> ImportJob:
+    """Create the import that reads the failed rows of a completed import again."""
+    positions = (job.detected_columns or {}).get("positions", {})
+    fields = [column.field for column in get_importer_or_placeholder(job.importer).columns]
+    retried = ImportJob(
+        owner_id=job.owner_id,
+        retry_of_id=job.pk,
+        column_mapping={field: positions.get(field) for field in fields},
+        **{name: getattr(job, name) for name in COPIED_FIELDS},
+    )
+    retried.save(force_insert=True)
+    record_event(job.pk, Command.RETRY, by, {"import": str(retried.pk)})
+    record_event(retried.pk, Command.UPLOAD, by, {"retry_of": str(job.pk)})
+    on_commit(actors.enqueue_check)
+    return retried
+
+
+def can_retry(job: ImportJob) -> bool:
+    """Whether `retry` accepts the import. Reads the rows of a completed import."""
+    try:
+        check_retry(job)
+    except TransitionNotAllowed:
+        return False
+    return True
+
+
+def check_retry(job: ImportJob) -> None:
+    """Check whether the import can be retried.
+
+    Raises:
+        TransitionNotAllowed: It cannot. The codes are those of `retry`.
+    """
+    if job.status == Status.FAILED and job.error_code == "undo_failed":
+        check_undo(job)
+        return
+    is_retryable = job.status == Status.COMPLETE or (
+        job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
+    )
+    if not is_retryable:
+        reason = f" ({job.error_code})" if job.status == Status.FAILED else ""
+        raise TransitionNotAllowed(f"An import that is {job.status}{reason} cannot be retried.")
+    if job.contents_deleted_at is not None or not job.file:
+        raise TransitionNotAllowed(
+            "This import can no longer be retried: its file and its rows were deleted.", "too_late"
+        )
+    if job.status == Status.COMPLETE:
+        _check_failed_rows(job)
+
+
+def _check_failed_rows(job: ImportJob) -> None:
+    if not job.failed or not job.rows.filter(file_checker.IS_RETRIED).exists():
+        raise TransitionNotAllowed(
+            "No row of this import can be retried: none has failed, or the failed ones repeat "
+            "earlier rows of the file.",
+            "nothing_to_retry",
+        )
+    ended_without_effect = (Status.CANCELLED, Status.UNDOING, Status.UNDONE)
+    earlier = job.retries.exclude(status__in=ended_without_effect).first()
+    if earlier is not None:
+        raise TransitionNotAllowed(
+            f"The failed rows of this import are retried already, by the import {earlier.pk}.",
+            "retried_already",
+            import_id=str(earlier.pk),
+        )
 
 
 def preview_undo(job: ImportJob | UUID) -> UndoPreview:

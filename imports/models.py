@@ -137,9 +137,15 @@ class ImportJob(models.Model):
     continues_check = models.BooleanField(db_default=False)
     # How often in succession a statement of the check was ended by its time-out.
     timeouts = models.PositiveSmallIntegerField(db_default=0)
-    # The import whose failed rows this import reads again. Other rows of the file are left out.
+    # The import whose failed rows this import reads again. Other rows of the file are left out. The
+    # id stays when that import is deleted: without it, all rows of the file would be read.
     retry_of = models.ForeignKey(
-        "self", models.SET_NULL, null=True, related_name="retries", verbose_name=_("retry of")
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        related_name="retries",
+        verbose_name=_("retry of"),
+        db_constraint=False,
     )
     # Created to preview a file; such an import is in no list.
     is_preview = models.BooleanField(db_default=False)

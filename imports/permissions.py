@@ -28,7 +28,12 @@ def can_view_all(user: User) -> bool:
 
 
 def find_earlier_import_of_same_file(user: User, job: ImportJob) -> ImportJob | None:
-    """Return the newest import of the same file before `job` that the user may see, or None."""
+    """Return the newest import of the same file before `job` that the user may see, or None.
+
+    Another import of the file is nothing new for an import that retries failed rows.
+    """
+    if job.retry_of_id is not None:
+        return None
     same = get_visible_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
     earlier = same.exclude(file_digest="").filter(created_at__lt=job.created_at)
     return earlier.order_by("-created_at").first()

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from imports.models import ImportAttempt
+from django.db.models import F
+
+from imports.models import ImportAttempt, ImportBatch
 from imports.pipeline.transactions import run_or_defer, short_transaction
 from imports.postgres import open_cursor
 
@@ -33,6 +35,10 @@ SELECT batch.crashes + (
   FROM imports_importbatch batch
  WHERE batch.id = %(batch)s
 """
+
+
+# After so many statement time-outs in succession, a batch is not tried again.
+MAX_TIMEOUTS = 5
 
 
 class BatchNotAvailable(Exception):
@@ -101,3 +107,15 @@ def mark_crashed(attempt: Attempt) -> None:
             ImportAttempt.objects.filter(pk=attempt.id).update(session="")
 
     run_or_defer(clear_session)
+
+
+def count_timeout(job_id: UUID, number: int) -> int:
+    """Count a statement of the batch that its time-out has ended; return how many there were.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    with short_transaction(durable=False):
+        batch = ImportBatch.objects.filter(job=job_id, number=number)
+        batch.update(timeouts=F("timeouts") + 1)
+        return batch.values_list("timeouts", flat=True).first() or 0

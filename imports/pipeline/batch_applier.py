@@ -7,23 +7,34 @@ releases the lock. This module does not use the queue or Redis.
 
 from __future__ import annotations
 
+import logging
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
+from django.db import Error
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from imports import advisory_locks
-from imports.importer import get_importer, has_hook
-from imports.models import HookCall, ImportBatch, ImportJob
+from imports.error_log import log_error
+from imports.importer import get_importer, has_hook, is_registered
+from imports.models import HookCall, ImportBatch, ImportJob, TransitionNotAllowed
 from imports.pipeline import attempts, batch_writer, poison_batches
 from imports.pipeline.attempts import Attempt, BatchNotAvailable
 from imports.pipeline.batch_writer import OutcomeCounts
 from imports.pipeline.check_completion import complete_job_if_done
 from imports.pipeline.target_table import TargetTable, get_job_target
-from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
-from imports.postgres import open_cursor
+from imports.pipeline.transactions import (
+    JobNotActive,
+    StatementTimeout,
+    TransientError,
+    short_transaction,
+)
+from imports.postgres import get_sqlstate, open_cursor
 from imports.statuses import APPLYING_PERCENT, CHECKING_PERCENT, Hook, Status
+
+log = logging.getLogger(__name__)
 
 # Deadlock, lock not available, serialization failure.
 CONFLICT_SQLSTATES = {"40P01", "55P03", "40001"}
@@ -45,12 +56,18 @@ RETURNING *
 """
 
 
+class UnknownImporter(Exception):
+    """The importer of the import is not registered in this process."""
+
+
 def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | None:
     """Write one batch and return its import with the new counts.
 
     `number` is the number of the batch within its import, `worker` the name of the worker process.
-    A batch that crashed its workers repeatedly is split into single rows instead; the import is
-    returned then, too.
+    A batch that crashed its workers repeatedly is split into single rows instead. An error that
+    ends the writing makes the import FAILED: its importer is not registered in this process, a
+    statement of the batch has exceeded its time-out repeatedly, or a statement is wrong. The import
+    is returned in these cases, too.
 
     Returns None if this call changed nothing: the batch is applied already, another worker holds
     it, or the import is not RUNNING.
@@ -73,13 +90,47 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
     except (BatchNotAvailable, JobNotActive):
         attempts.end_attempt(attempt)
         return None
+    except UnknownImporter:
+        attempts.end_attempt(attempt)
+        return _fail_applying(job_id, "unknown_importer", {})
+    except StatementTimeout as error:
+        attempts.end_attempt(attempt)
+        times = attempts.count_timeout(job_id, number)
+        if times < attempts.MAX_TIMEOUTS:
+            raise
+        return _fail_applying(job_id, "database_timeout", error.make_error_params(times))
     except TransientError:
         attempts.end_attempt(attempt)
         raise
+    except Error as error:
+        # A statement is wrong for every row, for example because a migration was not applied.
+        attempts.end_attempt(attempt)
+        sqlstate = get_sqlstate(error)
+        log_error(log, f"batch {number} of import {job_id}", error, sqlstate)
+        return _fail_applying(job_id, "writing_failed", {"sqlstate": sqlstate})
     except Exception:
         # Count the crash. Otherwise a batch that always fails would be retried forever.
         attempts.mark_crashed(attempt)
         raise
+
+
+def _fail_applying(job_id: UUID, code: str, params: dict[str, Any]) -> ImportJob | None:
+    """Move the import to FAILED and return it; None if it is no longer RUNNING.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    try:
+        with short_transaction():
+            return ImportJob.objects.transition(
+                job_id,
+                Status.FAILED,
+                only_from=Status.RUNNING,
+                error_code=code,
+                error_params=params,
+            )
+    except TransitionNotAllowed:
+        return None
 
 
 def _apply_with_retry(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob:
@@ -99,6 +150,8 @@ def _apply_in_transaction(
     job_id: UUID, number: int, attempt: Attempt, worker: str, *, is_exclusive: bool
 ) -> ImportJob:
     batch = claim_batch(job_id, number)
+    if not is_registered(batch.job.importer):
+        raise UnknownImporter
     importer = get_importer(batch.job.importer)
     target = get_job_target(batch.job)
     # Imports into one table share this lock; a batch that met a conflict takes it exclusively.

@@ -55,7 +55,11 @@ def finish_check(job: ImportJob) -> ImportJob:
     """
     limit = app_settings.FINISH_CHECK_TIMEOUT
     with (
-        short_transaction(statement_timeout=limit, idle_in_transaction_session_timeout=limit),
+        short_transaction(
+            timeout_setting="IMPORTS_FINISH_CHECK_TIMEOUT",
+            statement_timeout=limit,
+            idle_in_transaction_session_timeout=limit,
+        ),
         open_cursor() as cursor,
     ):
         cursor.execute("SET LOCAL work_mem = '16MB'")

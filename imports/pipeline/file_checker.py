@@ -52,6 +52,7 @@ from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
     JobNotActive,
+    StatementTimeout,
     TransientError,
     is_row_error,
     is_transient,
@@ -59,7 +60,7 @@ from imports.pipeline.transactions import (
     short_transaction,
 )
 from imports.postgres import get_sqlstate
-from imports.statuses import OnMissingColumns, Status
+from imports.statuses import OnMissingColumns, Outcome, Status
 from imports.storage import StoredFileNotFound
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ OnProgress = Callable[[ImportJob], None]
 
 # Errors of a reader with small limits. A reader with the full limits may read the file.
 LIMIT_ERROR_CODES = frozenset({"too_large_inflated", "too_much_memory", "too_slow_to_read"})
+# The rows that a retry of a completed import reads again.
+IS_RETRIED = Q(outcome=Outcome.FAILED) & ~Q(errors__contains=[{"code": "repeats_row"}])
+MAX_TIMEOUTS = 3  # Statement time-outs in succession. After that, the import fails.
 MAX_READER_CRASHES = 3  # Without progress in between. After that, the import fails.
 FIRST_CHUNK_ROWS = 500  # Small, so that progress is visible early. Later chunks grow.
 MAX_CHUNK_BYTES = 8 << 20
@@ -87,6 +91,8 @@ INITIAL_CHECK_FIELDS: dict[str, Any] = {
     "checked_at": None,
     "read_summary": [],
     "field_values": None,
+    "timeouts": 0,
+    "continues_check": False,
 }
 
 
@@ -131,6 +137,12 @@ def check_file(
         return fail_job(job, "lookup_failed", {"columns": [error.field], "error": error.error})
     except JobNotActive:
         return None
+    except StatementTimeout as error:
+        release_lease(job)
+        times = _count_timeout(job)
+        if times < MAX_TIMEOUTS:
+            raise
+        return fail_job(job, "database_timeout", error.make_error_params(times))
     except TransientError:
         release_lease(job)
         raise
@@ -172,7 +184,9 @@ def acquire_lease(job_id: UUID) -> ImportJob | None:
         # A worker that finishes the check sends no heartbeat for a long time, but holds this lock.
         if job is None or not try_lock_check_completion(job.pk):
             return None
-        if job.status == Status.QUEUED:
+        if job.status == Status.QUEUED and job.continues_check:
+            _continue_check(job)
+        elif job.status == Status.QUEUED:
             reset_for_check(job)
         elif job.reader_crashes >= MAX_READER_CRASHES:
             return ImportJob.objects.transition(job_id, Status.FAILED, error_code="crashed_reader")
@@ -192,6 +206,29 @@ def reset_for_check(job: ImportJob) -> None:
         **INITIAL_CHECK_FIELDS, check_generation=F("check_generation") + 1
     )
     ImportJob.objects.transition(job.pk, Status.CHECKING)
+
+
+def _continue_check(job: ImportJob) -> None:
+    """Move the import to CHECKING, and keep the rows that an earlier check has staged.
+
+    The generation of the check rises, so a reader of an earlier check can no longer write.
+    """
+    ImportJob.objects.filter(pk=job.pk).update(
+        check_generation=F("check_generation") + 1, continues_check=False
+    )
+    ImportJob.objects.transition(job.pk, Status.CHECKING)
+
+
+def _count_timeout(job: ImportJob) -> int:
+    """Count a statement of the check that its time-out has ended; return how many there were.
+
+    Raises:
+        TransientError: The database is not available.
+    """
+    with short_transaction(durable=False):
+        ImportJob.objects.filter(pk=job.pk).update(timeouts=F("timeouts") + 1)
+        times: int = ImportJob.objects.values_list("timeouts", flat=True).get(pk=job.pk)
+        return times
 
 
 def _check(
@@ -284,6 +321,9 @@ def _select_records(
     detected_format = job.detected_format or {}
     encodings = {name: detected_format.get(name) for name in ("encoding", "second_encoding")}
     rows = [row for row in chunk.rows if row[0] > columns.header_row]
+    if job.retry_of_id is not None:
+        retried = _list_retried_rows(job, [number for number, _ in rows])
+        rows = [row for row in rows if row[0] in retried]
     notes = dict(chunk.notes)
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
         rows = [row for row in rows if row[0] not in hidden]
@@ -295,6 +335,15 @@ def _select_records(
     if find_reason_columns(columns.headers):
         return [(number, [restore_formula(cell) for cell in cells]) for number, cells in rows]
     return rows
+
+
+def _list_retried_rows(job: ImportJob, numbers: list[int]) -> set[int]:
+    """Return which of these rows the import reads again: those that failed in `job.retry_of`.
+
+    A row that repeats an earlier row of the file would fail again, so it is left out.
+    """
+    rows = ImportRow.objects.filter(job=job.retry_of_id, number__in=numbers)
+    return set(rows.filter(IS_RETRIED).values_list("number", flat=True))
 
 
 def _merge_chunks(reader: ReaderClient) -> Iterator[Chunk]:

@@ -27,8 +27,9 @@ UPDATE imports_importjob
        processed = processed + %(failed)s, version = version + 1, updated_at = now(),
        reader_heartbeat_at = now(), progress_percent = greatest(progress_percent, %(percent)s),
        read_summary = %(read_summary)s::jsonb,
-       -- A file whose reading makes progress is not the cause of the crashes.
-       reader_crashes = CASE WHEN %(cursor_row)s > cursor_row THEN 1 ELSE reader_crashes END
+       -- A file whose reading makes progress is not the cause of the crashes and the time-outs.
+       reader_crashes = CASE WHEN %(cursor_row)s > cursor_row THEN 1 ELSE reader_crashes END,
+       timeouts = CASE WHEN %(cursor_row)s > cursor_row THEN 0 ELSE timeouts END
  WHERE id = %(job)s AND status = 'CHECKING' AND check_generation = %(generation)s
    AND cursor_row = %(previous_cursor_row)s
 RETURNING *

@@ -43,20 +43,43 @@ class TransientError(Exception):
     """
 
 
+class StatementTimeout(TransientError):
+    """A statement took longer than it may. If that happens repeatedly, retrying does not help.
+
+    `setting` is the name of the setting that limits the statement, and `limit` its value.
+    """
+
+    def __init__(self, sqlstate: str, setting: str, limit: str) -> None:
+        super().__init__(sqlstate)
+        self.setting = setting
+        self.limit = limit
+
+    def make_error_params(self, times: int) -> dict[str, str | int]:
+        """Return the parameters of the code `database_timeout`, after `times` time-outs."""
+        return {"setting": self.setting, "limit": self.limit, "times": times}
+
+
 class JobNotActive(Exception):
     """The import is no longer in the status in which this step works, so the step rolls back."""
 
 
 @contextmanager
-def short_transaction(*, durable: bool = True, **timeouts: str) -> Iterator[None]:
+def short_transaction(
+    *,
+    durable: bool = True,
+    timeout_setting: str = "IMPORTS_DATABASE_TIMEOUTS",
+    **timeouts: str,
+) -> Iterator[None]:
     """Run one step in a transaction that PostgreSQL ends when it takes too long.
 
     `timeouts` replace single entries of `app_settings.DATABASE_TIMEOUTS`, as PostgreSQL durations
-    such as "60s". With `durable=False` the commit does not wait for the disk, so a crash of
-    PostgreSQL may lose the transaction.
+    such as "60s"; `timeout_setting` is the setting that their statement_timeout comes from. With
+    `durable=False` the commit does not wait for the disk, so a crash of PostgreSQL may lose the
+    transaction.
 
     Raises:
-        TransientError: The database reported a transient error, see `is_transient`.
+        StatementTimeout: A statement exceeded its statement_timeout.
+        TransientError: The database reported another transient error, see `is_transient`.
         Error: The database reported any other error.
     """
     durations = app_settings.DATABASE_TIMEOUTS | timeouts
@@ -74,7 +97,11 @@ def short_transaction(*, durable: bool = True, **timeouts: str) -> Iterator[None
         if not is_transient(error):
             raise
         # The text of the error may quote the row with its personal data, so it is dropped.
-        raise TransientError(get_sqlstate(error)) from None
+        sqlstate = get_sqlstate(error)
+        if sqlstate == QUERY_CANCELED:
+            limit = durations["statement_timeout"]
+            raise StatementTimeout(sqlstate, timeout_setting, limit) from None
+        raise TransientError(sqlstate) from None
 
 
 def _get_max_step_seconds(durations: dict[str, str]) -> int:
@@ -106,6 +133,8 @@ def terminate_frozen_sessions() -> int:
 TRANSIENT_ERROR_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 # Not supported, transaction state, no such statement or cursor, syntax and access rules.
 PROGRAMMING_ERROR_CLASSES = frozenset({"0A", "25", "26", "34", "42"})
+
+QUERY_CANCELED = "57014"  # By the statement_timeout.
 
 _deferred_steps: deque[Callable[[], None]] = deque()
 _deferred_lock = Lock()

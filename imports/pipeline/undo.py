@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import Error
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from imports import advisory_locks
@@ -24,15 +24,17 @@ from imports.pipeline import attempts, poison_batches, undo_rows
 from imports.pipeline.attempts import Attempt, BatchNotAvailable
 from imports.pipeline.batch_applier import CONFLICT_SQLSTATES
 from imports.pipeline.target_table import get_job_target
-from imports.pipeline.transactions import JobNotActive, TransientError, short_transaction
+from imports.pipeline.transactions import (
+    JobNotActive,
+    StatementTimeout,
+    TransientError,
+    short_transaction,
+)
 from imports.pipeline.undo_rows import UndoCounts
 from imports.postgres import get_sqlstate, open_cursor
 from imports.statuses import Status
 
 log = logging.getLogger(__name__)
-
-QUERY_CANCELED = "57014"  # The statement time-out.
-MAX_TIMEOUTS = 5
 
 # The last statement of the transaction: it locks the import's row until the commit only.
 ADD_COUNTS = """
@@ -94,10 +96,13 @@ def undo_next_batch(job_id: UUID, *, worker: str = "") -> ImportJob | None:
     except (BatchNotAvailable, JobNotActive):
         attempts.end_attempt(attempt)
         return None
-    except TransientError as error:
+    except StatementTimeout:
         attempts.end_attempt(attempt)
-        if str(error) == QUERY_CANCELED and _count_timeout(batch) >= MAX_TIMEOUTS:
+        if attempts.count_timeout(job_id, batch.number) >= attempts.MAX_TIMEOUTS:
             return _fail(job_id, "timeout")
+        raise
+    except TransientError:
+        attempts.end_attempt(attempt)
         raise
     except Exception as error:
         attempts.end_attempt(attempt)
@@ -171,13 +176,6 @@ def _add_counts(job_id: UUID, counts: UndoCounts) -> ImportJob:
     if job.undone == job.written:
         return ImportJob.objects.transition(job_id, Status.UNDONE)
     return job
-
-
-def _count_timeout(batch: ImportBatch) -> int:
-    """Count a statement of the batch that its time-out has ended; return how many there were."""
-    with short_transaction(durable=False):
-        ImportBatch.objects.filter(pk=batch.pk).update(timeouts=F("timeouts") + 1)
-        return ImportBatch.objects.values_list("timeouts", flat=True).get(pk=batch.pk)
 
 
 def _fail(job_id: UUID, reason: str) -> ImportJob | None:
