@@ -51,6 +51,17 @@ def during_apply(*, after_batch=0):
     return FaultPoint("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
 
 
+def during_undo(*, from_batch=10**6):
+    """After the customers of a batch are undone and before the batch is counted and committed.
+
+    Batches are undone from the last to the first. Only those up to `from_batch` wait.
+    """
+    condition = (
+        f"NEW.undone_at IS NOT NULL AND OLD.undone_at IS NULL AND NEW.number <= {from_batch}"
+    )
+    return FaultPoint("BEFORE UPDATE", "imports_importbatch", "ROW", condition)
+
+
 def during_hook(hook):
     """Inside a hook of the app `tests.parcels`, before its work is committed."""
     return FaultPoint("BEFORE INSERT", "parcels_hookrecord", "ROW", f"NEW.hook = '{hook}'")

@@ -1,21 +1,29 @@
 """Undo: which records it removes and restores, which it keeps, and why."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db import models
 from django.utils import timezone
 
 from customers.models import Customer
+from imports import importer as registry
 from imports import lifecycle
 from imports.history import Command
+from imports.importer import Column, Importer
 from imports.models import HookCall, ImportAttempt, ImportJob, TransitionNotAllowed
-from imports.pipeline import undo
+from imports.pipeline import undo, undo_preview
+from imports.pipeline.batch_applier import apply_batch
+from imports.pipeline.undo_preview import list_kept_reasons
 from imports.statuses import Hook, Status
+from tests.concurrency import concurrent_transaction
 from tests.database import connection
-from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
-from tests.parcels.models import Parcel, Remark, Shelf, Team, Visit
+from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row, run_import
+from tests.parcels.models import Crate, Parcel, Remark, Shelf, Team, Visit
 from tests.test_batch_applier import replan_batches
+from tests.test_field_values import CustomerParcels
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,8 +127,6 @@ def test_progress_rises_with_each_batch():
 def test_a_cancelled_import_can_be_undone():
     job = check_job(make_job(make_csv([make_row(n) for n in (1, 2, 3)])))
     replan_batches(job, rows=2)
-    from imports.pipeline.batch_applier import apply_batch
-
     apply_batch(job.pk, 1)
     lifecycle.cancel(job.pk)
 
@@ -358,3 +364,225 @@ def test_an_updated_record_is_restored_although_another_refers_to_it():
     undo_import(job)
 
     assert get_undo_counts(job) == (0, 1, 0)
+
+
+def test_a_record_that_refers_to_itself_is_removed(use_crates):
+    job = import_crates(["A", "1"], ["B", "2"])
+    Crate.objects.update(inside=models.F("pk"))
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (2, 0, 0)
+
+
+def test_records_of_the_import_that_refer_to_each_other_are_removed(use_crates):
+    job = import_crates(["A", "1"], ["B", "2"], ["C", "3"])
+    crates = {crate.code: crate for crate in Crate.objects.all()}
+    Crate.objects.filter(code="B").update(inside=crates["A"])
+    Crate.objects.filter(code="C").update(inside=crates["B"])
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (3, 0, 0)
+
+
+def test_a_record_inside_which_another_is_put_is_kept(use_crates):
+    job = import_crates(["A", "1"], ["B", "2"])
+    Crate.objects.create(code="NEW", inside=Crate.objects.get(code="A"))
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (1, 0, 1)
+    assert job.rows.get(kept__isnull=False).kept["params"] == {"model": "parcels.Crate"}
+
+
+# --- Values ------------------------------------------------------------------
+
+
+class CrateImporter(Importer):
+    name = "crates"
+    model = Crate
+    columns = (
+        Column("code", required=True),
+        Column("length"),
+        Column("capacity"),
+        Column("opened_at"),
+    )
+
+
+@pytest.fixture
+def use_crates(monkeypatch):
+    monkeypatch.setitem(registry._registered, CrateImporter.name, CrateImporter)
+
+
+def import_crates(*rows, headers=("Code", "Length"), **fields):
+    return run_import(make_csv(rows, list(headers)), importer="crates", **fields)
+
+
+def set_staged_value(job, number, index, value):
+    """Replace a cleaned value, as a cleaning function of an importer could return it."""
+    row = job.rows.get(number=number)
+    row.cleaned[index] = value
+    row.save(update_fields=["cleaned"])
+
+
+def test_a_value_that_the_database_rounds_is_no_edit(use_crates):
+    job = check_job(
+        make_job(make_csv([["A", "1"], ["B", "2"]], ["Code", "Length"]), importer="crates")
+    )
+    set_staged_value(job, 2, 1, "2.504")
+    set_staged_value(job, 3, 1, "2.504")
+    job = apply_all_batches(job.pk)
+    Crate.objects.filter(code="B").update(length=Decimal("2.51"))
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (1, 0, 1)
+    assert get_kept(job) == {3: "edited"}
+
+
+def test_a_rounded_value_of_an_updated_record_is_no_edit(use_crates):
+    Crate.objects.create(code="A", length=Decimal("1.25"))
+    job = make_job(
+        make_csv([["A", "1"]], ["Code", "Length"]), importer="crates", on_duplicate="update"
+    )
+    set_staged_value(check_job(job), 2, 1, "2.504")
+    job = apply_all_batches(job.pk)
+    assert Crate.objects.get().length == Decimal("2.50")
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (0, 1, 0)
+    assert Crate.objects.get().length == Decimal("1.25")
+
+
+def test_a_static_default_is_compared_and_a_computed_one_is_not(use_crates):
+    job = import_crates(["A", "1"], ["B", "2"], ["C", "3"])
+    Crate.objects.filter(code="A").update(capacity=6)
+    Crate.objects.filter(code="B").update(opened_at=timezone.now())
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (2, 0, 1)
+    assert get_kept(job) == {2: "edited"}
+
+
+def test_a_value_in_a_column_with_a_computed_default_is_compared(use_crates):
+    rows = ["A", "2026-01-31 14:30"], ["B", "2026-01-31 14:30"]
+    job = import_crates(*rows, headers=("Code", "Opened at"))
+    Crate.objects.filter(code="A").update(opened_at=timezone.now())
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (1, 0, 1)
+    assert get_kept(job) == {2: "edited"}
+
+
+@pytest.mark.parametrize("empty_cells", ["keep", "clear"])
+def test_values_that_empty_cells_have_cleared_or_kept_are_restored(empty_cells):
+    import_people(1, 2)
+    rows = [make_row(n, first="Esi", email="") for n in (1, 2)]
+    job = import_rows(rows, on_duplicate="update", empty_cells=empty_cells)
+    assert (get_customer(1).email is None) == (empty_cells == "clear")
+    Customer.objects.filter(pk=get_customer(2).pk).update(email="new@example.com")
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (0, 1, 1)
+    assert get_kept(job) == {3: "edited"}
+    assert (get_customer(1).email, get_customer(1).first_name) == ("ama1@example.com", "Ama")
+
+
+def test_a_value_that_no_column_fills_is_compared(monkeypatch):
+    import_people(1, 2)
+    first, second = get_customer(1), get_customer(2)
+    importer = type(
+        "WithValues",
+        (CustomerParcels,),
+        {"values": staticmethod(lambda context: {"customer": first})},
+    )
+    monkeypatch.setitem(registry._registered, importer.name, importer)
+    rows = make_csv([["1", "2.5"], ["2", "3"]], ["Number", "Weight"])
+    job = run_import(rows, importer=importer.name)
+    Parcel.objects.filter(number=1).update(customer=second)
+
+    undo_import(job)
+
+    assert get_undo_counts(job) == (1, 0, 1)
+    assert get_kept(job) == {2: "edited"}
+
+
+# --- The preview -------------------------------------------------------------
+
+
+def test_the_preview_has_the_counts_of_the_undo():
+    import_people(1, 2, 3)
+    rows = [make_row(n, first="Esi", phone=f"+23324999999{n}") for n in (1, 2, 3)]
+    rows += [make_row(n) for n in (4, 5, 6, 7)]
+    job = import_rows(rows, on_duplicate="update")
+    Customer.objects.filter(pk=get_customer(1).pk).update(first_name="edited")
+    Customer.objects.create(shipping_mark="NEW", first_name="N", phone=make_row(2)[4])
+    Customer.objects.filter(pk=get_customer(4).pk).update(first_name="edited")
+    refer_without_constraint(get_customer(5))
+    get_customer(6).delete()
+
+    preview = lifecycle.preview_undo(job)
+    undo_import(job)
+
+    assert (preview["removed"], preview["restored"], preview["kept"]) == (1, 1, 5)
+    assert get_undo_counts(job) == (1, 1, 5)
+    assert preview["is_exact"]
+    assert preview["reasons"] == [
+        {"code": "edited", "params": {}, "count": 2},
+        {"code": "deleted", "params": {}, "count": 1},
+        {"code": "referred_to", "params": {"model": "parcels.Visit"}, "count": 1},
+        {"code": "values_taken", "params": {}, "count": 1},
+    ]
+    assert list_kept_reasons(job) == preview["reasons"]
+
+
+def test_the_preview_of_the_rest_includes_what_is_done():
+    job = lifecycle.undo(import_people(1, 2, 3, 4).pk)
+    Customer.objects.filter(pk=get_customer(3).pk).update(first_name="edited")
+    undo.undo_next_batch(job.pk)
+    job = ImportJob.objects.transition(job.pk, Status.FAILED, error_code="undo_failed")
+
+    preview = lifecycle.preview_undo(job)
+
+    assert (preview["removed"], preview["restored"], preview["kept"]) == (3, 0, 1)
+    undo_import(job)
+    assert get_undo_counts(job) == (3, 0, 1)
+
+
+def test_a_value_that_the_undo_releases_is_free():
+    """The preview knows that record 2 gives back the number that record 1 had."""
+    import_people(1, 2)
+    first, second = make_row(1)[4], make_row(2)[4]
+    job = check_job(
+        make_job(
+            make_csv([make_row(n, phone=f"+23324888888{n}") for n in (1, 2)]),
+            on_duplicate="update",
+        )
+    )
+    set_staged_value(job, 3, 4, first)
+    job = apply_all_batches(job.pk)
+    assert (get_customer(2).phone, job.updated) == (first, 2)
+
+    preview = lifecycle.preview_undo(job)
+    undo_import(job)
+
+    assert (preview["restored"], preview["kept"]) == (2, 0)
+    assert get_undo_counts(job) == (0, 2, 0)
+    assert get_customer(2).phone == second
+
+
+def test_a_preview_that_waits_too_long_is_not_exact(monkeypatch):
+    job = import_people(1, 2)
+    Customer.objects.update(first_name="edited")
+    monkeypatch.setattr(undo_preview, "MAX_SECONDS", 1)
+    with concurrent_transaction() as cursor:
+        cursor.execute("LOCK TABLE customers_customer IN ACCESS EXCLUSIVE MODE")
+        preview = lifecycle.preview_undo(job)
+
+    assert preview == {"removed": 2, "restored": 0, "kept": 0, "reasons": [], "is_exact": False}
+    assert lifecycle.preview_undo(job)["kept"] == 2

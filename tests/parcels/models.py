@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.validators import MaxValueValidator, MinLengthValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
@@ -125,3 +126,16 @@ class Remark(models.Model):
 
     def __str__(self):
         return str(self.pk)
+
+
+class Crate(models.Model):
+    """A record with defaults, and a foreign key to a record of the same table."""
+
+    code = models.CharField(max_length=10, unique=True)
+    capacity = models.IntegerField(default=5)
+    opened_at = models.DateTimeField(default=timezone.now)
+    length = models.DecimalField(max_digits=6, decimal_places=2, null=True, blank=True)
+    inside = models.ForeignKey("self", models.CASCADE, null=True, blank=True)
+
+    def __str__(self):
+        return self.code
