@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 
 from imports.importer import list_importers
 from imports.models import ImportBatch, ImportJob, ImportRow
-from imports.statuses import Outcome
+from imports.statuses import Outcome, Status
 
 # A row without an outcome has created a record if a record with its key exists. The key was
 # reserved for this row, so the record exists only after the row's batch is applied.
@@ -42,10 +42,7 @@ def find_written_records(
 
     `outcome` is Outcome.CREATED, Outcome.UPDATED, or None for both.
     """
-    # A list of ids, not a subquery: PostgreSQL then knows the number of imports, and decides well
-    # whether to begin with their rows or with the records.
-    ids = list(_filter_by_model(jobs, model).values_list("pk", flat=True))
-    rows = ImportRow.objects.filter(HAS_OUTCOME[outcome], job__in=ids)
+    rows = ImportRow.objects.filter(HAS_OUTCOME[outcome], _is_of_imports(jobs, model))
     # The same condition on both types, so that an index fits whichever side comes first.
     rows = rows.annotate(key=Cast("target_id", model._meta.pk)).filter(
         target_id=Cast(OuterRef("pk"), TextField()), key=OuterRef("pk")
@@ -65,7 +62,7 @@ def find_provenance(records: Iterable[Model], jobs: QuerySet[ImportJob]) -> dict
     holds_row = Q(first_row__lte=OuterRef("number"), last_row__gte=OuterRef("number"))
     batch = ImportBatch.objects.filter(holds_row, job=OuterRef("job_id"))
     rows = ImportRow.objects.filter(
-        HAS_OUTCOME[None], target_id__in=keys, job__in=_filter_by_model(jobs, model)
+        HAS_OUTCOME[None], _is_of_imports(jobs, model), target_id__in=keys
     )
     rows = rows.annotate(written_at=Subquery(batch.values("applied_at")[:1]))
     rows = rows.order_by("target_id", F("written_at").desc(nulls_last=True), "-number")
@@ -75,6 +72,16 @@ def find_provenance(records: Iterable[Model], jobs: QuerySet[ImportJob]) -> dict
     }
 
 
-def _filter_by_model(jobs: QuerySet[ImportJob], model: type[Model]) -> QuerySet[ImportJob]:
-    """Return the imports that write this model. Records of two models may have the same key."""
-    return jobs.filter(importer__in=[each.name for each in list_importers() if each.model is model])
+def _is_of_imports(jobs: QuerySet[ImportJob], model: type[Model]) -> Q:
+    """Return the condition that a row belongs to an import that has written this model.
+
+    Of an undone import, only the rows whose records undo has kept. Records of two models may have
+    the same key.
+    """
+    importers = [each.name for each in list_importers() if each.model is model]
+    # Lists of ids, no subqueries: PostgreSQL then knows the number of imports, and decides well
+    # whether to begin with their rows or with the records.
+    statuses = list(jobs.filter(importer__in=importers).values_list("pk", "status"))
+    undone = [pk for pk, status in statuses if status == Status.UNDONE]
+    others = [pk for pk, status in statuses if status != Status.UNDONE]
+    return Q(job__in=others) | Q(job__in=undone, kept__isnull=False)
