@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
+
+from tqdm import tqdm
 
 # An import as the REST API returns it.
 Snapshot = dict[str, Any]
 
-BAR_CHARS = 30
+BAR_FORMAT = "  {bar:30} {postfix}"
 LINE_STEP_PERCENT = 25
-CLEAR_LINE = "\r\x1b[K"
 
 
 def show_progress(snapshots: Iterable[Snapshot]) -> Snapshot:
     """Show each snapshot when it arrives, and return the last one. There must be at least one."""
-    is_terminal = sys.stdout.isatty()
-    show: Callable[[Snapshot], None] = redraw_bar if is_terminal else LinePrinter()
-    for snapshot in snapshots:
-        show(snapshot)
-    if is_terminal:
-        print()
+    next_percent = 0
+    # `disable=None`: without a terminal there is no bar, and a line at every LINE_STEP_PERCENT.
+    with tqdm(total=100, bar_format=BAR_FORMAT, file=sys.stdout, disable=None) as bar:
+        for snapshot in snapshots:
+            percent = snapshot["progress_percent"]
+            if bar.disable and percent >= next_percent:
+                print(f"  {describe(snapshot)}", flush=True)
+                next_percent = percent + LINE_STEP_PERCENT
+            bar.n = percent
+            bar.set_postfix_str(describe(snapshot))
     return snapshot
-
-
-def redraw_bar(snapshot: Snapshot) -> None:
-    """Replace the current line of the terminal by a new bar."""
-    full, empty = "█░" if "utf" in (sys.stdout.encoding or "").lower() else "#."
-    full_chars = BAR_CHARS * snapshot["progress_percent"] // 100
-    bar = full * full_chars + empty * (BAR_CHARS - full_chars)
-    print(f"{CLEAR_LINE}  {bar} {describe(snapshot)}", end="", flush=True)
-
-
-class LinePrinter:
-    """Print a line at every LINE_STEP_PERCENT."""
-
-    def __init__(self) -> None:
-        self.next_percent = 0
-
-    def __call__(self, snapshot: Snapshot) -> None:
-        if snapshot["progress_percent"] >= self.next_percent:
-            print(f"  {describe(snapshot)}", flush=True)
-            self.next_percent = snapshot["progress_percent"] + LINE_STEP_PERCENT
 
 
 def describe(snapshot: Snapshot) -> str:

@@ -190,6 +190,7 @@ def undo_and_publish(job_id: UUID) -> ImportJob | None:
         with worker_process.report_work(f"undoing {job_id}"):
             job = undo.undo_next_batch(job_id, worker=worker_process.WORKER_NAME)
     except TransientError as error:
+        worker_process.report_interruption(job_id, str(error))
         log.warning("undo of %s interrupted (%s), recovery repeats it", job_id, error)
         return None
     if job is not None:

@@ -85,7 +85,7 @@ class RescueReport:
     frozen_sessions: int  # Database sessions that were ended.
     abandoned_checks: int  # Files whose reader has crashed, and that another worker reads on.
     waiting_checks: int  # Files that wait for their check to begin.
-    batches: int  # Messages for batches that were sent.
+    batches: int  # Messages that were sent to write batches or to undo them.
     hook_calls: int  # Calls of hooks that are due.
     # Whether the queue accepted all messages that were due; True if none was.
     is_queue_reachable: bool
@@ -108,6 +108,8 @@ def rescue() -> RescueReport:
         for job in ImportJob.objects.filter(status=Status.RUNNING)
         for is_sent in actors.enqueue_due_batches(job)
     ]
+    undoing = ImportJob.objects.filter(status=Status.UNDOING).values_list("pk", flat=True)
+    are_sent += [actors.enqueue_undo(job_id) for job_id in undoing]
     batches = sum(are_sent)
     abandoned_checks = ImportJob.objects.with_expired_heartbeat().count()
     waiting_checks = ImportJob.objects.waiting().count()

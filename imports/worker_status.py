@@ -36,11 +36,14 @@ LOCK_SQLSTATES = frozenset({"55P03", "40P01", "40001"})
 SLOW_DATABASE_SQLSTATES = frozenset({"57014", "25P03"})
 SLOW_DATABASE_CLASSES = frozenset({"08", "53", "57", "58"})
 
-# What the sessions do that apply batches of the import, and how often its next batches crashed.
+# What the sessions do that write or undo batches of the import, and how often its next batches
+# crashed.
 FIND_SESSIONS = """
 WITH next_batches AS (
     SELECT id, crashes FROM imports_importbatch
-     WHERE job_id = %(job)s AND applied_at IS NULL ORDER BY number LIMIT %(in_flight)s),
+     WHERE job_id = %(job)s AND undone_at IS NULL AND (applied_at IS NOT NULL) = %(is_undo)s
+     ORDER BY applied_at DESC, CASE WHEN %(is_undo)s THEN -number ELSE number END
+     LIMIT %(in_flight)s),
 attempts AS (
     SELECT attempt.batch_id, session.pid, session.wait_event_type = 'Lock' AS waits_for_lock,
            session.state = 'active'
@@ -169,6 +172,7 @@ def _find_interruption(job_id: UUID, workers: Sequence[LiveWorker]) -> StalledRe
 def _find_cause_in_database(job: ImportJob) -> StalledReason | None:
     parameters: dict[str, UUID | int] = {
         "job": job.pk,
+        "is_undo": job.status == Status.UNDOING,
         "in_flight": app_settings.MAX_BATCHES_IN_FLIGHT,
         "slow": SLOW_STATEMENT_SECONDS,
     }

@@ -43,6 +43,7 @@ from tests.processes import (
     worker,
 )
 from tests.spreadsheets import make_workbook
+from tests.test_undo import undo_all_batches
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -322,6 +323,31 @@ def test_pause_import_and_resume_import(alice, settings):
     assert apply_all_batches(job.pk).status == Status.COMPLETE
 
 
+def test_undo_import_waits_until_everything_is_undone(alice):
+    job = run_import(make_csv([make_row(n) for n in range(3)]), owner=alice)
+    Customer.objects.filter(shipping_mark="MARK 1").update(first_name="Edited")
+    with worker():
+        status, output, _ = run_process("undo_import", job.pk, "--wait", "--user=alice")
+
+    assert status == 0
+    assert output.startswith("Undo has begun. Written records: 3.\n")
+    assert output.endswith("Undone: 3 rows: 3 created. Undone: 2 removed, 0 restored, 1 kept.\n")
+    assert Customer.objects.get().first_name == "Edited"
+    assert ImportEvent.objects.filter(command="undo", via="command_line", user=alice).exists()
+    assert "Checked 1 imports." in run("check_imports", job.pk)
+
+
+def test_rescue_imports_continues_an_undo_whose_message_is_lost(alice):
+    job = run_import(CONTENT, owner=alice)
+    with temporary_redis() as (_, redis_environment), worker(**redis_environment):
+        lifecycle.undo(job)  # The message goes to another Redis.
+        job.batches.update(enqueued_at=timezone.now() + timedelta(hours=1))
+        run_process("rescue_imports", **redis_environment)
+        wait_until_final(job)
+
+    assert job.status == Status.UNDONE
+
+
 def test_a_command_that_the_import_does_not_allow_says_so(alice):
     job = run_import(CONTENT, owner=alice)
 
@@ -363,7 +389,10 @@ def test_the_ledger_of_imports_in_every_status_is_right(alice, complete, setting
     batch_applier.apply_batch(cancelled.pk, 2)
     lifecycle.cancel(cancelled)
     updated = [make_row(n, first="Akosua") for n in range(1, 51)] + [make_row(60)]
-    run_import(make_csv(updated), owner=alice, on_duplicate="update")
+    undone = run_import(make_csv(updated), owner=alice, on_duplicate="update")
+    Customer.objects.filter(shipping_mark="MARK 2").update(first_name="Edited")
+    lifecycle.undo(undone)
+    undo_all_batches(undone.pk)
 
     output = run("check_imports")
 
@@ -635,6 +664,7 @@ COMMANDS = [
     "rescue_imports",
     "check_imports",
     "cancel_import",
+    "undo_import",
     "start_import",
     "pause_import",
     "resume_import",

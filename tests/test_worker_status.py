@@ -13,14 +13,14 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from imports import error_messages, health, recovery, worker_process, worker_status
+from imports import error_messages, health, lifecycle, recovery, worker_process, worker_status
 from imports.models import ImportAttempt, ImportJob, Worker
 from imports.snapshots import build_snapshot
 from imports.statuses import StalledReason, Status
 from tests.concurrency import concurrent_transaction
 from tests.conftest import create_user, logged_in_client
 from tests.database import connection
-from tests.factories import check_job, make_csv, make_job, make_row
+from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
 from tests.processes import (
     MAX_WAIT_SECONDS,
     SHORT_TIMEOUTS,
@@ -138,6 +138,16 @@ def test_a_crash_is_the_reason(stalled):
     begin_attempt(stalled, "1 2026-01-01")
 
     assert get_reason(stalled) == StalledReason.REPEATED_CRASHES
+
+
+def test_a_crash_of_the_undo_is_the_reason(stalled):
+    create_worker()
+    job = apply_all_batches(stalled.pk)
+    make_stalled(lifecycle.undo(job))
+    before = get_reason(make_stalled(job))
+    begin_attempt(job, "1 2026-01-01")
+
+    assert (before, get_reason(job)) == (StalledReason.UNKNOWN, StalledReason.REPEATED_CRASHES)
 
 
 def test_a_file_whose_reader_has_crashed_is_stalled_by_crashes():
