@@ -11,7 +11,7 @@ from tqdm import tqdm
 # An import as the REST API returns it.
 Snapshot = dict[str, Any]
 
-BAR_FORMAT = "  {bar:30} {postfix}"
+BAR_FORMAT = "  {bar:30} {desc}"
 LINE_STEP_PERCENT = 25
 
 
@@ -26,7 +26,7 @@ def show_progress(snapshots: Iterable[Snapshot]) -> Snapshot:
                 print(f"  {describe(snapshot)}", flush=True)
                 next_percent = percent + LINE_STEP_PERCENT
             bar.n = percent
-            bar.set_postfix_str(describe(snapshot))
+            bar.set_description_str(describe(snapshot))
     return snapshot
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from customers import sample_data
 from customers.models import Customer
+from imports.ledger import check_ledger
 from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
 from tests.database import connection
@@ -78,8 +79,16 @@ def assert_exact(jobs_and_samples):
         no_rows = dict.fromkeys(("created", "updated", "unchanged", "skipped", "failed"), 0)
         expected_counts = no_rows | Counter(expected.values()) | {"processed": len(expected)}
         assert get_counts(job) == expected_counts
+        assert_ledger(job)
     customers = [customer for sample in jobs_and_samples.values() for customer in sample.customers]
     assert sort_by_mark(Customer.objects.values_list(*FIELDS)) == sort_by_mark(customers)
+
+
+def assert_ledger(job):
+    """Assert that the counts of the import agree with its rows, batches and records."""
+    report = check_ledger(job)
+    assert report.violations == []
+    assert report.information == []  # Also no record is missing.
 
 
 def sort_by_mark(customers):

@@ -36,6 +36,23 @@ def test_every_sentence_of_a_row_error_gives_advice(code, sentence):
     assert str(sentence).endswith(".")
 
 
+# What a person can do about a file or an import that failed.
+JOB_ADVICE = re.compile(
+    r"(^|[.,] |, and |, or )(Choose|Save|Extract|Open|Export|Upload|Import|Copy|Split|Remove"
+    r"|Shorten|Unmerge|Undo|Close|Delete|Contact|Select|Correct|Start|Retry|Look|save|rename|upload"
+    r"|delete)\b"
+)
+
+
+@pytest.mark.parametrize(("code", "sentence"), sorted(error_messages.JOB_MESSAGES.items()))
+def test_every_sentence_of_a_failed_import_says_what_to_do(code, sentence):
+    sentences = str(sentence).split(". ", maxsplit=1)
+
+    assert len(sentences) == 2, "One sentence says what is wrong, and the next what to do."
+    assert JOB_ADVICE.search(sentences[1]), code
+    assert str(sentence).endswith(".")
+
+
 @pytest.mark.parametrize(
     ("field", "cell", "message"),
     [

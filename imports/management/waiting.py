@@ -28,7 +28,7 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0
 MAX_PROBLEMS = 5
 INTERRUPTED_STATUS = 130  # As of a program that SIGINT ends.
-BAR_FORMAT = "{desc} {percentage:3.0f} % |{bar}| {postfix} [{elapsed}]"
+BAR_FORMAT = "{desc} {percentage:3.0f} % |{bar}| [{elapsed}{postfix}]"
 # The import needs nobody's work in these statuses, or somebody's who is not a worker.
 STATUSES_TO_WAIT_FOR = frozenset(
     {
