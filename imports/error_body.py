@@ -23,6 +23,7 @@ class ErrorBody(TypedDict):
 
     code: str
     message: str
+    params: dict[str, Any]  # The values of the code's sentence; empty for most codes.
     errors: list[FieldError]
 
 
@@ -43,9 +44,19 @@ def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
     return make_error_body("too_large", TOO_LARGE_MESSAGE % {"limit": limit})
 
 
-def make_error_body(code: str, message: str, errors: Sequence[FieldError] = ()) -> ErrorBody:
+def make_error_body(
+    code: str,
+    message: str,
+    errors: Sequence[FieldError] = (),
+    params: Mapping[str, Any] | None = None,
+) -> ErrorBody:
     """Return the body of an error response: a code for programs and a sentence for people."""
-    return {"code": code, "message": message, "errors": list(errors)}
+    return {
+        "code": code,
+        "message": message,
+        "params": dict(params or {}),
+        "errors": list(errors),
+    }
 
 
 def make_row_error(error: Mapping[str, Any], row_number: int, message: str) -> RowError:

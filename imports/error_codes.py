@@ -51,6 +51,7 @@ class Code:
 # --- Requests ----------------------------------------------------------------
 
 _request_codes: dict[str, Code] = {}
+CONFLICT_STATUS = 409
 
 
 def register_request_code(name: str, status: int, message: str) -> None:
@@ -63,7 +64,12 @@ def register_request_code(name: str, status: int, message: str) -> None:
 
 def list_request_codes() -> list[Code]:
     """Return the codes of error responses, by status and name."""
-    return sorted(_request_codes.values(), key=lambda code: (code.statuses, code.name))
+    conflicts = _get_english(error_messages.CONFLICT_MESSAGES)
+    codes = [
+        *_request_codes.values(),
+        *(Code(name, text, statuses=(CONFLICT_STATUS,)) for name, text in conflicts.items()),
+    ]
+    return sorted(codes, key=lambda code: (code.statuses, code.name))
 
 
 for _name, _status, _message in (
@@ -114,29 +120,8 @@ for _name, _status, _message in (
     (
         "not_allowed",
         409,
-        "The status of the import does not allow this. The message says what must happen first.",
-    ),
-    (
-        "nothing_to_undo",
-        409,
-        "The import has created and updated no record, so there is nothing to undo.",
-    ),
-    (
-        "too_late",
-        409,
-        "The rows of the import are no longer kept, so it can no longer be undone or retried. The "
-        "message says which.",
-    ),
-    (
-        "nothing_to_retry",
-        409,
-        "No row of the completed import can be retried: none has failed, or the failed ones repeat "
-        "earlier rows of the file.",
-    ),
-    (
-        "retried_already",
-        409,
-        "Another import retries the failed rows of this import already. The message has its id.",
+        "The status of the import does not allow this. The message says what to do instead, and "
+        "`params.actions` lists what is possible.",
     ),
     ("length_required", 411, "The body has no `Content-Length`. Do not send it in chunks."),
     ("too_large", 413, "The body is too large. The message names the limit. Split the file."),

@@ -14,7 +14,10 @@ from typing import Any, TypedDict
 from django.apps import apps
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Field
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from django.utils.text import capfirst
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -449,6 +452,24 @@ def describe_stalled_reason(reason: str) -> str:
 def advise_on_stalled_reason(reason: str) -> str:
     """Return the sentence that says what an administrator can do about a stalled import."""
     return str(STALLED_ADVICE[StalledReason(reason)])
+
+
+# Why an import refuses a command, unless it is because of its status. REST answers with 409.
+CONFLICT_MESSAGES = {
+    "file_not_read": _("The file has not been read. Change how it is read first."),
+    "nothing_to_undo": _(
+        "The import has created and updated no record, so there is nothing to undo."
+    ),
+    "too_late": _("The import can no longer be undone. Its rows were kept until %(date)s."),
+}
+
+
+def describe_conflict(code: str, params: Mapping[str, object]) -> str:
+    """Return the sentence for a code of CONFLICT_MESSAGES. A `date` is a time of the API."""
+    shown = dict(params)
+    if date := parse_datetime(str(shown.get("date", ""))):
+        shown["date"] = date_format(localtime(date), "DATE_FORMAT")
+    return _insert_parameters(CONFLICT_MESSAGES[code], shown)
 
 
 def describe_mapping_problem(code: str, params: Mapping[str, object]) -> str:

@@ -192,7 +192,7 @@ def check_again(
         if options.get("column_mapping") is not None:
             if job.detected_columns is None:
                 raise TransitionNotAllowed(
-                    "This file has not been read: say first how it is to be read."
+                    "The file has not been read. Change how it is read first.", "file_not_read"
                 )
             options["column_mapping"] = resolve_mapping(
                 options["column_mapping"],

@@ -41,7 +41,7 @@ def make_token_client(token):
 
 def get_error(response):
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     return response.status_code, error["code"]
 
 

@@ -48,7 +48,7 @@ def get_error(response):
     assert response["Content-Type"] == "application/json"
     assert b"ama@" not in response.content
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     return response.status_code, error["code"]
 
 

@@ -46,7 +46,7 @@ def job_url(job, path=""):
 def get_error(response):
     """Return the HTTP status and the error code, after a check of the error body."""
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     assert error["message"].endswith(".")
     return response.status_code, error["code"]
 

@@ -34,7 +34,7 @@ def list_marks(client, **query):
 
 def get_error(response):
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     return response.status_code, error["code"]
 
 

@@ -53,7 +53,7 @@ def get_status(client, task_id):
 
 def get_error(response):
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     assert error["message"].endswith(".")
     return response.status_code, error["code"]
 

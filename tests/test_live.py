@@ -212,7 +212,7 @@ def test_an_error_is_json_with_code_and_message(server, alice):
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         message = get_login_hint()
-        body = {"code": "not_authenticated", "message": message, "errors": []}
+        body = {"code": "not_authenticated", "message": message, "params": {}, "errors": []}
         assert answer.read_json() == body
         name = get_user_model().USERNAME_FIELD
         assert f"POST {name} and password to /api/auth/token/" in message

@@ -117,7 +117,7 @@ def test_a_body_over_the_limit_gets_413_and_a_response_body(server, alice, chunk
     response, response_body = post(server, "/api/imports/", body, **make_headers(alice))
 
     assert response.status == 413
-    assert json.loads(response_body).keys() == {"code", "message", "errors"}
+    assert json.loads(response_body).keys() == {"code", "message", "params", "errors"}
     assert not ImportJob.objects.exists()
 
 

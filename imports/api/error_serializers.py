@@ -18,7 +18,7 @@ ERROR_CODES = {
     403: ("permission_denied",),
     404: ("not_found",),
     406: ("not_acceptable",),
-    409: ("not_allowed",),
+    409: (*error_messages.CONFLICT_MESSAGES, "not_allowed"),
     411: ("length_required",),
     413: ("too_large",),
     415: ("unsupported_media_type",),
@@ -62,6 +62,10 @@ class ApiErrorSerializer(serializers.Serializer[ErrorBody]):
         "ImportErrorCode.",
     )
     message = serializers.CharField(help_text="What is wrong and what to do, in English.")
+    params = serializers.DictField(
+        help_text="Values for the sentence of the code. A 409 of a command has the `status` of the "
+        "import and the `actions` that are possible; empty for most other errors."
+    )
     errors = FieldErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
         many=True, help_text="One entry for each field that is wrong; empty for other errors."
     )

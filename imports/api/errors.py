@@ -7,7 +7,7 @@ unexpected exception is neither sent nor logged, because it may quote personal d
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.exceptions import (
@@ -44,7 +44,7 @@ from imports.authentication import get_login_hint
 from imports.error_body import ErrorBody, FieldError, make_error_body
 from imports.error_log import log_error
 from imports.idempotency import IdempotencyKeyReused
-from imports.models import TransitionNotAllowed
+from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
 from imports.postgres import get_sqlstate
@@ -60,8 +60,16 @@ class ResourceNotFound(APIException):
 
 
 class Conflict(APIException):
+    """The import does not allow the command now. `params` are those of the code."""
+
     status_code = status.HTTP_409_CONFLICT
     default_code = "not_allowed"
+
+    def __init__(
+        self, detail: str, code: str | None = None, params: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, code)
+        self.params = params
 
 
 class IdempotencyKeyConflict(APIException):
@@ -146,14 +154,14 @@ def to_api_exception(error: BaseException | None) -> APIException:
     Errors of the database and unexpected errors are logged.
     """
     if isinstance(error, TransitionNotAllowed):
-        return Conflict(str(error), error.code)
+        return Conflict(str(error), error.code, error.params)
     if isinstance(error, IdempotencyKeyReused):
         return IdempotencyKeyConflict(str(error))
     if isinstance(error, InvalidMapping):
         return ValidationError(dict(_list_mapping_errors(error)))
     if isinstance(error, InvalidOptions):
         return ValidationError(dict(_list_option_errors(error)))
-    if isinstance(error, (Http404, NotFound)):
+    if isinstance(error, (Http404, NotFound, ImportJob.DoesNotExist)):
         return ResourceNotFound()
     if isinstance(error, DjangoPermissionDenied):
         return PermissionDenied()
@@ -213,7 +221,8 @@ def build_error_body(error: APIException) -> ErrorBody:
         errors = list(_list_field_errors(error.detail))
         return make_error_body("invalid", " ".join(map(_get_sentence, errors)), errors)
     detail = error.detail[0] if isinstance(error.detail, list) else error.detail
-    return make_error_body(str(detail.code), str(detail))  # type: ignore[union-attr]  # An ErrorDetail.
+    params = getattr(error, "params", None)
+    return make_error_body(str(detail.code), str(detail), params=params)  # type: ignore[union-attr]  # An ErrorDetail.
 
 
 def _list_field_errors(detail: dict[str, Any]) -> Iterator[FieldError]:

@@ -26,6 +26,7 @@ from django.utils.module_loading import import_string
 from rest_framework.exceptions import AuthenticationFailed
 
 from imports.authentication import authenticate_stream, get_login_hint
+from imports.error_body import make_error_body
 from imports.live.hub import ProcessLimitReached, Subscriber, UserLimitReached, hub
 from imports.permissions import can_import, can_view_all, get_visible_imports
 from imports.snapshots import (
@@ -62,7 +63,7 @@ class HttpError(Exception):
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
         self.status = status
-        self.body = json.dumps({"code": code, "message": message, "errors": []}).encode()
+        self.body = json.dumps(make_error_body(code, message)).encode()
         self.headers: RawHeaders = [
             (b"Content-Type", b"application/json"),
             *NO_STORE_HEADERS,
