@@ -21,6 +21,7 @@ from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from imports.conf import app_settings
+from imports.history import ORIGINAL_FILE, Actor, Command, record_event
 from imports.importer import Importer
 from imports.inline import acquire_slot
 from imports.models import ImportJob
@@ -52,8 +53,10 @@ class FileChunks:
         self.file.close()
 
 
-def send_original_file(job: ImportJob) -> StreamingHttpResponse:
+def send_original_file(job: ImportJob, by: Actor | None) -> StreamingHttpResponse:
     """Return a response with the file as it was uploaded.
+
+    The history of the import names `by`; None if only the headers are sent.
 
     Raises:
         StoredFileNotFound: The file was deleted.
@@ -64,11 +67,14 @@ def send_original_file(job: ImportJob) -> StreamingHttpResponse:
         file = job.file.storage.open(job.file.name)
     except FileNotFoundError:
         raise StoredFileNotFound from None
-    return make_file_response(file, job.file_name, BINARY_MEDIA_TYPE, file.size)
+    response = make_file_response(file, job.file_name, BINARY_MEDIA_TYPE, file.size)
+    return _record_download(response, job, by, ORIGINAL_FILE)
 
 
-def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
+def send_failed_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttpResponse:
     """Return a response with the failed and the skipped rows as a workbook.
+
+    `by` as in `send_original_file`.
 
     Raises:
         NoFailedRows: The import has no failed or skipped row.
@@ -76,30 +82,34 @@ def send_failed_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
     with acquire_slot(REPORT_SLOTS):
-        return build_file_response(
+        response = build_file_response(
             partial(failed_rows_file.write_workbook, job),
             f"{get_failed_rows_file_name(job)}.xlsx",
             XLSX_MEDIA_TYPE,
         )
+    return _record_download(response, job, by, "failed-rows.xlsx")
 
 
-def send_failed_rows_csv(job: ImportJob) -> StreamingHttpResponse:
-    """Return a response with the failed rows as CSV.
+def send_failed_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpResponse:
+    """Return a response with the failed rows as CSV. `by` as in `send_original_file`.
 
     Raises:
         NoFailedRows: The import has no failed row.
         NoFreeSlot: The process builds as many files as it may.
     """
     with acquire_slot(REPORT_SLOTS):
-        return build_file_response(
+        response = build_file_response(
             partial(failed_rows_file.write_csv, job),
             f"{get_failed_rows_file_name(job)}.csv",
             CSV_MEDIA_TYPE,
         )
+    return _record_download(response, job, by, "failed-rows.csv")
 
 
-def send_kept_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
+def send_kept_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttpResponse:
     """Return a response with the rows whose records undo has kept as a workbook.
+
+    `by` as in `send_original_file`.
 
     Raises:
         NoFailedRows: Undo has kept no record.
@@ -107,26 +117,30 @@ def send_kept_rows_workbook(job: ImportJob) -> StreamingHttpResponse:
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
     with acquire_slot(REPORT_SLOTS):
-        return build_file_response(
+        response = build_file_response(
             partial(failed_rows_file.write_kept_workbook, job),
             f"{get_kept_rows_file_name(job)}.xlsx",
             XLSX_MEDIA_TYPE,
         )
+    return _record_download(response, job, by, "kept-rows.xlsx")
 
 
-def send_kept_rows_csv(job: ImportJob) -> StreamingHttpResponse:
+def send_kept_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpResponse:
     """Return a response with the rows whose records undo has kept as CSV.
+
+    `by` as in `send_original_file`.
 
     Raises:
         NoFailedRows: Undo has kept no record.
         NoFreeSlot: The process builds as many files as it may.
     """
     with acquire_slot(REPORT_SLOTS):
-        return build_file_response(
+        response = build_file_response(
             partial(failed_rows_file.write_csv, job, selection=KEPT),
             f"{get_kept_rows_file_name(job)}.csv",
             CSV_MEDIA_TYPE,
         )
+    return _record_download(response, job, by, "kept-rows.csv")
 
 
 def send_template(importer: type[Importer]) -> StreamingHttpResponse:
@@ -138,6 +152,18 @@ def send_template(importer: type[Importer]) -> StreamingHttpResponse:
     return build_file_response(
         partial(write_template, importer), f"{importer.name}.xlsx", XLSX_MEDIA_TYPE
     )
+
+
+def _record_download(
+    response: StreamingHttpResponse, job: ImportJob, by: Actor | None, file: str
+) -> StreamingHttpResponse:
+    """Return the response, after its download is in the history of the import."""
+    with ExitStack() as close_on_error:
+        close_on_error.callback(response.close)
+        if by is not None:
+            record_event(job.pk, Command.DOWNLOAD, by, {"file": file})
+        close_on_error.pop_all()
+    return response
 
 
 def get_failed_rows_file_name(job: ImportJob) -> str:

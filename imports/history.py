@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -49,6 +50,11 @@ class Actor(NamedTuple):
     via: Via
 
 
+# Ways in which a command may name no user.
+USERLESS_WAYS = frozenset({Via.COMMAND_LINE, Via.PYTHON})
+# In the details of a download: the file as it was uploaded. Other files are named by their address.
+ORIGINAL_FILE = "original"
+
 # For calls of the Python API that name no actor.
 PYTHON = Actor(None, Via.PYTHON)
 # For what workers do by themselves, such as the deletion of old rows.
@@ -79,6 +85,29 @@ class ImportEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.command} {self.job_id}"
+
+    @property
+    def user_label(self) -> str:
+        """Who gave the command, in the active language; "" if no user was named. Reads the user."""
+        if self.user is not None:
+            return self.user.get_username()
+        if self.via == Via.SYSTEM:
+            return gettext("the system")
+        # Only code and the command line may name no user, except for an upload.
+        if self.via in USERLESS_WAYS and self.command != Command.UPLOAD:
+            return ""
+        return gettext("deleted user")
+
+    @property
+    def details_label(self) -> str:
+        """What the command was about, in the active language; "" if there is nothing to add."""
+        if self.command == Command.DOWNLOAD:
+            file = str(self.details.get("file", ""))
+            return gettext("the uploaded file") if file == ORIGINAL_FILE else file
+        if self.command == Command.CHANGE:
+            labels = {field.name: str(field.verbose_name) for field in self.job._meta.fields}
+            return ", ".join(labels.get(name, name) for name in self.details.get("options", []))
+        return ""
 
 
 def record_event(

@@ -169,7 +169,8 @@ def test_error_of_import_is_shown(admin, content, words):
 
 
 def list_phases(client, job):
-    return [phase.label for phase in client.get(import_url(job)).context["phases"]]
+    timeline = client.get(import_url(job)).context["timeline"]
+    return [entry.phase.label for entry in timeline if entry.phase]
 
 
 @committed
@@ -230,10 +231,11 @@ def test_timeline_times_match_the_batches(admin):
     context = admin.get(import_url(job)).context
 
     began, ended = job.batches.values_list("started_at", "applied_at").get()
-    written = context["phases"][3]
+    phases = [entry.phase for entry in context["timeline"] if entry.phase]
+    written = phases[3]
     assert (written.started_at, written.ended_at, written.rows) == (began, ended, 2)
     assert (context["batch_totals"].batches, context["batch_totals"].applied) == (1, 1)
-    assert context["phases"][2].rows == 4
+    assert phases[2].rows == 4
     assert [(w["worker"], w["batches"], w["total_rows"]) for w in context["workers"]] == [
         ("host:7", 1, 2)
     ]
@@ -380,7 +382,7 @@ def test_action_skips_imports_whose_status_does_not_allow_it(admin):
 
     shown = run_action(admin, "cancel", done, waiting)
 
-    assert "Not cancelled, because its status is “Complete”: customers.csv." in shown
+    assert "It is complete: every row has an outcome. (customers.csv)" in shown
     assert (get_status(done), get_status(waiting)) == (Status.COMPLETE, Status.CANCELLED)
 
 
@@ -397,8 +399,9 @@ def test_each_import_is_named_in_the_message_of_its_result(admin):
     again = run_action(admin, "cancel", *waiting)
 
     assert "Cancelled: w1.csv, w0.csv." in shown
-    assert "Not cancelled, because its status is “Complete”: d1.csv, d0.csv." in shown
-    assert "Not cancelled, because its status is “Cancelled”: w1.csv, w0.csv." in again
+    assert "It is complete: every row has an outcome. (d1.csv, d0.csv)" in shown
+    assert "The import was not cancelled. It was cancelled. Upload its file again" in again
+    assert "(w1.csv, w0.csv)" in again
 
 
 def test_import_that_is_not_ready_is_not_started(admin):
@@ -406,8 +409,9 @@ def test_import_that_is_not_ready_is_not_started(admin):
 
     shown = run_action(admin, "start", waiting, done)
 
-    assert "Not started, because its status is “Waiting for a worker”: customers.csv." in shown
-    assert "Not started, because its status is “Complete”: customers.csv." in shown
+    refused = "The import was not started."
+    assert f"{refused} Its file is still being checked. It starts by itself." in shown
+    assert f"{refused} It is complete: every row has an outcome. (customers.csv)" in shown
     assert (get_status(waiting), get_status(done)) == (Status.QUEUED, Status.COMPLETE)
 
 
@@ -454,7 +458,7 @@ def test_action_from_outdated_page_shows_current_status(admin):
 
     shown = read_page(admin.post(import_url(job, "cancel/"), follow=True))
 
-    assert "Not cancelled, because its status is “Cancelled”" in shown
+    assert "The import was not cancelled. It was cancelled." in shown
 
 
 def test_action_requires_post_and_csrf_token(admin, root):
@@ -491,7 +495,7 @@ def test_user_with_view_all_cancels_only_own_imports(alice):
 
     shown = run_action(logged_in_client(gus), "cancel", other, own)
 
-    assert "You can view these imports but not start or cancel them: customers.csv." in shown
+    assert "You can view these imports but not control them: customers.csv." in shown
     assert (get_status(other), get_status(own)) == (Status.QUEUED, Status.CANCELLED)
 
 

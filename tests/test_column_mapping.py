@@ -45,7 +45,7 @@ def patch_import(client, job, **changes):
 
 def get_errors(response):
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     assert all(e["message"].endswith(".") for e in error["errors"])
     return [(e["field"].removeprefix("column_mapping."), e["code"]) for e in error["errors"]]
 
@@ -256,7 +256,8 @@ def test_only_an_import_that_waits_for_a_person_can_be_changed(alice, status):
     response = patch_import(logged_in_client(alice), job, on_duplicate="update")
 
     assert response.status_code == 409
-    assert response.json()["message"] == f"An import that is {status} can no longer be changed."
+    assert response.json()["message"].startswith("The import was not changed. It")
+    assert response.json()["params"]["status"] == status
     assert ImportJob.objects.get(pk=job.pk).on_duplicate == "skip"
 
 
@@ -403,8 +404,8 @@ def test_a_wrong_read_option_can_be_removed(alice):
     refused = patch_import(client, job, column_mapping={"phone": 4})
     answer = patch_import(client, job, encoding="")
 
-    assert (refused.status_code, refused.json()["code"]) == (409, "not_allowed")
-    assert "say first how it is to be read" in refused.json()["message"]
+    assert (refused.status_code, refused.json()["code"]) == (409, "file_not_read")
+    assert "Change how it is read first." in refused.json()["message"]
     assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
     assert apply_all_batches(check_job(job).pk).status == Status.COMPLETE
 

@@ -32,7 +32,7 @@ FRENCH = {"Accept-Language": "fr"}
 def get_message(response, status, code):
     """Return the message of an error response with this status and code."""
     error = response.json()
-    assert error.keys() == {"code", "message", "errors"}
+    assert error.keys() == {"code", "message", "params", "errors"}
     assert (response.status_code, error["code"]) == (status, code)
     assert error["message"].endswith(".")
     return error["message"]
@@ -265,7 +265,7 @@ def test_start_in_mapping_names_the_call_that_maps(alice):
     own = reverse("imports:api:import-detail", args=[job.pk])
     for answer in (start(alice, job), start_upload(alice, job.pk)):
         message = get_message(answer, 409, "not_allowed")
-        assert message.startswith("Its columns must be mapped first. ")
+        assert message.startswith("The import was not started. Its columns must be mapped first. ")
         assert f"PATCH {own} with column_mapping." in message
         assert "shipping_mark" in message
 
@@ -282,20 +282,26 @@ def test_upload_with_unknown_columns_names_the_call_that_maps(alice):
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (Status.QUEUED, "It is still being checked. It starts by itself."),
-        (Status.RUNNING, "It has been started already, and is RUNNING."),
-        (Status.PAUSED, "It has been started already, and is PAUSED."),
+        (Status.QUEUED, "Its file is still being checked. It starts by itself."),
+        (Status.RUNNING, "It is running already. Pause it or cancel it to stop it."),
+        (
+            Status.PAUSED,
+            "It is paused. Resume it to write the remaining rows, or cancel it.",
+        ),
     ],
 )
 def test_start_conflict_names_the_status(alice, status, sentence):
-    assert get_message(start(alice, make_moved_job(alice, status)), 409, "not_allowed") == sentence
+    message = get_message(start(alice, make_moved_job(alice, status)), 409, "not_allowed")
+    assert message == f"The import was not started. {sentence}"
 
 
 def test_start_conflict_says_what_to_do(alice):
     waiting = make_job(CONTENT, owner=alice, check_first=True)
-    assert get_message(start(alice, waiting), 409, "not_allowed").endswith("once it is READY.")
+    assert "Wait until its file is checked" in get_message(
+        start(alice, waiting), 409, "not_allowed"
+    )
     lifecycle.cancel(waiting.pk)
-    assert get_message(start(alice, waiting), 409, "not_allowed").endswith("Upload its file again.")
+    assert "Upload its file again" in get_message(start(alice, waiting), 409, "not_allowed")
     failed = check_job(make_job(make_csv([]), owner=alice))
     assert get_message(start(alice, failed), 409, "not_allowed").endswith(
         snapshots.get_status_message(failed)
@@ -325,7 +331,7 @@ def test_upload_that_cannot_start_is_explained(alice):
     job = check_job(make_job(CONTENT, owner=alice, check_first=True))
     lifecycle.cancel(job.pk)
     message = get_message(start_upload(alice, job.pk), 409, "not_allowed")
-    assert message == "It was cancelled. Upload its file again."
+    assert "It was cancelled. Upload its file again to import the remaining rows." in message
 
 
 def test_upload_that_is_complete_is_202(alice):

@@ -144,5 +144,5 @@ def test_active_import_cannot_be_mapped(alice, status):
 
     html = post_mapping(logged_in_client(alice), job, **VALID_MAPPING).content.decode()
 
-    assert "This action is no longer possible" in html
+    assert "The import was not changed." in html
     assert (job.status, job.column_mapping) == (status, None)

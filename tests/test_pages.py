@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from config.errors import render_server_error_page
 from imports import row_results, worker_status
+from imports.job_commands import COMMAND_NAMES, list_actions
 from imports.models import ImportJob, ImportRow, Worker
 from imports.pages import views
-from imports.statuses import ALLOWED_TRANSITIONS, FINAL_STATUSES, OnDuplicate, Outcome, Status
+from imports.statuses import FINAL_STATUSES, OnDuplicate, Outcome, Status
 from tests.conftest import create_user, logged_in_client, make_username
 from tests.database import connection
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
@@ -364,9 +365,9 @@ def test_list_is_paginated_newest_first(alice):
     first = client.get(reverse("imports:list")).content.decode()
     second = client.get(reverse("imports:list") + "?page=2").content.decode()
 
-    newest_first = re.findall(r"file-(\d+)\.csv", first)
+    newest_first = re.findall(r"file-(\d+)\.csv</a>", first)
     assert newest_first == [str(n) for n in range(views.IMPORTS_PER_PAGE, 0, -1)]
-    assert re.findall(r"file-(\d+)\.csv", second) == ["0"]
+    assert re.findall(r"file-(\d+)\.csv</a>", second) == ["0"]
 
 
 # --- Active imports ---------------------------------------------------------------
@@ -461,14 +462,23 @@ def test_import_is_cancelled(alice):
     assert job.status == Status.CANCELLED
 
 
-@pytest.mark.parametrize("what", ["start", "cancel"])
-def test_action_that_is_no_longer_possible_changes_nothing(alice, what):
+@pytest.mark.parametrize(
+    ("what", "refused"),
+    [
+        ("start", "started"),
+        ("pause", "paused"),
+        ("resume", "resumed"),
+        ("cancel", "cancelled"),
+    ],
+)
+def test_action_that_is_no_longer_possible_changes_nothing(alice, what, refused):
     job = create_import(Status.COMPLETE, alice)
 
     response = post_action(logged_in_client(alice), job, what)
 
     assert response.status_code == 200
-    assert "This action is no longer possible" in response.content.decode()
+    text = visible_text(response.content.decode())
+    assert f"The import was not {refused}. It is complete: every row has an outcome." in text
     job.refresh_from_db()
     assert job.status == Status.COMPLETE
 
@@ -491,9 +501,83 @@ def test_buttons_are_shown_only_if_action_is_allowed(alice, status):
 
     _, html = get_import_page(logged_in_client(alice), job)
 
-    assert (reverse("imports:start", args=[job.pk]) in html) == (status == Status.READY)
-    may_cancel = Status.CANCELLED in ALLOWED_TRANSITIONS[status]
-    assert (reverse("imports:cancel", args=[job.pk]) in html) == may_cancel
+    assert list_buttons(html, job) == [name.value for name in list_actions(job) if name != "change"]
+
+
+def list_buttons(html, job, *, hidden=False):
+    """Return the names of the buttons of an import that are shown, or of those that are hidden."""
+    parts = re.findall(r'<(?:div|form)\b[^>]*data-if="[A-Z ]+">.*?</(?:div|form)>', html, re.S)
+    return [
+        name
+        for name in COMMAND_NAMES
+        for part in parts
+        if reverse(f"imports:{name}", args=[job.pk]) in part
+        and (" hidden" in part[: part.index(">")]) == hidden
+    ]
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.CHECKING, Status.RUNNING])
+def test_page_of_an_import_in_progress_has_the_buttons_that_scripts_show_later(alice, status):
+    job = create_import(status, alice)
+
+    _, html = get_import_page(logged_in_client(alice), job)
+
+    hidden = [] if status == Status.RUNNING else ["pause"]
+    assert list_buttons(html, job, hidden=True) == hidden
+
+
+def test_user_with_view_all_sees_no_button(alice):
+    job = create_import(Status.RUNNING, alice)
+    client = logged_in_client(create_user("eve", "view_all"))
+
+    _, page = get_import_page(client, job)
+    listed = client.get(reverse("imports:list")).content.decode()
+
+    for html in (page, listed):
+        assert list_buttons(html, job) == list_buttons(html, job, hidden=True) == []
+    assert post_action(client, job, "pause").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [(Status.RUNNING, ["pause"]), (Status.PAUSED, ["resume"]), (Status.COMPLETE, [])],
+)
+def test_list_offers_pause_and_resume(alice, status, shown):
+    job = create_import(status, alice)
+
+    html = logged_in_client(alice).get(reverse("imports:list")).content.decode()
+
+    assert list_buttons(html, job) == shown
+
+
+@pytest.mark.parametrize(
+    ("next_url", "target"),
+    [
+        ("/imports/?page=2", "/imports/?page=2"),
+        ("https://evil.example/", None),
+        ("//evil.example/", None),
+    ],
+)
+def test_a_command_from_the_list_returns_to_the_list_and_to_no_other_site(alice, next_url, target):
+    job = create_import(Status.PAUSED, alice)
+    url = reverse("imports:cancel", args=[job.pk])
+
+    response = logged_in_client(alice).post(url, {"next": next_url})
+
+    assert response["Location"] == (target or reverse("imports:detail", args=[job.pk]))
+
+
+def test_paused_import_says_what_was_written_and_what_happens_next(alice):
+    counts = {"total": 10, "checked": 10, "processed": 7, "created": 6, "failed": 1}
+    job = create_import(Status.PAUSED, alice, **counts)
+
+    _, html = get_import_page(logged_in_client(alice), job)
+
+    text = visible_text(html)
+    assert "The import is paused. 6 rows were written and are kept." in text
+    assert "3 rows are waiting. Nothing happens until someone resumes the import" in text
+    assert "Rows processed 7 of 10" in text
+    assert "Cancel this import? Rows already written are kept." in text
 
 
 # --- Failed rows ------------------------------------------------------------

@@ -56,7 +56,10 @@ ROUTES = {
     ("GET", "api/imports/{job}/kept-rows.csv"): "401 401 401 404 404 404 404 404 404",
     ("PATCH", "api/imports/{job}/"): "401 401 401 404 403 400 404 400 400",
     ("POST", "api/imports/{job}/start/"): "401 401 401 404 403 202 404 202 202",
+    ("POST", "api/imports/{job}/pause/"): "401 401 401 404 403 409 404 409 409",
+    ("POST", "api/imports/{job}/resume/"): "401 401 401 404 403 409 404 409 409",
     ("POST", "api/imports/{job}/cancel/"): "401 401 401 404 403 202 404 202 202",
+    ("GET", "api/imports/{job}/history/"): "401 401 401 404 200 200 404 200 200",
     ("GET", "api/customers/"): "401 401 401 200 200 200 200 200 200",
     ("GET", "api/customers/{customer}/"): "401 401 401 404 404 404 200 200 200",
     ("POST", f"{ROOT}/upload/"): "401 401 401 400 403 403 403 400 400",
@@ -86,7 +89,10 @@ PAGES = {
     ("GET", "customers/"): "302 302 302 200 200 200 200 200 200",
     ("GET", "accounts/password/"): "302 302 302 200 200 200 200 200 200",
     ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
+    ("POST", "imports/{job}/pause/"): "302 302 302 404 404 302 404 302 302",
+    ("POST", "imports/{job}/resume/"): "302 302 302 404 404 302 404 302 302",
     ("POST", "imports/{job}/cancel/"): "302 302 302 404 404 302 404 302 302",
+    ("GET", "imports/{job}/history/"): "302 302 302 404 200 200 404 200 200",
     ("GET", "accounts/login/"): "200 200 200 302 302 302 302 302 302",
     ("POST", "accounts/logout/"): "302 302 302 302 302 302 302 302 302",
     ("GET", "admin/"): "302 302 302 302 302 302 302 200 302",
@@ -164,7 +170,7 @@ def test_status_of_every_api_url_for_every_caller(cast, fill_url, route, expecte
     for response in responses:
         response.close()
         if response.status_code >= 400:
-            assert response.json().keys() == {"code", "message", "errors"}
+            assert response.json().keys() == {"code", "message", "params", "errors"}
 
 
 @pytest.mark.parametrize(("route", "expected"), PAGES.items(), ids=map(" ".join, PAGES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -30,7 +31,9 @@ from imports.admin.base import (
     warn_without_worker,
 )
 from imports.error_messages import get_field_label
+from imports.history import Command
 from imports.importer import get_importer_or_placeholder, is_registered
+from imports.job_commands import JOB_COMMANDS
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 from imports.upload_options import describe_options
@@ -38,6 +41,8 @@ from imports.worker_status import find_stalled_reason
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
+
+    BulkAction = Callable[[admin.ModelAdmin[ImportJob], HttpRequest, QuerySet[ImportJob]], None]
 
 MAX_LIST_ITEMS = 10  # Of a detected value that is a list, such as sheets or hidden columns.
 
@@ -57,6 +62,21 @@ class FailedRowsFilter(admin.SimpleListFilter):
         if self.value() == "some":
             return jobs.filter(failed__gt=0)
         return jobs.filter(failed=0) if self.value() == "none" else jobs
+
+
+def _make_bulk_action(name: Command) -> BulkAction:
+    """Return the action of the list that gives a command to the selected imports."""
+
+    @admin.action(description=JOB_COMMANDS[name].bulk_label, permissions=["control"])
+    def run(
+        model_admin: admin.ModelAdmin[ImportJob],
+        request: HttpRequest,
+        selected: QuerySet[ImportJob],
+    ) -> None:
+        actions.run_action(model_admin, request, selected, name)
+
+    run.__name__ = name.value
+    return run
 
 
 @admin.register(ImportJob)
@@ -79,7 +99,6 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     search_help_text = _(
         "Search by part of the file name, part of the owner's name, or the full import ID."
     )
-    actions = ("start", "cancel")
     fieldsets = (
         (
             None,
@@ -219,16 +238,16 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
 
     def get_urls(self) -> list[URLPattern]:
         admin_view, name = self.admin_site.admin_view, "imports_importjob"
-        action_urls = [
+        command_urls = [
             path(
-                f"<uuid:pk>/{action}/",
-                admin_view(require_POST(partial(self.action_view, action=action))),
-                name=f"{name}_{action}",
+                f"<uuid:pk>/{command}/",
+                admin_view(require_POST(partial(self.command_view, command=command))),
+                name=f"{name}_{command}",
             )
-            for action in actions.ADMIN_ACTIONS
+            for command in JOB_COMMANDS
         ]
         rows_url = path("<uuid:pk>/rows/", admin_view(self.rows_view), name=f"{name}_rows")
-        return [rows_url, *action_urls, *super().get_urls()]
+        return [rows_url, *command_urls, *super().get_urls()]
 
     def change_view(
         self,
@@ -247,7 +266,10 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         return {
             "job": job,
             "stalled": describe_stalled(job),
-            "offered_actions": actions.list_offered_actions(job, request.user),
+            "commands": [
+                (command, self.reverse(f"imports_importjob_{name}", job.pk))
+                for name, command in actions.list_offered_commands(job, request.user).items()
+            ],
             "rows_url": rows_url,
             "batches_url": f"{batches_url}?job__id__exact={job.pk}",
             "records_url": get_records_url(job),
@@ -271,9 +293,9 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         }
         return TemplateResponse(request, "admin/imports/importjob/rows.html", context)
 
-    def action_view(self, request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
+    def command_view(self, request: HttpRequest, pk: UUID, command: Command) -> HttpResponse:
         job = self._get_visible_or_404(request, pk)
-        actions.run_action(self, request, ImportJob.objects.filter(pk=job.pk), action)
+        actions.run_action(self, request, ImportJob.objects.filter(pk=job.pk), command)
         return redirect(self.reverse("imports_importjob_change", job.pk))
 
     def _get_visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:
@@ -302,13 +324,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def has_control_permission(self, request: HttpRequest) -> bool:
         return permissions.get_controllable_imports(request.user).exists()
 
-    @admin.action(description=_("Start selected imports"), permissions=["control"])
-    def start(self, request: HttpRequest, selected: QuerySet[ImportJob]) -> None:
-        actions.run_action(self, request, selected, "start")
-
-    @admin.action(description=_("Cancel selected imports"), permissions=["control"])
-    def cancel(self, request: HttpRequest, selected: QuerySet[ImportJob]) -> None:
-        actions.run_action(self, request, selected, "cancel")
+    actions = [_make_bulk_action(name) for name in JOB_COMMANDS]
 
 
 def describe_stalled(job: ImportJob) -> str:

@@ -1,4 +1,4 @@
-"""The timeline of an import in the admin: its phases, workers, batches and attempts.
+"""The timeline of an import in the admin: its phases, history, workers, batches and attempts.
 
 The database aggregates the batches, and only a few are listed, so that a large import is never
 loaded.
@@ -6,7 +6,7 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, cast
 
@@ -30,11 +30,15 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from imports.models import ImportAttempt, ImportBatch, ImportJob
+from imports.history import Command
+from imports.models import ImportAttempt, ImportBatch, ImportEvent, ImportJob
 from imports.statuses import Status
 
 MAX_BATCHES = 50  # On the page of an import. The list of batches shows all of them.
 MAX_WORKERS = 50
+MAX_EVENTS = 100
+# More than the time from the beginning of a command's transaction to its entry in the history.
+EVENT_DELAY = timedelta(seconds=0.1)
 
 DURATION = ExpressionWrapper(F("applied_at") - F("started_at"), output_field=DurationField())
 # The session of a running attempt still exists: the same test as in imports.pipeline.attempts.
@@ -83,6 +87,14 @@ class Phase(NamedTuple):
         return (self.ended_at or timezone.now()) - self.started_at
 
 
+class TimelineEntry(NamedTuple):
+    """One line of the timeline: a phase, or an event of the history."""
+
+    at: datetime  # For the order.
+    phase: Phase | None = None
+    event: ImportEvent | None = None
+
+
 class BatchTotals(NamedTuple):
     """Totals over the batches of an import."""
 
@@ -116,8 +128,12 @@ def build_timeline_context(job: ImportJob) -> Context:
         )
     )
     batches = list_batches(job) if totals.batches else []
+    phases = [*_list_past_phases(job, totals), _get_current_phase(job, totals)]
+    newest_first = job.events.select_related("user").order_by("-at", "-pk")
+    events = list(newest_first[: MAX_EVENTS + 1])
     return {
-        "phases": [*_list_past_phases(job, totals), _get_current_phase(job, totals)],
+        "timeline": _merge_timeline(phases, events[:MAX_EVENTS]),
+        "has_more_events": len(events) > MAX_EVENTS,
         "reader_crashes": count_reader_crashes(job),
         "batch_totals": totals,
         "workers": list(summarize_workers(job)) if totals.applied else [],
@@ -126,9 +142,30 @@ def build_timeline_context(job: ImportJob) -> Context:
     }
 
 
+def _merge_timeline(phases: Sequence[Phase], events: Sequence[ImportEvent]) -> list[TimelineEntry]:
+    """Return phases and events in the order of time.
+
+    The phases keep their order: `finished_at` is the beginning of the transaction that writes the
+    last batch. The last phase follows the command that it began with, although the command is
+    recorded last in their transaction.
+    """
+    begin = phases[0].started_at
+    entries = [
+        TimelineEntry(begin if event.command == Command.UPLOAD else event.at, event=event)
+        for event in events
+    ]
+    latest = begin
+    for phase in phases:
+        delay = EVENT_DELAY if phase is phases[-1] else timedelta()
+        latest = max(latest, phase.started_at + delay)
+        entries.append(TimelineEntry(latest, phase=phase))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
 def _list_past_phases(job: ImportJob, totals: BatchTotals) -> Iterator[Phase]:
     """Yield the phases that have ended, as far as the import and its batches record them."""
-    yield Phase(_("Uploaded"), job.created_at)
+    if not job.events.filter(command=Command.UPLOAD).exists():
+        yield Phase(_("Uploaded"), job.created_at)
     if job.started_at is None:
         return
     yield Phase(_("Waited for a worker"), job.created_at, job.started_at)

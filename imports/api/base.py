@@ -13,10 +13,12 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.utils.translation import override
 from rest_framework import status
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
@@ -32,12 +34,16 @@ from imports.api.pagination import KeysetPagination
 from imports.api.serializers import QuerySerializer
 from imports.api.throttles import ReadThrottle, WriteThrottle
 from imports.authentication import AUTHENTICATION_CLASSES
+from imports.history import Actor, Via
 from imports.request_ids import add_request_id
 
 # A GET has no precondition here. Django would answer these headers with a 412 without a body.
 PRECONDITION_HEADERS = ("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE")
 
 log = logging.getLogger(__name__)
+
+# The scripts of the pages send this header, whose value is "page".
+VIA_HEADER = "X-Imports-Via"
 
 View = Callable[..., HttpResponseBase]
 
@@ -70,6 +76,27 @@ class JsonErrorNegotiation(ApiContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         renderer = next(iter(renderers))
         return renderer, str(renderer.media_type)
+
+
+def get_authenticated_user(request: Request) -> AbstractBaseUser:
+    """Return the user of the request.
+
+    Raises:
+        NotAuthenticated: There is none.
+    """
+    if not isinstance(request.user, AbstractBaseUser):
+        raise NotAuthenticated
+    return request.user
+
+
+def get_actor(request: Request) -> Actor:
+    """Return who gives a command, and in which way, for the history of the import.
+
+    Raises:
+        NotAuthenticated: The request has no user.
+    """
+    via = Via.PAGE if request.headers.get(VIA_HEADER) == Via.PAGE else Via.REST
+    return Actor(get_authenticated_user(request), via)
 
 
 def in_english(view: View) -> View:

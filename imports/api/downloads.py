@@ -15,9 +15,10 @@ from rest_framework.request import Request
 
 from imports import downloads, permissions
 from imports.api import error_hints
-from imports.api.base import ApiView, JsonErrorNegotiation
+from imports.api.base import ApiView, JsonErrorNegotiation, get_actor
 from imports.api.errors import ServiceUnavailable
 from imports.api.serializers import QuerySerializer, TemplateQuery
+from imports.history import Actor
 from imports.importer import get_importer
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
@@ -58,13 +59,17 @@ class FileView(ApiView):
         """
         return get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
 
+    def get_receiver(self) -> Actor | None:
+        """Return who receives the file; None if the request is for the headers only."""
+        return None if self.request.method == "HEAD" else get_actor(self.request)
+
 
 class OriginalFileView(FileView):
     """The file as it was uploaded."""
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         try:
-            return downloads.send_original_file(self.get_visible_import(pk))
+            return downloads.send_original_file(self.get_visible_import(pk), self.get_receiver())
         except StoredFileNotFound:
             raise FileNotKept from None
 
@@ -72,12 +77,12 @@ class OriginalFileView(FileView):
 class FailedRowsView(FileView):
     """Base of the views that answer with the failed rows of an import."""
 
-    send_report: Callable[[ImportJob], StreamingHttpResponse]
+    send_report: Callable[[ImportJob, Actor | None], StreamingHttpResponse]
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         job = self.get_visible_import(pk)
         try:
-            return self.send_report(job)
+            return self.send_report(job, self.get_receiver())
         except NoFailedRows:
             raise FailedRowsNotFound from None
         except NoFreeSlot:

@@ -96,17 +96,3 @@ def describe_failed_check(job: ImportJob) -> str:
 
 def _get_url(job: ImportJob) -> str:
     return reverse("imports:api:import-detail", args=[job.pk])
-
-
-def describe_start_conflict(job: ImportJob) -> str:
-    """Return why the import cannot be started, and what must happen first."""
-    if job.status == Status.MAPPING:
-        return f"Its columns must be mapped first. {describe_failed_check(job)}"
-    if job.status in {Status.QUEUED, Status.CHECKING}:
-        next_step = "Start it once it is READY." if job.check_first else "It starts by itself."
-        return f"It is still being checked. {next_step}"
-    if job.status == Status.CANCELLED:
-        return "It was cancelled. Upload its file again."
-    if job.status == Status.FAILED:
-        return f"It has failed. {get_status_message(job)}"
-    return f"It has been started already, and is {job.status}."

@@ -157,6 +157,12 @@ class RowPagination(KeysetPagination):
     is_descending = False
 
 
+class HistoryPagination(KeysetPagination):
+    """Pages of the history of an import, the newest event first."""
+
+    position = {"at": UtcDateTimeField(), "pk": IntegerField(min_value=0, max_value=2**63 - 1)}
+
+
 class SequencePagination(CursorPages):
     """Pages of a short list that is in memory. Each result is a dictionary.
 

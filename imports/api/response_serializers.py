@@ -20,7 +20,9 @@ from imports.api.error_serializers import (
     complete_row_error,
 )
 from imports.api.fields import UtcDateTimeField
+from imports.history import Command, ImportEvent, Via
 from imports.importer import get_importer_or_placeholder
+from imports.job_commands import COMMAND_NAMES
 from imports.models import ImportRow
 from imports.pipeline.read_summary import ReadSummaryEntry
 from imports.statuses import HiddenRows, Outcome, StalledReason, Status, Success, WaitsFor
@@ -103,6 +105,7 @@ class ImportUrlsSerializer(serializers.Serializer[Any]):
     events = serializers.CharField()
     rows = serializers.CharField()
     problems = serializers.CharField()
+    history = serializers.CharField()
     preview = serializers.CharField()
     file = serializers.CharField()
     failed_rows_xlsx = serializers.CharField(
@@ -117,12 +120,13 @@ class ImportUrlsSerializer(serializers.Serializer[Any]):
     kept_rows_csv = serializers.CharField(
         allow_null=True, help_text="Null if undo has kept no record."
     )
-    start = serializers.CharField()
-    cancel = serializers.CharField()
-    undo = serializers.CharField()
     undo_preview = serializers.CharField()
     stream = serializers.CharField(help_text="With a ticket, for an EventSource on another site.")
     websocket = serializers.CharField()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields, with an address for each command."""
+        return super().get_fields() | {name: serializers.CharField() for name in COMMAND_NAMES}
 
 
 class ImportReadOptionsSerializer(serializers.Serializer[Any]):
@@ -320,6 +324,33 @@ class ImportProblemSerializer(serializers.Serializer[Any]):
         row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
         example = complete_row_error(problem["example"], row, self.context["importer"])
         return super().to_representation({**problem, "example": example})
+
+
+# --- History -----------------------------------------------------------------
+
+
+class ImportEventSerializer(serializers.ModelSerializer[ImportEvent]):
+    """One command of someone, or one download of data of the import."""
+
+    at = UtcDateTimeField()
+    command = serializers.ChoiceField(Command.choices)
+    label = serializers.CharField(  # type: ignore[assignment]  # Field has this attribute.
+        source="get_command_display", help_text="What was done, in English."
+    )
+    user = serializers.CharField(
+        source="user.get_username",
+        allow_null=True,
+        help_text="The name of the user. Null if the user was deleted, or if none is known.",
+    )
+    via = serializers.ChoiceField(Via.choices)
+    details = serializers.DictField(
+        help_text="What the command was about, for example the changed `options` or the `file`."
+    )
+
+    class Meta:
+        model = ImportEvent
+        fields = ("at", "command", "label", "user", "via", "details")
+        read_only_fields = fields
 
 
 # --- Preview -----------------------------------------------------------------

@@ -25,6 +25,7 @@ from imports.api.response_serializers import (
 )
 from imports.authentication import add_ticket
 from imports.importer import list_importers
+from imports.job_commands import ACTIONS, COMMAND_NAMES, list_actions
 from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS, READ_OPTIONS
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
@@ -56,8 +57,10 @@ DETAIL_FIELDS = frozenset(
     {"same_file_as", "detected_format", "columns", "read_summary", "error_params"}
 )
 URL_ACTIONS = {
-    **{name: name for name in ("events", "rows", "problems", "preview", "file", "start", "cancel")},
-    "undo": "undo",
+    **{
+        name: name
+        for name in ("events", "rows", "problems", "history", "preview", "file", *COMMAND_NAMES)
+    },
     "undo_preview": "undo-preview",
 }
 DEFAULT_POLL_SECONDS = 5
@@ -394,6 +397,10 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         read_only=True,
         help_text="The name of the user who uploaded the file. Null if the user was deleted.",
     )
+    actions = serializers.SerializerMethodField(
+        help_text="What is possible now, if you may control the import: POST to the address of "
+        "the same name in `urls`, or PATCH for `change`."
+    )
     urls = serializers.SerializerMethodField()
     poll_after_seconds = serializers.SerializerMethodField()
     same_file_as = serializers.SerializerMethodField()
@@ -432,9 +439,18 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "owner",
             "same_file_as",
             "poll_after_seconds",
+            "actions",
             "urls",
         )
         read_only_fields = fields
+
+    @extend_schema_field(
+        serializers.ListField(
+            child=serializers.ChoiceField([(name.value, text) for name, text in ACTIONS.items()])
+        )
+    )
+    def get_actions(self, job: ImportJob) -> list[str]:
+        return [name.value for name in list_actions(job)]
 
     @extend_schema_field(ImportUrlsSerializer)
     def get_urls(self, job: ImportJob) -> Any:

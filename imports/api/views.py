@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
@@ -14,19 +14,25 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotAuthenticated, PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from imports import lifecycle, permissions, preview, row_results, snapshots
+from imports import job_commands, lifecycle, permissions, preview, row_results, snapshots
 from imports.api import error_hints
-from imports.api.base import ApiJSONParser, ApiViewMixin
+from imports.api.base import ApiJSONParser, ApiViewMixin, get_actor, get_authenticated_user
 from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge
-from imports.api.pagination import CursorPages, ProblemPagination, RowPagination
+from imports.api.pagination import (
+    CursorPages,
+    HistoryPagination,
+    ProblemPagination,
+    RowPagination,
+)
 from imports.api.response_serializers import (
+    ImportEventSerializer,
     ImportPreviewSerializer,
     ImportProblemSerializer,
     ImportRowSerializer,
@@ -43,15 +49,33 @@ from imports.api.serializers import (
     RowsQuery,
 )
 from imports.conf import app_settings
-from imports.history import Actor, Via
+from imports.history import Actor, Command
 from imports.models import ImportJob, TransitionNotAllowed
+from imports.statuses import Status
 
 MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields besides the file.
 MAX_CHANGES_BYTES = 64 * 1024
 
 
+def add_command_actions(viewset: type[ImportJobViewSet]) -> type[ImportJobViewSet]:
+    """Give the viewset a POST without a body for each command."""
+    for name in job_commands.JOB_COMMANDS:
+        setattr(viewset, name.value, _make_command_action(name))
+    return viewset
+
+
+def _make_command_action(name: Command) -> Callable[..., Response]:
+    def give(viewset: ImportJobViewSet, request: Request, pk: UUID) -> Response:
+        return viewset._respond_to_command(request, name)
+
+    give.__name__ = name.value
+    decorated: Callable[..., Response] = action(detail=True, methods=["post"])(give)
+    return decorated
+
+
 # A client that polls sends the ETag, which is a hash of the body. If the body is unchanged, the
 # answer is 304.
+@add_command_actions
 @method_decorator([cache_control(private=True, no_cache=True), conditional_page], name="dispatch")
 class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJob]):
     """Upload a file, follow its import, start or cancel it, and read the outcomes of its rows."""
@@ -100,32 +124,24 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
         options = ImportUploadSerializer(data=fields)
         options.is_valid(raise_exception=True)
+        by = get_actor(request)
         return self._accepted(
-            lifecycle.upload(get_authenticated_user(request), file, **options.validated_data)
+            lifecycle.upload(get_authenticated_user(request), file, by=by, **options.validated_data)
         )
 
     def partial_update(self, request: Request, pk: UUID) -> Response:
         job = self._get_controllable_import()
         changes = ImportChangesSerializer(data=request.data, partial=True)
         changes.is_valid(raise_exception=True)
-        return self._accepted(lifecycle.check_again(job.pk, changes.validated_data))
-
-    @action(detail=True, methods=["post"])
-    def start(self, request: Request, pk: UUID) -> Response:
-        return self._accepted(start_import(self._get_controllable_import()))
-
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: UUID) -> Response:
-        return self._accepted(lifecycle.cancel(self._get_controllable_import().pk))
-
-    @action(detail=True, methods=["post"])
-    def undo(self, request: Request, pk: UUID) -> Response:
-        job = self._get_controllable_import()
-        return self._accepted(lifecycle.undo(job.pk, by=self._get_actor()))
+        with job_commands.explain_refusals(Command.CHANGE, job.pk):
+            job = lifecycle.check_again(job.pk, changes.validated_data, by=get_actor(request))
+        return self._accepted(job)
 
     @action(detail=True, url_path="undo-preview", url_name="undo-preview")
     def undo_preview(self, request: Request, pk: UUID) -> Response:
-        preview = lifecycle.preview_undo(self.get_object().pk)
+        job = self.get_object()
+        with job_commands.explain_refusals(Command.UNDO, job.pk):
+            preview = lifecycle.preview_undo(job.pk)
         return Response(ImportUndoPreviewSerializer(preview).data)
 
     @action(detail=True, query_serializer_class=RowsQuery, pagination_class=RowPagination)
@@ -145,6 +161,13 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         data = ImportProblemSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
 
+    @action(detail=True, query_serializer_class=PageQuery, pagination_class=HistoryPagination)
+    def history(self, request: Request, pk: UUID) -> Response:
+        events = self.get_object().events.select_related("user")
+        return self.get_paginated_response(
+            ImportEventSerializer(self._paginate(events), many=True).data
+        )
+
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
         job = self.get_object()
@@ -154,9 +177,6 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
     def _paginate(self, results: Any) -> Any:
         assert isinstance(self.paginator, CursorPages)
         return self.paginator.paginate_queryset(results, self.request, self)
-
-    def _get_actor(self) -> Actor:
-        return Actor(get_authenticated_user(self.request), Via.REST)
 
     def _get_controllable_import(self) -> ImportJob:
         """Return the import of the address.
@@ -170,35 +190,31 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             raise PermissionDenied("You may look at this import, but not start, stop or change it.")
         return job
 
+    def _respond_to_command(self, request: Request, name: Command) -> Response:
+        return self._accepted(
+            give_command(name, self._get_controllable_import(), get_actor(request))
+        )
+
     def _accepted(self, job: ImportJob) -> Response:
         data = self.get_serializer(job).data
         return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": data["urls"]["self"]})
 
 
-def start_import(job: ImportJob) -> ImportJob:
-    """Start a checked import and return it.
-
-    If the status does not allow it, `job` is refreshed from the database.
+def give_command(name: Command, job: ImportJob, by: Actor) -> ImportJob:
+    """Give a command to an import, and return the updated import.
 
     Raises:
-        Conflict: The status does not allow it; the message says what must happen first.
+        Conflict: The import does not allow the command now. The message says what to do instead,
+            and the parameters have its `status`.
     """
     try:
-        return lifecycle.start(job.pk)
-    except TransitionNotAllowed:
-        job.refresh_from_db()
-        raise Conflict(error_hints.describe_start_conflict(job)) from None
-
-
-def get_authenticated_user(request: Request) -> AbstractBaseUser:
-    """Return the user of the request.
-
-    Raises:
-        NotAuthenticated: There is none.
-    """
-    if not isinstance(request.user, AbstractBaseUser):
-        raise NotAuthenticated
-    return request.user
+        return job_commands.run_command(name, job.pk, by)
+    except TransitionNotAllowed as error:
+        message = str(error)
+        if error.params["status"] == Status.MAPPING:
+            job.refresh_from_db()
+            message = f"{message} {error_hints.describe_failed_check(job)}"
+        raise Conflict(message, error.code, error.params) from None
 
 
 def check_upload_length(request: Request) -> None:

@@ -15,9 +15,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from imports import downloads, permissions
+from imports.history import Actor
 from imports.importer import get_importer, list_importers
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
+from imports.pages.presenters import get_actor
 from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import StoredFileNotFound
 from imports.workbooks import WorkbooksNotSupported
@@ -77,12 +79,12 @@ def download_template(request: HttpRequest) -> HttpResponseBase:
 
 
 def _send_file(
-    request: HttpRequest, pk: UUID, download: Callable[[ImportJob], HttpResponseBase]
+    request: HttpRequest, pk: UUID, download: Callable[[ImportJob, Actor | None], HttpResponseBase]
 ) -> HttpResponseBase:
     """Send the file, or redirect to the page of the import with a message why there is none."""
     job = get_object_or_404(permissions.get_visible_imports(request.user), pk=pk)
     try:
-        return download(job)
+        return download(job, None if request.method == "HEAD" else get_actor(request))
     except StoredFileNotFound:
         messages.warning(request, _("The uploaded file is no longer available."))
     except NoFailedRows:

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from django.db.models import Min
+from typing import NamedTuple
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Min, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports import error_messages, lifecycle, permissions, snapshots
 from imports.error_messages import get_field_label
+from imports.history import Actor, Command, ImportEvent, Via
 from imports.importer import Importer, get_importer_or_placeholder
+from imports.job_commands import JOB_COMMANDS, JobCommand
 from imports.models import ImportJob
 from imports.pages.forms import get_too_large_message
 from imports.permissions import User
-from imports.statuses import ALLOWED_TRANSITIONS, Status, Success
+from imports.statuses import Status, Success
 from imports.upload_options import describe_options
 
 # The user only waits. Between these statuses, scripts update the page without reloading it.
 IN_PROGRESS_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
 
+# Commands that need neither a confirmation nor a look at the page of the import.
+LIST_COMMANDS = (Command.PAUSE, Command.RESUME)
+MAX_EVENTS = 10  # On the page of an import. The page of its history has all of them.
+
+# An import goes through these statuses, and its page is not fetched again in between.
+LIVE_BUTTON_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING)
+
 Context = dict[str, object]
+
+
+class Button(NamedTuple):
+    """The button of a command on a page."""
+
+    name: str
+    command: JobCommand
+    url: str
+    is_shown: bool
+    shown_in: list[Status]  # Scripts show and hide the button when the status changes.
+    templates: list[str]  # The first one that exists renders the button.
 
 
 def build_import_context(job: ImportJob, user: User) -> Context:
@@ -47,6 +72,7 @@ def _build_facts(job: ImportJob) -> Context:
         "is_in_progress": job.status in IN_PROGRESS_STATUSES,
         "is_final": job.is_final,
         "shows_progress": _shows_progress(job),
+        "shows_facts": job.status in (*IN_PROGRESS_STATUSES, Status.PAUSED) or job.is_final,
         "importer": describe_importer(importer),
         "upload_options": describe_options(job),
         "error": describe_error(job),
@@ -54,6 +80,7 @@ def _build_facts(job: ImportJob) -> Context:
         "elapsed": elapsed,
         "duration": "< 1 s" if job.is_final and elapsed == 0 else format_seconds(elapsed),
         "written": job.created + job.updated,
+        "remaining": (job.total or 0) - job.processed,
         "imported": job.created + job.updated + job.unchanged,
         "to_create": job.checked - job.processed - job.to_update,
         "to_update": job.to_update,
@@ -134,15 +161,62 @@ def describe_failure(job: ImportJob) -> str:
     return describe_error(job) if job.status == Status.FAILED else ""
 
 
+def get_actor(request: HttpRequest) -> Actor:
+    """Return who gives a command on a page, for the history of the import."""
+    assert isinstance(request.user, AbstractBaseUser)  # The view requires a login.
+    return Actor(request.user, Via.PAGE)
+
+
 def _build_allowed_actions(job: ImportJob, user: User) -> Context:
     can_control = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     return {
-        "can_start": can_control and job.status == Status.READY,
-        "can_cancel": can_control and Status.CANCELLED in ALLOWED_TRANSITIONS[Status(job.status)],
-        "can_undo": can_control and lifecycle.can_undo(job),
+        "buttons": build_buttons(job) if can_control else [],
         "can_change": can_control and lifecycle.can_change(job),
         "can_import": permissions.can_import(user),
     }
+
+
+def build_buttons(job: ImportJob) -> list[Button]:
+    """Return the buttons of the page of an import.
+
+    In LIVE_BUTTON_STATUSES the page has the buttons of all of them, and scripts show those of the
+    current status.
+    """
+    has_all = job.status in LIVE_BUTTON_STATUSES
+    return [
+        button
+        for name, command in JOB_COMMANDS.items()
+        if (button := _build_button(job, name)).is_shown
+        or (has_all and command.statuses & {*LIVE_BUTTON_STATUSES})
+    ]
+
+
+def build_list_buttons(job: ImportJob) -> list[Button]:
+    """Return the buttons of an import in the list. Scripts show those of the current status."""
+    return [_build_button(job, name) for name in LIST_COMMANDS]
+
+
+def _build_button(job: ImportJob, name: Command) -> Button:
+    command = JOB_COMMANDS[name]
+    return Button(
+        name=name.value,
+        command=command,
+        url=reverse(f"imports:{name.value}", args=[job.pk]),
+        is_shown=command.is_offered(job),
+        shown_in=sorted(command.statuses),
+        templates=[f"imports/commands/{name.value}.html", "imports/commands/command.html"],
+    )
+
+
+def list_events(job: ImportJob) -> QuerySet[ImportEvent]:
+    """Return the history of the import, the newest event first."""
+    return job.events.select_related("user").order_by("-at", "-pk")
+
+
+def build_history_context(job: ImportJob) -> Context:
+    """Return the newest events of the import."""
+    events = list(list_events(job)[: MAX_EVENTS + 1])
+    return {"events": events[:MAX_EVENTS], "has_more_events": len(events) > MAX_EVENTS}
 
 
 def describe_importer(importer: type[Importer]) -> Context:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from imports import lifecycle
 from imports.error_messages import describe_kept
-from imports.models import ImportJob, TransitionNotAllowed
+from imports.models import ImportJob
 from imports.pipeline.undo_preview import KeptReason, list_kept_reasons
 from imports.retention import get_contents_deadline
 
@@ -33,20 +31,6 @@ def build_undo_context(job: ImportJob) -> Context:
 def build_kept_context(job: ImportJob) -> Context:
     """Return why undo has kept records, the most frequent reason first."""
     return {"kept_reasons": [_describe_reason(reason) for reason in list_kept_reasons(job)]}
-
-
-def describe_undo_conflict(error: TransitionNotAllowed) -> str:
-    """Return why the import cannot be undone, in the user's language."""
-    match error.code:
-        case "nothing_to_undo":
-            return _("This import has created and updated no record. There is nothing to undo.")
-        case "too_late":
-            return _("This import can no longer be undone, because its rows were deleted.")
-        case _other:
-            return _(
-                "This action is no longer possible. The current status of the import is shown "
-                "below."
-            )
 
 
 def _describe_reason(reason: KeptReason) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from imports.job_commands import JOB_COMMANDS
 from imports.pages import downloads, views
 
 urlpatterns = [
@@ -24,13 +25,17 @@ urlpatterns = [
     path("imports/<uuid:pk>/rows/", views.show_rows, name="rows"),
     path("imports/<uuid:pk>/mapping/", views.map_columns, name="mapping"),
     path("imports/<uuid:pk>/options/", views.change_options, name="options"),
-    path("imports/<uuid:pk>/start/", views.start_import_view, name="start"),
     path(
         "imports/<uuid:pk>/kept-rows.xlsx",
         downloads.download_kept_rows_workbook,
         name="kept-rows-xlsx",
     ),
     path("imports/<uuid:pk>/kept-rows.csv", downloads.download_kept_rows_csv, name="kept-rows-csv"),
+    path("imports/<uuid:pk>/history/", views.show_history, name="history"),
     path("imports/<uuid:pk>/undo/", views.undo_import_view, name="undo"),
-    path("imports/<uuid:pk>/cancel/", views.cancel_import_view, name="cancel"),
+    *(
+        path(f"imports/<uuid:pk>/{name}/", views.give_command, {"name": name}, name=name.value)
+        for name in JOB_COMMANDS
+        if name not in views.COMMANDS_WITH_A_PAGE
+    ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +15,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -22,8 +23,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from imports import lifecycle, permissions
 from imports.conf import app_settings
-from imports.history import Actor, Via
+from imports.history import Command
 from imports.importer import get_importer, is_registered, list_importers
+from imports.job_commands import explain_refusals, run_command
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pages.column_mapping import (
     FieldSelectedTwice,
@@ -42,20 +44,27 @@ from imports.pages.forms import (
 )
 from imports.pages.presenters import (
     IN_PROGRESS_STATUSES,
+    build_history_context,
     build_import_context,
+    build_list_buttons,
     describe_failure,
     describe_importer,
+    get_actor,
+    list_events,
     list_texts,
 )
 from imports.pages.preview import build_preview_context
 from imports.pages.read_options import OptionsForm, make_options_form
 from imports.pages.read_summary import build_read_summary_context
 from imports.pages.speed_chart import build_speed_chart
-from imports.pages.undo import build_kept_context, build_undo_context, describe_undo_conflict
+from imports.pages.undo import build_kept_context, build_undo_context
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import Status
 
 IMPORTS_PER_PAGE = 20
+EVENTS_PER_PAGE = 50
+# These show what they would do before they do it.
+COMMANDS_WITH_A_PAGE = (Command.UNDO,)
 
 Context = dict[str, object]
 
@@ -147,6 +156,7 @@ def _upload_files(
             empty_cells=empty_cells,
             check_first=check_first,
             options=options,
+            by=get_actor(request),
         )
         for uploaded in file
     ]
@@ -162,6 +172,11 @@ def _build_list_context(request: HttpRequest) -> Context:
     visible = visible.defer(*ImportJob.LARGE_FIELDS)
     form = FilterForm(request.GET)
     page = _paginate(request, form.filter_imports(visible, request.user), IMPORTS_PER_PAGE)
+    controllable = set(
+        permissions.get_controllable_imports(request.user)
+        .filter(pk__in=[job.pk for job in page])
+        .values_list("pk", flat=True)
+    )
     filters = {name: value for name, value in form.cleaned_data.items() if value}
     return {
         "filter": form,
@@ -169,7 +184,14 @@ def _build_list_context(request: HttpRequest) -> Context:
         "can_view_all": permissions.can_view_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
-        "items": [(job, describe_failure(job)) for job in page],
+        "items": [
+            (
+                job,
+                describe_failure(job),
+                build_list_buttons(job) if job.pk in controllable else [],
+            )
+            for job in page
+        ],
         "any_in_progress": any(job.status in IN_PROGRESS_STATUSES for job in page),
     }
 
@@ -183,7 +205,7 @@ def show_import(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = "") -> HttpResponse:
-    context = build_import_context(job, request.user)
+    context = build_import_context(job, request.user) | build_history_context(job)
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = build_speed_chart(job)
     if job.status not in IN_PROGRESS_STATUSES:
@@ -213,6 +235,17 @@ def show_chart(request: HttpRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
+def show_history(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show one page of the whole history of an import."""
+    job = _get_visible_import(request, pk)
+    page = Paginator(list_events(job), EVENTS_PER_PAGE).get_page(request.GET.get("page"))
+    context = {"job": job, "page": page, "events": page.object_list}
+    return render(request, "imports/history_page.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
 def show_rows(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one page of failed or skipped rows, of one problem if the query string names one."""
     job = _get_visible_import(request, pk)
@@ -233,20 +266,19 @@ def post_or_redirect(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
 
     @login_required
     @wraps(view)
-    def wrapper(request: HttpRequest, pk: UUID) -> HttpResponse:
-        return view(request, pk) if request.method == "POST" else redirect("imports:detail", pk)
+    def wrapper(request: HttpRequest, pk: UUID, **options: Command) -> HttpResponse:
+        if request.method != "POST":
+            return redirect("imports:detail", pk)
+        return view(request, pk, **options)
 
     return wrapper
 
 
 @post_or_redirect
-def start_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _change_import(request, pk, lifecycle.start)
-
-
-@post_or_redirect
-def cancel_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _change_import(request, pk, lifecycle.cancel)
+def give_command(request: HttpRequest, pk: UUID, name: Command) -> HttpResponse:
+    """Give a command to the import, and redirect to the page of its button."""
+    command = partial(run_command, name, by=get_actor(request))
+    return _change_import(request, pk, command, next_url=request.POST.get("next", ""))
 
 
 @never_cache
@@ -255,13 +287,13 @@ def cancel_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 def undo_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show what undoing the import would do; with POST, undo it."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
+    if request.method == "POST":
+        return give_command(request, pk, name=Command.UNDO)
     try:
-        if request.method != "POST":
+        with explain_refusals(Command.UNDO, job.pk):
             return render(request, "imports/undo.html", build_undo_context(job))
-        assert request.user.is_authenticated
-        lifecycle.undo(job.pk, by=Actor(request.user, Via.PAGE))
     except TransitionNotAllowed as error:
-        messages.warning(request, describe_undo_conflict(error))
+        messages.warning(request, f"{job.file_name}: {error}")
     return redirect("imports:detail", job.pk)
 
 
@@ -274,7 +306,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
         changes = (
             {"column_mapping": read_mapping(job, request.POST)} if job.detected_columns else {}
         )
-        return _change_import(request, pk, partial(lifecycle.check_again, changes=changes))
+        return _check_again(request, pk, changes)
     except (FieldSelectedTwice, InvalidMapping) as error:
         return _render_import(request, job, describe_invalid_mapping(job, error))
 
@@ -285,8 +317,7 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     form = OptionsForm(job, request.POST)
     if form.is_valid():
-        check_again = partial(lifecycle.check_again, changes=form.get_changes())
-        return _change_import(request, pk, check_again)
+        return _check_again(request, pk, form.get_changes())
     messages.warning(
         request,
         _("This option is not available. Nothing was changed. Choose one of the listed options."),
@@ -294,20 +325,27 @@ def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("imports:detail", job.pk)
 
 
+def _check_again(request: HttpRequest, pk: UUID, changes: Mapping[str, object]) -> HttpResponse:
+    def check_again(job_id: UUID) -> ImportJob:
+        with explain_refusals(Command.CHANGE, job_id):
+            return lifecycle.check_again(job_id, changes, by=get_actor(request))
+
+    return _change_import(request, pk, check_again)
+
+
 def _change_import(
-    request: HttpRequest, pk: UUID, change: Callable[[UUID], ImportJob]
+    request: HttpRequest, pk: UUID, change: Callable[[UUID], ImportJob], next_url: str = ""
 ) -> HttpResponse:
+    """Change the import, and redirect to `next_url`, or to the import if that is no own page."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
-        change(job.pk)
-    except TransitionNotAllowed:
-        messages.warning(
-            request,
-            _(
-                "This action is no longer possible. The current status of the import is shown "
-                "below."
-            ),
-        )
+        job = change(job.pk)
+    except TransitionNotAllowed as error:
+        messages.warning(request, f"{job.file_name}: {error}")
+    except ImportJob.DoesNotExist:  # It was deleted meanwhile.
+        raise Http404 from None
+    if next_url and url_has_allowed_host_and_scheme(next_url, request.get_host()):
+        return redirect(next_url)
     return redirect("imports:detail", job.pk)
 
 

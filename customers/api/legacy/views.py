@@ -30,16 +30,16 @@ from customers.api.legacy.results import (
 )
 from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
-from imports.api.base import ApiView
+from imports.api.base import ApiView, get_actor, get_authenticated_user
 from imports.api.errors import Conflict, PayloadTooLarge, ResourceNotFound, ServiceUnavailable
 from imports.api.serializers import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_CHARS
 from imports.api.views import (
     check_content_length,
     check_upload_length,
     format_size,
-    get_authenticated_user,
     get_uploaded_file,
 )
+from imports.history import SYSTEM, Command
 from imports.models import ImportJob
 from imports.pipeline.reader_client import ReaderLimits
 from imports.statuses import Status
@@ -107,6 +107,7 @@ class UploadView(ExcelView):
                 importer=IMPORTER_NAME,
                 check_first=True,
                 should_enqueue=False,
+                by=get_actor(request),
             )
             job = inline.check_import_inline(job.pk, get_reader_limits())
             _require_ready(job)
@@ -211,6 +212,7 @@ def _get_or_create_import(
         importer=IMPORTER_NAME,
         idempotency_key=_get_idempotency_key(request),
         should_enqueue=should_enqueue,
+        by=get_actor(request),
     )
 
 
@@ -237,8 +239,9 @@ def _start_upload(upload_id: str, request: Request) -> ImportJob:
     if job is None:
         raise ResourceNotFound(UPLOAD_NOT_FOUND_MESSAGE)
     try:
-        return views.start_import(job)
+        return views.give_command(Command.START, job, get_actor(request))
     except Conflict:
+        job.refresh_from_db()
         if job.status in STARTED_STATUSES:
             return job
         raise
@@ -278,7 +281,7 @@ def _require_ready(job: ImportJob) -> None:
     if is_ready and (job.total or 0) <= settings.EXCEL_UPLOAD_MAX_ROWS:
         return
     if is_ready:
-        lifecycle.cancel(job.pk)
+        lifecycle.cancel(job.pk, by=SYSTEM)
     if is_ready or job.error_code in TOO_LARGE_CODES:
         raise PayloadTooLarge(FILE_TOO_LARGE_MESSAGE)
     if job.error_code is None:

@@ -40,11 +40,15 @@ An import with the status MAPPING needs a column mapping: send it with
 `PATCH /api/imports/{id}/`. An import with the status READY was uploaded with `check_first`:
 `GET /api/imports/{id}/preview/` shows what it would change.
 
-Every error is `{"code", "message", "errors"}`. The code is for programs. The message says what to
-do, and is in English for every `Accept-Language`. A method that a URL does not support is 405. An
-object that you may not see is 404. URLs end in a slash: a URL without it is 404, and the message
-names the URL with it. New fields and codes may be added. None will be removed or change its
-meaning.
+`actions` lists what is possible now: `POST /api/imports/{id}/pause/`, `resume/`, `cancel/` and so
+on. If the import does not allow a command, the response is 409: the message says what to do
+instead. `GET /api/imports/{id}/history/` lists who did what.
+
+Every error is `{"code", "message", "params", "errors"}`. The code is for programs. The message says
+what to do, and is in English for every `Accept-Language`. A method that a URL does not support is
+405. An object that you may not see is 404. URLs end in a slash: a URL without it is 404, and the
+message names the URL with it. New fields and codes may be added. None will be removed or change
+its meaning.
 
 Every response has an `X-Request-ID`: the one of the request, or a new one. `X-RateLimit-Limit`,
 `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds) say how many requests you may still send.

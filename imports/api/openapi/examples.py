@@ -95,6 +95,7 @@ IMPORT_FIELDS: dict[str, Any] = {
     "file_size": 412160,
     "owner": "ama",
     "poll_after_seconds": 1,
+    "actions": ["pause", "cancel"],
     "urls": {
         "self": IMPORT_URL,
         **{name: f"{IMPORT_URL}{address}/" for name, address in URL_ACTIONS.items()},
@@ -126,6 +127,7 @@ QUEUED_IMPORT = (
         "message": "Waiting for a worker",
         "updated_at": SNAPSHOT["created_at"],
         "poll_after_seconds": 2,
+        "actions": ["cancel"],
         "urls": IMPORT_FIELDS["urls"] | dict.fromkeys(("failed_rows_xlsx", "failed_rows_csv")),
         "live": SNAPSHOT["live"]
         | {"queue_position": 1}
@@ -173,6 +175,14 @@ PROBLEM = {
     "is_count_exact": True,
     "rows": [17, 203, 204, 911, 1002],
     "example": ROW_ERROR,
+}
+EVENT = {
+    "at": "2026-11-02T09:15:00.820000Z",
+    "command": "pause",
+    "label": "Paused the import",
+    "user": "ama",
+    "via": "rest",
+    "details": {},
 }
 PREVIEW = {
     "checked_at": SNAPSHOT["started_at"],

@@ -15,7 +15,7 @@ from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.plumbing import ResolvedComponent, is_jsonschema_compliant
 
-from imports import statuses
+from imports import history, job_commands, statuses
 from imports.api.importer_serializers import COLUMN_TYPE_NAMES, OPTION_TYPE_NAMES
 from imports.api.openapi.examples import IMPORT_ID
 from imports.api.openapi.extensions import list_importer_names
@@ -64,6 +64,9 @@ def _list_enum_names() -> Iterator[tuple[Values, str]]:
         if isinstance(each, type) and issubclass(each, TextChoices) and each.choices:
             yield tuple(each.values), ENUM_NAMES.get(name, name)
     yield tuple(list_importer_names()), "ImporterName"
+    yield tuple(name.value for name in job_commands.ACTIONS), "ImportAction"
+    yield tuple(history.Command.values), "HistoryCommand"
+    yield tuple(history.Via.values), "HistoryVia"
     yield tuple(COLUMN_TYPE_NAMES), "ColumnType"
     yield tuple(OPTION_TYPE_NAMES), "OptionType"
 

@@ -27,6 +27,7 @@ from imports.api.openapi.responses import (
     make_response_example,
 )
 from imports.api.response_serializers import (
+    ImportEventSerializer,
     ImportPreviewSerializer,
     ImportProblemSerializer,
     ImportRowSerializer,
@@ -43,6 +44,8 @@ from imports.api.serializers import (
     PageQuery,
     RowsQuery,
 )
+from imports.history import Command
+from imports.job_commands import JOB_COMMANDS, JobCommand
 
 TAGS = ["imports"]
 IDEMPOTENCY_KEY = make_request_header(
@@ -56,6 +59,13 @@ FILE_ERROR_CODES = {
     "several_files": "there is more than one file",
     "empty_file": "the file has no bytes",
 }
+
+COMMAND_DESCRIPTION = (
+    "Of two commands, or of a command and the end of the import, one succeeds. The other one is a "
+    "409, which says what the status is and what to do instead."
+)
+# The example of a response, if it is not a running import.
+COMMAND_EXAMPLES = {Command.UNDO: examples.UNDOING_IMPORT}
 
 
 def make_202_responses(name: str, value: dict[str, Any]) -> dict[int, OpenApiResponse]:
@@ -92,22 +102,17 @@ def describe_read(
     )
 
 
-def describe_action(
-    name: str,
-    summary: str,
-    description: str = "",
-    example: dict[str, Any] = examples.RUNNING_IMPORT,
-) -> Decorator:
-    """Return the description of a POST that has no body and changes the status of an import."""
+def describe_command(name: Command, command: JobCommand) -> Decorator:
+    """Return the description of a POST that has no body and gives a command to an import."""
     return describe_method(
         operation_id=f"imports_{name}",
-        summary=summary,
-        description=description,
+        summary=command.summary,
+        description=f"{command.description} {COMMAND_DESCRIPTION}".lstrip(),
         tags=TAGS,
         request=None,
         parameters=[LOCATION, *THROTTLED_HEADERS],
         responses={
-            **make_202_responses(name, example),
+            **make_202_responses(name.value, COMMAND_EXAMPLES.get(name, examples.RUNNING_IMPORT)),
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
         },
     )
@@ -172,16 +177,7 @@ describe_import_calls = extend_schema_view(
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409, 411, 413, 415),
         },
     ),
-    start=describe_action("start", "Write the checked rows: READY becomes RUNNING"),
-    cancel=describe_action("cancel", "Stop the import for good; rows that are written stay"),
-    undo=describe_action(
-        "undo",
-        "Remove the created records and restore the updated ones; the import becomes UNDOING",
-        "Records that were edited or used since are kept. `undo_preview` says how many. The 409 "
-        "has the code `nothing_to_undo` if the import has written no record, and `too_late` if its "
-        "rows are no longer kept.",
-        examples.UNDOING_IMPORT,
-    ),
+    **{name.value: describe_command(name, command) for name, command in JOB_COMMANDS.items()},
     undo_preview=describe_read(
         "imports_undo_preview",
         "Show what undoing the import would do",
@@ -209,6 +205,16 @@ describe_import_calls = extend_schema_view(
             **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
         },
         parameters=[PageQuery],
+    ),
+    history=describe_read(
+        "imports_history",
+        "List who did what with the import, newest first",
+        {
+            **make_200_responses(ImportEventSerializer(many=True), examples.EVENT),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+        },
+        parameters=[PageQuery],
+        description="The commands, and the downloads of the file and of the failed rows.",
     ),
     preview=describe_read(
         "imports_preview",

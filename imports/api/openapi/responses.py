@@ -64,7 +64,7 @@ ERRORS = {
     ),
     409: (
         "The import's status does not allow it",
-        "It has been started already, and is RUNNING.",
+        "The import was not started. It is running already. Pause it or cancel it to stop it.",
     ),
     411: (
         "The body has no Content-Length",
@@ -96,6 +96,8 @@ ERRORS = {
         "The database cannot be reached just now. Ask again in a few seconds.",
     ),
 }
+# The parameters of the examples that have some.
+EXAMPLE_PARAMETERS = {409: {"status": "RUNNING", "actions": ["pause", "cancel"]}}
 PUBLIC_CALL_STATUSES = (400, 406, 429, 500, 503)  # Error statuses of every call.
 AUTHENTICATED_CALL_STATUSES = (*PUBLIC_CALL_STATUSES, 401)
 FILE_CALL_STATUSES = (400, 401, 404, 429, 500, 503)  # A file is sent whatever `Accept` names.
@@ -132,7 +134,9 @@ def make_error_response(status: int, more_codes: dict[str, str]) -> OpenApiRespo
     codes = ERROR_CODES[status]
     names = [f"`{code}`" for code in codes]
     names += [f"`{code}`: {code_meaning}" for code, code_meaning in more_codes.items()]
-    example = make_response_example(codes[-1], make_error_body(codes[-1], message))
+    example = make_response_example(
+        codes[-1], make_error_body(codes[-1], message, params=EXAMPLE_PARAMETERS.get(status))
+    )
     return OpenApiResponse(ApiErrorSerializer, f"{meaning}: {', '.join(names)}.", [example])
 
 

@@ -26,6 +26,8 @@ function onSnapshot(snapshot) {
   const receivedAt = version === newest?.version ? newest.receivedAt : performance.now();
   if (!render(section, snapshot, toFields({ ...snapshot, receivedAt }))) return;
   newest = { ...snapshot, receivedAt };
+  // A button that the status hides must not keep the focus.
+  if (section.contains(document.activeElement?.closest("[hidden]"))) section.querySelector("h1").focus();
   const quarter = 25 * Math.floor(percent / 25);
   if (inProgress(status)) document.title = `${percent} % · ${section.dataset.fileName}`;
   if (needsReload()) reload();
@@ -46,7 +48,6 @@ function toFields(snapshot) {
   const elapsed = started && Math.round((new Date(updated) - new Date(started) + age) / 1000);
   return {
     ...snapshot,
-    [status]: true,
     stalled: live.stalled,
     stalled_message: texts.stalled[live.stalled_reason] ?? "",
     left: formatDuration(live.eta_seconds),

@@ -16,7 +16,7 @@ export function render(root, snapshot, fields = snapshot) {
   bar.value = Number(root.dataset.run) === run ? Math.max(bar.value, percent) : percent;
   Object.assign(root.dataset, { status, success: success ?? "", run, version });
   const nothing_imported = isNothingImported(snapshot);
-  renderFields(root, { ...fields, nothing_imported, label: statusLabel(snapshot) });
+  renderFields(root, { ...fields, [status]: true, nothing_imported, label: statusLabel(snapshot) });
   return true;
 }
 
@@ -25,7 +25,8 @@ const isNothingImported = ({ status, success }) => status === "COMPLETE" && succ
 export const statusLabel = (snapshot) =>
   isNothingImported(snapshot) ? texts.nothingImported : texts.statuses[snapshot.status];
 
-// data-field="live.rows_per_second" receives a value; data-if="stalled" is shown if it is true.
+// data-field="live.rows_per_second" receives a value. data-if="QUEUED RUNNING" is shown if one of
+// the fields is true.
 function renderFields(root, fields) {
   const value = (path) => path.split(".").reduce((object, name) => object?.[name], fields);
   for (const node of root.querySelectorAll("[data-field]")) {
@@ -34,7 +35,7 @@ function renderFields(root, fields) {
     setText(node, text ?? "–");
     node.toggleAttribute("data-zero", content === 0);
   }
-  for (const node of root.querySelectorAll("[data-if]")) node.hidden = !value(node.dataset.if);
+  for (const node of root.querySelectorAll("[data-if]")) node.hidden = !node.dataset.if.split(" ").some(value);
 }
 
 function setText(node, text) {

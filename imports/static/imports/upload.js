@@ -107,6 +107,7 @@ function send(body, key, bar) {
     request.open("POST", form.dataset.uploadUrl);
     request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
     request.setRequestHeader("Idempotency-Key", key);
+    request.setRequestHeader("X-Imports-Via", "page"); // For the history of the import.
     request.upload.onprogress = ({ loaded, total }) => {
       bar.value = Math.max(bar.value, (100 * loaded) / total);
     };
