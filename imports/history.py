@@ -99,6 +99,12 @@ class ImportEvent(models.Model):
         return gettext("deleted user")
 
     @property
+    def source_label(self) -> str:
+        """Who gave the command, and in which way, in the active language. Reads the user."""
+        way = self.get_via_display()
+        return way if self.user_label in {"", way} else f"{self.user_label}, {way}"
+
+    @property
     def details_label(self) -> str:
         """What the command was about, in the active language; "" if there is nothing to add."""
         if self.command == Command.DOWNLOAD:

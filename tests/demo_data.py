@@ -10,7 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Customer
-from imports.models import ImportAttempt, ImportBatch, ImportJob, ImportRow, Worker
+from imports.history import ORIGINAL_FILE, Command, Via
+from imports.models import (
+    ImportAttempt,
+    ImportBatch,
+    ImportEvent,
+    ImportJob,
+    ImportRow,
+    Worker,
+)
 from imports.statuses import FINAL_STATUSES, Outcome, Status
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
 
@@ -82,6 +90,7 @@ def create_demo_pages():
     owner, jobs = create_every_import()
     pages = {"imports-empty": f"{reverse('imports:list')}?q=nothing"}
     pages |= {name: reverse("imports:detail", args=[job.pk]) for name, job in jobs.items()}
+    pages["history"] = reverse("imports:history", args=[jobs["paused"].pk])
     pages["rows"] = reverse("imports:rows", args=[jobs["complete"].pk])
     pages |= {
         "customers": reverse("customers"),
@@ -197,7 +206,40 @@ def create_import(status, owner, **fields):
     )
     create_batches(job)
     create_failed_rows(job)
+    create_events(job)
     return job
+
+
+def create_events(job):
+    """Create the history of an import. A paused one has a long history, by several people."""
+    upload = (-80, Command.UPLOAD, job.owner, Via.PAGE, {})
+    events = [upload]
+    if job.status == Status.PAUSED:
+        clerk, _ = get_user_model().objects.get_or_create(username="kofi.owusu-of-the-north-office")
+        events += [
+            (-70, Command.CHANGE, job.owner, Via.PAGE, {"options": ["on_duplicate", "sheet"]}),
+            (-60, Command.START, clerk, Via.REST, {}),
+            (-50, Command.PAUSE, None, Via.ADMIN, {}),
+            (-40, Command.RESUME, None, Via.SYSTEM, {}),
+            *(
+                (second, Command.DOWNLOAD, clerk, Via.REST, {"file": "failed-rows.xlsx"})
+                for second in range(-30, -22)
+            ),
+            (-20, Command.DOWNLOAD, job.owner, Via.PAGE, {"file": ORIGINAL_FILE}),
+            (-10, Command.PAUSE, None, Via.COMMAND_LINE, {}),
+        ]
+    now = timezone.now()
+    ImportEvent.objects.bulk_create(
+        ImportEvent(
+            job=job,
+            at=now + timedelta(seconds=second),
+            command=command,
+            user=user,
+            via=via,
+            details=details,
+        )
+        for second, command, user, via, details in events
+    )
 
 
 def create_batches(job):

@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from imports import progress, snapshots
+from imports import lifecycle, progress, snapshots
 from imports.models import ImportJob
+from imports.pipeline import batch_applier
 from imports.statuses import Status
 from tests.browser_tabs import (  # noqa: F401
     address,
@@ -511,3 +512,89 @@ def test_narrow_page_does_not_scroll_sideways(open_tab):
     for path in ("/", f"/imports/{job.pk}/", "/nowhere/"):
         tab.goto(path)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 320, path
+
+
+# --- Pause and resume --------------------------------------------------------
+
+
+def test_a_live_import_is_paused_and_resumed_in_two_tabs(open_tab):
+    tab = open_tab()
+    job = start_half_written_import(tab)
+    wait_until_live(tab)
+    other = open_tab()
+    other.goto(tab.url)
+    other.evaluate("window.isSamePage = true")
+    half = progress_bar(other).evaluate("bar => bar.value")
+    assert 33 < half < 100
+
+    tab.get_by_role("button", name="Pause").click()
+
+    for each in (tab, other):
+        expect(status_stamp(each)).to_have_text("Paused")
+        expect(each.get_by_role("button", name="Resume")).to_be_visible()
+        expect(each.get_by_role("button", name="Pause")).to_have_count(0)
+        expect(each.locator("#import")).to_contain_text("Nothing happens until someone resumes")
+        expect(progress_bar(each)).to_have_js_property("value", half)
+    assert batch_applier.apply_batch(job.pk, job.batches.last().number) is None
+
+    other.get_by_role("button", name="Resume").click()
+    for each in (tab, other):
+        expect(status_stamp(each)).to_have_text("Importing")
+        expect(each.get_by_role("button", name="Pause")).to_be_visible()
+    apply_all_batches(job.pk)
+    progress.publish(get_only_job())
+    for each in (tab, other):
+        expect_completion(each)
+        expect(each.get_by_role("button", name="Pause")).to_have_count(0)
+
+
+def test_buttons_follow_the_status_without_a_reload(open_tab):
+    tab = open_tab()
+    choose_file(tab)
+    press_import(tab)
+    wait_until_live(tab)
+    tab.evaluate("window.isSamePage = true")
+    pause = tab.get_by_role("button", name="Pause")
+    expect(pause).to_be_hidden()
+
+    job = check_job(get_only_job())
+    progress.publish(job)
+    expect(pause).to_be_visible()
+
+    lifecycle.pause(job)
+    expect(tab.get_by_role("button", name="Resume")).to_be_visible()
+    lifecycle.resume(job)
+    expect(pause).to_be_visible()
+    lifecycle.cancel(job)
+    expect(pause).to_have_count(0)
+    expect(tab.get_by_text("Cancel…")).to_have_count(0)
+    expect(tab.locator(".events")).to_contain_text("Cancelled the import")
+    assert tab.evaluate("window.isSamePage")
+
+
+def test_an_import_is_paused_and_resumed_in_the_list(open_tab, alice):
+    job = check_job(make_job(make_customers_csv(), owner=alice))
+    tab = open_tab()
+    item = tab.locator(f'[data-import="{job.pk}"]')
+
+    item.get_by_role("button", name="Pause").click()
+    expect(item.locator(".badge")).to_have_text("Paused")
+    tab.evaluate("window.isSamePage = true")
+    assert tab.url.endswith("/")
+
+    lifecycle.resume(job)
+    expect(item.get_by_role("button", name="Pause")).to_be_visible()
+    expect(item.get_by_role("button", name="Resume")).to_be_hidden()
+    assert tab.evaluate("window.isSamePage")
+
+
+def test_buttons_work_without_scripts(open_tab, alice):
+    job = check_job(make_job(make_customers_csv(), owner=alice))
+    tab = open_tab(java_script_enabled=False)
+    tab.goto(f"/imports/{job.pk}/")
+
+    tab.get_by_role("button", name="Pause").click()
+    expect(status_stamp(tab)).to_have_text("Paused")
+    expect(tab.locator(".events")).to_contain_text("Paused the import")
+    tab.get_by_role("button", name="Resume").click()
+    expect(status_stamp(tab)).to_have_text("Importing")
