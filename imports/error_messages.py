@@ -460,6 +460,13 @@ CONFLICT_MESSAGES = {
     "nothing_to_undo": _(
         "The import has created and updated no record, so there is nothing to undo."
     ),
+    "nothing_to_retry": _(
+        "No row of the import can be retried: none has failed, or the failed rows repeat earlier "
+        "rows of the file."
+    ),
+    "retried_already": _(
+        "Another import retries the failed rows of this import already: %(import_id)s."
+    ),
     "too_late": _("The import can no longer be undone. Its rows were kept until %(date)s."),
 }
 

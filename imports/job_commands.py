@@ -102,6 +102,21 @@ JOB_COMMANDS: dict[Command, JobCommand] = {
         refusal=_("The import was not cancelled."),
         confirmation=_("Rows already written are kept. The remaining rows are not imported."),
     ),
+    Command.RETRY: JobCommand(
+        run=lifecycle.retry,
+        statuses=frozenset({Status.FAILED, Status.COMPLETE}),
+        is_possible=lifecycle.can_retry,
+        summary="Go on with a failed import, or import the failed rows of a completed one again",
+        description="A failed import goes on from where it stopped. For a completed import, the "
+        "answer is a new import of the same file, which reads only the rows that have failed; "
+        "`Location` is its address. The 409 has the code `nothing_to_retry` if every failed row "
+        "repeats an earlier row of the file, and `retried_already` if another import retries the "
+        "rows.",
+        label=_("Retry"),
+        bulk_label=_("Retry selected imports"),
+        success=_("Retried: %(files)s."),
+        refusal=_("The import was not retried."),
+    ),
     Command.UNDO: JobCommand(
         run=lifecycle.undo,
         statuses=frozenset(get_source_statuses(Status.UNDOING)),

@@ -315,7 +315,7 @@ def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     Raises:
         TransitionNotAllowed: The import cannot be retried: its status or its error does not allow
             it (`not_allowed`), no row can be retried (`nothing_to_retry`), its failed rows are
-            retried already (`retried_already`), or its rows are no longer kept (`too_late`).
+            retried already (`retried_already`), or its rows were deleted (`contents_deleted`).
         ImportJob.DoesNotExist: There is no such import.
     """
     pk = _get_id(job)
@@ -366,12 +366,13 @@ def _retry_failed_rows(job: ImportJob, by: Actor) -> ImportJob:
 
 
 def can_retry(job: ImportJob) -> bool:
-    """Whether `retry` accepts the import. Reads the rows of a completed import."""
-    try:
-        check_retry(job)
-    except TransitionNotAllowed:
-        return False
-    return True
+    """Whether a retry may be possible. Reads nothing, so `retry` may still find no row to retry."""
+    if job.status == Status.FAILED and job.error_code == "undo_failed":
+        return can_undo(job)
+    has_contents = job.contents_deleted_at is None and bool(job.file)
+    if job.status == Status.COMPLETE:
+        return has_contents and job.failed > 0
+    return has_contents and job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
 
 
 def check_retry(job: ImportJob) -> None:
@@ -391,7 +392,8 @@ def check_retry(job: ImportJob) -> None:
         raise TransitionNotAllowed(f"An import that is {job.status}{reason} cannot be retried.")
     if job.contents_deleted_at is not None or not job.file:
         raise TransitionNotAllowed(
-            "This import can no longer be retried: its file and its rows were deleted.", "too_late"
+            "This import can no longer be retried: its file and its rows were deleted.",
+            "contents_deleted",
         )
     if job.status == Status.COMPLETE:
         _check_failed_rows(job)
