@@ -8,7 +8,7 @@ from imports import lifecycle
 from imports.history import Actor, Via
 from imports.models import ImportEvent
 from imports.statuses import Status
-from tests.factories import check_job, make_csv, make_job, make_row
+from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
 from tests.processes import upload_in_process
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,12 +56,14 @@ def test_a_command_that_is_refused_has_no_entry(alice, command):
     assert not ImportEvent.objects.exists()
 
 
-@pytest.mark.parametrize("command", ["start", "pause", "resume", "cancel"])
+@pytest.mark.parametrize("command", ["start", "pause", "resume", "cancel", "undo"])
 def test_a_command_whose_entry_cannot_be_stored_changes_nothing(alice, command):
     job = check_job(make_job(make_csv([make_row(1)]), owner=alice, check_first=True))
-    before = {"start": [], "pause": ["start"], "resume": ["start", "pause"], "cancel": []}
-    for earlier in before[command]:
+    before = {"pause": ["start"], "resume": ["start", "pause"], "undo": ["start"]}
+    for earlier in before.get(command, []):
         getattr(lifecycle, earlier)(job)
+    if command == "undo":
+        apply_all_batches(job.pk)
     job.refresh_from_db()
     unknown = get_user_model()(pk=alice.pk + 1)
 
