@@ -1,8 +1,9 @@
 # Commands for development. `make help` lists them. PORT applies to demo and run, ARGS to demo,
-# test, matrix, coverage and migrations.
+# test, matrix, mutations, coverage and migrations, SEEDS to soak.
 
 PORT ?= 8000
 ARGS ?=
+SEEDS ?= 1-20
 export PORT
 
 PYTHON := .venv/bin/python
@@ -23,7 +24,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test matrix lint types coverage fuzz sample wheel migrations check clean
+.PHONY: help demo run test matrix soak mutations lint types coverage fuzz sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +42,12 @@ test: .venv/development $(TYPESCRIPT) lint ## Check style, then run every test (
 
 matrix: .venv-matrix/bin/uv ## Run the core of the tests with each driver, Django and kind of project (ARGS="ATOMIC")
 	@.venv-matrix/bin/python -m tests.matrix $(ARGS)
+
+soak: .venv/development ## Run imports with random commands and faults, write docs/soak.md (SEEDS=1-20)
+	@exec $(PYTHON) -m tests.soak --seeds $(SEEDS) --report docs/soak.md
+
+mutations: .venv/development ## Remove one guard after another, and check that its tests fail (ARGS=name)
+	@exec $(PYTHON) -m tests.mutations $(ARGS)
 
 lint: .venv/development types ## Check style, format, the imports between modules, and types
 	@$(PYTHON) -m ruff check .
