@@ -159,7 +159,7 @@ def test_a_reference_that_commits_after_the_removal_is_rejected(patient):
 
 
 def test_a_batch_is_rolled_back_if_the_undo_has_ended_meanwhile():
-    job = lifecycle.undo(import_people(1, 2).pk)
+    job = lifecycle.undo(import_people(1, 2, 3).pk)
     with block_at(during_undo()) as gate, ThreadPoolExecutor(1) as thread:
         undoing = thread.submit(call_then_close_connection, undo.undo_next_batch, job.pk)
         gate.wait_until_reached()
@@ -169,8 +169,18 @@ def test_a_batch_is_rolled_back_if_the_undo_has_ended_meanwhile():
         assert undoing.result() is None
 
     assert get_undo_counts(job) == (0, 0, 0)
-    assert list_marks() == ["MARK 1", "MARK 2"]
+    assert list_marks() == ["MARK 1", "MARK 2", "MARK 3"]
     assert not ImportAttempt.objects.exists()
+
+
+def test_no_batch_of_an_import_that_is_not_being_undone_is_claimed():
+    job = import_people(1)
+
+    assert undo.undo_next_batch(job.pk) is None
+    with atomic(), pytest.raises(attempts.BatchNotAvailable):
+        undo.claim_batch(job.pk, 1)
+
+    assert list_marks() == ["MARK 1"]
 
 
 # --- Crashes -----------------------------------------------------------------
