@@ -67,7 +67,10 @@ def list_request_codes() -> list[Code]:
     conflicts = _get_english(error_messages.CONFLICT_MESSAGES)
     codes = [
         *_request_codes.values(),
-        *(Code(name, text, statuses=(CONFLICT_STATUS,)) for name, text in conflicts.items()),
+        *(
+            Code(name, text, dict.fromkeys(PLACEHOLDER.findall(text), TEXT), (CONFLICT_STATUS,))
+            for name, text in conflicts.items()
+        ),
     ]
     return sorted(codes, key=lambda code: (code.statuses, code.name))
 

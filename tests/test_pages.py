@@ -506,7 +506,8 @@ def test_buttons_are_shown_only_if_action_is_allowed(alice, status):
 
 def list_buttons(html, job, *, hidden=False):
     """Return the names of the buttons of an import that are shown, or of those that are hidden."""
-    parts = re.findall(r'<(?:div|form)\b[^>]*data-if="[A-Z ]+">.*?</(?:div|form)>', html, re.S)
+    pattern = r'<(?:div|form)\b[^>]*data-if="[A-Z ]+">.*?</(?:div|form)>|<a class="button"[^>]*>'
+    parts = re.findall(pattern, html, re.S)
     return [
         name
         for name in COMMAND_NAMES
