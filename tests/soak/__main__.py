@@ -42,6 +42,8 @@ def main() -> int:
                 signals.raise_if_stop_requested()
                 schedule = make_schedule(seed)
                 result = run_schedule(schedule, postgres_server, redis_server, daphne.port)
+                if result.violations:
+                    print(f"--- Errors of the web server:\n{daphne.errors.read_text()}---")
                 print_result(result, schedule)
                 results.append(result)
     if arguments.report:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,6 +17,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from devserver.processes import wait_for
 from imports import lifecycle
 from imports.history import Actor, Command, Via
+from imports.ledger import check_ledger
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.statuses import FINAL_STATUSES, Status
 from tests.conftest import create_user
@@ -54,6 +56,7 @@ COMMANDS: dict[str, Callable[..., ImportJob]] = {
     "resume": lifecycle.resume,
     "cancel": lifecycle.cancel,
     "undo": lifecycle.undo,
+    "retry": lifecycle.retry,
 }
 
 
@@ -61,7 +64,7 @@ COMMANDS: dict[str, Callable[..., ImportJob]] = {
 class RunningImport:
     """An import of the run, the rows of its file, and the commands that it has accepted."""
 
-    pk: object
+    pk: UUID
     by: Actor
     rows: dict[int, FileRow]
     watcher: Watcher
@@ -86,6 +89,7 @@ class Run:
         self.users = {name: create_user(name, "add_importjob") for name in OWNERS}
         self.cookies = {name: make_session_cookie(user) for name, user in self.users.items()}
         self.imports: list[RunningImport] = []
+        self.uploads: list[RunningImport] = []  # Without those that a retry has created.
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -102,10 +106,10 @@ class Run:
         while (seconds := time.monotonic() - started) < SECONDS or commands or uploads:
             while uploads and uploads[0].seconds <= seconds:
                 self.upload(uploads.pop(0))
-            versions = self.read_versions()
+            versions = self.read_versions(self.uploads)
             for command in [each for each in commands if is_due(each, seconds, versions)]:
                 commands.remove(command)
-                self.command(self.imports[command.place], command.command)
+                self.command(self.uploads[command.place], command.command)
             for fault in [each for each in faults if each.seconds <= seconds]:
                 if self.cluster.inject(fault):
                     faults.remove(fault)
@@ -124,7 +128,8 @@ class Run:
             check_first=planned.check_first,
             by=by,
         )
-        self.add_import(job, by, planned.rows, self.cookies[planned.owner])
+        cookie = self.cookies[planned.owner]
+        self.uploads.append(self.add_import(job, by, planned.rows, cookie))
 
     def add_import(
         self, job: ImportJob, by: Actor, rows: dict[int, FileRow], cookie: str
@@ -137,7 +142,7 @@ class Run:
     def command(self, running: RunningImport, command: str) -> None:
         """Give a command. Nothing but TransitionNotAllowed may be raised."""
         try:
-            COMMANDS[command](running.pk, by=running.by)
+            job = COMMANDS[command](running.pk, by=running.by)
         except TransitionNotAllowed:
             self.refused[command] += 1
             return
@@ -146,11 +151,13 @@ class Run:
             return
         self.accepted[command] += 1
         running.commands.append(command)
+        if job.pk != running.pk:
+            rows = {number: running.rows[number] for number in list_retryable_rows(running.pk)}
+            self.add_import(job, running.by, rows, running.watcher.cookie)
 
-    def read_versions(self) -> list[int]:
-        """Return the versions of the imports in the order of their uploads."""
+    def read_versions(self, imports: list[RunningImport]) -> list[int]:
         versions = dict(ImportJob.objects.values_list("pk", "version"))
-        return [versions[running.pk] for running in self.imports]
+        return [versions[running.pk] for running in imports]
 
     # --- The end --------------------------------------------------------------
 
@@ -189,12 +196,13 @@ class Run:
     # --- The promises ---------------------------------------------------------
 
     def check_watchers(self) -> None:
-        versions = self.read_versions()
+        versions = self.read_versions(self.imports)
         for running, version in zip(self.imports, versions, strict=True):
             watcher = running.watcher
             if not wait_for(lambda w=watcher, v=version: w.version >= v, MAX_IDLE_SECONDS):
                 self.violations.append(
-                    f"A client has seen version {watcher.version} at last, and not {version}."
+                    f"A client has seen version {watcher.version} at last, and not {version}: "
+                    f"{watcher.last_problem}."
                 )
             self.violations += find_steps_back(watcher.snapshots)
 
@@ -207,6 +215,8 @@ class Run:
                 for sentence in (
                     *check_outcomes(running, job, may_blame=may_blame),
                     *check_history(running, job),
+                    *check_ledger(job).violations,
+                    *check_retries(job),
                 )
             ]
         replayed = [
@@ -257,6 +267,22 @@ def check_history(running: RunningImport, job: ImportJob) -> Iterator[str]:
         yield f"Its history is {commands}, and it has accepted {running.commands}."
     if any(event.user_id != running.by.user.pk for event in job.events.all()):
         yield "Its history names another user."
+
+
+def check_retries(job: ImportJob) -> Iterator[str]:
+    active = job.retries.exclude(status__in=[Status.CANCELLED, Status.UNDONE])
+    if active.count() > 1:
+        yield f"Its failed rows are retried by {active.count()} imports."
+
+
+def list_retryable_rows(pk: UUID) -> list[int]:
+    """Return the rows of a complete import that have failed, and do not repeat an earlier row."""
+    failed = ImportJob.objects.get(pk=pk).rows.filter(outcome="failed")
+    return [
+        number
+        for number, errors in failed.order_by("number").values_list("number", "errors")
+        if all(error["code"] != "repeats_row" for error in errors)
+    ]
 
 
 def run_schedule(schedule: Schedule, postgres, redis, port: int) -> Result:

@@ -15,7 +15,7 @@ PEOPLE = 500  # Of which each file has some, so that the files cross.
 WORKERS = 2
 BAD_CELLS = {"email": ("no", "email_without_at"), "phone": ("12", "phone_too_short")}
 # How often each occurs, in relation to the others.
-COMMANDS = {"pause": 8, "resume": 4, "cancel": 1, "start": 3, "undo": 6}
+COMMANDS = {"pause": 8, "resume": 4, "cancel": 1, "start": 3, "undo": 6, "retry": 4}
 # The version of an import from which on a command is given.
 VERSIONS = {
     "pause": (4, 10),
@@ -23,6 +23,7 @@ VERSIONS = {
     "cancel": (2, 12),
     "start": (3, 6),
     "undo": (8, 15),
+    "retry": (9, 16),
 }
 FAULTS = {
     "kill_worker": 4,

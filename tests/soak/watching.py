@@ -26,6 +26,7 @@ class Watcher:
         self.path = f"/api/imports/{job_id}/events/"
         self.port, self.cookie, self.get_drops = port, cookie, get_drops
         self.snapshots: list[dict] = []
+        self.last_problem = ""  # Why the client has no stream.
         self.stop_requested = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -43,8 +44,8 @@ class Watcher:
         while not self.stop_requested.wait(RECONNECT_SECONDS):
             try:
                 self._read_stream()
-            except CONNECTION_ERRORS:
-                continue
+            except CONNECTION_ERRORS as error:
+                self.last_problem = repr(error)
 
     def _read_stream(self) -> None:
         drops = self.get_drops()
@@ -53,6 +54,7 @@ class Watcher:
             Stream(self.port, self.path, self.cookie, last_event_id=last_event_id)
         ) as stream:
             if stream.status != http.client.OK:
+                self.last_problem = f"status {stream.status}"
                 return
             while (event := stream.next(pings=True)) is not None:
                 if event is not PING:
