@@ -5,12 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from django.db.models.functions import Now
 
 from customers.models import Customer
 from imports import lifecycle
-from imports.importer import _registered
+from imports.importer import _registered, get_importer
 from imports.models import ImportEvent, ImportJob
+from imports.pipeline import file_checker
 from imports.pipeline.batch_applier import apply_batch
+from imports.pipeline.header_detection import DetectedColumns
+from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.reader_client import Chunk
 from imports.pipeline.transactions import StatementTimeout
 from imports.statuses import Status
 from tests.concurrency import call_then_close_connection
@@ -299,8 +304,34 @@ def test_the_rows_of_a_retry_are_known_only_while_the_first_import_exists(partly
 
     check_job(retried)
 
-    assert (retried.status, retried.error_code) == (Status.FAILED, "no_rows")
+    assert (retried.status, retried.error_code) == (Status.FAILED, "file_deleted")
     assert Customer.objects.count() == 3
+
+
+def test_a_retry_fails_while_the_rows_of_the_first_import_are_being_deleted(partly_failed):
+    retried = lifecycle.retry(partly_failed)
+    ImportJob.objects.filter(pk=partly_failed.pk).update(contents_deleted_at=Now())
+    partly_failed.rows.filter(number=2).delete()
+
+    check_job(retried)
+
+    assert (retried.status, retried.error_code) == (Status.FAILED, "file_deleted")
+    assert not retried.rows.exists()
+
+
+def test_the_read_summary_of_a_retry_has_only_its_own_rows(partly_failed):
+    note = {"other_encoding": [3, 5]}
+    retried = file_checker.acquire_lease(lifecycle.retry(partly_failed).pk)
+    columns = DetectedColumns(**partly_failed.detected_columns)
+    rows = [(number, make_row(number)) for number in range(2, 7)]
+    summary = ReadSummary()
+
+    importer = get_importer("customers")
+    chunk = Chunk(rows, 1.0, 6, 100, note)
+    kept = file_checker._select_records(chunk, columns, importer, summary, retried)
+
+    assert [number for number, _ in kept] == [2, 5]
+    assert [entry["params"]["rows"] for entry in summary.entries()] == [[5]]
 
 
 def test_an_import_without_failed_rows_has_nothing_to_retry(alice):

@@ -321,10 +321,11 @@ def _select_records(
     detected_format = job.detected_format or {}
     encodings = {name: detected_format.get(name) for name in ("encoding", "second_encoding")}
     rows = [row for row in chunk.rows if row[0] > columns.header_row]
+    notes = dict(chunk.notes)
     if job.retry_of_id is not None:
         retried = _list_retried_rows(job, [number for number, _ in rows])
         rows = [row for row in rows if row[0] in retried]
-    notes = dict(chunk.notes)
+        notes = {code: [n for n in numbers if n in retried] for code, numbers in notes.items()}
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
         rows = [row for row in rows if row[0] not in hidden]
         notes["hidden_row_skipped"] = sorted(hidden)
@@ -341,9 +342,16 @@ def _list_retried_rows(job: ImportJob, numbers: list[int]) -> set[int]:
     """Return which of these rows the import reads again: those that failed in `job.retry_of`.
 
     A row that repeats an earlier row of the file would fail again, so it is left out.
+
+    Raises:
+        StoredFileNotFound: The rows of `job.retry_of` are being deleted, so some may be missing.
     """
     rows = ImportRow.objects.filter(job=job.retry_of_id, number__in=numbers)
-    return set(rows.filter(IS_RETRIED).values_list("number", flat=True))
+    retried = set(rows.filter(IS_RETRIED).values_list("number", flat=True))
+    # Read after the rows: the time is stored before the first row is deleted.
+    if not ImportJob.objects.filter(pk=job.retry_of_id, contents_deleted_at=None).exists():
+        raise StoredFileNotFound("The rows of the retried import were deleted.")
+    return retried
 
 
 def _merge_chunks(reader: ReaderClient) -> Iterator[Chunk]:
