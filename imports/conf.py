@@ -227,6 +227,13 @@ class AppSettings:
         "after this time counts as crashed and is made again. A failed call is repeated after this "
         "time. The time doubles with each failure, up to an hour.",
     )
+    HOOK_MAX_SECONDS = Setting(
+        86_400,
+        "seconds",
+        "A call of `after_batch` or `after_import` that still fails after this time, and after at "
+        "least ten attempts, is given up. The pages of the import and the admin show it, and the "
+        "admin can make the call again.",
+    )
     STALLED_AFTER_SECONDS = Setting(
         15, "seconds", "A running import that has not committed for this time is shown as stalled."
     )

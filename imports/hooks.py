@@ -2,15 +2,19 @@
 
 A call that is due is a row of `HookCall`, which commits with the change that it follows. A worker
 claims the row, makes the call, and deletes the row. If the call fails, or its worker crashes, the
-row stays and is claimed again later.
+row stays and is claimed again later, after pauses that grow up to an hour. A call that has failed
+for IMPORTS_HOOK_MAX_SECONDS is given up. Its row stays until an administrator calls the hook again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from imports import signals
@@ -27,6 +31,10 @@ from imports.statuses import Hook
 log = logging.getLogger(__name__)
 
 MAX_RETRY_SECONDS = 3_600
+# A call is given up after this many attempts at least. After days without a worker, its first
+# attempts would otherwise be its last.
+MIN_ATTEMPTS = 10
+MAX_ERROR_CHARS = 100
 
 # statement_timestamp(), because now() does not change within a transaction, and a test may run all
 # calls in one.
@@ -34,11 +42,13 @@ MAX_RETRY_SECONDS = 3_600
 # after_import waits until after_batch has succeeded for every batch.
 CLAIM = """
 UPDATE imports_hookcall
-   SET due_at = statement_timestamp() + greatest(%(timeout)s * interval '1 second',
+   SET attempts = attempts + 1,
+       due_at = statement_timestamp() + greatest(%(timeout)s * interval '1 second',
            least(statement_timestamp() - created_at, %(max_retry)s * interval '1 second'))
  WHERE id = (
        SELECT id FROM imports_hookcall AS due
-        WHERE due_at <= statement_timestamp() AND (%(job)s::uuid IS NULL OR job_id = %(job)s::uuid)
+        WHERE due_at <= statement_timestamp() AND gave_up_at IS NULL
+          AND (%(job)s::uuid IS NULL OR job_id = %(job)s::uuid)
           AND (hook <> 'after_import' OR NOT EXISTS (
                SELECT FROM imports_hookcall AS earlier
                 WHERE earlier.job_id = due.job_id AND earlier.hook = 'after_batch'))
@@ -48,7 +58,26 @@ RETURNING *
 
 
 def has_due_calls() -> bool:
-    return HookCall.objects.filter(due_at__lte=Now()).exists()
+    """Whether a call can be made now."""
+    earlier = HookCall.objects.filter(job=OuterRef("job"), hook=Hook.AFTER_BATCH)
+    waits = Q(hook=Hook.AFTER_IMPORT) & Exists(earlier)
+    due = HookCall.objects.filter(due_at__lte=Now(), gave_up_at=None)
+    return due.exclude(waits).exists()
+
+
+def list_failed_calls(job: ImportJob) -> models.QuerySet[HookCall]:
+    """Return the calls of an import that have failed and are not made yet, in their order."""
+    return HookCall.objects.filter(job=job).exclude(error="")
+
+
+def call_again(job: ImportJob) -> int:
+    """Let the failed calls of an import be made now, also those given up; return how many.
+
+    The time until a call is given up begins again.
+    """
+    return list_failed_calls(job).update(
+        created_at=Now(), due_at=Now(), attempts=0, gave_up_at=None
+    )
 
 
 def call_due_hooks(
@@ -75,6 +104,7 @@ def call_due_hooks(
                 raise
             log_error(log, f"{call.hook} of import {call.job_id}", error)
             get_connection().close_if_unusable_or_obsolete()
+            _record_failure(call, error)
         else:
             call.delete()
 
@@ -86,6 +116,15 @@ def _claim_call(job_id: UUID | None) -> HookCall | None:
         "max_retry": MAX_RETRY_SECONDS,
     }
     return next(iter(HookCall.objects.raw(CLAIM, parameters)), None)
+
+
+def _record_failure(call: HookCall, error: Exception) -> None:
+    """Store the class of the exception, and give the call up if it has failed for too long."""
+    own = HookCall.objects.filter(pk=call.pk)
+    own.update(error=type(error).__name__[:MAX_ERROR_CHARS])
+    oldest = Now() - timedelta(seconds=app_settings.HOOK_MAX_SECONDS)
+    if own.filter(created_at__lte=oldest, attempts__gte=MIN_ATTEMPTS).update(gave_up_at=Now()):
+        log.error("%s of import %s is given up: no attempt has succeeded", call.hook, call.job_id)
 
 
 def _make_call(call: HookCall) -> None:

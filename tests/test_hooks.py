@@ -5,6 +5,7 @@ import datetime
 import pytest
 from django.db.models import F
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from imports import hooks, lifecycle, signals
 from imports.importer import get_importer
@@ -13,6 +14,7 @@ from imports.pipeline import batch_applier
 from imports.snapshots import build_snapshot
 from imports.statuses import Hook, Status
 from tests.concurrency import concurrent_transaction
+from tests.conftest import create_user, logged_in_client
 from tests.factories import HEADERS, apply_all_batches, check_job, make_csv, make_job, make_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,6 +180,111 @@ def test_a_hook_that_raises_is_called_again_until_it_succeeds(calls, monkeypatch
     assert "after_import of import" in caplog.text
     assert "ValueError" in caplog.text
     assert PHONE not in caplog.text
+
+
+@pytest.fixture
+def failed_call(calls, monkeypatch):
+    """A call of `after_import` that has failed once."""
+
+    def fail(context):
+        raise ValueError(PHONE)
+
+    monkeypatch.setattr(get_importer("customers"), "after_import", fail)
+    apply_all_batches(check_job(make_customers_job()).pk)
+    hooks.call_due_hooks()
+    return HookCall.objects.get()
+
+
+def fail_again(call, *, age, attempts):
+    """Make another attempt at a call of this age, after so many attempts."""
+    HookCall.objects.update(created_at=Now() - age, attempts=attempts - 1, due_at=Now())
+    hooks.call_due_hooks()
+    call.refresh_from_db()
+    return call
+
+
+def test_a_failed_call_has_its_attempts_and_the_class_of_its_error(failed_call):
+    assert (failed_call.attempts, failed_call.error) == (1, "ValueError")
+    assert failed_call.gave_up_at is None
+
+    again = fail_again(failed_call, age=datetime.timedelta(minutes=1), attempts=2)
+
+    assert (again.attempts, again.gave_up_at) == (2, None)
+
+
+def test_a_call_that_fails_for_a_day_is_given_up(failed_call, calls, caplog):
+    day = datetime.timedelta(days=1)
+    assert fail_again(failed_call, age=day / 2, attempts=20).gave_up_at is None
+    # No worker was running for a day: the first attempts are not the last ones.
+    assert fail_again(failed_call, age=day, attempts=2).gave_up_at is None
+
+    assert fail_again(failed_call, age=day, attempts=20).gave_up_at is not None
+
+    assert "is given up" in caplog.text
+    HookCall.objects.update(due_at=Now())
+    assert not hooks.has_due_calls()
+    hooks.call_due_hooks()
+    failed_call.refresh_from_db()
+    assert failed_call.attempts == 20
+
+
+def test_a_call_that_was_given_up_can_be_made_again(failed_call, calls, monkeypatch):
+    fail_again(failed_call, age=datetime.timedelta(days=1), attempts=20)
+    made = []
+    monkeypatch.setattr(get_importer("customers"), "after_import", made.append)
+
+    assert hooks.call_again(failed_call.job) == 1
+    assert hooks.has_due_calls()
+    hooks.call_due_hooks()
+
+    assert len(made) == 1
+    assert not HookCall.objects.exists()
+
+
+def test_a_call_that_waits_for_another_is_not_due(calls, monkeypatch):
+    def fail(ids, context):
+        raise ValueError
+
+    monkeypatch.setattr(get_importer("customers"), "after_batch", fail)
+    apply_all_batches(check_job(make_customers_job()).pk)
+    hooks.call_due_hooks()
+
+    waiting = HookCall.objects.filter(due_at__lte=Now())
+    assert list(waiting.values_list("hook", flat=True)) == ["after_import"]
+    assert not hooks.has_due_calls()
+
+
+def test_page_and_admin_show_a_failed_call(failed_call, root):
+    client = logged_in_client(root)
+    page = client.get(reverse("imports:detail", args=[failed_call.job_id]))
+    assert "after_import has failed 1 time (ValueError)" in page.text
+    assert "The next attempt:" in page.text
+
+    fail_again(failed_call, age=datetime.timedelta(days=1), attempts=20)
+
+    page = client.get(reverse("imports:detail", args=[failed_call.job_id]))
+    assert "after_import has failed 20 times (ValueError)" in page.text
+    assert "It is not called again by itself." in page.text
+    change_url = reverse("admin:imports_importjob_change", args=[failed_call.job_id])
+    assert "given up" in client.get(change_url).text
+    assert PHONE not in page.text
+
+    call_url = reverse("admin:imports_importjob_call_hooks", args=[failed_call.job_id])
+    answer = client.post(call_url, follow=True)
+
+    assert "The hooks are called again: customers.csv." in answer.text
+    failed_call.refresh_from_db()
+    assert (failed_call.attempts, failed_call.gave_up_at) == (0, None)
+
+
+def test_the_admin_calls_no_hooks_for_a_user_who_only_views(failed_call):
+    viewer = create_user("viewer", "view_importjob", "view_all", is_staff=True)
+    call_url = reverse("admin:imports_importjob_call_hooks", args=[failed_call.job_id])
+
+    assert logged_in_client(viewer).post(call_url).status_code == 403
+
+    failed_call.refresh_from_db()
+    assert failed_call.attempts == 1
 
 
 def test_a_test_of_an_importer_sees_the_exception_of_a_hook(calls, monkeypatch):

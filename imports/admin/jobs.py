@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,10 +18,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from imports import error_messages, permissions
+from imports import error_messages, hooks, permissions
+from imports.actors import enqueue_hooks
 from imports.admin import actions, rows, timeline
 from imports.admin.base import (
     NO_VALUE,
@@ -247,7 +250,12 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             for command in JOB_COMMANDS
         ]
         rows_url = path("<uuid:pk>/rows/", admin_view(self.rows_view), name=f"{name}_rows")
-        return [rows_url, *command_urls, *super().get_urls()]
+        hooks_url = path(
+            "<uuid:pk>/call-hooks/",
+            admin_view(require_POST(self.call_hooks_view)),
+            name=f"{name}_call_hooks",
+        )
+        return [rows_url, hooks_url, *command_urls, *super().get_urls()]
 
     def change_view(
         self,
@@ -270,6 +278,8 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
                 (command, self.reverse(f"imports_importjob_{name}", job.pk))
                 for name, command in actions.list_offered_commands(job, request.user).items()
             ],
+            "failed_calls": hooks.list_failed_calls(job),
+            "call_hooks_url": self.reverse("imports_importjob_call_hooks", job.pk),
             "rows_url": rows_url,
             "batches_url": f"{batches_url}?job__id__exact={job.pk}",
             "records_url": get_records_url(job),
@@ -296,6 +306,20 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def command_view(self, request: HttpRequest, pk: UUID, command: Command) -> HttpResponse:
         job = self._get_visible_or_404(request, pk)
         actions.run_action(self, request, ImportJob.objects.filter(pk=job.pk), command)
+        return redirect(self.reverse("imports_importjob_change", job.pk))
+
+    def call_hooks_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Let the failed hooks of an import be called again at once."""
+        job = self._get_visible_or_404(request, pk)
+        if not permissions.get_controllable_imports(request.user).filter(pk=pk).exists():
+            raise PermissionDenied
+        if hooks.call_again(job):
+            enqueue_hooks()
+            text = gettext("The hooks are called again: %(file)s.") % {"file": job.file_name}
+            self.log_change(request, job, text)
+            messages.success(request, text)
+        else:
+            messages.warning(request, gettext("No call of a hook has failed."))
         return redirect(self.reverse("imports_importjob_change", job.pk))
 
     def _get_visible_or_404(self, request: HttpRequest, pk: UUID) -> ImportJob:

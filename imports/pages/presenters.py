@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from imports import error_messages, lifecycle, permissions, snapshots
+from imports import error_messages, hooks, lifecycle, permissions, snapshots
 from imports.error_messages import get_field_label
 from imports.history import Actor, Command, ImportEvent, Via
 from imports.importer import Importer, get_importer_or_placeholder
@@ -58,6 +58,7 @@ def build_import_context(job: ImportJob, user: User) -> Context:
         "texts": get_status_labels()
         | {"percent": _("{n} percent complete"), "stalled": error_messages.STALLED_MESSAGES},
         "earlier": permissions.find_earlier_import_of_same_file(user, job),
+        "failed_calls": hooks.list_failed_calls(job),
         **_build_facts(job),
         **_build_live_notices(snapshot),
         **_build_allowed_actions(job, user),
