@@ -160,10 +160,11 @@ def test_a_bug_in_a_rule_fails_its_rows_and_is_logged_without_the_cell(register_
 
     assert get_outcomes(job) == {2: "created", 3: "failed", 4: "failed"}
     assert get_errors(job) == {3: [("load", "rule_failed")], 4: [("load", "rule_failed")]}
-    (record,) = caplog.records
-    message = record.getMessage()
-    assert "Importer shelves: the rule of column load raised ValueError" in message
+    record, count = caplog.records
+    message, total = record.getMessage(), count.getMessage()
+    assert "Importer shelves: the rule of column load, row " in message
     assert "test_columns.py" in message
+    assert "raised ValueError in 2 rows of import" in total
     assert "secret" not in message
     assert record.exc_info is None
 

@@ -1,6 +1,7 @@
 """Test that a check gives the exact result, however often it is interrupted and continued."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -302,6 +303,36 @@ def test_a_header_with_unstorable_characters_is_accepted():
     )
 
     assert (job.status, job.created) == (Status.COMPLETE, 1)
+
+
+@pytest.mark.parametrize("hook", ["clean", "check_row"])
+def test_a_rule_that_always_raises_has_one_traceback_and_a_count(hook, monkeypatch, caplog):
+    def fail(value):
+        raise ZeroDivisionError(value)
+
+    importer = get_importer("customers")
+    if hook == "check_row":
+        rule = "check_row"
+        monkeypatch.setattr(importer, "check_row", fail, raising=False)
+    else:
+        rule = "the rule of column first_name"
+        columns = [
+            replace(column, clean=fail) if column.field == "first_name" else column
+            for column in importer.columns
+        ]
+        monkeypatch.setattr(importer, "columns", tuple(columns))
+
+    job = check_job(make_job(CONTENT))  # Of several chunks.
+
+    assert (job.status, job.failed) == (Status.COMPLETE, 1_200)
+    first, count = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    subject = f"Importer customers: {rule}, row 2 of import {job.pk}, raised ZeroDivisionError\n"
+    assert first.startswith(subject)
+    assert "in fail" in first
+    assert count == (
+        f"Importer customers: {rule} raised ZeroDivisionError in 1200 rows of import {job.pk}"
+    )
+    assert "Ama" not in caplog.text
 
 
 def test_an_import_without_its_importer_fails():

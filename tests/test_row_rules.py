@@ -190,7 +190,7 @@ def test_a_bug_in_a_rule_is_logged_once_without_its_text(caplog):
 
     (record,) = caplog.records
     message = record.getMessage()
-    assert "Importer parcels_with_rule: check_row raised ValueError" in message
+    assert "Importer parcels_with_rule: check_row, row 2 of a check, raised ValueError" in message
     assert "in quote_note" in message
     assert "Ama Mensah" not in message
 

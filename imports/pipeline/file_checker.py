@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -47,7 +48,7 @@ from imports.pipeline.reader_client import (
     open_rows,
 )
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import RowValidator, ValidatedRow
+from imports.pipeline.row_validation import RowValidator, RuleBugs, ValidatedRow
 from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
@@ -248,7 +249,9 @@ def _check(
     importer = get_importer(job.importer)
     _store_field_values(job, importer)
     target = get_job_target(job)
+    bugs = RuleBugs(importer, job.pk)
     with (
+        ExitStack() as at_end,
         job.file.storage.open(str(job.file.name)) as file,
         open_rows(
             file,
@@ -259,6 +262,7 @@ def _check(
             while_waiting=partial(_renew_lease, job),
         ) as reader,
     ):
+        at_end.callback(bugs.log_counts)
         columns = None
         if job.detected_columns and job.cursor_row:
             columns = DetectedColumns(**job.detected_columns)
@@ -273,7 +277,7 @@ def _check(
             validated: list[ValidatedRow] = []
             if columns is not None:
                 rows = _select_records(chunk, columns, importer, summary, job)
-                validator = RowValidator(importer, columns, summary, job.make_context())
+                validator = RowValidator(importer, columns, summary, job.make_context(), bugs)
                 validated = validator.validate_rows(rows)
             job = stage_rows(
                 job,

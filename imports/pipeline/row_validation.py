@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NotRequired, TypedDict
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import Error
@@ -74,11 +76,39 @@ class FieldStep(NamedTuple):
     column: Column
 
 
+class RuleBugs:
+    """Logs exceptions that rules raise by a bug: the first of each rule, and how many there were.
+
+    The records name the import, the rule and the row, and quote no value.
+    """
+
+    def __init__(self, importer: type[Importer], import_id: UUID | None = None) -> None:
+        self._importer = importer
+        self._subject = "a check" if import_id is None else f"import {import_id}"
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, rule: str, row: int, error: Exception) -> None:
+        """Count an exception of a rule, and log where it was raised if it is the first one."""
+        bug = (rule, type(error).__name__)
+        self._counts[bug] += 1
+        if self._counts[bug] == 1:
+            subject = f"Importer {self._importer.name}: {rule}, row {row} of {self._subject},"
+            log_error(logger, subject, error)
+
+    def log_counts(self) -> None:
+        """Log how often each rule has raised an exception, if that was more than once."""
+        for (rule, name), count in self._counts.items():
+            if count > 1:
+                text = "Importer %s: %s raised %s in %s rows of %s"
+                logger.error(text, self._importer.name, rule, name, count, self._subject)
+
+
 class RowValidator:
     """Validates the rows of one file, whose columns are `columns`.
 
     Adds to `summary` what was done to cells that the user may not expect. Without a `context`, the
-    importer must not have a lookup with a queryset.
+    importer must not have a lookup with a queryset. `bugs` logs the exceptions of rules; the
+    validators of one check share it.
     """
 
     def __init__(
@@ -87,6 +117,7 @@ class RowValidator:
         columns: DetectedColumns,
         summary: ReadSummary | None = None,
         context: ImportContext | None = None,
+        bugs: RuleBugs | None = None,
     ) -> None:
         self.summary = summary or ReadSummary()
         self._steps = [
@@ -107,7 +138,8 @@ class RowValidator:
         self._noted_rows: dict[tuple[str, str], list[int]] = {}
         self._lookups = make_lookup_resolvers(importer, context)
         self._order = {column.field: index for index, column in enumerate(importer.columns)}
-        self._logged_bugs: set[tuple[str, str]] = set()
+        self._bugs = bugs or RuleBugs(importer, context.import_id if context else None)
+        self._row = 0  # The number of the row that is being cleaned.
 
     def validate_rows(self, rows: Sequence[Row]) -> list[ValidatedRow]:
         """Validate rows in ascending order. Makes a few queries for each foreign key.
@@ -132,6 +164,7 @@ class RowValidator:
 
         The value of a cell with an error is None.
         """
+        self._row = number
         values: list[str | None] = []
         errors: list[StoredRowError] = []
         width = len(cells)
@@ -190,18 +223,11 @@ class RowValidator:
             return [_make_error(column, cell, each) for each in (error, *error.further)]
         if isinstance(error, Error) and is_transient(error):
             raise error
-        self._log_bug(f"the rule of column {column.field}", error)
+        self._bugs.add(f"the rule of column {column.field}", self._row, error)
         return [_make_error(column, cell, InvalidValue("rule_failed", error=type(error).__name__))]
 
     def _log_row_rule_bug(self, error: Exception) -> None:
-        self._log_bug("check_row", error)
-
-    def _log_bug(self, rule: str, error: Exception) -> None:
-        """Log once where a rule raised an exception."""
-        bug = (rule, type(error).__name__)
-        if bug not in self._logged_bugs:
-            self._logged_bugs.add(bug)
-            log_error(logger, f"Importer {self._importer.name}: {rule}", error)
+        self._bugs.add("check_row", self._row, error)
 
     def _close_failed_row(self, row: ValidatedRow) -> ValidatedRow:
         """Return a row with errors as it is stored: without its values."""
