@@ -235,8 +235,8 @@ def test_the_page_lists_kept_rows(client, job, monkeypatch):
     ("fields", "sentence"),
     [
         ({"contents_deleted_at": timezone.now()}, "can no longer be undone"),
-        ({"created": 0, "processed": 0, "status": "CANCELLED"}, "There is nothing to undo."),
-        ({"status": "UNDOING", "finished_at": None}, "This action is no longer possible."),
+        ({"created": 0, "processed": 0, "status": "CANCELLED"}, "so there is nothing to undo."),
+        ({"status": "UNDOING", "finished_at": None}, "It is being undone."),
     ],
 )
 def test_a_page_that_cannot_be_undone_says_why(client, job, fields, sentence):
