@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
-from imports import hooks, progress, worker_process
+from imports import hooks, progress, purge, worker_process
 from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
@@ -44,9 +44,11 @@ CHECK_ACTOR = "imports.check_next_file"
 BATCH_ACTOR = "imports.apply_batches"
 UNDO_ACTOR = "imports.undo_batches"
 HOOK_ACTOR = "imports.call_hooks"
+PURGE_ACTOR = "imports.delete_old_data"
 MAX_CHECK_SECONDS = 3_600
 MAX_BATCHES_SECONDS = 300
 MAX_HOOKS_SECONDS = 300
+MAX_PURGE_SECONDS = 300
 # While Redis is down, one message applies batches for at most this long.
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
@@ -212,12 +214,34 @@ def call_hooks_safely(job_id: UUID | None = None) -> None:
         log.error("hooks cannot be called: SQLSTATE %s", get_sqlstate(error))
 
 
+def delete_old_data(run_id: int, turn: int) -> None:
+    """Do one turn of a run that deletes old data, and send the message of the next turn.
+
+    A message of a turn that was begun before does nothing. If a turn fails or its worker crashes,
+    recovery sends the message of the next turn.
+    """
+    try:
+        if not purge.begin_turn(purge.Turn(run_id, turn)):
+            return
+        with worker_process.report_work("deleting old data"):
+            needs_turn = purge.run_turn(run_id, should_stop=worker_process.stop_requested.is_set)
+    except TransientError as error:
+        log.warning("deletion of old data interrupted (%s), recovery repeats it", error)
+        return
+    except Error as error:  # Logged without its text, which may quote a row.
+        log.error("deletion of old data failed: SQLSTATE %s", get_sqlstate(error))
+        return
+    if needs_turn:
+        _send(HOOK_QUEUE, PURGE_ACTOR, run_id, turn + 1)
+
+
 def declare_actors(broker: dramatiq.Broker) -> None:
     """Declare the actors on the broker of a worker."""
     _declare_actor(broker, check_next_file, CHECK_ACTOR, CHECK_QUEUE, MAX_CHECK_SECONDS)
     _declare_actor(broker, apply_batches, BATCH_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
     _declare_actor(broker, undo_batches, UNDO_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
     _declare_actor(broker, call_hooks, HOOK_ACTOR, HOOK_QUEUE, MAX_HOOKS_SECONDS)
+    _declare_actor(broker, delete_old_data, PURGE_ACTOR, HOOK_QUEUE, MAX_PURGE_SECONDS)
 
 
 def _declare_actor(
@@ -250,6 +274,20 @@ def enqueue_check() -> bool:
 def enqueue_hooks() -> bool:
     """Send a message that hooks are to be called; return whether it was sent."""
     return _send(HOOK_QUEUE, HOOK_ACTOR)
+
+
+def enqueue_purge() -> None:
+    """Send the message of the next turn that deletes old data, if one is due and none is sent."""
+    try:
+        turn = purge.claim_message()
+    except TransientError as error:
+        log.warning("deletion of old data not enqueued (%s)", error)
+        return
+    except Error as error:  # Logged without its text, which may quote a row.
+        log.error("deletion of old data cannot be enqueued: SQLSTATE %s", get_sqlstate(error))
+        return
+    if turn is not None:
+        _send(HOOK_QUEUE, PURGE_ACTOR, turn.run_id, turn.number)
 
 
 def enqueue_due_batches(job: ImportJob) -> list[bool]:

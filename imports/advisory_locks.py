@@ -15,6 +15,8 @@ TARGET_TABLE = 7
 CHECK_COMPLETION = 8
 # The maintenance that one worker does for all workers.
 MAINTENANCE = 9
+# A step of the deletion of old data.
+PURGE = 10
 
 LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))"

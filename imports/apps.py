@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.core import checks
+from django.db.models.signals import post_delete
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -16,9 +17,12 @@ class ImportsConfig(AppConfig):
         # These modules import the models.
         from imports.checks import check_importers
         from imports.database_checks import check_databases
+        from imports.models import ImportJob
+        from imports.retention import delete_remains
         from imports.setup_checks import check_deployed_broker, check_setup
 
         checks.register(check_importers, "imports")
         checks.register(check_databases, "imports")
         checks.register(check_setup, "imports")
         checks.register(check_deployed_broker, "imports", deploy=True)
+        post_delete.connect(delete_remains, ImportJob, dispatch_uid="imports.delete_remains")

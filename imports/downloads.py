@@ -27,6 +27,7 @@ from imports.inline import acquire_slot
 from imports.models import ImportJob
 from imports.pipeline import failed_rows_file
 from imports.pipeline.failed_rows import KEPT
+from imports.retention import require_contents
 from imports.storage import CHUNK_BYTES, StoredFileNotFound
 from imports.template_workbook import write_template
 
@@ -59,8 +60,10 @@ def send_original_file(job: ImportJob, by: Actor | None) -> StreamingHttpRespons
     The history of the import names `by`; None if only the headers are sent.
 
     Raises:
-        StoredFileNotFound: The file was deleted.
+        ContentsDeleted: The file and the rows of the import were deleted.
+        StoredFileNotFound: The file is missing.
     """
+    require_contents(job)
     if not job.file or job.file.name is None:
         raise StoredFileNotFound
     try:
@@ -77,10 +80,12 @@ def send_failed_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttp
     `by` as in `send_original_file`.
 
     Raises:
+        ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: The import has no failed or skipped row.
         NoFreeSlot: The process builds as many files as it may.
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
+    require_contents(job)
     with acquire_slot(REPORT_SLOTS):
         response = build_file_response(
             partial(failed_rows_file.write_workbook, job),
@@ -94,9 +99,11 @@ def send_failed_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpRespo
     """Return a response with the failed rows as CSV. `by` as in `send_original_file`.
 
     Raises:
+        ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: The import has no failed row.
         NoFreeSlot: The process builds as many files as it may.
     """
+    require_contents(job)
     with acquire_slot(REPORT_SLOTS):
         response = build_file_response(
             partial(failed_rows_file.write_csv, job),

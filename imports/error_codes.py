@@ -126,6 +126,16 @@ for _name, _status, _message in (
         "The status of the import does not allow this. The message says what to do instead, and "
         "`params.actions` lists what is possible.",
     ),
+    (
+        "contents_deleted",
+        409,
+        "The file and the rows of the import were deleted. Upload the file again.",
+    ),
+    (
+        "contents_deleted",
+        410,
+        "The file and the rows of the import were deleted. Upload the file again.",
+    ),
     ("length_required", 411, "The body has no `Content-Length`. Do not send it in chunks."),
     ("too_large", 413, "The body is too large. The message names the limit. Split the file."),
     (

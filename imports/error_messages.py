@@ -184,6 +184,7 @@ KEPT_MESSAGES = {
         "Undoing this row repeatedly crashed the worker. Contact an administrator."
     ),
 }
+CONTENTS_DELETED = _("The file and the rows of this import were deleted.")
 # Errors of one row.
 ROW_MESSAGES = {
     "required": _("This value is required. Fill it in, or delete the row."),
@@ -456,6 +457,10 @@ def advise_on_stalled_reason(reason: str) -> str:
 
 # Why an import refuses a command, unless it is because of its status. REST answers with 409.
 CONFLICT_MESSAGES = {
+    "retry_not_ended": _(
+        "A retry of the failed rows of this import has not ended, and reads its rows. Cancel the "
+        "retry first."
+    ),
     "file_not_read": _("The file has not been read. Change how it is read first."),
     "nothing_to_undo": _(
         "The import has created and updated no record, so there is nothing to undo."

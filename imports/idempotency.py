@@ -39,6 +39,12 @@ class IdempotencyKeyReused(Exception):
     """The Idempotency-Key was used for another upload."""
 
 
+def select_expired_keys() -> models.QuerySet[IdempotencyKey]:
+    """Return the keys that are older than IDEMPOTENCY_KEY_HOURS."""
+    expired = Now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
+    return IdempotencyKey.objects.filter(created_at__lt=expired)
+
+
 def get_or_create_key(owner: AbstractBaseUser, key: str, request: str) -> IdempotencyKey:
     """Return the owner's key, which is inserted unless it exists.
 
@@ -50,8 +56,7 @@ def get_or_create_key(owner: AbstractBaseUser, key: str, request: str) -> Idempo
         IdempotencyKeyReused: The key was used for a different upload.
     """
     request_digest = hashlib.sha256(request.encode()).hexdigest()
-    expired = Now() - timedelta(hours=IDEMPOTENCY_KEY_HOURS)
-    IdempotencyKey.objects.filter(owner=owner.pk, created_at__lt=expired).delete()
+    select_expired_keys().filter(owner=owner.pk).delete()
     stored, is_new = IdempotencyKey.objects.select_related("job").get_or_create(
         owner_id=owner.pk, key=key, defaults={"request_digest": request_digest}
     )

@@ -136,6 +136,25 @@ JOB_COMMANDS: dict[Command, JobCommand] = {
         ),
     ),
 }
+# The deletion has a form of its own on the pages, and DELETE in the REST API.
+ALL_COMMANDS: dict[Command, JobCommand] = {
+    **JOB_COMMANDS,
+    Command.DELETE: JobCommand(
+        run=lifecycle.delete_contents,
+        statuses=frozenset(Status) - {Status.UNDOING},
+        is_possible=lifecycle.can_delete_contents,
+        summary="Delete the file and the rows of an import",
+        label=_("Delete the file and the rows"),
+        bulk_label=_("Delete the files and the rows of selected imports"),
+        success=_("The file and the rows were deleted: %(files)s."),
+        refusal=_("The file and the rows were not deleted."),
+        confirmation=_(
+            "An import that has not ended is cancelled first. The uploaded file, its rows and "
+            "their errors are deleted for good. The import can then be neither undone nor "
+            "retried. Imported records, the counts and the history are kept."
+        ),
+    ),
+}
 # What the REST API calls actions: the commands, and the change of options by PATCH.
 ACTIONS: dict[Command, str] = {
     Command.CHANGE: "Send a PATCH with other options or a column mapping",
@@ -171,7 +190,7 @@ def is_offered(name: Command, job: ImportJob) -> bool:
     """Whether the command, or the change of options, is possible now."""
     if name == Command.CHANGE:
         return lifecycle.can_change(job)
-    return JOB_COMMANDS[name].is_offered(job)
+    return ALL_COMMANDS[name].is_offered(job)
 
 
 def run_command(name: Command, job_id: UUID, by: Actor) -> ImportJob:
@@ -182,7 +201,7 @@ def run_command(name: Command, job_id: UUID, by: Actor) -> ImportJob:
         ImportJob.DoesNotExist: There is no such import.
     """
     with explain_refusals(name, job_id):
-        return JOB_COMMANDS[name].run(job_id, by=by)
+        return ALL_COMMANDS[name].run(job_id, by=by)
 
 
 @contextmanager
@@ -215,7 +234,7 @@ def _describe_refusal(name: Command, job: ImportJob, error: TransitionNotAllowed
         return str(error)
     if is_offered(name, job):
         return str(CHANGED_MEANWHILE)
-    refusal = CHANGE_REFUSAL if name == Command.CHANGE else JOB_COMMANDS[name].refusal
+    refusal = CHANGE_REFUSAL if name == Command.CHANGE else ALL_COMMANDS[name].refusal
     return f"{refusal} {_describe_status(name, job)}"
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
-from imports import actors
+from imports import actors, retention
 from imports.history import PYTHON, Actor, Command, Via, record_event
 from imports.idempotency import IdempotencyKeyReused
 from imports.importer import get_importer_or_placeholder
@@ -63,6 +63,7 @@ __all__ = [
     "cancel",
     "check_again",
     "create_import",
+    "delete_contents",
     "get_snapshot",
     "pause",
     "preview_undo",
@@ -146,6 +147,8 @@ def start(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     """
     pk = _get_id(job)
     with atomic():
+        # What was uploaded for a preview only becomes an import like any other.
+        ImportJob.objects.filter(pk=pk, is_preview=True).update(is_preview=False)
         job = check_completion.start_applying(pk, only_from=Status.READY)
         record_event(pk, Command.START, by)
         on_commit(partial(actors.enqueue_due_batches, job))
@@ -159,8 +162,10 @@ def can_change(job: ImportJob) -> bool:
     """Whether the options of the import may be changed, with `check_again`.
 
     This is so while the import waits for a person, or after an error that other options may
-    correct.
+    correct, and while its file is kept.
     """
+    if not job.has_contents:
+        return False
     if job.status == Status.FAILED:
         return job.error_code in FIXABLE_READ_ERRORS
     return job.status in CHANGEABLE_STATUSES
@@ -458,6 +463,43 @@ def check_undo(job: ImportJob) -> None:
             "too_late",
             date=date,
         )
+
+
+def can_delete_contents(job: ImportJob) -> bool:
+    """Whether the file and the rows of the import can be deleted, with `delete_contents`."""
+    return job.has_contents and job.status != Status.UNDOING
+
+
+def delete_contents(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
+    """Delete the file and the rows of an import, and return the updated import.
+
+    An import that has not ended is cancelled first. Imported records, counts and history stay. From
+    now on nobody can read the file and the rows; a worker deletes the rows. A second call does
+    nothing.
+
+    Raises:
+        TransitionNotAllowed: The import is being undone, or a retry of its failed rows has not
+            ended.
+        ImportJob.DoesNotExist: There is no such import.
+    """
+    pk = _get_id(job)
+    with atomic():
+        job = retention.lock_import(pk)
+        if not job.has_contents:
+            return job
+        if job.status == Status.UNDOING:
+            raise TransitionNotAllowed(
+                "This import is being undone. Delete its file and rows once it is UNDONE."
+            )
+        if not job.is_final:
+            job = ImportJob.objects.transition(pk, Status.CANCELLED)
+            record_event(pk, Command.CANCEL, by)
+            on_commit(actors.enqueue_hooks)
+        job = retention.mark_contents_deleted(job)
+        record_event(pk, Command.DELETE, by)
+        on_commit(actors.enqueue_purge)
+    publish_after_commit(job)
+    return job
 
 
 def get_snapshot(job: ImportJob | UUID) -> Snapshot:

@@ -243,6 +243,10 @@ class ImportJob(models.Model):
                 | (~Q(status__in=sorted(FINAL_STATUSES)) & Q(finished_at=None)),
             ),
             models.CheckConstraint(
+                name="import_deleted_contents_are_final",
+                condition=Q(status__in=sorted(FINAL_STATUSES)) | Q(contents_deleted_at=None),
+            ),
+            models.CheckConstraint(
                 name="import_failed_says_why",
                 condition=~Q(status=Status.FAILED) | Q(error_code__isnull=False),
             ),
@@ -263,6 +267,11 @@ class ImportJob(models.Model):
     @property
     def is_final(self) -> bool:
         return self.status in FINAL_STATUSES
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether the file and the rows may be read: see `imports.retention`."""
+        return self.contents_deleted_at is None
 
     @property
     def success(self) -> Success | None:
@@ -475,10 +484,14 @@ class Worker(models.Model):
 
 
 class PurgeRun(models.Model):
-    """One run of the deletion of old data: see `imports.retention`."""
+    """One run of the deletion of old data: see `imports.purge`. At most one run is unfinished."""
 
     started_at = models.DateTimeField(_("started"), db_default=Now())
     finished_at = models.DateTimeField(_("finished"), null=True)
+    # Number of turns that workers have begun. The message of a turn holds its number.
+    turns = models.PositiveIntegerField(_("turns"), db_default=0)
+    # When the message for the next turn was sent last.
+    enqueued_at = models.DateTimeField(_("enqueued"), null=True)
     cancelled = models.PositiveIntegerField(_("imports cancelled"), default=0)
     purged = models.PositiveIntegerField(_("imports whose contents were deleted"), default=0)
     deleted = models.PositiveIntegerField(_("imports deleted"), default=0)
@@ -488,6 +501,13 @@ class PurgeRun(models.Model):
         ordering = ("-started_at",)
         verbose_name = _("deletion of old data")
         verbose_name_plural = _("deletions of old data")
+        constraints = (
+            models.UniqueConstraint(
+                models.ExpressionWrapper(Q(finished_at=None), models.BooleanField()),
+                name="purge_run_one_unfinished",
+                condition=Q(finished_at=None),
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.started_at)

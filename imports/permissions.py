@@ -19,8 +19,13 @@ def can_import(user: User) -> bool:
 
 
 def get_visible_imports(user: User) -> QuerySet[ImportJob]:
-    """Return the imports that the user may list, read and stream."""
+    """Return the imports that the user may read and stream."""
     return ImportJob.objects.all() if can_view_all(user) else _get_own_imports(user)
+
+
+def get_listed_imports(user: User) -> QuerySet[ImportJob]:
+    """Return the imports that lists show the user: the visible ones that are no previews."""
+    return get_visible_imports(user).filter(is_preview=False)
 
 
 def can_view_all(user: User) -> bool:
@@ -34,7 +39,7 @@ def find_earlier_import_of_same_file(user: User, job: ImportJob) -> ImportJob | 
     """
     if job.retry_of_id is not None:
         return None
-    same = get_visible_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
+    same = get_listed_imports(user).filter(file_digest=job.file_digest, importer=job.importer)
     earlier = same.exclude(file_digest="").filter(created_at__lt=job.created_at)
     return earlier.order_by("-created_at").first()
 

@@ -40,10 +40,11 @@ def publish(job: ImportJob) -> None:
     """Publish the newest snapshot of an import. Never raises, and takes under a second.
 
     Best effort: the hub also polls the database every two seconds, so a lost message delays a
-    client but never misleads it.
+    client but never misleads it. The snapshot of a preview is not published, because feeds leave
+    previews out.
     """
     global _paused_until
-    if time.monotonic() < _paused_until or is_sending_disabled():
+    if time.monotonic() < _paused_until or is_sending_disabled() or job.is_preview:
         return
     try:
         _redis().publish(get_channel(job), json.dumps(build_snapshot(job)))

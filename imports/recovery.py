@@ -59,6 +59,7 @@ def recover() -> None:
         actors.enqueue_due_undo(job)
     if hooks.has_due_calls():
         actors.enqueue_hooks()
+    actors.enqueue_purge()
 
 
 def remove_stuck_workers() -> bool:

@@ -237,11 +237,11 @@ def read_feed(topics: Collection[StreamTopic]) -> list[tuple[StreamTopic | None,
 
     Each snapshot comes with the topic of its owner's feed, or None for an import without an owner.
     A feed shows imports that are not final, and imports that have ended within
-    FEED_RETENTION_SECONDS.
+    FEED_RETENTION_SECONDS, and no previews.
     """
     recently = Now() - timedelta(seconds=FEED_RETENTION_SECONDS)
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
-    jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=recently))
+    jobs = jobs.filter(Q(finished_at=None) | Q(finished_at__gt=recently), is_preview=False)
     if ALL_OWNERS not in topics:
         owner_ids = [topic.key for topic in topics if topic.kind == TopicKind.OWNER]
         # The field of the primary key parses the text.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 CHUNK_BYTES = 512 * 1024  # One chunk is in memory at a time.
+# Uploaded files are in this folder of their storage. The purge deletes those without an import.
+FILE_FOLDER = "imports"
 
 
 class StoredFile(models.Model):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # The condition on the status and the change of the status are one statement. Of two processes
 # that race for a transition, exactly one gets the row back.
 # Calls of hooks that follow the change are inserted with it.
+# An import whose file and rows were deleted keeps its status: it can be neither undone nor retried.
 TRANSITION = """
 WITH changed AS (UPDATE imports_importjob
    SET status = %(target)s, error_code = %(error_code)s, error_params = %(error_params)s::jsonb,
@@ -37,7 +38,7 @@ WITH changed AS (UPDATE imports_importjob
                                     ELSE processed END,
        progress_percent = CASE WHEN %(is_whole)s THEN 100 ELSE progress_percent END,
        finished_at = CASE WHEN %(is_final)s THEN now() END
- WHERE id = %(pk)s AND status = ANY(%(sources)s)
+ WHERE id = %(pk)s AND status = ANY(%(sources)s) AND contents_deleted_at IS NULL
 RETURNING *),
 hook_calls AS (
     INSERT INTO imports_hookcall (job_id, hook)
@@ -97,7 +98,11 @@ class TransitionManager(models.Manager["ImportJob"]):
         )
         if job := next(iter(rows), None):
             return job
-        status = self.values_list("status", flat=True).get(pk=pk)
+        status, deleted_at = self.values_list("status", "contents_deleted_at").get(pk=pk)
+        if deleted_at is not None:
+            raise TransitionNotAllowed(
+                "The file and the rows of this import were deleted.", "contents_deleted"
+            )
         raise TransitionNotAllowed(f"An import that is {status} cannot become {target}.")
 
 

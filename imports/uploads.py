@@ -29,6 +29,7 @@ from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns
+from imports.storage import FILE_FOLDER
 from imports.upload_options import clean_options
 
 MAX_FILE_NAME_CHARS = 255
@@ -201,6 +202,7 @@ def upload(
     options: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     should_enqueue: bool = True,
+    is_preview: bool = False,
     by: Actor | None = None,
 ) -> ImportJob:
     """Store a file and create its import, in one transaction.
@@ -212,7 +214,9 @@ def upload(
 
     An upload with an idempotency key that was used before returns the import that the earlier call
     created. With `should_enqueue=False` no worker is asked to check the file, because the caller
-    does it; if the caller crashes, recovery asks a worker. `by` as in `create_import`.
+    does it; if the caller crashes, recovery asks a worker. With `is_preview`, the import is in no
+    list until it is started, and is deleted after IMPORTS_KEEP_PREVIEWS_DAYS. `by` as in
+    `create_import`.
 
     Raises:
         KeyError: There is no such importer.
@@ -244,12 +248,13 @@ def upload(
             return key.job
         job = ImportJob(
             **fields,
+            is_preview=is_preview,
             owner_id=owner.pk,
             file_name=(file.name or "")[-MAX_FILE_NAME_CHARS:],
             file_size=file.size or 0,
             file_digest=digest,
         )
-        job.file.save(str(job.id), file, save=False)
+        job.file.save(f"{FILE_FOLDER}/{job.id}", file, save=False)
         job.save(force_insert=True)
         if key:
             key.job = job

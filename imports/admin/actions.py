@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from imports import permissions
 from imports.history import Actor, Command, Via
-from imports.job_commands import JOB_COMMANDS, JobCommand, run_command
+from imports.job_commands import ALL_COMMANDS, JobCommand, run_command
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
 
@@ -43,7 +43,7 @@ def list_offered_commands(job: ImportJob, user: User) -> dict[str, JobCommand]:
     """Return the commands, by name, that the user may give to the import now."""
     if not permissions.get_controllable_imports(user).filter(pk=job.pk).exists():
         return {}
-    return {name.value: each for name, each in JOB_COMMANDS.items() if each.is_offered(job)}
+    return {name.value: each for name, each in ALL_COMMANDS.items() if each.is_offered(job)}
 
 
 def run_action(
@@ -75,7 +75,7 @@ def _run_on_import(
 ) -> ActionResult:
     """Give the command and log it in the admin's history, or return why it is refused."""
     assert isinstance(request.user, AbstractBaseUser)  # The admin requires a login.
-    success = JOB_COMMANDS[name].success
+    success = ALL_COMMANDS[name].success
     try:
         changed = run_command(name, job.pk, Actor(request.user, Via.ADMIN))
     except TransitionNotAllowed as error:

@@ -76,7 +76,7 @@ class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportBatch]:
-        visible = permissions.get_visible_imports(request.user)
+        visible = permissions.get_listed_imports(request.user)
         return timeline.annotate_attempts(super().get_queryset(request).filter(job__in=visible))
 
     @admin.display(description=_("import"), ordering="job__file_name")

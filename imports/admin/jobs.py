@@ -36,7 +36,7 @@ from imports.admin.base import (
 from imports.error_messages import get_field_label
 from imports.history import Command
 from imports.importer import get_importer_or_placeholder, is_registered
-from imports.job_commands import JOB_COMMANDS
+from imports.job_commands import ALL_COMMANDS
 from imports.models import ImportBatch, ImportJob
 from imports.statuses import Outcome, Status
 from imports.upload_options import describe_options
@@ -70,7 +70,7 @@ class FailedRowsFilter(admin.SimpleListFilter):
 def _make_bulk_action(name: Command) -> BulkAction:
     """Return the action of the list that gives a command to the selected imports."""
 
-    @admin.action(description=JOB_COMMANDS[name].bulk_label, permissions=["control"])
+    @admin.action(description=ALL_COMMANDS[name].bulk_label, permissions=["control"])
     def run(
         model_admin: admin.ModelAdmin[ImportJob],
         request: HttpRequest,
@@ -149,7 +149,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
         started_batches = ImportBatch.objects.filter(job=OuterRef("pk"), started_at__isnull=False)
         started_at = Subquery(started_batches.order_by("number").values("started_at")[:1])
-        visible = permissions.get_visible_imports(request.user).annotate(
+        visible = permissions.get_listed_imports(request.user).annotate(
             writing_started_at=started_at
         )
         visible = visible.defer(*ImportJob.LARGE_FIELDS)  # Only the page of one import loads them.
@@ -247,7 +247,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
                 admin_view(require_POST(partial(self.command_view, command=command))),
                 name=f"{name}_{command}",
             )
-            for command in JOB_COMMANDS
+            for command in ALL_COMMANDS
         ]
         rows_url = path("<uuid:pk>/rows/", admin_view(self.rows_view), name=f"{name}_rows")
         hooks_url = path(
@@ -348,7 +348,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
     def has_control_permission(self, request: HttpRequest) -> bool:
         return permissions.get_controllable_imports(request.user).exists()
 
-    actions = [_make_bulk_action(name) for name in JOB_COMMANDS]
+    actions = [_make_bulk_action(name) for name in ALL_COMMANDS]
 
 
 def describe_stalled(job: ImportJob) -> str:
@@ -371,4 +371,6 @@ def abbreviate(value: object) -> str:
 def get_records_url(job: ImportJob) -> str:
     """Return the URL of the page that lists what the import has written; "" if there is none."""
     page = get_importer_or_placeholder(job.importer).page
-    return f"{reverse(page)}?import={job.pk}" if page and job.created + job.updated else ""
+    if not page or not job.written or not job.has_contents:  # The rows name the records.
+        return ""
+    return f"{reverse(page)}?import={job.pk}"

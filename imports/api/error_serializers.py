@@ -19,6 +19,7 @@ ERROR_CODES = {
     404: ("not_found",),
     406: ("not_acceptable",),
     409: (*error_messages.CONFLICT_MESSAGES, "not_allowed"),
+    410: ("contents_deleted",),
     411: ("length_required",),
     413: ("too_large",),
     415: ("unsupported_media_type",),

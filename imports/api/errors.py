@@ -48,6 +48,7 @@ from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
 from imports.postgres import get_sqlstate
+from imports.retention import ContentsDeleted
 from imports.upload_options import InvalidOptions
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,11 @@ class Conflict(APIException):
     ) -> None:
         super().__init__(detail, code)
         self.params = params
+
+
+class ContentsGone(APIException):
+    status_code = status.HTTP_410_GONE
+    default_code = "contents_deleted"
 
 
 class IdempotencyKeyConflict(APIException):
@@ -155,6 +161,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
     """
     if isinstance(error, TransitionNotAllowed):
         return Conflict(str(error), error.code, error.params)
+    if isinstance(error, ContentsDeleted):
+        return ContentsGone(str(error))
     if isinstance(error, IdempotencyKeyReused):
         return IdempotencyKeyConflict(str(error))
     if isinstance(error, InvalidMapping):

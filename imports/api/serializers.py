@@ -30,7 +30,8 @@ from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS, READ_OPTIONS
 from imports.models import ImportJob
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
-from imports.snapshots import build_snapshot, format_time
+from imports.retention import get_contents_deadline
+from imports.snapshots import build_snapshot, format_optional_time, format_time
 from imports.statuses import (
     EmptyCells,
     HiddenRows,
@@ -413,6 +414,12 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     detected_format = DetectedFormatField(read_only=True)
     columns = serializers.SerializerMethodField()
     read_summary = serializers.SerializerMethodField()
+    contents_kept_until = serializers.SerializerMethodField()
+    contents_deleted_at = UtcDateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="When the file and the rows were deleted. Null while they are kept.",
+    )
     error_params = serializers.DictField(
         read_only=True,
         allow_null=True,
@@ -437,6 +444,8 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
             "file_name",
             "file_size",
             "owner",
+            "contents_kept_until",
+            "contents_deleted_at",
             "same_file_as",
             "poll_after_seconds",
             "actions",
@@ -462,10 +471,10 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
                     for name, address in URL_ACTIONS.items()
                 },
                 "failed_rows_xlsx": make_url("api:import-failed-rows-xlsx", job)
-                if job.failed + job.skipped and has_workbooks()
+                if job.has_contents and job.failed + job.skipped and has_workbooks()
                 else None,
                 "failed_rows_csv": make_url("api:import-failed-rows-csv", job)
-                if job.failed
+                if job.has_contents and job.failed
                 else None,
                 "kept_rows_xlsx": make_url("api:import-kept-rows-xlsx", job)
                 if job.kept and has_workbooks()
@@ -491,6 +500,11 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     def get_read_summary(self, job: ImportJob) -> Any:
         context = {"importer": job.importer}
         return ReadSummaryEntrySerializer(job.read_summary, many=True, context=context).data
+
+    @extend_schema_field(UtcDateTimeField(allow_null=True))
+    def get_contents_kept_until(self, job: ImportJob) -> str | None:
+        """Until when the file and the rows are kept. Null until the import has ended."""
+        return format_optional_time(get_contents_deadline(job))
 
     def get_poll_after_seconds(self, job: ImportJob) -> int | None:
         """The seconds to wait before the next poll. Null if nothing more will happen."""

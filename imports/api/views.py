@@ -51,6 +51,7 @@ from imports.api.serializers import (
 from imports.conf import app_settings
 from imports.history import Actor, Command
 from imports.models import ImportJob, TransitionNotAllowed
+from imports.retention import require_contents
 from imports.statuses import Status
 
 MAX_UPLOAD_FIELDS_BYTES = 64 * 1024  # The multipart boundaries and the fields besides the file.
@@ -111,7 +112,8 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         return jobs.order_by("-created_at", "-pk")
 
     def list(self, request: Request) -> Response:
-        jobs = self.get_queryset().defer(*ImportJob.LARGE_FIELDS)
+        jobs = permissions.get_listed_imports(request.user).select_related("owner")
+        jobs = jobs.order_by("-created_at", "-pk").defer(*ImportJob.LARGE_FIELDS)
         page = self.paginate_queryset(jobs.filter(**JobsQuery.get_lookups(self.query))) or []
         context = {"waiting": snapshots.list_waiting_ids(page), "user": request.user}
         data = ListedImportJobSerializer(page, many=True, context=context).data
@@ -137,16 +139,22 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             job = lifecycle.check_again(job.pk, changes.validated_data, by=get_actor(request))
         return self._accepted(job)
 
+    def destroy(self, request: Request, pk: UUID) -> Response:
+        job = self._get_controllable_import()
+        with job_commands.explain_refusals(Command.DELETE, job.pk):
+            job = lifecycle.delete_contents(job.pk, by=get_actor(request))
+        return self._accepted(job)
+
     @action(detail=True, url_path="undo-preview", url_name="undo-preview")
     def undo_preview(self, request: Request, pk: UUID) -> Response:
-        job = self.get_object()
+        job = self._get_import_with_contents()
         with job_commands.explain_refusals(Command.UNDO, job.pk):
             preview = lifecycle.preview_undo(job.pk)
         return Response(ImportUndoPreviewSerializer(preview).data)
 
     @action(detail=True, query_serializer_class=RowsQuery, pagination_class=RowPagination)
     def rows(self, request: Request, pk: UUID) -> Response:
-        job = self.get_object()
+        job = self._get_import_with_contents()
         rows = row_results.select_rows(
             job, outcome=self.query.get("outcome"), is_kept=self.query["kept"]
         )
@@ -156,7 +164,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
 
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
     def problems(self, request: Request, pk: UUID) -> Response:
-        job = self.get_object()
+        job = self._get_import_with_contents()
         page = self._paginate(row_results.group_problems(job, has_limit=False))
         data = ImportProblemSerializer(page, many=True, context={"importer": job.importer}).data
         return self.get_paginated_response(data)
@@ -170,13 +178,24 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
 
     @action(detail=True)
     def preview(self, request: Request, pk: UUID) -> Response:
-        job = self.get_object()
+        job = self._get_import_with_contents()
         data = {**preview.build_preview(job, request.user), "read_summary": job.read_summary}
         return Response(ImportPreviewSerializer(data, context={"importer": job.importer}).data)
 
     def _paginate(self, results: Any) -> Any:
         assert isinstance(self.paginator, CursorPages)
         return self.paginator.paginate_queryset(results, self.request, self)
+
+    def _get_import_with_contents(self) -> ImportJob:
+        """Return the import of the address.
+
+        Raises:
+            Http404: There is no such import, or the user may not see it.
+            ContentsDeleted: Its file and rows were deleted.
+        """
+        job = self.get_object()
+        require_contents(job)
+        return job
 
     def _get_controllable_import(self) -> ImportJob:
         """Return the import of the address.

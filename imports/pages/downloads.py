@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from imports import downloads, permissions
+from imports import downloads, error_messages, permissions
 from imports.history import Actor
 from imports.importer import get_importer, list_importers
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pages.presenters import get_actor
 from imports.pipeline.failed_rows import NoFailedRows
+from imports.retention import ContentsDeleted
 from imports.storage import StoredFileNotFound
 from imports.workbooks import WorkbooksNotSupported
 
@@ -85,6 +86,8 @@ def _send_file(
     job = get_object_or_404(permissions.get_visible_imports(request.user), pk=pk)
     try:
         return download(job, None if request.method == "HEAD" else get_actor(request))
+    except ContentsDeleted:
+        messages.warning(request, error_messages.CONTENTS_DELETED)
     except StoredFileNotFound:
         messages.warning(request, _("The uploaded file is no longer available."))
     except NoFailedRows:

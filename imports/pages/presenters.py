@@ -20,6 +20,7 @@ from imports.job_commands import JOB_COMMANDS, JobCommand
 from imports.models import ImportJob
 from imports.pages.forms import get_too_large_message
 from imports.permissions import User
+from imports.retention import get_contents_deadline
 from imports.statuses import Status, Success
 from imports.upload_options import describe_options
 
@@ -80,6 +81,8 @@ def _build_facts(job: ImportJob) -> Context:
         "waited": waited,
         "elapsed": elapsed,
         "duration": "< 1 s" if job.is_final and elapsed == 0 else format_seconds(elapsed),
+        "has_failed_rows": job.failed > 0 and job.has_contents,
+        "kept_until": get_contents_deadline(job),
         "written": job.created + job.updated,
         "remaining": (job.total or 0) - job.processed,
         "imported": job.created + job.updated + job.unchanged,
@@ -173,6 +176,7 @@ def _build_allowed_actions(job: ImportJob, user: User) -> Context:
     return {
         "buttons": build_buttons(job) if can_control else [],
         "can_change": can_control and lifecycle.can_change(job),
+        "can_delete": can_control and lifecycle.can_delete_contents(job),
         "can_import": permissions.can_import(user),
     }
 

@@ -38,4 +38,5 @@ urlpatterns = [
         for name in JOB_COMMANDS
         if name not in views.COMMANDS_WITH_A_PAGE
     ),
+    path("imports/<uuid:pk>/delete/", views.delete_contents_view, name="delete"),
 ]

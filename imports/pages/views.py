@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from imports import lifecycle, permissions
+from imports import error_messages, lifecycle, permissions
 from imports.conf import app_settings
 from imports.history import Command
 from imports.importer import get_importer, is_registered, list_importers
@@ -168,10 +168,10 @@ def _upload_files(
 
 
 def _build_list_context(request: HttpRequest) -> Context:
-    visible = permissions.get_visible_imports(request.user).select_related("owner")
-    visible = visible.defer(*ImportJob.LARGE_FIELDS)
+    listed = permissions.get_listed_imports(request.user).select_related("owner")
+    listed = listed.defer(*ImportJob.LARGE_FIELDS)
     form = FilterForm(request.GET)
-    page = _paginate(request, form.filter_imports(visible, request.user), IMPORTS_PER_PAGE)
+    page = _paginate(request, form.filter_imports(listed, request.user), IMPORTS_PER_PAGE)
     controllable = set(
         permissions.get_controllable_imports(request.user)
         .filter(pk__in=[job.pk for job in page])
@@ -209,7 +209,8 @@ def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = 
     if job.status in (Status.RUNNING, Status.COMPLETE):
         context["chart"] = build_speed_chart(job)
     if job.status not in IN_PROGRESS_STATUSES:
-        context |= build_problems_context(job)
+        if job.has_contents:
+            context |= build_problems_context(job)
         context["read_summary"] = build_read_summary_context(job)
     if job.kept:
         context |= build_kept_context(job)
@@ -249,6 +250,9 @@ def show_history(request: HttpRequest, pk: UUID) -> HttpResponse:
 def show_rows(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one page of failed or skipped rows, of one problem if the query string names one."""
     job = _get_visible_import(request, pk)
+    if not job.has_contents:
+        messages.warning(request, error_messages.CONTENTS_DELETED)
+        return redirect("imports:detail", job.pk)
     context = {"job": job, **build_rows_context(job, request.GET)}
     return render(request, "imports/rows.html", context)
 
@@ -258,7 +262,7 @@ def _get_visible_import(request: HttpRequest, pk: UUID) -> ImportJob:
     return get_object_or_404(visible, pk=pk)
 
 
-# --- Start, cancel and change ------------------------------------------------
+# --- Start, cancel, delete and change ------------------------------------------------
 
 
 def post_or_redirect(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -279,6 +283,13 @@ def give_command(request: HttpRequest, pk: UUID, name: Command) -> HttpResponse:
     """Give a command to the import, and redirect to the page of its button."""
     command = partial(run_command, name, by=get_actor(request))
     return _change_import(request, pk, command, next_url=request.POST.get("next", ""))
+
+
+@post_or_redirect
+def delete_contents_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Delete the file and the rows of the import."""
+    command = partial(run_command, Command.DELETE, by=get_actor(request))
+    return _change_import(request, pk, command)
 
 
 @never_cache

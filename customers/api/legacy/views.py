@@ -1,7 +1,9 @@
 """The earlier contract for spreadsheets of customers, on top of imports.
 
 Clients call upload/, bulk-create-async/ and bulk-create/status/<task_id>/ in this order. A task is
-an import: lists, pages and streams show it like any other import. URLs and JSON keys never change.
+an import: lists, pages and streams show it like any other import. What upload/ creates is a
+preview. It is in no list unless it is started by its upload_id, and it is deleted after
+IMPORTS_KEEP_PREVIEWS_DAYS. URLs and JSON keys never change.
 """
 
 from __future__ import annotations
@@ -108,6 +110,7 @@ class UploadView(ExcelView):
                 check_first=True,
                 should_enqueue=False,
                 by=get_actor(request),
+                is_preview=True,
             )
             job = inline.check_import_inline(job.pk, get_reader_limits())
             _require_ready(job)

@@ -94,6 +94,8 @@ IMPORT_FIELDS: dict[str, Any] = {
     "file_name": "customers.xlsx",
     "file_size": 412160,
     "owner": "ama",
+    "contents_kept_until": None,
+    "contents_deleted_at": None,
     "poll_after_seconds": 1,
     "actions": ["pause", "cancel"],
     "urls": {
@@ -134,6 +136,20 @@ QUEUED_IMPORT = (
         | dict.fromkeys(("rows_per_second", "eta_seconds")),
     }
 )
+DELETED_IMPORT = RUNNING_IMPORT | {
+    "version": 57,
+    "status": "CANCELLED",
+    "message": "Cancelled",
+    "success": "some",
+    "finished_at": "2026-11-02T09:15:02.310000Z",
+    "updated_at": "2026-11-02T09:15:02.310000Z",
+    "contents_deleted_at": "2026-11-02T09:15:02.310000Z",
+    "poll_after_seconds": None,
+    "columns": COLUMNS | {"samples": [[], [], [], []]},
+    "detected_format": DETECTED_FORMAT | {"sheet": None, "sheets": []},
+    "read_options": {},
+    "live": SNAPSHOT["live"] | dict.fromkeys(("rows_per_second", "eta_seconds")),
+}
 ROW_ERROR = {
     "row": 17,
     "field": "phone",

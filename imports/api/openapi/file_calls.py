@@ -69,7 +69,8 @@ def describe_import_file(
 ) -> Decorator:
     """Return the description of a file of one import; `missing_codes` are the codes of its 404."""
     errors = make_error_responses(*FILE_CALL_STATUSES) | {
-        404: make_error_response(404, missing_codes)
+        404: make_error_response(404, missing_codes),
+        410: make_error_response(410, {}),
     }
     if content_type == XLSX_MEDIA_TYPE:
         errors |= NO_WORKBOOKS

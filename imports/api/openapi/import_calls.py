@@ -178,6 +178,20 @@ describe_import_calls = extend_schema_view(
         },
     ),
     **{name.value: describe_command(name, command) for name, command in JOB_COMMANDS.items()},
+    destroy=describe_method(
+        operation_id="imports_delete",
+        summary="Delete the file and the rows of an import",
+        description="An import that has not ended is cancelled first. Imported records, counts and "
+        "history stay. The file, the rows and the failed rows are no longer available: requests "
+        "for them receive status 410. A second call changes nothing.",
+        tags=TAGS,
+        request=None,
+        parameters=[LOCATION, *THROTTLED_HEADERS],
+        responses={
+            **make_202_responses("deleted", examples.DELETED_IMPORT),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 403, 404, 409),
+        },
+    ),
     undo_preview=describe_read(
         "imports_undo_preview",
         "Show what undoing the import would do",
@@ -193,7 +207,7 @@ describe_import_calls = extend_schema_view(
         "List the rows and their outcomes",
         {
             **make_200_responses(ImportRowSerializer(many=True), examples.ROW),
-            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 410),
         },
         parameters=[RowsQuery],
     ),
@@ -202,7 +216,7 @@ describe_import_calls = extend_schema_view(
         "List the causes for which rows failed or were skipped",
         {
             **make_200_responses(ImportProblemSerializer(many=True), examples.PROBLEM),
-            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 410),
         },
         parameters=[PageQuery],
     ),
@@ -221,7 +235,7 @@ describe_import_calls = extend_schema_view(
         "Show what starting the import would do",
         {
             **make_200_responses(ImportPreviewSerializer, examples.PREVIEW),
-            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409, 410),
         },
         description="Available while the import is READY.",
     ),

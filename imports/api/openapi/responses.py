@@ -66,6 +66,10 @@ ERRORS = {
         "The import's status does not allow it",
         "The import was not started. It is running already. Pause it or cancel it to stop it.",
     ),
+    410: (
+        "The file and the rows were deleted",
+        "The file and the rows of this import were deleted on 28 November 2026.",
+    ),
     411: (
         "The body has no Content-Length",
         "Send the body with a Content-Length, not in chunks.",
