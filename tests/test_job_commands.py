@@ -83,6 +83,14 @@ def test_a_failed_import_offers_a_change_if_other_options_may_correct_it():
     assert list_actions(fixable) == [Command.CHANGE]
 
 
+# The status allows the command, but there is nothing that it could do.
+NOTHING_CODES = {
+    (Command.UNDO, Status.CANCELLED): "nothing_to_undo",
+    (Command.UNDO, Status.FAILED): "nothing_to_undo",
+    (Command.RETRY, Status.COMPLETE): "nothing_to_retry",
+}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("status", list(Status))
 def test_a_command_succeeds_exactly_in_the_statuses_that_offer_it(alice, name, status):
@@ -100,22 +108,22 @@ def test_a_command_succeeds_exactly_in_the_statuses_that_offer_it(alice, name, s
         assert job.events.get().command == name
     else:
         body = response.json()
-        has_nothing = name == Command.UNDO and status in (Status.CANCELLED, Status.FAILED)
-        assert body["code"] == ("nothing_to_undo" if has_nothing else "not_allowed")
+        code = NOTHING_CODES.get((name, status), "not_allowed")
+        assert body["code"] == code
         assert body["errors"] == []
         assert body["params"] == {"status": status, "actions": offered}
-        assert has_nothing or body["message"].startswith(str(JOB_COMMANDS[name].refusal))
+        assert code != "not_allowed" or body["message"].startswith(str(JOB_COMMANDS[name].refusal))
         job.refresh_from_db()
         assert (job.status, job.events.count()) == (status, 0)
 
 
-def force(status):
+def force(status, error_code="damaged_file"):
     """Return the fields of an import in this status, whatever the constraints of the table are."""
     final = {Status.COMPLETE, Status.CANCELLED, Status.FAILED, Status.UNDONE}
     return {
         "status": status,
         "finished_at": "2026-11-02T09:15:00Z" if status in final else None,
-        "error_code": "damaged_file" if status == Status.FAILED else None,
+        "error_code": error_code if status == Status.FAILED else None,
         **({"processed": 4, "created": 4} if status == Status.COMPLETE else {}),
     }
 
@@ -203,9 +211,10 @@ def test_a_command_for_an_import_that_is_gone_is_404(alice):
     ("permission", "status"), [("control_all", 202), ("view_all", 403), (None, 404)]
 )
 def test_who_may_give_a_command(alice, name, permission, status):
-    source = Status.COMPLETE if name == Command.UNDO else min(JOB_COMMANDS[name].statuses)
+    sources = {Command.UNDO: Status.COMPLETE, Command.RETRY: Status.FAILED}
+    source = sources.get(name, min(JOB_COMMANDS[name].statuses))
     job = check_job(make_job(CONTENT, owner=alice, check_first=True))
-    ImportJob.objects.filter(pk=job.pk).update(**force(source))
+    ImportJob.objects.filter(pk=job.pk).update(**force(source, error_code="crashed_reader"))
     user = create_user("uma", *([permission] if permission else ["add_importjob"]))
 
     assert post(logged_in_client(user), job, name).status_code == status
