@@ -341,7 +341,12 @@ def _continue_import(job: ImportJob, by: Actor) -> ImportJob:
     """Let a failed import go on from where it stopped, within the caller's transaction."""
     is_checked = job.total is not None
     ImportJob.objects.filter(pk=job.pk).update(
-        run=F("run") + 1, continues_check=not is_checked, reader_crashes=0, timeouts=0
+        run=F("run") + 1,
+        continues_check=not is_checked,
+        # The limits of a small file would start the check anew.
+        needs_main_reader=True,
+        reader_crashes=0,
+        timeouts=0,
     )
     record_event(job.pk, Command.RETRY, by)
     if not is_checked:

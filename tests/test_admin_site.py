@@ -59,7 +59,7 @@ def test_every_link_of_a_page_stays_on_its_site(address, job, root):
 def test_an_action_returns_to_its_site(root):
     job = check_job(make_job(make_csv([make_row(1)]), check_first=True))
 
-    response = logged_in_client(root).post(f"{OFFICE}/importjob/{job.pk}/cancel/")
+    response = logged_in_client(root).post(f"{OFFICE}/importjob/{job.pk}/commands/cancel/")
 
     assert response["Location"] == f"{OFFICE}/importjob/{job.pk}/change/"
     assert ImportJob.objects.get(pk=job.pk).status == Status.CANCELLED

@@ -172,7 +172,7 @@ def test_codes_of_refusals_reach_the_client_with_their_parameters(alice, monkeyp
         raise TransitionNotAllowed("It was too late.", "other_code", until="2026-11-02")
 
     command = JOB_COMMANDS[Command.PAUSE]._replace(run=refuse)
-    monkeypatch.setitem(job_commands.JOB_COMMANDS, Command.PAUSE, command)
+    monkeypatch.setitem(job_commands.ALL_COMMANDS, Command.PAUSE, command)
     job = run_import(CONTENT, owner=alice)
 
     body = post(logged_in_client(alice), job, "pause").json()
@@ -420,7 +420,7 @@ def test_history_names_the_way_of_each_command(alice, root):
     page, admin = logged_in_client(alice), logged_in_client(root)
 
     page.post(reverse("imports:pause", args=[job.pk]))
-    admin.post(reverse("admin:imports_importjob_resume", args=[job.pk]))
+    admin.post(reverse("admin:imports_importjob_command_resume", args=[job.pk]))
     post(page, job, "pause")
     page.post(reverse("imports:resume", args=[job.pk]))
     admin.post(

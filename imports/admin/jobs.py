@@ -243,9 +243,9 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
         admin_view, name = self.admin_site.admin_view, "imports_importjob"
         command_urls = [
             path(
-                f"<uuid:pk>/{command}/",
+                f"<uuid:pk>/commands/{command}/",
                 admin_view(require_POST(partial(self.command_view, command=command))),
-                name=f"{name}_{command}",
+                name=f"{name}_command_{command}",
             )
             for command in ALL_COMMANDS
         ]
@@ -275,7 +275,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "job": job,
             "stalled": describe_stalled(job),
             "commands": [
-                (command, self.reverse(f"imports_importjob_{name}", job.pk))
+                (command, self.reverse(f"imports_importjob_command_{name}", job.pk))
                 for name, command in actions.list_offered_commands(job, request.user).items()
             ],
             "failed_calls": hooks.list_failed_calls(job),
