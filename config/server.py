@@ -1,18 +1,23 @@
 """The web process: Daphne with limits on request bodies and an orderly shutdown.
 
-Start it with `python -m config.server`. It changes three things in Daphne:
+Start it with `python -m config.server`. It changes four things in Daphne:
 
 * Twisted, on which Daphne is built, parses every form before Django parses it again. It does so in
   the thread that serves all streams, needs ten times the body's size in memory, and takes minutes
   for a form that consists of line ends. Here only Django parses forms.
 * Daphne reads a whole body into memory. Here the application receives it in chunks.
+* Twisted closes the connection if it cannot store a body because the disk is full. Here the
+  response has status 503.
 * Daphne may exit before its requests have ended. Here the process waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -25,8 +30,16 @@ from django.http import HttpResponse, JsonResponse
 from twisted.internet.defer import Deferred
 
 from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
-from imports.error_body import make_too_large_body
+from imports.error_body import (
+    NO_SPACE_RETRY_SECONDS,
+    ErrorBody,
+    is_no_space_error,
+    make_no_space_body,
+    make_too_large_body,
+)
 from imports.request_ids import REQUEST_ID_HEADER, read_request_id
+
+log = logging.getLogger(__name__)
 
 BODY_CHUNK_BYTES = 256 * 1024
 
@@ -40,6 +53,7 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
         self.received_bytes = 0
+        self.has_no_space = False
 
     def gotLength(self, length: int | None) -> None:
         if length is not None and length > get_max_body_bytes():
@@ -50,12 +64,31 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
 
     def handleContentChunk(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        if self.received_bytes <= get_max_body_bytes():
+        if self.received_bytes > get_max_body_bytes() or self.has_no_space:
+            return
+        try:
             super().handleContentChunk(data)
+            self.content.flush()  # Otherwise the last bytes are written later, and fail there.
+        except OSError as error:
+            if not is_no_space_error(error):
+                raise
+            log.error("a request cannot be stored: no disk space is left for temporary files")
+            self.has_no_space = True
+            self.drop_content()
+
+    def drop_content(self) -> None:
+        """Delete what is stored of the body."""
+        with suppress(OSError):  # The bytes in its buffer cannot be written.
+            self.content.close()
+        self.content = BytesIO()
 
     def process(self) -> Any:
         if self.received_bytes > get_max_body_bytes():
-            return self.respond_too_large()
+            return self.respond_without_view(
+                413, make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
+            )
+        if self.has_no_space:
+            return self.respond_without_view(503, make_no_space_body())
         return super().process()
 
     def handle_reply(self, message: Message) -> None:
@@ -64,23 +97,24 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             message = message | {"body": b""}
         super().handle_reply(message)
 
-    def respond_too_large(self) -> None:
-        """Respond with 413, as JSON under /api/ and as HTML elsewhere.
+    def respond_without_view(self, status: int, body: ErrorBody) -> None:
+        """Respond with an error, as JSON under /api/ and as HTML elsewhere.
 
         Twisted calls `process` after the whole body was received. An earlier response would be
         lost: a client that is still sending does not read it.
         """
-        body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
         if not self.path.startswith(b"/api/"):
-            self.basic_error(413, b"Content Too Large", body["message"])
+            self.basic_error(status, HTTPStatus(status).phrase.encode(), body["message"])
             return
-        response = self.add_cors_headers(JsonResponse(body))
+        response = self.add_cors_headers(JsonResponse(body, status=status))
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response["Retry-After"] = str(NO_SPACE_RETRY_SECONDS)
         sent = self.requestHeaders.getRawHeaders(REQUEST_ID_HEADER.lower().encode(), [])
         response[REQUEST_ID_HEADER] = read_request_id(
             (REQUEST_ID_HEADER.encode(), value) for value in sent
         )
         headers = [(name.encode(), value.encode()) for name, value in response.items()]
-        self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content})
 
     def add_cors_headers(self, response: HttpResponse) -> HttpResponse:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from django.template.defaultfilters import filesizeformat
 
 TOO_LARGE_MESSAGE = "The upload is larger than %(limit)s. Split it into several files."
+NO_SPACE_MESSAGE = (
+    "The server has no room for this file just now, so nothing was stored. Send it again in a few "
+    "minutes, or tell an administrator."
+)
+NO_SPACE_RETRY_SECONDS = 60
+# No space left, quota exceeded, and larger than any file of the process may become.
+NO_SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FieldError(TypedDict):
@@ -42,6 +50,16 @@ def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
     """Return the body of the response to a request that no view receives, because of its size."""
     limit = filesizeformat(max_upload_bytes)
     return make_error_body("too_large", TOO_LARGE_MESSAGE % {"limit": limit})
+
+
+def make_no_space_body() -> ErrorBody:
+    """Return the body of the response to a request that cannot be stored: the disk is full."""
+    return make_error_body("unavailable", NO_SPACE_MESSAGE)
+
+
+def is_no_space_error(error: BaseException | None) -> bool:
+    """Return whether a file could not be written because the disk is full."""
+    return isinstance(error, OSError) and error.errno in NO_SPACE_ERRORS
 
 
 def make_error_body(

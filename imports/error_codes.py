@@ -168,7 +168,8 @@ for _name, _status, _message in (
     (
         "unavailable",
         503,
-        "The site is busy, or its database does not answer. Wait for the seconds in `Retry-After`.",
+        "The site is busy or has no disk space left, or its database does not answer. Wait for "
+        "the seconds in `Retry-After`.",
     ),
 ):
     register_request_code(_name, _status, _message)

@@ -41,7 +41,14 @@ from rest_framework.settings import api_settings
 from imports import error_messages
 from imports.api import error_hints
 from imports.authentication import get_login_hint
-from imports.error_body import ErrorBody, FieldError, make_error_body
+from imports.error_body import (
+    NO_SPACE_MESSAGE,
+    NO_SPACE_RETRY_SECONDS,
+    ErrorBody,
+    FieldError,
+    is_no_space_error,
+    make_error_body,
+)
 from imports.error_log import log_error
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import ImportJob, TransitionNotAllowed
@@ -118,6 +125,11 @@ class ServiceUnavailable(APIException):
     wait = 5  # Seconds; REST framework sends them as Retry-After.
 
 
+class NoSpaceLeft(ServiceUnavailable):
+    default_detail = NO_SPACE_MESSAGE
+    wait = NO_SPACE_RETRY_SECONDS
+
+
 class InternalServerError(APIException):
     default_code = "internal_error"
     default_detail = "Something went wrong on the server. The error is in the server's log."
@@ -179,6 +191,9 @@ def to_api_exception(error: BaseException | None) -> APIException:
         return PayloadTooLarge("The fields of this request are too large. Send data as a file.")
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):
         return TooManyFields()
+    if is_no_space_error(error):
+        log.error("a request cannot be stored: no disk space is left for temporary files")
+        return NoSpaceLeft()
     if isinstance(error, UNREADABLE_BODY_ERRORS):
         return MalformedRequest(error_hints.describe_unreadable_body(error))
     if isinstance(error, DATABASE_UNAVAILABLE_ERRORS):

@@ -12,16 +12,26 @@ length. (Daphne reads the body before any of this code runs, so it needs a limit
 from __future__ import annotations
 
 import json
+import logging
 from io import BytesIO
 from urllib.parse import parse_qsl
 
 from django.core.handlers.asgi import ASGIRequest
 
 from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
-from imports.error_body import ErrorBody, make_error_body, make_too_large_body
+from imports.error_body import (
+    NO_SPACE_RETRY_SECONDS,
+    ErrorBody,
+    is_no_space_error,
+    make_error_body,
+    make_no_space_body,
+    make_too_large_body,
+)
 from imports.live.authorization import RawHeaders, get_cross_origin_headers
 from imports.live.routing import ASGIApplication, Message, Receive, Scope, Send, resolve_scope
 from imports.request_ids import REQUEST_ID_HEADER, read_request_id
+
+log = logging.getLogger(__name__)
 
 UNREADABLE_MESSAGE = "This request cannot be read."
 
@@ -31,7 +41,8 @@ def guard_requests(application: ASGIApplication) -> ASGIApplication:
 
     An HTTP request that Django cannot parse gets a response with status 400. A request to a URL of
     this app whose body is larger than IMPORTS_MAX_UPLOAD_BYTES and its form fields gets status 413;
-    its body is discarded while it arrives. Other URLs of the project have no limit.
+    its body is discarded while it arrives. Other URLs of the project have no limit. A request to a
+    URL of this app whose body Django cannot store, because the disk is full, gets status 503.
     """
 
     async def guarded_application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +51,7 @@ def guard_requests(application: ASGIApplication) -> ASGIApplication:
         elif not is_readable(scope):
             await send_error(scope, send, 400, make_error_body("malformed", UNREADABLE_MESSAGE), [])
         else:
-            await call_with_limit(application, scope, receive, send)
+            await call_with_space(application, scope, receive, send)
 
     return guarded_application
 
@@ -66,6 +77,35 @@ def is_url_of(scope: Scope, app_name: str) -> bool:
     """Return whether the project's URLconf has the path in the namespace of this app."""
     match = resolve_scope(scope)
     return match is not None and app_name in match.app_names
+
+
+# --- A full disk -------------------------------------------------------------
+
+
+async def call_with_space(
+    application: ASGIApplication, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Call the application; if the disk is full, discard the body and respond with 503."""
+    has_started = False
+
+    async def send_and_note(message: Message) -> None:
+        nonlocal has_started
+        has_started = True
+        await send(message)
+
+    try:
+        await call_with_limit(application, scope, receive, send_and_note)
+    except OSError as error:
+        if has_started or not is_no_space_error(error) or not is_url_of(scope, "imports"):
+            raise
+        log.error("a request cannot be stored: no disk space is left for temporary files")
+        await discard_body(receive)
+        await send_error(scope, send, 503, make_no_space_body(), make_no_space_headers(scope))
+
+
+def make_no_space_headers(scope: Scope) -> RawHeaders:
+    retry_after = (b"Retry-After", str(NO_SPACE_RETRY_SECONDS).encode())
+    return [retry_after, *get_cross_origin_headers(ASGIRequest(scope, BytesIO()))]
 
 
 # --- Large bodies ------------------------------------------------------------
