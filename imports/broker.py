@@ -30,7 +30,7 @@ from imports.conf import app_settings
 _is_sending_disabled: ContextVar[bool] = ContextVar("is_sending_disabled", default=False)
 
 REDIS_NAMESPACE = "imports"
-REDIS_TIMEOUT_SECONDS = 1.5  # For connecting, and for each reply.
+REDIS_TIMEOUT_SECONDS = 1.0  # For connecting, and for each reply. A web request waits once.
 PING_TIMEOUT_SECONDS = 0.25
 # A worker that is silent for longer than this has crashed, and its messages are delivered again.
 # No code holds the GIL for that long.
