@@ -1,5 +1,5 @@
 # Commands for development. `make help` lists them. PORT applies to demo and run, ARGS to demo,
-# test, matrix, mutations, coverage and migrations, SEEDS to soak.
+# test, faults, matrix, mutations, coverage and migrations, SEEDS to soak.
 
 PORT ?= 8000
 ARGS ?=
@@ -24,7 +24,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test matrix soak mutations lint types coverage fuzz sample wheel migrations check clean
+.PHONY: help demo run test faults matrix soak mutations lint types coverage fuzz sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ test: .venv/development $(TYPESCRIPT) lint ## Check style, then run every test (
 	@$(PYTHON) -m tests.browser
 	@$(PYTHON) -m tests.curl
 	@exec $(PYTHON) -m pytest $(PROCESSES) $(ARGS)
+
+faults: .venv/development ## Cause every fault of docs/faults.md, the slow ones too (ARGS="-k undo")
+	@exec $(PYTHON) -m pytest $(PROCESSES) -m "" tests/test_faults_*.py tests/test_docs_faults.py $(ARGS)
 
 matrix: .venv-matrix/bin/uv ## Run the core of the tests with each driver, Django and kind of project (ARGS="ATOMIC")
 	@.venv-matrix/bin/python -m tests.matrix $(ARGS)

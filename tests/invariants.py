@@ -6,13 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import psutil
+from django.conf import settings
+from redis import Redis
+
 from customers import sample_data
 from customers.models import Customer
+from imports.actors import QUEUES
+from imports.advisory_locks import CHECK_COMPLETION, MAINTENANCE, TARGET_TABLE
 from imports.ledger import check_ledger
 from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
 from tests.database import connection
 from tests.factories import get_counts, get_outcomes
+from tests.streams import wait_until
 from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")  # As sample_data.COLUMNS.
@@ -21,6 +28,19 @@ SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'imports step%%'
    AND state <> 'idle'
 """
+LIST_SESSIONS_LEFT = """
+SELECT state || ': ' || application_name FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid()
+   AND (state LIKE 'idle in transaction%%'
+        OR state <> 'idle' AND application_name LIKE 'imports step%%')
+"""
+LIST_LOCKS_LEFT = """
+SELECT 'advisory lock ' || classid FROM pg_locks
+ WHERE locktype = 'advisory' AND classid = ANY(%s)
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+MAX_SECONDS_LEFT = 30  # After the end of an import, everything of it is gone by then.
+MAX_SILENCE_SECONDS = 3  # A worker of Dramatiq that runs writes its heartbeat more often.
 
 
 class Sample(NamedTuple):
@@ -104,3 +124,72 @@ def count_open_steps():
     with connection.cursor() as cursor:
         cursor.execute(COUNT_OPEN_STEPS)
         return cursor.fetchone()[0]
+
+
+# --- What an import leaves behind --------------------------------------------
+
+
+def assert_nothing_left(*, crashes=(0,), redis_url=None, is_reply_lost=False):
+    """Assert that within 30 seconds nothing of the pipeline is left but its result.
+
+    That is: no advisory lock, no open step and no session idle in a transaction, no message, no
+    reader process, and no attempt except those of killed workers, of which there are `crashes`
+    (one of these numbers). Call it while a worker still runs. The messages that a killed worker
+    had fetched are not counted: Dramatiq gives them to another worker after 30 seconds. With
+    `is_reply_lost`, messages are not counted at all: a message whose reply did not reach the worker
+    stays in Redis until that worker has exited. It does no harm.
+    """
+    left = []
+    try:
+        wait_until(
+            lambda: not replace(left, list_left(crashes, redis_url, is_reply_lost)),
+            MAX_SECONDS_LEFT,
+        )
+    except AssertionError:
+        raise AssertionError(f"Left after {MAX_SECONDS_LEFT} s: {', '.join(left)}") from None
+
+
+def replace(items, new_items):
+    items[:] = new_items
+    return items
+
+
+def list_left(crashes, redis_url, is_reply_lost):
+    """Return a description of everything that is left."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIST_SESSIONS_LEFT)
+        left = [text for (text,) in cursor.fetchall()]
+        cursor.execute(LIST_LOCKS_LEFT, [[TARGET_TABLE, CHECK_COMPLETION, MAINTENANCE]])
+        left += [text for (text,) in cursor.fetchall()]
+    attempts = ImportAttempt.objects.count()
+    left += [] if attempts in crashes else [f"{attempts} attempts"]
+    messages = [] if is_reply_lost else list_messages_left(redis_url)
+    left += [f"message {message}" for message in messages]
+    return left + [f"reader process {pid}" for pid in list_readers()]
+
+
+def list_messages_left(redis_url=None):
+    """Return the messages of all queues, without those that a killed worker had fetched."""
+    with Redis.from_url(redis_url or settings.REDIS_URL) as client:
+        now = float(".".join(map(str, client.time()))) * 1_000
+        silent_since = now - 1_000 * MAX_SILENCE_SECONDS
+        silent = client.zrangebyscore("imports:__heartbeats__", "-inf", silent_since)
+        return [
+            message
+            for queue in QUEUES
+            for message in set(client.hkeys(f"imports:{queue}.msgs")).difference(
+                *(client.smembers(f"imports:__acks__.{each.decode()}.{queue}") for each in silent)
+            )
+        ]
+
+
+def list_readers():
+    """Return the process IDs of the reader processes that this process has caused."""
+    pids = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "imports/pipeline/reader" in " ".join(process.cmdline()):
+                pids.append(process.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return pids

@@ -3,12 +3,15 @@
 The output of a worker is printed when it has exited, so that pytest shows it if a test fails.
 """
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Thread
 from typing import NamedTuple
 
 import httpx
@@ -47,6 +50,8 @@ SHORT_STREAM_INTERVALS = {
     "IMPORTS_STREAM_POLL_SECONDS": "0.5",
 }
 CSRF_TOKEN = "a" * 32
+RECONNECT_SECONDS = 0.2
+OK, NO_CONTENT = 200, 204
 
 
 class WorkerProcess:
@@ -155,17 +160,65 @@ class Site(NamedTuple):
     def snapshot(self, job):
         return self.client.get(f"/api/imports/{job.pk}/").raise_for_status().json()
 
-    def stream(self, job):
-        return self.server.stream(job, self.cookie)
+    def stream(self, job, **options):
+        return self.server.stream(job, self.cookie, **options)
+
+    def watch(self, job):
+        """Start to watch the stream of an import, and return the watcher."""
+        return StreamWatcher(self, job)
+
+
+class StreamWatcher:
+    """Reads the stream of an import to its end in a thread, and reconnects as a browser does."""
+
+    def __init__(self, web, job):
+        self.web = web
+        self.job = job
+        self.events = []
+        self.is_cancelled = False
+        self.is_connected = False
+        self.thread = Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        last_event_id = None
+        while not self.is_cancelled:
+            with (
+                suppress(OSError, http.client.HTTPException),
+                self.web.stream(self.job, last_event_id=last_event_id) as stream,
+            ):
+                if stream.status == NO_CONTENT:
+                    return
+                self.is_connected = stream.status == OK
+                while self.is_connected and (event := stream.next()):
+                    self.events.append(event)
+                    last_event_id = event.id
+            self.is_connected = False
+            time.sleep(RECONNECT_SECONDS)
+
+    def assert_saw_the_end(self, job):
+        """Assert that the last event has the final status, and that versions never went back.
+
+        The import is the one that is watched, as it is in the database.
+        """
+        try:
+            self.thread.join(MAX_WAIT_SECONDS)
+            assert not self.thread.is_alive(), "The stream has not ended."
+        finally:
+            self.is_cancelled = True
+        versions = [event.snapshot["version"] for event in self.events]
+        assert versions == sorted(versions)
+        assert (self.events[-1].name, versions[-1]) == (job.status.lower(), job.version)
 
 
 @contextmanager
-def site(user, **environment):
-    """Start Daphne, and log a client in as the user."""
+def site(user, server=None, **environment):
+    """Log a client in as the user: at a server that runs already, or at a Daphne of its own."""
     cookie = make_session_cookie(user)
     cookies = {settings.SESSION_COOKIE_NAME: cookie, settings.CSRF_COOKIE_NAME: CSRF_TOKEN}
+    own_server = running_daphne(**(SHORT_STREAM_INTERVALS | environment))
     with (
-        running_daphne(**(SHORT_STREAM_INTERVALS | environment)) as server,
+        nullcontext(server) if server else own_server as server,
         httpx.Client(
             base_url=f"http://127.0.0.1:{server.port}",
             cookies=cookies,

@@ -11,7 +11,13 @@ import pytest
 from imports.models import ImportAttempt, ImportJob
 from imports.statuses import Status
 from tests.fault_points import block_at, during_apply, during_staging
-from tests.invariants import assert_exact, assert_no_attempts_left, count_open_steps, make_sample
+from tests.invariants import (
+    assert_exact,
+    assert_no_attempts_left,
+    assert_nothing_left,
+    count_open_steps,
+    make_sample,
+)
 from tests.processes import (
     flush_redis,
     upload_in_process,
@@ -82,6 +88,20 @@ def test_the_reader_process_exits_when_its_worker_is_killed(alice):
                 reader.kill()
 
 
+def test_another_reader_continues_after_the_reader_is_killed(alice):
+    sample = make_sample(30_000)
+    with block_at(during_staging(after_row=600)) as gate, worker() as worker_process:
+        job = upload_in_process(alice, sample.content)
+        gate.wait_until_reached()
+        worker_process.find_reader().kill()
+        gate.open()
+        wait_until_final(job)
+        assert_nothing_left()
+
+    assert job.check_generation == 1
+    assert_exact({job: sample})
+
+
 def test_an_import_fails_after_three_crashed_checks_and_the_next_import_completes(alice):
     sample = make_sample(200)
     with block_at(during_staging(after_row=0)) as gate:
@@ -141,6 +161,28 @@ def test_a_terminated_worker_exits_between_two_steps_and_the_next_worker_continu
     assert job.check_generation == 1
     assert_exact({job: sample})
     assert_no_attempts_left()
+
+
+@pytest.mark.parametrize(("status", "step"), [IN_A_CHECK, IN_A_BATCH])
+def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(alice, status, step):
+    sample = make_sample()
+    with block_at(step) as gate:
+        with worker() as first:
+            job = upload_in_process(alice, sample.content)
+            gate.wait_until_reached()
+            first.terminate()
+            wait_for(first.has_deregistered)
+            assert first.process.poll() is None  # It waits for its step.
+            first.kill()
+        job.refresh_from_db()
+        status_at_kill = job.status
+        gate.open()
+        with worker():
+            wait_until_final(job)
+            assert_nothing_left(crashes=(0, 1, 2))
+
+    assert status_at_kill == status
+    assert_exact({job: sample})
 
 
 # --- Frozen ------------------------------------------------------------------

@@ -1,0 +1,208 @@
+"""Measure how long an import makes no progress after a fault.
+
+    python -m benchmarks.recovery_times [--runs 10] [--rows 100000] [--seed 1]
+
+Starts its own PostgreSQL and Redis, and uses the timeouts of production. The recovery time is the
+time from the fault to the next commit of the import, as PostgreSQL shows it, the restart of the
+process or server included. Each fault happens at a random moment. A killed worker is started again
+at once, as by any supervisor. Prints a Markdown table with the median and the worst of all runs.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import contextmanager, redirect_stdout, suppress
+from io import StringIO
+from random import Random
+from statistics import median
+
+from benchmarks.stream_subscribers import django_on
+from benchmarks.worker_kills import DELETE_EVERYTHING
+from devserver import postgres, redis
+from devserver.paths import temporary_paths
+from devserver.processes import running_child
+from devserver.processes import wait_for as wait_for_server
+
+MAX_WAIT_SECONDS = 120
+MAX_DELAY_SECONDS = 1.0  # The random part of the moment of a fault.
+
+
+def main(runs, rows, seed):
+    with (
+        temporary_paths() as paths,
+        running_child(postgres.make_server(paths, durable=False)) as database,
+        running_child(redis.make_server(paths)) as message_server,
+        django_on({"DATABASE_URL": postgres.get_url(paths), "REDIS_URL": redis.get_url(paths)}),
+    ):
+        benchmark = RecoveryBenchmark(database, message_server, rows, Random(seed))
+        faults = {
+            "worker killed while it writes": benchmark.kill_worker_in_apply,
+            "worker killed while it checks": benchmark.kill_worker_in_check,
+            "reader killed": benchmark.kill_reader,
+            "Redis restarted": benchmark.restart_redis,
+            "PostgreSQL restarted": benchmark.restart_postgresql,
+            "network to PostgreSQL and Redis cut": benchmark.cut_network,
+        }
+        print("| Fault | Median | Worst | Runs |\n|---|---|---|---|", flush=True)
+        for name, measure in faults.items():
+            seconds = [benchmark.run(measure) for _ in range(runs)]
+            print(
+                f"| {name} | {median(seconds):.1f} s | {max(seconds):.1f} s | {runs} |", flush=True
+            )
+
+
+class RecoveryBenchmark:
+    """Imports of one sample, each with one fault."""
+
+    def __init__(self, database, message_server, rows, random):
+        # These modules need Django, which is set up only now.
+        from django.contrib.auth import get_user_model
+
+        from tests import invariants, processes
+
+        self.database = database
+        self.message_server = message_server
+        self.random = random
+        self.processes = processes
+        self.invariants = invariants
+        self.sample = invariants.make_sample(rows)
+        self.owner = get_user_model().objects.create_superuser("alice")
+
+    def run(self, measure):
+        """Import with a fault, check that the result is exact, and return the seconds."""
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute(DELETE_EVERYTHING)
+        self.processes.flush_redis()
+        job = self.processes.upload_in_process(self.owner, self.sample.content)
+        with quiet_unless_it_fails():
+            seconds = measure(job)
+            self.invariants.assert_exact({job: self.sample})
+        return seconds
+
+    # --- Faults --------------------------------------------------------------
+
+    def kill_worker_in_apply(self, job):
+        return self.kill_worker(job, "RUNNING")
+
+    def kill_worker_in_check(self, job):
+        return self.kill_worker(job, "CHECKING")
+
+    def kill_worker(self, job, status):
+        with self.processes.worker(timeouts={}) as worker:
+            self.wait_for_moment(job, status)
+            started = time.monotonic()
+            worker.kill()
+        version = read_version(job)
+        with self.processes.worker(timeouts={}):
+            return self.finish(job, version, started)
+
+    def kill_reader(self, job):
+        with self.processes.worker(timeouts={}) as worker:
+            self.wait_for_moment(job, "CHECKING", has_reader=worker)
+            started = time.monotonic()
+            worker.find_reader().kill()
+            return self.finish(job, read_version(job), started)
+
+    def restart_redis(self, job):
+        with self.processes.worker(timeouts={}):
+            self.wait_for_moment(job, "RUNNING")
+            started, version = time.monotonic(), read_version(job)
+            restart(self.message_server)
+            return self.finish(job, version, started)
+
+    def restart_postgresql(self, job):
+        with self.processes.worker(timeouts={}):
+            self.wait_for_moment(job, "RUNNING")
+            started, version = time.monotonic(), read_version(job)
+            restart(self.database)
+            return self.finish(job, version, started)
+
+    def cut_network(self, job):
+        from tests.tcp_proxy import database_proxy, redis_proxy
+
+        with (
+            database_proxy() as (database, address),
+            redis_proxy() as (messages, other_address),
+            self.processes.worker(timeouts={}, **address, **other_address),
+        ):
+            self.wait_for_moment(job, "RUNNING")
+            started = time.monotonic()
+            for proxy in (database, messages):
+                proxy.refuse()
+            version = read_version(job)
+            for proxy in (database, messages):
+                proxy.accept()
+            return self.finish(job, version, started)
+
+    # --- Waiting -------------------------------------------------------------
+
+    def wait_for_moment(self, job, status, has_reader=None):
+        """Wait for the first commit in the status, and then for a random time."""
+        self.wait_for(lambda: job.refresh_from_db() or job.status == status)
+        version = job.version
+        self.wait_for(lambda: read_version(job) > version)
+        deadline = time.monotonic() + self.random.uniform(0, MAX_DELAY_SECONDS)
+        # On a fast machine the status may end earlier.
+        self.wait_for(lambda: time.monotonic() > deadline or self.is_nearly_over(job, status))
+        if has_reader:
+            self.wait_for(has_reader.find_reader)
+
+    def is_nearly_over(self, job, status):
+        job.refresh_from_db()
+        done = job.checked if status == "CHECKING" else job.processed
+        return done > 0.7 * len(self.sample.rows) or job.status != status
+
+    def finish(self, job, version, started):
+        """Wait for the next commit and for the end; return the seconds until the commit."""
+        self.wait_for(lambda: read_version(job) > version)
+        seconds = time.monotonic() - started
+        self.processes.wait_until_final(job, seconds=MAX_WAIT_SECONDS)
+        return seconds
+
+    def wait_for(self, condition):
+        return self.processes.wait_for(condition, MAX_WAIT_SECONDS)
+
+
+def read_version(job):
+    """Return the version of the import; 0 while PostgreSQL does not answer."""
+    from django.db import OperationalError, connection
+
+    try:
+        return type(job).objects.values_list("version", flat=True).get(pk=job.pk)
+    except OperationalError:
+        with suppress(OperationalError):
+            connection.close()
+        return 0
+
+
+def restart(server):
+    server.stop()
+    server.start()
+    assert wait_for_server(server.is_ready, MAX_WAIT_SECONDS)
+
+
+@contextmanager
+def quiet_unless_it_fails():
+    """Show the output of the workers only if something fails."""
+    output = StringIO()
+    try:
+        with redirect_stdout(output):
+            yield
+    except BaseException:
+        print(output.getvalue(), file=sys.stderr)
+        raise
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Measure recovery times.")
+    parser.add_argument("--runs", type=int, default=10, help="runs of each fault")
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of the file")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the random moments")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments()
+    main(arguments.runs, arguments.rows, arguments.seed)
