@@ -54,6 +54,7 @@ def server(django_db_setup):
 # --- Other imports -----------------------------------------------------------
 
 
+@pytest.mark.slow_fault
 @pytest.mark.parametrize("policy", ["skip", "update"])
 def test_two_imports_with_crossing_keys_complete(alice, server, policy):
     people = range(1_000)
@@ -170,6 +171,7 @@ def alter_tables(action, field, tables):
 # --- Clocks ------------------------------------------------------------------
 
 
+@pytest.mark.slow_fault
 def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, server, tmp_path):
     sample = make_sample()
     (tmp_path / "sitecustomize.py").write_text(dedent(WRONG_CLOCK))

@@ -44,7 +44,7 @@ def server(django_db_setup):
     [
         pytest.param(b"\r\nfetch\r\n", BATCH_MESSAGE, id="fetch"),
         pytest.param(b"\r\nenqueue\r\n", b"", id="enqueue"),
-        pytest.param(b"\r\nack\r\n", b"", id="ack"),
+        pytest.param(b"\r\nack\r\n", b"", id="ack", marks=pytest.mark.slow_fault),
     ],
 )
 def test_an_import_survives_the_loss_of_a_reply_of_redis(alice, server, request_part, reply_part):

@@ -128,6 +128,7 @@ def restart_postgres(server):
     connection.close()
 
 
+@pytest.mark.slow_fault
 def test_an_undo_resumes_after_a_restart_of_postgresql(own_postgres, alice):
     with (
         site(alice) as web,

@@ -86,6 +86,7 @@ def test_another_worker_goes_on_after_a_kill_during_an_undo(alice, server):
     assert resumed_after < MAX_RESUME_SECONDS
 
 
+@pytest.mark.slow_fault
 def test_a_batch_whose_undo_kills_its_worker_twice_is_undone_row_by_row(alice, server):
     with site(alice, server) as web, block_at(DURING_UNDO) as gate:
         with undoing_import(alice, gate) as (first, job):

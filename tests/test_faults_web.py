@@ -98,6 +98,7 @@ def test_an_upload_whose_web_process_was_killed_leaves_nothing_and_can_be_repeat
     assert_exact({job: sample})
 
 
+@pytest.mark.slow_fault
 def test_a_stopped_web_process_loses_no_upload_and_no_end_of_a_stream(alice):
     first, second = make_sample(), make_sample(seed=2)
     with (
@@ -145,23 +146,28 @@ def locked_storage():
         yield cursor
 
 
-@pytest.mark.parametrize("file_bytes", [300_000, 6_000_000])
-def test_an_upload_to_a_full_disk_gets_503_and_stores_nothing(alice, file_bytes):
+@pytest.mark.parametrize(
+    ("file_bytes", "disk_bytes"),
+    [
+        pytest.param(300_000, 150_000, id="while the body arrives"),
+        pytest.param(50_000, 60, id="while the form is parsed"),
+    ],
+)
+def test_an_upload_to_a_full_disk_gets_503_and_stores_nothing(alice, file_bytes, disk_bytes):
     row_count = file_bytes // 60
     content = make_csv([make_row(n) for n in range(row_count)])
     with site(alice) as web:
         assert web.client.get("/api/imports/").is_success  # The server has started.
-        for limit in (150_000, 60):
-            # No file of the process may grow beyond the limit. A write fails as on a full disk.
-            soft, hard = prlimit(web.server.process.pid, RLIMIT_FSIZE)
-            prlimit(web.server.process.pid, RLIMIT_FSIZE, (limit, hard))
-            response = post_file(web, content)
-            prlimit(web.server.process.pid, RLIMIT_FSIZE, (soft, hard))
-            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
-            assert set(response.json()) == {"code", "message", "errors"}
-            assert int(response.headers["Retry-After"]) > 0
-            left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
-            assert left == [0, 0, 0]
+        # No file of the process may grow beyond the limit. A write fails as on a full disk.
+        soft, hard = prlimit(web.server.process.pid, RLIMIT_FSIZE)
+        prlimit(web.server.process.pid, RLIMIT_FSIZE, (disk_bytes, hard))
+        response = post_file(web, content)
+        prlimit(web.server.process.pid, RLIMIT_FSIZE, (soft, hard))
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert set(response.json()) == {"code", "message", "errors"}
+        assert int(response.headers["Retry-After"]) > 0
+        left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
+        assert left == [0, 0, 0]
         with worker():
             job = ImportJob.objects.get(pk=post_file(web, content).json()["id"])
             wait_until_final(job)

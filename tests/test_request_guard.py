@@ -1,6 +1,7 @@
 """Requests that Django's parser raises exceptions for, and bodies that are too large."""
 
 import asyncio
+import errno
 import json
 
 import httpx
@@ -169,3 +170,33 @@ def test_a_form_without_parts_reaches_django_through_daphne():
         )
 
     assert (response.status_code, response.json()["code"]) == (400, "invalid")
+
+
+# --- A full disk -------------------------------------------------------------
+
+
+async def post_with_error(error, path):
+    """Call an application that cannot store the body of a request."""
+
+    async def failing_application(scope, receive, send):
+        raise error
+
+    guarded = request_guard.guard_requests(failing_application)
+    communicator = HttpCommunicator(guarded, "POST", path, headers=[(b"host", b"localhost")])
+    return await communicator.get_response(timeout=10)
+
+
+async def test_a_body_that_a_full_disk_cannot_store_gets_503():
+    response = await post_with_error(OSError(errno.ENOSPC, "No space left"), "/api/imports/")
+
+    assert response["status"] == 503
+    assert json.loads(response["body"])["code"] == "unavailable"
+    assert int(dict(response["headers"])[b"Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("error_number", "path"), [(errno.EACCES, "/api/imports/"), (errno.ENOSPC, "/accounts/login/")]
+)
+async def test_another_error_or_another_url_is_left_to_the_project(error_number, path):
+    with pytest.raises(OSError, match="refused"):
+        await post_with_error(OSError(error_number, "refused"), path)
