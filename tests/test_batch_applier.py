@@ -352,6 +352,22 @@ def test_attempts_of_live_sessions_do_not_count_as_crashes(make_import):
     assert apply_batch(job.pk, 1).status == Status.COMPLETE
 
 
+@pytest.mark.parametrize("crashes", [0, 2])
+def test_a_batch_that_waits_for_a_poison_batch_is_not_charged_with_its_crash(make_import, crashes):
+    job = make_import(1)
+    ImportBatch.objects.filter(job=job, number=1).update(crashes=crashes)
+    with ThreadPoolExecutor(1) as thread:
+        with poison_batches.batch_slot(poison_batches.MIN_CRASHES_TO_SPLIT):
+            applied = thread.submit(call_then_close_connection, apply_batch, job.pk, 1)
+            with pytest.raises(TimeoutError):
+                applied.result(timeout=0.5)
+            attempts_while_waiting = ImportAttempt.objects.count()
+        assert applied.result(timeout=30).status == Status.COMPLETE
+
+    assert attempts_while_waiting == 0
+    assert not ImportAttempt.objects.exists()
+
+
 def test_a_poison_batch_runs_alone_and_before_later_batches():
     started, log = Event(), []
 

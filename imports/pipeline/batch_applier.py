@@ -78,15 +78,16 @@ def apply_batch(job_id: UUID, number: int, *, worker: str = "") -> ImportJob | N
         Exception: Any other error. The attempt counts as a crash.
     """
     try:
-        attempt = attempts.begin_attempt(job_id, number, worker)
+        with poison_batches.attempt_in_slot(job_id, number, worker) as attempt:
+            return _apply_attempt(job_id, number, attempt, worker)
     except BatchNotAvailable:
         return None
+
+
+def _apply_attempt(job_id: UUID, number: int, attempt: Attempt, worker: str) -> ImportJob | None:
     try:
-        with poison_batches.batch_slot(attempt.crashes):
-            job = poison_batches.split_batch(job_id, number, attempt.crashes)
-            if job is not None:
-                return job
-            return _apply_with_retry(job_id, number, attempt, worker)
+        job = poison_batches.split_batch(job_id, number, attempt.crashes)
+        return job or _apply_with_retry(job_id, number, attempt, worker)
     except (BatchNotAvailable, JobNotActive):
         attempts.end_attempt(attempt)
         return None

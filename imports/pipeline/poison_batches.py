@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
 from imports.models import ImportBatch, ImportJob
+from imports.pipeline.attempts import Attempt, begin_attempt, end_attempt
 from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.postgres import open_cursor
 from imports.statuses import Status
@@ -121,9 +122,38 @@ class _BatchSlots:
 _slots = _BatchSlots()
 
 
+@contextmanager
+def attempt_in_slot(
+    job_id: UUID, number: int, worker: str, *, is_undo: bool = False
+) -> Iterator[Attempt]:
+    """Wait until the batch may run, and record an attempt at it. Arguments as of `begin_attempt`.
+
+    No attempt is recorded while the batch waits. Otherwise the crash of the batch for which it
+    waits would count as its own.
+
+    Raises:
+        BatchNotAvailable: The batch does not exist, or is applied or undone already.
+        TransientError: The database is not available. Nothing is recorded.
+    """
+    crashes = 0
+    while True:
+        with batch_slot(crashes):
+            attempt = begin_attempt(job_id, number, worker, is_undo=is_undo)
+            if is_poison(attempt.crashes) == is_poison(crashes):
+                yield attempt
+                return
+            end_attempt(attempt)  # It needs the other kind of slot.
+        crashes = attempt.crashes
+
+
+def is_poison(crashes: int) -> bool:
+    """Whether a batch with so many crashes runs alone."""
+    return crashes >= MIN_CRASHES_TO_SPLIT
+
+
 def batch_slot(crashes: int) -> AbstractContextManager[None]:
     """Return a context manager that waits until a batch with so many crashes may run.
 
     A batch with MIN_CRASHES_TO_SPLIT crashes or more gets an exclusive slot of this process.
     """
-    return _slots.exclusive_slot() if crashes >= MIN_CRASHES_TO_SPLIT else _slots.shared_slot()
+    return _slots.exclusive_slot() if is_poison(crashes) else _slots.shared_slot()

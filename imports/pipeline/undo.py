@@ -86,19 +86,22 @@ def undo_next_batch(job_id: UUID, *, worker: str = "") -> ImportJob | None:
     if not is_registered(job.importer):
         return _fail(job_id, "unknown_importer")
     try:
-        attempt = attempts.begin_attempt(job_id, batch.number, worker, is_undo=True)
+        with poison_batches.attempt_in_slot(job_id, batch.number, worker, is_undo=True) as attempt:
+            return _undo_attempt(job_id, batch.number, attempt)
     except BatchNotAvailable:
         return None
+
+
+def _undo_attempt(job_id: UUID, number: int, attempt: Attempt) -> ImportJob | None:
     try:
-        with poison_batches.batch_slot(attempt.crashes):
-            job = poison_batches.split_batch(job_id, batch.number, attempt.crashes, is_undo=True)
-            return job or _undo_with_retry(job_id, batch.number, attempt)
+        job = poison_batches.split_batch(job_id, number, attempt.crashes, is_undo=True)
+        return job or _undo_with_retry(job_id, number, attempt)
     except (BatchNotAvailable, JobNotActive):
         attempts.end_attempt(attempt)
         return None
     except StatementTimeout:
         attempts.end_attempt(attempt)
-        if attempts.count_timeout(job_id, batch.number) >= attempts.MAX_TIMEOUTS:
+        if attempts.count_timeout(job_id, number) >= attempts.MAX_TIMEOUTS:
             return _fail(job_id, "timeout")
         raise
     except TransientError:
@@ -107,7 +110,7 @@ def undo_next_batch(job_id: UUID, *, worker: str = "") -> ImportJob | None:
     except Exception as error:
         attempts.end_attempt(attempt)
         sqlstate = f" {get_sqlstate(error)}" if isinstance(error, Error) else ""
-        log_error(log, f"undo of batch {batch.number} of import {job_id}", error, sqlstate.strip())
+        log_error(log, f"undo of batch {number} of import {job_id}", error, sqlstate.strip())
         return _fail(job_id, f"{type(error).__name__}{sqlstate}")
 
 
