@@ -6,7 +6,7 @@ from customers.models import Customer
 from imports import importer as importers
 from imports.models import ImportBatch
 from imports.statuses import Outcome, Status
-from tests.deadly.importer import DeadlyImporter
+from tests.deadly.importer import DEADLY_NUMBER, DeadlyImporter
 from tests.factories import get_outcomes, make_csv, make_row
 from tests.fault_points import FaultPoint, block_at
 from tests.invariants import assert_exact, assert_nothing_left, make_sample
@@ -74,7 +74,7 @@ def is_final(job):
 def test_a_file_that_kills_its_worker_each_time_fails_and_others_complete(alice, deadly_importer):
     sample = make_sample(2_000)
     deadly = upload_in_process(
-        alice, make_csv([["1", "deadly"]], ["Number", "Label"]), "deadly.csv", "deadly"
+        alice, make_csv([[str(DEADLY_NUMBER)]], ["Number"]), "deadly.csv", "deadly"
     )
     other = upload_in_process(alice, sample.content)
     exit_statuses = []

@@ -93,7 +93,7 @@ def assert_unavailable(response):
     """Assert that the response has the one shape of errors, and says when to ask again."""
     body = response.json()
     assert (response.status_code, body["code"]) == UNAVAILABLE
-    assert set(body) == {"code", "message", "errors"}
+    assert set(body) == {"code", "message", "params", "errors"}
     assert int(response.headers["Retry-After"]) > 0
 
 

@@ -164,7 +164,7 @@ def test_an_upload_to_a_full_disk_gets_503_and_stores_nothing(alice, file_bytes,
         response = post_file(web, content)
         prlimit(web.server.process.pid, RLIMIT_FSIZE, (soft, hard))
         assert (response.status_code, response.json()["code"]) == (503, "unavailable")
-        assert set(response.json()) == {"code", "message", "errors"}
+        assert set(response.json()) == {"code", "message", "params", "errors"}
         assert int(response.headers["Retry-After"]) > 0
         left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
         assert left == [0, 0, 0]

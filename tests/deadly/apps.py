@@ -2,13 +2,12 @@
 
 from django.apps import AppConfig
 
-from imports.importer import register
-
 
 class DeadlyConfig(AppConfig):
     name = "tests.deadly"
 
     def ready(self) -> None:
+        from imports.importer import register
         from tests.deadly.importer import DeadlyImporter
 
         register(DeadlyImporter)
