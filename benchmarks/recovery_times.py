@@ -100,9 +100,12 @@ class RecoveryBenchmark:
 
     def kill_reader(self, job):
         with self.processes.worker(timeouts={}) as worker:
-            self.wait_for_moment(job, "CHECKING", has_reader=worker)
+            self.wait_for(worker.find_reader)
+            self.wait_for_seconds(job, "CHECKING")
+            if (reader := worker.find_reader()) is None:
+                raise SystemExit("The whole file was read too quickly. Give it more --rows.")
             started = time.monotonic()
-            worker.find_reader().kill()
+            reader.kill()
             return self.finish(job, read_version(job), started)
 
     def restart_redis(self, job):
@@ -138,21 +141,22 @@ class RecoveryBenchmark:
 
     # --- Waiting -------------------------------------------------------------
 
-    def wait_for_moment(self, job, status, has_reader=None):
+    def wait_for_moment(self, job, status):
         """Wait for the first commit in the status, and then for a random time."""
         self.wait_for(lambda: job.refresh_from_db() or job.status == status)
         version = job.version
         self.wait_for(lambda: read_version(job) > version)
+        self.wait_for_seconds(job, status)
+
+    def wait_for_seconds(self, job, status):
+        """Wait for a random time, or until the status is nearly over."""
         deadline = time.monotonic() + self.random.uniform(0, MAX_DELAY_SECONDS)
-        # On a fast machine the status may end earlier.
         self.wait_for(lambda: time.monotonic() > deadline or self.is_nearly_over(job, status))
-        if has_reader:
-            self.wait_for(has_reader.find_reader)
 
     def is_nearly_over(self, job, status):
         job.refresh_from_db()
         done = job.checked if status == "CHECKING" else job.processed
-        return done > 0.7 * len(self.sample.rows) or job.status != status
+        return done > 0.5 * len(self.sample.rows) or job.status not in ("QUEUED", status)
 
     def finish(self, job, version, started):
         """Wait for the next commit and for the end; return the seconds until the commit."""

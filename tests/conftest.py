@@ -12,6 +12,8 @@ from django.test import Client
 from django.utils.translation import override
 from hypothesis import HealthCheck, settings
 
+from tests.streams import running_daphne
+
 # Number of examples of each property. By default they are the same in every run. With EXAMPLES=5000
 # there are 5000 new ones in every run.
 EXAMPLES = os.environ.get("EXAMPLES")
@@ -76,6 +78,13 @@ def eve(db):
 def root(db):
     """The superuser."""
     return get_user_model().objects.create_superuser(make_username("root"))
+
+
+@pytest.fixture(scope="module")
+def web_server(django_db_setup):
+    """A web server that the tests of a module share, with streams that poll often."""
+    with running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.5") as server:
+        yield server
 
 
 def logged_in_client(user: User, **options: bool) -> Client:

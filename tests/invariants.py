@@ -19,6 +19,7 @@ from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
 from tests.database import connection
 from tests.factories import get_counts, get_outcomes
+from tests.processes import is_reader
 from tests.streams import wait_until
 from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 
@@ -185,11 +186,5 @@ def list_messages_left(redis_url=None):
 
 def list_readers():
     """Return the process IDs of the reader processes that this process has caused."""
-    pids = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "imports/pipeline/reader" in " ".join(process.cmdline()):
-                pids.append(process.pid)
-        except psutil.NoSuchProcess:
-            continue
-    return pids
+    children = psutil.Process().children(recursive=True)
+    return [process.pid for process in children if is_reader(process)]

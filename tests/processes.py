@@ -78,10 +78,7 @@ class WorkerProcess:
 
     def find_reader(self):
         """Return the reader process, or None if no file is being read."""
-        readers = (
-            process for process in self.list_processes() if "reader" in " ".join(process.cmdline())
-        )
-        return next(readers, None)
+        return next(filter(is_reader, self.list_processes()), None)
 
     def signal(self, number):
         os.killpg(self.process.pid, number)
@@ -131,6 +128,14 @@ def worker(timeouts=SHORT_TIMEOUTS, **environment):
                 worker_process.kill()
             log.seek(0)
             print(f"--- Output of a worker:\n{log.read()}---")
+
+
+def is_reader(process):
+    """Whether this is a reader process that runs."""
+    try:
+        return "imports/pipeline/reader" in " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def is_alive(process):

@@ -23,7 +23,6 @@ from tests.processes import (
     wait_until_final,
     worker,
 )
-from tests.streams import running_daphne
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,22 +44,16 @@ def _flush_redis():
     flush_redis()
 
 
-@pytest.fixture(scope="module")
-def server(django_db_setup):
-    with running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.5") as daphne:
-        yield daphne
-
-
 # --- Other imports -----------------------------------------------------------
 
 
 @pytest.mark.slow_fault
 @pytest.mark.parametrize("policy", ["skip", "update"])
-def test_two_imports_with_crossing_keys_complete(alice, server, policy):
+def test_two_imports_with_crossing_keys_complete(alice, web_server, policy):
     people = range(1_000)
     first_rows = [make_row(n) for n in people]
     second_rows = [make_row(n, first="Efua") for n in reversed(people)]
-    with site(alice, server) as web, block_at(during_apply()) as gate, worker(), worker():
+    with site(alice, web_server) as web, block_at(during_apply()) as gate, worker(), worker():
         jobs = [
             upload_in_process(alice, make_csv(rows), f"{number}.csv", on_duplicate=policy)
             for number, rows in enumerate([first_rows, second_rows])
@@ -102,9 +95,9 @@ def test_an_import_outlives_its_owner(alice):
     assert_exact({job: sample})
 
 
-def test_an_import_whose_file_is_deleted_during_the_check_fails_with_a_code(alice, server):
+def test_an_import_whose_file_is_deleted_during_the_check_fails_with_a_code(alice, web_server):
     sample = make_sample()
-    with site(alice, server) as web, block_at(during_staging(after_row=600)) as gate:
+    with site(alice, web_server) as web, block_at(during_staging(after_row=600)) as gate:
         with worker() as first:
             job = upload_in_process(alice, sample.content)
             watcher = web.watch(job)
@@ -126,13 +119,13 @@ def test_an_import_whose_file_is_deleted_during_the_check_fails_with_a_code(alic
 # --- Tables ------------------------------------------------------------------
 
 
-def test_an_import_completes_during_the_next_migration(alice, server):
+def test_an_import_completes_during_the_next_migration(alice, web_server):
     sample = make_sample()
     field = models.IntegerField(null=True)
     field.set_attributes_from_name("of_the_next_version")
     tables = [ImportJob, ImportBatch, ImportRow, Customer]
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         block_at(during_apply(after_batch=3)) as gate,
         ThreadPoolExecutor(1) as thread,
         worker() as worker_process,
@@ -172,7 +165,7 @@ def alter_tables(action, field, tables):
 
 
 @pytest.mark.slow_fault
-def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, server, tmp_path):
+def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, web_server, tmp_path):
     sample = make_sample()
     (tmp_path / "sitecustomize.py").write_text(dedent(WRONG_CLOCK))
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
@@ -180,7 +173,7 @@ def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, server, tm
         {"PYTHONPATH": path, "CLOCK_ERROR_SECONDS": str(seconds), "IMPORTS_TURN_SECONDS": "0"}
         for seconds in (CLOCK_ERROR_SECONDS, -CLOCK_ERROR_SECONDS)
     )
-    with site(alice, server) as web, worker(**early), worker(**late):
+    with site(alice, web_server) as web, worker(**early), worker(**late):
         job = upload_in_process(alice, sample.content)
         watcher = web.watch(job)
         wait_until_final(job)
@@ -193,9 +186,9 @@ def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, server, tm
 # --- Recovery ----------------------------------------------------------------
 
 
-def test_a_killed_recovery_is_repeated_by_another_worker(alice, server):
+def test_a_killed_recovery_is_repeated_by_another_worker(alice, web_server):
     sample = make_sample()
-    with site(alice, server) as web, block_at(IN_RECOVERY) as gate:
+    with site(alice, web_server) as web, block_at(IN_RECOVERY) as gate:
         job = upload_in_process(alice, sample.content)
         watcher = web.watch(job)
         flush_redis()

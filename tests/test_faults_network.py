@@ -15,7 +15,6 @@ from tests.processes import (
     wait_until_final,
     worker,
 )
-from tests.streams import running_daphne
 from tests.tcp_proxy import database_proxy, redis_proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,12 +29,6 @@ def _flush_redis():
     flush_redis()
 
 
-@pytest.fixture(scope="module")
-def server(django_db_setup):
-    with running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.5") as daphne:
-        yield daphne
-
-
 # --- Lost replies ------------------------------------------------------------
 
 
@@ -47,10 +40,12 @@ def server(django_db_setup):
         pytest.param(b"\r\nack\r\n", b"", id="ack", marks=pytest.mark.slow_fault),
     ],
 )
-def test_an_import_survives_the_loss_of_a_reply_of_redis(alice, server, request_part, reply_part):
+def test_an_import_survives_the_loss_of_a_reply_of_redis(
+    alice, web_server, request_part, reply_part
+):
     sample = make_sample()
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         redis_proxy() as (proxy, address),
         block_at(during_apply(after_batch=1)) as gate,
         worker(IMPORTS_TURN_SECONDS="0", **address),
@@ -69,10 +64,10 @@ def test_an_import_survives_the_loss_of_a_reply_of_redis(alice, server, request_
 
 
 def test_a_worker_that_is_killed_between_its_commit_and_the_next_message_costs_no_row(
-    alice, server
+    alice, web_server
 ):
     sample = make_sample()
-    with site(alice, server) as web, database_proxy() as (proxy, address):
+    with site(alice, web_server) as web, database_proxy() as (proxy, address):
         with (
             block_at(during_apply(after_batch=3)) as gate,
             worker(IMPORTS_TURN_SECONDS="0", **address) as first,
@@ -107,10 +102,10 @@ def test_a_worker_that_is_killed_between_its_commit_and_the_next_message_costs_n
     [during_staging(after_row=600), during_apply(after_batch=3)],
     ids=["checking", "running"],
 )
-def test_a_cut_network_to_postgresql_costs_no_row_and_counts_as_no_crash(alice, server, step):
+def test_a_cut_network_to_postgresql_costs_no_row_and_counts_as_no_crash(alice, web_server, step):
     sample = make_sample()
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         database_proxy() as (proxy, address),
         block_at(step) as gate,
         worker(**address),
@@ -134,9 +129,9 @@ def test_a_cut_network_to_postgresql_costs_no_row_and_counts_as_no_crash(alice, 
 
 
 @pytest.mark.slow_fault
-def test_an_import_completes_while_the_network_to_postgresql_is_slow(alice, server):
+def test_an_import_completes_while_the_network_to_postgresql_is_slow(alice, web_server):
     sample = make_sample(400)
-    with site(alice, server) as web, database_proxy() as (proxy, address), worker(**address):
+    with site(alice, web_server) as web, database_proxy() as (proxy, address), worker(**address):
         proxy.delay_seconds = 0.02  # For each packet, in both directions.
         job = upload_in_process(alice, sample.content)
         watcher = web.watch(job)
@@ -152,10 +147,10 @@ def test_an_import_completes_while_the_network_to_postgresql_is_slow(alice, serv
 
 
 @pytest.mark.slow_fault
-def test_an_import_completes_while_the_network_to_redis_is_silent(alice, server):
+def test_an_import_completes_while_the_network_to_redis_is_silent(alice, web_server):
     sample = make_sample()
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         redis_proxy() as (proxy, address),
         block_at(during_apply(after_batch=3)) as gate,
         worker(**address),
@@ -173,10 +168,10 @@ def test_an_import_completes_while_the_network_to_redis_is_silent(alice, server)
     assert_exact({job: sample})
 
 
-def test_an_import_completes_while_the_network_to_redis_is_cut_again_and_again(alice, server):
+def test_an_import_completes_while_the_network_to_redis_is_cut_again_and_again(alice, web_server):
     sample = make_sample()
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         redis_proxy() as (proxy, address),
         worker(IMPORTS_TURN_SECONDS="0", **address),
     ):

@@ -21,7 +21,6 @@ from tests.processes import (
     wait_until_idle,
     worker,
 )
-from tests.streams import running_daphne
 from tests.test_faults_database import terminate_sessions_except
 from tests.test_faults_worker import GRACE_SECONDS
 
@@ -37,12 +36,6 @@ DURING_UNDO = FaultPoint(
 @pytest.fixture(autouse=True)
 def _flush_redis():
     flush_redis()
-
-
-@pytest.fixture(scope="module")
-def server(django_db_setup):
-    with running_daphne(IMPORTS_STREAM_POLL_SECONDS="0.5") as daphne:
-        yield daphne
 
 
 @contextmanager
@@ -68,8 +61,8 @@ def assert_undone(job, watcher):
     assert not job.batches.filter(undone_at=None, applied_at__isnull=False).exists()
 
 
-def test_another_worker_goes_on_after_a_kill_during_an_undo(alice, server):
-    with site(alice, server) as web, block_at(DURING_UNDO) as gate:
+def test_another_worker_goes_on_after_a_kill_during_an_undo(alice, web_server):
+    with site(alice, web_server) as web, block_at(DURING_UNDO) as gate:
         with undoing_import(alice, gate) as (first, job):
             watcher = web.watch(job)
             first.kill()
@@ -87,8 +80,8 @@ def test_another_worker_goes_on_after_a_kill_during_an_undo(alice, server):
 
 
 @pytest.mark.slow_fault
-def test_a_batch_whose_undo_kills_its_worker_twice_is_undone_row_by_row(alice, server):
-    with site(alice, server) as web, block_at(DURING_UNDO) as gate:
+def test_a_batch_whose_undo_kills_its_worker_twice_is_undone_row_by_row(alice, web_server):
+    with site(alice, web_server) as web, block_at(DURING_UNDO) as gate:
         with undoing_import(alice, gate) as (first, job):
             watcher = web.watch(job)
             first.kill()
@@ -105,8 +98,10 @@ def test_a_batch_whose_undo_kills_its_worker_twice_is_undone_row_by_row(alice, s
     assert job.batches.filter(rows=1).count() > 1
 
 
-def test_a_terminated_worker_exits_after_its_step_and_another_goes_on_with_the_undo(alice, server):
-    with site(alice, server) as web, block_at(DURING_UNDO) as gate:
+def test_a_terminated_worker_exits_after_its_step_and_another_goes_on_with_the_undo(
+    alice, web_server
+):
+    with site(alice, web_server) as web, block_at(DURING_UNDO) as gate:
         with undoing_import(alice, gate) as (first, job):
             watcher = web.watch(job)
             first.terminate()
@@ -121,9 +116,9 @@ def test_a_terminated_worker_exits_after_its_step_and_another_goes_on_with_the_u
     assert job_after_exit.status == Status.UNDOING
 
 
-def test_a_flush_of_redis_during_an_undo_costs_no_record(alice, server):
+def test_a_flush_of_redis_during_an_undo_costs_no_record(alice, web_server):
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         block_at(DURING_UNDO) as gate,
         undoing_import(alice, gate) as (_, job),
     ):
@@ -134,9 +129,9 @@ def test_a_flush_of_redis_during_an_undo_costs_no_record(alice, server):
         assert_nothing_left()
 
 
-def test_the_repeated_loss_of_the_session_of_an_undo_counts_as_no_crash(alice, server):
+def test_the_repeated_loss_of_the_session_of_an_undo_counts_as_no_crash(alice, web_server):
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         block_at(DURING_UNDO) as gate,
         undoing_import(alice, gate) as (_, job),
     ):
@@ -153,9 +148,9 @@ def test_the_repeated_loss_of_the_session_of_an_undo_counts_as_no_crash(alice, s
 
 
 @pytest.mark.slow_fault
-def test_a_worker_frozen_during_an_undo_removes_nothing_when_it_wakes(alice, server):
+def test_a_worker_frozen_during_an_undo_removes_nothing_when_it_wakes(alice, web_server):
     with (
-        site(alice, server) as web,
+        site(alice, web_server) as web,
         block_at(DURING_UNDO) as gate,
         worker(IMPORTS_IDLE_TIMEOUT="1s") as frozen,
     ):
