@@ -106,6 +106,8 @@ class RecoveryBenchmark:
                 raise SystemExit("The whole file was read too quickly. Give it more --rows.")
             started = time.monotonic()
             reader.kill()
+            # What the killed reader has sent is still committed, so wait for the next reader.
+            self.wait_for(lambda: worker.find_reader() not in {None, reader})
             return self.finish(job, read_version(job), started)
 
     def restart_redis(self, job):

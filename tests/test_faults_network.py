@@ -168,6 +168,7 @@ def test_an_import_completes_while_the_network_to_redis_is_silent(alice, web_ser
     assert_exact({job: sample})
 
 
+@pytest.mark.slow_fault
 def test_an_import_completes_while_the_network_to_redis_is_cut_again_and_again(alice, web_server):
     sample = make_sample()
     with (
