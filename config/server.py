@@ -50,10 +50,11 @@ Message = dict[str, Any]
 class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne is untyped.
     """A request whose body is stored without parsing, up to `get_max_body_bytes()`."""
 
+    has_no_space = False  # Whether the disk is full, so that nothing of the body is stored.
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
         self.received_bytes = 0
-        self.has_no_space = False
 
     def gotLength(self, length: int | None) -> None:
         if length is not None and length > get_max_body_bytes():
