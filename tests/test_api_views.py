@@ -273,7 +273,7 @@ def test_a_hostile_file_name_is_sanitized(alice, file_name, sanitized_name):
 
     job = ImportJob.objects.get()
     assert (response.status_code, response.json()["file_name"]) == (202, sanitized_name)
-    assert job.file.name == str(job.pk)  # The uploaded name is never used as a path.
+    assert job.file.name == f"imports/{job.pk}"  # The uploaded name is never used as a path.
 
 
 def test_the_content_type_of_the_file_is_ignored(alice):

@@ -39,7 +39,7 @@ def test_every_sentence_of_a_row_error_gives_advice(code, sentence):
 # What a person can do about a file or an import that failed.
 JOB_ADVICE = re.compile(
     r"(^|[.,] |, and |, or )(Choose|Save|Extract|Open|Export|Upload|Import|Copy|Split|Remove"
-    r"|Shorten|Unmerge|Undo|Close|Delete|Contact|Select|Correct|Start|Retry|Look|save|rename|upload"
+    r"|Shorten|Unmerge|Undo|Close|Delete|Contact|Select|Correct|Start|Retry|Ask|Look|save|rename|upload"
     r"|delete)\b"
 )
 

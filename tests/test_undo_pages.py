@@ -104,7 +104,6 @@ def test_the_preview_says_what_would_be_kept_and_why(client, job):
     ("fields", "code"),
     [
         ({"finished_at": timezone.now() - timedelta(days=31)}, "too_late"),
-        ({"contents_deleted_at": timezone.now()}, "too_late"),
         ({"created": 0, "processed": 0, "status": "CANCELLED"}, "nothing_to_undo"),
         ({"status": "RUNNING", "finished_at": None, "progress_percent": 50}, "not_allowed"),
     ],
