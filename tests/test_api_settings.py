@@ -96,7 +96,7 @@ def test_the_api_works_without_its_optional_packages():
     status, body = responses["/api/"]
     assert status == 200
     names = {address["name"] for address in json.loads(body)["results"]}
-    assert names == {"importer-list", "template", "import-list", "feed"}
+    assert names == {"importer-list", "template", "import-list", "feed", "health"}
     status, body = responses["/api/imports/"]
     assert status == 401
     assert json.loads(body)["message"].startswith("Log in at /")

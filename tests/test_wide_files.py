@@ -177,6 +177,6 @@ def test_lists_and_snapshots_do_not_load_the_columns(alice, root, django_assert_
         lambda: snapshots.read_snapshots([job.pk]),
         lambda: snapshots.read_feed([snapshots.make_owner_topic(alice.pk)]),
     ):
-        with django_assert_max_num_queries(20) as queries:
+        with django_assert_max_num_queries(30) as queries:
             assert load()
         assert not [q for q in queries if '"imports_importjob"."detected_columns"' in q["sql"]]
