@@ -9,9 +9,7 @@ must know is sent after the commit. No function checks permissions: see `imports
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F
@@ -21,32 +19,19 @@ from imports import actors, retention
 from imports.history import PYTHON, Actor, Command, Via, record_event
 from imports.idempotency import IdempotencyKeyReused
 from imports.importer import get_importer_or_placeholder
-from imports.models import ImportJob, TransitionNotAllowed
+from imports.models import ImportJob, TransitionNotAllowed, get_import_id
+from imports.option_changes import can_change, check_again
 from imports.pipeline import check_completion, file_checker
 from imports.pipeline import undo as undo_engine
-from imports.pipeline.column_mapping import InvalidMapping, resolve_mapping
-from imports.pipeline.header_detection import DetectedColumns
+from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.undo_preview import UndoPreview, build_undo_preview
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
 from imports.retention import get_contents_deadline
 from imports.snapshots import Snapshot, build_snapshot, format_time
-from imports.statuses import (
-    EmptyCells,
-    HiddenRows,
-    OnDuplicate,
-    OnMissingColumns,
-    Status,
-    get_source_statuses,
-)
+from imports.statuses import Status, get_source_statuses
 from imports.upload_options import InvalidOptions
-from imports.uploads import (
-    InvalidOption,
-    check_choice,
-    check_text_options,
-    create_import,
-    upload,
-)
+from imports.uploads import InvalidOption, create_import, upload
 
 __all__ = [
     "Actor",
@@ -74,22 +59,6 @@ __all__ = [
     "upload",
 ]
 
-# The read options that may change which columns a file has.
-OPTIONS_THAT_CHANGE_COLUMNS = ("sheet", "encoding", "delimiter")
-READ_OPTIONS = (*OPTIONS_THAT_CHANGE_COLUMNS, "hidden_rows")
-CHANGEABLE_CHOICES = {
-    "on_duplicate": OnDuplicate.values,
-    "empty_cells": EmptyCells.values,
-    "on_missing_columns": OnMissingColumns.values,
-}
-# What `check_again` changes.
-CHANGEABLE_FIELDS = (
-    *CHANGEABLE_CHOICES,
-    "check_first",
-    "has_header_row",
-    "column_mapping",
-    "read_options",
-)
 # What an import that retries failed rows takes over, besides the column mapping.
 COPIED_FIELDS = (
     "importer",
@@ -105,20 +74,6 @@ COPIED_FIELDS = (
     "file_size",
     "file_digest",
 )
-CHANGEABLE_STATUSES = {Status.MAPPING, Status.READY}
-# Errors of a check that other options may correct.
-FIXABLE_READ_ERRORS = frozenset(
-    {
-        "wrong_encoding",
-        "wrong_delimiter",
-        "unknown_encoding",
-        "no_such_sheet",
-        "no_rows",
-        "missing_columns",
-        "wrong_column_mapping",
-    }
-)
-
 # Errors after which the import can go on from where it stopped, once their cause is removed.
 RETRYABLE_ERRORS = frozenset(
     {
@@ -145,7 +100,7 @@ def start(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         TransitionNotAllowed: The import is not READY.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         # What was uploaded for a preview only becomes an import like any other.
         ImportJob.objects.filter(pk=pk, is_preview=True).update(is_preview=False)
@@ -158,79 +113,6 @@ def start(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     return job
 
 
-def can_change(job: ImportJob) -> bool:
-    """Whether the options of the import may be changed, with `check_again`.
-
-    This is so while the import waits for a person, or after an error that other options may
-    correct, and while its file is kept.
-    """
-    if not job.has_contents:
-        return False
-    if job.status == Status.FAILED:
-        return job.error_code in FIXABLE_READ_ERRORS
-    return job.status in CHANGEABLE_STATUSES
-
-
-def check_again(
-    job: ImportJob | UUID, changes: Mapping[str, Any], *, by: Actor = PYTHON
-) -> ImportJob:
-    """Change options of an import, check it again, and return it as it is then.
-
-    `changes` holds new values of CHANGEABLE_FIELDS. `read_options` are added to those that the
-    import has. `column_mapping` has the form that `column_mapping.resolve_mapping` takes.
-
-    Raises:
-        InvalidOption: A change is unknown, or has a value that is not accepted.
-        TransitionNotAllowed: The import may not be changed (see `can_change`), or has a new column
-            mapping before its file was read.
-        InvalidMapping: The column mapping does not fit the file.
-        ImportJob.DoesNotExist: There is no such import.
-    """
-    _check_changes(changes)
-    pk, options = _get_id(job), dict(changes)
-    with atomic():
-        job = ImportJob.objects.select_for_update().get(pk=pk)
-        if not can_change(job):
-            raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
-        if "read_options" in options:
-            options |= _merge_read_options(job, options["read_options"])
-        if options.get("column_mapping") is not None:
-            if job.detected_columns is None:
-                raise TransitionNotAllowed(
-                    "The file has not been read. Change how it is read first.", "file_not_read"
-                )
-            options["column_mapping"] = resolve_mapping(
-                options["column_mapping"],
-                DetectedColumns(**job.detected_columns),
-                get_importer_or_placeholder(job.importer),
-            )
-        ImportJob.objects.filter(pk=pk).update(
-            **options, **file_checker.INITIAL_CHECK_FIELDS, run=F("run") + 1, progress_percent=0
-        )
-        job = ImportJob.objects.transition(pk, Status.QUEUED, only_from=Status(job.status))
-        record_event(pk, Command.CHANGE, by, {"options": sorted(changes)})
-        on_commit(actors.enqueue_check)
-    publish_after_commit(job)
-    return job
-
-
-def _merge_read_options(job: ImportJob, changes: Mapping[str, str]) -> dict[str, Any]:
-    """Return the new values of the import's fields when these read options change.
-
-    An empty value removes an option. If the options may change which columns the file has, the
-    detected columns and the column mapping are removed.
-    """
-    options = {name: value for name, value in {**job.read_options, **changes}.items() if value}
-    if not changes.keys() & set(OPTIONS_THAT_CHANGE_COLUMNS):
-        return {"read_options": options}
-    return {
-        "read_options": options,
-        "detected_format": None,
-        "detected_columns": None,
-        "column_mapping": None,
-    }
-
-
 def pause(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     """Pause the writing of an import, and return the updated import.
 
@@ -240,7 +122,7 @@ def pause(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         TransitionNotAllowed: The import is not RUNNING.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = ImportJob.objects.transition(pk, Status.PAUSED)
         record_event(pk, Command.PAUSE, by)
@@ -255,7 +137,7 @@ def resume(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         TransitionNotAllowed: The import is not PAUSED.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = ImportJob.objects.transition(pk, Status.RUNNING, only_from=Status.PAUSED)
         record_event(pk, Command.RESUME, by)
@@ -273,7 +155,7 @@ def cancel(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         TransitionNotAllowed: The import has ended, or cannot be cancelled in its status.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = ImportJob.objects.transition(pk, Status.CANCELLED)
         record_event(pk, Command.CANCEL, by)
@@ -294,7 +176,7 @@ def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
             kept (`too_late`).
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         check_undo(job)
@@ -323,7 +205,7 @@ def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
             retried already (`retried_already`), or its rows were deleted (`contents_deleted`).
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         check_retry(job)
@@ -379,10 +261,9 @@ def can_retry(job: ImportJob) -> bool:
     """Whether a retry may be possible. Reads nothing, so `retry` may still find no row to retry."""
     if job.status == Status.FAILED and job.error_code == "undo_failed":
         return can_undo(job)
-    has_contents = job.contents_deleted_at is None and bool(job.file)
     if job.status == Status.COMPLETE:
-        return has_contents and job.failed > 0
-    return has_contents and job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
+        return job.has_contents and job.failed > 0
+    return job.has_contents and job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
 
 
 def check_retry(job: ImportJob) -> None:
@@ -400,7 +281,7 @@ def check_retry(job: ImportJob) -> None:
     if not is_retryable:
         reason = f" ({job.error_code})" if job.status == Status.FAILED else ""
         raise TransitionNotAllowed(f"An import that is {job.status}{reason} cannot be retried.")
-    if job.contents_deleted_at is not None or not job.file:
+    if not job.has_contents:
         raise TransitionNotAllowed(
             "This import can no longer be retried: its file and its rows were deleted.",
             "contents_deleted",
@@ -433,7 +314,7 @@ def preview_undo(job: ImportJob | UUID) -> UndoPreview:
         TransitionNotAllowed: The import cannot be undone, as for `undo`.
         ImportJob.DoesNotExist: There is no such import.
     """
-    job = ImportJob.objects.get(pk=_get_id(job))
+    job = ImportJob.objects.get(pk=get_import_id(job))
     check_undo(job)
     return build_undo_preview(job)
 
@@ -487,7 +368,7 @@ def delete_contents(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
             ended.
         ImportJob.DoesNotExist: There is no such import.
     """
-    pk = _get_id(job)
+    pk = get_import_id(job)
     with atomic():
         job = retention.lock_import(pk)
         if not job.has_contents:
@@ -514,41 +395,4 @@ def get_snapshot(job: ImportJob | UUID) -> Snapshot:
         ImportJob.DoesNotExist: There is no such import.
     """
     jobs = ImportJob.objects.defer(*ImportJob.LARGE_FIELDS)
-    return build_snapshot(jobs.get(pk=_get_id(job)))
-
-
-def _get_id(job: ImportJob | UUID) -> UUID:
-    return job.pk if isinstance(job, ImportJob) else job
-
-
-def _check_names(names: Iterable[str], allowed: Collection[str]) -> None:
-    for name in names:
-        if name not in allowed:
-            raise InvalidOption(name, f"This cannot be changed. These can: {', '.join(allowed)}.")
-
-
-def _check_changes(changes: Mapping[str, Any]) -> None:
-    """Validate the names and the values of changes, except the columns that a mapping names.
-
-    Raises:
-        InvalidOption: A name is unknown, or a value is not accepted.
-    """
-    _check_names(changes, CHANGEABLE_FIELDS)
-    for name, value in changes.items():
-        if name in CHANGEABLE_CHOICES:
-            check_choice(name, value, CHANGEABLE_CHOICES[name])
-    if not isinstance(changes.get("check_first", False), bool):
-        raise InvalidOption("check_first", "Give True or False.")
-    if not isinstance(changes.get("has_header_row"), bool | None):
-        raise InvalidOption("has_header_row", "Give True, False or None.")
-    for name in ("column_mapping", "read_options"):
-        value = changes.get(name, {})
-        if not isinstance(value, Mapping) and not (value is None and name == "column_mapping"):
-            raise InvalidOption(name, "Give a dictionary.")
-    read_options = changes.get("read_options", {})
-    _check_names(read_options, READ_OPTIONS)
-    for name, value in read_options.items():
-        if not isinstance(value, str):
-            raise InvalidOption(name, "Give a text.")
-    check_choice("hidden_rows", read_options.get("hidden_rows", ""), ["", *HiddenRows.values])
-    check_text_options(read_options.get("encoding", ""), read_options.get("delimiter", ""))
+    return build_snapshot(jobs.get(pk=get_import_id(job)))

@@ -316,6 +316,11 @@ class ImportJob(models.Model):
         return str(Success.NONE.label) if self.has_only_failed_rows else self.get_status_display()
 
 
+def get_import_id(job: ImportJob | uuid.UUID) -> uuid.UUID:
+    """Return the id of an import that is given as such or by its id."""
+    return job.pk if isinstance(job, ImportJob) else job
+
+
 class ImportBatch(models.Model):
     """A range of rows that are written in one transaction, exactly once."""
 

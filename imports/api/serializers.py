@@ -26,8 +26,8 @@ from imports.api.response_serializers import (
 from imports.authentication import add_ticket
 from imports.importer import list_importers
 from imports.job_commands import ACTIONS, COMMAND_NAMES, list_actions
-from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS, READ_OPTIONS
 from imports.models import ImportJob
+from imports.option_changes import OPTIONS_THAT_CHANGE_COLUMNS, READ_OPTIONS
 from imports.pipeline.column_mapping import quote_header
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.retention import get_contents_deadline

@@ -27,7 +27,7 @@ from imports.api.serializers import (
     ImportUploadSerializer,
 )
 from imports.importer import list_importers
-from imports.lifecycle import OPTIONS_THAT_CHANGE_COLUMNS
+from imports.option_changes import OPTIONS_THAT_CHANGE_COLUMNS
 
 # What `is_delimiter` accepts, the names of a tab, and the empty string.
 DELIMITER_PATTERN = r"""^([^\w"'\\\r\n\u0000\ufeff]|_|[Tt][Aa][Bb]|\\[Tt])?$"""
