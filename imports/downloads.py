@@ -119,10 +119,12 @@ def send_kept_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttpRe
     `by` as in `send_original_file`.
 
     Raises:
+        ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: Undo has kept no record.
         NoFreeSlot: The process builds as many files as it may.
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
+    require_contents(job)
     with acquire_slot(REPORT_SLOTS):
         response = build_file_response(
             partial(failed_rows_file.write_kept_workbook, job),
@@ -138,9 +140,11 @@ def send_kept_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpRespons
     `by` as in `send_original_file`.
 
     Raises:
+        ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: Undo has kept no record.
         NoFreeSlot: The process builds as many files as it may.
     """
+    require_contents(job)
     with acquire_slot(REPORT_SLOTS):
         response = build_file_response(
             partial(failed_rows_file.write_csv, job, selection=KEPT),

@@ -415,7 +415,17 @@ def test_deleting_a_user_in_the_admin_keeps_imports_and_customers(job, alice, ro
 
 # --- REST --------------------------------------------------------------------
 
-PATHS = ["file/", "rows/", "problems/", "preview/", "failed-rows.xlsx", "failed-rows.csv"]
+PATHS = [
+    "file/",
+    "rows/",
+    "problems/",
+    "preview/",
+    "undo-preview/",
+    "failed-rows.xlsx",
+    "failed-rows.csv",
+    "kept-rows.xlsx",
+    "kept-rows.csv",
+]
 
 
 def test_rest_deletes_the_contents_and_answers_410_afterwards(job, alice):
@@ -494,7 +504,7 @@ def test_the_page_deletes_the_contents_and_says_so(job, alice):
     for gone in ("/file/", "/rows/", "failed-rows", "/delete/", "View imported records"):
         assert gone not in page
     assert list_events(job) == [("delete", "alice", "page")]
-    for path in ("file/", "rows/", "failed-rows.xlsx", "failed-rows.csv"):
+    for path in ("file/", "rows/", "failed-rows.xlsx", "failed-rows.csv", "kept-rows.csv"):
         shown = client.get(f"/imports/{job.pk}/{path}", follow=True)
         assert "The file and the rows of this import were deleted." in shown.content.decode()
     assert "customers.csv" in client.get("/").content.decode()
@@ -525,9 +535,9 @@ def test_the_admin_deletes_the_contents_of_selected_imports(job, root):
 def test_the_admin_page_offers_the_deletion(job, root):
     client = logged_in_client(root)
     page = client.get(f"/admin/imports/importjob/{job.pk}/change/").content.decode()
-    assert f"/admin/imports/importjob/{job.pk}/delete/" in page
+    assert f"/admin/imports/importjob/{job.pk}/commands/delete/" in page
 
-    client.post(f"/admin/imports/importjob/{job.pk}/delete/")
+    client.post(f"/admin/imports/importjob/{job.pk}/commands/delete/")
 
     job.refresh_from_db()
     assert not job.has_contents
