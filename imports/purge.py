@@ -262,15 +262,20 @@ def _cancel_next_import(run_id: int) -> Counts:
 
 def _expire_next_contents(run_id: int) -> Counts:
     """Delete the file of one import whose contents are kept no longer, and mark its rows."""
+    refused: set[UUID] = set()
     while True:
+        job: ImportJob | None = None
         try:
             with _step(run_id) as counts:
-                job = _lock_first(retention.select_imports_with_expired_contents(), "finished_at")
+                expired = retention.select_imports_with_expired_contents()
+                job = _lock_first(expired.exclude(pk__in=refused), "finished_at")
                 if job is not None:
                     _delete_contents(job, counts)
                 return counts
-        except TransitionNotAllowed:  # Its failed rows were retried a moment ago: try the next one.
-            continue
+        except TransitionNotAllowed:
+            # The failed rows of the import were retried a moment ago.
+            assert job is not None
+            refused.add(job.pk)
 
 
 def _delete_contents(job: ImportJob, counts: Counts) -> ImportJob:

@@ -1,7 +1,7 @@
-"""The worker process: its name, what its threads do, its maintenance thread, and its shutdown.
+"""The worker process: its name, what its threads do, its maintenance threads, and its shutdown.
 
-Dramatiq starts and stops workers and calls `MaintenanceMiddleware`. One thread of each process runs
-the periodic tasks (see `recovery`).
+Dramatiq starts and stops workers and calls `MaintenanceMiddleware`. Each periodic task (see
+`recovery`) has a thread of its own in each process.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def count_threads() -> int:
 
 
 class MaintenanceMiddleware(Middleware):
-    """Starts the maintenance thread with the Dramatiq worker, and ends it with the worker.
+    """Starts the maintenance threads with the Dramatiq worker, and ends them with the worker.
 
     Also closes database connections that are too old or broken, before and after each message.
     """
