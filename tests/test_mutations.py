@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import PatchDoesNotApply, list_mutations
-from tests.mutations.__main__ import Results, judge
+from tests.mutations.__main__ import Results, evaluate_results
 
 PROJECT = Path(__file__).resolve().parents[1]
 MUTATIONS = list_mutations()
@@ -76,4 +76,4 @@ def test_a_patch_of_code_that_has_changed_does_not_apply(copy, tmp_path):
 def test_a_mutation_is_detected_if_each_test_fails_by_itself(failures, errors, is_detected):
     mutation = MUTATIONS[0]._replace(tests=["a.py::test_one", "a.py::test_two"])
 
-    assert judge(mutation, Results(1, failures, errors))[0] == is_detected
+    assert evaluate_results(mutation, Results(1, failures, errors))[0] == is_detected

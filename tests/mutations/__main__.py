@@ -85,11 +85,11 @@ def try_mutation(project: Path, mutation: Mutation) -> Outcome:
         return Outcome(mutation, False, f"does not apply: {error}", time.monotonic() - started)
     finally:
         file.write_text(original)
-    is_detected, sentence = judge(mutation, results)
+    is_detected, sentence = evaluate_results(mutation, results)
     return Outcome(mutation, is_detected, sentence, time.monotonic() - started)
 
 
-def judge(mutation: Mutation, results: Results) -> tuple[bool, str]:
+def evaluate_results(mutation: Mutation, results: Results) -> tuple[bool, str]:
     """Return whether each test has detected the mutation, and a sentence that says how.
 
     Of a test with parameters, some case has to fail.
