@@ -441,11 +441,15 @@ def test_import_page_offers_allowed_actions(admin):
 
     def buttons(job):
         shown = read_page(admin.get(import_url(job)))
-        return [move for move in ("start", "cancel") if f'="{import_url(job, move)}/"' in shown]
+        return [
+            move
+            for move in ("start", "cancel")
+            if f'="{import_url(job, f"commands/{move}")}/"' in shown
+        ]
 
     assert buttons(ready) == ["start", "cancel"]
     assert buttons(waiting) == ["cancel"]
-    started = admin.post(import_url(ready, "start/"), follow=True)
+    started = admin.post(import_url(ready, "commands/start/"), follow=True)
     assert "Started: customers.csv." in read_page(started)
     assert get_status(ready) == Status.RUNNING
     assert buttons(ready) == ["cancel"]
@@ -456,7 +460,7 @@ def test_action_from_outdated_page_shows_current_status(admin):
     job = make_job(MIXED)
     lifecycle.cancel(job.pk)
 
-    shown = read_page(admin.post(import_url(job, "cancel/"), follow=True))
+    shown = read_page(admin.post(import_url(job, "commands/cancel/"), follow=True))
 
     assert "The import was not cancelled. It was cancelled." in shown
 
@@ -464,9 +468,9 @@ def test_action_from_outdated_page_shows_current_status(admin):
 def test_action_requires_post_and_csrf_token(admin, root):
     job = make_job(MIXED)
 
-    assert admin.get(import_url(job, "cancel/")).status_code == 405
+    assert admin.get(import_url(job, "commands/cancel/")).status_code == 405
     wary = logged_in_client(root, enforce_csrf_checks=True)
-    assert wary.post(import_url(job, "cancel/")).status_code == 403
+    assert wary.post(import_url(job, "commands/cancel/")).status_code == 403
     assert get_status(job) == Status.QUEUED
 
 
@@ -474,7 +478,7 @@ def test_user_with_view_all_cannot_cancel(alice, eve):
     job, client = make_job(MIXED, owner=alice), logged_in_client(eve)
 
     run_action(client, "cancel", job)
-    client.post(import_url(job, "cancel/"))
+    client.post(import_url(job, "commands/cancel/"))
 
     assert get_status(job) == Status.QUEUED
     assert 'value="cancel"' not in read_page(client.get(JOBS))
@@ -485,7 +489,7 @@ def test_user_cannot_cancel_an_invisible_import(alice):
     job = make_job(MIXED, owner=alice)
     fay = create_user("fay", "add_importjob", "view_importjob", is_staff=True)
 
-    assert logged_in_client(fay).post(import_url(job, "cancel/")).status_code == 404
+    assert logged_in_client(fay).post(import_url(job, "commands/cancel/")).status_code == 404
     assert get_status(job) == Status.QUEUED
 
 
