@@ -261,9 +261,15 @@ def can_retry(job: ImportJob) -> bool:
     """Whether a retry may be possible. Reads nothing, so `retry` may still find no row to retry."""
     if job.status == Status.FAILED and job.error_code == "undo_failed":
         return can_undo(job)
+    if not _has_file_and_rows(job):
+        return False
     if job.status == Status.COMPLETE:
-        return job.has_contents and job.failed > 0
-    return job.has_contents and job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
+        return job.failed > 0
+    return job.status == Status.FAILED and job.error_code in RETRYABLE_ERRORS
+
+
+def _has_file_and_rows(job: ImportJob) -> bool:
+    return job.has_contents and bool(job.file)
 
 
 def check_retry(job: ImportJob) -> None:
@@ -281,7 +287,7 @@ def check_retry(job: ImportJob) -> None:
     if not is_retryable:
         reason = f" ({job.error_code})" if job.status == Status.FAILED else ""
         raise TransitionNotAllowed(f"An import that is {job.status}{reason} cannot be retried.")
-    if not job.has_contents:
+    if not _has_file_and_rows(job):
         raise TransitionNotAllowed(
             "This import can no longer be retried: its file and its rows were deleted.",
             "contents_deleted",
