@@ -8,7 +8,8 @@ Start it with `python -m config.server`. It changes four things in Daphne:
 * Daphne reads a whole body into memory. Here the application receives it in chunks.
 * Twisted closes the connection if it cannot store a body because the disk is full. Here the
   response has status 503.
-* Daphne may exit before its requests have ended. Here the process waits for them.
+* Daphne may exit before its requests have ended. Here the process waits for them. Meanwhile it accepts
+  no connection, and the connection of each stream is closed at once.
 """
 
 from __future__ import annotations
@@ -166,6 +167,14 @@ class ReceiveQueue(asyncio.Queue[Message]):
 
 
 class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untyped.
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.ports: list[Any] = []  # What listens for connections.
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        self.ports.append(port)
+
     def create_application(self, protocol: Any, scope: Message) -> asyncio.Queue[Message]:
         if scope["type"] != "http":
             queue: asyncio.Queue[Message] = super().create_application(protocol, scope)
@@ -184,13 +193,25 @@ class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untype
 
         Daphne's method waits for the first that ends, and does not wait at all if a connection is
         idle. A view's thread that calls the event loop after the loop has stopped would keep the
-        process alive forever.
+        process alive forever. Twisted stops to listen and closes connections only after this method.
+        A client of a stream would wait for the slowest view before it connects to another process.
         """
-        instances = [details.get("application_instance") for details in self.connections.values()]
-        tasks = [instance for instance in instances if instance is not None]
-        for task in tasks:
+        for port in self.ports:
+            port.stopListening()
+        tasks = []
+        for protocol, details in self.connections.items():
+            task = details.get("application_instance")
+            if task is None:
+                continue
+            task.add_done_callback(partial(self.close_connection, protocol))
             task.cancel()
+            tasks.append(task)
         return Deferred.fromFuture(asyncio.gather(*tasks, return_exceptions=True))
+
+    def close_connection(self, protocol: Any, _: object) -> None:
+        """Close the connection of a request that has ended, after what it has sent."""
+        if "disconnected" not in self.connections.get(protocol, {"disconnected": None}):
+            protocol.transport.loseConnection()
 
 
 class WebServerCommand(CommandLineInterface):  # type: ignore[misc]  # Daphne is untyped.

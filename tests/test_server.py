@@ -197,7 +197,7 @@ async def test_a_closed_body_is_not_read():
 
 
 def test_shutdown_waits_for_a_running_view(server, alice):
-    """Besides, a stream and an idle connection are open.
+    """Besides, a stream and an idle connection are open. The stream ends at once.
 
     The view runs in a thread and needs the event loop to send its response.
     """
@@ -219,9 +219,11 @@ def test_shutdown_waits_for_a_running_view(server, alice):
         wait_until(lambda: is_lock_awaited(cursor, "customers_customer"))
 
         server.process.terminate()
+        assert stream.next() is None
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port))
         with pytest.raises(subprocess.TimeoutExpired):  # It waits for the view.
             server.process.wait(0.5)
         other.rollback()
 
         assert server.process.wait(STOP_SECONDS) == 0
-        assert stream.next() is None
