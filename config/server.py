@@ -8,8 +8,8 @@ Start it with `python -m config.server`. It changes four things in Daphne:
 * Daphne reads a whole body into memory. Here the application receives it in chunks.
 * Twisted closes the connection if it cannot store a body because the disk is full. Here the
   response has status 503.
-* Daphne may exit before its requests have ended. Here the process waits for them. Meanwhile it accepts
-  no connection, and the connection of each stream is closed at once.
+* Daphne may exit before its requests have ended. Here the process waits for them. Meanwhile it
+  accepts no connection, and the connection of each stream is closed at once.
 """
 
 from __future__ import annotations
@@ -193,8 +193,10 @@ class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untype
 
         Daphne's method waits for the first that ends, and does not wait at all if a connection is
         idle. A view's thread that calls the event loop after the loop has stopped would keep the
-        process alive forever. Twisted stops to listen and closes connections only after this method.
-        A client of a stream would wait for the slowest view before it connects to another process.
+        process alive forever.
+
+        Twisted stops to listen, and closes connections, only when this method has ended. The client
+        of a stream would wait for the slowest view before it connects to another process.
         """
         for port in self.ports:
             port.stopListening()

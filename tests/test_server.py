@@ -12,6 +12,7 @@ import socket
 import subprocess
 from contextlib import closing
 
+import psutil
 import pytest
 from django.conf import settings
 from rest_framework_simplejwt.tokens import AccessToken
@@ -196,6 +197,11 @@ async def test_a_closed_body_is_not_read():
 # --- Shutdown ----------------------------------------------------------------
 
 
+def is_listening(process):
+    connections = psutil.Process(process.pid).net_connections("tcp")
+    return any(each.status == psutil.CONN_LISTEN for each in connections)
+
+
 def test_shutdown_waits_for_a_running_view(server, alice):
     """Besides, a stream and an idle connection are open. The stream ends at once.
 
@@ -220,8 +226,7 @@ def test_shutdown_waits_for_a_running_view(server, alice):
 
         server.process.terminate()
         assert stream.next() is None
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", server.port))
+        wait_until(lambda: not is_listening(server.process))
         with pytest.raises(subprocess.TimeoutExpired):  # It waits for the view.
             server.process.wait(0.5)
         other.rollback()
