@@ -6,6 +6,7 @@ ignored. Case is ignored unless two choices differ by nothing else.
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import Field
 from django.utils.choices import CallableChoiceIterator
 from django.utils.functional import Promise
 from django.utils.translation import get_language, override
+
+from imports.error_log import log_error
+
+logger = logging.getLogger(__name__)
 
 MAX_LISTED_CHOICES = 20  # In one message.
 MAX_CACHED_FIELDS = 256
@@ -57,9 +63,31 @@ def list_choice_names(field: Field[Any, Any]) -> list[str]:
     return list(_list_names(field, _get_version(field), get_language()))
 
 
+def list_choices(field: Field[Any, Any]) -> list[tuple[Any, str]]:
+    """Return the values and the labels of the choices, in the active language.
+
+    The list is empty if the field has no choices, or if the function of an app that lists them
+    raises an exception. The exception is logged.
+    """
+    if not field.choices:
+        return []
+    try:
+        return [(value, str(label)) for value, label in field.flatchoices]
+    except Exception as error:
+        if isinstance(error, InterfaceError | OperationalError):  # The database is not available.
+            raise
+        log_error(logger, f"The choices of the field {field}", error)
+        return []
+
+
 def describe_choices(field: Field[Any, Any]) -> str:
-    """Return the names of the first choices, separated by commas, in the active language."""
-    names = list_choice_names(field)
+    """Return the names of the first choices, separated by commas, in the active language.
+
+    The text is "…" if `list_choices` has no choices.
+    """
+    names = list_choice_names(field) if list_choices(field) else []
+    if not names:
+        return "…"
     more = ["…"] if len(names) > MAX_LISTED_CHOICES else []
     return ", ".join([*names[:MAX_LISTED_CHOICES], *more])
 

@@ -155,6 +155,12 @@ for _name, _status, _message in (
         "An unexpected error, which is in the log of the server. Report the `X-Request-ID`.",
     ),
     (
+        "upload_form_failed",
+        500,
+        "The upload form of the importer has an error, which is in the log of the server. Report "
+        "the `X-Request-ID`.",
+    ),
+    (
         "workbooks_not_supported",
         501,
         "The site writes no workbooks. Request the CSV file, or ask an administrator to install "
@@ -234,6 +240,10 @@ ROW_PARAMETERS: dict[str, dict[str, ParameterSchema]] = {
     "invalid_choice": {"choices": TEXT},
     "several_values": {"values": TEXT},
     "rule_failed": {"error": TEXT},
+    "wrong_clean_result": {"rule": TEXT, "returned": TEXT},
+    "wrong_prepare_result": {"rule": TEXT, "returned": TEXT},
+    "wrong_check_row_result": {"rule": TEXT, "returned": TEXT},
+    "wrong_check_row_field": {"rule": TEXT, "name": TEXT},
     "garbled_text": {"probably": TEXT},
     **{
         code: {"shown": TEXT}

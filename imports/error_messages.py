@@ -21,7 +21,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from imports.choices import describe_choices
+from imports.choices import describe_choices, list_choices
 from imports.importer import Importer, get_importer_or_placeholder, get_value_field
 from imports.statuses import Outcome, StalledReason
 from imports.validator_errors import translate_message
@@ -132,6 +132,10 @@ JOB_MESSAGES = {
         "The importer could not compute the values of fields that no column fills (%(error)s). "
         "Contact an administrator."
     ),
+    "wrong_values_result": _(
+        "The function %(rule)s returned a value of the type %(returned)s, but it must return a "
+        "dictionary. Contact an administrator: the importer must be corrected."
+    ),
     "invalid_values": _(
         "The importer has no valid values for these fields, which no column fills: %(fields)s. "
         "Contact an administrator."
@@ -143,6 +147,20 @@ JOB_MESSAGES = {
     "lookup_failed": _(
         "The records for the column %(columns)s could not be looked up (%(error)s). "
         "Contact an administrator."
+    ),
+    "wrong_lookup_result": _(
+        "The function %(rule)s, which looks up the records for the column %(columns)s, returned a "
+        "value of the type %(returned)s, but it must return a queryset of %(model)s. Contact an "
+        "administrator: the importer must be corrected."
+    ),
+    "wrong_lookup_model": _(
+        "The function %(rule)s, which looks up the records for the column %(columns)s, returned a "
+        "queryset of %(returned)s, but it must return a queryset of %(model)s. Contact an "
+        "administrator: the importer must be corrected."
+    ),
+    "choices_failed": _(
+        "The choices for the column %(columns)s could not be listed (%(error)s). Contact an "
+        "administrator."
     ),
     "wrong_column_mapping": _(
         "The column mapping that was sent with the file does not fit its columns. Correct the "
@@ -266,6 +284,25 @@ ROW_MESSAGES = {
     ),
     "rule_failed": _("This value could not be checked (%(error)s). Tell an administrator."),
     "row_rule_failed": _("This row could not be checked (%(error)s). Tell an administrator."),
+    "wrong_clean_result": _(
+        "The function %(rule)s, which checks this value, returned a value of the type "
+        "%(returned)s, but it must return text or None. Tell an administrator: the importer must "
+        "be corrected."
+    ),
+    "wrong_prepare_result": _(
+        "The function %(rule)s, which prepares this value, returned a value of the type "
+        "%(returned)s, but it must return text, a number, a date, a time or None. Tell an "
+        "administrator: the importer must be corrected."
+    ),
+    "wrong_check_row_result": _(
+        "The function %(rule)s, which checks this row, returned a value of the type %(returned)s, "
+        "but it must return None, or a list of InvalidValue. Tell an administrator: the importer "
+        "must be corrected."
+    ),
+    "wrong_check_row_field": _(
+        "The function %(rule)s, which checks this row, returned an error for %(name)s, but no "
+        "column fills such a field. Tell an administrator: the importer must be corrected."
+    ),
     "repeats_row": _(
         "This row is a duplicate of row %(row)s of the same file. Keep one of the two rows, or "
         "correct the value that they share."
@@ -374,6 +411,17 @@ NEEDS_ATTENTION = (
     "signature_row",
     "repeated_header",
 )
+# For a code without a sentence: of an importer without one, or of another version of the app.
+NO_JOB_MESSAGE = _(
+    "The import has stopped with the error code %(code)s. Contact an administrator: there is no "
+    "explanation for this code."
+)
+NO_ROW_MESSAGE = _(
+    "This value was not accepted, with the error code %(code)s. Tell an administrator: there is no "
+    "explanation for this code."
+)
+NO_KEPT_MESSAGE = _("The record was kept for a reason with the code %(code)s.")
+NO_READ_SUMMARY_MESSAGE = _("The file was read in an unusual way, with the code %(code)s.")
 MAX_ROW_NUMBERS = 5  # Shown for one read summary entry.
 NOTHING_IMPORTED = _("Nothing was imported: every row failed.")
 # Why an import that needs a worker makes no progress, for everyone who sees the import.
@@ -491,7 +539,8 @@ def describe_mapping_problem(code: str, params: Mapping[str, object]) -> str:
 
 def describe_job_error(code: str, params: Mapping[str, object] | None) -> str:
     """Return the sentence for the error of an import. Columns are named by their fields."""
-    return _insert_parameters(JOB_MESSAGES.get(code, code), params)
+    message = JOB_MESSAGES.get(code, NO_JOB_MESSAGE)
+    return _insert_parameters(message, {**(params or {}), "code": code})
 
 
 def describe_job_error_with_labels(
@@ -510,7 +559,8 @@ def describe_read_summary_entry(entry: Mapping[str, Any], importer: str) -> str:
     params, known = dict(entry["params"]), get_importer_or_placeholder(importer)
     if params.get("column") in {column.field for column in known.columns}:
         params["column"] = get_field_label(known, params["column"])
-    return _insert_parameters(READ_SUMMARY_MESSAGES.get(entry["code"], entry["code"]), params)
+    message = READ_SUMMARY_MESSAGES.get(entry["code"], NO_READ_SUMMARY_MESSAGE)
+    return _insert_parameters(message, params | {"code": entry["code"]})
 
 
 class ReadNote(TypedDict):
@@ -560,7 +610,8 @@ def describe_kept(kept: Mapping[str, Any]) -> str:
     if "model" in params:
         with suppress(LookupError, ValueError):  # A table without a model, or a model of the past.
             params["model"] = apps.get_model(params["model"])._meta.verbose_name_plural
-    return _insert_parameters(KEPT_MESSAGES.get(kept["code"], kept["code"]), params)
+    message = KEPT_MESSAGES.get(kept["code"], NO_KEPT_MESSAGE)
+    return _insert_parameters(message, params | {"code": kept["code"]})
 
 
 def describe_row_error(
@@ -579,7 +630,7 @@ def describe_row_error(
         return _insert_parameters(LOOKUP_MESSAGES[code], params | lookup)
     if code == "invalid_choice":
         params = params | _translate_choices(known, column)
-    return _insert_parameters(ROW_MESSAGES.get(code, code), params)
+    return _insert_parameters(ROW_MESSAGES.get(code, NO_ROW_MESSAGE), {**params, "code": code})
 
 
 def _find_value_field(importer: type[Importer], name: str | None) -> Field[Any, Any] | None:
@@ -594,7 +645,7 @@ def _translate_choices(importer: type[Importer], name: str | None) -> dict[str, 
     A `clean` function names the choices itself.
     """
     field = _find_value_field(importer, name)
-    if field is None or not field.choices:
+    if field is None or not list_choices(field):
         return {}
     if any(column.field == name and column.clean for column in importer.columns):
         return {}

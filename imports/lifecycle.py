@@ -30,7 +30,7 @@ from imports.progress import publish_after_commit
 from imports.retention import get_contents_deadline
 from imports.snapshots import Snapshot, build_snapshot, format_time
 from imports.statuses import Status, get_source_statuses
-from imports.upload_options import InvalidOptions
+from imports.upload_options import InvalidOptions, UploadFormFailed
 from imports.uploads import InvalidOption, create_import, upload
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "InvalidOptions",
     "Snapshot",
     "TransitionNotAllowed",
+    "UploadFormFailed",
     "Via",
     "can_change",
     "can_retry",
@@ -83,8 +84,12 @@ RETRYABLE_ERRORS = frozenset(
         "too_large_inflated",
         "unknown_importer",  # The workers may have been restarted.
         "values_failed",  # The importer may have been corrected.
+        "wrong_values_result",
         "invalid_values",
         "lookup_failed",
+        "wrong_lookup_result",
+        "wrong_lookup_model",
+        "choices_failed",
         "database_error",
         "database_timeout",
         "writing_failed",

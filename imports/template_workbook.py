@@ -13,7 +13,7 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from imports.choices import describe_choices, list_choice_names
+from imports.choices import describe_choices, list_choice_names, list_choices
 from imports.importer import Column, Importer, InvalidValue, get_value_fields
 from imports.pipeline.field_cleaning import get_cleaner
 from imports.pipeline.header_detection import get_header
@@ -109,7 +109,7 @@ def _describe_note(column: Column, importer: type[Importer]) -> str:
     """Return the note of the column, and the choices of its field."""
     field = get_value_fields(importer, column)[0]
     sentences = [str(column.note)]
-    if field.choices and column.clean is None:
+    if column.clean is None and list_choices(field):
         sentences.append(_("One of: %(choices)s.") % {"choices": describe_choices(field)})
     return " ".join(filter(None, sentences))
 
@@ -153,8 +153,8 @@ def make_data_validation(column: Column, importer: type[Importer]) -> dict[str, 
 
 def _validate_choices(column: Column, field: models.Field[Any, Any]) -> dict[str, Any] | None:
     choices: list[str] = []
-    if field.choices:  # A `clean` function may not know the labels.
-        values = [str(value) for value, _label in field.flatchoices]
+    if listed := list_choices(field):  # A `clean` function may not know the labels.
+        values = [str(value) for value, _label in listed]
         choices = list_choice_names(field) if column.clean is None else values
     elif isinstance(field, models.BooleanField):
         choices = ["TRUE", "FALSE"]

@@ -108,8 +108,8 @@ def run_import(
     and `start=False` the import stops as READY.
 
     Raises:
-        InvalidOption, InvalidOptions, InvalidMapping, IdempotencyKeyReused, OSError: As in
-            `create_import`.
+        InvalidOption, InvalidOptions, UploadFormFailed, InvalidMapping, IdempotencyKeyReused,
+            OSError: As in `create_import`.
         RuntimeError: The test has opened a transaction itself, see `finish_import`.
         TransientError: The database reported an error that no row causes.
         Exception: Whatever a hook raises.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.utils.choices import flatten_choices
 from django.utils.formats import localize
@@ -17,12 +20,16 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from imports.cell_values import UNSTORABLE_CHARACTERS
+from imports.error_log import log_error
 from imports.importer import Importer, get_importer_or_placeholder
 
 if TYPE_CHECKING:
     from imports.models import ImportJob
 
+log = logging.getLogger(__name__)
+
 Options = dict[str, Any]  # Values of types of JSON.
+EMPTY: tuple[object, ...] = (None, "", [])  # The values of options that are not shown.
 
 
 class InvalidOptions(ValueError):
@@ -43,6 +50,40 @@ class InvalidOptions(ValueError):
         super().__init__(" ".join(sentences))
 
 
+class UploadFormFailed(Exception):
+    """The code of an importer's upload form has raised an exception, which is logged.
+
+    The text says so in a complete sentence, and `error` is the class name of the exception.
+    """
+
+    def __init__(self, importer: type[Importer], error: Exception) -> None:
+        self.error = type(error).__name__
+        super().__init__(
+            _(
+                "The options of this importer cannot be used because of an error in its upload "
+                "form (%(error)s). Tell an administrator."
+            )
+            % {"error": self.error}
+        )
+        log_error(log, f"Importer {importer.name}: the upload form", error)
+
+
+@contextmanager
+def running_upload_form(importer: type[Importer]) -> Iterator[None]:
+    """Run code of an importer's upload form.
+
+    Raises:
+        UploadFormFailed: The code has raised an exception.
+        OperationalError, InterfaceError: The database is not available.
+    """
+    try:
+        yield
+    except (InvalidOptions, OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        raise UploadFormFailed(importer, error) from None
+
+
 def clean_options(
     importer: type[Importer], user: AbstractBaseUser | None, options: Mapping[str, Any]
 ) -> Options:
@@ -52,7 +93,15 @@ def clean_options(
 
     Raises:
         InvalidOptions: An option is unknown, missing or has a wrong value.
+        UploadFormFailed: The upload form has a bug.
     """
+    with running_upload_form(importer):
+        return _clean_options(importer, user, options)
+
+
+def _clean_options(
+    importer: type[Importer], user: AbstractBaseUser | None, options: Mapping[str, Any]
+) -> Options:
     form = importer.make_upload_form(user, data=dict(options))
     if form is None:
         form = forms.Form(data=dict(options))
@@ -64,10 +113,10 @@ def clean_options(
             form.data[name] = [options[name]]  # type: ignore[index]  # The dictionary from above.
     if not form.is_valid():
         raise InvalidOptions(form.errors.as_data())
-    return make_storable_options(form)
+    return _make_storable_options(form)
 
 
-def make_storable_options(form: forms.Form) -> Options:
+def _make_storable_options(form: forms.Form) -> Options:
     """Return the cleaned values of a valid form in types of JSON.
 
     Raises:
@@ -128,16 +177,17 @@ def describe_options(job: ImportJob) -> list[tuple[str, str]]:
     if not job.importer_options:
         return []
     importer = get_importer_or_placeholder(job.importer)
+    shown = {name: value for name, value in job.importer_options.items() if value not in EMPTY}
     try:
-        form = importer.make_upload_form(job.owner)
-    except Exception:  # The code of an app. The page is shown without labels.
-        form = None
-    fields = form.fields if form else {}
-    return [
-        (_get_label(fields.get(name), name), _describe_value(fields.get(name), value))
-        for name, value in job.importer_options.items()
-        if value not in (None, "", [])
-    ]
+        with running_upload_form(importer):
+            form = importer.make_upload_form(job.owner)
+            fields = form.fields if form else {}
+            return [
+                (_get_label(fields.get(name), name), _describe_value(fields.get(name), value))
+                for name, value in shown.items()
+            ]
+    except UploadFormFailed:  # It is logged. The page shows the options as they are stored.
+        return [(_get_label(None, name), _describe_value(None, shown[name])) for name in shown]
 
 
 def _get_label(field: forms.Field | None, name: str) -> str:

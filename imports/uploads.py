@@ -85,6 +85,7 @@ def create_import(
         InvalidOption: An argument has a value that it does not accept, or the file is empty or
             larger than IMPORTS_MAX_UPLOAD_BYTES.
         InvalidOptions: The upload form of the importer does not accept `options`.
+        UploadFormFailed: The upload form of the importer has a bug.
         InvalidMapping: `column_mapping` has an unknown field, or an entry that names no column.
         IdempotencyKeyReused: The key was used for a different file or with different options.
         OSError: The file cannot be read.
@@ -221,6 +222,7 @@ def upload(
     Raises:
         KeyError: There is no such importer.
         InvalidOptions: The upload form of the importer does not accept `options`.
+        UploadFormFailed: The upload form of the importer has a bug.
         InvalidMapping: The column mapping has an unknown field, or an entry that names no column.
         IdempotencyKeyReused: The key was used for a different upload.
     """

@@ -269,6 +269,72 @@ def test_a_bug_in_a_rule_takes_no_page_away(register_shelves, alice):
         assert_page(address)
 
 
+@pytest.fixture
+def broken_choices(monkeypatch):
+    """Let the function that lists the choices of a field raise an exception."""
+    phone = "+233244000000"
+
+    def fail():
+        raise RuntimeError(phone)
+
+    monkeypatch.setattr(Shelf._meta.get_field("material"), "choices", fail)
+
+
+def test_choices_that_cannot_be_listed_take_no_page_away(
+    register_shelves, alice, broken_choices, caplog
+):
+    register_shelves(Column("material", required=True))
+    client = logged_in_client(alice)
+    job = run_import(
+        make_csv([[1, "red"]], ["Number", "Material"]), importer="shelves", owner=alice
+    )
+
+    assert get_errors(job) == {2: [("material", "rule_failed")]}
+    for address in (
+        "/",
+        f"/imports/{job.pk}/",
+        "/imports/template.xlsx?importer=shelves",
+        "/api/importers/",
+        f"/api/imports/{job.pk}/rows/",
+        f"/api/imports/{job.pk}/failed-rows.csv",
+    ):
+        with closing(client.get(address)) as response:
+            assert response.status_code == 200, address
+    assert "The choices of the field parcels.Shelf.material raised RuntimeError" in caplog.text
+    assert "+233244000000" not in caplog.text
+    error = {"field": "material", "code": "invalid_choice", "params": {"choices": "red, blue"}}
+    assert "Write one of: red, blue." in describe_row_error(error, "shelves")
+
+
+def test_choices_that_cannot_be_listed_fail_an_import_with_placeholders(
+    register_shelves, broken_choices, caplog
+):
+    register_shelves(Column("material"))
+
+    job = import_shelves([1, "red"], headers=["Number", "Material"])
+
+    assert (job.status, job.error_code) == (Status.FAILED, "choices_failed")
+    assert job.error_params == {"columns": ["material"], "error": "RuntimeError"}
+    assert "the choices of column material raised RuntimeError" in caplog.text
+
+
+def test_a_rule_that_loses_the_database_while_it_lists_choices_is_retried(
+    register_shelves, monkeypatch
+):
+    def lose():
+        raise OperationalError from ConnectionError()  # As Django does for errors of a driver.
+
+    monkeypatch.setattr(Shelf._meta.get_field("material"), "choices", lose)
+    register_shelves(Column("material"))
+    job = make_job(make_csv([[1, "red"]], ["Number", "Material"]), importer="shelves")
+
+    with pytest.raises(TransientError):
+        check_job(job)
+
+    job.refresh_from_db()
+    assert (job.status, job.reader_crashes) == (Status.CHECKING, 0)
+
+
 def test_parameters_of_an_error_can_be_stored_as_json(register_shelves):
     def reject(cell):
         raise InvalidValue("odd", a=float("nan"), b=float("inf"), c=[1], d=True, e=None)
@@ -326,7 +392,9 @@ def test_what_is_no_cell_fails_the_row(register_shelves):
 
     job = import_shelves([1, "x"], headers=["Number", "Load"])
 
-    assert get_errors(job) == {2: [("load", "rule_failed")]}
+    assert get_errors(job) == {2: [("load", "wrong_prepare_result")]}
+    (sentence,) = get_sentences(job)
+    assert "returned a value of the type list, but it must return text, a number" in sentence
 
 
 # --- Lookups -----------------------------------------------------------------
@@ -472,16 +540,38 @@ def test_a_queryset_that_raises_fails_the_import(register_shelves, accra, caplog
         "administrator."
     )
     assert "test_columns.py" in caplog.text
-    assert str(job.pk) not in caplog.text
+    assert f"the lookup of column depot in import {job.pk}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "make_records", "sentence"),
+    [
+        # It has the fields id and number, too.
+        ("wrong_lookup_model", lambda context: Shelf.objects.all(), "a queryset of Shelf"),
+        ("wrong_lookup_result", lambda context: [*Depot.objects.all()], "of the type list"),
+        ("wrong_lookup_result", lambda context: None, "of the type NoneType"),
+    ],
+)
+def test_a_queryset_of_a_wrong_type_fails_the_import(
+    register_shelves, caplog, code, make_records, sentence
+):
+    register_shelves(Column("depot", lookup=Lookup(("number",), queryset=make_records)))
+
+    job = import_shelves([1, 7], headers=HEADERS)
+
+    assert (job.status, job.error_code) == (Status.FAILED, code)
+    told = describe_job_error_with_labels("shelves", job.error_code, job.error_params)
+    assert "for the column Depot" in told
+    assert sentence in told
+    assert "must return a queryset of Depot" in told
+    assert "rule: tests.test_columns.<lambda>" in caplog.text
 
 
 @pytest.mark.parametrize(
     "make_records",
     [
-        lambda context: Shelf.objects.all(),  # It has the fields id and number, too.
         lambda context: Depot.objects.filter(color="red"),
         lambda context: Depot.objects.all()[:5],
-        lambda context: [*Depot.objects.all()],
         lambda context: Depot.objects.extra(where=["no_such_column = 1"]),
     ],
 )

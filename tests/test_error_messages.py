@@ -82,7 +82,20 @@ def test_an_error_without_its_parameters_still_has_a_sentence():
     assert "row …" in error_messages.describe_row_error(
         {"code": "repeats_row", "params": {}}, "customers"
     )
-    assert (
-        error_messages.describe_row_error({"code": "strange", "params": {"row": 1}}, "customers")
-        == "strange"
+
+
+def test_a_code_without_a_sentence_gets_one():
+    error, why = {"code": "strange", "params": {"row": 1}}, "there is no explanation for this code."
+
+    assert error_messages.describe_row_error(error, "customers") == (
+        f"This value was not accepted, with the error code strange. Tell an administrator: {why}"
+    )
+    assert error_messages.describe_job_error("strange", None) == (
+        f"The import has stopped with the error code strange. Contact an administrator: {why}"
+    )
+    assert error_messages.describe_kept(error) == (
+        "The record was kept for a reason with the code strange."
+    )
+    assert error_messages.describe_read_summary_entry(error, "customers") == (
+        "The file was read in an unusual way, with the code strange."
     )

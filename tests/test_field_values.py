@@ -268,9 +268,25 @@ def test_wrong_values_fail_the_import_and_name_the_fields(ann, use_values, caplo
 
     assert (job.status, job.error_code) == (Status.FAILED, "invalid_values")
     assert job.error_params == {"fields": fields}
-    assert all(f"values of importer customer_parcels: {name}:" in caplog.text for name in fields)
+    assert all(f"values for import {job.pk}: {name}:" in caplog.text for name in fields)
     assert f"no column fills: {', '.join(fields)}." in describe_job_error(
         job.error_code, job.error_params
+    )
+
+
+@pytest.mark.parametrize("result", [None, [], "", 5])
+def test_values_of_a_wrong_type_fail_the_import(use_values, caplog, result):
+    importer = use_values(lambda context: result)
+
+    job = import_rows(["1", "1"])
+
+    rule, returned = f"{__name__}.{importer.values.__qualname__}", type(result).__name__
+    assert job.error_code == "wrong_values_result"
+    assert job.error_params == {"rule": rule, "returned": returned}
+    assert f"wrong result (rule: {rule}, returned: {returned})" in caplog.text
+    assert describe_job_error(job.error_code, job.error_params) == (
+        f"The function {rule} returned a value of the type {returned}, but it must return a "
+        "dictionary. Contact an administrator: the importer must be corrected."
     )
 
 
@@ -286,6 +302,7 @@ def test_an_exception_fails_the_import_without_personal_data_in_the_log(use_valu
 
     assert (job.error_code, job.error_params) == ("values_failed", {"error": "LookupError"})
     assert "in values" in caplog.text
+    assert str(job.pk) in caplog.text
     assert phone not in caplog.text
 
 

@@ -149,14 +149,6 @@ def raise_bug(values):
     raise ValueError("+233244000000")
 
 
-def return_text(values):
-    return "wrong"
-
-
-def name_no_column(values):
-    return [InvalidValue("wrong", field="wieght")]
-
-
 def read_no_column(values):
     return [InvalidValue("wrong")] if values["wieght"] else None
 
@@ -165,8 +157,6 @@ def read_no_column(values):
     ("rule", "error"),
     [
         (raise_bug, "ValueError"),
-        (return_text, "TypeError"),
-        (name_no_column, "LookupError"),
         (read_no_column, "KeyError"),
     ],
 )
@@ -175,6 +165,51 @@ def test_a_bug_in_a_rule_fails_its_row(rule, error, row):
     found = validate(staticmethod(rule), row)
 
     assert found[-1] == (None, "row_rule_failed", "", {"error": error})
+
+
+def return_one_error(values):
+    return InvalidValue("wrong")
+
+
+def yield_number(values):
+    yield 5
+
+
+@pytest.mark.parametrize(
+    ("rule", "returned"),
+    [
+        (return_one_error, "InvalidValue"),
+        (yield_number, "int"),
+        (lambda values: "wrong", "str"),
+        (lambda values: "", "str"),
+        (lambda values: 0, "int"),
+        (lambda values: False, "bool"),
+        (lambda values: {}, "dict"),
+        (lambda values: ["wrong"], "str"),
+    ],
+)
+def test_a_rule_that_returns_no_errors_fails_its_row(rule, returned):
+    (error,) = validate(staticmethod(rule), ["7", "1"])
+
+    _, code, _, params = error
+    assert (code, params["returned"]) == ("wrong_check_row_result", returned)
+    sentence = describe_row_error({"field": None, "code": code, "params": params}, "parcels")
+    assert f"The function {rule.__module__}.{rule.__qualname__}, which checks this row" in sentence
+    assert f"returned a value of the type {returned}, but it must return None" in sentence
+
+
+def raise_error(values):
+    raise InvalidValue("wrong", field="wieght")
+
+
+@pytest.mark.parametrize("rule", [lambda values: [InvalidValue("x", field="wieght")], raise_error])
+def test_a_rule_that_names_no_column_fails_its_row(rule):
+    (error,) = validate(staticmethod(rule), ["7", "1"])
+
+    _, code, _, params = error
+    assert (code, params["name"]) == ("wrong_check_row_field", "wieght")
+    sentence = describe_row_error({"field": None, "code": code, "params": params}, "parcels")
+    assert "returned an error for wieght, but no column fills such a field" in sentence
 
 
 def test_a_bug_in_a_rule_is_logged_once_without_its_text(caplog):

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from imports.cell_values import make_cell
+from imports.error_messages import describe_row_error
 from imports.importer import Column, Importer, InvalidValue, get_importer
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.row_validation import RowValidator
@@ -82,7 +83,12 @@ def test_a_bug_in_a_rule_fails_the_row_and_reports_only_its_type():
 def test_a_rule_that_does_not_return_text_fails_the_row():
     (row,) = validate(["number", 1])
 
-    assert get_codes(row) == [("note", "rule_failed")]
+    assert get_codes(row) == [("note", "wrong_clean_result")]
+    assert describe_row_error(row.errors[0], "notes") == (
+        "The function tests.test_row_validation.clean_note, which checks this value, returned a "
+        "value of the type int, but it must return text or None. Tell an administrator: the "
+        "importer must be corrected."
+    )
 
 
 def test_parameters_of_an_error_can_be_stored():

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils.translation import override
 
@@ -413,3 +414,109 @@ def test_options_of_a_form_that_has_changed_are_shown_as_stored(alice, monkeypat
     assert describe_options(job)[0] == ("Old name", "x")
     monkeypatch.setattr(job, "importer", f"gone-{uuid.uuid4()}")
     assert describe_options(job)[1] == ("Branch", "gone")
+
+
+# --- Bugs in the form ----------------------------------------------------------
+
+PHONE = "+233244000000"
+FAILURE = (
+    "The options of this importer cannot be used because of an error in its upload form "
+    "(LookupError). Tell an administrator."
+)
+
+
+def fail(*_arguments, **_options):
+    raise LookupError(PHONE)
+
+
+class UnrenderedWidget(forms.TextInput):
+    render = fail
+
+
+class FailsToRender(forms.Form):
+    branch = forms.CharField(widget=UnrenderedWidget)
+
+
+class FailsToClean(forms.Form):
+    branch = forms.CharField()
+    clean = fail
+
+
+class FailsToDescribe(forms.Form):
+    branch = forms.ChoiceField(choices=fail)
+
+
+@pytest.fixture
+def break_form(monkeypatch):
+    """Return a function that gives the importer a form with a bug; None fails to make any."""
+
+    def use(form):
+        if form is None:
+            monkeypatch.setattr(get_importer("parcels"), "make_upload_form", fail)
+        else:
+            monkeypatch.setattr(get_importer("parcels"), "upload_form", form)
+
+    return use
+
+
+def assert_logged(caplog):
+    assert "Importer parcels: the upload form raised LookupError" in caplog.text
+    assert PHONE not in caplog.text
+
+
+@pytest.mark.parametrize("form", [None, FailsToRender, FailsToDescribe])
+def test_a_form_that_cannot_be_shown_is_replaced_by_a_sentence(alice, break_form, form, caplog):
+    break_form(form)
+
+    page = get_page(alice)
+
+    assert '<fieldset class="upload-options" data-importer="parcels">' in page
+    assert FAILURE in page
+    assert_logged(caplog)
+
+
+@pytest.mark.parametrize("form", [None, FailsToClean, FailsToDescribe])
+def test_an_upload_with_a_broken_form_is_refused_everywhere(alice, break_form, form, caplog):
+    break_form(form)
+
+    page = post_page(alice, **{"parcels-branch": "kum"})
+    checked = check_options(alice, **{"parcels-branch": "kum"})
+    answer = post(alice, {"branch": "kum"})
+
+    assert (page.status_code, checked.status_code) == (422, 422)
+    assert FAILURE in page.content.decode()
+    assert FAILURE in checked.content.decode()
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (500, "upload_form_failed")
+    assert body["message"] == FAILURE
+    with pytest.raises(lifecycle.UploadFormFailed, match="LookupError"):
+        upload(alice, options={"branch": "kum"})
+    assert not ImportJob.objects.exists()
+    assert_logged(caplog)
+
+
+def test_an_importer_with_a_broken_form_does_not_affect_the_others(alice, break_form):
+    break_form(None)
+
+    assert post_page(alice, importer="customers").status_code == 302
+    assert post(alice, importer="customers").status_code == 202
+
+
+@pytest.mark.parametrize("form", [None, FailsToDescribe])
+def test_the_options_of_a_broken_form_are_shown_as_they_are_stored(alice, break_form, form, caplog):
+    job = upload(alice, options={"branch": "kum", "fragile": True})
+    break_form(form)
+
+    assert describe_options(job) == [("Branch", "kum"), ("Fragile", "Yes")]
+    assert_logged(caplog)
+
+
+def test_a_form_that_loses_the_database_is_no_bug(alice, monkeypatch):
+    def lose(*_arguments, **_options):
+        raise OperationalError
+
+    monkeypatch.setattr(get_importer("parcels"), "make_upload_form", lose)
+
+    response = post(alice, {"branch": "kum"})
+
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")

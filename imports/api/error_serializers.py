@@ -25,7 +25,7 @@ ERROR_CODES = {
     415: ("unsupported_media_type",),
     422: ("key_reused",),
     429: ("throttled",),
-    500: ("internal_error",),
+    500: ("internal_error", "upload_form_failed"),
     503: ("unavailable",),
 }
 

@@ -56,7 +56,7 @@ from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
 from imports.postgres import get_sqlstate
 from imports.retention import ContentsDeleted
-from imports.upload_options import InvalidOptions
+from imports.upload_options import InvalidOptions, UploadFormFailed
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +135,10 @@ class InternalServerError(APIException):
     default_detail = "Something went wrong on the server. The error is in the server's log."
 
 
+class FailedUploadForm(APIException):
+    default_code = "upload_form_failed"
+
+
 UNREADABLE_BODY_ERRORS = (
     BadRequest,
     MultiPartParserError,
@@ -181,6 +185,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
         return ValidationError(dict(_list_mapping_errors(error)))
     if isinstance(error, InvalidOptions):
         return ValidationError(dict(_list_option_errors(error)))
+    if isinstance(error, UploadFormFailed):
+        return FailedUploadForm(str(error))
     if isinstance(error, (Http404, NotFound, ImportJob.DoesNotExist)):
         return ResourceNotFound()
     if isinstance(error, DjangoPermissionDenied):

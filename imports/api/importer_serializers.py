@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 from rest_framework import serializers
 
 from imports.api.serializers import ImportUploadSerializer
+from imports.choices import list_choices
 from imports.importer import Column, Importer, get_value_field
 from imports.pipeline.header_detection import get_header
 from imports.statuses import DELIMITER_LABELS, ENCODING_LABELS
@@ -121,7 +122,7 @@ def _describe_column(importer: type[Importer], column: Column) -> ColumnDescript
         "aliases": list(column.aliases),
         "type": next(types, OTHER_COLUMN_TYPE),
         "max_length": field.max_length,
-        "choices": _list_choices(field.flatchoices) if field.choices else None,
+        "choices": _list_choices(list_choices(field)) if field.choices else None,
         "lookup": importer.describe_lookup(column.field) or None,
         "example": column.example,
         "note": str(column.note),

@@ -11,6 +11,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +22,12 @@ from imports.importer import Importer, get_importer, list_importers
 from imports.models import ImportJob
 from imports.permissions import User
 from imports.statuses import EmptyCells, OnDuplicate, Status
-from imports.upload_options import InvalidOptions, clean_options
+from imports.upload_options import (
+    InvalidOptions,
+    UploadFormFailed,
+    clean_options,
+    running_upload_form,
+)
 
 STATUS_GROUPS = {
     "in_progress": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
@@ -119,6 +126,13 @@ class UploadForm(forms.Form):
             )
         }
 
+    def render_option_forms(self) -> list[SafeString]:
+        """Return the HTML of the form of each importer that has one."""
+        return [
+            render_option_form(form, get_importer(name), has_legend=len(list_importers()) > 1)
+            for name, form in self.option_forms.items()
+        ]
+
     @property
     def media(self) -> forms.Media:
         """The media of the form and of the forms of the importers."""
@@ -140,22 +154,65 @@ def make_option_form(
 ) -> forms.Form | None:
     """Return the importer's upload form with names of its own; None if the importer has none.
 
-    `arguments` are `data` and `initial`.
+    `arguments` are `data` and `initial`. If the importer's code raises an exception, the form is a
+    `FailedOptionForm`.
     """
-    # The browser checks nothing: without scripts, it would demand the options of every importer.
-    return importer.make_upload_form(
-        user, prefix=importer.name, use_required_attribute=False, label_suffix="", **arguments
-    )
+    try:
+        with running_upload_form(importer):
+            # The browser checks nothing: without scripts, it would demand the options of every
+            # importer.
+            return importer.make_upload_form(
+                user,
+                prefix=importer.name,
+                use_required_attribute=False,
+                label_suffix="",
+                **arguments,
+            )
+    except UploadFormFailed as failure:
+        return FailedOptionForm(importer, failure)
+
+
+class FailedOptionForm(forms.Form):
+    """Says that the upload form of an importer has a bug. It has no fields, and is never valid."""
+
+    def __init__(self, importer: type[Importer], failure: UploadFormFailed) -> None:
+        super().__init__(data=QueryDict(), prefix=importer.name)
+        self.failure = failure
+
+    def clean(self) -> None:
+        raise forms.ValidationError(str(self.failure))
+
+
+def render_option_form(
+    form: forms.Form, importer: type[Importer], *, has_legend: bool
+) -> SafeString:
+    """Return the HTML of an option form; that of a `FailedOptionForm` if its code has a bug.
+
+    The legend names the importer.
+    """
+    template = "imports/upload_options.html"
+    context = {"option_form": form, "has_legend": has_legend}
+    try:
+        with running_upload_form(importer):
+            return render_to_string(template, context)
+    except UploadFormFailed as failure:
+        return render_to_string(
+            template, context | {"option_form": FailedOptionForm(importer, failure)}
+        )
 
 
 def validate_option_form(
     form: forms.Form, importer: type[Importer], user: AbstractBaseUser
 ) -> bool:
     """Return whether an upload with the submitted options is accepted. The form has the errors."""
-    if not form.is_valid():
-        return False
     try:
-        clean_options(importer, user, read_submitted_options(form))
+        with running_upload_form(importer):
+            if not form.is_valid():
+                return False
+            clean_options(importer, user, read_submitted_options(form))
+    except UploadFormFailed as failure:
+        form.add_error(None, str(failure))
+        return False
     except InvalidOptions as error:
         for name, problems in error.errors.items():
             form.add_error(name if name in form.fields else None, problems)

@@ -40,6 +40,7 @@ from imports.pages.forms import (
     get_upload_options,
     make_option_form,
     read_submitted_options,
+    render_option_form,
     validate_option_form,
 )
 from imports.pages.presenters import (
@@ -118,8 +119,8 @@ def check_options(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"options": {}})
     if validate_option_form(form, importer, request.user):
         return JsonResponse({"options": read_submitted_options(form)})
-    context = {"option_form": form, "is_only": len(list_importers()) == 1}
-    return render(request, "imports/upload_options.html", context, status=422)
+    html = render_option_form(form, importer, has_legend=len(list_importers()) > 1)
+    return HttpResponse(html, status=422)
 
 
 def _get_corrected_import(request: HttpRequest) -> ImportJob | None:

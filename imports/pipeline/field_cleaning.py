@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import Error
 from django.db.models import (
     BooleanField,
     CharField,
@@ -38,6 +40,7 @@ from imports.cell_values import (
 )
 from imports.choices import ChoiceIndex, describe_choices, describe_values, get_choice_index
 from imports.conf import app_settings
+from imports.error_log import log_error
 from imports.importer import (
     Cell,
     Column,
@@ -49,6 +52,8 @@ from imports.importer import (
 )
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
+from imports.pipeline.rule_bugs import ColumnRuleFailed, make_wrong_type
+from imports.pipeline.transactions import is_transient
 from imports.text_cell_values import (
     INVISIBLE_MARK_PATTERN,
     validate_digits,
@@ -56,6 +61,8 @@ from imports.text_cell_values import (
     validate_type,
 )
 from imports.validator_errors import make_parsing_error, run_validators
+
+logger = logging.getLogger(__name__)
 
 CellCleaner = Callable[[Cell], str | None]
 
@@ -108,7 +115,7 @@ def _precede(prepare: Callable[[Any], Any], clean: CellCleaner) -> CellCleaner:
         if isinstance(prepared, Decimal | date | time):
             prepared = str(prepared)
         if not (prepared is None or isinstance(prepared, str | int | float)):
-            raise TypeError("prepare returns a cell")
+            raise make_wrong_type("wrong_prepare_result", prepare, prepared)
         return clean(prepared)
 
     return clean_prepared
@@ -340,7 +347,12 @@ def is_placeholder(importer: type[Importer], column: Column, cell: Cell) -> bool
 
 
 def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]:
-    """Return the folded texts that mean "no value" in this column."""
+    """Return the folded texts that mean "no value" in this column.
+
+    Raises:
+        ColumnRuleFailed: The choices of the field cannot be listed.
+        Error: The database reported a transient error.
+    """
     if column.required:
         return frozenset()
     if column.placeholders is not None:
@@ -350,7 +362,15 @@ def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]
     if is_free_text and get_lookup(importer.model, column) is None:
         return frozenset()
     placeholders = _fold_placeholders(tuple(app_settings.PLACEHOLDERS))
-    return placeholders - get_choice_index(field).folded.keys() if field.choices else placeholders
+    if not field.choices:
+        return placeholders
+    try:
+        return placeholders - get_choice_index(field).folded.keys()
+    except Exception as error:  # The function of an app that lists the choices.
+        if isinstance(error, Error) and is_transient(error):
+            raise
+        log_error(logger, f"Importer {importer.name}: the choices of column {column.field}", error)
+        raise ColumnRuleFailed("choices_failed", column.field, error) from None
 
 
 @cache

@@ -14,6 +14,7 @@ from imports.error_log import log_error
 from imports.importer import Importer
 from imports.model_fields import needs_value
 from imports.models import ImportJob
+from imports.pipeline.rule_bugs import make_wrong_type
 from imports.pipeline.target_table import get_column_type
 from imports.pipeline.transactions import is_transient
 from imports.postgres import get_connection, open_cursor
@@ -37,13 +38,19 @@ def compute_field_values(job: ImportJob, importer: type[Importer]) -> dict[str, 
         InvalidFieldValues: The importer has no valid values.
         Error: The database is not available.
     """
+    subject = f"Importer {importer.name}: values for import {job.pk}"
     try:
-        values = dict(importer.values(job.make_context()))
+        result: object = importer.values(job.make_context())
     except Exception as error:  # The code of an app. The text of its error may quote a record.
         if isinstance(error, Error) and is_transient(error):
             raise
-        log_error(log, f"Importer {importer.name}: values", error)
+        log_error(log, subject, error)
         raise InvalidFieldValues("values_failed", error=type(error).__name__) from None
+    if not isinstance(result, Mapping):
+        wrong = make_wrong_type("wrong_values_result", importer.values, result)
+        log.error("%s: wrong result (%s)", subject, wrong)
+        raise InvalidFieldValues(wrong.code, **wrong.params)
+    values = {str(name): value for name, value in result.items()}
     reasons = dict(_find_problems(importer, values))
     cleaned: dict[Field[Any, Any], Any] = {}
     for name in values.keys() - reasons.keys():
@@ -54,7 +61,7 @@ def compute_field_values(job: ImportJob, importer: type[Importer]) -> dict[str, 
             reasons[name] = f"the field does not accept the value ({type(error).__name__})"
     if reasons:
         for name, reason in sorted(reasons.items()):
-            log.error("values of importer %s: %s: %s", importer.name, name, reason)
+            log.error("%s: %s: %s", subject, name, reason)
         raise InvalidFieldValues("invalid_values", fields=sorted(reasons))
     return _cast_to_text(cleaned)
 

@@ -35,7 +35,6 @@ from imports.pipeline.header_detection import (
     get_column_name,
     get_field_headers,
 )
-from imports.pipeline.lookups import LookupFailed
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import (
     Chunk,
@@ -48,7 +47,8 @@ from imports.pipeline.reader_client import (
     open_rows,
 )
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import RowValidator, RuleBugs, ValidatedRow
+from imports.pipeline.row_validation import RowValidator, ValidatedRow
+from imports.pipeline.rule_bugs import ColumnRuleFailed, RuleBugs
 from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
@@ -132,10 +132,8 @@ def check_file(
         return fail_job(job, error.code, error.params)
     except StoredFileNotFound:
         return fail_job(job, "file_deleted", {})
-    except InvalidFieldValues as error:
+    except (InvalidFieldValues, ColumnRuleFailed) as error:
         return fail_job(job, error.code, error.params)
-    except LookupFailed as error:
-        return fail_job(job, "lookup_failed", {"columns": [error.field], "error": error.error})
     except JobNotActive:
         return None
     except StatementTimeout as error:

@@ -23,6 +23,7 @@ from imports.importer import (
 )
 from imports.model_fields import get_related_model, get_target_field
 from imports.pipeline.field_cleaning import split_lookup_key
+from imports.pipeline.rule_bugs import ColumnRuleFailed, WrongResult
 from imports.pipeline.transactions import is_transient
 
 logger = logging.getLogger(__name__)
@@ -30,18 +31,6 @@ logger = logging.getLogger(__name__)
 # PostgreSQL also folds the values of the table, and its rules for letters depend on the database.
 FOLD_TEXTS = "SELECT text, lower(text) FROM unnest(%s::text[]) AS text"
 FOLDED_NAME = "imports_folded_value"
-
-
-class LookupFailed(Exception):
-    """The queryset of a lookup cannot be used: it raises an exception, or it is of another model.
-
-    The text of the exception is the class name of the cause.
-    """
-
-    def __init__(self, column: Column, error: Exception) -> None:
-        super().__init__(type(error).__name__)
-        self.field = column.field
-        self.error = type(error).__name__
 
 
 class LookupResolver:
@@ -67,7 +56,7 @@ class LookupResolver:
         Makes one query for each field of the lookup, and a second one for a field without case.
 
         Raises:
-            LookupFailed: The queryset of the lookup cannot be used.
+            ColumnRuleFailed: The queryset of the lookup cannot be used.
             Error: The database reported a transient error.
         """
         values = {key: split_lookup_key(self._column, len(self._fields), key) for key in keys}
@@ -78,11 +67,9 @@ class LookupResolver:
         except Error as error:
             if is_transient(error) or self._lookup.queryset is None:
                 raise
-            self._log_failure(error)
-            raise LookupFailed(self._column, error) from None
+            raise self._log_failure(error) from None
         except Exception as error:
-            self._log_failure(error)
-            raise LookupFailed(self._column, error) from None
+            raise self._log_failure(error) from None
         return {key: _pick_match(matches[key]) for key in values}
 
     def _match(self, values: dict[str, list[str | None]]) -> dict[str, set[str]]:
@@ -146,14 +133,22 @@ class LookupResolver:
             return related._default_manager.order_by()
         if self._context is None:
             raise TypeError("the queryset of a lookup needs the context of an import")
-        records = self._lookup.queryset(self._context)
-        if not isinstance(records, QuerySet) or not issubclass(records.model, related):
-            raise TypeError(f"the queryset of a lookup must be one of {related.__name__}")
-        return records.order_by()
+        records: object = self._lookup.queryset(self._context)
+        if not isinstance(records, QuerySet):
+            code, returned = "wrong_lookup_result", type(records).__name__
+        elif not issubclass(records.model, related):
+            code, returned = "wrong_lookup_model", records.model.__name__
+        else:
+            return records.order_by()
+        raise WrongResult(code, self._lookup.queryset, returned=returned, model=related.__name__)
 
-    def _log_failure(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> ColumnRuleFailed:
+        """Log an exception of the queryset, and return the exception that ends the check."""
         subject = f"Importer {self._importer.name}: the lookup of column {self._column.field}"
-        log_error(logger, subject, error)
+        if self._context is not None:
+            subject += f" in import {self._context.import_id}"
+        log_error(logger, subject, error, str(error) if isinstance(error, WrongResult) else "")
+        return ColumnRuleFailed("lookup_failed", self._column.field, error)
 
 
 def make_lookup_resolvers(

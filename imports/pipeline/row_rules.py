@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import CharField, Field, TextField
 
 from imports.importer import Column, Importer, InvalidValue, get_value_fields, has_hook
 from imports.pipeline.field_cleaning import split_lookup_key
+from imports.pipeline.rule_bugs import WrongResult, make_bug_error, make_wrong_type
 
 # Takes the cleaned values of a row in the order of the importer, and the fields whose cells have
 # errors; returns the errors of the row.
@@ -95,22 +96,35 @@ def _collect_errors(
 ) -> list[InvalidValue]:
     errors: list[InvalidValue] = []
     try:
-        for error in importer.check_row(values) or ():
-            _validate_error(importer, error)
+        for error in _call_rule(importer, values):
+            if error.field is not None and all(error.field != c.field for c in importer.columns):
+                name = str(error.field)
+                raise WrongResult("wrong_check_row_field", importer.check_row, name=name)
             errors.append(error)
     except ValueNotAvailable:
         pass
-    except InvalidValue as error:
-        errors.append(error)
     except Exception as bug:
         log_bug(bug)
-        errors.append(InvalidValue("row_rule_failed", error=type(bug).__name__))
+        errors.append(make_bug_error("row_rule_failed", bug))
     return errors
 
 
-def _validate_error(importer: type[Importer], error: object) -> None:
-    """Raise TypeError or LookupError unless the error is one, of a column of the importer."""
-    if not isinstance(error, InvalidValue):
-        raise TypeError("check_row returns or yields InvalidValue")
-    if error.field is not None and all(error.field != c.field for c in importer.columns):
-        raise LookupError("check_row names a field that no column fills")
+def _call_rule(importer: type[Importer], values: dict[str, Any]) -> Iterator[InvalidValue]:
+    """Yield the errors that `check_row` returns, yields or raises.
+
+    Raises:
+        WrongResult: The result is not None and no iterable, or has something that is no error.
+        Exception: The rule has read the value of a cell with an error, or has a bug.
+    """
+    try:
+        result: object = importer.check_row(values)
+        if result is None:
+            return
+        if not isinstance(result, Iterable) or isinstance(result, str | bytes | Mapping):
+            raise make_wrong_type("wrong_check_row_result", importer.check_row, result)
+        for error in result:
+            if not isinstance(error, InvalidValue):
+                raise make_wrong_type("wrong_check_row_result", importer.check_row, error)
+            yield error
+    except InvalidValue as error:
+        yield error

@@ -5,12 +5,9 @@ Duplicates are resolved later, for all rows at once: see `duplicates`.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NotRequired, TypedDict
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import Error
@@ -22,7 +19,6 @@ from imports.cell_values import (
     FormattedInteger,
     FormattedText,
 )
-from imports.error_log import log_error
 from imports.importer import Cell, Column, ImportContext, Importer, InvalidValue
 from imports.pipeline.field_cleaning import (
     VALUE_SEPARATOR,
@@ -38,10 +34,9 @@ from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader_client import Row
 from imports.pipeline.row_rules import make_row_check
+from imports.pipeline.rule_bugs import RuleBugs, make_bug_error, make_wrong_type
 from imports.pipeline.transactions import is_transient
 from imports.validator_errors import convert_error
-
-logger = logging.getLogger(__name__)
 
 MAX_QUOTED_VALUE_CHARS = 200  # Of an invalid value, in its error.
 
@@ -74,33 +69,6 @@ class FieldStep(NamedTuple):
     prepare: Callable[[Cell], PreparedCell]
     clean: CellCleaner
     column: Column
-
-
-class RuleBugs:
-    """Logs exceptions that rules raise by a bug: the first of each rule, and how many there were.
-
-    The records name the import, the rule and the row, and quote no value.
-    """
-
-    def __init__(self, importer: type[Importer], import_id: UUID | None = None) -> None:
-        self._importer = importer
-        self._subject = "a check" if import_id is None else f"import {import_id}"
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    def add(self, rule: str, row: int, error: Exception) -> None:
-        """Count an exception of a rule, and log where it was raised if it is the first one."""
-        bug = (rule, type(error).__name__)
-        self._counts[bug] += 1
-        if self._counts[bug] == 1:
-            subject = f"Importer {self._importer.name}: {rule}, row {row} of {self._subject},"
-            log_error(logger, subject, error)
-
-    def log_counts(self) -> None:
-        """Log how often each rule has raised an exception, if that was more than once."""
-        for (rule, name), count in self._counts.items():
-            if count > 1:
-                text = "Importer %s: %s raised %s in %s rows of %s"
-                logger.error(text, self._importer.name, rule, name, count, self._subject)
 
 
 class RowValidator:
@@ -145,7 +113,7 @@ class RowValidator:
         """Validate rows in ascending order. Makes a few queries for each foreign key.
 
         Raises:
-            LookupFailed: The queryset of a lookup cannot be used.
+            ColumnRuleFailed: The queryset of a lookup cannot be used.
             Error: The database reported an error that is not about a value.
         """
         self._noted_rows.clear()
@@ -184,7 +152,7 @@ class RowValidator:
                     self._note(code, column, number)
                 value = clean(cell)
                 if not (value is None or isinstance(value, str)):
-                    raise TypeError("a rule returns text or None")
+                    raise make_wrong_type("wrong_clean_result", column.clean or clean, value)
             except Exception as error:
                 errors += self._make_cell_errors(column, cell, error)
                 value = None
@@ -224,7 +192,7 @@ class RowValidator:
         if isinstance(error, Error) and is_transient(error):
             raise error
         self._bugs.add(f"the rule of column {column.field}", self._row, error)
-        return [_make_error(column, cell, InvalidValue("rule_failed", error=type(error).__name__))]
+        return [_make_error(column, cell, make_bug_error("rule_failed", error))]
 
     def _log_row_rule_bug(self, error: Exception) -> None:
         self._bugs.add("check_row", self._row, error)

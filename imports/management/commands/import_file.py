@@ -16,10 +16,14 @@ from imports.management.base import USAGE_ERROR, find_user
 from imports.management.waiting import wait_for_import
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns
-from imports.upload_options import InvalidOptions
+from imports.upload_options import InvalidOptions, UploadFormFailed
 from imports.uploads import InvalidOption
 
 STANDARD_INPUT = "-"
+
+
+# Their texts are complete sentences.
+REFUSED_UPLOADS = (InvalidOptions, UploadFormFailed, InvalidMapping, IdempotencyKeyReused)
 
 
 class Command(BaseCommand):
@@ -150,7 +154,7 @@ class Command(BaseCommand):
             )
         except InvalidOption as error:
             raise CommandError(describe_invalid_option(error), returncode=USAGE_ERROR) from error
-        except (InvalidOptions, InvalidMapping, IdempotencyKeyReused) as error:
+        except REFUSED_UPLOADS as error:
             raise CommandError(str(error), returncode=USAGE_ERROR) from error
         except OSError as error:
             reason = error.strerror or type(error).__name__
