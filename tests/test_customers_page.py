@@ -48,6 +48,21 @@ def test_list_is_filtered_by_status_name_and_owner(alice, root):
     )
 
 
+def test_an_import_of_which_every_row_failed_is_listed_as_failed(alice):
+    counts = {"created": 0, "failed": 3}
+    create_import(Status.COMPLETE, alice, file_name="march.csv", **counts)
+    create_import(Status.COMPLETE, alice, file_name="april.csv", created=0, failed=2, skipped=1)
+    create_import(Status.RUNNING, alice, file_name="may.csv", **counts)
+    client = logged_in_client(alice)
+
+    def list_file_names(group):
+        html = client.get(reverse("imports:list"), {"status": group}).content.decode()
+        return [name for name in ("march.csv", "april.csv", "may.csv") if f">{name}<" in html]
+
+    assert list_file_names("failed") == ["march.csv"]
+    assert list_file_names("complete") == ["april.csv"]
+
+
 @pytest.mark.parametrize("path", ["/", "/customers/", "/admin/", "/nowhere/", "/api/imports/"])
 def test_every_response_has_a_content_security_policy(root, path):
     policy = logged_in_client(root).get(path)["Content-Security-Policy"]

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
@@ -29,6 +29,7 @@ from imports.upload_options import (
     running_upload_form,
 )
 
+# An import of which every row failed is in the group "failed", not in "complete".
 STATUS_GROUPS = {
     "in_progress": (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING),
     "waiting": (Status.MAPPING, Status.READY, Status.PAUSED),
@@ -273,5 +274,15 @@ class FilterForm(forms.Form):
         if name := filters.get("q"):
             jobs = jobs.filter(file_name__icontains=name)
         if group := filters.get("status"):
-            jobs = jobs.filter(status__in=STATUS_GROUPS[group])
+            jobs = _filter_by_status(jobs, group)
         return jobs.filter(owner=user.pk) if filters.get("owner") else jobs
+
+
+def _filter_by_status(jobs: QuerySet[ImportJob], group: str) -> QuerySet[ImportJob]:
+    """Return the imports of a group of STATUS_GROUPS."""
+    # As `ImportJob.has_only_failed_rows`.
+    only_failed = Q(status=Status.COMPLETE, created=0, updated=0, unchanged=0, skipped=0)
+    in_group = Q(status__in=STATUS_GROUPS[group])
+    if group == "complete":
+        return jobs.filter(in_group & ~only_failed)
+    return jobs.filter(in_group | only_failed) if group == "failed" else jobs.filter(in_group)
