@@ -323,6 +323,29 @@ def test_pause_import_and_resume_import(alice, settings):
     assert apply_all_batches(job.pk).status == Status.COMPLETE
 
 
+def test_retry_import_waits_for_the_import_of_the_failed_rows(alice):
+    job = run_import(make_csv([make_row(1), make_row(2, phone="no number")]), owner=alice)
+    with worker():
+        status, output, error = run_process("retry_import", job.pk, "--wait", "--user=alice")
+
+    retry = ImportJob.objects.get(retry_of=job)
+    assert (status, error.splitlines()[-1]) == (1, "CommandError: 1 of 1 row failed.")
+    assert output.startswith(f"The import {retry.pk} retries the failed rows.\n")
+    event = ImportEvent.objects.get(job=job, command="retry")
+    assert (event.via, event.user) == (Via.COMMAND_LINE, alice)
+
+
+def test_retry_import_goes_on_with_a_failed_import(alice):
+    job = make_job(CONTENT, owner=alice)
+    ImportJob.objects.filter(pk=job.pk).update(
+        status=Status.FAILED, error_code="values_failed", finished_at=Now()
+    )
+
+    assert run("retry_import", job.pk) == "The import goes on from where it stopped.\n"
+    job.refresh_from_db()
+    assert (job.status, job.continues_check) == (Status.QUEUED, True)
+
+
 def test_undo_import_waits_until_everything_is_undone(alice):
     job = run_import(make_csv([make_row(n) for n in range(3)]), owner=alice)
     Customer.objects.filter(shipping_mark="MARK 1").update(first_name="Edited")
@@ -666,6 +689,7 @@ COMMANDS = [
     "check_imports",
     "cancel_import",
     "undo_import",
+    "retry_import",
     "start_import",
     "pause_import",
     "resume_import",

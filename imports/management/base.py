@@ -58,7 +58,7 @@ class ControlCommand(BaseCommand):
     can_wait = False
 
     def control(self, job: ImportJob, by: Actor) -> ImportJob:
-        """Give the command, and return the updated import.
+        """Give the command, and return the updated import, or the new import that it created.
 
         Raises:
             TransitionNotAllowed: The import does not allow it now.
@@ -66,7 +66,7 @@ class ControlCommand(BaseCommand):
         raise NotImplementedError
 
     def describe_result(self, job: ImportJob) -> str:
-        """Return the sentence that says what was done."""
+        """Return the sentence that says what was done. `job` is what `control` has returned."""
         raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:
