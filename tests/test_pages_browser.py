@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from customers.models import Customer
 from imports import lifecycle, progress, snapshots
 from imports.models import ImportJob
-from imports.pipeline import batch_applier
+from imports.pipeline import batch_applier, undo
 from imports.statuses import Status
 from tests.browser_tabs import (  # noqa: F401
     address,
@@ -28,7 +29,14 @@ from tests.browser_tabs import (  # noqa: F401
     status_stamp,
     wait_until_live,
 )
-from tests.factories import apply_all_batches, check_job, make_csv, make_job, make_row
+from tests.factories import (
+    apply_all_batches,
+    check_job,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
 from tests.test_success import EVERY_ROW_FAILS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -598,3 +606,43 @@ def test_buttons_work_without_scripts(open_tab, alice):
     expect(tab.locator(".events")).to_contain_text("Paused the import")
     tab.get_by_role("button", name="Resume").click()
     expect(status_stamp(tab)).to_have_text("Importing")
+
+
+# --- Undo --------------------------------------------------------------------
+
+
+def test_an_undo_is_previewed_and_followed_to_its_end(open_tab, alice, settings):
+    settings.IMPORTS_BATCHES_PER_SMALL_FILE = 4
+    job = run_import(make_csv([make_row(n) for n in range(400)]), owner=alice)
+    Customer.objects.filter(shipping_mark="MARK 7").update(first_name="Edited")
+    tab = open_tab()
+    tab.goto(f"/imports/{job.pk}/")
+
+    tab.get_by_role("link", name="Undo").click()
+    expect(tab.locator("[data-field=removed]")).to_have_text("399")
+    expect(tab.locator("main")).to_contain_text("1 is kept: The record was edited after the import")
+    tab.get_by_role("button", name="Yes, undo the import").click()
+
+    expect(status_stamp(tab)).to_have_text("Undoing")
+    wait_until_live(tab)
+    tab.evaluate("window.isSamePage = true")
+    percents, removed = [], []
+    while (job := undo.undo_next_batch(job.pk)).status == Status.UNDOING:
+        progress.publish(job)
+        expect(tab.locator("[data-field=removed]")).to_have_text(str(job.removed))
+        expect(tab.locator("[data-field=kept]")).to_have_text(str(job.kept))
+        expect(progress_bar(tab)).to_have_js_property("value", job.progress_percent)
+        removed.append(job.removed)
+        percents.append(job.progress_percent)
+    progress.publish(job)
+
+    assert removed == sorted(set(removed))
+    assert percents == sorted(set(percents))
+    assert 0 < percents[0] < percents[-1] < 100
+    expect(status_stamp(tab)).to_have_text("Undone")
+    expect(tab).to_have_title("Undone · customers.csv")
+    expect(tab.locator("#import")).to_contain_text("Records that undo has kept")
+    expect(tab.locator("#import")).to_contain_text("1 is kept: The record was edited")
+    assert tab.evaluate("window.isSamePage")
+    tab.get_by_role("link", name="Show these rows").click()
+    expect(tab.locator("main")).to_contain_text("MARK 7")
