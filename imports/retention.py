@@ -38,7 +38,7 @@ class ContentsDeleted(Exception):
 
     def __init__(self, deleted_at: datetime) -> None:
         with override("en"):
-            date = date_format(localtime(deleted_at), "j F Y")
+            date = date_format(localtime(deleted_at), "DATE_FORMAT")
         super().__init__(f"The file and the rows of this import were deleted on {date}.")
         self.deleted_at = deleted_at
 

@@ -39,12 +39,15 @@ STATUS_FIELDS = {
     Status.PAUSED: HALF_COUNTS,
     Status.CANCELLED: HALF_COUNTS,
     Status.FAILED: NO_COUNTS,
+    Status.UNDOING: COUNTS | {"removed": 3010, "kept": 2},
+    Status.UNDONE: COUNTS | {"removed": 6963, "kept": 7},
 }
 STATUS_PERCENTS = {
     Status.CHECKING: 12,
     Status.READY: 33,
     **dict.fromkeys((Status.RUNNING, Status.PAUSED, Status.CANCELLED), 66),
-    **dict.fromkeys((Status.COMPLETE, Status.UNDOING, Status.UNDONE), 100),
+    Status.UNDOING: 43,
+    **dict.fromkeys((Status.COMPLETE, Status.UNDONE), 100),
 }
 PROBLEMS = {
     "phone": ("invalid_phone", "call me after six"),

@@ -9,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils.formats import date_format
 from redis import Redis
 
 from customers.models import Customer
@@ -489,7 +490,7 @@ def test_the_page_says_until_when_the_contents_are_kept(job, alice):
     page = logged_in_client(alice).get(f"/imports/{job.pk}/").content.decode()
 
     until = retention.get_contents_deadline(job)
-    assert f"are kept until {until:%-d %B %Y}. Until then the import can be undone." in page
+    assert f"are kept until {date_format(until)}. Until then the import can be undone." in page
     assert f"/imports/{job.pk}/delete/" in page
     assert "Imported records, the counts and the history are kept." in page
 
@@ -500,7 +501,7 @@ def test_the_page_deletes_the_contents_and_says_so(job, alice):
     page = client.post(f"/imports/{job.pk}/delete/", follow=True).content.decode()
 
     job.refresh_from_db()
-    assert f"were deleted on {job.contents_deleted_at:%-d %B %Y}." in page
+    assert f"were deleted on {date_format(job.contents_deleted_at)}." in page
     for gone in ("/file/", "/rows/", "failed-rows", "/delete/", "View imported records"):
         assert gone not in page
     assert list_events(job) == [("delete", "alice", "page")]

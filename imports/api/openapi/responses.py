@@ -68,7 +68,7 @@ ERRORS = {
     ),
     410: (
         "The file and the rows were deleted",
-        "The file and the rows of this import were deleted on 28 November 2026.",
+        "The file and the rows of this import were deleted on Nov. 28, 2026.",
     ),
     411: (
         "The body has no Content-Length",
