@@ -32,6 +32,7 @@ _is_sending_disabled: ContextVar[bool] = ContextVar("is_sending_disabled", defau
 REDIS_NAMESPACE = "imports"
 REDIS_TIMEOUT_SECONDS = 1.0  # For connecting, and for each reply. A web request waits once.
 PING_TIMEOUT_SECONDS = 0.25
+PROBE_MILLISECONDS = 10_000  # Redis deletes the value that is_redis_usable stores after this time.
 # A worker that is silent for longer than this has crashed, and its messages are delivered again.
 # No code holds the GIL for that long.
 REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS = 30_000
@@ -99,13 +100,18 @@ def is_queue_on_redis() -> bool:
     return isinstance(get_broker(), RedisBroker)
 
 
-def is_redis_reachable() -> bool:
-    """Return whether the Redis server of the queue answers within a quarter of a second.
+def is_redis_usable() -> bool:
+    """Return whether the Redis server of the queue stores a value within a quarter of a second.
 
-    If the queue is on another broker, the server of the live progress is asked.
+    A server without memory, without a disk to save to, or that is only a replica answers a PING but
+    stores no message. If the queue is on another broker, the server of the live progress is asked.
+    It stores nothing, so a PING is enough.
     """
+    broker = get_broker()
     try:
-        with Redis(connection_pool=_get_ping_pool(get_broker())) as client:
+        with Redis(connection_pool=_get_ping_pool(broker)) as client:
+            if isinstance(broker, RedisBroker):
+                return bool(client.set(f"{broker.namespace}:health", "1", px=PROBE_MILLISECONDS))
             return bool(client.ping())
     except (RedisError, OSError):
         return False

@@ -17,7 +17,7 @@ from django.utils import timezone
 from imports.models import ImportJob
 from imports.postgres import close_lost_connection, open_cursor
 from imports.statuses import Status
-from imports.worker_status import can_reach_redis, count_live_workers
+from imports.worker_status import can_use_redis, count_live_workers
 
 HEALTH_CACHE_SECONDS = 2.0
 
@@ -25,7 +25,7 @@ HEALTH_CACHE_SECONDS = 2.0
 class Health(TypedDict):
     """What a platform or a monitor asks for."""
 
-    # Database and Redis answer, and a worker is running.
+    # The database answers, Redis stores messages, and a worker is running.
     is_healthy: bool
     database: bool
     redis: bool
@@ -67,11 +67,11 @@ def _read_now() -> Health:
     except Error:
         close_lost_connection()
         is_database_reachable = False
-    is_redis_reachable = can_reach_redis()
+    is_redis_usable = can_use_redis()
     return {
-        "is_healthy": is_database_reachable and is_redis_reachable and bool(workers),
+        "is_healthy": is_database_reachable and is_redis_usable and bool(workers),
         "database": is_database_reachable,
-        "redis": is_redis_reachable,
+        "redis": is_redis_usable,
         "workers": workers,
         "oldest_waiting_seconds": (
             None

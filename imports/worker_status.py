@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from imports.broker import is_queue_on_redis, is_redis_reachable
+from imports.broker import is_queue_on_redis, is_redis_usable
 from imports.conf import app_settings
 from imports.models import ImportJob, Worker
 from imports.postgres import open_cursor
@@ -97,7 +97,7 @@ def _read_live_workers() -> list[LiveWorker]:
 
 
 _live_workers = _Cached(_read_live_workers, WORKERS_CACHE_SECONDS)
-_redis_state = _Cached(is_redis_reachable, REDIS_CACHE_SECONDS)
+_redis_state = _Cached(is_redis_usable, REDIS_CACHE_SECONDS)
 
 
 def forget_cached_status() -> None:
@@ -115,8 +115,8 @@ def count_live_workers() -> int:
     return len(list_live_workers())
 
 
-def can_reach_redis() -> bool:
-    """Return whether Redis answers this process, as it was at most two seconds ago."""
+def can_use_redis() -> bool:
+    """Return whether Redis answers and stores messages, as it was at most two seconds ago."""
     return _redis_state.get()
 
 
@@ -148,7 +148,7 @@ def find_stalled_reason(job: ImportJob) -> StalledReason | None:
 
 
 def _is_queue_lost() -> bool:
-    return is_queue_on_redis() and not can_reach_redis()
+    return is_queue_on_redis() and not can_use_redis()
 
 
 def _find_interruption(job_id: UUID, workers: Sequence[LiveWorker]) -> StalledReason | None:

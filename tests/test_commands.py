@@ -527,7 +527,7 @@ def test_imports_status_is_0_when_nothing_needs_attention(alice, live_worker):
     output = run("imports_status")
 
     assert output == (
-        "The database answers. Redis answers.\n1 worker is running.\n"
+        "The database answers. Redis answers and stores messages.\n1 worker is running.\n"
         "  here:1: 0 of 3 threads busy.\nNo import is under way.\n"
     )
 
@@ -594,7 +594,10 @@ def test_imports_status_says_that_redis_or_the_database_does_not_answer(argument
         assert json.loads(without_redis[1])["redis"] is False
         assert json.loads(without_database[1])["database"] is False
     else:
-        assert "Redis does not answer. Start Redis, or correct its address" in without_redis[1]
+        assert (
+            "Redis does not answer or stores no messages. Start Redis, or correct its address"
+            in without_redis[1]
+        )
         assert "The database does not answer (SQLSTATE 08" in without_database[2]
 
 

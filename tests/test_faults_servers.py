@@ -250,21 +250,32 @@ def test_an_import_completes_while_redis_has_no_memory(alice):
         job = web.upload(sample.content)[1]
         watcher = web.watch(job)
         gate.wait_until_reached(2)
+        assert read_health(web) == (200, True)
         client.config_set("maxmemory", 1)
+        wait_for(lambda: read_health(web) == (503, False))
         gate.open()
         started_at = monotonic()
         response, second = web.upload(sample.content, "again.csv")
         upload_seconds = monotonic() - started_at
         wait_until_final(job)
         client.config_set("maxmemory", 0)
+        wait_for(lambda: read_health(web) == (200, True))
         wait_until_final(second)
         watcher.assert_saw_the_end(job)
+        # A message that was executed without memory stays with its worker until the worker exits.
+        assert_nothing_left(redis_url=address["REDIS_URL"], is_reply_lost=True)
 
     assert response.status_code == 202
     assert upload_seconds < MAX_WEB_SECONDS
     assert (second.status, second.created) == (Status.COMPLETE, 0)
     second.delete()
     assert_exact({job: sample})
+
+
+def read_health(web):
+    """Return the HTTP status of the health of the app, and what it says about Redis."""
+    response = web.client.get("/api/health/")
+    return response.status_code, response.json()["redis"]
 
 
 @pytest.mark.slow_fault

@@ -18,10 +18,10 @@ class HealthSerializer(serializers.Serializer[Any]):
     """Whether the app works, and what does not."""
 
     is_healthy = serializers.BooleanField(
-        help_text="Database and Redis answer, and a worker is running."
+        help_text="The database answers, Redis stores messages, and a worker is running."
     )
     database = serializers.BooleanField(help_text="PostgreSQL answers.")
-    redis = serializers.BooleanField(help_text="Redis answers.")
+    redis = serializers.BooleanField(help_text="Redis answers and stores messages.")
     workers = serializers.IntegerField(
         allow_null=True, help_text="Live workers; null if the database does not answer."
     )

@@ -19,7 +19,7 @@ from imports.models import HookCall, ImportJob
 from imports.postgres import get_sqlstate, open_cursor
 from imports.snapshots import Snapshot, build_snapshot, format_time, list_waiting_ids
 from imports.statuses import FINAL_STATUSES, StalledReason, Status
-from imports.worker_status import LiveWorker, can_reach_redis, list_live_workers
+from imports.worker_status import LiveWorker, can_use_redis, list_live_workers
 
 # Sessions that keep the steps of imports waiting. A step waits for a lock for half a second at a
 # time, so a session counts too if it holds a lock on a table that a waiting step has asked for.
@@ -125,7 +125,7 @@ def build_report(job_id: UUID | None) -> StatusReport:
     report: StatusReport = {
         "needs_attention": False,
         "database": True,
-        "redis": can_reach_redis(),
+        "redis": can_use_redis(),
         "workers": [describe_worker(worker) for worker in list_live_workers()],
         "imports": [build_snapshot(job, waiting=waiting) for job in jobs],
         "file_names": {str(job.pk): job.file_name for job in jobs},
@@ -150,7 +150,7 @@ def build_report_without_database() -> StatusReport:
     return {
         "needs_attention": True,
         "database": False,
-        "redis": can_reach_redis(),
+        "redis": can_use_redis(),
         "workers": [],
         "imports": [],
         "file_names": {},
@@ -216,8 +216,9 @@ def describe_report(report: StatusReport) -> Iterator[str]:
 
 def describe_redis(report: StatusReport) -> str:
     if report["redis"]:
-        return "Redis answers."
-    return f"Redis does not answer. {advise_on_stalled_reason(StalledReason.REDIS_UNAVAILABLE)}"
+        return "Redis answers and stores messages."
+    advice = advise_on_stalled_reason(StalledReason.REDIS_UNAVAILABLE)
+    return f"Redis does not answer or stores no messages. {advice}"
 
 
 def _describe_workers(report: StatusReport) -> Iterator[str]:
