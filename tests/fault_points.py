@@ -21,6 +21,21 @@ END $$
 TRIGGER = """
 CREATE TRIGGER barrier {event} ON {table} FOR EACH {each} EXECUTE FUNCTION wait_at_barrier()
 """
+DISK_FULL_FUNCTION = """
+CREATE FUNCTION fail_as_on_a_full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF {condition} THEN
+        PERFORM nextval('disk_errors');
+        RAISE EXCEPTION USING ERRCODE = 'disk_full',
+            MESSAGE = 'could not extend file "base/1/2": No space left on device';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+DISK_FULL_TRIGGER = """
+CREATE TRIGGER full_disk {event} ON {table} FOR EACH {each}
+EXECUTE FUNCTION fail_as_on_a_full_disk()
+"""
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s"
 
 
@@ -70,6 +85,33 @@ def during_hook(hook):
 def after_hook(hook):
     """After a hook has returned and before the record of the due call is deleted."""
     return FaultPoint("AFTER DELETE", "imports_hookcall", "ROW", f"OLD.hook = '{hook}'")
+
+
+class FullDisk:
+    """PostgreSQL reports a full disk at a fault point, and counts how often."""
+
+    def count_errors(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM disk_errors")
+            return cursor.fetchone()[0]
+
+
+@contextmanager
+def disk_full_at(fault_point):
+    """Let every statement that reaches the fault point fail as on a full disk of PostgreSQL."""
+    execute("CREATE SEQUENCE disk_errors")  # A sequence also counts in transactions that fail.
+    execute(DISK_FULL_FUNCTION.format(condition=fault_point.condition))
+    execute(
+        DISK_FULL_TRIGGER.format(
+            event=fault_point.event, table=fault_point.table, each=fault_point.each
+        )
+    )
+    try:
+        yield FullDisk()
+    finally:
+        execute(f"DROP TRIGGER full_disk ON {fault_point.table}")
+        execute("DROP FUNCTION fail_as_on_a_full_disk()")
+        execute("DROP SEQUENCE disk_errors")
 
 
 class Barrier:

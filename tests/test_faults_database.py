@@ -1,16 +1,28 @@
-"""PostgreSQL ends the sessions of workers in the middle of a step.
+"""PostgreSQL ends sessions of workers in the middle of a step, or reports a full disk.
 
-The step is repeated. The lost session counts neither as a crash of the batch nor as a crash
-of the reader.
+The step is repeated. The fault counts neither as a crash of the batch nor as a crash of the reader.
 """
 
 import pytest
 
 from imports.models import ImportJob
+from imports.storage import StoredChunk, StoredFile
 from tests.database import connection
-from tests.fault_points import block_at, during_apply, during_staging
-from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
-from tests.processes import flush_redis, upload_in_process, wait_for, wait_until_final, worker
+from tests.fault_points import FaultPoint, block_at, disk_full_at, during_apply, during_staging
+from tests.invariants import (
+    assert_exact,
+    assert_no_attempts_left,
+    assert_nothing_left,
+    make_sample,
+)
+from tests.processes import (
+    flush_redis,
+    site,
+    upload_in_process,
+    wait_for,
+    wait_until_final,
+    worker,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +75,53 @@ def test_a_check_that_loses_its_session_while_the_reader_is_silent_is_repeated(a
         wait_until_final(job)
 
     assert interrupted_job.reader_crashes == 1
+    assert_exact({job: sample})
+
+
+@pytest.mark.slow_fault
+@pytest.mark.parametrize(
+    "step",
+    [during_staging(after_row=600), during_apply(after_batch=3)],
+    ids=["checking", "running"],
+)
+def test_an_import_goes_on_after_postgresql_reported_a_full_disk(alice, web_server, step):
+    flush_redis()
+    sample = make_sample()
+    with site(alice, web_server) as web, worker():
+        with disk_full_at(step) as disk:
+            job = upload_in_process(alice, sample.content)
+            watcher = web.watch(job)
+            # More often than the limit of crashes of a batch or a file.
+            wait_for(lambda: disk.count_errors() >= 4)
+        wait_until_final(job)
+        watcher.assert_saw_the_end(job)
+        assert_nothing_left()
+
+    assert job.reader_crashes == 0
+    assert not job.batches.filter(crashes__gt=0).exists()
+    assert_exact({job: sample})
+
+
+@pytest.mark.slow_fault
+def test_an_upload_gets_503_and_stores_nothing_while_postgresql_reports_a_full_disk(
+    alice, web_server
+):
+    flush_redis()
+    sample = make_sample(200)
+    in_an_upload = FaultPoint("BEFORE INSERT", "imports_storedchunk", "STATEMENT", "true")
+    with site(alice, web_server) as web, worker():
+        with disk_full_at(in_an_upload) as disk:
+            response = web.upload(sample.content)[0]
+            errors = disk.count_errors()
+            left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
+        job = web.upload(sample.content)[1]
+        wait_until_final(job)
+        assert_nothing_left()
+
+    assert errors >= 1
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert left == [0, 0, 0]
     assert_exact({job: sample})
 
 

@@ -1,5 +1,6 @@
 """Several imports at the same time, and imports that are cancelled at random moments."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
 
@@ -9,11 +10,19 @@ from customers.models import Customer
 from imports import lifecycle
 from imports.models import ImportBatch, ImportJob, TransitionNotAllowed
 from imports.statuses import Status
+from tests.concurrency import concurrent_transaction, wait_until_blocked
 from tests.factories import get_outcomes, make_csv, make_row
 from tests.fault_points import block_at, during_apply
-from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
+from tests.invariants import (
+    assert_exact,
+    assert_ledger,
+    assert_no_attempts_left,
+    assert_nothing_left,
+    make_sample,
+)
 from tests.processes import (
     flush_redis,
+    site,
     upload_in_process,
     wait_for,
     wait_until_final,
@@ -106,6 +115,45 @@ def test_no_count_and_no_customer_changes_after_a_cancel(alice):
         outcomes = list(get_outcomes(ImportJob.objects.get(pk=job["id"])).values())
         assert outcomes.count("created") == job["created"] == customers
     assert_no_attempts_left()
+
+
+@pytest.mark.slow_fault
+def test_of_pauses_and_cancels_at_the_same_time_one_cancel_wins(alice, web_server):
+    sample = make_sample()
+    commands = ["pause", "cancel"] * 2
+    with (
+        site(alice, web_server) as web,
+        block_at(during_apply(after_batch=3)) as gate,
+        worker(),
+        ThreadPoolExecutor(len(commands)) as threads,
+    ):
+        job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
+        gate.wait_until_reached(2)
+        with concurrent_transaction() as cursor:
+            # All commands wait for the row of the import, and go on at the same moment.
+            cursor.execute("SELECT FROM imports_importjob WHERE id = %s FOR UPDATE", [job.pk])
+            responses = [
+                threads.submit(web.client.post, f"/api/imports/{job.pk}/{command}/")
+                for command in commands
+            ]
+            wait_until_blocked(2 + len(commands))  # Two sessions wait at the gate.
+        statuses = [response.result().status_code for response in responses]
+        customers = Customer.objects.count()
+        gate.open()
+        wait_until_final(job)
+        watcher.assert_saw_the_end(job)
+        assert_nothing_left()
+
+    # A paused import can be cancelled, a cancelled one cannot be paused.
+    assert sorted(statuses[1::2]) == [202, 409]
+    assert sorted(statuses[0::2]) in ([202, 409], [409, 409])
+    given = [command for command, status in zip(commands, statuses, strict=True) if status == 202]
+    recorded = job.events.filter(command__in=["pause", "cancel"]).order_by("pk")
+    assert list(recorded.values_list("command", flat=True)) == sorted(given, reverse=True)
+    assert job.status == Status.CANCELLED
+    assert job.created == customers == Customer.objects.count()
+    assert_ledger(job)
 
 
 def cancel_at_random_version(owner, number, random):
