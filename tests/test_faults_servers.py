@@ -146,7 +146,13 @@ def test_an_undo_resumes_after_a_restart_of_postgresql(own_postgres, alice):
     assert resumed_after < MAX_RESUME_SECONDS
 
 
-def test_without_postgresql_the_api_answers_503_and_streams_stay_open(own_postgres, alice):
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "down_seconds", [0, pytest.param(60, marks=pytest.mark.slow_fault)], ids=["short", "a minute"]
+)
+def test_without_postgresql_the_api_answers_503_and_streams_stay_open(
+    own_postgres, alice, down_seconds
+):
     sample = make_sample()
     with site(alice) as web, block_at(during_apply(after_batch=3)), worker():
         job = upload_in_process(alice, sample.content)
@@ -154,6 +160,7 @@ def test_without_postgresql_the_api_answers_503_and_streams_stay_open(own_postgr
         with web.stream(job) as stream:
             assert stream.next()
             own_postgres.stop()
+            down_until = monotonic() + down_seconds
             requests = [
                 lambda: web.client.get(f"/api/imports/{job.pk}/"),
                 lambda: web.client.get("/api/imports/"),
@@ -165,8 +172,10 @@ def test_without_postgresql_the_api_answers_503_and_streams_stay_open(own_postgr
                 assert monotonic() - started_at < MAX_WEB_SECONDS
             assert get_stream_error(web.server, job, web.cookie) == UNAVAILABLE
             wait_for(lambda: stream.next(pings=True) == PING)
-            for _ in range(4):
+            ping_count = 0
+            while ping_count < 4 or monotonic() < down_until:
                 assert stream.next(pings=True) == PING
+                ping_count += 1
             restart(own_postgres)
             connection.close()
             events = stream.rest()
