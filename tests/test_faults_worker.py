@@ -168,11 +168,14 @@ def test_a_terminated_worker_exits_between_two_steps_and_the_next_worker_continu
 
 
 @pytest.mark.parametrize(("status", "step"), [IN_A_CHECK, IN_A_BATCH])
-def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(alice, status, step):
+def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(
+    alice, web_server, status, step
+):
     sample = make_sample()
-    with block_at(step) as gate:
+    with site(alice, web_server) as web, block_at(step) as gate:
         with worker() as first:
             job = upload_in_process(alice, sample.content)
+            watcher = web.watch(job)
             gate.wait_until_reached()
             first.terminate()
             wait_for(first.has_deregistered)
@@ -183,6 +186,7 @@ def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(al
         gate.open()
         with worker():
             wait_until_final(job)
+            watcher.assert_saw_the_end(job)
             assert_nothing_left(crashes=(0, 1, 2))
 
     assert status_at_kill == status
