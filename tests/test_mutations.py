@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import PatchDoesNotApply, list_mutations
-from tests.mutations.__main__ import Results, evaluate_results
+from tests.mutations.__main__ import Outcome, Results, evaluate_results, format_report, main
 
 PROJECT = Path(__file__).resolve().parents[1]
 MUTATIONS = list_mutations()
@@ -77,3 +77,22 @@ def test_a_mutation_is_detected_if_each_test_fails_by_itself(failures, errors, i
     mutation = MUTATIONS[0]._replace(tests=["a.py::test_one", "a.py::test_two"])
 
     assert evaluate_results(mutation, Results(1, failures, errors))[0] == is_detected
+
+
+def test_the_report_names_each_guard_its_tests_and_its_result():
+    mutation = MUTATIONS[0]._replace(name="lock", guard="One at a time.", tests=["tests/a.py::b"])
+    outcomes = [Outcome(mutation, True, "", 1.4), Outcome(mutation, False, "survives", 2.6)]
+
+    report = format_report(outcomes)
+
+    assert "**1 of 2 mutations are detected.**" in report
+    assert "| `lock` | One at a time. | `a.py::b` | detected | 1 |" in report
+    assert "| `lock` | One at a time. | `a.py::b` | **not detected** | 3 |" in report
+
+
+def test_a_report_of_some_mutations_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["lock", "--report", str(tmp_path / "report.md")])
+
+    assert "complete run" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,11 +1,13 @@
 """Apply each mutation to a copy of the project, and run the tests that must fail.
 
-`make mutations` runs this module; its arguments are names of patches or parts of them. The exit
-status is 0 if every patch applies, and some test of each fails by an assertion.
+`make mutations` runs this module; its arguments are names of patches or parts of them. `--report`
+writes the results of a complete run to a file. The exit status is 0 if every patch applies, and
+each of its tests fails.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -28,6 +30,7 @@ NOT_COPIED = shutil.ignore_patterns(
 MAX_LOCK_SECONDS = 15
 MAX_TEST_SECONDS = 40
 MAX_RUN_SECONDS = 600
+MAX_UNPATCHED_RUN_SECONDS = 3_600  # All tests, once.
 ENVIRONMENT = {
     # Compiled code of a patched file could be taken for that of the original.
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -52,15 +55,23 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make mutations", description=__doc__)
+    parser.add_argument("names", nargs="*", help="names of patches, or parts of them")
+    parser.add_argument("--report", type=Path, help="the file that gets the table of results")
+    options = parser.parse_args(arguments)
+    if options.names and options.report:
+        parser.error("A report needs a complete run: leave out the names, or --report.")
     mutations = [
-        each for each in list_mutations() if not words or any(word in each.name for word in words)
+        each
+        for each in list_mutations()
+        if not options.names or any(name in each.name for name in options.names)
     ]
     with TemporaryDirectory() as folder:
         project = Path(folder, "project")
         shutil.copytree(PROJECT, project, ignore=NOT_COPIED, symlinks=True)
         tests = sorted({test for mutation in mutations for test in mutation.tests})
-        before = run_tests(project, tests)
+        before = run_tests(project, tests, MAX_UNPATCHED_RUN_SECONDS)
         if before.failures or before.errors or not before.passed:
             print(
                 "Without a mutation, tests fail:",
@@ -70,7 +81,9 @@ def main(words: list[str]) -> int:
             )
             return 1
         outcomes = [print_outcome(try_mutation(project, mutation)) for mutation in mutations]
-    print_table(outcomes)
+    print(format_summary(outcomes))
+    if options.report:
+        options.report.write_text(format_report(outcomes))
     return int(not outcomes or not all(outcome.is_detected for outcome in outcomes))
 
 
@@ -112,7 +125,7 @@ def is_case(case: str, test: str) -> bool:
     return case == test or case.startswith(f"{test}[")
 
 
-def run_tests(project: Path, tests: Iterable[str]) -> Results:
+def run_tests(project: Path, tests: Iterable[str], max_seconds: int = MAX_RUN_SECONDS) -> Results:
     report = project / "results.xml"
     report.unlink(missing_ok=True)
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", f"--timeout={MAX_TEST_SECONDS}"]
@@ -124,11 +137,11 @@ def run_tests(project: Path, tests: Iterable[str]) -> Results:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=MAX_RUN_SECONDS,
+            timeout=max_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Results(0, {}, [f"The tests have not ended within {MAX_RUN_SECONDS} s."])
+        return Results(0, {}, [f"The tests have not ended within {max_seconds} s."])
     if not report.exists():
         return Results(0, {}, [run.stdout[-2_000:]])
     cases = list(ElementTree.parse(report).iter("testcase"))
@@ -156,19 +169,32 @@ def print_outcome(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def print_table(outcomes: list[Outcome]) -> None:
+def format_report(outcomes: list[Outcome]) -> str:
+    """Return the page of the results, in Markdown."""
     rows = [
         (
-            outcome.mutation.name,
+            f"`{outcome.mutation.name}`",
             outcome.mutation.guard,
-            "yes" if outcome.is_detected else "NO",
+            "<br>".join(f"`{test.removeprefix('tests/')}`" for test in outcome.mutation.tests),
+            "detected" if outcome.is_detected else "**not detected**",
             f"{outcome.seconds:.0f}",
         )
         for outcome in outcomes
     ]
+    header = ("mutation", "guard that it removes", "tests", "result", "seconds")
+    paragraphs = (
+        "# Results of the mutations",
+        '`make mutations ARGS="--report docs/mutations.md"` has written this page; do not '
+        "edit it.\n[Testing](testing.md#mutations) describes mutations, and when one counts as detected.",
+        f"**{format_summary(outcomes)}**",
+        format_table(header, rows),
+    )
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def format_summary(outcomes: list[Outcome]) -> str:
     detected = sum(outcome.is_detected for outcome in outcomes)
-    print(format_table(("mutation", "guard", "detected", "seconds"), rows))
-    print(f"{detected} of {len(outcomes)} mutations are detected.")
+    return f"{detected} of {len(outcomes)} mutations are detected."
 
 
 if __name__ == "__main__":
