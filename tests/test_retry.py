@@ -111,6 +111,17 @@ def test_an_error_that_a_retry_cannot_help_is_named(alice, code):
     assert not ImportEvent.objects.exists()
 
 
+def test_a_retry_counts_the_crashes_of_readers_and_time_outs_anew(alice):
+    job = make_job(make_csv([make_row(1)]), owner=alice)
+    fail(job, "crashed_reader")
+    ImportJob.objects.filter(pk=job.pk).update(reader_crashes=3, timeouts=3)
+
+    lifecycle.retry(job)
+
+    job.refresh_from_db()
+    assert (job.reader_crashes, job.timeouts) == (0, 0)
+
+
 # --- Failed writing ----------------------------------------------------------
 
 
@@ -127,6 +138,16 @@ def test_failed_writing_continues_with_the_first_batch_that_is_not_written(alice
     assert (retried.status, retried.run, retried.created) == (Status.RUNNING, 2, 50)
     assert get_counts(apply_all_batches(job.pk))["created"] == 150
     assert Customer.objects.count() == 150
+
+
+def test_a_retry_counts_the_time_outs_of_a_batch_anew(alice):
+    job = check_job(make_job(make_csv([make_row(1)]), owner=alice))
+    job.batches.update(timeouts=5)
+    fail(job, "database_timeout")
+
+    lifecycle.retry(job)
+
+    assert job.batches.get().timeouts == 0
 
 
 SLOW_TRIGGER = """

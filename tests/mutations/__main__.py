@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -59,6 +63,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make mutations", description=__doc__)
     parser.add_argument("names", nargs="*", help="names of patches, or parts of them")
     parser.add_argument("--report", type=Path, help="the file that gets the table of results")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="how many mutations are tried at the same time"
+    )
     options = parser.parse_args(arguments)
     if options.names and options.report:
         parser.error("A report needs a complete run: leave out the names, or --report.")
@@ -67,11 +74,16 @@ def main(arguments: list[str]) -> int:
         for each in list_mutations()
         if not options.names or any(name in each.name for name in options.names)
     ]
-    with TemporaryDirectory() as folder:
-        project = Path(folder, "project")
-        shutil.copytree(PROJECT, project, ignore=NOT_COPIED, symlinks=True)
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as threads:
+        copies = SimpleQueue[Path]()  # Each mutation has a copy for itself.
+        for number in range(options.processes):
+            project = Path(folder, f"project{number}")
+            shutil.copytree(PROJECT, project, ignore=NOT_COPIED, symlinks=True)
+            copies.put(project)
         tests = sorted({test for mutation in mutations for test in mutation.tests})
-        before = run_tests(project, tests, MAX_UNPATCHED_RUN_SECONDS)
+        before = run_tests(
+            project, tests, processes=options.processes, max_seconds=MAX_UNPATCHED_RUN_SECONDS
+        )
         if before.failures or before.errors or not before.passed:
             print(
                 "Without a mutation, tests fail:",
@@ -80,25 +92,31 @@ def main(arguments: list[str]) -> int:
                 sep="\n",
             )
             return 1
-        outcomes = [print_outcome(try_mutation(project, mutation)) for mutation in mutations]
+        try:
+            results = threads.map(partial(try_mutation, copies), mutations)
+            outcomes = [print_outcome(outcome) for outcome in results]
+        except BaseException:  # SIGINT, or SIGTERM: the copies are deleted when their tests end.
+            threads.shutdown(cancel_futures=True)
+            raise
     print(format_summary(outcomes))
     if options.report:
         options.report.write_text(format_report(outcomes))
     return int(not outcomes or not all(outcome.is_detected for outcome in outcomes))
 
 
-def try_mutation(project: Path, mutation: Mutation) -> Outcome:
-    """Apply the patch, run its tests, and take the patch back."""
+def try_mutation(copies: SimpleQueue[Path], mutation: Mutation) -> Outcome:
+    """Apply the patch to a copy of the project, run its tests, and take the patch back."""
+    project = copies.get()
     started, file = time.monotonic(), project / mutation.path
     original = file.read_text()
     try:
         mutation.apply(project)
-        results = run_tests(project, mutation.tests)
+        is_detected, sentence = evaluate_results(mutation, run_tests(project, mutation.tests))
     except PatchDoesNotApply as error:
-        return Outcome(mutation, False, f"does not apply: {error}", time.monotonic() - started)
+        is_detected, sentence = False, f"does not apply: {error}"
     finally:
         file.write_text(original)
-    is_detected, sentence = evaluate_results(mutation, results)
+        copies.put(project)
     return Outcome(mutation, is_detected, sentence, time.monotonic() - started)
 
 
@@ -125,10 +143,17 @@ def is_case(case: str, test: str) -> bool:
     return case == test or case.startswith(f"{test}[")
 
 
-def run_tests(project: Path, tests: Iterable[str], max_seconds: int = MAX_RUN_SECONDS) -> Results:
+def run_tests(
+    project: Path,
+    tests: Iterable[str],
+    *,
+    processes: int = 0,
+    max_seconds: int = MAX_RUN_SECONDS,
+) -> Results:
     report = project / "results.xml"
     report.unlink(missing_ok=True)
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", f"--timeout={MAX_TEST_SECONDS}"]
+    options = ["-q", f"--numprocesses={processes}", "--dist=loadfile", "-p", "no:cacheprovider"]
+    options.append(f"--timeout={MAX_TEST_SECONDS}")
     try:
         run = subprocess.run(
             [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *tests],
@@ -184,8 +209,8 @@ def format_report(outcomes: list[Outcome]) -> str:
     header = ("mutation", "guard that it removes", "tests", "result", "seconds")
     paragraphs = (
         "# Results of the mutations",
-        '`make mutations ARGS="--report docs/mutations.md"` has written this page; do not '
-        "edit it.\n[Testing](testing.md#mutations) describes mutations, and when one counts as detected.",
+        '`make mutations ARGS="--report docs/mutations.md"` has written this page; do not'
+        " edit it.\n[Testing](testing.md#mutations) describes when a mutation counts as detected.",
         f"**{format_summary(outcomes)}**",
         format_table(header, rows),
     )
@@ -198,4 +223,5 @@ def format_summary(outcomes: list[Outcome]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
