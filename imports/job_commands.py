@@ -178,6 +178,15 @@ STATUS_REASONS: dict[Status, _StrPromise] = {
     Status.UNDOING: _("It is being undone. Wait until this has ended."),
     Status.UNDONE: _("It was undone. Upload its file again to import it."),
 }
+# For a command that was given before, for example by a second click or in another tab.
+DONE_ALREADY: dict[tuple[Command, Status], _StrPromise] = {
+    (Command.PAUSE, Status.PAUSED): _(
+        "The import is paused already. Resume it to write the remaining rows, or cancel it."
+    ),
+    (Command.CANCEL, Status.CANCELLED): _("The import was cancelled already."),
+    (Command.UNDO, Status.UNDOING): _("The import is being undone already."),
+    (Command.UNDO, Status.UNDONE): _("The import was undone already."),
+}
 STARTS_BY_ITSELF = _("Its file is still being checked. It starts by itself.")
 
 
@@ -234,6 +243,8 @@ def _describe_refusal(name: Command, job: ImportJob, error: TransitionNotAllowed
         return str(error)
     if is_offered(name, job):
         return str(CHANGED_MEANWHILE)
+    if sentence := DONE_ALREADY.get((name, Status(job.status))):
+        return str(sentence)
     refusal = CHANGE_REFUSAL if name == Command.CHANGE else ALL_COMMANDS[name].refusal
     return f"{refusal} {_describe_status(name, job)}"
 

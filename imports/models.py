@@ -33,6 +33,8 @@ from imports.statuses import (
     Status,
     Success,
     WaitsFor,
+    get_status_label,
+    has_only_failed_rows,
 )
 from imports.storage import DatabaseStorage, StoredChunk, StoredFile
 from imports.transitions import TransitionManager, TransitionNotAllowed
@@ -308,12 +310,12 @@ class ImportJob(models.Model):
     @property
     def has_only_failed_rows(self) -> bool:
         """Whether the import has completed, and every row has failed."""
-        return self.status == Status.COMPLETE and self.success == Success.NONE
+        return has_only_failed_rows(self.status, self.success)
 
     @property
     def status_label(self) -> str:
         """The status in the active language, or "Nothing imported" if every row has failed."""
-        return str(Success.NONE.label) if self.has_only_failed_rows else self.get_status_display()
+        return get_status_label(self.status, self.success)
 
 
 def get_import_id(job: ImportJob | uuid.UUID) -> uuid.UUID:

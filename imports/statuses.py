@@ -199,3 +199,14 @@ ENCODING_LABELS = {
     "gb18030": _("Chinese (GB 18030)"),
 }
 DELIMITER_LABELS = {",": _("Comma"), ";": _("Semicolon"), "\t": _("Tab"), "|": _("Vertical bar")}
+
+
+def has_only_failed_rows(status: str, success: str | None) -> bool:
+    """Whether an import has completed, and every row has failed: see `ImportJob.success`."""
+    return status == Status.COMPLETE and success == Success.NONE
+
+
+def get_status_label(status: str, success: str | None) -> str:
+    """Return the status in the active language, or "Nothing imported" if every row has failed."""
+    shown = Success.NONE if has_only_failed_rows(status, success) else Status(status)
+    return str(shown.label)

@@ -46,8 +46,7 @@ STATUS_PERCENTS = {
     Status.CHECKING: 12,
     Status.READY: 33,
     **dict.fromkeys((Status.RUNNING, Status.PAUSED, Status.CANCELLED), 66),
-    Status.UNDOING: 43,
-    **dict.fromkeys((Status.COMPLETE, Status.UNDONE), 100),
+    **dict.fromkeys((Status.COMPLETE, Status.UNDOING, Status.UNDONE), 100),
 }
 PROBLEMS = {
     "phone": ("invalid_phone", "call me after six"),

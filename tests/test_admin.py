@@ -400,7 +400,7 @@ def test_each_import_is_named_in_the_message_of_its_result(admin):
 
     assert "Cancelled: w1.csv, w0.csv." in shown
     assert "It is complete: every row has an outcome. (d1.csv, d0.csv)" in shown
-    assert "The import was not cancelled. It was cancelled. Upload its file again" in again
+    assert "The import was cancelled already." in again
     assert "(w1.csv, w0.csv)" in again
 
 
@@ -462,7 +462,7 @@ def test_action_from_outdated_page_shows_current_status(admin):
 
     shown = read_page(admin.post(import_url(job, "commands/cancel/"), follow=True))
 
-    assert "The import was not cancelled. It was cancelled." in shown
+    assert "The import was cancelled already." in shown
 
 
 def test_action_requires_post_and_csrf_token(admin, root):

@@ -14,9 +14,17 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from config.asgi import application
 from imports import authentication, lifecycle, snapshots
 from imports.models import ImportJob
-from imports.statuses import OnDuplicate, Outcome, Status
+from imports.statuses import FINAL_STATUSES, OnDuplicate, Outcome, Status
 from tests.conftest import logged_in_client
-from tests.factories import HEADERS, apply_all_batches, check_job, make_csv, make_job, make_row
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    make_csv,
+    make_job,
+    make_row,
+    run_import,
+)
 from tests.streams import make_job as make_moved_job
 from tests.test_options_page import make_workbook_of_sheets
 from tests.test_routes import CALLERS, ROUTES, cast, fill_url, watching  # noqa: F401
@@ -293,6 +301,26 @@ def test_upload_with_unknown_columns_names_the_call_that_maps(alice):
 def test_start_conflict_names_the_status(alice, status, sentence):
     message = get_message(start(alice, make_moved_job(alice, status)), 409, "not_allowed")
     assert message == f"The import was not started. {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "sentence"),
+    [
+        ("pause", Status.PAUSED, "The import is paused already. Resume it to write the remaining"),
+        ("cancel", Status.CANCELLED, "The import was cancelled already."),
+        ("undo", Status.UNDOING, "The import is being undone already."),
+        ("undo", Status.UNDONE, "The import was undone already."),
+    ],
+)
+def test_a_command_that_was_given_before_is_told_so(alice, name, status, sentence):
+    job = run_import(CONTENT, owner=alice)
+    is_final = status in FINAL_STATUSES
+    ended_at = job.finished_at if is_final else None
+    ImportJob.objects.filter(pk=job.pk).update(status=status, finished_at=ended_at)
+
+    response = logged_in_client(alice).post(f"/api/imports/{job.pk}/{name}/")
+
+    assert get_message(response, 409, "not_allowed").startswith(sentence)
 
 
 def test_start_conflict_says_what_to_do(alice):

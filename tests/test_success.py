@@ -1,12 +1,16 @@
 """Whether an import has succeeded: in snapshots, on pages, in the admin and in the API."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.urls import reverse
 
 from imports import lifecycle, snapshots
+from imports.management.waiting import wait_for_import
 from imports.models import ImportJob
 from imports.pages.presenters import get_status_labels
 from imports.statuses import FINAL_STATUSES, Status, Success
@@ -96,6 +100,20 @@ def test_an_unreadable_or_cancelled_file_has_imported_nothing(alice):
     assert snapshots.build_snapshot(cancelled)["message"] == "Cancelled"
 
 
+def test_commands_say_that_every_row_has_failed(alice, capsys):
+    job = run_import(EVERY_ROW_FAILS, owner=alice)
+
+    with pytest.raises(CommandError) as raised:
+        call_command("imports_status", str(job.pk))
+    with pytest.raises(CommandError, match="2 of 2 rows failed"):
+        wait_for_import(job.pk, OutputWrapper(sys.stdout))
+
+    assert raised.value.returncode == 1
+    shown = capsys.readouterr().out
+    assert "(customers.csv): Nothing imported, 100 %" in shown
+    assert "Complete" not in shown
+
+
 def test_every_page_says_that_every_row_has_failed(alice, root):
     job = run_import(EVERY_ROW_FAILS, owner=alice)
     assert (job.status, job.failed, job.total) == (Status.COMPLETE, 2, 2)
@@ -111,6 +129,7 @@ def test_every_page_says_that_every_row_has_failed(alice, root):
         )
     }
 
+    assert "Complete" not in visible_text(pages["admin"])
     for name, html in pages.items():
         assert NOTHING_IMPORTED in visible_text(html), name
         assert "Nothing imported" in visible_text(html), name

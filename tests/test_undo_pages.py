@@ -235,7 +235,7 @@ def test_the_page_lists_kept_rows(client, job, monkeypatch):
     [
         ({"contents_deleted_at": timezone.now()}, "can no longer be undone"),
         ({"created": 0, "processed": 0, "status": "CANCELLED"}, "so there is nothing to undo."),
-        ({"status": "UNDOING", "finished_at": None}, "It is being undone."),
+        ({"status": "UNDOING", "finished_at": None}, "The import is being undone already."),
     ],
 )
 def test_a_page_that_cannot_be_undone_says_why(client, job, fields, sentence):

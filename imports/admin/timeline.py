@@ -190,7 +190,7 @@ def _get_check_phase(job: ImportJob, started_at: datetime) -> Phase:
 
 
 def _get_current_phase(job: ImportJob, totals: BatchTotals) -> Phase:
-    label = job.get_status_display()
+    label = job.status_label
     if job.finished_at is not None:
         return Phase(label, job.finished_at)
     rows = None

@@ -21,7 +21,7 @@ from imports.failed_row_table import Problem, list_problems
 from imports.models import ImportJob
 from imports.postgres import close_lost_connection
 from imports.snapshots import Snapshot
-from imports.statuses import Outcome, StalledReason, Status
+from imports.statuses import Outcome, StalledReason, Status, get_status_label
 
 POLL_SECONDS = 0.25
 # While the database does not answer.
@@ -77,12 +77,13 @@ def _follow(job_id: UUID, output: OutputWrapper) -> ImportJob:
         while True:
             snapshot = _read_snapshot(job_id)
             status, live = Status(snapshot["status"]), snapshot["live"]
-            bar.set_description_str(str(status.label), refresh=False)
+            label = get_status_label(status, snapshot["success"])
+            bar.set_description_str(label, refresh=False)
             bar.set_postfix_str(_describe_rows(snapshot), refresh=False)
             bar.n = snapshot["progress_percent"]
             bar.refresh()
             if bar.disable and status != seen_status:
-                output.write(f"{status.label}.")
+                output.write(f"{label}.")
                 output.flush()
             if live["stalled_reason"] != seen_reason and live["stalled_reason"] is not None:
                 bar.clear()

@@ -18,7 +18,13 @@ from imports.management.base import find_import
 from imports.models import HookCall, ImportJob
 from imports.postgres import get_sqlstate, open_cursor
 from imports.snapshots import Snapshot, build_snapshot, format_time, list_waiting_ids
-from imports.statuses import FINAL_STATUSES, StalledReason, Status
+from imports.statuses import (
+    FINAL_STATUSES,
+    StalledReason,
+    Status,
+    get_status_label,
+    has_only_failed_rows,
+)
 from imports.worker_status import LiveWorker, can_use_redis, list_live_workers
 
 # Sessions that keep the steps of imports waiting. A step waits for a lock for half a second at a
@@ -166,7 +172,9 @@ def needs_attention(report: StatusReport) -> bool:
         or not report["workers"]
         or bool(report["hooks_given_up"])
         or any(
-            snapshot["live"]["stalled"] or snapshot["status"] == Status.FAILED
+            snapshot["live"]["stalled"]
+            or snapshot["status"] == Status.FAILED
+            or has_only_failed_rows(snapshot["status"], snapshot["success"])
             for snapshot in report["imports"]
         )
     )
@@ -240,9 +248,10 @@ def _describe_import(snapshot: Snapshot, file_name: str) -> Iterator[str]:
         if total is None
         else f"{snapshot['processed']:,} of {total:,} rows, {snapshot['failed']:,} failed"
     )
+    label = get_status_label(snapshot["status"], snapshot["success"])
     position = f", position {live['queue_position']}" if live["queue_position"] else ""
     yield (
-        f"Import {snapshot['id']} ({file_name}): {Status(snapshot['status']).label}{position}, "
+        f"Import {snapshot['id']} ({file_name}): {label}{position}, "
         f"{snapshot['progress_percent']} %, {rows}."
     )
     if snapshot["error_code"]:
