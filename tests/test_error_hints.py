@@ -315,8 +315,10 @@ def test_start_conflict_names_the_status(alice, status, sentence):
 def test_a_command_that_was_given_before_is_told_so(alice, name, status, sentence):
     job = run_import(CONTENT, owner=alice)
     is_final = status in FINAL_STATUSES
-    ended_at = job.finished_at if is_final else None
-    ImportJob.objects.filter(pk=job.pk).update(status=status, finished_at=ended_at)
+    fields = {"status": status, "finished_at": job.finished_at if is_final else None}
+    if status == Status.PAUSED:
+        fields |= {"processed": 0, "created": 0}
+    ImportJob.objects.filter(pk=job.pk).update(**fields)
 
     response = logged_in_client(alice).post(f"/api/imports/{job.pk}/{name}/")
 
