@@ -317,7 +317,7 @@ def test_a_command_that_was_given_before_is_told_so(alice, name, status, sentenc
     is_final = status in FINAL_STATUSES
     fields = {"status": status, "finished_at": job.finished_at if is_final else None}
     if status == Status.PAUSED:
-        fields |= {"processed": 0, "created": 0}
+        fields |= {"processed": 0, "created": 0, "progress_percent": 50}
     ImportJob.objects.filter(pk=job.pk).update(**fields)
 
     response = logged_in_client(alice).post(f"/api/imports/{job.pk}/{name}/")
