@@ -169,6 +169,7 @@ def test_only_one_of_several_workers_acquires_the_lease():
         ]
 
     assert sum(result.result() is not None for result in begun) == 1
+    assert acquire_lease(job.pk) is None
 
 
 def test_an_import_fails_after_three_reader_crashes():
