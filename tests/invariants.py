@@ -19,7 +19,7 @@ from imports.models import ImportAttempt
 from imports.statuses import Outcome, Status
 from tests.database import connection
 from tests.factories import get_counts, get_outcomes
-from tests.processes import is_reader
+from tests.processes import MAX_WAIT_SECONDS, is_reader, wait_until_final
 from tests.streams import wait_until
 from tests.test_sample_data import UNIQUE_COLUMNS, clean_row
 
@@ -130,20 +130,41 @@ def count_open_steps():
 # --- What an import leaves behind --------------------------------------------
 
 
-def assert_nothing_left(*, crashes=(0,), redis_url=None, is_reply_lost=False):
+def wait_until_end(*watchers, seconds=MAX_WAIT_SECONDS, **left):
+    """Wait until the watched imports are final. Refreshes the imports of the watchers.
+
+    Each stream must have reached the end, and nothing may be left, see `assert_nothing_left`. Call
+    it while a worker still runs.
+    """
+    wait_until_final(*(watcher.job for watcher in watchers), seconds=seconds)
+    for watcher in watchers:
+        watcher.assert_saw_the_end(watcher.job)
+    assert_nothing_left(**left)
+
+
+def assert_nothing_left(
+    *, crashes=(0,), redis_url=None, is_reply_lost=False, counts_fetched_messages=False
+):
     """Assert that within 30 seconds nothing of the pipeline is left but its result.
 
     That is: no advisory lock, no open step and no session idle in a transaction, no message, no
     reader process, and no attempt except those of killed workers, of which there are `crashes`
     (one of these numbers). Call it while a worker still runs. The messages that a killed worker
-    had fetched are not counted: Dramatiq gives them to another worker after 30 seconds. With
-    `is_reply_lost`, messages are not counted at all: a message whose reply did not reach the worker
-    stays in Redis until that worker has exited. It does no harm.
+    had fetched count only with `counts_fetched_messages`, because the test then takes longer:
+    Dramatiq gives them to another worker 30 seconds after the kill. With `is_reply_lost`, messages
+    are not counted at all: a message whose reply did not reach the worker stays in Redis until that
+    worker has exited. It does no harm.
     """
     left = []
+
+    def list_messages():
+        if is_reply_lost:
+            return []
+        return list_messages_left(redis_url, counts_fetched=counts_fetched_messages)
+
     try:
         wait_until(
-            lambda: not replace(left, list_left(crashes, redis_url, is_reply_lost)),
+            lambda: not replace(left, list_left(crashes, list_messages)),
             MAX_SECONDS_LEFT,
         )
     except AssertionError:
@@ -155,7 +176,7 @@ def replace(items, new_items):
     return items
 
 
-def list_left(crashes, redis_url, is_reply_lost):
+def list_left(crashes, list_messages):
     """Return a description of everything that is left."""
     with connection.cursor() as cursor:
         cursor.execute(LIST_SESSIONS_LEFT)
@@ -164,14 +185,17 @@ def list_left(crashes, redis_url, is_reply_lost):
         left += [text for (text,) in cursor.fetchall()]
     attempts = ImportAttempt.objects.count()
     left += [] if attempts in crashes else [f"{attempts} attempts"]
-    messages = [] if is_reply_lost else list_messages_left(redis_url)
-    left += [f"message {message}" for message in messages]
+    left += [f"message {message}" for message in list_messages()]
     return left + [f"reader process {pid}" for pid in list_readers()]
 
 
-def list_messages_left(redis_url=None):
-    """Return the messages of all queues, without those that a killed worker had fetched."""
+def list_messages_left(redis_url=None, *, counts_fetched=False):
+    """Return the messages of all queues; those that a killed worker had fetched on request."""
     with Redis.from_url(redis_url or settings.REDIS_URL) as client:
+        if counts_fetched:
+            return [
+                message for queue in QUEUES for message in client.hkeys(f"imports:{queue}.msgs")
+            ]
         now = float(".".join(map(str, client.time()))) * 1_000
         silent_since = now - 1_000 * MAX_SILENCE_SECONDS
         silent = client.zrangebyscore("imports:__heartbeats__", "-inf", silent_since)
@@ -181,6 +205,16 @@ def list_messages_left(redis_url=None):
             for message in set(client.hkeys(f"imports:{queue}.msgs")).difference(
                 *(client.smembers(f"imports:__acks__.{each.decode()}.{queue}") for each in silent)
             )
+        ]
+
+
+def list_fetched_messages():
+    """Return the messages that a worker has fetched and not acknowledged, of all queues."""
+    with Redis.from_url(settings.REDIS_URL) as client:
+        return [
+            message
+            for key in client.scan_iter("imports:__acks__.*")
+            for message in client.smembers(key)
         ]
 
 

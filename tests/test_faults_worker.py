@@ -16,7 +16,9 @@ from tests.invariants import (
     assert_no_attempts_left,
     assert_nothing_left,
     count_open_steps,
+    list_fetched_messages,
     make_sample,
+    wait_until_end,
 )
 from tests.processes import (
     flush_redis,
@@ -75,6 +77,25 @@ def test_another_worker_resumes_after_a_kill_and_no_row_is_lost_or_doubled(
     assert state_before[1] >= 3  # At least one chunk was committed before.
     assert resumed_after < DRAMATIQ_REQUEUE_SECONDS
     assert job.check_generation == 1
+    assert_exact({job: sample})
+
+
+@pytest.mark.slow_fault
+def test_messages_that_a_killed_worker_had_fetched_reach_another_worker(alice, web_server):
+    sample = make_sample()
+    with site(alice, web_server) as web, block_at(during_apply(after_batch=3)) as gate:
+        with worker() as first:
+            job = upload_in_process(alice, sample.content)
+            watcher = web.watch(job)
+            gate.wait_until_reached(2)
+            first.kill()
+        gate.terminate_sessions()
+        fetched = list_fetched_messages()
+        gate.open()
+        with worker():
+            wait_until_end(watcher, crashes={1, 2}, counts_fetched_messages=True)
+
+    assert len(fetched) >= 2  # One of each thread.
     assert_exact({job: sample})
 
 
