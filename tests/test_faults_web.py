@@ -31,7 +31,7 @@ from tests.tcp_proxy import redis_proxy
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MAX_START_SECONDS = 15
-STREAM_COUNT = 20
+STREAM_COUNT = 200
 KEY = {"Idempotency-Key": "the-same-upload"}
 # In the middle of the transaction that stores a file and its import.
 DURING_UPLOAD = FaultPoint("AFTER INSERT", "imports_storedchunk", "STATEMENT", "true")
@@ -99,6 +99,7 @@ def test_an_upload_whose_web_process_was_killed_leaves_nothing_and_can_be_repeat
 
 
 @pytest.mark.slow_fault
+@pytest.mark.timeout(600)
 def test_a_stopped_web_process_loses_no_upload_and_no_end_of_a_stream(alice):
     first, second = make_sample(), make_sample(seed=2)
     with (
