@@ -30,6 +30,9 @@ from django.urls import URLPattern, URLResolver
 CONNECTION_FAILURE = "08006"
 DATA_EXCEPTION = "22000"
 SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION = "42000"
+INTERNAL_ERROR = "XX000"
+# The parts of PostgreSQL that read and write its files, as an error names them.
+FILE_SOURCES = frozenset({"md.c", "fd.c", "buffile.c"})
 
 
 # --- The database ------------------------------------------------------------
@@ -124,6 +127,15 @@ def get_sqlstate(error: Error) -> str:
     if isinstance(error, ProgrammingError | NotSupportedError):  # psycopg 3: too few parameters.
         return SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION
     return CONNECTION_FAILURE
+
+
+def is_file_error(error: Error) -> bool:
+    """Return whether PostgreSQL could not use a file for a reason that has no SQLSTATE of its own.
+
+    A full disk has one. A quota that is used up is reported as an internal error.
+    """
+    source = getattr(getattr(error.__cause__, "diag", None), "source_file", None)
+    return get_sqlstate(error) == INTERNAL_ERROR and source in FILE_SOURCES
 
 
 def get_constraint_name(error: Error) -> str | None:

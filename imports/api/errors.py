@@ -54,7 +54,7 @@ from imports.idempotency import IdempotencyKeyReused
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
-from imports.postgres import get_sqlstate
+from imports.postgres import get_sqlstate, is_file_error
 from imports.retention import ContentsDeleted
 from imports.upload_options import InvalidOptions, UploadFormFailed
 
@@ -202,7 +202,9 @@ def to_api_exception(error: BaseException | None) -> APIException:
         return NoSpaceLeft()
     if isinstance(error, UNREADABLE_BODY_ERRORS):
         return MalformedRequest(error_hints.describe_unreadable_body(error))
-    if isinstance(error, DATABASE_UNAVAILABLE_ERRORS):
+    if isinstance(error, DATABASE_UNAVAILABLE_ERRORS) or (
+        isinstance(error, Error) and is_file_error(error)
+    ):
         log.warning("the database did not answer: %s", _get_error_name(error))
         return ServiceUnavailable()
     if isinstance(error, NotAuthenticated):

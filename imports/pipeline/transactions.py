@@ -11,7 +11,13 @@ from threading import Lock
 from django.db import DatabaseError, Error
 
 from imports.conf import app_settings
-from imports.postgres import atomic, close_lost_connection, get_sqlstate, open_cursor
+from imports.postgres import (
+    atomic,
+    close_lost_connection,
+    get_sqlstate,
+    is_file_error,
+    open_cursor,
+)
 
 # PostgreSQL ends a session that waits, works or idles for too long. It does not notice a client
 # that stops inside COPY. Therefore the session carries its longest allowed time in its application
@@ -167,7 +173,9 @@ def is_transient(error: Error) -> bool:
 
     Errors that Django raises itself are not transient.
     """
-    return error.__cause__ is not None and get_sqlstate(error)[:2] in TRANSIENT_ERROR_CLASSES
+    if error.__cause__ is None:
+        return False
+    return get_sqlstate(error)[:2] in TRANSIENT_ERROR_CLASSES or is_file_error(error)
 
 
 def is_row_error(error: Error) -> bool:
