@@ -1,24 +1,29 @@
 """PostgreSQL and Redis stop, restart, stall, or have no memory and no connections left."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from resource import RLIMIT_FSIZE, prlimit
 from threading import Event
 from time import monotonic
 
+import psutil
 import pytest
 from django.core.management import call_command
 from redis import Redis
 
 from devserver import postgres
 from devserver.paths import temporary_paths
-from devserver.processes import running_child
+from devserver.processes import get_account_arguments, running_child
 from devserver.processes import wait_for as wait_for_server
 from imports.models import ImportJob
 from imports.statuses import Status
+from imports.storage import StoredChunk, StoredFile
+from tests.concurrency import concurrent_transaction
 from tests.database import connection
 from tests.database_cleanup import empty_tables
 from tests.fault_points import block_at, during_apply, during_staging
-from tests.invariants import assert_exact, assert_nothing_left, make_sample
+from tests.invariants import assert_exact, assert_nothing_left, make_sample, wait_until_end
 from tests.processes import (
     MAX_WAIT_SECONDS,
     flush_redis,
@@ -42,6 +47,26 @@ MAX_CONNECTIONS = 30
 UNAVAILABLE = (503, "unavailable")
 IN_A_CHECK = pytest.param(during_staging(after_row=600), id="checking")
 IN_A_BATCH = pytest.param(during_apply(after_batch=3), id="running")
+MIN_FULL_BYTES = 17 << 20  # Above the size of the files of the write-ahead log.
+# Each adds 16 MB to the file of a table. The keys to other tables are deferred.
+GROW_ROWS = """
+INSERT INTO imports_importrow (job_id, number, cells)
+SELECT gen_random_uuid(), number, to_jsonb(repeat('x', 1500))
+  FROM generate_series(1, %s / 1500) number
+"""
+GROW_CUSTOMERS = """
+INSERT INTO customers_customer (shipping_mark, first_name, last_name, phone, created_at, updated_at)
+SELECT number, repeat('x', 100), repeat('x', 100), number, now(), now()
+  FROM generate_series(1, %s / 250) number
+"""
+GROW_CHUNKS = """
+INSERT INTO imports_storedchunk (file_id, number, content)
+SELECT 0, 0, string_agg(sha512(number::text::bytea), '') FROM generate_series(1, %s / 64) number
+"""
+FILE_SIZE = """
+SELECT max(pg_relation_size(oid)) FROM pg_class
+ WHERE oid = %s::regclass OR oid = (SELECT reltoastrelid FROM pg_class WHERE oid = %s::regclass)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -241,6 +266,100 @@ def all_connections_in_use():
             holder.result()
             for each in held:
                 each.close()
+
+
+# --- The disk of PostgreSQL --------------------------------------------------
+
+
+@contextmanager
+def full_disk(server, grow, table):
+    """Let the table have no room to grow. Yields a function that counts the errors since then.
+
+    No file of PostgreSQL may become larger than that of the table. A write fails as on a file
+    system that is full or whose quota is used up.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM FULL imports_importrow, customers_customer, imports_storedchunk")
+    with concurrent_transaction() as cursor:
+        cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        cursor.connection.commit()
+        cursor.execute(grow, [MIN_FULL_BYTES])
+        cursor.connection.rollback()  # The file keeps its size.
+        cursor.execute(FILE_SIZE, [table, table])
+        size = cursor.fetchone()[0]
+    assert size > MIN_FULL_BYTES * 0.9
+    error_count = count_disk_errors(server)
+    limit_file_sizes(server, size)
+    try:
+        yield lambda: count_disk_errors(server) - error_count
+    finally:
+        limit_file_sizes(server, None)
+
+
+def limit_file_sizes(server, limit):
+    """Limit the files that any process of PostgreSQL writes, in bytes; None removes the limit."""
+    postmaster = psutil.Process(server.process.pid)
+    pids = [process.pid for process in [postmaster, *postmaster.children(recursive=True)]]
+
+    def limit_each():
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                hard = prlimit(pid, RLIMIT_FSIZE)[1]
+                prlimit(pid, RLIMIT_FSIZE, (hard if limit is None else limit, hard))
+
+    # Only a process of the server's account may change its limits. The function runs in one.
+    subprocess.run(
+        ["true"], preexec_fn=limit_each, check=True, **get_account_arguments(server.account)
+    )
+
+
+def count_disk_errors(server):
+    return server.log.read_text().count("could not extend file")
+
+
+@pytest.mark.slow_fault
+@pytest.mark.parametrize(
+    ("grow", "table"),
+    [
+        pytest.param(GROW_ROWS, "imports_importrow", id="checking"),
+        pytest.param(GROW_CUSTOMERS, "customers_customer", id="running"),
+    ],
+)
+def test_an_import_goes_on_when_the_disk_of_postgresql_has_room_again(
+    own_postgres, alice, grow, table
+):
+    sample = make_sample()
+    with site(alice) as web, worker():
+        with full_disk(own_postgres, grow, table) as count_errors:
+            job = upload_in_process(alice, sample.content)
+            watcher = web.watch(job)
+            # More often than the limit of crashes of a batch or a file.
+            wait_for(lambda: count_errors() >= 6)
+            job.refresh_from_db()
+            status_without_room = job.status
+        wait_until_end(watcher)
+
+    assert status_without_room == (Status.CHECKING if grow == GROW_ROWS else Status.RUNNING)
+    assert job.reader_crashes == 0
+    assert not job.batches.filter(crashes__gt=0).exists()
+    assert_exact({job: sample})
+
+
+@pytest.mark.slow_fault
+def test_an_upload_without_room_on_the_disk_of_postgresql_gets_503(own_postgres, alice):
+    sample = make_sample()
+    with site(alice) as web, worker():
+        with full_disk(own_postgres, GROW_CHUNKS, "imports_storedchunk") as count_errors:
+            response = web.upload(sample.content)[0]
+            errors = count_errors()
+            left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
+        job = web.upload(sample.content)[1]
+        wait_until_end(web.watch(job))
+
+    assert errors >= 1
+    assert_unavailable(response)
+    assert left == [0, 0, 0]
+    assert_exact({job: sample})
 
 
 # --- Redis -------------------------------------------------------------------

@@ -125,3 +125,18 @@ def test_copy_keeps_every_character():
         )
 
     assert StoredFile.objects.get().name == "tab \t line \n backslash \\ ünïcode 唛头"
+
+
+RAISE_INTERNAL_ERROR = """
+DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'internal_error', MESSAGE = 'text'; END $$
+"""
+
+
+@pytest.mark.django_db
+def test_an_internal_error_is_transient_only_if_it_comes_from_the_files_of_postgresql():
+    error = catch_error(RAISE_INTERNAL_ERROR)
+
+    assert postgres.get_sqlstate(error) == "XX000"
+    assert not postgres.is_file_error(error)
+    assert not is_transient(error)
+    assert is_row_error(error)
