@@ -1,40 +1,90 @@
 """What an import relies on changes while it runs: its owner, its file, its tables, the clock."""
 
 import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 
 import pytest
-from django.db import models
 
 from customers.models import Customer
-from imports.models import ImportBatch, ImportJob, ImportRow
 from imports.statuses import Status
 from imports.storage import StoredChunk, StoredFile
-from tests.concurrency import call_then_close_connection, wait_until_blocked
 from tests.database import connection
 from tests.factories import make_csv, make_row
 from tests.fault_points import FaultPoint, block_at, during_apply, during_staging
-from tests.invariants import assert_exact, assert_nothing_left, make_sample
+from tests.invariants import assert_exact, assert_nothing_left, make_sample, wait_until_end
 from tests.processes import (
     flush_redis,
     site,
     upload_in_process,
+    wait_for,
     wait_until_final,
     worker,
 )
+from tests.streams import PROJECT, get_django_environment, is_lock_awaited
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CLOCK_ERROR_SECONDS = 300
-# Python imports this module in each process that it starts.
+# Python imports this module in each process that it starts. All clocks of the process are wrong.
 WRONG_CLOCK = """
+    import datetime
     import os
     import time
 
-    right_time, error = time.time, float(os.environ["CLOCK_ERROR_SECONDS"])
-    time.time = lambda: right_time() + error
+    error = float(os.environ["CLOCK_ERROR_SECONDS"])
+    right_time, right_monotonic, right_datetime = time.time, time.monotonic, datetime.datetime
+    time.time = lambda *_: right_time() + error
+    time.monotonic = lambda *_: right_monotonic() + error
+
+
+    class AnyDatetime(type):
+        def __instancecheck__(cls, instance):
+            return isinstance(instance, right_datetime)
+
+        def __subclasscheck__(cls, subclass):
+            return issubclass(subclass, right_datetime)
+
+
+    class WrongDatetime(right_datetime, metaclass=AnyDatetime):
+        def __new__(cls, *arguments, **options):
+            return right_datetime(*arguments, **options)
+
+        @classmethod
+        def now(cls, tz=None):
+            return right_datetime.now(tz) + datetime.timedelta(seconds=error)
+
+
+    datetime.datetime = WrongDatetime
 """
+READ_CLOCKS = """
+import datetime, time
+print(time.time(), datetime.datetime.now(datetime.UTC).timestamp(), time.monotonic())
+"""
+NEXT_MIGRATION = "0002_next_version"
+# Each statement is its own transaction, so that the migration holds one lock at a time.
+MIGRATION = """
+    from django.db import migrations, models
+
+
+    class Migration(migrations.Migration):
+        atomic = False
+        dependencies = [("{app}", "0001_initial")]
+        operations = [{operations}
+        ]
+"""
+# The expanding part of a change: old code neither reads nor writes these columns.
+OPERATIONS = """
+            migrations.AddField("{model}", "next_optional", models.TextField(null=True)),
+            migrations.AddField("{model}", "next_number", models.IntegerField(db_default=0)),"""
+NEW_COLUMNS = {"next_optional", "next_number"}
+MIGRATED_MODELS = {
+    "customers": ["customer"],
+    "imports": ["importjob", "importbatch", "importrow"],
+}
 # A worker waits there in its recovery, and holds the lock of the maintenance.
 IN_RECOVERY = FaultPoint("BEFORE DELETE", "imports_worker", "STATEMENT", "true")
 
@@ -116,14 +166,59 @@ def test_an_import_whose_file_is_deleted_during_the_check_fails_with_a_code(alic
     assert not Customer.objects.exists()
 
 
+def test_a_worker_needs_no_file_of_the_web_process(alice, tmp_path):
+    sample = make_sample()
+    folders = [tmp_path / "web", tmp_path / "worker"]
+    for folder in folders:
+        folder.mkdir()
+    with site(alice, TMPDIR=str(folders[0])) as web:
+        job = web.upload(sample.content)[1]
+        watcher = web.watch(job)
+        shutil.rmtree(folders[0])
+        with worker(TMPDIR=str(folders[1])):
+            wait_until_end(watcher)
+
+    assert_exact({job: sample})
+
+
 # --- Tables ------------------------------------------------------------------
 
 
-def test_an_import_completes_during_the_next_migration(alice, web_server):
+@pytest.fixture
+def next_version(tmp_path):
+    """The environment of the next version, whose apps have one more migration each."""
+    modules = {}
+    for app, models in MIGRATED_MODELS.items():
+        folder = tmp_path / f"next_{app}"
+        shutil.copytree(PROJECT / app / "migrations", folder)
+        (folder / f"{NEXT_MIGRATION}.py").write_text(make_migration(app, models))
+        modules[app] = folder.name
+    settings = f"from config.settings import *\n\nMIGRATION_MODULES = {modules}\n"
+    (tmp_path / "next_settings.py").write_text(settings)
+    return get_django_environment() | {
+        "DJANGO_SETTINGS_MODULE": "next_settings",
+        "PYTHONPATH": make_python_path(tmp_path),
+    }
+
+
+def make_migration(app, models):
+    operations = "".join(OPERATIONS.format(model=model) for model in models)
+    return dedent(MIGRATION).format(app=app, operations=operations)
+
+
+def migrate(environment, *arguments):
+    """Run `manage.py migrate` in a process of its own."""
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity=0", *arguments],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        check=True,
+    )
+
+
+@pytest.mark.slow_fault
+def test_an_import_completes_during_the_next_migration(alice, web_server, next_version):
     sample = make_sample()
-    field = models.IntegerField(null=True)
-    field.set_attributes_from_name("of_the_next_version")
-    tables = [ImportJob, ImportBatch, ImportRow, Customer]
     with (
         site(alice, web_server) as web,
         block_at(during_apply(after_batch=3)) as gate,
@@ -133,54 +228,66 @@ def test_an_import_completes_during_the_next_migration(alice, web_server):
         job = upload_in_process(alice, sample.content)
         watcher = web.watch(job)
         gate.wait_until_reached()
-        migration = thread.submit(
-            call_then_close_connection, alter_tables, "add_field", field, tables
-        )
-        wait_until_blocked()
+        migration = thread.submit(migrate, next_version)
+        with connection.cursor() as cursor:
+            wait_for(lambda: is_lock_awaited(cursor, Customer._meta.db_table))
         gate.open()
-        migration.result(timeout=60)
+        migration.result()
         try:
-            wait_until_final(job)
-            watcher.assert_saw_the_end(job)
-            assert_nothing_left()
-            assert worker_process.process.poll() is None
+            assert has_new_columns()
+            wait_until_end(watcher)
             second = upload_in_process(alice, sample.content, "again.csv")
-            wait_until_final(second)
+            wait_until_end(web.watch(second))
+            assert worker_process.process.poll() is None
         finally:
-            alter_tables("remove_field", field, tables)
+            for app in MIGRATED_MODELS:
+                migrate(next_version, app, "0001")
 
     assert (second.status, second.created) == (Status.COMPLETE, 0)
+    assert not has_new_columns()
     second.delete()
     assert_exact({job: sample})
 
 
-def alter_tables(action, field, tables):
-    """Add or remove a field, each table in its own transaction, as a migration does."""
-    for model in tables:
-        with connection.schema_editor() as editor:
-            getattr(editor, action)(model, field)
+def has_new_columns():
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, Customer._meta.db_table)
+    return NEW_COLUMNS.issubset(column.name for column in columns)
 
 
 # --- Clocks ------------------------------------------------------------------
 
 
 @pytest.mark.slow_fault
-def test_an_import_completes_on_workers_whose_clocks_are_wrong(alice, web_server, tmp_path):
+def test_an_import_completes_in_processes_whose_clocks_are_wrong(alice, tmp_path):
     sample = make_sample()
     (tmp_path / "sitecustomize.py").write_text(dedent(WRONG_CLOCK))
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    path = make_python_path(tmp_path)
     early, late = (
-        {"PYTHONPATH": path, "CLOCK_ERROR_SECONDS": str(seconds), "IMPORTS_TURN_SECONDS": "0"}
-        for seconds in (CLOCK_ERROR_SECONDS, -CLOCK_ERROR_SECONDS)
+        {"PYTHONPATH": path, "CLOCK_ERROR_SECONDS": str(seconds)}
+        for seconds in (-CLOCK_ERROR_SECONDS, CLOCK_ERROR_SECONDS)
     )
-    with site(alice, web_server) as web, worker(**early), worker(**late):
-        job = upload_in_process(alice, sample.content)
-        watcher = web.watch(job)
-        wait_until_final(job)
-        watcher.assert_saw_the_end(job)
+    clocks = [read_clocks(environment) for environment in (early, late)]
+    turns = {"IMPORTS_TURN_SECONDS": "0"}
+    with site(alice, **late) as web, worker(**early, **turns), worker(**late, **turns):
+        job = web.upload(sample.content)[1]
+        wait_until_end(web.watch(job))
 
+    for early_clock, late_clock in zip(*clocks, strict=True):
+        assert late_clock - early_clock >= 2 * CLOCK_ERROR_SECONDS
     assert_exact({job: sample})
     assert not job.batches.filter(crashes__gt=0).exists()
+
+
+def read_clocks(environment):
+    """Return the times of the clocks of a process, in seconds."""
+    command = [sys.executable, "-c", READ_CLOCKS]
+    return map(float, subprocess.check_output(command, env=os.environ | environment).split())
+
+
+def make_python_path(folder):
+    """Return the path of modules with another folder in front."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 # --- Recovery ----------------------------------------------------------------
