@@ -9,18 +9,12 @@ from imports.models import ImportJob
 from imports.storage import StoredChunk, StoredFile
 from tests.database import connection
 from tests.fault_points import FaultPoint, block_at, disk_full_at, during_apply, during_staging
-from tests.invariants import (
-    assert_exact,
-    assert_no_attempts_left,
-    assert_nothing_left,
-    make_sample,
-)
+from tests.invariants import assert_exact, make_sample, wait_until_end
 from tests.processes import (
     flush_redis,
     site,
     upload_in_process,
     wait_for,
-    wait_until_final,
     worker,
 )
 
@@ -39,30 +33,36 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     [during_staging(after_row=600), during_apply(after_batch=3)],
     ids=["checking", "running"],
 )
-def test_repeated_loss_of_the_database_session_costs_no_row_and_counts_as_no_crash(alice, step):
+def test_repeated_loss_of_the_database_session_costs_no_row_and_counts_as_no_crash(
+    alice, web_server, step
+):
     flush_redis()
     sample = make_sample()
-    with block_at(step) as gate, worker():
+    with site(alice, web_server) as web, block_at(step) as gate, worker():
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         for _ in range(4):  # More often than the limit of crashes of a batch or a file.
             gate.wait_until_reached()
             assert terminate_sessions_except(gate) >= 1
             wait_for(lambda: not gate.waiting_sessions())
         gate.open()
-        wait_until_final(job)
-        reader_crashes = ImportJob.objects.get(pk=job.pk).reader_crashes
+        wait_until_end(watcher)
 
-    assert reader_crashes == 0
+    assert job.reader_crashes == 0
     assert not job.batches.filter(crashes__gt=0).exists()
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
-def test_a_check_that_loses_its_session_while_the_reader_is_silent_is_repeated(alice):
+def test_a_check_that_loses_its_session_while_the_reader_is_silent_is_repeated(alice, web_server):
     flush_redis()
     sample = make_sample(30_000)
-    with block_at(during_staging(after_row=600)) as gate, worker() as worker_process:
+    with (
+        site(alice, web_server) as web,
+        block_at(during_staging(after_row=600)) as gate,
+        worker() as worker_process,
+    ):
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         gate.wait_until_reached()
         worker_process.find_reader().suspend()
         gate.open()
@@ -72,7 +72,7 @@ def test_a_check_that_loses_its_session_while_the_reader_is_silent_is_repeated(a
         gate.wait_until_reached()
         interrupted_job = ImportJob.objects.get(pk=job.pk)
         gate.open()
-        wait_until_final(job)
+        wait_until_end(watcher)
 
     assert interrupted_job.reader_crashes == 1
     assert_exact({job: sample})
@@ -93,9 +93,7 @@ def test_an_import_goes_on_after_postgresql_reported_a_full_disk(alice, web_serv
             watcher = web.watch(job)
             # More often than the limit of crashes of a batch or a file.
             wait_for(lambda: disk.count_errors() >= 4)
-        wait_until_final(job)
-        watcher.assert_saw_the_end(job)
-        assert_nothing_left()
+        wait_until_end(watcher)
 
     assert job.reader_crashes == 0
     assert not job.batches.filter(crashes__gt=0).exists()
@@ -115,8 +113,7 @@ def test_an_upload_gets_503_and_stores_nothing_while_postgresql_reports_a_full_d
             errors = disk.count_errors()
             left = [model.objects.count() for model in (ImportJob, StoredFile, StoredChunk)]
         job = web.upload(sample.content)[1]
-        wait_until_final(job)
-        assert_nothing_left()
+        wait_until_end(web.watch(job))
 
     assert errors >= 1
     assert (response.status_code, response.json()["code"]) == (503, "unavailable")

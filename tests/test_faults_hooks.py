@@ -6,8 +6,9 @@ from customers.models import Customer
 from imports.models import HookCall
 from tests.factories import make_csv
 from tests.fault_points import after_hook, block_at, during_hook
+from tests.invariants import wait_until_end
 from tests.parcels.models import HookRecord, Parcel
-from tests.processes import flush_redis, upload_in_process, wait_for, wait_until_final, worker
+from tests.processes import flush_redis, site, upload_in_process, wait_for, wait_until_final, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,11 +45,12 @@ def assert_in_order(records):
     assert last_batch < records.index("after_import")
 
 
-def test_a_worker_calls_each_hook_once(alice, content):
-    with worker(**SETTINGS):
+def test_a_worker_calls_each_hook_once(alice, web_server, content):
+    with site(alice, web_server) as web, worker(**SETTINGS):
         job = upload_in_process(alice, content, importer="parcels")
         wait_until_final(job)
         wait_until_hooks_are_called()
+        wait_until_end(web.watch(job))
 
     records = list_records()
     assert_in_order(records)
@@ -57,10 +59,13 @@ def test_a_worker_calls_each_hook_once(alice, content):
 
 
 @pytest.mark.parametrize("hook", ["after_batch", "after_import", "import_finished"])
-def test_a_hook_is_called_again_if_its_worker_is_killed_during_the_call(alice, content, hook):
-    with block_at(during_hook(hook)) as gate:
+def test_a_hook_is_called_again_if_its_worker_is_killed_during_the_call(
+    alice, web_server, content, hook
+):
+    with block_at(during_hook(hook)) as gate, site(alice, web_server) as web:
         with worker(**SETTINGS) as first:
             job = upload_in_process(alice, content, importer="parcels")
+            watcher = web.watch(job)
             gate.wait_until_reached()
             first.kill()
             gate.terminate_sessions()
@@ -69,6 +74,7 @@ def test_a_hook_is_called_again_if_its_worker_is_killed_during_the_call(alice, c
         with worker(**SETTINGS):
             wait_until_final(job)
             wait_until_hooks_are_called()
+            wait_until_end(watcher, crashes=(0, 1, 2))
 
     assert_in_order(list_records())
     assert Parcel.objects.count() == 120
@@ -76,11 +82,12 @@ def test_a_hook_is_called_again_if_its_worker_is_killed_during_the_call(alice, c
 
 @pytest.mark.parametrize("hook", ["import_started", "after_batch"])
 def test_a_hook_is_called_again_if_its_worker_is_killed_before_the_call_is_done(
-    alice, content, hook
+    alice, web_server, content, hook
 ):
-    with block_at(after_hook(hook)) as gate:
+    with block_at(after_hook(hook)) as gate, site(alice, web_server) as web:
         with worker(**SETTINGS) as first:
             job = upload_in_process(alice, content, importer="parcels")
+            watcher = web.watch(job)
             gate.wait_until_reached()
             first.kill()
             gate.terminate_sessions()
@@ -90,6 +97,7 @@ def test_a_hook_is_called_again_if_its_worker_is_killed_before_the_call_is_done(
         with worker(**SETTINGS):
             wait_until_final(job)
             wait_until_hooks_are_called()
+            wait_until_end(watcher, crashes=(0, 1, 2))
 
     assert_in_order(list_records())
     assert list_records().count(hook) > records_before

@@ -17,7 +17,7 @@ from imports.models import ImportJob
 from imports.statuses import Status
 from tests.factories import check_job, make_job
 from tests.fault_points import block_at, during_apply
-from tests.invariants import assert_exact, assert_no_attempts_left, make_sample
+from tests.invariants import assert_exact, assert_nothing_left, make_sample, wait_until_end
 from tests.processes import (
     flush_redis,
     list_queued_messages,
@@ -43,21 +43,20 @@ def _flush_redis():
 # --- Lost messages -----------------------------------------------------------
 
 
-def test_recovery_starts_an_import_whose_message_was_lost_in_the_queue(alice):
+def test_recovery_starts_an_import_whose_message_was_lost_in_the_queue(alice, web_server):
     sample = make_sample()
     job = upload_in_process(alice, sample.content)
 
     flush_redis()
-    with worker():
-        wait_until_final(job, seconds=MAX_RECOVERY_SECONDS)
+    with site(alice, web_server) as web, worker():
+        wait_until_end(web.watch(job), seconds=MAX_RECOVERY_SECONDS)
 
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
-def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
+def test_recovery_resumes_running_imports_whose_messages_were_lost(alice, web_server):
     first, second = make_sample(), make_sample(seed=2)
-    with worker(), block_at(during_apply(after_batch=3)) as gate:
+    with site(alice, web_server) as web, worker(), block_at(during_apply(after_batch=3)) as gate:
         waiting = upload_in_process(alice, second.content, check_first=True)
         wait_for(lambda: waiting.refresh_from_db() or waiting.status == Status.READY)
         job = upload_in_process(alice, first.content)
@@ -69,18 +68,18 @@ def test_recovery_resumes_running_imports_whose_messages_were_lost(alice):
         sent_batches = {tuple(Message.decode(body).args) for body in bodies}
         in_flight = range(1, app_settings.MAX_BATCHES_IN_FLIGHT + 1)
         assert {n for pk, n in sent_batches if pk == str(waiting.pk)} == set(in_flight)
+        watchers = [web.watch(job), web.watch(waiting)]
         flush_redis()
         gate.open()
-        wait_until_final(job, waiting, seconds=MAX_RECOVERY_SECONDS)
+        wait_until_end(*watchers, seconds=MAX_RECOVERY_SECONDS)
 
     assert_exact({job: first, waiting: second})
-    assert_no_attempts_left()
 
 
 # --- Duplicate messages ------------------------------------------------------
 
 
-def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
+def test_duplicate_messages_in_random_order_add_no_further_chains(alice, web_server):
     sample = make_sample(4_000)
     job = check_job(make_job(sample.content, owner=alice))
     messages = [
@@ -102,9 +101,11 @@ def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
             broker.enqueue(message).options["redis_message_id"].encode() for message in messages
         }
         with (
+            site(alice, web_server) as web,
             block_at(during_apply(after_batch=10)) as gate,
             worker(IMPORTS_RECOVERY_INTERVAL_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
         ):
+            watcher = web.watch(job)
             gate.wait_until_reached(app_settings.MAX_BATCHES_IN_FLIGHT)
             wait_for(lambda: message_ids.isdisjoint(list_queued_messages(client)))
             # Each chain waits at the gate and keeps one message in the queue. Further chains
@@ -117,13 +118,12 @@ def test_duplicate_messages_in_random_order_add_no_further_chains(alice):
             wait_for(
                 lambda: queue_lengths.append(len(list_queued_messages(client))) or is_complete(job)
             )
-            wait_for(lambda: not list_queued_messages(client))
+            wait_until_end(watcher)
 
     assert len(message_ids) == 30
     # A chain sends its next message before it acknowledges the current one: two per chain.
     assert max(queue_lengths) <= 2 * app_settings.MAX_BATCHES_IN_FLIGHT
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
 def is_complete(job):
@@ -151,13 +151,13 @@ def test_a_stream_stays_monotonic_when_redis_stops_and_returns_during_an_import(
             restart(server)
             gate.open()
             events = stream.rest()
+        assert_nothing_left(redis_url=address["REDIS_URL"])
 
     snapshots = [event.snapshot for event in events]
     assert events[-1].name == "complete"
     assert is_non_decreasing([snapshot["version"] for snapshot in snapshots])
     assert is_non_decreasing([snapshot["progress_percent"] for snapshot in snapshots])
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
 def test_an_upload_without_redis_is_accepted_and_starts_when_redis_returns(alice):
@@ -170,8 +170,9 @@ def test_an_upload_without_redis_is_accepted_and_starts_when_redis_returns(alice
         response, job = web.upload(second.content)
         seconds = monotonic() - started_at
         status_without_redis = web.snapshot(job)["status"]
+        watcher = web.watch(job)
         restart(server)
-        wait_until_final(job, seconds=MAX_RECOVERY_SECONDS)
+        wait_until_end(watcher, seconds=MAX_RECOVERY_SECONDS, redis_url=address["REDIS_URL"])
 
     assert (response.status_code, response.json()["status"]) == (202, Status.QUEUED)
     assert seconds < 2
