@@ -8,8 +8,8 @@ from imports.models import ImportBatch, ImportJob, ImportRow, PurgeRun
 from imports.statuses import Status
 from tests.factories import make_csv, make_row, run_import
 from tests.fault_points import FaultPoint, block_at
-from tests.invariants import count_open_steps
-from tests.processes import flush_redis, upload_in_process, wait_for, wait_until_final, worker
+from tests.invariants import assert_nothing_left, wait_until_end
+from tests.processes import flush_redis, site, upload_in_process, wait_for, wait_until_final, worker
 from tests.test_retention import make_old
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +39,7 @@ def test_a_worker_deletes_what_is_due_without_being_asked():
 
     with worker():
         wait_for(lambda: PurgeRun.objects.filter(finished_at__isnull=False).count() == 2)
+        assert_nothing_left()
 
     assert not ImportRow.objects.exists()
     assert Customer.objects.count() == 1
@@ -57,17 +58,17 @@ def test_another_worker_goes_on_when_one_is_killed(after_rows):
         barrier.open()
         with worker():
             wait_until_purged(job)
+            assert_nothing_left()
 
     assert not ImportRow.objects.exists()
     assert not ImportBatch.objects.exists()
     assert PurgeRun.objects.get().rows == ROWS
     assert Customer.objects.count() == ROWS
-    assert count_open_steps() == 0
 
 
-def test_an_import_is_not_held_up_by_a_deletion_that_hangs(alice):
+def test_an_import_is_not_held_up_by_a_deletion_that_hangs(alice, web_server):
     job = run_import(make_csv([make_row(n) for n in range(100)]))
-    with block_at(during_row_deletion(0)) as barrier, worker():
+    with site(alice, web_server) as web, block_at(during_row_deletion(0)) as barrier, worker():
         lifecycle.delete_contents(job)
         barrier.wait_until_reached()
         other = upload_in_process(alice, make_csv([make_row(n) for n in range(200, 300)]))
@@ -75,16 +76,19 @@ def test_an_import_is_not_held_up_by_a_deletion_that_hangs(alice):
         assert other.status == Status.COMPLETE
         barrier.open()
         wait_until_purged(job)
+        wait_until_end(web.watch(other))
 
     assert Customer.objects.count() == 200
 
 
-def test_a_running_import_whose_contents_are_deleted_ends_and_leaves_nothing(alice):
-    with worker():
+def test_a_running_import_whose_contents_are_deleted_ends_and_leaves_nothing(alice, web_server):
+    with site(alice, web_server) as web, worker():
         job = upload_in_process(alice, make_csv([make_row(n) for n in range(ROWS)]))
         wait_for(lambda: ImportJob.objects.get(pk=job.pk).checked > 0)
+        watcher = web.watch(job)
         lifecycle.delete_contents(job)
         wait_until_purged(job)
+        wait_until_end(watcher)
 
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
