@@ -17,6 +17,7 @@ from imports import error_messages, row_results
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, ImportRow
+from imports.value_mask import ValueMask
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -87,18 +88,19 @@ class RowPage:
     next_after: int | None  # The row number after which the next page starts; None on the last.
 
 
-def list_problems(job: ImportJob) -> list[Problem]:
+def list_problems(job: ImportJob, mask: ValueMask) -> list[Problem]:
     """Return why rows of the import failed or were skipped, the most frequent problem first."""
     problems = row_results.group_problems(job) if job.failed or job.skipped else []
     return [
         Problem(
             row_query=RowQuery(problem["outcome"], problem["field"] or "", problem["code"]),
-            description=_describe_problem(job, problem["example"], problem["outcome"]),
-            example=problem["example"]["value"],
+            description=_describe_problem(job, example, problem["outcome"]),
+            example=example["value"],
             count=problem["count"],
             first_rows=problem["rows"],
         )
         for problem in problems
+        for example in [mask.mask_error(problem["example"])]
     ]
 
 
@@ -121,11 +123,17 @@ def parse_after(params: QueryDict) -> int:
 
 
 def fetch_row_page(
-    job: ImportJob, row_query: RowQuery, *, after: int, page_rows: int, values: bool = False
+    job: ImportJob,
+    row_query: RowQuery,
+    mask: ValueMask,
+    *,
+    after: int,
+    page_rows: int,
+    values: bool = False,
 ) -> RowPage:
     """Return at most `page_rows` rows with a number greater than `after`, in their order.
 
-    With `values`, each row has `shown_cleaned` and `shown_cells`.
+    With `values`, each row has `shown_cleaned` and `shown_cells`, which are not masked.
     """
     found = row_results.list_rows(
         job,
@@ -138,12 +146,12 @@ def fetch_row_page(
     rows = cast("list[AnnotatedRow]", found[:page_rows])
     return RowPage(
         rows=rows,
-        problem=_describe_problem_of_rows(job, rows, row_query),
+        problem=_describe_problem_of_rows(job, rows, row_query, mask),
         next_after=rows[-1].number if len(found) > page_rows else None,
     )
 
 
-def describe_errors(row: ImportRow, job: ImportJob) -> list[ErrorDescription]:
+def describe_errors(row: ImportRow, job: ImportJob, mask: ValueMask) -> list[ErrorDescription]:
     """Return the errors of the row in the user's language."""
     importer = get_importer_or_placeholder(job.importer)
     return [
@@ -152,18 +160,18 @@ def describe_errors(row: ImportRow, job: ImportJob) -> list[ErrorDescription]:
             value=error["value"],
             reason=error_messages.describe_row_error(error, job.importer, row.outcome),
         )
-        for error in row.errors or []
+        for error in map(mask.mask_error, row.errors or [])
     ]
 
 
 def _describe_problem_of_rows(
-    job: ImportJob, rows: list[AnnotatedRow], row_query: RowQuery
+    job: ImportJob, rows: list[AnnotatedRow], row_query: RowQuery, mask: ValueMask
 ) -> ProblemDescription | None:
     cause = row_query.cause
     if not cause or not rows:
         return None
     example = next(error for error in rows[0].errors or [] if cause.items() <= error.items())
-    return _describe_problem(job, example, rows[0].outcome)
+    return _describe_problem(job, mask.mask_error(example), rows[0].outcome)
 
 
 def _describe_problem(

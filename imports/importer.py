@@ -119,6 +119,9 @@ class Column:
     `placeholders` are the texts that mean "no value" in an optional column, such as "n/a". None
     takes those of the setting IMPORTS_PLACEHOLDERS for every field that is not free text (numbers,
     dates, choices, e-mail and web addresses, lookups), and none for free text: "Null" is a surname.
+
+    The values of a `sensitive` column are shown only to the owner of the import and to users with
+    the permission `imports.view_sensitive`; everyone else sees a mask.
     """
 
     field: str
@@ -132,6 +135,7 @@ class Column:
     example: str = ""
     note: str | Promise = ""  # A sentence about what to fill in; may be translated lazily.
     prepare: Callable[[Any], Any] | None = None
+    sensitive: bool = False
 
 
 class Importer:

@@ -194,6 +194,7 @@ class ImportJob(models.Model):
         permissions = (
             ("view_all", _("Can view all imports")),
             ("control_all", _("Can start and cancel all imports")),
+            ("view_sensitive", _("Can view sensitive columns of all imports")),
         )
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),

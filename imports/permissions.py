@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 
 from imports.models import ImportJob
 from imports.provenance import find_written_records
+from imports.value_mask import SHOW_ALL, ValueMask, make_value_mask
 
 User = AbstractUser | AnonymousUser
 
@@ -61,6 +62,35 @@ def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
     if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
         return model._default_manager.all()
     return find_written_records(_get_own_imports(user), model)
+
+
+def get_value_mask(user: User, job: ImportJob) -> ValueMask:
+    """Return which values of an import are hidden from the user: those of sensitive columns.
+
+    The owner has the file, and sees all of its values. Others need the permission
+    `imports.view_sensitive`.
+    """
+    if job.owner_id is not None and job.owner_id == user.pk:
+        return SHOW_ALL
+    return get_record_mask(user, job)
+
+
+def get_record_mask(user: User, job: ImportJob) -> ValueMask:
+    """Return which values of existing records are hidden from the user, also from the owner.
+
+    The file of an import does not hold them.
+    """
+    may_view = user.has_perm("imports.view_sensitive")
+    return SHOW_ALL if may_view else make_value_mask(job.importer)
+
+
+def can_download(user: User, job: ImportJob) -> bool:
+    """Return whether the user may download the files of an import: the original and its rows.
+
+    A file is never masked, because it may be corrected and uploaded again. So it is only for those
+    from whom nothing is hidden.
+    """
+    return not get_value_mask(user, job).hides_values
 
 
 def _get_own_imports(user: User) -> QuerySet[ImportJob]:

@@ -100,8 +100,10 @@ def build_preview(job: ImportJob, user: User) -> Preview:
     target = get_job_target(job)
     records = permissions.get_visible_records(user, importer.model)
     unchanged, updates = _build_update_samples(job, target, records) if job.to_update else (0, [])
+    _mask_updates(updates, job, user)
     to_create = total - job.processed - job.to_update
     creates = _build_create_samples(job, target) if to_create else []
+    _mask_creates(creates, job, user)
     # If the import was started or checked again meanwhile, the counts and samples do not match.
     newest = ImportJob.objects.get(pk=job.pk)
     _validate_ready(newest)
@@ -176,6 +178,23 @@ def _build_create_samples(job: ImportJob, target: TargetTable) -> list[CreateSam
         {"row": number, "values": dict(zip(fields, values, strict=True))}
         for number, values in _fetch_sample_rows(job, target, SELECT_CREATES)
     ]
+
+
+def _mask_updates(updates: list[UpdateSample], job: ImportJob, user: User) -> None:
+    """Hide the values of sensitive columns; also from the owner those of existing records."""
+    old_mask = permissions.get_record_mask(user, job)
+    new_mask = permissions.get_value_mask(user, job)
+    for update in updates:
+        for field, change in update["changes"].items():
+            change["old"] = old_mask.mask_value(field, change["old"])
+            change["new"] = new_mask.mask_value(field, change["new"])
+
+
+def _mask_creates(creates: list[CreateSample], job: ImportJob, user: User) -> None:
+    mask = permissions.get_value_mask(user, job)
+    for create in creates:
+        values = create["values"].items()
+        create["values"] = {field: mask.mask_value(field, value) for field, value in values}
 
 
 def _fetch_sample_rows(

@@ -283,9 +283,10 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "rows_url": rows_url,
             "batches_url": f"{batches_url}?job__id__exact={job.pk}",
             "records_url": get_records_url(job),
+            "can_download": permissions.can_download(request.user, job),
             "read_notes": error_messages.describe_read_summary(job.read_summary, job.importer),
             **timeline.build_timeline_context(job),
-            **rows.build_admin_problems_context(job, rows_url),
+            **rows.build_admin_problems_context(job, rows_url, request.user),
         }
 
     def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -298,7 +299,7 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
             "media": self.media,
             "job": job,
             **rows.build_admin_rows_context(
-                job, request.GET, self._make_get_record_url(request, job)
+                job, request.GET, self._make_get_record_url(request, job), request.user
             ),
         }
         return TemplateResponse(request, "admin/imports/importjob/rows.html", context)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.http import QueryDict
 
-from imports import failed_row_table, row_results
+from imports import failed_row_table, permissions, row_results
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
+from imports.permissions import User
 from imports.statuses import Outcome
+from imports.value_mask import ValueMask
 
 if TYPE_CHECKING:
     from imports.failed_row_table import AnnotatedRow
@@ -22,14 +24,16 @@ Context = dict[str, object]
 GetRecordUrl = Callable[[str], str]  # From the key of a record to its page; "" for no page.
 
 
-def build_admin_problems_context(job: ImportJob, rows_url: str) -> Context:
+def build_admin_problems_context(job: ImportJob, rows_url: str, user: User) -> Context:
     """Return the problems of failed and skipped rows, each with links to its rows.
 
     `rows_url` is the address of the page with all rows of the import.
     """
+    mask = permissions.get_value_mask(user, job)
     return {
         "problems": [
-            _build_problem(problem, rows_url) for problem in failed_row_table.list_problems(job)
+            _build_problem(problem, rows_url)
+            for problem in failed_row_table.list_problems(job, mask)
         ],
         "has_exact_counts": row_results.has_exact_problem_counts(job),
         "max_counted_rows": row_results.MAX_GROUPED_ROWS,
@@ -50,15 +54,16 @@ def _build_problem(problem: failed_row_table.Problem, rows_url: str) -> Context:
 
 
 def build_admin_rows_context(
-    job: ImportJob, params: QueryDict, get_record_url: GetRecordUrl
+    job: ImportJob, params: QueryDict, get_record_url: GetRecordUrl, user: User
 ) -> Context:
     """Return one page of rows, of one outcome or problem if the query string names one."""
     row_query = failed_row_table.parse_row_query(
         params, outcomes=Outcome.values, default_outcome=""
     )
     after = failed_row_table.parse_after(params)
+    mask = permissions.get_value_mask(user, job)
     page = failed_row_table.fetch_row_page(
-        job, row_query, after=after, page_rows=ROWS_PER_PAGE, values=True
+        job, row_query, mask, after=after, page_rows=ROWS_PER_PAGE, values=True
     )
     importer = get_importer_or_placeholder(job.importer)
     return {
@@ -68,34 +73,40 @@ def build_admin_rows_context(
         "after": after,
         "query": row_query.query_string,
         "headers": [get_field_label(importer, column.field) for column in importer.columns],
-        "rows": [_build_row(row, job, get_record_url) for row in page.rows],
+        "rows": [_build_row(row, job, get_record_url, mask) for row in page.rows],
         "has_errors": any(row.errors for row in page.rows),
         "next_after": page.next_after,
     }
 
 
-def _build_row(row: AnnotatedRow, job: ImportJob, get_record_url: GetRecordUrl) -> Context:
+def _build_row(
+    row: AnnotatedRow, job: ImportJob, get_record_url: GetRecordUrl, mask: ValueMask
+) -> Context:
     key = row_results.get_record_key(row)
     return {
         "number": row.number,
         "outcome": Outcome(row.result).label if row.result else "",
         "record": key,
         "record_url": get_record_url(key) if key else "",
-        "values": _list_values(row, job),
-        "errors": failed_row_table.describe_errors(row, job),
+        "values": _list_values(row, job, mask),
+        "errors": failed_row_table.describe_errors(row, job, mask),
     }
 
 
-def _list_values(row: AnnotatedRow, job: ImportJob) -> list[object] | None:
+def _list_values(row: AnnotatedRow, job: ImportJob, mask: ValueMask) -> list[object] | None:
     """Return the cleaned values, else the cells as read, in the order of the headers.
 
     None if they are too long to display.
     """
     fields = [column.field for column in get_importer_or_placeholder(job.importer).columns]
     if row.shown_cleaned is not None:
-        return [*row.shown_cleaned, *[None] * (len(fields) - len(row.shown_cleaned))]
-    if row.shown_cells is None:
+        values = [*row.shown_cleaned, *[None] * (len(fields) - len(row.shown_cleaned))]
+    elif row.shown_cells is not None:
+        cells, positions = row.shown_cells, (job.detected_columns or {}).get("positions", {})
+        indexes = [positions.get(field, len(cells)) for field in fields]
+        values = [cells[i] if i < len(cells) else None for i in indexes]
+    else:
         return None
-    positions = (job.detected_columns or {}).get("positions", {})
-    indexes = [positions.get(field, len(row.shown_cells)) for field in fields]
-    return [row.shown_cells[i] if i < len(row.shown_cells) else None for i in indexes]
+    # Without its importer, the values of an import have no fields, and values are left over.
+    named = [*fields, *[None] * (len(values) - len(fields))]
+    return [mask.mask_value(field, value) for field, value in zip(named, values, strict=True)]

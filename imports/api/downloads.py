@@ -26,6 +26,10 @@ from imports.pipeline.failed_rows import NoFailedRows
 from imports.storage import StoredFileNotFound
 from imports.workbooks import WorkbooksNotSupported
 
+SENSITIVE_FILE_MESSAGE = (
+    "This file holds columns that you may not see. Ask an administrator for the permission "
+    "imports.view_sensitive."
+)
 TOO_MANY_REPORTS_MESSAGE = "Too many reports are being built just now. Ask again in a few seconds."
 
 
@@ -51,13 +55,17 @@ class WorkbooksNotWritten(APIException):
 class FileView(ApiView):
     content_negotiation_class = JsonErrorNegotiation
 
-    def get_visible_import(self, pk: UUID) -> ImportJob:
+    def get_downloadable_import(self, pk: UUID) -> ImportJob:
         """Return the import.
 
         Raises:
             Http404: There is no such import, or the user may not see it.
+            PermissionDenied: Values of the import are hidden from the user.
         """
-        return get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
+        job = get_object_or_404(permissions.get_visible_imports(self.request.user), pk=pk)
+        if not permissions.can_download(self.request.user, job):
+            raise PermissionDenied(SENSITIVE_FILE_MESSAGE)
+        return job
 
     def get_receiver(self) -> Actor | None:
         """Return who receives the file; None if the request is for the headers only."""
@@ -69,7 +77,9 @@ class OriginalFileView(FileView):
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         try:
-            return downloads.send_original_file(self.get_visible_import(pk), self.get_receiver())
+            return downloads.send_original_file(
+                self.get_downloadable_import(pk), self.get_receiver()
+            )
         except StoredFileNotFound:
             raise FileNotKept from None
 
@@ -80,7 +90,7 @@ class FailedRowsView(FileView):
     send_report: Callable[[ImportJob, Actor | None], StreamingHttpResponse]
 
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
-        job = self.get_visible_import(pk)
+        job = self.get_downloadable_import(pk)
         try:
             return self.send_report(job, self.get_receiver())
         except NoFailedRows:

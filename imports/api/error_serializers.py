@@ -9,6 +9,7 @@ from rest_framework import serializers
 from imports import error_messages
 from imports.error_body import ErrorBody, FieldError, RowError, make_row_error
 from imports.models import ImportRow
+from imports.value_mask import ValueMask
 
 # The error codes of all calls, by HTTP status. Codes of single calls are documented with the call,
 # and `imports.error_codes` has all of them.
@@ -75,7 +76,7 @@ class ApiErrorSerializer(serializers.Serializer[ErrorBody]):
 class RowErrorListSerializer(serializers.ListSerializer[Any]):
     """Serialize the stored errors of one row.
 
-    The context needs `importer`, the name of the row's importer.
+    The context needs `importer`, the name of the row's importer, and `mask`: what is hidden.
     """
 
     def to_representation(  # type: ignore[override]  # The instance is not a list.
@@ -83,7 +84,9 @@ class RowErrorListSerializer(serializers.ListSerializer[Any]):
     ) -> list[RowError]:
         serialize = self.child.to_representation  # type: ignore[union-attr]  # many=True sets it.
         return [
-            serialize(complete_row_error(error, row, self.context["importer"]))
+            serialize(
+                complete_row_error(error, row, self.context["importer"], self.context["mask"])
+            )
             for error in row.errors or []
         ]
 
@@ -107,7 +110,10 @@ class RowErrorSerializer(serializers.Serializer[RowError]):
         list_serializer_class = RowErrorListSerializer
 
 
-def complete_row_error(error: dict[str, Any], row: ImportRow, importer: str) -> RowError:
-    """Return a stored error of the row with its row number and its sentence."""
+def complete_row_error(
+    error: dict[str, Any], row: ImportRow, importer: str, mask: ValueMask
+) -> RowError:
+    """Return a stored error of the row with its row number and its sentence, and masked."""
+    error = mask.mask_error(error)
     message = error_messages.describe_row_error(error, importer, row.outcome)
     return make_row_error(error, row.number, message)

@@ -61,6 +61,7 @@ class ColumnDescription(TypedDict):
     header: str
     required: bool
     unique: bool
+    sensitive: bool
     aliases: list[str]
     type: str
     max_length: int | None
@@ -119,6 +120,7 @@ def _describe_column(importer: type[Importer], column: Column) -> ColumnDescript
         "header": get_header(column, importer),
         "required": column.required,
         "unique": column.unique,
+        "sensitive": column.sensitive,
         "aliases": list(column.aliases),
         "type": next(types, OTHER_COLUMN_TYPE),
         "max_length": field.max_length,
@@ -187,6 +189,10 @@ class ImporterColumnSerializer(serializers.Serializer[ColumnDescription]):
     required = serializers.BooleanField()  # type: ignore[assignment]  # As above.
     unique = serializers.BooleanField(
         help_text="Whether a row with the value of an earlier row or of a record is a duplicate."
+    )
+    sensitive = serializers.BooleanField(
+        help_text="Whether values are shown only to the owner of an import and to users with the "
+        "permission `imports.view_sensitive`. Others receive a mask instead of them."
     )
     aliases = serializers.ListField(
         child=serializers.CharField(), help_text="Other headers that are recognised."

@@ -280,7 +280,7 @@ class ImportUndoPreviewSerializer(serializers.Serializer[Any]):
 class ImportRowSerializer(serializers.Serializer[ImportRow]):
     """One row and its outcome."""
 
-    # The instance is a row of `row_results.list_rows`. The context needs `importer`.
+    # The instance is a row of `row_results.list_rows`. The context needs `importer` and `mask`.
 
     row = serializers.IntegerField(source="number", help_text="The row number of the spreadsheet.")
     outcome = serializers.ChoiceField(
@@ -306,7 +306,8 @@ class ImportRowSerializer(serializers.Serializer[ImportRow]):
 class ImportProblemSerializer(serializers.Serializer[Any]):
     """One cause for which rows failed or were skipped. The most frequent one comes first."""
 
-    # The instance is a problem of `row_results.group_problems`. The context needs `importer`.
+    # The instance is a problem of `row_results.group_problems`. The context needs `importer` and
+    # `mask`.
 
     outcome = serializers.ChoiceField(Outcome.choices)
     field = serializers.CharField(allow_null=True)
@@ -322,7 +323,9 @@ class ImportProblemSerializer(serializers.Serializer[Any]):
 
     def to_representation(self, problem: Mapping[str, Any]) -> Any:
         row = ImportRow(number=problem["rows"][0], outcome=problem["outcome"])
-        example = complete_row_error(problem["example"], row, self.context["importer"])
+        example = complete_row_error(
+            problem["example"], row, self.context["importer"], self.context["mask"]
+        )
         return super().to_representation({**problem, "example": example})
 
 

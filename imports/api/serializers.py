@@ -463,6 +463,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
 
     @extend_schema_field(ImportUrlsSerializer)
     def get_urls(self, job: ImportJob) -> Any:
+        can_download = permissions.can_download(self.context["user"], job)
         return ImportUrlsSerializer(
             {
                 "self": make_url("api:import-detail", job),
@@ -471,15 +472,20 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
                     for name, address in URL_ACTIONS.items()
                 },
                 "failed_rows_xlsx": make_url("api:import-failed-rows-xlsx", job)
-                if job.has_contents and job.failed + job.skipped and has_workbooks()
+                if can_download
+                and job.has_contents
+                and job.failed + job.skipped
+                and has_workbooks()
                 else None,
                 "failed_rows_csv": make_url("api:import-failed-rows-csv", job)
-                if job.has_contents and job.failed
+                if can_download and job.has_contents and job.failed
                 else None,
                 "kept_rows_xlsx": make_url("api:import-kept-rows-xlsx", job)
-                if job.kept and has_workbooks()
+                if can_download and job.kept and has_workbooks()
                 else None,
-                "kept_rows_csv": make_url("api:import-kept-rows-csv", job) if job.kept else None,
+                "kept_rows_csv": make_url("api:import-kept-rows-csv", job)
+                if can_download and job.kept
+                else None,
                 # The EventSource of a page on another site can send neither a header nor a cookie.
                 "stream": add_ticket(
                     make_url("api:import-events", job), job.pk, self.context["user"]
@@ -492,8 +498,9 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
     def get_columns(self, job: ImportJob) -> Any:
         if not job.detected_columns:
             return job.detected_columns
+        mask = permissions.get_value_mask(self.context["user"], job)
         return ImportColumnsSerializer(
-            job.detected_columns, context={"importer": job.importer}
+            mask.mask_samples(job.detected_columns), context={"importer": job.importer}
         ).data
 
     @extend_schema_field(ReadSummaryEntrySerializer(many=True))

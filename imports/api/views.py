@@ -159,14 +159,14 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             job, outcome=self.query.get("outcome"), is_kept=self.query["kept"]
         )
         page = self._paginate(rows)
-        data = ImportRowSerializer(page, many=True, context={"importer": job.importer}).data
+        data = ImportRowSerializer(page, many=True, context=self._make_row_context(job)).data
         return self.get_paginated_response(data)
 
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
     def problems(self, request: Request, pk: UUID) -> Response:
         job = self._get_import_with_contents()
         page = self._paginate(row_results.group_problems(job, has_limit=False))
-        data = ImportProblemSerializer(page, many=True, context={"importer": job.importer}).data
+        data = ImportProblemSerializer(page, many=True, context=self._make_row_context(job)).data
         return self.get_paginated_response(data)
 
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=HistoryPagination)
@@ -181,6 +181,10 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
         job = self._get_import_with_contents()
         data = {**preview.build_preview(job, request.user), "read_summary": job.read_summary}
         return Response(ImportPreviewSerializer(data, context={"importer": job.importer}).data)
+
+    def _make_row_context(self, job: ImportJob) -> dict[str, Any]:
+        mask = permissions.get_value_mask(self.request.user, job)
+        return {"importer": job.importer, "mask": mask}
 
     def _paginate(self, results: Any) -> Any:
         assert isinstance(self.paginator, CursorPages)

@@ -22,6 +22,7 @@ from imports.models import ImportJob
 from imports.postgres import close_lost_connection
 from imports.snapshots import Snapshot
 from imports.statuses import Outcome, StalledReason, Status, get_status_label
+from imports.value_mask import make_value_mask
 
 POLL_SECONDS = 0.25
 # While the database does not answer.
@@ -182,7 +183,9 @@ def _describe_counts(job: ImportJob) -> str:
 
 
 def _print_problems(job: ImportJob, output: OutputWrapper) -> None:
-    problems = [each for each in list_problems(job) if each.row_query.outcome == Outcome.FAILED]
+    # The output of a command may be kept in a log, so it has no values of sensitive columns.
+    listed = list_problems(job, make_value_mask(job.importer))
+    problems = [each for each in listed if each.row_query.outcome == Outcome.FAILED]
     for problem in problems[:MAX_PROBLEMS]:
         output.write(f"  {_describe_problem(problem)}")
     if (more := len(problems) - MAX_PROBLEMS) > 0:

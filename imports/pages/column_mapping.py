@@ -8,10 +8,11 @@ from django.http import QueryDict
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
-from imports import error_messages
+from imports import error_messages, permissions
 from imports.error_messages import get_field_label
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob
+from imports.permissions import User
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.column_suggestions import MAX_SAMPLED_COLUMNS
 from imports.pipeline.header_detection import DetectedColumns, find_ignored_columns
@@ -26,14 +27,17 @@ class FieldSelectedTwice(Exception):
     """One field is selected for two columns of the file."""
 
 
-def build_mapping_context(job: ImportJob, submitted: QueryDict | None = None) -> Context:
+def build_mapping_context(
+    job: ImportJob, user: User, submitted: QueryDict | None = None
+) -> Context:
     """Return each offered column with samples and its field: submitted, detected or suggested.
 
     Return an empty context if no columns were detected, or if the import has failed.
     """
     if not job.detected_columns or job.status == Status.FAILED:
         return {}
-    detected = DetectedColumns(**job.detected_columns)
+    mask = permissions.get_value_mask(user, job)
+    detected = DetectedColumns(**mask.mask_samples(job.detected_columns))
     importer = get_importer_or_placeholder(job.importer)
     field_of_index = {index: field for field, index in detected.positions.items()}
     offered, unlisted_count = list_offered_columns(detected)

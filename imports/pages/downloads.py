@@ -84,6 +84,15 @@ def _send_file(
 ) -> HttpResponseBase:
     """Send the file, or redirect to the page of the import with a message why there is none."""
     job = get_object_or_404(permissions.get_visible_imports(request.user), pk=pk)
+    if not permissions.can_download(request.user, job):
+        messages.warning(
+            request,
+            _(
+                "This file holds columns that you may not see. Ask an administrator for "
+                "permission to view sensitive columns."
+            ),
+        )
+        return redirect("imports:detail", job.pk)
     try:
         return download(job, None if request.method == "HEAD" else get_actor(request))
     except ContentsDeleted:

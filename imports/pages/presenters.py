@@ -178,6 +178,7 @@ def _build_allowed_actions(job: ImportJob, user: User) -> Context:
         "can_change": can_control and lifecycle.can_change(job),
         "can_delete": can_control and lifecycle.can_delete_contents(job),
         "can_import": permissions.can_import(user),
+        "can_download": permissions.can_download(user, job),
     }
 
 

@@ -211,14 +211,14 @@ def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = 
         context["chart"] = build_speed_chart(job)
     if job.status not in IN_PROGRESS_STATUSES:
         if job.has_contents:
-            context |= build_problems_context(job)
+            context |= build_problems_context(job, request.user)
         context["read_summary"] = build_read_summary_context(job)
     if job.kept:
         context |= build_kept_context(job)
     if job.status == Status.READY:
         context |= build_preview_context(job, request.user)
     if context["can_change"]:
-        context |= build_mapping_context(job, request.POST or None)
+        context |= build_mapping_context(job, request.user, request.POST or None)
         context["mapping_problem"] = mapping_problem
         context["options"] = make_options_form(job)
     status = 422 if mapping_problem else 200
@@ -254,7 +254,7 @@ def show_rows(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not job.has_contents:
         messages.warning(request, error_messages.CONTENTS_DELETED)
         return redirect("imports:detail", job.pk)
-    context = {"job": job, **build_rows_context(job, request.GET)}
+    context = {"job": job, **build_rows_context(job, request.GET, request.user)}
     return render(request, "imports/rows.html", context)
 
 

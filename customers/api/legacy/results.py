@@ -16,6 +16,7 @@ from imports.models import ImportJob, ImportRow
 from imports.pipeline.failed_rows import FailedRows
 from imports.snapshots import get_status_message
 from imports.statuses import Outcome, Status
+from imports.value_mask import SHOW_ALL, ValueMask
 
 IMPORTER_NAME = "customers"
 FIELDS = ("shipping_mark", "first_name", "last_name", "email", "phone")
@@ -118,7 +119,10 @@ class CheckedSerializer(serializers.Serializer[Any]):
 
 
 def serialize_check(job: ImportJob) -> dict[str, Any]:
-    """Return the response of upload/: the rows of a READY import in four groups."""
+    """Return the response of upload/: the rows of a READY import in four groups.
+
+    Nothing is hidden, because the response goes to whoever sent the file.
+    """
     fields = [column.field for column in get_importer(IMPORTER_NAME).columns]
     candidates: list[dict[str, str | None]] = []
     groups: dict[str, list[dict[str, Any]]] = {"refused": [], "repeats": [], "clashes": []}
@@ -128,7 +132,7 @@ def serialize_check(job: ImportJob) -> dict[str, Any]:
         if row.outcome is None:
             candidates.append(dict(zip(fields, row.cleaned or (), strict=True)))
         else:
-            errors = _list_row_errors(row)
+            errors = _list_row_errors(row, SHOW_ALL)
             reason = _describe_reason(errors, failed_rows)
             groups[_choose_group(row)].append(
                 {"row": row.number, "reason": reason, "errors": errors}
@@ -161,12 +165,12 @@ def _describe_reason(errors: list[TaskError], failed_rows: FailedRows) -> str:
     return " ".join(sentences)
 
 
-def _list_row_errors(row: ImportRow) -> list[TaskError]:
+def _list_row_errors(row: ImportRow, mask: ValueMask) -> list[TaskError]:
     """Return the errors of a row as TaskErrorSerializer describes them.
 
     A file can have ten thousand failed rows, and a serializer takes three times as long.
     """
-    errors = [complete_row_error(error, row, IMPORTER_NAME) for error in row.errors or []]
+    errors = [complete_row_error(error, row, IMPORTER_NAME, mask) for error in row.errors or []]
     return [
         {
             "row": error["row"],
@@ -192,6 +196,8 @@ class QueuedSerializer(serializers.Serializer[Any]):
 
 class TaskSerializer(serializers.Serializer[ImportJob]):
     """How far a task is."""
+
+    # The context needs `mask`: which values of the errors are hidden.
 
     task_id = serializers.UUIDField(source="pk")
     status = serializers.SerializerMethodField()
@@ -220,7 +226,8 @@ class TaskSerializer(serializers.Serializer[ImportJob]):
     @extend_schema_field(TaskErrorSerializer(many=True))
     def list_errors(self, job: ImportJob) -> list[TaskError]:
         rows = row_results.list_rows(job, outcome=Outcome.FAILED, limit=MAX_ERRORS)
-        return [error for row in rows for error in _list_row_errors(row)][:MAX_ERRORS]
+        mask = self.context["mask"]
+        return [error for row in rows for error in _list_row_errors(row, mask)][:MAX_ERRORS]
 
     def to_representation(self, job: ImportJob) -> dict[str, Any]:
         data = super().to_representation(job)

@@ -160,7 +160,7 @@ class BulkCreateView(CustomerListView):
                 job = inline.check_and_apply_inline(job.pk, get_reader_limits())
         if job.status in {Status.QUEUED, Status.CHECKING, Status.RUNNING}:
             return _respond_queued(job, posted.total)
-        return Response(TaskSerializer(job).data)
+        return _respond_task(job, request)
 
 
 @call_descriptions.describe_legacy_template
@@ -181,7 +181,7 @@ class StatusView(ExcelView):
         job = tasks.filter(pk=key).first() if key else None
         if job is None:
             raise ResourceNotFound(TASK_NOT_FOUND_MESSAGE)
-        return Response(TaskSerializer(job).data)
+        return _respond_task(job, request)
 
 
 def _get_posted_customers(request: Request) -> PostedCustomers:
@@ -290,6 +290,11 @@ def _require_ready(job: ImportJob) -> None:
     if job.error_code is None:
         raise ServiceUnavailable(BUSY_MESSAGE)
     raise ValidationError(error_hints.describe_failed_check(job), job.error_code)
+
+
+def _respond_task(job: ImportJob, request: Request) -> Response:
+    context = {"mask": permissions.get_value_mask(request.user, job)}
+    return Response(TaskSerializer(job, context=context).data)
 
 
 def _respond_queued(job: ImportJob, total: int) -> Response:

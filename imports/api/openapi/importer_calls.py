@@ -34,6 +34,7 @@ IMPORTER: dict[str, Any] = {
             "header": "Shipping mark",
             "required": True,
             "unique": True,
+            "sensitive": False,
             "aliases": ["mark"],
             "type": "text",
             "max_length": 40,
