@@ -30,6 +30,7 @@ class Command(models.TextChoices):
     UNDO = "undo", _("Started to undo the import")
     DELETE = "delete", _("Deleted the file and the rows")
     DOWNLOAD = "download", _("Downloaded data")
+    ERASE = "erase", _("Erased the data of a person")
 
 
 class Via(models.TextChoices):
@@ -54,6 +55,8 @@ class Actor(NamedTuple):
 USERLESS_WAYS = frozenset({Via.COMMAND_LINE, Via.PYTHON})
 # In the details of a download: the file as it was uploaded. Other files are named by their address.
 ORIGINAL_FILE = "original"
+# An export of what the import holds about one person.
+PERSON_EXPORT = "person"
 
 # For calls of the Python API that name no actor.
 PYTHON = Actor(None, Via.PYTHON)
@@ -109,7 +112,11 @@ class ImportEvent(models.Model):
         """What the command was about, in the active language; "" if there is nothing to add."""
         if self.command == Command.DOWNLOAD:
             file = str(self.details.get("file", ""))
-            return gettext("the uploaded file") if file == ORIGINAL_FILE else file
+            labels = {
+                ORIGINAL_FILE: gettext("the uploaded file"),
+                PERSON_EXPORT: gettext("the data of a person"),
+            }
+            return labels.get(file, file)
         if self.command == Command.CHANGE:
             labels = {field.name: str(field.verbose_name) for field in self.job._meta.fields}
             return ", ".join(labels.get(name, name) for name in self.details.get("options", []))
