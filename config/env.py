@@ -78,7 +78,9 @@ def read_app_settings(
         name, default = setting.name, setting.default
         if name in excluded or env.str(name, None) is None:
             continue
-        if isinstance(default, int):
+        if isinstance(default, bool):
+            values[name] = read_bool(name, default)
+        elif isinstance(default, int):
             values[name] = read_int(name, default)
         elif isinstance(default, float):
             values[name] = read_seconds(name, default)

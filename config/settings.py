@@ -191,6 +191,14 @@ CACHES = {
     }
 }
 
+# --- E-mail ------------------------------------------------------------------
+
+# Such as smtp+tls://user:password@mail.example.com:587. Without it, Django's default applies.
+if env.str("EMAIL_URL", ""):
+    globals().update(env.email_url("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "imports@localhost")
+EMAIL_TIMEOUT = 10
+
 # --- Security ----------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY

@@ -41,7 +41,11 @@ def format_default(value: object) -> str:
         entries = (f"`{key}`: {format_default(item)}" for key, item in value.items())
         return "<br>".join(entries)
     if isinstance(value, list):
+        if not all(isinstance(each, str) for each in value):
+            return ", ".join(f"{each:,}" for each in value)
         return f"{len(value)} texts, see `imports/conf.py`"
+    if isinstance(value, bool):
+        return f"`{value}`"
     if isinstance(value, int) and value >= MEGABYTES and value % MEGABYTES == 0:
         return f"{value // MEGABYTES:,} MB"
     if value == "":

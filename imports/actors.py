@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
-from imports import hooks, progress, purge, worker_process
+from imports import hooks, notice_delivery, progress, purge, worker_process
 from imports.broker import get_broker, is_in_memory, is_sending_disabled
 from imports.conf import app_settings
 from imports.models import ImportBatch, ImportJob
@@ -39,16 +39,21 @@ log = logging.getLogger(__name__)
 CHECK_QUEUE = "imports_checks"
 BATCH_QUEUE = "imports_batches"
 HOOK_QUEUE = "imports_hooks"
-QUEUES = (CHECK_QUEUE, BATCH_QUEUE, HOOK_QUEUE)
+NOTICE_QUEUE = "imports_notices"
+QUEUES = (CHECK_QUEUE, BATCH_QUEUE, HOOK_QUEUE, NOTICE_QUEUE)
 CHECK_ACTOR = "imports.check_next_file"
 BATCH_ACTOR = "imports.apply_batches"
 UNDO_ACTOR = "imports.undo_batches"
 HOOK_ACTOR = "imports.call_hooks"
 PURGE_ACTOR = "imports.delete_old_data"
+NOTICE_ACTOR = "imports.send_notices"
 MAX_CHECK_SECONDS = 3_600
 MAX_BATCHES_SECONDS = 300
 MAX_HOOKS_SECONDS = 300
 MAX_PURGE_SECONDS = 300
+MAX_NOTICES_SECONDS = 300
+# Then a message of recovery sends the others, so that imports come in between.
+NOTICE_TURN_SECONDS = 30
 # While Redis is down, one message applies batches for at most this long.
 MAX_WITHOUT_QUEUE_SECONDS = 60
 
@@ -214,6 +219,21 @@ def call_hooks_safely(job_id: UUID | None = None) -> None:
         log.error("hooks cannot be called: SQLSTATE %s", get_sqlstate(error))
 
 
+def send_notices() -> None:
+    """Send the notices that are due. They do not touch imports."""
+    started = time.monotonic()
+
+    def should_stop() -> bool:
+        is_over = time.monotonic() - started >= NOTICE_TURN_SECONDS
+        return is_over or worker_process.stop_requested.is_set()
+
+    try:
+        with worker_process.report_work("sending notices"):
+            notice_delivery.send_due_notices(should_stop=should_stop)
+    except Error as error:  # Logged without its text, which may quote an address.
+        log.error("notices cannot be sent: SQLSTATE %s", get_sqlstate(error))
+
+
 def delete_old_data(run_id: int, turn: int) -> None:
     """Do one turn of a run that deletes old data, and send the message of the next turn.
 
@@ -241,6 +261,7 @@ def declare_actors(broker: dramatiq.Broker) -> None:
     _declare_actor(broker, apply_batches, BATCH_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
     _declare_actor(broker, undo_batches, UNDO_ACTOR, BATCH_QUEUE, MAX_BATCHES_SECONDS)
     _declare_actor(broker, call_hooks, HOOK_ACTOR, HOOK_QUEUE, MAX_HOOKS_SECONDS)
+    _declare_actor(broker, send_notices, NOTICE_ACTOR, NOTICE_QUEUE, MAX_NOTICES_SECONDS)
     _declare_actor(broker, delete_old_data, PURGE_ACTOR, HOOK_QUEUE, MAX_PURGE_SECONDS)
 
 
@@ -274,6 +295,11 @@ def enqueue_check() -> bool:
 def enqueue_hooks() -> bool:
     """Send a message that hooks are to be called; return whether it was sent."""
     return _send(HOOK_QUEUE, HOOK_ACTOR)
+
+
+def enqueue_notices() -> bool:
+    """Send a message that notices are to be sent; return whether it was sent."""
+    return _send(NOTICE_QUEUE, NOTICE_ACTOR)
 
 
 def enqueue_purge() -> None:

@@ -297,6 +297,40 @@ class AppSettings:
         3_000, "streams", "Streams in one process. Further streams receive status 503."
     )
 
+    # --- Notices -------------------------------------------------------------
+
+    SITE_URL = Setting(
+        "",
+        "URL",
+        "The address of the site, such as `https://imports.example.com`, for links in e-mails and "
+        "webhooks. Workers know no address of their own. Empty: notices have no links.",
+        pattern=re.compile(r"(https?://[^\s?#]+)?"),
+    )
+    EMAIL_OWNERS = Setting(
+        False,
+        "",
+        "Whether the owner of an import receives an e-mail when it has ended. It holds counts and "
+        "a link, and nothing of the file. Django's `EMAIL_…` settings say how it is sent.",
+    )
+    EMAIL_LANGUAGE = Setting(
+        "", "language code", "The language of these e-mails. Empty: `LANGUAGE_CODE`."
+    )
+    NOTICE_RETRY_SECONDS: Setting[Sequence[float]] = Setting(
+        [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400],
+        "seconds",
+        "The pauses between the attempts to send an e-mail or a webhook. After the last one, it is "
+        "given up.",
+    )
+    WEBHOOK_TIMEOUT_SECONDS = Setting(
+        10.0, "seconds", "A webhook without a complete response after this time has failed."
+    )
+    WEBHOOK_PRIVATE_TARGETS = Setting(
+        False,
+        "",
+        "Whether webhooks may be sent to private, loopback and link-local addresses, and without "
+        "TLS. On a platform this lets administrators reach its internal services.",
+    )
+
     # --- REST API ------------------------------------------------------------
 
     THROTTLE_RATES = MappingSetting[str | None](

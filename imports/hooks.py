@@ -17,7 +17,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from imports import signals
+from imports import notice_delivery, signals
 from imports.conf import app_settings
 from imports.error_log import log_error
 from imports.importer import FinishedImportContext, Importer, get_importer, is_registered
@@ -138,8 +138,10 @@ def _make_call(call: HookCall) -> None:
         case Hook.AFTER_IMPORT if job.is_final:
             importer.after_import(_make_finished_context(job))
         case Hook.IMPORT_FINISHED if job.is_final:
+            notice_delivery.create_notices(job)
             signals.import_finished.send_robust(sender=ImportJob, job=job)
         case Hook.IMPORT_UNDONE:
+            notice_delivery.create_notices(job)
             signals.import_undone.send_robust(sender=ImportJob, job=job)
 
 

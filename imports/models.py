@@ -1,7 +1,7 @@
 """The models of the app: imports, their batches, attempts, rows and hooks, and worker processes.
 
-The models of `history`, `idempotency`, `saved_mappings` and `storage` are in the modules of these
-names.
+The models of `history`, `idempotency`, `notices`, `saved_mappings` and `storage` are in the modules
+of these names.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from imports.conf import app_settings
 from imports.history import ImportEvent
 from imports.idempotency import IdempotencyKey
 from imports.importer import ImportContext
+from imports.notices import Notice, WebhookEndpoint
 from imports.queue import QueueQuerySet
 from imports.saved_mappings import SavedMapping
 from imports.statuses import (
@@ -47,11 +48,13 @@ __all__ = [
     "ImportEvent",
     "ImportJob",
     "ImportRow",
+    "Notice",
     "PurgeRun",
     "SavedMapping",
     "StoredChunk",
     "StoredFile",
     "TransitionNotAllowed",
+    "WebhookEndpoint",
     "Worker",
 ]
 
@@ -175,6 +178,8 @@ class ImportJob(models.Model):
     # Rows that matched an existing record at `checked_at` and will update it.
     to_update = models.PositiveIntegerField(_("to update"), default=0)
     finished_at = models.DateTimeField(_("finished"), null=True)
+    # When the owner has last opened the page of the ended import. See `is_unread`.
+    seen_at = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(_("changed"), auto_now_add=True)
     # When the file, the rows and the sample values of the import were deleted, or became so due to
     # be deleted that nobody can read them any more.
@@ -199,6 +204,12 @@ class ImportJob(models.Model):
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="import_owner_newest"),
             models.Index(fields=["file_digest", "importer"], name="import_same_file"),
+            models.Index(
+                fields=["owner"],
+                name="import_unread",
+                condition=Q(finished_at__isnull=False, is_preview=False)
+                & (Q(seen_at=None) | Q(seen_at__lt=F("finished_at"))),
+            ),
             models.Index(
                 fields=["created_at"],
                 name="import_unfinished",
@@ -275,6 +286,13 @@ class ImportJob(models.Model):
     def has_contents(self) -> bool:
         """Whether the file and the rows may be read: see `imports.retention`."""
         return self.contents_deleted_at is None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the import has ended since its owner last opened its page."""
+        if self.finished_at is None or self.is_preview:
+            return False
+        return self.seen_at is None or self.seen_at < self.finished_at
 
     @property
     def success(self) -> Success | None:

@@ -334,8 +334,6 @@ def erase(finding: Finding, value: SearchedValue, by: Actor) -> None:
         check_erasable(job)
         if job.has_contents:
             job = retention.mark_contents_deleted(job)
-        else:
-            ImportJob.objects.filter(pk=job.pk).update(needs_purge=True)
         _erase_texts(job, Matcher(value, job), finding)
         details = {"rows": len(finding.rows) or len(finding.file_rows)}
         record_event(job.pk, Command.ERASE, by, details)

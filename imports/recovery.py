@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from imports import actors, advisory_locks, hooks, worker_process
+from imports import actors, advisory_locks, hooks, notice_delivery, worker_process
 from imports.models import HookCall, ImportBatch, ImportJob, Worker
 from imports.pipeline.transactions import run_deferred, short_transaction, terminate_frozen_sessions
 from imports.statuses import Status
@@ -59,6 +59,8 @@ def recover() -> None:
         actors.enqueue_due_undo(job)
     if hooks.has_due_calls():
         actors.enqueue_hooks()
+    if notice_delivery.has_due_notices():
+        actors.enqueue_notices()
     actors.enqueue_purge()
 
 

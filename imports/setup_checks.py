@@ -59,6 +59,7 @@ def check_setup(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         *check_packages(),
         *check_tokens(),
         *check_registered_importers(),
+        *check_notices(),
     ]
 
 
@@ -163,7 +164,10 @@ def _find_item_problems(
 
 
 def _find_type_problems(default: object, value: object, subject: str) -> Iterator[str]:
-    if isinstance(default, int | float):
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            yield f"{subject} {value!r}, and must be True or False"
+    elif isinstance(default, int | float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             yield f"{subject} {value!r}, and must be a number"
         elif value < 0:
@@ -250,4 +254,13 @@ def check_registered_importers() -> Iterator[CheckMessage]:
             hint="Put a class with the decorator @register into the module `importers` of an "
             "installed app.",
             id="imports.W126",
+        )
+
+
+def check_notices() -> Iterator[CheckMessage]:
+    if app_settings.EMAIL_OWNERS and not app_settings.SITE_URL:
+        yield checks.Warning(
+            "The e-mails to owners of imports have no link.",
+            hint="Set IMPORTS_SITE_URL to the address of the site.",
+            id="imports.W127",
         )

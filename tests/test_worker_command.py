@@ -145,6 +145,7 @@ def test_actors_of_a_broker_with_retries_are_not_retried_and_keep_their_time_lim
         "imports.apply_batches": (0, 300_000),
         "imports.call_hooks": (0, 300_000),
         "imports.delete_old_data": (0, 300_000),
+        "imports.send_notices": (0, 300_000),
         "imports.undo_batches": (0, 300_000),
     }
 
