@@ -12,7 +12,8 @@ from __future__ import annotations
 from functools import partial
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from imports import actors, retention
@@ -397,6 +398,15 @@ def delete_contents(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
         on_commit(actors.enqueue_purge)
     publish_after_commit(job)
     return job
+
+
+def mark_seen(jobs: QuerySet[ImportJob]) -> int:
+    """Record that the owner has seen how these imports ended; return how many were unread.
+
+    `jobs` are unread imports of one owner: see `permissions.get_unread_imports`. It is no change of
+    the imports, so neither their versions nor their history change.
+    """
+    return jobs.update(seen_at=Now())
 
 
 def get_snapshot(job: ImportJob | UUID) -> Snapshot:

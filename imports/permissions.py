@@ -6,7 +6,7 @@ No other module decides about permissions.
 from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 
 from imports.models import ImportJob
 from imports.provenance import find_written_records
@@ -62,6 +62,12 @@ def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
     if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
         return model._default_manager.all()
     return find_written_records(_get_own_imports(user), model)
+
+
+def get_unread_imports(user: User) -> QuerySet[ImportJob]:
+    """Return the user's own imports that have ended since the user last opened their pages."""
+    ended = get_listed_imports(user).filter(owner=user.pk, finished_at__isnull=False)
+    return ended.filter(Q(seen_at=None) | Q(seen_at__lt=F("finished_at")))
 
 
 def get_value_mask(user: User, job: ImportJob) -> ValueMask:

@@ -87,6 +87,7 @@ PAGES = {
     ("GET", "imports/{job}/chart/"): "302 302 302 404 200 200 404 200 200",
     ("GET", "imports/{job}/rows/"): "302 302 302 404 200 200 404 200 200",
     ("POST", "imports/{job}/mapping/"): "302 302 302 404 404 302 404 302 302",
+    ("POST", "imports/seen/"): "302 302 302 302 302 302 302 302 302",
     ("POST", "imports/upload-options/"): "302 302 302 404 403 403 403 404 404",
     ("POST", "imports/{job}/options/"): "302 302 302 404 404 302 404 302 302",
     ("GET", "customers/"): "302 302 302 200 200 200 200 200 200",

@@ -8,6 +8,7 @@ from imports.pages import downloads, views
 urlpatterns = [
     path("", views.show_imports, name="list"),
     path("imports/upload-options/", views.check_options, name="upload-options"),
+    path("imports/seen/", views.mark_all_seen, name="mark-all-seen"),
     path("imports/<uuid:pk>/", views.show_import, name="detail"),
     path("imports/template.xlsx", downloads.download_template, name="template"),
     path("imports/<uuid:pk>/file/", downloads.download_original_file, name="file"),

@@ -185,6 +185,7 @@ def _build_list_context(request: HttpRequest) -> Context:
         "can_view_all": permissions.can_view_all(request.user),
         "query": f"{urlencode(filters)}&" if filters else "",
         "page": page,
+        "unread_count": permissions.get_unread_imports(request.user).count(),
         "items": [
             (
                 job,
@@ -202,7 +203,20 @@ def _build_list_context(request: HttpRequest) -> Context:
 @require_safe
 def show_import(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one import: its progress, its preview or result, and why rows failed."""
-    return _render_import(request, _get_visible_import(request, pk))
+    job = _get_visible_import(request, pk)
+    # The script of a page in a hidden tab fetches the page, too.
+    is_looked_at = request.method == "GET" and "X-Page-Hidden" not in request.headers
+    if is_looked_at and job.is_unread:
+        lifecycle.mark_seen(permissions.get_unread_imports(request.user).filter(pk=job.pk))
+    return _render_import(request, job)
+
+
+@login_required
+@require_POST
+def mark_all_seen(request: HttpRequest) -> HttpResponse:
+    """Remove the unread marks of all imports of the user."""
+    lifecycle.mark_seen(permissions.get_unread_imports(request.user))
+    return redirect("imports:list")
 
 
 def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = "") -> HttpResponse:

@@ -62,7 +62,14 @@ function formatDuration(seconds) {
   return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
 
+let isUnseen = false; // The end was rendered in a hidden tab.
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && isUnseen) reload();
+});
+
 async function reload() {
+  isUnseen = document.hidden;
   const fresh = await fetchPart("import");
   if (fresh && Number(fresh.dataset.version) >= Number(section.dataset.version)) replace(fresh);
   if (needsReload()) setTimeout(reload, RETRY_MS);

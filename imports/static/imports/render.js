@@ -52,7 +52,9 @@ export async function fetchPart(id, url = location.href) {
   if (fetching.has(key)) return null;
   fetching.add(key);
   try {
-    const response = await fetch(url);
+    // The server then keeps the mark of an import whose end nobody has seen.
+    const headers = document.hidden ? { "X-Page-Hidden": "1" } : {};
+    const response = await fetch(url, { headers });
     if (response.redirected || response.status === 404) location.reload(); // Signed out, or deleted.
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const part = response.ok && document.adoptNode(page.getElementById(id));
