@@ -74,7 +74,9 @@ def make_options(paths: Paths) -> list[str]:
         "listen_addresses=",
         f"unix_socket_directories={paths.sockets}",
         "unix_socket_permissions=0700",
-        # Log errors without the row and without the statement: they contain personal data.
+        # Errors of clients are not logged: their texts, details and statements may contain personal
+        # data. The client reports them without these.
+        "log_min_messages=log",
         "log_error_verbosity=terse",
         "log_min_error_statement=panic",
     ]

@@ -16,7 +16,7 @@ class ImportsConfig(AppConfig):
         autodiscover_modules("importers")
         # These modules import the models.
         from imports.checks import check_importers
-        from imports.database_checks import check_databases
+        from imports.database_checks import check_database_log, check_databases
         from imports.models import ImportJob
         from imports.retention import delete_remains
         from imports.setup_checks import check_deployed_broker, check_setup
@@ -25,4 +25,5 @@ class ImportsConfig(AppConfig):
         checks.register(check_databases, "imports")
         checks.register(check_setup, "imports")
         checks.register(check_deployed_broker, "imports", deploy=True)
+        checks.register(check_database_log, checks.Tags.database, deploy=True)
         post_delete.connect(delete_remains, ImportJob, dispatch_uid="imports.delete_remains")

@@ -12,19 +12,28 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.contrib.auth import get_user_model
+from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist
-from django.db import router
+from django.db import DatabaseError, router
 from django.db.models import Model
 
 from imports.importer import list_importers
-from imports.postgres import get_alias, get_connection
+from imports.postgres import get_alias, get_connection, get_sqlstate, open_cursor
 
 SAME_DATABASE_HINT = (
     "Let your database router return the same alias for the app imports, for the models of your "
     "importers, and for the apps of the users (auth, contenttypes, and that of AUTH_USER_MODEL), "
     "in db_for_read and in db_for_write."
 )
+# By setting: the values with which the log of PostgreSQL holds no values of rows, best first. An
+# error quotes a row in its text, its details and its statement.
+SAFE_LOG_SETTINGS = {
+    "log_min_messages": ("log", "fatal", "panic"),
+    "log_min_error_statement": ("panic", "fatal"),
+    "log_statement": ("none", "ddl"),
+    "log_min_duration_statement": ("-1",),
+}
 
 
 def check_databases(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -108,3 +117,31 @@ def check_token_user_id() -> Iterator[CheckMessage]:
             obj=users,
             id="imports.E123",
         )
+
+
+def check_database_log(
+    app_configs: Sequence[AppConfig] | None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Check, with `check --deploy --database`, that PostgreSQL logs no values of rows."""
+    if get_alias() not in (databases or ()):
+        return []
+    names = list(SAFE_LOG_SETTINGS)
+    try:
+        with open_cursor() as cursor:
+            cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [names])
+            found = dict(cursor.fetchall())
+    except DatabaseError as error:
+        message = f"The settings of the database cannot be read (SQLSTATE {get_sqlstate(error)})."
+        return [checks.Warning(message, id="imports.W129")]
+    return [
+        checks.Warning(
+            f"The log of PostgreSQL may hold values of rows: {name} is {found[name]}.",
+            hint=f"As a superuser: ALTER ROLE {get_connection().settings_dict['USER'] or 'imports'}"
+            f" SET {name} = '{safe[0]}';",
+            id="imports.W128",
+        )
+        for name, safe in SAFE_LOG_SETTINGS.items()
+        if found.get(name) not in safe
+    ]

@@ -10,6 +10,7 @@ from django.db import models
 from customers.models import Customer
 from imports import database_checks
 from imports.models import ImportJob, ImportRow
+from tests.database import connection
 
 
 class StubRouter:
@@ -122,3 +123,44 @@ def test_a_token_without_a_field_for_the_user_is_an_error(monkeypatch):
     ids = [error.id for error in database_checks.check_token_user_id()]
 
     assert ids in (["imports.E123"], [])  # None if the settings of the project name the key "pk".
+
+
+# --- The log of PostgreSQL ---------------------------------------------------
+
+
+def list_log_warnings():
+    warnings = run_checks(
+        tags=["database"], include_deployment_checks=True, databases=[connection.alias]
+    )
+    return [each for each in warnings if each.id in {"imports.W128", "imports.W129"}]
+
+
+def test_the_log_of_the_embedded_server_holds_no_values(db):
+    assert list_log_warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("log_min_messages", "error"),
+        ("log_min_messages", "warning"),
+        ("log_min_error_statement", "error"),
+        ("log_statement", "all"),
+        ("log_statement", "mod"),
+        ("log_min_duration_statement", "1000"),
+    ],
+)
+def test_a_log_that_may_hold_values_is_a_warning(name, value, db):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {name} = '{value}'")
+        try:
+            (warning,) = list_log_warnings()
+        finally:
+            cursor.execute(f"RESET {name}")
+
+    assert f"{name} is {value}" in warning.msg
+    assert f"SET {name} = " in warning.hint
+
+
+def test_the_log_is_not_checked_without_a_connection(db):
+    assert database_checks.check_database_log(None) == []
