@@ -266,6 +266,10 @@ def test_no_sink_holds_a_value_of_a_row_that_fails(alice, environment, tmp_path)
             web.client.post("/api/imports/", files={"file": (f"{CANARY}.csv", b"")})
             web.client.patch(f"/api/imports/{uploaded.pk}/", json={"encoding": CANARY})
             web.client.get(f"/imports/{uploaded.pk}/rows/")
+            options = {"importer": "quoting", "quoting-contact": CANARY}
+            failed = web.client.post("/imports/upload-options/", data=options)
+            assert failed.status_code == 500  # The form of the importer has a bug.
+            assert CANARY not in failed.text
             wait_for(lambda: not Notice.objects.filter(delivered_at=None).exists())
             watcher.thread.join(10)
             sinks.streamed += [str(event.snapshot) for event in watcher.events]
@@ -278,6 +282,7 @@ def test_no_sink_holds_a_value_of_a_row_that_fails(alice, environment, tmp_path)
     for name in ("Redis", "worker log", "process titles", "e-mail", "webhooks", "streams"):
         assert contents[name], name
     assert "raised RuntimeError" in contents["worker log"]
+    assert "RuntimeError" in contents["web log"]
     assert count_deadlocks() > 0
     leaks = {
         name: [line for line in text.splitlines() if any(each in line.lower() for each in ENCODED)]

@@ -194,6 +194,7 @@ def test_pages_offer_no_refused_file(eve):
     admin_page = read_text(client, reverse("admin:imports_importjob_change", args=[job.pk]))
     urls = client.get(reverse("imports:api:import-detail", args=[job.pk])).json()["urls"]
 
+    assert "Download the failed rows" not in page
     for name in FILE_NAMES:
         address = reverse(f"imports:{name}", args=[job.pk])
         assert address not in page

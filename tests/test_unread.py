@@ -46,7 +46,11 @@ def test_an_import_that_ends_again_is_marked_again(alice):
     assert MARK not in read_list(alice)
     actors.undo_batches(str(job.pk))
 
-    assert MARK in read_list(alice)
+    page = read_list(alice)
+    assert MARK in page
+    assert "1 import has ended since you last opened it." in page
+    open_page(alice, job)
+    assert MARK not in read_list(alice)
 
 
 def test_an_import_that_is_opened_before_its_end_is_marked(alice):

@@ -13,9 +13,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -36,6 +36,9 @@ class WebhookEndpointAdmin(GenericModelAdmin[WebhookEndpoint]):
     list_display = ("name", "importer", "is_active", "created_at")
     fields = ("name", "url", "importer", "is_active")
 
+    class Media:
+        css = {"all": ["imports/admin.css"]}
+
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
     ) -> forms.Field | None:
@@ -46,7 +49,7 @@ class WebhookEndpointAdmin(GenericModelAdmin[WebhookEndpoint]):
         return forms.ChoiceField(
             choices=[("", gettext("All imports")), *choices],
             required=False,
-            label=db_field.verbose_name,
+            label=capfirst(db_field.verbose_name),
         )
 
     def get_urls(self) -> list[URLPattern]:
@@ -94,9 +97,7 @@ class WebhookEndpointAdmin(GenericModelAdmin[WebhookEndpoint]):
             "secret": endpoint.make_secrets()[0],
         }
         template = "admin/imports/webhookendpoint/secret.html"
-        response = TemplateResponse(request, template, context)
-        add_never_cache_headers(response)
-        return response
+        return TemplateResponse(request, template, context)  # `admin_view` forbids caches.
 
     def _get_changeable_or_404(self, request: HttpRequest, pk: UUID) -> WebhookEndpoint:
         endpoint = self.get_object(request, str(pk))
@@ -136,7 +137,7 @@ class ResultFilter(admin.SimpleListFilter):
 class NoticeAdmin(ReadOnlyAdmin[Notice]):
     """The log of e-mails and webhooks, without addresses and texts."""
 
-    list_display = ("created", "kind", "receiver", "file", "result", "attempts", "error")
+    list_display = ("created", "kind", "receiver", "file", "result", "error", "attempts")
     list_display_links = ("created",)
     list_filter = ("kind", ResultFilter, "endpoint")
     list_select_related = ("job", "endpoint")
@@ -147,6 +148,8 @@ class NoticeAdmin(ReadOnlyAdmin[Notice]):
         "file",
         "created",
         "result",
+        "delivered",
+        "given_up",
         "attempts",
         "error",
         "response_status",
@@ -190,10 +193,16 @@ class NoticeAdmin(ReadOnlyAdmin[Notice]):
     @admin.display(description=_("result"))
     def result(self, notice: Notice) -> str:
         if notice.delivered_at is not None:
-            return f"{gettext('Delivered')}, {format_time(notice.delivered_at)}"
-        if notice.gave_up_at is not None:
-            return f"{gettext('Given up')}, {format_time(notice.gave_up_at)}"
-        return gettext("Waiting")
+            return gettext("Delivered")
+        return gettext("Waiting") if notice.gave_up_at is None else gettext("Given up")
+
+    @admin.display(description=_("delivered"))
+    def delivered(self, notice: Notice) -> str:
+        return format_time(notice.delivered_at)
+
+    @admin.display(description=_("given up"))
+    def given_up(self, notice: Notice) -> str:
+        return format_time(notice.gave_up_at)
 
     @admin.display(description=_("next attempt"))
     def next_attempt(self, notice: Notice) -> str:

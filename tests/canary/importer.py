@@ -1,5 +1,6 @@
 """An importer whose rules, hooks and receivers fail with an error that quotes the row."""
 
+from django import forms
 from django.dispatch import receiver
 
 from imports.importer import Column, Importer
@@ -19,9 +20,19 @@ def clean_capacity(cell):
     return None if cell is None else str(cell)
 
 
+class QuotingOptions(forms.Form):
+    contact = forms.CharField(required=False)
+
+    def clean_contact(self):
+        if self.cleaned_data["contact"] == CANARY:
+            raise RuntimeError(f"bug at {CANARY}")
+        return self.cleaned_data["contact"]
+
+
 class QuotingImporter(Importer):
     name = "quoting"
     model = Crate
+    upload_form = QuotingOptions
     columns = (
         Column("code", required=True),
         Column("capacity", clean=clean_capacity),

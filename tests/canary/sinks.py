@@ -119,7 +119,7 @@ class Sinks:
         stop, is_monitoring = threading.Event(), threading.Event()
 
         def watch_titles() -> None:
-            while not stop.wait(0.02):
+            while not stop.wait(0.1):
                 for process in psutil.process_iter():
                     try:
                         # PostgreSQL, workers and readers; not the processes of the machine.
@@ -128,7 +128,11 @@ class Sinks:
                         continue
 
         def monitor_redis() -> None:
-            with Redis.from_url(settings.REDIS_URL) as client, client.monitor() as monitor:
+            # There may be no command for a while.
+            with (
+                Redis.from_url(settings.REDIS_URL, socket_timeout=None) as client,
+                client.monitor() as monitor,
+            ):
                 is_monitoring.set()
                 for command in monitor.listen():
                     self.redis_commands.append(str(command["command"]))
