@@ -252,7 +252,6 @@ def _send_email(notice: Notice) -> None:
         to=[address],
         # Answers of "out of office" assistants are not wanted.
         headers={"Auto-Submitted": "auto-generated"},
-        connection=get_connection(timeout=EMAIL_TIMEOUT_SECONDS),
     )
     message.attach_alternative(html, "text/html")
-    message.send()
+    get_connection(timeout=EMAIL_TIMEOUT_SECONDS).send_messages([message])

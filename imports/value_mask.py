@@ -35,6 +35,10 @@ VALUE_FREE_PARAMETERS = {
     "invalid_choice": {"choices"},
     "rule_failed": {"error"},
     "row_rule_failed": {"error"},
+    "wrong_clean_result": {"rule", "returned"},
+    "wrong_prepare_result": {"rule", "returned"},
+    "wrong_check_row_result": {"rule", "returned"},
+    "wrong_check_row_field": {"rule"},
     "database_error": {"sqlstate", "constraint"},
 }
 
