@@ -6,7 +6,8 @@ columns are in `column_checks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -33,6 +34,7 @@ from imports.model_fields import (
     is_automatic_time,
     needs_value,
 )
+from imports.statuses import OnDuplicate
 
 
 def check_importers(
@@ -57,6 +59,7 @@ def list_importer_messages(importer: type[Importer]) -> list[checks.CheckMessage
 def find_importer_problems(importer: type[Importer]) -> Iterator[ImporterProblem]:
     yield from check_table(importer.model)
     yield from check_upload_form(importer)
+    yield from check_permission_hooks(importer)
     field_problems = list(check_fields(importer))
     yield from field_problems
     if not field_problems:  # The other checks read the fields.
@@ -121,6 +124,28 @@ def check_upload_form(importer: type[Importer]) -> Iterator[ImporterProblem]:
                 f"{form.__name__}.{name} takes a file, which is not stored with an import.",
                 "Remove the field from the upload form.",
                 "E012",
+            )
+
+
+# --- Permissions -------------------------------------------------------------
+
+# The methods that decide about permissions, with the arguments that they get besides the user.
+PERMISSION_HOOKS: dict[str, tuple[Sequence[object], Mapping[str, object]]] = {
+    "may_import": ((OnDuplicate.SKIP,), {}),
+    "may_undo": ((), {"removes": True, "restores": True}),
+}
+
+
+def check_permission_hooks(importer: type[Importer]) -> Iterator[ImporterProblem]:
+    for name, (positional, named) in PERMISSION_HOOKS.items():
+        arguments = ", ".join(["user", *(["on_duplicate"] if positional else ["*", *named])])
+        try:
+            inspect.signature(getattr(importer, name)).bind(None, *positional, **named)
+        except TypeError:
+            yield (
+                f"{name} does not take the arguments that it is called with.",
+                f"Declare it as a class method: def {name}(cls, {arguments}).",
+                "E013",
             )
 
 

@@ -52,6 +52,15 @@ class Code:
 
 _request_codes: dict[str, Code] = {}
 CONFLICT_STATUS = 409
+PERMISSION_STATUS = 403
+# Parameters of the codes of `error_messages.PERMISSION_MESSAGES`. `permissions` are those that the
+# user lacks; the list is empty if the importer has a rule of its own.
+PERMISSION_PARAMETERS: dict[str, ParameterSchema] = {
+    "importer": TEXT,
+    "title": TEXT,
+    "permissions": TEXTS,
+}
+POLICY_PARAMETERS: dict[str, ParameterSchema] = {"on_duplicate": TEXT, "allowed": TEXTS}
 
 
 def register_request_code(name: str, status: int, message: str) -> None:
@@ -71,6 +80,16 @@ def list_request_codes() -> list[Code]:
             Code(name, text, dict.fromkeys(PLACEHOLDER.findall(text), TEXT), (CONFLICT_STATUS,))
             for name, text in conflicts.items()
         ),
+    ]
+    permissions = _get_english(error_messages.PERMISSION_MESSAGES)
+    codes += [
+        Code(
+            name,
+            text,
+            PERMISSION_PARAMETERS | (POLICY_PARAMETERS if "on_duplicate" in text else {}),
+            (PERMISSION_STATUS,),
+        )
+        for name, text in permissions.items()
     ]
     return sorted(codes, key=lambda code: (code.statuses, code.name))
 

@@ -23,7 +23,7 @@ from django.utils.translation import ngettext
 
 from imports.choices import describe_choices, list_choices
 from imports.importer import Importer, get_importer_or_placeholder, get_value_field
-from imports.statuses import Outcome, StalledReason
+from imports.statuses import OnDuplicate, Outcome, StalledReason
 from imports.validator_errors import translate_message
 
 # Errors of a whole import.
@@ -522,6 +522,32 @@ CONFLICT_MESSAGES = {
     ),
     "too_late": _("The import can no longer be undone. Its rows were kept until %(date)s."),
 }
+
+
+# Why the importer does not allow a command. REST answers with 403.
+PERMISSION_MESSAGES = {
+    "import_not_permitted": _("You may not import this: %(title)s."),
+    "policy_not_permitted": _(
+        "You may import this (%(title)s), but not with this choice for existing records: "
+        "%(on_duplicate)s."
+    ),
+    "undo_not_permitted": _(
+        "You may not undo this import, because you may not remove or restore its records "
+        "(%(title)s)."
+    ),
+}
+PERMISSION_ADVICE = _("Ask an administrator for the permission %(permissions)s.")
+RULE_ADVICE = _("Ask an administrator to allow it.")
+
+
+def describe_missing_permission(code: str, params: Mapping[str, Any]) -> str:
+    """Return the sentence for a code of PERMISSION_MESSAGES, and what to do about it."""
+    shown = dict(params)
+    if policy := params.get("on_duplicate"):
+        shown["on_duplicate"] = str(OnDuplicate(policy).label)
+    advice = PERMISSION_ADVICE if params["permissions"] else RULE_ADVICE
+    sentences = (PERMISSION_MESSAGES[code], advice)
+    return " ".join(_insert_parameters(sentence, shown) for sentence in sentences)
 
 
 def describe_conflict(code: str, params: Mapping[str, object]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -26,6 +27,7 @@ from django.utils.text import get_text_list
 
 from imports.cell_values import Cell
 from imports.model_fields import get_model_field, get_related_model
+from imports.statuses import OnDuplicate
 
 __all__ = [
     "Cell",
@@ -156,6 +158,28 @@ class Importer:
     upload_form: ClassVar[type[forms.Form] | None] = None
 
     @classmethod
+    def may_import(cls, user: AbstractBaseUser, on_duplicate: str) -> bool:
+        """Return whether the user may import with this duplicate policy.
+
+        Every importing user also needs the permission `imports.add_importjob`. Without an override,
+        the user needs the permission to add records of `model` and, for the policy "update", the
+        one to change them, as in the admin. It is called for each policy when a page or a response
+        lists what the user may do, so it should be cheap.
+        """
+        return not list_missing_permissions(cls, user, on_duplicate)
+
+    @classmethod
+    def may_undo(cls, user: AbstractBaseUser, *, removes: bool, restores: bool) -> bool:
+        """Return whether the user may undo an import.
+
+        `removes`: the import has created records, which the undo removes. `restores`: it has
+        updated records, which get their previous values back. Without an override, the user needs
+        the permission to delete records of `model` for the first, and to change them for the
+        second.
+        """
+        return not list_missing_undo_permissions(cls, user, removes=removes, restores=restores)
+
+    @classmethod
     def make_upload_form(cls, user: AbstractBaseUser | None, **arguments: Any) -> forms.Form | None:
         """Return a form for one upload of `user`; None if the importer has no upload form.
 
@@ -236,6 +260,31 @@ class Importer:
         related = get_related_model(cls.model, column.field)
         names = [str(get_model_field(related, name).verbose_name) for name in lookup.fields]
         return {"record": str(related._meta.verbose_name), "key": get_text_list(names)}
+
+
+def list_missing_permissions(
+    importer: type[Importer], user: AbstractBaseUser, on_duplicate: str
+) -> list[str]:
+    """Return which of the model's permissions the user lacks to import with this policy."""
+    actions = ["add", "change"] if on_duplicate == OnDuplicate.UPDATE else ["add"]
+    return _list_missing(importer, user, actions)
+
+
+def list_missing_undo_permissions(
+    importer: type[Importer], user: AbstractBaseUser, *, removes: bool, restores: bool
+) -> list[str]:
+    """Return which of the model's permissions the user lacks to undo an import."""
+    actions = {"delete": removes, "change": restores}
+    return _list_missing(importer, user, [name for name, is_needed in actions.items() if is_needed])
+
+
+def _list_missing(
+    importer: type[Importer], user: AbstractBaseUser, actions: Iterable[str]
+) -> list[str]:
+    meta = importer.model._meta
+    names = [f"{meta.app_label}.{get_permission_codename(action, meta)}" for action in actions]
+    # Any user model of the app has this method: see docs/adding.md.
+    return [name for name in names if not user.has_perm(name)]  # type: ignore[attr-defined]
 
 
 def get_lookup(model: type[models.Model], column: Column) -> Lookup | None:

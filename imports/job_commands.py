@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from imports import error_messages, lifecycle
 from imports.history import Actor, Command
 from imports.models import ImportJob, TransitionNotAllowed
+from imports.permissions import User, is_permitted
 from imports.statuses import Status, get_source_statuses
 
 if TYPE_CHECKING:
@@ -190,9 +191,17 @@ DONE_ALREADY: dict[tuple[Command, Status], _StrPromise] = {
 STARTS_BY_ITSELF = _("Its file is still being checked. It starts by itself.")
 
 
-def list_actions(job: ImportJob) -> list[Command]:
-    """Return what can be done with the import now, without regard to permissions."""
-    return [name for name in ACTIONS if is_offered(name, job)]
+def list_actions(job: ImportJob, user: User | None = None) -> list[Command]:
+    """Return what can be done with the import now.
+
+    With a user, only what the importer allows the user. Whether the user controls the import is
+    another question.
+    """
+    return [
+        name
+        for name in ACTIONS
+        if is_offered(name, job) and (user is None or is_permitted(user, job, name))
+    ]
 
 
 def is_offered(name: Command, job: ImportJob) -> bool:
@@ -207,6 +216,7 @@ def run_command(name: Command, job_id: UUID, by: Actor) -> ImportJob:
 
     Raises:
         TransitionNotAllowed: The import does not allow the command now: see `explain_refusals`.
+        NotPermitted: The importer does not allow it to the user of `by`.
         ImportJob.DoesNotExist: There is no such import.
     """
     with explain_refusals(name, job_id):

@@ -2,9 +2,11 @@
 
 Pages, the REST API and the admin call these functions too. Each function changes the status of an
 import by one compare-and-set. Inside a transaction of the caller, everything that other processes
-must know is sent after the commit. No function checks permissions: see `imports.permissions`.
+must know is sent after the commit.
 
-`by` says who gives a command and in which way; it goes into the history of the import.
+`by` says who gives a command and in which way; it goes into the history of the import. Unless it is
+code of the project, the user needs the permissions that the importer asks for. Which imports a user
+may control is not checked here: see `imports.permissions`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from imports.idempotency import IdempotencyKeyReused
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed, get_import_id
 from imports.option_changes import can_change, check_again
+from imports.permissions import NotPermitted, check_command
 from imports.pipeline import check_completion, file_checker
 from imports.pipeline import undo as undo_engine
 from imports.pipeline.column_mapping import InvalidMapping
@@ -40,6 +43,7 @@ __all__ = [
     "InvalidMapping",
     "InvalidOption",
     "InvalidOptions",
+    "NotPermitted",
     "Snapshot",
     "TransitionNotAllowed",
     "UploadFormFailed",
@@ -103,11 +107,13 @@ def start(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     """Start to write the checked rows of an import, and return the updated import.
 
     Raises:
+        NotPermitted: The importer does not allow it to the user of `by`.
         TransitionNotAllowed: The import is not READY.
         ImportJob.DoesNotExist: There is no such import.
     """
     pk = get_import_id(job)
     with atomic():
+        check_command(by, ImportJob.objects.get(pk=pk), Command.START)
         # What was uploaded for a preview only becomes an import like any other.
         ImportJob.objects.filter(pk=pk, is_preview=True).update(is_preview=False)
         job = check_completion.start_applying(pk, only_from=Status.READY)
@@ -140,11 +146,13 @@ def resume(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     """Go on with the writing of a paused import, and return the updated import.
 
     Raises:
+        NotPermitted: The importer does not allow it to the user of `by`.
         TransitionNotAllowed: The import is not PAUSED.
         ImportJob.DoesNotExist: There is no such import.
     """
     pk = get_import_id(job)
     with atomic():
+        check_command(by, ImportJob.objects.get(pk=pk), Command.RESUME)
         job = ImportJob.objects.transition(pk, Status.RUNNING, only_from=Status.PAUSED)
         record_event(pk, Command.RESUME, by)
         # The messages that were sent before the pause were received while nothing could be written.
@@ -177,6 +185,7 @@ def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     since: see docs/undo.md. Call it again if the undo has failed.
 
     Raises:
+        NotPermitted: The importer does not allow it to the user of `by`.
         TransitionNotAllowed: The import cannot be undone: its status does not allow it
             (`not_allowed`), it has written nothing (`nothing_to_undo`), or its rows are no longer
             kept (`too_late`).
@@ -186,6 +195,7 @@ def undo(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         check_undo(job)
+        check_command(by, job, Command.UNDO)
         undo_engine.prepare_undo(pk)
         ImportJob.objects.filter(pk=pk).update(run=F("run") + 1, progress_percent=0)
         job = ImportJob.objects.transition(pk, Status.UNDOING, only_from=Status(job.status))
@@ -206,6 +216,7 @@ def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     that have failed. Rows that repeat an earlier row of the file would fail again and are left out.
 
     Raises:
+        NotPermitted: The importer does not allow it to the user of `by`.
         TransitionNotAllowed: The import cannot be retried: its status or its error does not allow
             it (`not_allowed`), no row can be retried (`nothing_to_retry`), its failed rows are
             retried already (`retried_already`), or its rows were deleted (`contents_deleted`).
@@ -215,6 +226,7 @@ def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
     with atomic():
         job = ImportJob.objects.select_for_update().get(pk=pk)
         check_retry(job)
+        check_command(by, job, Command.RETRY)
         if job.status == Status.COMPLETE:
             job = _retry_failed_rows(job, by)
         elif job.error_code == "undo_failed":

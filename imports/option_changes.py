@@ -15,6 +15,7 @@ from imports import actors
 from imports.history import PYTHON, Actor, Command, record_event
 from imports.importer import get_importer_or_placeholder
 from imports.models import ImportJob, TransitionNotAllowed, get_import_id
+from imports.permissions import check_command
 from imports.pipeline import file_checker
 from imports.pipeline.column_mapping import resolve_mapping
 from imports.pipeline.header_detection import DetectedColumns
@@ -76,6 +77,7 @@ def check_again(
     import has. `column_mapping` has the form that `column_mapping.resolve_mapping` takes.
 
     Raises:
+        NotPermitted: The importer does not allow the user of `by` to import with the new options.
         InvalidOption: A change is unknown, or has a value that is not accepted.
         TransitionNotAllowed: The import may not be changed (see `can_change`), or has a new column
             mapping before its file was read.
@@ -88,6 +90,7 @@ def check_again(
         job = ImportJob.objects.select_for_update().get(pk=pk)
         if not can_change(job):
             raise TransitionNotAllowed(f"An import that is {job.status} can no longer be changed.")
+        check_command(by, job, Command.CHANGE, options.get("on_duplicate"))
         if "read_options" in options:
             options |= _merge_read_options(job, options["read_options"])
         if options.get("column_mapping") is not None:

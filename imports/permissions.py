@@ -1,22 +1,193 @@
 """Permissions: who may do what with imports and the records they wrote.
 
 No other module decides about permissions.
+
+Uploading, starting, changing, resuming, retrying and undoing an import also need the permissions
+that its importer asks for. They are asked for when the command is given, and the one who gives it
+needs them. An import that starts by itself after its check needs no second permission: the upload
+was the decision.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.db.models import F, Model, Q, QuerySet
 
+from imports import error_messages
+from imports.history import Actor, Command, Via
+from imports.importer import (
+    Importer,
+    get_importer,
+    has_hook,
+    is_registered,
+    list_importers,
+    list_missing_permissions,
+    list_missing_undo_permissions,
+)
 from imports.models import ImportJob
 from imports.provenance import find_written_records
+from imports.statuses import OnDuplicate, Status
 from imports.value_mask import SHOW_ALL, ValueMask, make_value_mask
 
 User = AbstractUser | AnonymousUser
 
+ADD_PERMISSION = "imports.add_importjob"
+# Code of the project and workers are trusted: they have decided already.
+TRUSTED_WAYS = frozenset({Via.PYTHON, Via.SYSTEM})
+# Commands after which rows of the file are written.
+WRITING_COMMANDS = frozenset({Command.START, Command.CHANGE, Command.RESUME, Command.RETRY})
+
+
+class NotPermitted(PermissionDenied):
+    """The importer does not allow the user to do this.
+
+    The text says in the active language which permissions are missing. `params` are those of
+    `code`, a key of `error_messages.PERMISSION_MESSAGES`.
+    """
+
+    def __init__(
+        self, code: str, importer: type[Importer], permissions: list[str], **params: Any
+    ) -> None:
+        self.code = code
+        self.params = {
+            "importer": importer.name,
+            "title": importer.title(),
+            "permissions": permissions,
+            **params,
+        }
+        super().__init__(error_messages.describe_missing_permission(code, self.params))
+
 
 def can_import(user: User) -> bool:
-    return user.has_perm("imports.add_importjob")
+    """Whether the user may import anything at all. The importers decide what."""
+    return user.has_perm(ADD_PERMISSION)
+
+
+def list_policies(user: User, importer: type[Importer]) -> list[OnDuplicate]:
+    """Return the duplicate policies that the user may choose; none if the user may not import."""
+    return list_allowed_policies(user, importer) if can_import(user) else []
+
+
+def list_allowed_policies(
+    user: AbstractBaseUser | AnonymousUser, importer: type[Importer]
+) -> list[OnDuplicate]:
+    """Return the duplicate policies that the importer allows the user, who may import at all."""
+    if not isinstance(user, AbstractBaseUser):
+        return []
+    return [policy for policy in OnDuplicate if importer.may_import(user, policy)]
+
+
+def list_permitted_importers(user: User) -> list[type[Importer]]:
+    """Return the importers for which the user may upload files with any duplicate policy."""
+    return [importer for importer in list_importers() if list_policies(user, importer)]
+
+
+def check_any_policy(user: User, importer: type[Importer]) -> None:
+    """Check whether the user may upload files for the importer, with any duplicate policy.
+
+    Raises:
+        NotPermitted: The user may not (`import_not_permitted`).
+    """
+    if not list_policies(user, importer):
+        raise _make_import_not_permitted(user, importer, OnDuplicate.SKIP)
+
+
+def check_upload(actor: Actor, importer: type[Importer], on_duplicate: str) -> None:
+    """Check whether the actor may upload a file for the importer with this duplicate policy.
+
+    Raises:
+        NotPermitted: As `check_import`, and `import_not_permitted` for a user who may not import at
+            all.
+    """
+    user = actor.user
+    if user is None or actor.via in TRUSTED_WAYS:
+        return
+    if not can_import(user):  # type: ignore[arg-type]  # A user model of the app has permissions.
+        raise NotPermitted("import_not_permitted", importer, [ADD_PERMISSION])
+    check_import(actor, importer, on_duplicate)
+
+
+def check_import(actor: Actor, importer: type[Importer], on_duplicate: str) -> None:
+    """Check whether the actor may import with this duplicate policy.
+
+    Raises:
+        NotPermitted: The actor may not import with the importer (`import_not_permitted`), or only
+            with other policies (`policy_not_permitted`).
+    """
+    user = actor.user
+    if user is None or actor.via in TRUSTED_WAYS or importer.may_import(user, on_duplicate):
+        return
+    raise _make_import_not_permitted(user, importer, on_duplicate)
+
+
+def _make_import_not_permitted(
+    user: AbstractBaseUser | AnonymousUser, importer: type[Importer], on_duplicate: str
+) -> NotPermitted:
+    if isinstance(user, AnonymousUser):
+        return NotPermitted("import_not_permitted", importer, [])
+    has_own_rule = has_hook(importer, "may_import")
+    missing = [] if has_own_rule else list_missing_permissions(importer, user, on_duplicate)
+    allowed = [policy.value for policy in list_allowed_policies(user, importer)]
+    if not allowed:
+        return NotPermitted("import_not_permitted", importer, missing)
+    return NotPermitted(
+        "policy_not_permitted", importer, missing, on_duplicate=on_duplicate, allowed=allowed
+    )
+
+
+def check_command(
+    actor: Actor, job: ImportJob, command: Command, on_duplicate: str | None = None
+) -> None:
+    """Check whether the importer allows the actor to give the command to the import.
+
+    `on_duplicate` is the policy that the import is going to have; None is the one that it has.
+
+    Raises:
+        NotPermitted: It does not. The codes are those of `check_import`, and `undo_not_permitted`.
+    """
+    if not is_registered(job.importer):
+        return  # Nothing can be written. The command says why.
+    importer = get_importer(job.importer)
+    if command == Command.UNDO or _retries_undo(job, command):
+        _check_undo(actor, job, importer)
+    elif command in WRITING_COMMANDS:
+        check_import(actor, importer, on_duplicate or job.on_duplicate)
+
+
+def _retries_undo(job: ImportJob, command: Command) -> bool:
+    is_failed_undo = job.status == Status.FAILED and job.error_code == "undo_failed"
+    return command == Command.RETRY and is_failed_undo
+
+
+def _check_undo(actor: Actor, job: ImportJob, importer: type[Importer]) -> None:
+    user = actor.user
+    effects = {"removes": job.created > 0, "restores": job.updated > 0}
+    if user is None or actor.via in TRUSTED_WAYS or importer.may_undo(user, **effects):
+        return
+    has_own_rule = has_hook(importer, "may_undo")
+    missing = [] if has_own_rule else list_missing_undo_permissions(importer, user, **effects)
+    raise NotPermitted("undo_not_permitted", importer, missing)
+
+
+def is_permitted(user: User, job: ImportJob, command: Command) -> bool:
+    """Whether the importer allows the user to give the command to the import.
+
+    A change of options is allowed if any duplicate policy is: the change may choose it. Whether the
+    user controls the import at all is another question: `get_controllable_imports`.
+    """
+    if not isinstance(user, AbstractBaseUser):
+        return False
+    if command == Command.CHANGE and is_registered(job.importer):
+        return bool(list_allowed_policies(user, get_importer(job.importer)))
+    try:
+        check_command(Actor(user, Via.PAGE), job, command)
+    except NotPermitted:
+        return False
+    return True
 
 
 def get_visible_imports(user: User) -> QuerySet[ImportJob]:
@@ -97,6 +268,16 @@ def can_download(user: User, job: ImportJob) -> bool:
     from whom nothing is hidden.
     """
     return not get_value_mask(user, job).hides_values
+
+
+def get_findable_records(user: AbstractBaseUser | None, model: type[Model]) -> QuerySet[Any]:
+    """Return the records that a lookup of the user's import may find: those that the user may see.
+
+    `user` is None if the owner of the import was deleted. Then no record is found.
+    """
+    if user is None:
+        return model._default_manager.none()
+    return get_visible_records(user, model)  # type: ignore[arg-type]  # As in `check_upload`.
 
 
 def _get_own_imports(user: User) -> QuerySet[ImportJob]:

@@ -24,6 +24,7 @@ from imports.history import PYTHON, Actor, Command, record_event
 from imports.idempotency import get_or_create_key
 from imports.importer import Importer, get_importer, list_importers
 from imports.models import ImportJob
+from imports.permissions import check_upload
 from imports.pipeline.column_mapping import validate_mapping
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.postgres import atomic, on_commit
@@ -79,9 +80,11 @@ def create_import(
     or records. The other options are those of the REST API.
 
     A call with an `idempotency_key` that the user has used before returns the import that the
-    earlier call created. `by` is the actor in the history; None is the user, by code.
+    earlier call created. `by` is the actor in the history; None is the user, by code of the
+    project, for which no permission is checked.
 
     Raises:
+        NotPermitted: `by` names another way, and the importer does not allow it to its user.
         InvalidOption: An argument has a value that it does not accept, or the file is empty or
             larger than IMPORTS_MAX_UPLOAD_BYTES.
         InvalidOptions: The upload form of the importer does not accept `options`.
@@ -221,6 +224,7 @@ def upload(
 
     Raises:
         KeyError: There is no such importer.
+        NotPermitted: The importer does not allow it to `by`.
         InvalidOptions: The upload form of the importer does not accept `options`.
         UploadFormFailed: The upload form of the importer has a bug.
         InvalidMapping: The column mapping has an unknown field, or an entry that names no column.
@@ -228,6 +232,8 @@ def upload(
     """
     # Errors are raised before anything is stored.
     known_importer = get_importer(importer)
+    by = by or PYTHON._replace(user=owner)
+    check_upload(by, known_importer, on_duplicate)
     importer_options = clean_options(known_importer, owner, options or {})
     if column_mapping is not None:
         validate_mapping(column_mapping, known_importer)
@@ -261,7 +267,7 @@ def upload(
         if key:
             key.job = job
             key.save(update_fields=["job"])
-        record_event(job.pk, Command.UPLOAD, by or PYTHON._replace(user=owner))
+        record_event(job.pk, Command.UPLOAD, by)
         if should_enqueue:
             on_commit(actors.enqueue_check)
     publish_after_commit(job)

@@ -49,10 +49,25 @@ def make_username(name: str) -> str:
     return name if get_user_model().USERNAME_FIELD == "username" else f"{name}@example.com"
 
 
-def create_user(name: str, *permissions: str, **fields: bool) -> User:
-    """Create a user with permissions, named by their code names."""
+# Permissions for the models of these apps are no part of what "may import" gives.
+OTHER_APPS = ("admin", "auth", "axes", "contenttypes", "imports", "otp_totp", "sessions")
+WRITING = r"^(add|change|delete)_"
+
+
+def create_user(
+    name: str, *permissions: str, may_write_records: bool = True, **fields: bool
+) -> User:
+    """Create a user with permissions, named by their code names.
+
+    A user who may import or control imports may also add, change and delete the records of every
+    importer, unless `may_write_records` is False.
+    """
     user = get_user_model().objects.create_user(make_username(name), **fields)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    named = Permission.objects.filter(codename__in=permissions)
+    if may_write_records and {"add_importjob", "control_all"} & {*permissions}:
+        records = Permission.objects.exclude(content_type__app_label__in=OTHER_APPS)
+        named |= records.filter(codename__regex=WRITING)
+    user.user_permissions.set(named)
     return user
 
 

@@ -34,10 +34,15 @@ def make_csv(rows, headers=HEADERS) -> bytes:
 
 
 def make_job(content: bytes, *, owner=None, importer="customers", **fields) -> ImportJob:
-    """Create a QUEUED import of a file with this content."""
+    """Create a QUEUED import of a file with this content.
+
+    Its owner is Alice, who is created as a superuser unless the test has its own Alice.
+    """
     if owner is None:
         users = get_user_model()
-        owner, _ = users.objects.get_or_create(**{users.USERNAME_FIELD: make_username("alice")})
+        owner, _ = users.objects.get_or_create(
+            **{users.USERNAME_FIELD: make_username("alice")}, defaults={"is_superuser": True}
+        )
     job = ImportJob(
         owner=owner,
         importer=importer,

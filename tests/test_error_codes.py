@@ -40,6 +40,7 @@ CODE_ARGUMENTS = {
     "_note": (0, READ_SUMMARY),
     "make_error_body": (0, REQUEST),
     "HttpError": (1, REQUEST),
+    "NotPermitted": (0, REQUEST),
     "TransitionNotAllowed": (1, REQUEST),
     "AuthenticationFailed": (1, REQUEST),
     "PermissionDenied": (1, REQUEST),

@@ -525,6 +525,25 @@ def test_schema_view_is_public_and_cached_as_json_and_yaml(monkeypatch):
     assert Client().get("/api/schema/", headers=tag).status_code == 304
 
 
+def read_importer_names(client, **options):
+    schema = client.get("/api/schema/", **options).json()
+    (parameter,) = schema["paths"]["/api/imports/template.xlsx"]["get"]["parameters"][:1]
+    assert parameter["name"] == "importer"
+    return schema["components"]["schemas"]["ImporterName"].get("enum")
+
+
+@pytest.mark.django_db
+def test_schema_names_the_importers_that_its_reader_may_use(alice):
+    assert read_importer_names(logged_in_client(alice)) == ["customers", "parcels"]
+    clerk = create_user("clerk", "add_importjob", "add_customer", may_write_records=False)
+    assert read_importer_names(logged_in_client(clerk)) == ["customers"]
+    nobody = create_user("nobody", "add_customer")
+    assert read_importer_names(logged_in_client(nobody)) is None
+    assert read_importer_names(Client()) is None
+    bad_token = {"Authorization": "Bearer expired"}
+    assert read_importer_names(Client(), headers=bad_token) is None
+
+
 def test_schema_ignores_accept_language():
     schema_views.render_schema.cache_clear()
     german = Client().get("/api/schema/", headers={"Accept-Language": "de"}).content

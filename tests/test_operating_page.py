@@ -20,7 +20,7 @@ TABLE = re.findall(r"^\| `(\w+)\.(\w+)` \| (.+?) \| (.+?) \|$", PAGE, re.MULTILI
 
 
 def test_each_permission_of_the_page_exists_under_its_name():
-    assert len(TABLE) == 5
+    assert len(TABLE) == 8
     for app, codename, name, _ in TABLE:
         permission = Permission.objects.get(content_type__app_label=app, codename=codename)
         assert permission.name == name
@@ -33,15 +33,37 @@ def test_each_permission_allows_exactly_what_the_page_says(alice, codename):
     Customer.objects.create(shipping_mark="A", first_name="A", last_name="M", phone="+233244000001")
     client = logged_in_client(create_user("nobody", codename))
 
+    # With the permissions of the model, which the page names in rows of their own.
     can_upload = upload_file(client).status_code == 202
     can_see = client.get(f"/api/imports/{job.pk}/").status_code == 200
     can_cancel = client.post(f"/api/imports/{job.pk}/cancel/").status_code == 202
     sees_customers = bool(client.get("/api/customers/").json()["results"])
 
-    assert can_upload == description.startswith("upload;")
+    assert can_upload == description.startswith("upload, together with the next permission;")
     assert can_see == ("see all imports" in description)
     assert can_cancel == ("and start, cancel" in description)
     assert sees_customers == ("see all customers" in description)
+
+
+@pytest.mark.parametrize(
+    ("codenames", "policies"),
+    [
+        (["add_importjob"], []),
+        (["add_customer", "change_customer"], []),
+        (["add_importjob", "change_customer"], []),
+        (["add_importjob", "add_customer"], ["skip"]),
+        (["add_importjob", "add_customer", "change_customer"], ["skip", "update"]),
+    ],
+)
+def test_permissions_that_an_upload_needs_together(codenames, policies):
+    client = logged_in_client(create_user("nobody", *codenames, may_write_records=False))
+
+    statuses = {
+        policy: upload_file(client, on_duplicate=policy).status_code
+        for policy in ("skip", "update")
+    }
+
+    assert [policy for policy, status in statuses.items() if status == 202] == policies
 
 
 def test_the_page_lists_the_error_code_of_every_file_type_that_is_not_supported():

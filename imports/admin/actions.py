@@ -43,7 +43,11 @@ def list_offered_commands(job: ImportJob, user: User) -> dict[str, JobCommand]:
     """Return the commands, by name, that the user may give to the import now."""
     if not permissions.get_controllable_imports(user).filter(pk=job.pk).exists():
         return {}
-    return {name.value: each for name, each in ALL_COMMANDS.items() if each.is_offered(job)}
+    return {
+        name.value: each
+        for name, each in ALL_COMMANDS.items()
+        if each.is_offered(job) and permissions.is_permitted(user, job, name)
+    }
 
 
 def run_action(
@@ -78,7 +82,7 @@ def _run_on_import(
     success = ALL_COMMANDS[name].success
     try:
         changed = run_command(name, job.pk, Actor(request.user, Via.ADMIN))
-    except TransitionNotAllowed as error:
+    except (TransitionNotAllowed, permissions.NotPermitted) as error:
         return ActionResult(messages.WARNING, REFUSED_MESSAGE, str(error))
     except ImportJob.DoesNotExist:
         return ActionResult(messages.WARNING, DELETED_MESSAGE)

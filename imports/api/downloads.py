@@ -137,8 +137,9 @@ class TemplateView(FileView):
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
 
     def get(self, request: Request) -> StreamingHttpResponse:
-        name = self.importer or self.query["importer"]
+        importer = get_importer(self.importer or self.query["importer"])
+        permissions.check_any_policy(request.user, importer)
         try:
-            return downloads.send_template(get_importer(name))
+            return downloads.send_template(importer)
         except WorkbooksNotSupported:
             raise WorkbooksNotWritten from None

@@ -52,6 +52,7 @@ from imports.error_body import (
 from imports.error_log import log_error
 from imports.idempotency import IdempotencyKeyReused
 from imports.models import ImportJob, TransitionNotAllowed
+from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
 from imports.postgres import get_sqlstate, is_file_error
@@ -78,6 +79,14 @@ class Conflict(APIException):
     ) -> None:
         super().__init__(detail, code)
         self.params = params
+
+
+class ImporterPermissionDenied(PermissionDenied):
+    """The importer does not allow this to the user. `params` are those of the code."""
+
+    def __init__(self, error: NotPermitted) -> None:
+        super().__init__(str(error), error.code)
+        self.params = error.params
 
 
 class ContentsGone(APIException):
@@ -189,6 +198,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
         return FailedUploadForm(str(error))
     if isinstance(error, (Http404, NotFound, ImportJob.DoesNotExist)):
         return ResourceNotFound()
+    if isinstance(error, NotPermitted):
+        return ImporterPermissionDenied(error)
     if isinstance(error, DjangoPermissionDenied):
         return PermissionDenied()
     if isinstance(error, DisallowedHost):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypedDict
 
 from django.db import models
@@ -11,11 +11,13 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from rest_framework import serializers
 
+from imports import permissions
 from imports.api.serializers import ImportUploadSerializer
 from imports.choices import list_choices
 from imports.importer import Column, Importer, get_value_field
+from imports.permissions import User
 from imports.pipeline.header_detection import get_header
-from imports.statuses import DELIMITER_LABELS, ENCODING_LABELS
+from imports.statuses import DELIMITER_LABELS, ENCODING_LABELS, OnDuplicate
 from imports.workbooks import has_workbooks
 
 # The type of a column by the class of its model field. Order matters: a subclass comes first.
@@ -93,14 +95,14 @@ class ImporterDescription(TypedDict):
     urls: dict[str, str | None]
 
 
-def describe_importer(importer: type[Importer]) -> ImporterDescription:
-    """Return what an upload form needs for this importer, in the active language."""
+def describe_importer(importer: type[Importer], user: User) -> ImporterDescription:
+    """Return what an upload form of this user needs for the importer, in the active language."""
     template = reverse("imports:api:template")
     return {
         "name": importer.name,
         "title": importer.title(),
         "columns": [_describe_column(importer, column) for column in importer.columns],
-        "options": list_upload_options(),
+        "options": list_upload_options(permissions.list_policies(user, importer)),
         "urls": {
             "self": reverse("imports:api:importer-detail", args=[importer.name]),
             "upload": reverse("imports:api:import-list"),
@@ -131,14 +133,28 @@ def _describe_column(importer: type[Importer], column: Column) -> ColumnDescript
     }
 
 
-def list_upload_options() -> list[UploadOption]:
-    """Return the options that an upload takes besides its file and its importer."""
+def list_upload_options(policies: Collection[OnDuplicate]) -> list[UploadOption]:
+    """Return the options that an upload takes besides its file and its importer.
+
+    `policies` are the duplicate policies that the user may choose.
+    """
     fields = ImportUploadSerializer().get_fields()
-    return [
+    options = [
         _describe_option(name, field)
         for name, field in fields.items()
         if name not in OTHER_UPLOAD_FIELDS
     ]
+    for option in options:
+        if option["name"] == "on_duplicate":
+            _limit_choices(option, policies)
+    return options
+
+
+def _limit_choices(option: UploadOption, allowed: Collection[str]) -> None:
+    """Leave only the allowed choices. Without its default, the option is required."""
+    option["choices"] = [each for each in option["choices"] or [] if each["value"] in allowed]
+    if option["default"] not in allowed:
+        option |= {"default": None, "required": True}
 
 
 def _describe_option(name: str, field: serializers.Field[Any, Any, Any, Any]) -> UploadOption:

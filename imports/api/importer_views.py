@@ -22,7 +22,6 @@ from imports.api.importer_serializers import ImporterSerializer, describe_import
 from imports.api.pagination import SequencePagination
 from imports.api.serializers import PageQuery, QuerySerializer
 from imports.authentication import HAS_TOKENS
-from imports.importer import get_importer, is_registered, list_importers
 
 
 @method_decorator([cache_control(private=True, no_cache=True), conditional_page], name="dispatch")
@@ -37,18 +36,19 @@ class ImporterViewSet(ApiViewMixin, ViewSet):
         return PageQuery if self.action == "list" else super().get_query_serializer_class()
 
     def list(self, request: Request) -> Response:
-        importers = list_importers() if permissions.can_import(request.user) else []
+        importers = permissions.list_permitted_importers(request.user)
         importers.sort(key=lambda importer: importer.name)
         paginator = SequencePagination()
         page: Any = paginator.paginate_queryset(
-            [describe_importer(importer) for importer in importers], request, self
+            [describe_importer(importer, request.user) for importer in importers], request, self
         )
         return paginator.get_paginated_response(ImporterSerializer(page, many=True).data)
 
     def retrieve(self, request: Request, name: str) -> Response:
-        if not is_registered(name) or not permissions.can_import(request.user):
-            raise Http404
-        return Response(ImporterSerializer(describe_importer(get_importer(name))).data)
+        for importer in permissions.list_permitted_importers(request.user):
+            if importer.name == name:
+                return Response(ImporterSerializer(describe_importer(importer, request.user)).data)
+        raise Http404
 
 
 class Address(TypedDict):

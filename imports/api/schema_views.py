@@ -1,14 +1,19 @@
-"""The OpenAPI description and a page to read it. Both are public: they hold no data."""
+"""The OpenAPI description and a page to read it. Both are public: they hold no data.
+
+Importers are the exception: the description names those that its reader may use. A client sends its
+login with the request, and without one the description names none.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse, HttpResponseBase
 from django.templatetags.static import static
 from django.urls import include, path, reverse
@@ -16,6 +21,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import override
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page
+from django.views.decorators.vary import vary_on_headers
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
@@ -26,16 +32,19 @@ from drf_spectacular.renderers import (
 from drf_spectacular.settings import SPECTACULAR_DEFAULTS, patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from imports import permissions
 from imports.api import downloads, health_views, importer_views, stream_views, views
 from imports.api.base import ApiContentNegotiation, ApiView
 from imports.api.openapi import (
     SPECTACULAR_SETTINGS,
     TITLE,
+    extensions,
     file_calls,
     health_calls,
     import_calls,
@@ -45,8 +54,11 @@ from imports.api.openapi import (
 from imports.api.openapi.responses import RETRY_AFTER, describe_method, make_error_responses
 from imports.api.serializers import QuerySerializer
 from imports.authentication import HAS_TOKENS
+from imports.permissions import User
 
 SWAGGER_UI_FOLDER = "drf_spectacular_sidecar/swagger-ui-dist"
+# Descriptions in one process: two formats for each set of importers that some user may use.
+MAX_CACHED_DESCRIPTIONS = 32
 SWAGGER_UI_SETTINGS = {"deepLinking": True, "docExpansion": "list", "validatorUrl": None}
 
 # The views know nothing of their descriptions: drf-spectacular is an optional part of the app.
@@ -101,28 +113,54 @@ def build_site_schema() -> dict[str, Any]:
     return schema
 
 
-@cache
-def render_schema(build: Callable[[], dict[str, Any]], renderer: type[BaseRenderer]) -> bytes:
-    """Return the description in the format of this renderer.
+@lru_cache(maxsize=MAX_CACHED_DESCRIPTIONS)
+def render_schema(
+    build: Callable[[], dict[str, Any]], renderer: type[BaseRenderer], importers: tuple[str, ...]
+) -> bytes:
+    """Return the description in the format of this renderer. It names these importers only.
 
     The result is cached, because generating it takes as long as a hundred other responses.
     """
     with override("en"):
-        schema = build()
+        schema = limit_importers(build(), importers)
     content = renderer().render(schema, renderer_context={})
     return content.encode() if isinstance(content, str) else content
+
+
+def limit_importers(node: Any, names: Collection[str]) -> Any:
+    """Return the description with these importers only. Without any, an importer is any text."""
+    if isinstance(node, list):
+        return [limit_importers(each, names) for each in node]
+    if not isinstance(node, dict):
+        return node
+    limited = {key: limit_importers(each, names) for key, each in node.items()}
+    if node.get("enum") == extensions.list_importer_names():
+        limited["enum"] = [name for name in node["enum"] if name in names]
+        if not limited["enum"]:
+            del limited["enum"]
+    return limited
+
+
+def list_importer_names(user: User) -> tuple[str, ...]:
+    return tuple(importer.name for importer in permissions.list_permitted_importers(user))
 
 
 class SchemaQuery(QuerySerializer):
     format = serializers.ChoiceField(("json", "yaml"), required=False)
 
 
-@method_decorator([cache_control(public=True, no_cache=True), conditional_page], name="dispatch")
+@method_decorator(
+    [
+        cache_control(private=True, no_cache=True),
+        vary_on_headers("Authorization", "Cookie"),
+        conditional_page,
+    ],
+    name="dispatch",
+)
 class SchemaView(ApiView):
     """The description of the app, or of the whole project with `is_of_site`."""
 
     is_of_site = False
-    authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
     query_serializer_class = SchemaQuery
@@ -132,6 +170,13 @@ class SchemaView(ApiView):
         OpenApiYamlRenderer,
         OpenApiYamlRenderer2,
     )
+
+    def perform_authentication(self, request: Request) -> None:
+        """Let a client with an expired login read the description that everyone may read."""
+        try:
+            super().perform_authentication(request)
+        except AuthenticationFailed:
+            request.user = AnonymousUser()
 
     def get_format_suffix(self, **kwargs: Any) -> str | None:
         return self.request.query_params.get("format")
@@ -148,7 +193,8 @@ class SchemaView(ApiView):
     def get(self, request: Request) -> HttpResponse:
         renderer = type(request.accepted_renderer)
         build = build_site_schema if self.is_of_site else build_app_schema
-        content = render_schema(build, renderer)  # type: ignore[arg-type]  # Both are hashable.
+        names = list_importer_names(request.user)
+        content = render_schema(build, renderer, names)  # type: ignore[arg-type]  # Hashable.
         return HttpResponse(content, content_type=request.accepted_media_type)
 
 

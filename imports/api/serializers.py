@@ -121,20 +121,31 @@ def make_header_row_field(**options: Any) -> serializers.BooleanField:
 
 
 class ImporterChoiceSerializer(serializers.Serializer[Any]):
-    """The importer of a file. It may be absent if the site has only one."""
+    """The importer of a file. It may be absent if there is only one that the user may use.
+
+    The context may have `user`. The name of an importer that the user may not use is valid: the
+    answer to the request then says which permission is missing.
+    """
 
     importer = serializers.CharField(required=False)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         data = super().validate(data)
         names = [importer.name for importer in list_importers()]
-        if "importer" not in data and len(names) == 1:
-            data["importer"] = names[0]
+        offered = self._list_offered_names() or names
+        if "importer" not in data and len(offered) == 1:
+            data["importer"] = offered[0]
         if data.get("importer") not in names:
             code = "invalid_choice" if "importer" in data else "required"
-            problem = f"Say what the file holds: {get_text_list(sorted(names), 'or')}."
+            problem = f"Say what the file holds: {get_text_list(sorted(offered), 'or')}."
             raise serializers.ValidationError({"importer": problem}, code)
         return data
+
+    def _list_offered_names(self) -> list[str]:
+        if "user" not in self.context:
+            return []
+        permitted = permissions.list_permitted_importers(self.context["user"])
+        return [importer.name for importer in permitted]
 
 
 class ReadOptionsSerializer(serializers.Serializer[Any]):
@@ -292,7 +303,7 @@ class QuerySerializer(serializers.Serializer[Any]):
         Raises:
             ValidationError: A parameter is unknown or invalid.
         """
-        serializer = cls(data=request.query_params)
+        serializer = cls(data=request.query_params, context={"user": request.user})
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
@@ -459,7 +470,7 @@ class ImportJobSerializer(serializers.ModelSerializer[ImportJob]):
         )
     )
     def get_actions(self, job: ImportJob) -> list[str]:
-        return [name.value for name in list_actions(job)]
+        return [name.value for name in list_actions(job, self.context["user"])]
 
     @extend_schema_field(ImportUrlsSerializer)
     def get_urls(self, job: ImportJob) -> Any:

@@ -124,7 +124,7 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             raise PermissionDenied(error_hints.IMPORT_NOT_PERMITTED_MESSAGE)
         file, fields = get_uploaded_file(request), request.POST.copy()
         fields["idempotency_key"] = request.headers.get("Idempotency-Key", "")
-        options = ImportUploadSerializer(data=fields)
+        options = ImportUploadSerializer(data=fields, context={"user": request.user})
         options.is_valid(raise_exception=True)
         by = get_actor(request)
         return self._accepted(

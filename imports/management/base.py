@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from imports.history import Actor, Via
 from imports.management.waiting import wait_for_import
 from imports.models import ImportJob, TransitionNotAllowed
+from imports.permissions import NotPermitted
 
 # Status 1 means that rows, imports or parts of the app need attention; 2, that nothing was done.
 USAGE_ERROR = 2
@@ -62,6 +63,7 @@ class ControlCommand(BaseCommand):
 
         Raises:
             TransitionNotAllowed: The import does not allow it now.
+            NotPermitted: The importer does not allow it to the user of `by`.
         """
         raise NotImplementedError
 
@@ -74,7 +76,8 @@ class ControlCommand(BaseCommand):
         parser.add_argument(
             "--user",
             metavar="USERNAME",
-            help="Who gives the command, for the history of the import. (default: nobody)",
+            help="Who gives the command: the user needs the permission, and the history of the "
+            "import names the user. (default: nobody, and no permission is checked)",
         )
         if self.can_wait:
             parser.add_argument(
@@ -91,7 +94,7 @@ class ControlCommand(BaseCommand):
         by = Actor(None if user is None else find_user(user), Via.COMMAND_LINE)
         try:
             job = self.control(job, by)
-        except TransitionNotAllowed as error:
+        except (TransitionNotAllowed, NotPermitted) as error:
             raise CommandError(f"{error} (code: {error.code})", returncode=USAGE_ERROR) from error
         self.stdout.write(self.describe_result(job))
         if wait:

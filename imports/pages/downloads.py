@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from imports import downloads, error_messages, permissions
 from imports.history import Actor
-from imports.importer import get_importer, list_importers
+from imports.importer import get_importer, is_registered
 from imports.inline import NoFreeSlot
 from imports.models import ImportJob
 from imports.pages.presenters import get_actor
@@ -68,10 +68,11 @@ def download_template(request: HttpRequest) -> HttpResponseBase:
     """Send an empty workbook for `?importer=`, or for the only importer."""
     if not permissions.can_import(request.user):
         raise PermissionDenied
-    names = [importer.name for importer in list_importers()]
+    names = [importer.name for importer in permissions.list_permitted_importers(request.user)]
     name = request.GET.get("importer", names[0] if len(names) == 1 else "")
-    if name not in names:
+    if not is_registered(name):
         raise Http404
+    permissions.check_any_policy(request.user, get_importer(name))
     try:
         return downloads.send_template(get_importer(name))
     except WorkbooksNotSupported:

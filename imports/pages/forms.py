@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AbstractUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
@@ -18,9 +19,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
-from imports.importer import Importer, get_importer, list_importers
+from imports.importer import Importer, get_importer
 from imports.models import ImportJob
-from imports.permissions import User
+from imports.permissions import User, list_permitted_importers, list_policies
 from imports.statuses import EmptyCells, OnDuplicate, Status
 from imports.upload_options import (
     InvalidOptions,
@@ -70,6 +71,23 @@ class MultipleFilesField(forms.FileField):
         return file
 
 
+class PolicySelect(forms.RadioSelect):
+    """Radio buttons of the duplicate policies. Each says for which importers it is allowed.
+
+    Scripts disable those that the selected importer does not allow. Without them, the server
+    refuses such a choice.
+    """
+
+    # The names of the importers by policy.
+    importers: dict[str, list[str]] = {}  # Replaced for each form.
+
+    def create_option(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(*args, **kwargs)
+        names = self.importers.get(str(option["value"]), [])
+        option["attrs"]["data-importers"] = " ".join(names)
+        return option
+
+
 class UploadForm(forms.Form):
     """Files, their importer, and what to do with rows that match an existing record."""
 
@@ -87,7 +105,7 @@ class UploadForm(forms.Form):
         label=_("If a row matches an existing record"),
         choices=OnDuplicate,
         initial=OnDuplicate.SKIP,
-        widget=forms.RadioSelect,
+        widget=PolicySelect,
     )
     empty_cells = forms.TypedChoiceField(
         label=_("If a cell of the row is empty"),
@@ -104,19 +122,21 @@ class UploadForm(forms.Form):
         required=False,
     )
 
-    def __init__(self, *args: Any, user: AbstractBaseUser, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: AbstractUser, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in list_importers()]
+        importers = list_permitted_importers(user)
+        choices = [(i.name, capfirst(i.model._meta.verbose_name_plural)) for i in importers]
         importer = self.fields["importer"]
         assert isinstance(importer, forms.ChoiceField)
         importer.choices = choices
         if len(choices) == 1:
             importer.widget, importer.initial = forms.HiddenInput(), choices[0][0]
+        self._limit_policies(importers)
         selected = self["importer"].value()
         self.option_forms = {
             importer.name: form
-            for importer in list_importers()
+            for importer in importers
             if (
                 form := make_option_form(
                     importer,
@@ -129,10 +149,25 @@ class UploadForm(forms.Form):
 
     def render_option_forms(self) -> list[SafeString]:
         """Return the HTML of the form of each importer that has one."""
+        has_several = len(list_permitted_importers(self.user)) > 1
         return [
-            render_option_form(form, get_importer(name), has_legend=len(list_importers()) > 1)
+            render_option_form(form, get_importer(name), has_legend=has_several)
             for name, form in self.option_forms.items()
         ]
+
+    def _limit_policies(self, importers: Sequence[type[Importer]]) -> None:
+        """Offer the policies that any of these importers allows the user."""
+        names: dict[str, list[str]] = {}
+        for importer in importers:
+            for policy in list_policies(self.user, importer):
+                names.setdefault(policy.value, []).append(importer.name)
+        field = self.fields["on_duplicate"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [choice for choice in OnDuplicate.choices if choice[0] in names]
+        assert isinstance(field.widget, PolicySelect)
+        field.widget.importers = names
+        if names and field.initial not in names:
+            field.initial = field.choices[0][0]
 
     @property
     def media(self) -> forms.Media:

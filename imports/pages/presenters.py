@@ -174,16 +174,18 @@ def get_actor(request: HttpRequest) -> Actor:
 def _build_allowed_actions(job: ImportJob, user: User) -> Context:
     can_control = permissions.get_controllable_imports(user).filter(pk=job.pk).exists()
     return {
-        "buttons": build_buttons(job) if can_control else [],
-        "can_change": can_control and lifecycle.can_change(job),
+        "buttons": build_buttons(job, user) if can_control else [],
+        "can_change": can_control
+        and lifecycle.can_change(job)
+        and permissions.is_permitted(user, job, Command.CHANGE),
         "can_delete": can_control and lifecycle.can_delete_contents(job),
         "can_import": permissions.can_import(user),
         "can_download": permissions.can_download(user, job),
     }
 
 
-def build_buttons(job: ImportJob) -> list[Button]:
-    """Return the buttons of the page of an import.
+def build_buttons(job: ImportJob, user: User) -> list[Button]:
+    """Return the buttons of the page of an import that the user controls.
 
     In LIVE_BUTTON_STATUSES the page has the buttons of all of them, and scripts show those of the
     current status.
@@ -192,14 +194,19 @@ def build_buttons(job: ImportJob) -> list[Button]:
     return [
         button
         for name, command in JOB_COMMANDS.items()
+        if permissions.is_permitted(user, job, name)
         if (button := _build_button(job, name)).is_shown
         or (has_all and command.statuses & {*LIVE_BUTTON_STATUSES})
     ]
 
 
-def build_list_buttons(job: ImportJob) -> list[Button]:
+def build_list_buttons(job: ImportJob, user: User) -> list[Button]:
     """Return the buttons of an import in the list. Scripts show those of the current status."""
-    return [_build_button(job, name) for name in LIST_COMMANDS]
+    return [
+        _build_button(job, name)
+        for name in LIST_COMMANDS
+        if permissions.is_permitted(user, job, name)
+    ]
 
 
 def _build_button(job: ImportJob, name: Command) -> Button:

@@ -8,7 +8,9 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from imports.importer import get_importer, is_registered
 from imports.models import ImportJob
+from imports.permissions import User, list_allowed_policies
 from imports.statuses import (
     DELIMITER_LABELS,
     ENCODING_LABELS,
@@ -23,9 +25,9 @@ READ_OPTION_NAMES = ("sheet", "encoding", "delimiter", "hidden_rows")
 HIDDEN_ROW_CODES = {"hidden_row", "hidden_row_skipped"}  # Codes of read summary entries.
 
 
-def make_options_form(job: ImportJob) -> OptionsForm | None:
+def make_options_form(job: ImportJob, user: User) -> OptionsForm | None:
     """Return the form; None for a failed import whose file has no other way to be read."""
-    form = OptionsForm(job)
+    form = OptionsForm(job, user)
     has_read_options = bool(form.fields.keys() & set(READ_OPTION_NAMES))
     return form if job.status != Status.FAILED or has_read_options else None
 
@@ -50,7 +52,7 @@ class OptionsForm(forms.Form):
     )
     empty_cells = forms.ChoiceField(label=_("If a cell of the row is empty"), choices=EmptyCells)
 
-    def __init__(self, job: ImportJob, data: QueryDict | None = None) -> None:
+    def __init__(self, job: ImportJob, user: User, data: QueryDict | None = None) -> None:
         self.is_read = bool(job.detected_format)
         self.current: dict[str, Any] = (job.detected_format or _get_requested_format(job)) | {
             "hidden_rows": job.read_options.get("hidden_rows", HiddenRows.IMPORT)
@@ -62,6 +64,7 @@ class OptionsForm(forms.Form):
             "empty_cells": job.empty_cells,
         }
         super().__init__(data, initial=initial, auto_id="option-%s", label_suffix="")
+        self._limit_policies(job, user)
         self._set_choices("sheet", {name: name for name in self.current["sheets"]})
         self._set_choices("encoding", ENCODING_LABELS)
         self._set_choices("delimiter", DELIMITER_LABELS)
@@ -69,6 +72,14 @@ class OptionsForm(forms.Form):
             del self.fields["hidden_rows"]
         if self.current["format"] in {"json", "jsonl"}:  # Every row names its columns.
             del self.fields["has_header_row"]
+
+    def _limit_policies(self, job: ImportJob, user: User) -> None:
+        """Offer the policies that the importer allows the user."""
+        field = self.fields["on_duplicate"]
+        assert isinstance(field, forms.ChoiceField)
+        if is_registered(job.importer):
+            allowed = list_allowed_policies(user, get_importer(job.importer))
+            field.choices = [choice for choice in OnDuplicate.choices if choice[0] in allowed]
 
     def _set_choices(self, name: str, known: dict[str, Any]) -> None:
         """Offer the known values and the current one; remove a field with only one choice."""

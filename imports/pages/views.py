@@ -59,8 +59,9 @@ from imports.pages.read_options import OptionsForm, make_options_form
 from imports.pages.read_summary import build_read_summary_context
 from imports.pages.speed_chart import build_speed_chart
 from imports.pages.undo import build_kept_context, build_undo_context
+from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping
-from imports.statuses import Status
+from imports.statuses import OnDuplicate, Status
 
 IMPORTS_PER_PAGE = 20
 EVENTS_PER_PAGE = 50
@@ -75,6 +76,7 @@ Context = dict[str, object]
 def show_imports(request: HttpRequest) -> HttpResponse:
     """Show the upload form and the imports that the user may see."""
     can_import = permissions.can_import(request.user)
+    importers = permissions.list_permitted_importers(request.user)
     corrected = _get_corrected_import(request)
     assert request.user.is_authenticated
     form = UploadForm(
@@ -84,19 +86,38 @@ def show_imports(request: HttpRequest) -> HttpResponse:
         if not can_import:
             raise PermissionDenied
         form = UploadForm(request.POST, request.FILES, user=request.user)
+        _check_submitted_choice(request)
         if form.is_valid():
             return _upload_files(request, **form.cleaned_data)
     context = {
-        "form": form if can_import and list_importers() else None,
+        "form": form if importers else None,
         "can_import": can_import,
-        "is_only": len(list_importers()) == 1,
+        "has_importers": bool(list_importers()),
+        "is_only": len(importers) == 1,
         "corrected": corrected,
-        "importers": [describe_importer(importer) for importer in list_importers()],
+        "importers": [describe_importer(importer) for importer in importers],
         "max_bytes": app_settings.MAX_UPLOAD_BYTES,
         "texts": list_texts(),
         **_build_list_context(request),
     }
     return render(request, "imports/imports.html", context, status=422 if form.errors else 200)
+
+
+def _check_submitted_choice(request: HttpRequest) -> None:
+    """Check the importer and the duplicate policy of a submitted form.
+
+    The form does not offer what the user may not choose, but a permission may be lost meanwhile.
+
+    Raises:
+        NotPermitted: The user may not import with them.
+    """
+    name, policy = request.POST.get("importer", ""), request.POST.get("on_duplicate", "")
+    if is_registered(name):
+        permissions.check_upload(
+            get_actor(request),
+            get_importer(name),
+            policy if policy in OnDuplicate.values else OnDuplicate.SKIP,
+        )
 
 
 @never_cache
@@ -114,12 +135,14 @@ def check_options(request: HttpRequest) -> HttpResponse:
     if not is_registered(name):
         raise Http404
     importer = get_importer(name)
+    permissions.check_any_policy(request.user, importer)
     form = make_option_form(importer, request.user, data=request.POST)
     if form is None:
         return JsonResponse({"options": {}})
     if validate_option_form(form, importer, request.user):
         return JsonResponse({"options": read_submitted_options(form)})
-    html = render_option_form(form, importer, has_legend=len(list_importers()) > 1)
+    has_several = len(permissions.list_permitted_importers(request.user)) > 1
+    html = render_option_form(form, importer, has_legend=has_several)
     return HttpResponse(html, status=422)
 
 
@@ -132,7 +155,7 @@ def _get_corrected_import(request: HttpRequest) -> ImportJob | None:
         pk = UUID(request.GET.get("corrects", ""))
     except ValueError:
         return None
-    names = [importer.name for importer in list_importers()]
+    names = [importer.name for importer in permissions.list_permitted_importers(request.user)]
     return permissions.get_visible_imports(request.user).filter(pk=pk, importer__in=names).first()
 
 
@@ -190,7 +213,7 @@ def _build_list_context(request: HttpRequest) -> Context:
             (
                 job,
                 describe_failure(job),
-                build_list_buttons(job) if job.pk in controllable else [],
+                build_list_buttons(job, request.user) if job.pk in controllable else [],
             )
             for job in page
         ],
@@ -234,7 +257,7 @@ def _render_import(request: HttpRequest, job: ImportJob, mapping_problem: str = 
     if context["can_change"]:
         context |= build_mapping_context(job, request.user, request.POST or None)
         context["mapping_problem"] = mapping_problem
-        context["options"] = make_options_form(job)
+        context["options"] = make_options_form(job, request.user)
     status = 422 if mapping_problem else 200
     return render(request, "imports/import.html", context, status=status)
 
@@ -316,9 +339,10 @@ def undo_import_view(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST":
         return give_command(request, pk, name=Command.UNDO)
     try:
+        permissions.check_command(get_actor(request), job, Command.UNDO)
         with explain_refusals(Command.UNDO, job.pk):
             return render(request, "imports/undo.html", build_undo_context(job))
-    except TransitionNotAllowed as error:
+    except (TransitionNotAllowed, NotPermitted) as error:
         messages.warning(request, f"{job.file_name}: {error}")
     return redirect("imports:detail", job.pk)
 
@@ -341,7 +365,7 @@ def map_columns(request: HttpRequest, pk: UUID) -> HttpResponse:
 def change_options(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Check the import again with the submitted options."""
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
-    form = OptionsForm(job, request.POST)
+    form = OptionsForm(job, request.user, request.POST)
     if form.is_valid():
         return _check_again(request, pk, form.get_changes())
     messages.warning(
@@ -366,7 +390,7 @@ def _change_import(
     job = get_object_or_404(permissions.get_controllable_imports(request.user), pk=pk)
     try:
         job = change(job.pk)
-    except TransitionNotAllowed as error:
+    except (TransitionNotAllowed, NotPermitted) as error:
         messages.warning(request, f"{job.file_name}: {error}")
     except ImportJob.DoesNotExist:  # It was deleted meanwhile.
         raise Http404 from None

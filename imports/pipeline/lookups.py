@@ -22,6 +22,7 @@ from imports.importer import (
     get_value_fields,
 )
 from imports.model_fields import get_related_model, get_target_field
+from imports.permissions import get_findable_records
 from imports.pipeline.field_cleaning import split_lookup_key
 from imports.pipeline.rule_bugs import ColumnRuleFailed, WrongResult
 from imports.pipeline.transactions import is_transient
@@ -130,7 +131,9 @@ class LookupResolver:
     def _get_records(self) -> QuerySet[Any]:
         related = get_related_model(self._importer.model, self._column.field)
         if self._lookup.queryset is None:
-            return related._default_manager.order_by()
+            # A record that the user may not see must look like one that does not exist.
+            user = self._context.user if self._context else None
+            return get_findable_records(user, related).order_by()
         if self._context is None:
             raise TypeError("the queryset of a lookup needs the context of an import")
         records: object = self._lookup.queryset(self._context)

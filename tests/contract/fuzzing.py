@@ -35,7 +35,13 @@ class Findings(NamedTuple):
 def fuzz(address, user, *, examples, seed=1, options=()):
     """Send generated requests: at most `examples` for each call and phase."""
     # The first response is slow while the site starts.
-    response = httpx.get(f"{address}/api/schema/", timeout=MAX_WAIT_SECONDS, trust_env=False)
+    authorization = f"Bearer {AccessToken.for_user(user)}"
+    response = httpx.get(
+        f"{address}/api/schema/",
+        headers={"Authorization": authorization},
+        timeout=MAX_WAIT_SECONDS,
+        trust_env=False,
+    )
     schema = add_tolerated_values(response.raise_for_status().json())
     with TemporaryDirectory() as folder:  # Schemathesis writes files into its working directory.
         Path(folder, "openapi.json").write_text(json.dumps(schema))
@@ -52,7 +58,7 @@ def fuzz(address, user, *, examples, seed=1, options=()):
             "--url",
             address,
             "--header",
-            f"Authorization: Bearer {AccessToken.for_user(user)}",
+            f"Authorization: {authorization}",
             "--request-timeout",
             str(MAX_WAIT_SECONDS),
             "--max-examples",

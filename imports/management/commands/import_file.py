@@ -14,6 +14,7 @@ from imports.history import Actor, Via
 from imports.idempotency import IdempotencyKeyReused
 from imports.management.base import USAGE_ERROR, find_user
 from imports.management.waiting import wait_for_import
+from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns
 from imports.upload_options import InvalidOptions, UploadFormFailed
@@ -41,7 +42,10 @@ class Command(BaseCommand):
             "--importer", required=True, metavar="NAME", help="What the rows are imported as."
         )
         parser.add_argument(
-            "--user", required=True, metavar="USERNAME", help="Who becomes the owner."
+            "--user",
+            required=True,
+            metavar="USERNAME",
+            help="Who becomes the owner. The user needs the permission to import this.",
         )
         parser.add_argument(
             "--name", default="", help="The file name that people see. (default: that of PATH)"
@@ -156,6 +160,8 @@ class Command(BaseCommand):
             raise CommandError(describe_invalid_option(error), returncode=USAGE_ERROR) from error
         except REFUSED_UPLOADS as error:
             raise CommandError(str(error), returncode=USAGE_ERROR) from error
+        except NotPermitted as error:
+            raise CommandError(f"{error} (code: {error.code})", returncode=USAGE_ERROR) from error
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CommandError(

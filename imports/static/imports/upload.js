@@ -47,6 +47,16 @@ function showOptions() {
   const importer = form.elements.importer.value;
   for (const set of form.querySelectorAll("fieldset[data-importer]"))
     set.hidden = set.disabled = set.dataset.importer !== importer;
+  showPolicies(importer);
+}
+
+// The duplicate policies that the user may not choose for the importer are disabled.
+function showPolicies(importer) {
+  const policies = [...form.querySelectorAll("[name=on_duplicate]")];
+  for (const policy of policies) policy.disabled = !policy.dataset.importers.split(" ").includes(importer);
+  if (policies.some(({ checked, disabled }) => checked && !disabled)) return;
+  const first = policies.find(({ disabled }) => !disabled);
+  if (first) first.checked = true;
 }
 
 // Returns the options as JSON for the API. Returns null after it has shown their errors.
@@ -119,10 +129,11 @@ function send(body, key, bar) {
 
 function errorMessage({ status, responseText }) {
   if (!status) return texts.broken;
-  if ([401, 403].includes(status)) return texts.signedOut;
+  if (status === 401) return texts.signedOut;
   if (status === 413) return texts.tooLarge;
   try {
-    const { message, errors = [] } = JSON.parse(responseText);
+    const { code, message, errors = [] } = JSON.parse(responseText);
+    if (status === 403 && code === "permission_denied") return texts.signedOut; // A CSRF token of an earlier session.
     return errors.map((error) => error.message).join(" ") || message;
   } catch {
     return texts.serverError.replace("{n}", status); // A proxy's error page.
