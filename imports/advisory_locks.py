@@ -17,6 +17,8 @@ CHECK_COMPLETION = 8
 MAINTENANCE = 9
 # A step of the deletion of old data.
 PURGE = 10
+# The quotas of one user, by the user's primary key.
+USER_QUOTA = 11
 
 LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))"

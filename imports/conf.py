@@ -89,6 +89,28 @@ class AppSettings:
         "database, so that web and worker processes need no shared disk.",
     )
 
+    MAX_UPLOADS_PER_USER_PER_MINUTE: Setting[int | None] = Setting(
+        60,
+        "uploads",
+        "Files that one user may upload in a minute, on the pages and with the REST API. Further "
+        "ones receive status 429. None: no limit.",
+        allows_none=True,
+    )
+    MAX_UNFINISHED_IMPORTS_PER_USER: Setting[int | None] = Setting(
+        200,
+        "imports",
+        "Imports of one user that have not ended: waiting, checked, paused or running. Further "
+        "uploads receive status 409, which says what to cancel. None: no limit.",
+        allows_none=True,
+    )
+    MAX_STORED_BYTES_PER_USER: Setting[int | None] = Setting(
+        2048 * MEGABYTES,
+        "bytes",
+        "Size of the uploaded files of one user that are kept. Further uploads receive status 409, "
+        "which says what to delete. None: no limit.",
+        allows_none=True,
+    )
+
     # --- Reading a file ------------------------------------------------------
 
     READER_LIMITS = MappingSetting(

@@ -53,6 +53,19 @@ class Code:
 _request_codes: dict[str, Code] = {}
 CONFLICT_STATUS = 409
 PERMISSION_STATUS = 403
+QUOTA_STATUSES = {"too_many_uploads": 429}
+# The imports that the user can cancel or delete: their ids, names, sizes, statuses and addresses.
+DELETABLE_IMPORTS: ParameterSchema = {"type": "array", "items": {"type": "object"}}
+QUOTA_PARAMETERS: dict[str, dict[str, ParameterSchema]] = {
+    "too_many_uploads": {"limit": INTEGER, "seconds": INTEGER, "imports": DELETABLE_IMPORTS},
+    "too_many_imports": {"limit": INTEGER, "count": INTEGER, "imports": DELETABLE_IMPORTS},
+    "too_many_bytes": {
+        "limit": INTEGER,
+        "stored": INTEGER,
+        "file_size": INTEGER,
+        "imports": DELETABLE_IMPORTS,
+    },
+}
 # Parameters of the codes of `error_messages.PERMISSION_MESSAGES`. `permissions` are those that the
 # user lacks; the list is empty if the importer has a rule of its own.
 PERMISSION_PARAMETERS: dict[str, ParameterSchema] = {
@@ -80,6 +93,10 @@ def list_request_codes() -> list[Code]:
             Code(name, text, dict.fromkeys(PLACEHOLDER.findall(text), TEXT), (CONFLICT_STATUS,))
             for name, text in conflicts.items()
         ),
+    ]
+    codes += [
+        Code(name, text, QUOTA_PARAMETERS[name], (QUOTA_STATUSES.get(name, CONFLICT_STATUS),))
+        for name, text in _get_english(error_messages.QUOTA_MESSAGES).items()
     ]
     permissions = _get_english(error_messages.PERMISSION_MESSAGES)
     codes += [

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from django.apps import apps
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Field
+from django.template.defaultfilters import filesizeformat
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.text import capfirst
@@ -522,6 +523,33 @@ CONFLICT_MESSAGES = {
     ),
     "too_late": _("The import can no longer be undone. Its rows were kept until %(date)s."),
 }
+
+
+# Why an upload would exceed a quota. REST answers with 409, or with 429 if waiting helps.
+QUOTA_MESSAGES = {
+    "too_many_uploads": _(
+        "You have uploaded %(limit)s files within a minute, which is the limit. Wait %(seconds)s "
+        "seconds, then upload the file again."
+    ),
+    "too_many_imports": _(
+        "You have %(count)s imports that have not ended, and the limit is %(limit)s. Start, cancel "
+        "or delete one of these, then upload the file again: %(imports)s."
+    ),
+    "too_many_bytes": _(
+        "Your uploaded files take %(stored)s, and with this one (%(file_size)s) they would exceed "
+        "the limit of %(limit)s. Delete the file and the rows of one of these imports, then upload "
+        "the file again: %(imports)s."
+    ),
+}
+
+
+def describe_quota(code: str, params: Mapping[str, Any]) -> str:
+    """Return the sentence for a code of QUOTA_MESSAGES, in the active language."""
+    shown = dict(params) | {"imports": [each["file_name"] for each in params["imports"]]}
+    if code == "too_many_bytes":
+        sizes = ("stored", "file_size", "limit")
+        shown |= {name: filesizeformat(params[name]) for name in sizes}
+    return _insert_parameters(QUOTA_MESSAGES[code], shown)
 
 
 # Why the importer does not allow a command. REST answers with 403.

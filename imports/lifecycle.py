@@ -31,6 +31,7 @@ from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.undo_preview import UndoPreview, build_undo_preview
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
+from imports.quotas import QuotaExceeded, check_unfinished, has_quota, lock_quotas
 from imports.retention import get_contents_deadline
 from imports.snapshots import Snapshot, build_snapshot, format_time
 from imports.statuses import Status, get_source_statuses
@@ -44,6 +45,7 @@ __all__ = [
     "InvalidOption",
     "InvalidOptions",
     "NotPermitted",
+    "QuotaExceeded",
     "Snapshot",
     "TransitionNotAllowed",
     "UploadFormFailed",
@@ -217,6 +219,7 @@ def retry(job: ImportJob | UUID, *, by: Actor = PYTHON) -> ImportJob:
 
     Raises:
         NotPermitted: The importer does not allow it to the user of `by`.
+        QuotaExceeded: The owner has too many imports that have not ended.
         TransitionNotAllowed: The import cannot be retried: its status or its error does not allow
             it (`not_allowed`), no row can be retried (`nothing_to_retry`), its failed rows are
             retried already (`retried_already`), or its rows were deleted (`contents_deleted`).
@@ -259,7 +262,14 @@ def _continue_import(job: ImportJob, by: Actor) -> ImportJob:
 
 
 def _retry_failed_rows(job: ImportJob, by: Actor) -> ImportJob:
-    """Create the import that reads the failed rows of a completed import again."""
+    """Create the import that reads the failed rows of a completed import again.
+
+    Raises:
+        QuotaExceeded: The owner has too many imports that have not ended.
+    """
+    if has_quota(by):
+        lock_quotas(job.owner_id)
+        check_unfinished(job.owner_id)
     positions = (job.detected_columns or {}).get("positions", {})
     fields = [column.field for column in get_importer_or_placeholder(job.importer).columns]
     retried = ImportJob(

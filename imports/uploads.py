@@ -29,6 +29,7 @@ from imports.pipeline.column_mapping import validate_mapping
 from imports.pipeline.reader.options import is_delimiter, is_encoding
 from imports.postgres import atomic, on_commit
 from imports.progress import publish_after_commit
+from imports.quotas import QuotaExceeded, check_quotas, has_quota, lock_quotas
 from imports.statuses import EmptyCells, HiddenRows, OnDuplicate, OnMissingColumns
 from imports.storage import FILE_FOLDER
 from imports.upload_options import clean_options
@@ -225,6 +226,7 @@ def upload(
     Raises:
         KeyError: There is no such importer.
         NotPermitted: The importer does not allow it to `by`.
+        QuotaExceeded: It would exceed a quota of the owner. Code of the project has none.
         InvalidOptions: The upload form of the importer does not accept `options`.
         UploadFormFailed: The upload form of the importer has a bug.
         InvalidMapping: The column mapping has an unknown field, or an entry that names no column.
@@ -262,7 +264,12 @@ def upload(
             file_size=file.size or 0,
             file_digest=digest,
         )
+        if has_quota(by):
+            # Before the file is stored; the second check, under the lock, is exact.
+            check_quotas(owner.pk, job.file_size)
         job.file.save(f"{FILE_FOLDER}/{job.id}", file, save=False)
+        if has_quota(by):
+            _check_quotas_exactly(job)
         job.save(force_insert=True)
         if key:
             key.job = job
@@ -272,6 +279,20 @@ def upload(
             on_commit(actors.enqueue_check)
     publish_after_commit(job)
     return job
+
+
+def _check_quotas_exactly(job: ImportJob) -> None:
+    """Check the quotas again, while no other upload of the user can be stored.
+
+    Raises:
+        QuotaExceeded: Another upload was stored meanwhile. The file of this one is deleted.
+    """
+    lock_quotas(job.owner_id)
+    try:
+        check_quotas(job.owner_id, job.file_size)
+    except QuotaExceeded:
+        job.file.delete(save=False)  # A storage outside the database has no rollback.
+        raise
 
 
 def _digest(file: File[bytes]) -> str:

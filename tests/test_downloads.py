@@ -308,7 +308,7 @@ def test_template_without_a_known_importer_is_an_error(alice, query):
 def test_template_of_the_only_importer_needs_no_name(alice, monkeypatch):
     one = [get_importer("customers")]
     monkeypatch.setattr("imports.api.serializers.list_importers", lambda: one)
-    monkeypatch.setattr("imports.pages.downloads.list_importers", lambda: one)
+    monkeypatch.setattr("imports.permissions.list_importers", lambda: one)
     for root in ("/api/imports", "/imports"):
         assert template(alice, f"{root}/template.xlsx")
 

@@ -16,6 +16,7 @@ from imports.history import Actor, Command, Via
 from imports.job_commands import ALL_COMMANDS, JobCommand, run_command
 from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import User
+from imports.quotas import QuotaExceeded
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -82,7 +83,7 @@ def _run_on_import(
     success = ALL_COMMANDS[name].success
     try:
         changed = run_command(name, job.pk, Actor(request.user, Via.ADMIN))
-    except (TransitionNotAllowed, permissions.NotPermitted) as error:
+    except (TransitionNotAllowed, permissions.NotPermitted, QuotaExceeded) as error:
         return ActionResult(messages.WARNING, REFUSED_MESSAGE, str(error))
     except ImportJob.DoesNotExist:
         return ActionResult(messages.WARNING, DELETED_MESSAGE)

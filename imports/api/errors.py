@@ -56,6 +56,7 @@ from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
 from imports.postgres import get_sqlstate, is_file_error
+from imports.quotas import QuotaExceeded
 from imports.retention import ContentsDeleted
 from imports.upload_options import InvalidOptions, UploadFormFailed
 
@@ -87,6 +88,19 @@ class ImporterPermissionDenied(PermissionDenied):
     def __init__(self, error: NotPermitted) -> None:
         super().__init__(str(error), error.code)
         self.params = error.params
+
+
+class UploadQuotaExceeded(APIException):
+    """An upload would exceed a quota of its user. `params` are those of the code."""
+
+    status_code: int = status.HTTP_409_CONFLICT
+
+    def __init__(self, error: QuotaExceeded) -> None:
+        super().__init__(str(error), error.code)
+        self.params = error.params
+        if error.wait_seconds is not None:
+            self.status_code = status.HTTP_429_TOO_MANY_REQUESTS
+            self.wait = error.wait_seconds
 
 
 class ContentsGone(APIException):
@@ -186,6 +200,8 @@ def to_api_exception(error: BaseException | None) -> APIException:
     """
     if isinstance(error, TransitionNotAllowed):
         return Conflict(str(error), error.code, error.params)
+    if isinstance(error, QuotaExceeded):
+        return UploadQuotaExceeded(error)
     if isinstance(error, ContentsDeleted):
         return ContentsGone(str(error))
     if isinstance(error, IdempotencyKeyReused):

@@ -141,7 +141,13 @@ def limit_importers(node: Any, names: Collection[str]) -> Any:
     return limited
 
 
-def list_importer_names(user: User) -> tuple[str, ...]:
+def list_importer_names(user: User | None) -> tuple[str, ...]:
+    """Return the names of the importers that the user may use.
+
+    None is an anonymous user in a project with UNAUTHENTICATED_USER None.
+    """
+    if user is None:
+        return ()
     return tuple(importer.name for importer in permissions.list_permitted_importers(user))
 
 

@@ -15,6 +15,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -61,6 +63,7 @@ from imports.pages.speed_chart import build_speed_chart
 from imports.pages.undo import build_kept_context, build_undo_context
 from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping
+from imports.quotas import QuotaExceeded
 from imports.statuses import OnDuplicate, Status
 
 IMPORTS_PER_PAGE = 20
@@ -169,26 +172,48 @@ def _upload_files(
     check_first: bool,
     options: dict[str, object],
 ) -> HttpResponse:
-    """Create an import of each file, and redirect to the only import or to the list."""
+    """Create an import of each file, and redirect to the only import or to the list.
+
+    The first file that would exceed a quota ends the upload. The list says what to delete.
+    """
     assert request.user.is_authenticated
-    jobs = [
-        lifecycle.upload(
-            request.user,
-            uploaded,
-            importer=importer,
-            on_duplicate=on_duplicate,
-            empty_cells=empty_cells,
-            check_first=check_first,
-            options=options,
-            by=get_actor(request),
-        )
-        for uploaded in file
-    ]
-    if len(jobs) == 1:
+    jobs: list[ImportJob] = []
+    error: QuotaExceeded | None = None
+    for uploaded in file:
+        try:
+            jobs.append(
+                lifecycle.upload(
+                    request.user,
+                    uploaded,
+                    importer=importer,
+                    on_duplicate=on_duplicate,
+                    empty_cells=empty_cells,
+                    check_first=check_first,
+                    options=options,
+                    by=get_actor(request),
+                )
+            )
+        except QuotaExceeded as quota_error:
+            error = quota_error
+            break
+    if len(jobs) == 1 and error is None:
         return redirect("imports:detail", jobs[0].pk)
-    text = ngettext("%(n)s file was uploaded.", "%(n)s files were uploaded.", len(jobs))
-    messages.success(request, text % {"n": len(jobs)})
+    if jobs:
+        text = ngettext("%(n)s file was uploaded.", "%(n)s files were uploaded.", len(jobs))
+        messages.success(request, text % {"n": len(jobs)})
+    if error is not None:
+        messages.error(request, _describe_quota(error))
     return redirect("imports:list")
+
+
+def _describe_quota(error: QuotaExceeded) -> str:
+    """Return the sentence of the error, and links to the imports that can be deleted."""
+    links = format_html_join(
+        " ",
+        '<a href="{}"><bdi>{}</bdi></a>',
+        ((reverse("imports:detail", args=[job.pk]), job.file_name) for job in error.imports),
+    )
+    return format_html("{} {}", str(error), links)
 
 
 def _build_list_context(request: HttpRequest) -> Context:
@@ -392,6 +417,8 @@ def _change_import(
         job = change(job.pk)
     except (TransitionNotAllowed, NotPermitted) as error:
         messages.warning(request, f"{job.file_name}: {error}")
+    except QuotaExceeded as error:
+        messages.warning(request, _describe_quota(error))
     except ImportJob.DoesNotExist:  # It was deleted meanwhile.
         raise Http404 from None
     if next_url and url_has_allowed_host_and_scheme(next_url, request.get_host()):

@@ -156,7 +156,7 @@ describe_import_calls = extend_schema_view(
         responses={
             **make_202_responses("accepted", examples.QUEUED_IMPORT),
             **make_error_responses(
-                *AUTHENTICATED_CALL_STATUSES, 403, 411, 413, 415, 422, **FILE_ERROR_CODES
+                *AUTHENTICATED_CALL_STATUSES, 403, 409, 411, 413, 415, 422, **FILE_ERROR_CODES
             ),
         },
     ),

@@ -132,11 +132,25 @@ function errorMessage({ status, responseText }) {
   if (status === 401) return texts.signedOut;
   if (status === 413) return texts.tooLarge;
   try {
-    const { code, message, errors = [] } = JSON.parse(responseText);
+    const { code, message, errors = [], params = {} } = JSON.parse(responseText);
+    showDeletable(params.imports ?? []);
     if (status === 403 && code === "permission_denied") return texts.signedOut; // A CSRF token of an earlier session.
     return errors.map((error) => error.message).join(" ") || message;
   } catch {
     return texts.serverError.replace("{n}", status); // A proxy's error page.
+  }
+}
+
+// Links to the imports that can be deleted when a quota is exceeded.
+function showDeletable(imports) {
+  for (const { id, file_name } of imports) {
+    const link = document.createElement("a");
+    link.textContent = file_name;
+    link.dir = "auto";
+    link.href = form.dataset.importUrl.replace(/[-0-9a-f]{36}/, id);
+    const line = document.createElement("li");
+    line.append(link);
+    lines.append(line);
   }
 }
 
