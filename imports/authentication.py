@@ -1,7 +1,8 @@
 """Authentication: by a Bearer token, a session, or the ticket in the URL of a stream.
 
 REST, server-sent events and WebSockets use the same functions. A change of the user's password, or
-of the account to inactive, makes all tokens and tickets of the user invalid.
+of the account to inactive, makes all tokens and tickets of the user invalid. A log-out makes all
+tickets of the user invalid.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from imports.conf import app_settings
+from imports.stream_tickets import get_ticket_stamp
 
 TICKET_SALT = "imports.stream"
 # Tickets expire at the end of a step, so that the URL of a stream, and with it the ETag of the
@@ -117,8 +119,8 @@ def add_ticket(url: str, job_id: UUID, user: AbstractBaseUser) -> str:
     """Return the URL of an import's stream with a ticket for this user.
 
     A ticket is for a page of another site, whose EventSource can send neither headers nor cookies.
-    It is valid for IMPORTS_TICKET_SECONDS and can be used repeatedly, because an EventSource
-    reconnects to the same URL.
+    It is valid for IMPORTS_TICKET_SECONDS, or until the user logs out, and can be used repeatedly,
+    because an EventSource reconnects to the same URL.
     """
     return f"{url}?{urlencode({'ticket': make_ticket(job_id, user)})}"
 
@@ -128,7 +130,7 @@ def make_ticket(job_id: UUID, user: AbstractBaseUser) -> str:
     expires = int(timezone.now().timestamp()) + app_settings.TICKET_SECONDS
     expires += step - expires % step
     return make_ticket_signer().sign_object(
-        [str(job_id), str(user.pk), get_password_stamp(user), expires]
+        [str(job_id), str(user.pk), get_password_stamp(user), get_ticket_stamp(user), expires]
     )
 
 
@@ -141,11 +143,11 @@ def get_ticket_user(ticket: str, job_id: UUID | str | None) -> AbstractUser:
     """Return the user of a ticket.
 
     Raises:
-        InvalidTicket: The ticket is forged or expired, or is for another import, or the user's
-            password or account has changed.
+        InvalidTicket: The ticket is forged or expired, or is for another import, or the user has
+            logged out, or the user's password or account has changed.
     """
     try:
-        ticket_job_id, user_id, stamp, expires = make_ticket_signer().unsign_object(ticket)
+        ticket_job_id, user_id, *stamps, expires = make_ticket_signer().unsign_object(ticket)
     except (signing.BadSignature, ValueError, TypeError):
         raise InvalidTicket from None
     if ticket_job_id != str(job_id) or timezone.now().timestamp() > expires:
@@ -155,7 +157,9 @@ def get_ticket_user(ticket: str, job_id: UUID | str | None) -> AbstractUser:
     except BAD_USER_ID_ERRORS:
         raise InvalidTicket from None
     # `is_active` may be computed, so no query filters by it.
-    if user is None or not user.is_active or stamp != get_password_stamp(user):
+    if user is None or not user.is_active:
+        raise InvalidTicket
+    if stamps != [get_password_stamp(user), get_ticket_stamp(user)]:
         raise InvalidTicket
     return user
 

@@ -38,6 +38,7 @@ from imports.statuses import (
     has_only_failed_rows,
 )
 from imports.storage import DatabaseStorage, StoredChunk, StoredFile
+from imports.stream_tickets import TicketStamp
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "SavedMapping",
     "StoredChunk",
     "StoredFile",
+    "TicketStamp",
     "TransitionNotAllowed",
     "WebhookEndpoint",
     "Worker",

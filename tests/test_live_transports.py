@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from imports import authentication, progress, snapshots
 from imports.statuses import Status
+from tests.conftest import logged_in_client
 from tests.streams import (
     Stream,
     check_one_row,
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ALLOWED_ORIGIN = "https://app.example.com"
 FEED = "/api/imports/events/"
+MAX_PINGS = 20  # A stream that a test expects to end sends fewer before its end.
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def make_bearer_header(user):
 
 def get_error(server, path, cookie=None, **options):
     with Stream(server.port, path, cookie, **options) as answer:
+        assert answer.status >= 400  # A stream would not end.
         return answer.status, answer.read_json()["code"]
 
 
@@ -93,6 +96,36 @@ def test_a_ticket_expires_with_its_time_the_password_and_the_account(server, ali
     alice.is_active = False
     alice.save()
     assert get_error(server, valid) == (401, "invalid_ticket")
+
+
+def test_a_log_out_ends_the_tickets_of_its_user_only(server, alice, bob):
+    job = make_job(alice)
+    path = make_ticket_path(job, alice)
+    logged_in_client(bob).post("/accounts/logout/")
+    with Stream(server.port, path) as stream:
+        assert stream.next().snapshot["id"] == str(job.pk)
+
+    logged_in_client(alice).post("/accounts/logout/")
+
+    assert get_error(server, path) == (401, "invalid_ticket")
+    alice = type(alice).objects.get(pk=alice.pk)
+    new_path = make_ticket_path(job, alice)
+    logged_in_client(bob).post("/accounts/logout/")
+    with Stream(server.port, new_path) as stream:
+        assert stream.next().snapshot["id"] == str(job.pk)
+
+
+def test_a_log_out_closes_the_streams_of_its_tickets(alice):
+    job = make_job(alice)
+    fast = {"IMPORTS_STREAM_POLL_SECONDS": "0.3", "IMPORTS_STREAM_PING_SECONDS": "0.3"}
+    path = make_ticket_path(job, alice)
+    with running_daphne(**fast) as server, Stream(server.port, path) as stream:
+        assert stream.next().snapshot["id"] == str(job.pk)
+
+        logged_in_client(alice).post("/accounts/logout/")
+
+        # The permission is checked every two pings.
+        assert None in [stream.next(pings=True) for _ in range(MAX_PINGS)]
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "a:b:c", "\x00", "é" * 9])
