@@ -42,6 +42,16 @@ INVISIBLE_MARKS = (
 SHAPING_MARKS = r"\u180b-\u180d\u180f\u200c\u200d\U000e0100-\U000e01ef"
 INVISIBLE_MARK_PATTERN = re.compile(f"[{INVISIBLE_MARKS}]")
 DAMAGED_TEXT_REGEX = re.compile(rf"\ufffd|{SEQUENCE_PATTERN.pattern}")
+# Characters that a page must not pass on. They are invisible, and some reverse the order of the
+# text after them, also of the page's own.
+CONTROL_PATTERN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb]"
+)
+
+
+def show_control_characters(text: object) -> str:
+    """Return the text with each control character as its code, such as ⟨U+202E⟩."""
+    return CONTROL_PATTERN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", str(text))
 
 
 def validate_type(cell: Cell) -> None:

@@ -260,7 +260,7 @@ def upload(
             **fields,
             is_preview=is_preview,
             owner_id=owner.pk,
-            file_name=(file.name or "")[-MAX_FILE_NAME_CHARS:],
+            file_name=_clean_file_name(file.name or ""),
             file_size=file.size or 0,
             file_digest=digest,
         )
@@ -279,6 +279,11 @@ def upload(
             on_commit(actors.enqueue_check)
     publish_after_commit(job)
     return job
+
+
+def _clean_file_name(name: str) -> str:
+    """Return the name without control characters, which may hide its ending; only for display."""
+    return "".join(filter(str.isprintable, name))[-MAX_FILE_NAME_CHARS:]
 
 
 def _check_quotas_exactly(job: ImportJob) -> None:
