@@ -260,7 +260,18 @@ async def test_a_websocket_closes_when_the_client_sends_a_message(server, alice,
         assert socket.close_reason == "This connection accepts no messages."
 
 
-@pytest.mark.parametrize("origin", [None, "null", "https://evil.example.com", ALLOWED_ORIGIN])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "null",
+        "https://evil.example.com",
+        "http://127.0.0.1",  # Another port.
+        "http://127.0.0.1.example.com",
+        "http://app.127.0.0.1",
+        ALLOWED_ORIGIN,
+    ],
+)
 async def test_a_session_opens_a_websocket_for_pages_of_this_site_only(server, alice, job, origin):
     headers = await sync_to_async(make_cookie_header)(alice)
     address = make_socket_url(server, job)
@@ -276,5 +287,16 @@ async def test_a_ticket_opens_a_websocket_for_allowed_origins_only(server, alice
     address = make_socket_url(server, job, f"?{address.partition('?')[2]}")
     async with connect(address, origin=ALLOWED_ORIGIN) as socket:
         assert json.loads(await socket.recv())["id"] == str(job.pk)
-    with pytest.raises(InvalidStatus):
-        await get_close_code(address, origin="https://evil.example.com")
+    for other in ("https://evil.example.com", f"{ALLOWED_ORIGIN}.evil.example", "null"):
+        with pytest.raises(InvalidStatus):
+            await get_close_code(address, origin=other)
+
+
+async def test_a_frame_of_two_megabytes_closes_the_websocket(server, alice, job):
+    address = await sync_to_async(make_ticket_path)(job, alice)
+    address = make_socket_url(server, job, f"?{address.partition('?')[2]}")
+    async with connect(address) as socket:
+        assert await socket.recv()
+        with suppress(ConnectionClosed):
+            await socket.send("x" * 2_000_000)
+        assert await wait_for_close_code(socket) in {1006, 1009, 4400}
