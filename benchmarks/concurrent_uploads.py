@@ -61,8 +61,9 @@ def make_tokens() -> list[str]:
     from rest_framework_simplejwt.tokens import AccessToken
 
     users = [User.objects.create_user(f"user-{number}") for number in range(USERS)]
+    permissions = Permission.objects.filter(codename__in=["add_importjob", "add_customer"])
     for user in users:
-        user.user_permissions.set(Permission.objects.filter(codename="add_importjob"))
+        user.user_permissions.set(permissions)
     return [str(AccessToken.for_user(user)) for user in users]
 
 

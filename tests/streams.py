@@ -126,6 +126,9 @@ def get_django_environment():
         "DATABASE_URL": f"postgres://{user}@{database['HOST']}{port}/{database['NAME']}?{options}",
         "REDIS_URL": settings.IMPORTS_REDIS_URL,
         "LOG_LEVEL": "WARNING",
+        # Tests and benchmarks upload faster than people.
+        "IMPORTS_MAX_UPLOADS_PER_USER_PER_MINUTE": "1000000",
+        "IMPORTS_MAX_UNFINISHED_IMPORTS_PER_USER": "1000000",
         "PYTHONWARNINGS": "ignore",  # Warnings about directories that exist only in a deployment.
     }
 
