@@ -13,9 +13,6 @@ from imports.statuses import Status
 from tests.fault_points import block_at, during_apply, during_staging
 from tests.invariants import (
     assert_exact,
-    assert_no_attempts_left,
-    assert_nothing_left,
-    count_open_steps,
     list_fetched_messages,
     make_sample,
     wait_until_end,
@@ -66,12 +63,10 @@ def test_another_worker_resumes_after_a_kill_and_no_row_is_lost_or_doubled(
         with worker():
             wait_for_version_after(job)
             resumed_after = time.monotonic() - killed_at
-            wait_until_final(job)
             # In a batch, one or two threads of the first worker waited at the gate. Each leaves an
             # attempt.
             expected_attempts = {1, 2} if status == Status.RUNNING else {0}
-            watcher.assert_saw_the_end(job)
-            assert_nothing_left(crashes=expected_attempts)
+            wait_until_end(watcher, crashes=expected_attempts)
 
     assert state_before[0] == status
     assert state_before[1] >= 3  # At least one chunk was committed before.
@@ -113,24 +108,31 @@ def test_the_reader_process_exits_when_its_worker_is_killed(alice):
                 reader.kill()
 
 
-def test_another_reader_continues_after_the_reader_is_killed(alice):
+def test_another_reader_continues_after_the_reader_is_killed(alice, web_server):
     sample = make_sample(30_000)
-    with block_at(during_staging(after_row=600)) as gate, worker() as worker_process:
+    with (
+        site(alice, web_server) as web,
+        block_at(during_staging(after_row=600)) as gate,
+        worker() as worker_process,
+    ):
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         gate.wait_until_reached()
         worker_process.find_reader().kill()
         gate.open()
-        wait_until_final(job)
-        assert_nothing_left()
+        wait_until_end(watcher)
 
     assert job.check_generation == 1
     assert_exact({job: sample})
 
 
-def test_an_import_fails_after_three_crashed_checks_and_the_next_import_completes(alice):
+def test_an_import_fails_after_three_crashed_checks_and_the_next_import_completes(
+    alice, web_server
+):
     sample = make_sample(200)
-    with block_at(during_staging(after_row=0)) as gate:
+    with site(alice, web_server) as web, block_at(during_staging(after_row=0)) as gate:
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         for _ in range(3):
             with worker() as worker_process:
                 gate.wait_until_reached()
@@ -140,7 +142,7 @@ def test_an_import_fails_after_three_crashed_checks_and_the_next_import_complete
             wait_until_final(job)
             gate.open()
             after = upload_in_process(alice, sample.content)
-            wait_until_final(after)
+            wait_until_end(watcher, web.watch(after))
 
     assert (job.status, job.error_code) == (Status.FAILED, "crashed_reader")
     assert job.cursor_row == 0
@@ -163,12 +165,13 @@ def end_waiting_sessions(gate):
 
 @pytest.mark.parametrize(("status", "step"), [IN_A_CHECK, IN_A_BATCH])
 def test_a_terminated_worker_exits_between_two_steps_and_the_next_worker_continues(
-    alice, status, step
+    alice, web_server, status, step
 ):
     sample = make_sample()
-    with block_at(step) as gate:
+    with site(alice, web_server) as web, block_at(step) as gate:
         with worker() as first:
             job = upload_in_process(alice, sample.content)
+            watcher = web.watch(job)
             gate.wait_until_reached()
             first.terminate()
             terminated_at = time.monotonic()
@@ -179,13 +182,12 @@ def test_a_terminated_worker_exits_between_two_steps_and_the_next_worker_continu
         job.refresh_from_db()
         state_before = job.status, job.reader_crashes, ImportAttempt.objects.count()
         with worker():
-            wait_until_final(job)
+            wait_until_end(watcher)
 
     assert exit_seconds < GRACE_SECONDS
     assert state_before == (status, 0, 0)
     assert job.check_generation == 1
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
 @pytest.mark.parametrize(("status", "step"), [IN_A_CHECK, IN_A_BATCH])
@@ -206,9 +208,7 @@ def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(
         status_at_kill = job.status
         gate.open()
         with worker():
-            wait_until_final(job)
-            watcher.assert_saw_the_end(job)
-            assert_nothing_left(crashes=(0, 1, 2))
+            wait_until_end(watcher, crashes=(0, 1, 2))
 
     assert status_at_kill == status
     assert_exact({job: sample})
@@ -217,7 +217,7 @@ def test_a_worker_whose_step_outlasts_its_grace_period_is_killed_and_replaced(
 # --- Frozen ------------------------------------------------------------------
 
 
-def freeze_and_replace(job, gate, frozen, *, until):
+def freeze_and_replace(watcher, gate, frozen, *, until):
     """Freeze a worker at the gate, start another one, and wake the first when `until()` is true.
 
     Return the job as it was directly before the frozen worker woke.
@@ -226,59 +226,68 @@ def freeze_and_replace(job, gate, frozen, *, until):
     gate.open()
     with worker():
         wait_for(until)
-        job_at_wakeup = ImportJob.objects.get(pk=job.pk)
+        job_at_wakeup = ImportJob.objects.get(pk=watcher.job.pk)
         frozen.signal(signal.SIGCONT)
-        wait_until_final(job)
+        wait_until_end(watcher)
         wait_until_idle()
     return job_at_wakeup
 
 
-def test_a_worker_frozen_in_a_batch_loses_its_session_and_changes_nothing_when_it_wakes(alice):
+def test_a_worker_frozen_in_a_batch_loses_its_session_and_changes_nothing_when_it_wakes(
+    alice, web_server
+):
     sample = make_sample()
     with (
+        site(alice, web_server) as web,
         block_at(during_apply(after_batch=3)) as gate,
         worker(IMPORTS_IDLE_TIMEOUT="1s") as frozen,
     ):
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         gate.wait_until_reached(2)
         job_at_wakeup = freeze_and_replace(
-            job, gate, frozen, until=lambda: job.refresh_from_db() or job.is_final
+            watcher, gate, frozen, until=lambda: job.refresh_from_db() or job.is_final
         )
 
     assert (job_at_wakeup.status, job.version) == (Status.COMPLETE, job_at_wakeup.version)
     assert_exact({job: sample})
-    assert_no_attempts_left()
 
 
-def test_recovery_ends_the_session_of_a_worker_that_is_frozen_inside_copy(alice):
+def test_recovery_ends_the_session_of_a_worker_that_is_frozen_inside_copy(alice, web_server):
     sample = make_sample(12_000)
     # The chunk is larger than the buffers of a socket, so the worker freezes while it sends.
     step = during_staging(after_row=4_000, event="BEFORE INSERT")
-    with block_at(step) as gate, worker(IMPORTS_STATEMENT_TIMEOUT="2s") as frozen:
+    with (
+        site(alice, web_server) as web,
+        block_at(step) as gate,
+        worker(IMPORTS_STATEMENT_TIMEOUT="2s") as frozen,
+    ):
         job = upload_in_process(alice, sample.content)
+        watcher = web.watch(job)
         gate.wait_until_reached()
         version = ImportJob.objects.get(pk=job.pk).version
         job_at_wakeup = freeze_and_replace(
-            job, gate, frozen, until=lambda: job.refresh_from_db() or job.version > version
+            watcher, gate, frozen, until=lambda: job.refresh_from_db() or job.version > version
         )
 
     assert job_at_wakeup.version > version
     assert_exact({job: sample})
-    assert_no_attempts_left()
-    assert not count_open_steps()
 
 
 # --- Memory ------------------------------------------------------------------
 
 
-def test_a_reader_out_of_memory_fails_its_file_and_the_next_is_read(alice):
+def test_a_reader_out_of_memory_fails_its_file_and_the_next_is_read(alice, web_server):
     sample = make_sample(200)
-    with worker(IMPORTS_READER_MEMORY_BYTES=str(100 << 20)) as worker_process:
+    with (
+        site(alice, web_server) as web,
+        worker(IMPORTS_READER_MEMORY_BYTES=str(100 << 20)) as worker_process,
+    ):
         too_large = upload_in_process(alice, make_workbook_too_large_for_memory(), "too_large.xlsx")
-        wait_until_final(too_large, seconds=20)
+        wait_until_end(web.watch(too_large), seconds=20)
         processes_before = worker_process.list_processes()
         after = upload_in_process(alice, sample.content)
-        wait_until_final(after)
+        wait_until_end(web.watch(after))
         pids_before = [process.pid for process in processes_before]
         assert [process.pid for process in worker_process.list_processes()] == pids_before
 
