@@ -16,9 +16,9 @@ from tests.fault_points import block_at, during_apply
 from tests.invariants import (
     assert_exact,
     assert_ledger,
-    assert_no_attempts_left,
     assert_nothing_left,
     make_sample,
+    wait_until_end,
 )
 from tests.processes import (
     flush_redis,
@@ -45,11 +45,12 @@ def _flush_redis():
 # --- Order of batches of several imports -------------------------------------
 
 
-def test_two_workers_take_turns_between_ten_imports_batch_by_batch(alice):
+def test_two_workers_take_turns_between_ten_imports_batch_by_batch(alice, web_server):
     samples = [make_sample(400, seed) for seed in range(1, JOB_COUNT + 1)]
     # The gate holds back every batch until all imports have started, so the test measures only
     # the order of the batches.
     with (
+        site(alice, web_server) as web,
         block_at(during_apply()) as gate,
         worker(IMPORTS_MESSAGE_TIMEOUT_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
         worker(IMPORTS_MESSAGE_TIMEOUT_SECONDS="60", IMPORTS_TURN_SECONDS="0"),
@@ -58,28 +59,29 @@ def test_two_workers_take_turns_between_ten_imports_batch_by_batch(alice):
         wait_for(lambda: ImportJob.objects.filter(status=Status.READY).count() == JOB_COUNT)
         for job in jobs:
             lifecycle.start(job.pk)
+        watchers = [web.watch(job) for job in jobs]
         gate.wait_until_reached(2)
         gate.open()
-        wait_until_final(*jobs)
+        wait_until_end(*watchers)
 
     assert_exact(dict(zip(jobs, samples, strict=True)))
-    assert_no_attempts_left()
     assert find_longest_lead(jobs) <= 4
 
 
-def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice):
+def test_a_small_import_does_not_wait_for_the_reader_of_a_large_one(alice, web_server):
     large_sample, small_sample = make_sample(30_000), make_sample(400, seed=2)
-    with worker() as worker_process:
+    with site(alice, web_server) as web, worker() as worker_process:
         large = upload_in_process(alice, large_sample.content)
         wait_for(worker_process.find_reader)
         reader = worker_process.find_reader()
         reader.suspend()
         small = upload_in_process(alice, small_sample.content)
+        watchers = [web.watch(large), web.watch(small)]
         wait_until_final(small)
         large.refresh_from_db()
         status_while_suspended = large.status, large.reader_crashes
         reader.resume()
-        wait_until_final(large)
+        wait_until_end(*watchers)
 
     assert status_while_suspended == (Status.CHECKING, 1)
     assert large.check_generation == 1
@@ -105,6 +107,7 @@ def test_no_count_and_no_customer_changes_after_a_cancel(alice):
     with worker():
         after_cancel = dict(cancel_at_random_version(alice, n, random) for n in range(CANCEL_COUNT))
         wait_until_idle()
+        assert_nothing_left()
         at_the_end = {number: read_job_and_customer_count(number) for number in after_cancel}
 
     assert at_the_end == after_cancel
@@ -114,7 +117,6 @@ def test_no_count_and_no_customer_changes_after_a_cancel(alice):
     for job, customers in at_the_end.values():
         outcomes = list(get_outcomes(ImportJob.objects.get(pk=job["id"])).values())
         assert outcomes.count("created") == job["created"] == customers
-    assert_no_attempts_left()
 
 
 @pytest.mark.slow_fault
@@ -141,9 +143,7 @@ def test_of_pauses_and_cancels_at_the_same_time_one_cancel_wins(alice, web_serve
         statuses = [response.result().status_code for response in responses]
         customers = Customer.objects.count()
         gate.open()
-        wait_until_final(job)
-        watcher.assert_saw_the_end(job)
-        assert_nothing_left()
+        wait_until_end(watcher)
 
     # A paused import can be cancelled, a cancelled one cannot be paused.
     assert sorted(statuses[1::2]) == [202, 409]
