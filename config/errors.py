@@ -45,7 +45,7 @@ def unknown_api_address(request: HttpRequest) -> HttpResponse:
     """
     with override("en"):
         error = ResourceNotFound(describe_missing_address(request))
-        return _make_api_response(error)
+        return make_api_response(error)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -67,10 +67,11 @@ def _respond(
         return render_page()
     with override("en"):
         error = to_api_exception(exception)
-        return _make_api_response(error)
+        return make_api_response(error)
 
 
-def _make_api_response(error: APIException) -> JsonResponse:
+def make_api_response(error: APIException) -> JsonResponse:
+    """Return the error JSON of the API, with Retry-After if the error has a waiting time."""
     headers = {"Retry-After": str(error.wait)} if hasattr(error, "wait") else None
     return JsonResponse(build_error_body(error), status=error.status_code, headers=headers)
 

@@ -129,6 +129,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
 ]
 MIDDLEWARE = [
     "imports.request_ids.add_request_id",  # First, for responses that other middleware makes.
@@ -143,6 +144,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.login_limits.LoginMiddleware",
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # First: it refuses before a password is checked.
+    "django.contrib.auth.backends.ModelBackend",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -211,6 +217,26 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
+
+# --- Log-ins: config/login_limits.py -----------------------------------------
+
+AXES_HANDLER = "config.login_limits.LoginHandler"
+AXES_USERNAME_CALLABLE = "config.login_limits.get_login_name"
+AXES_CLIENT_IP_CALLABLE = "config.login_limits.get_login_address"
+AXES_LOCKOUT_CALLABLE = "config.login_limits.make_lockout_response"
+# With other parameters, a log-in to an account of the attacker would reset the count of others.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = read_int("LOGIN_FAILURES", 5)
+AXES_COOLOFF_TIME = timedelta(minutes=read_int("LOGIN_COOLOFF_MINUTES", 15))
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # A lock ends, whatever an attacker does.
+AXES_DISABLE_ACCESS_LOG = True  # The handler stores one row for each user and address.
+AXES_VERBOSE = False  # Log neither names nor addresses.
+LOGIN_FAILURES_PER_ADDRESS = read_int("LOGIN_FAILURES_PER_ADDRESS", 50)
+LOGIN_FAILURES_PER_ACCOUNT = read_int("LOGIN_FAILURES_PER_ACCOUNT", 20)
+LOGIN_ACCOUNT_PERIOD = timedelta(minutes=read_int("LOGIN_ACCOUNT_MINUTES", 60))
+SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # It does not recognize LoginMiddleware.
+LOGIN_KNOWN_DAYS = read_int("LOGIN_KNOWN_DAYS", 30)
 
 # --- REST --------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ tickets of the user invalid.
 from __future__ import annotations
 
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -82,6 +83,25 @@ if TYPE_CHECKING or HAS_TOKENS:
                 raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
 
     AUTHENTICATION_CLASSES = (BearerAuthentication, SessionAuthentication)
+
+
+def get_client_address(request: HttpRequest | Request) -> str:
+    """Return the IP address of the client, behind IMPORTS_TRUSTED_PROXIES proxies.
+
+    Each proxy appends the address of its client to X-Forwarded-For. The entries before those of
+    the trusted proxies come from the client and count for nothing. Empty if the server does not
+    know the address, for example behind a Unix socket.
+    """
+    connection = str(request.META.get("REMOTE_ADDR", ""))
+    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+    proxies = app_settings.TRUSTED_PROXIES
+    entry = forwarded[-min(proxies, len(forwarded))].strip() if proxies else ""
+    for text in (entry, connection):
+        try:
+            return str(ip_address(text))
+        except ValueError:
+            continue
+    return ""
 
 
 # --- Streams -----------------------------------------------------------------

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from imports.authentication import get_client_address
 from imports.conf import app_settings
 
 # The names that clients know from other APIs. RateLimit-* of the IETF is a draft whose format has
@@ -37,11 +38,7 @@ class ApiThrottle(SimpleRateThrottle):
 
     def get_ident(self, request: Request) -> str:
         """Return the address of the client, behind IMPORTS_TRUSTED_PROXIES proxies."""
-        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        proxies = app_settings.TRUSTED_PROXIES
-        if not proxies or not forwarded[0]:
-            return str(request.META.get("REMOTE_ADDR", ""))
-        return str(forwarded[-min(proxies, len(forwarded))]).strip()
+        return get_client_address(request)
 
     def counts(self, request: Request) -> bool:
         """Whether a request of this method counts."""

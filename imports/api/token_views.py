@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
@@ -70,11 +71,13 @@ class TokenView(ApiView):
 
     def post(self, request: Request) -> Response:
         credentials = _validate_body(CredentialsSerializer, request)
-        login = TokenObtainPairSerializer(data=credentials, context={"request": request})
+        # A backend of the project may store what it knows in the request of Django.
+        login = TokenObtainPairSerializer(data=credentials, context={"request": request._request})
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
             raise AuthenticationFailed(describe_missing_account(), "no_active_account") from None
+        user_logged_in.send(sender=type(login.user), request=request._request, user=login.user)
         return Response(login.validated_data)
 
 

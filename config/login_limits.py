@@ -1,0 +1,180 @@
+"""Limits on failed log-ins, for the page, the admin and the tokens of the API.
+
+django-axes counts the failures in PostgreSQL, so the counts hold for all processes. Its handler
+is extended by three rules:
+
+* An address has a limit of its own, whatever the names are.
+* An account has a limit of its own, whatever the addresses are. It does not apply to an address
+  from which its user has logged in within LOGIN_KNOWN_DAYS, so a stranger cannot lock the user out.
+* A process checks one log-in of an address at a time. Otherwise a hundred passwords that are sent
+  at the same moment would all be checked before the first failure counts.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.middleware import AxesMiddleware
+from axes.models import AccessAttempt, AccessLog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import ngettext, override
+from rest_framework.exceptions import Throttled
+
+from config.errors import make_api_response
+from imports.authentication import get_client_address
+
+MAX_NAME_CHARS = 255  # The length of the column in axes.
+# A provider assigns at least this network to each customer, who can use any address of it.
+IPV6_CUSTOMER_BITS = 64
+
+_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+_locks_guard = Lock()
+
+
+class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped.
+    """The handler of axes, with the rules of this module."""
+
+    def is_allowed(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
+        acquire_login_lock(request)
+        return bool(super().is_allowed(request, credentials))
+
+    def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
+        """Whether no password is checked for this name from this address now."""
+        if super().is_locked(request, credentials):  # The limit of the name and the address.
+            return True
+        name, address = get_login_name(request, credentials), get_login_address(request)
+        if is_known_address(name, address):
+            return False
+        cooloff, account_period = settings.AXES_COOLOFF_TIME, settings.LOGIN_ACCOUNT_PERIOD
+        return (
+            count_failures(cooloff, ip_address=address) >= settings.LOGIN_FAILURES_PER_ADDRESS
+            or count_failures(account_period, username=name) >= settings.LOGIN_FAILURES_PER_ACCOUNT
+        )
+
+    def user_logged_in(
+        self, sender: object, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any
+    ) -> None:
+        super().user_logged_in(sender, request, user, **kwargs)
+        remember_address(user.get_username(), get_login_address(request))
+
+    def clean_expired_user_attempts(
+        self, request: HttpRequest | None = None, credentials: dict[str, Any] | None = None
+    ) -> int:
+        """Delete failures when the longest period that counts them is over."""
+        period = max(settings.AXES_COOLOFF_TIME, settings.LOGIN_ACCOUNT_PERIOD)
+        expired = AccessAttempt.objects.filter(attempt_time__lte=timezone.now() - period)
+        return int(expired.delete()[0])
+
+
+class LoginMiddleware(AxesMiddleware):  # type: ignore[misc]  # axes is untyped.
+    """The middleware of axes. It also releases the lock of a log-in at the end of the request."""
+
+    async_capable = False
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        locks: list[Lock] = []
+        request.login_locks = locks  # type: ignore[attr-defined]  # Read by acquire_login_lock.
+        try:
+            response: HttpResponse = super().__call__(request)
+            return response
+        finally:
+            for lock in locks:
+                lock.release()
+
+
+def acquire_login_lock(request: HttpRequest) -> None:
+    """Wait until this process checks no other log-in of the address.
+
+    The lock is held until the end of the request. A request has one lock at most, and none outside
+    of LoginMiddleware, where nothing would release it.
+    """
+    locks: list[Lock] | None = getattr(request, "login_locks", None)
+    if locks is None or locks:
+        return
+    with _locks_guard:
+        lock = _locks.setdefault(get_login_address(request) or "", Lock())
+    lock.acquire()
+    locks.append(lock)
+
+
+def count_failures(period: timedelta, **fields: str | None) -> int:
+    """Return the number of failures in rows that a failure within the period has changed."""
+    attempts = AccessAttempt.objects.filter(attempt_time__gt=timezone.now() - period, **fields)
+    return int(attempts.aggregate(total=Sum("failures_since_start"))["total"] or 0)
+
+
+def is_known_address(name: str | None, address: str | None) -> bool:
+    """Whether a user of this name has logged in from this address within LOGIN_KNOWN_DAYS."""
+    since = timezone.now() - timedelta(days=settings.LOGIN_KNOWN_DAYS)
+    logins = AccessLog.objects.filter(username=name, ip_address=address, attempt_time__gt=since)
+    return address is not None and bool(logins.exists())
+
+
+def remember_address(name: str, address: str | None) -> None:
+    """Store that the user has logged in from the address now, and delete what is too old."""
+    if address is None:
+        return
+    since = timezone.now() - timedelta(days=settings.LOGIN_KNOWN_DAYS)
+    logins = AccessLog.objects.filter(username=name)
+    logins.filter(Q(ip_address=address) | Q(attempt_time__lte=since)).delete()
+    AccessLog.objects.create(username=name, ip_address=address)
+
+
+def get_login_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str | None:
+    """Return the name of a log-in as axes stores it. Called by axes."""
+    credentials = credentials or {}
+    name = credentials.get("username") or credentials.get(get_user_model().USERNAME_FIELD)
+    return None if name is None else str(name).replace("\0", "")[:MAX_NAME_CHARS]
+
+
+def get_login_address(request: HttpRequest) -> str | None:
+    """Return the address for which failures count: a network for IPv6. Called by axes.
+
+    None: the server does not know the address of the client.
+    """
+    text = get_client_address(request)
+    if not text:
+        return None
+    address = ip_address(text)
+    if not isinstance(address, IPv6Address):
+        return text
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    network = ip_network((int(address), IPV6_CUSTOMER_BITS), strict=False)
+    return str(network.network_address)
+
+
+def make_lockout_response(
+    request: HttpRequest, response: HttpResponse | None = None, credentials: object = None
+) -> HttpResponse:
+    """Return the response to a log-in that is refused because of earlier failures: status 429.
+
+    It is the same for every name, whether it has an account or not.
+    """
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    minutes = max(1, round(seconds / 60))
+    if request.path_info.startswith("/api/"):
+        with override("en"):
+            return make_api_response(Throttled(seconds, describe_lockout(minutes)))
+    page = render(request, "429.html", {"sentence": describe_lockout(minutes)}, status=429)
+    page["Retry-After"] = str(seconds)
+    return page
+
+
+def describe_lockout(minutes: int) -> str:
+    return ngettext(
+        "Too many log-ins have failed. Try again in %(minutes)d minute.",
+        "Too many log-ins have failed. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
