@@ -7,6 +7,7 @@ tickets of the user invalid.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from rest_framework.request import Request
 
 from imports.conf import app_settings
 from imports.stream_tickets import get_ticket_stamp
+from imports.token_families import create_family, is_family_valid, replace_refresh_token
 
 TICKET_SALT = "imports.stream"
 # Tickets expire at the end of a step, so that the URL of a stream, and with it the ETag of the
@@ -71,7 +73,9 @@ AUTHENTICATION_CLASSES: tuple[type[BaseAuthentication], ...] = (SessionAuthentic
 HAS_TOKENS = find_spec("rest_framework_simplejwt") is not None
 if TYPE_CHECKING or HAS_TOKENS:
     from rest_framework_simplejwt.authentication import JWTAuthentication
-    from rest_framework_simplejwt.tokens import Token
+    from rest_framework_simplejwt.tokens import RefreshToken, Token
+
+    FAMILY_CLAIM = "imports_family"
 
     class BearerAuthentication(JWTAuthentication):
         """Authenticates `Authorization: Bearer` with an access token. A bad token is a 401."""
@@ -81,6 +85,36 @@ if TYPE_CHECKING or HAS_TOKENS:
                 return super().authenticate(request)
             except (AuthenticationFailed, *BAD_USER_ID_ERRORS):
                 raise AuthenticationFailed(get_renewal_hint(), "token_not_valid") from None
+
+        def get_user(self, validated_token: Token) -> Any:
+            """Return the user of a token whose family is valid.
+
+            A token without a family comes from a view of the project. It is valid until it expires.
+            """
+            user = super().get_user(validated_token)
+            family_id = validated_token.get(FAMILY_CLAIM)
+            if family_id is not None and not is_family_valid(family_id):
+                raise AuthenticationFailed(get_renewal_hint(), "token_not_valid")
+            return user
+
+    def make_refresh_token(user: AbstractBaseUser) -> RefreshToken:
+        """Return the first refresh token of a new family."""
+        token = RefreshToken.for_user(user)
+        expires_at = datetime.fromtimestamp(token["exp"], UTC)
+        token[FAMILY_CLAIM] = str(create_family(user, token["jti"], expires_at).pk)
+        return token
+
+    def rotate_refresh_token(token: RefreshToken) -> RefreshToken:
+        """Return the token that replaces this one. It expires at the same time.
+
+        Raises:
+            FamilyEnded: The token was replaced before, or its family has ended, or it has none.
+        """
+        successor = RefreshToken()
+        successor.payload = token.payload | {
+            "jti": replace_refresh_token(token.get(FAMILY_CLAIM), token["jti"], successor["jti"])
+        }
+        return successor
 
     AUTHENTICATION_CLASSES = (BearerAuthentication, SessionAuthentication)
 

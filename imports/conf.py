@@ -372,6 +372,13 @@ class AppSettings:
         "addresses of logins. 0: the address of the connection counts.",
     )
 
+    REFRESH_REPEAT_SECONDS = Setting(
+        30,
+        "seconds",
+        "Time for which a refresh token that was replaced returns its successor again, for a "
+        "client that has lost the response. Later, its use ends all tokens of the log-in.",
+    )
+
     # --- Files to download ---------------------------------------------------
 
     MAX_CONCURRENT_DOWNLOADS = Setting(

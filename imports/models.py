@@ -1,7 +1,7 @@
 """The models of the app: imports, their batches, attempts, rows and hooks, and worker processes.
 
-The models of `history`, `idempotency`, `notices`, `saved_mappings` and `storage` are in the modules
-of these names.
+The models of `history`, `idempotency`, `notices`, `saved_mappings`, `storage`, `stream_tickets` and
+`token_families` are in the modules of these names.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from imports.statuses import (
 )
 from imports.storage import DatabaseStorage, StoredChunk, StoredFile
 from imports.stream_tickets import TicketStamp
+from imports.token_families import TokenFamily
 from imports.transitions import TransitionManager, TransitionNotAllowed
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "StoredChunk",
     "StoredFile",
     "TicketStamp",
+    "TokenFamily",
     "TransitionNotAllowed",
     "WebhookEndpoint",
     "Worker",

@@ -14,9 +14,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt.tokens import AccessToken
 
 from imports import snapshots
+from imports.authentication import make_refresh_token
 from imports.live.sse import format_event
 from imports.models import ImportJob
 from tests import browser, typescript
@@ -65,7 +66,7 @@ def make_csv_of_rows(count):
 
 
 def make_tokens(user):
-    return {"access": str(AccessToken.for_user(user)), "refresh": str(RefreshToken.for_user(user))}
+    return {"access": str(AccessToken.for_user(user)), "refresh": str(make_refresh_token(user))}
 
 
 def expire_access_token(tokens):

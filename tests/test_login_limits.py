@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from axes.models import AccessAttempt, AccessLog
+from django.db.models import Sum
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
@@ -94,8 +95,10 @@ def test_a_lock_has_a_page_and_an_error_of_the_api(anna):
 @pytest.mark.django_db
 def test_a_lock_ends_although_the_attacker_goes_on(anna):
     fail(5)
-    AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=14, seconds=50))
+    earlier = timezone.now() - timedelta(minutes=14)
+    AccessAttempt.objects.update(attempt_time=earlier)
     assert fail(3) == [429] * 3
+    assert AccessAttempt.objects.get().attempt_time == earlier
 
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=15, seconds=1))
 
@@ -142,7 +145,8 @@ def test_an_account_that_many_addresses_have_locked_is_open_after_an_hour(anna):
     for n in range(20):
         fail(1, address=f"203.0.113.{n}")
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=59))
-    assert log_in("/accounts/login/", password=PASSWORD, address=OFFICE).status_code == 429
+    for _ in range(2):  # A refused log-in deletes no failure that still counts.
+        assert log_in("/accounts/login/", password=PASSWORD, address=OFFICE).status_code == 429
 
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=61))
 
@@ -308,7 +312,7 @@ def guess(port, door, password="wrong"):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("door", DOORS)
-def test_of_forty_guesses_at_once_five_at_most_are_checked(two_processes, anna, door):
+def test_of_forty_guesses_at_once_six_at_most_are_checked(two_processes, anna, door):
     wrong = 401 if door.startswith("/api/") else 200
     ports = [two_processes[n % 2] for n in range(40)]
 
@@ -316,6 +320,6 @@ def test_of_forty_guesses_at_once_five_at_most_are_checked(two_processes, anna, 
         codes = list(pool.map(lambda port: guess(port, door), ports))
 
     # A second process may check one more before it sees the last failure of the first.
-    assert codes.count(wrong) <= 5
-    assert codes.count(429) == 40 - codes.count(wrong)
+    assert AccessAttempt.objects.aggregate(checked=Sum("failures_since_start"))["checked"] in {5, 6}
+    assert codes.count(429) == 40 - codes.count(wrong) >= 35
     assert {guess(port, door, PASSWORD) for port in two_processes} == {429}

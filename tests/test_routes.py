@@ -33,6 +33,7 @@ ROOT = "api/auth/customers/excel"
 ROUTES = {
     ("POST", "api/auth/token/"): "400 400 400 400 400 400 400 400 400",
     ("POST", "api/auth/token/refresh/"): "400 400 400 400 400 400 400 400 400",
+    ("POST", "api/auth/token/revoke/"): "400 400 400 400 400 400 400 400 400",
     ("GET", "api/health/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/health/web/"): "200 200 200 200 200 200 200 200 200",
     ("GET", "api/schema/"): "200 200 200 200 200 200 200 200 200",

@@ -185,7 +185,7 @@ export class Site {
     const path = new URL("/api/auth/token/refresh/", this.#address);
     const response = await fetch(path, { method: "POST", headers, body });
     if (!response.ok) throw await toApiError(response); // 401: log in again.
-    this.#tokens = { refresh, ...((await response.json()) as { access: string }) };
+    this.#tokens = (await response.json()) as Tokens;
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {

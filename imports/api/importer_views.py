@@ -70,7 +70,8 @@ class ApiAddressSerializer(serializers.Serializer[Address]):
 # URL names of `imports.api.urls`. Tokens and the description are optional parts of the app.
 ADDRESSES = {
     "token": "POST a username and a password to get tokens for the other calls.",
-    "token-refresh": "POST the refresh token to get a new access token.",
+    "token-refresh": "POST the refresh token to get new tokens.",
+    "token-revoke": "POST the refresh token to log out.",
     "importer-list": "GET the importers: their columns and the options of an upload.",
     "template": "GET an empty workbook to fill in. ?importer= names the importer.",
     "import-list": "POST a file to import it, and GET the imports that you may see.",
@@ -98,7 +99,7 @@ class RootView(ApiView):
 def _list_addresses() -> list[Address]:
     missing: set[str] = set()
     if not HAS_TOKENS:
-        missing |= {"token", "token-refresh"}
+        missing |= {"token", "token-refresh", "token-revoke"}
     if not HAS_DESCRIPTION:
         missing.add("schema")
     if not has_docs_page():

@@ -81,6 +81,7 @@ if HAS_TOKENS:
 
     token_calls.describe_token(token_views.TokenView)
     token_calls.describe_refresh(token_views.RefreshView)
+    token_calls.describe_revoke(token_views.RevokeView)
 
 
 # drf-spectacular has one set of settings in a process, which changes while the app is described.

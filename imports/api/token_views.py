@@ -16,13 +16,21 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
+from rest_framework_simplejwt.serializers import TokenObtainSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from imports.api.base import ApiView
 from imports.api.throttles import LoginThrottle
-from imports.authentication import BAD_USER_ID_ERRORS, BearerAuthentication, get_login_hint
+from imports.authentication import (
+    BAD_USER_ID_ERRORS,
+    FAMILY_CLAIM,
+    BearerAuthentication,
+    get_login_hint,
+    make_refresh_token,
+    rotate_refresh_token,
+)
 from imports.model_fields import get_model_field
+from imports.token_families import FamilyEnded, revoke_family
 
 NO_ACTIVE_ACCOUNT_MESSAGE = (
     "No active account has this %(name)s and password. Correct them, or ask whoever runs this "
@@ -51,19 +59,15 @@ class CredentialsSerializer(serializers.Serializer[Any]):
 
 class TokenPairSerializer(serializers.Serializer[Any]):
     access = serializers.CharField(help_text="Send it as `Authorization: Bearer …`.")
-    refresh = serializers.CharField(help_text="Returns a new access token after that has expired.")
+    refresh = serializers.CharField(help_text="Valid once, for new tokens.")
 
 
 class TokenRefreshSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField()
 
 
-class AccessTokenSerializer(serializers.Serializer[Any]):
-    access = serializers.CharField()
-
-
 class TokenView(ApiView):
-    """Log in: get an access token for calls, and a refresh token for the next access token."""
+    """Log in: get an access token for calls, and a refresh token for the next tokens."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -72,31 +76,73 @@ class TokenView(ApiView):
     def post(self, request: Request) -> Response:
         credentials = _validate_body(CredentialsSerializer, request)
         # A backend of the project may store what it knows in the request of Django.
-        login = TokenObtainPairSerializer(data=credentials, context={"request": request._request})
+        login = TokenObtainSerializer(data=credentials, context={"request": request._request})
         try:
             login.is_valid(raise_exception=True)
         except AuthenticationFailed:
             raise AuthenticationFailed(describe_missing_account(), "no_active_account") from None
-        user_logged_in.send(sender=type(login.user), request=request._request, user=login.user)
-        return Response(login.validated_data)
+        user = login.user
+        if user is None:
+            raise AuthenticationFailed(describe_missing_account(), "no_active_account")
+        user_logged_in.send(sender=type(user), request=request._request, user=user)
+        return Response(make_token_pair(make_refresh_token(user)))
 
 
 class RefreshView(ApiView):
-    """Get a new access token, unless the account or its password has changed since the login."""
+    """Get new tokens, unless the account or its password has changed since the login.
+
+    The refresh token of the request is replaced by that of the response. If a token that was
+    replaced is sent again, all tokens of the login become invalid.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
     def post(self, request: Request) -> Response:
-        refresh = _validate_body(TokenRefreshSerializer, request)["refresh"]
+        token = read_refresh_token(request)
         try:
-            token = RefreshToken(refresh)
             BearerAuthentication().get_user(token)
-        except (TokenError, AuthenticationFailed, *BAD_USER_ID_ERRORS):
-            message = f"This refresh token is not valid (any more). {get_login_hint()}"
-            raise AuthenticationFailed(message, "token_not_valid") from None
-        return Response({"access": str(token.access_token)})
+            return Response(make_token_pair(rotate_refresh_token(token)))
+        except (FamilyEnded, AuthenticationFailed, *BAD_USER_ID_ERRORS):
+            raise make_invalid_refresh_error() from None
+
+
+class RevokeView(ApiView):
+    """Log out: end the refresh token, and all access tokens of the same login.
+
+    A refresh token that has ended before receives the same response.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (LoginThrottle,)
+
+    def post(self, request: Request) -> Response:
+        revoke_family(read_refresh_token(request).get(FAMILY_CLAIM))
+        return Response(status=204)
+
+
+def make_token_pair(token: RefreshToken) -> dict[str, str]:
+    return {"access": str(token.access_token), "refresh": str(token)}
+
+
+def read_refresh_token(request: Request) -> RefreshToken:
+    """Return the refresh token of a request. Does not check its user or its family.
+
+    Raises:
+        AuthenticationFailed: The token is forged or expired.
+    """
+    refresh = _validate_body(TokenRefreshSerializer, request)["refresh"]
+    try:
+        return RefreshToken(refresh)
+    except TokenError:
+        raise make_invalid_refresh_error() from None
+
+
+def make_invalid_refresh_error() -> AuthenticationFailed:
+    message = f"This refresh token is not valid (any more). {get_login_hint()}"
+    return AuthenticationFailed(message, "token_not_valid")
 
 
 def describe_missing_account() -> str:

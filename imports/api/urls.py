@@ -47,11 +47,12 @@ urlpatterns = [
     path("", include(router.urls)),
 ]
 if HAS_TOKENS:
-    from imports.api.token_views import RefreshView, TokenView
+    from imports.api.token_views import RefreshView, RevokeView, TokenView
 
     urlpatterns += [
         path("auth/token/", TokenView.as_view(), name="token"),
         path("auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+        path("auth/token/revoke/", RevokeView.as_view(), name="token-revoke"),
     ]
 if HAS_DESCRIPTION:
     from imports.api.schema_views import DocsView, SchemaView

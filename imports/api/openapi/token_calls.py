@@ -17,7 +17,6 @@ from imports.api.openapi.responses import (
     make_response_example,
 )
 from imports.api.token_views import (
-    AccessTokenSerializer,
     CredentialsSerializer,
     TokenPairSerializer,
     TokenRefreshSerializer,
@@ -29,9 +28,15 @@ def describe_token_call(
     summary: str,
     *,
     request: type[serializers.Serializer[Any]],
-    response: type[serializers.Serializer[Any]],
+    response: type[serializers.Serializer[Any]] | None,
 ) -> Decorator:
-    example = {name: examples.TOKENS[name] for name in response().get_fields()}
+    """Describe a call. `response` None: its response has no body."""
+    success = {204: OpenApiResponse(description="Logged out.")}
+    if response is not None:
+        example = {name: examples.TOKENS[name] for name in response().get_fields()}
+        success = {
+            200: OpenApiResponse(response, examples=[make_response_example("tokens", example)])
+        }
     call = describe_method(
         operation_id=operation_id,
         summary=summary,
@@ -42,7 +47,7 @@ def describe_token_call(
         request={"application/json": request},
         parameters=THROTTLED_HEADERS,
         responses={
-            200: OpenApiResponse(response, examples=[make_response_example("tokens", example)]),
+            **success,
             **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
         },
     )
@@ -54,7 +59,10 @@ describe_token = describe_token_call(
 )
 describe_refresh = describe_token_call(
     "token_refresh",
-    "Get a new access token",
+    "Get new tokens",
     request=TokenRefreshSerializer,
-    response=AccessTokenSerializer,
+    response=TokenPairSerializer,
+)
+describe_revoke = describe_token_call(
+    "token_revoke", "Log out", request=TokenRefreshSerializer, response=None
 )
