@@ -24,7 +24,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test faults matrix soak mutations lint types coverage fuzz sample wheel migrations check clean
+.PHONY: help demo run test faults matrix soak mutations lint types audit sbom coverage fuzz sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,15 +52,25 @@ soak: .venv/development ## Run imports with random commands and faults, write do
 mutations: .venv/development ## Remove one guard after another, and check that its tests fail (ARGS=name)
 	@exec $(PYTHON) -m tests.mutations $(ARGS)
 
-lint: .venv/development types ## Check style, format, the imports between modules, and types
+lint: .venv/development types ## Check style, format, imports between modules, types, vulnerabilities
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports --no-logo
+	@$(PYTHON) -m tests.audit
 
 types: .venv/development ## Check types with mypy
 	@$(SETTINGS) $(PYTHON) -m mypy imports customers config
 	@cd imports/pipeline/reader && MYPYPATH=. $(abspath $(PYTHON)) -m mypy --config-file= --strict \
 	    --explicit-package-bases --ignore-missing-imports --exclude '__init__' .
+
+audit: .venv/development ## Ask PyPI for known vulnerabilities; fail if it does not answer
+	@$(PYTHON) -m tests.audit --strict
+
+sbom: .venv/development ## Write the software bill of materials of the site: dist/sbom.json
+	@mkdir -p dist
+	@.venv/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml \
+	    --output-reproducible --output-format JSON --output-file dist/sbom.json 2>/dev/null
+	@echo "dist/sbom.json"
 
 coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
 	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)

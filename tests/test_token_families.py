@@ -9,7 +9,9 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from imports.authentication import rotate_refresh_token
 from imports.models import TokenFamily
+from imports.token_families import FamilyEnded, revoke_family
 from tests.conftest import create_user, make_username
 from tests.streams import make_job
 
@@ -162,6 +164,15 @@ def test_a_refresh_token_of_another_issuer_is_not_accepted(anna):
 
 def test_an_access_token_of_the_project_is_accepted(anna):
     assert is_valid({"access": str(AccessToken.for_user(anna))})
+
+
+@pytest.mark.usefixtures("anna")
+def test_a_family_that_ends_during_a_request_gets_no_new_token():
+    token = RefreshToken(log_in()["refresh"])
+    revoke_family(token["imports_family"])
+
+    with pytest.raises(FamilyEnded):
+        rotate_refresh_token(token)
 
 
 @pytest.mark.usefixtures("anna")
