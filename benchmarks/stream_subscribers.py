@@ -33,7 +33,10 @@ def main(subscribers=500, seconds=5):
         job = make_job(alice)
         limit = str(subscribers + 10)
         with running_daphne(
-            IMPORTS_MAX_STREAMS_PER_USER=limit, IMPORTS_MAX_STREAMS_PER_PROCESS=limit
+            IMPORTS_MAX_STREAMS_PER_USER=limit,
+            IMPORTS_MAX_STREAMS_PER_PROCESS=limit,
+            IMPORTS_SERVER_MAX_CONNECTIONS=limit,
+            IMPORTS_SERVER_MAX_CONNECTIONS_PER_ADDRESS=limit,
         ) as server:
             measurement = Measurement(
                 server, make_session_cookie(alice), progress.get_channel(job), urls["REDIS_URL"]

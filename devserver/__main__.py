@@ -65,7 +65,7 @@ def make_commands(port: int, *, demo: bool) -> Commands:
         web=[
             PYTHON,
             "-m",
-            "config.server",
+            "imports.server",
             "-v",
             "0",
             "--no-server-name",

@@ -369,7 +369,83 @@ class AppSettings:
         0,
         "proxies",
         "Number of proxies in front of the site whose X-Forwarded-For is trusted, for the IP "
-        "addresses of logins. 0: the address of the connection counts.",
+        "addresses of logins and of the web server. 0: the address of the connection counts.",
+    )
+
+    # --- Web server ----------------------------------------------------------
+
+    SERVER_MAX_CONNECTIONS = Setting(
+        4_000,
+        "connections",
+        "Open connections of a web process, streams included. A further connection takes the place "
+        "of the one that has waited longest without a complete request. If all others are being "
+        "served, it receives status 503.",
+    )
+    SERVER_MAX_CONNECTIONS_PER_ADDRESS = Setting(
+        256,
+        "connections",
+        "Open connections from one IP address (of IPv6, from one /64 network) in a web process. "
+        "Further ones receive status 429. With `IMPORTS_TRUSTED_PROXIES` all connections come from "
+        "the proxy; then the requests and streams that are open at the same time count for the "
+        "address of the client.",
+    )
+    SERVER_HEAD_TIMEOUT_SECONDS = Setting(
+        15.0,
+        "seconds",
+        "Time for a request line with all headers, from its first byte, or from the start of the "
+        "connection. After it the connection is closed with status 408.",
+    )
+    SERVER_IDLE_TIMEOUT_SECONDS = Setting(
+        75.0, "seconds", "Time for which a connection stays open between two requests."
+    )
+    SERVER_BODY_TIMEOUT_SECONDS = Setting(
+        30.0,
+        "seconds",
+        "Longest pause in a request body. After it the connection is closed with status 408.",
+    )
+    SERVER_MIN_BODY_BYTES_PER_SECOND = Setting(
+        4_096,
+        "bytes per second",
+        "Slowest request body, on average after the first `IMPORTS_SERVER_BODY_TIMEOUT_SECONDS`. "
+        "The connection of a slower one is closed with status 408.",
+    )
+    SERVER_SEND_TIMEOUT_SECONDS = Setting(
+        60.0,
+        "seconds",
+        "A connection whose client reads nothing of a response or stream for this time is closed.",
+    )
+    SERVER_LINGER_SECONDS = Setting(
+        30.0,
+        "seconds",
+        "Longest time for which the rest of a refused body is received and discarded. A client "
+        "that still sends could not read the response otherwise.",
+    )
+    SERVER_MAX_HEADERS = Setting(
+        100, "headers", "Headers of one request. A request with more receives status 431."
+    )
+    SERVER_MAX_HEAD_BYTES = Setting(
+        16 * 1024,
+        "bytes",
+        "Size of a request line with all headers. A larger one receives status 431. It is also how "
+        "much of the following requests is received while a response is sent (pipelining).",
+    )
+    SERVER_MAX_SEND_BUFFER_BYTES = Setting(
+        256 * 1024,
+        "bytes",
+        "A response waits while more than this waits to be sent on its connection.",
+    )
+    SERVER_MAX_CONCURRENT_REQUESTS = Setting(
+        20,
+        "requests",
+        "Requests for which a web process runs Django at the same time. Each may use a thread and "
+        "a database connection. A request counts until its response begins, so streams and "
+        "downloads do not count.",
+    )
+    SERVER_MAX_WAIT_SECONDS = Setting(
+        10.0,
+        "seconds",
+        "Time for which a request waits while too many others run. After it the response is status "
+        "503 with Retry-After.",
     )
 
     REFRESH_REPEAT_SECONDS = Setting(

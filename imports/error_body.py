@@ -14,6 +14,7 @@ NO_SPACE_MESSAGE = (
     "minutes, or tell an administrator."
 )
 NO_SPACE_RETRY_SECONDS = 60
+BUSY_MESSAGE = "The server is busy just now. Send the request again in a few seconds."
 # No space left, quota exceeded, and larger than any file of the process may become.
 NO_SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -55,6 +56,11 @@ def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
 def make_no_space_body() -> ErrorBody:
     """Return the body of the response to a request that cannot be stored: the disk is full."""
     return make_error_body("unavailable", NO_SPACE_MESSAGE)
+
+
+def make_busy_body() -> ErrorBody:
+    """Return the body of the response to a request that has waited too long for other requests."""
+    return make_error_body("unavailable", BUSY_MESSAGE)
 
 
 def is_no_space_error(error: BaseException | None) -> bool:

@@ -88,7 +88,7 @@ def running_daphne(port=0, **environment):
     ):
         command = [
             "-m",
-            "config.server",
+            "imports.server",
             "-v",
             "0",
             "--no-server-name",

@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 from rest_framework_simplejwt.tokens import AccessToken
 
-from config.server import BODY_CHUNK_BYTES, LimitedRequest, ReceiveQueue
 from imports.models import ImportJob
+from imports.server.requests import BODY_CHUNK_BYTES, ReceiveQueue
 from tests.database import connection
 from tests.factories import make_csv, make_row
 from tests.streams import (
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 FORM = "multipart/form-data; boundary=x"
 ALLOWED_ORIGIN = "https://app.example.com"
-FORM_OVERHEAD_BYTES = 1024 * 1024  # As in config.server.
+FORM_OVERHEAD_BYTES = 1024 * 1024  # As in imports.conf.
 
 
 @pytest.fixture
@@ -159,17 +159,6 @@ def test_an_interrupted_upload_leaves_no_import(server, alice):
 
 
 # --- The classes -------------------------------------------------------------
-
-
-def test_bytes_over_the_limit_are_not_stored(settings):
-    settings.IMPORTS_MAX_UPLOAD_BYTES = 10
-    request = LimitedRequest.__new__(LimitedRequest)
-    request.received_bytes, request.content = 0, io.BytesIO()
-
-    for _ in range(3):
-        request.handleContentChunk(b"x" * FORM_OVERHEAD_BYTES)
-
-    assert len(request.content.getvalue()) == FORM_OVERHEAD_BYTES
 
 
 async def test_the_queue_returns_the_body_in_chunks_and_then_the_disconnect():

@@ -1,0 +1,112 @@
+"""The open connections of a web process: how many there are, in all and from each address."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol
+
+from imports.conf import app_settings
+
+IPV6_NETWORK_BITS = 64  # One customer of a provider has at least a network of this prefix.
+
+
+class Connection(Protocol):
+    """What the registry needs of a connection."""
+
+    def get_waiting_since(self) -> float | None:
+        """Return since when it waits for a complete head; None if it has a request."""
+
+    def abort(self) -> None:
+        """Close it at once."""
+
+    def check_time(self, now: float) -> None:
+        """Close it if its client is too slow. `now` is a time of `time.monotonic`."""
+
+    async def wait_until_writable(self) -> None:
+        """Wait until the client has read, if too much waits to be sent."""
+
+
+class Connections:
+    """The connections of a process, by their transport."""
+
+    def __init__(self) -> None:
+        self.by_transport: dict[object, Connection] = {}
+        self.counts: Counter[str] = Counter()
+        self.addresses: dict[Connection, str] = {}
+
+    def add(self, transport: object, connection: Connection) -> bool:
+        """Add a connection. Return False if there are too many that cannot be closed for it."""
+        if len(self.by_transport) >= app_settings.SERVER_MAX_CONNECTIONS and not self.evict():
+            return False
+        self.by_transport[transport] = connection
+        return True
+
+    def remove(self, transport: object) -> None:
+        """Remove a connection, also one that was not added or is removed already."""
+        connection = self.by_transport.pop(transport, None)
+        if connection is not None:
+            self.release_address(connection)
+
+    def evict(self) -> bool:
+        """Close the connection that has waited longest for a request. Return if there was one."""
+        waiting = [
+            (since, transport)
+            for transport, connection in self.by_transport.items()
+            if (since := connection.get_waiting_since()) is not None
+        ]
+        if not waiting:
+            return False
+        _, transport = min(waiting, key=lambda pair: pair[0])
+        connection = self.by_transport[transport]
+        self.remove(transport)
+        connection.abort()
+        return True
+
+    def claim_address(self, connection: Connection, address: str) -> bool:
+        """Count a connection for the address of its client, in place of an earlier address.
+
+        Return False, without counting it, if the address has too many.
+        """
+        self.release_address(connection)
+        network = get_network(address)
+        if self.counts[network] >= app_settings.SERVER_MAX_CONNECTIONS_PER_ADDRESS:
+            return False
+        self.counts[network] += 1
+        self.addresses[connection] = network
+        return True
+
+    def release_address(self, connection: Connection) -> None:
+        network = self.addresses.pop(connection, None)
+        if network is None:
+            return
+        self.counts[network] -= 1
+        if not self.counts[network]:
+            del self.counts[network]
+
+
+def get_network(address: str) -> str:
+    """Return what an address counts for: itself, or the network of an IPv6 address."""
+    try:
+        parsed = ip_address(address.strip().strip("[]"))
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> IPV6_NETWORK_BITS:x}/{IPV6_NETWORK_BITS}"
+
+
+def find_forwarded_address(header_values: Iterable[bytes], proxies: int) -> str | None:
+    """Return the address of the client that the outermost trusted proxy has reported.
+
+    `header_values` are the values of X-Forwarded-For; each proxy has added one address at their
+    end. None if there is no address.
+    """
+    addresses = [
+        address.strip() for value in header_values for address in value.decode("latin1").split(",")
+    ]
+    addresses = [address for address in addresses if address]
+    return addresses[-min(proxies, len(addresses))] if addresses else None

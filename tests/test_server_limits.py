@@ -1,0 +1,414 @@
+"""The limits of the web process, with sockets on a real server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import ExitStack, closing, contextmanager
+
+import psutil
+import pytest
+from websockets.sync.client import connect
+
+from imports.conf import MAX_FORM_OVERHEAD_BYTES, MEGABYTES
+from imports.models import ImportJob
+from imports.server.connections import find_forwarded_address, get_network
+from tests.database import connection
+from tests.factories import make_csv, make_row
+from tests.streams import (
+    MAX_WAIT_SECONDS,
+    is_lock_awaited,
+    make_job,
+    make_session_cookie,
+    running_daphne,
+    wait_until,
+)
+from tests.test_server import build_form, make_headers, post
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = "/accounts/login/"
+MAX_UPLOAD_BYTES = 1_000_000
+MAX_BODY_BYTES = MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup):
+    """A server with time-outs that a test can wait for."""
+    with running_daphne(
+        IMPORTS_MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES),
+        IMPORTS_SERVER_HEAD_TIMEOUT_SECONDS="3",
+        IMPORTS_SERVER_IDLE_TIMEOUT_SECONDS="4",
+        IMPORTS_SERVER_BODY_TIMEOUT_SECONDS="3",
+        IMPORTS_SERVER_MIN_BODY_BYTES_PER_SECOND="10000",
+        IMPORTS_SERVER_SEND_TIMEOUT_SECONDS="3",
+        IMPORTS_SERVER_LINGER_SECONDS="3",
+    ) as server:
+        yield server
+
+
+@contextmanager
+def connected(server, address="127.0.0.1"):
+    with closing(
+        socket.create_connection(
+            ("127.0.0.1", server.port), MAX_WAIT_SECONDS, source_address=(address, 0)
+        )
+    ) as client:
+        yield client
+
+
+def make_head(method="GET", path=PAGE, *headers):
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def read_status(client):
+    """Return the status of the next response; None if the connection is closed instead."""
+    try:
+        line = client.makefile("rb").readline()
+    except ConnectionResetError:
+        return None
+    return int(line.split()[1]) if line else None
+
+
+def read_to_end(client):
+    """Receive until the server closes, and return what was received."""
+    content = b""
+    try:
+        while data := client.recv(65_536):
+            content += data
+    except ConnectionResetError:
+        pass
+    return content
+
+
+def get_page(server, *headers):
+    with connected(server) as client:
+        client.sendall(make_head("GET", PAGE, "Connection: close", *headers))
+        return read_status(client)
+
+
+# --- Bodies over the limit ---------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/imports/", PAGE, "/no-such-page/"])
+@pytest.mark.parametrize(
+    ("framing", "first_bytes"),
+    [
+        ("Content-Length: 200000000", b""),
+        (
+            "Transfer-Encoding: chunked",
+            f"{MAX_BODY_BYTES + 1:x}\r\n".encode() + b"x" * (MAX_BODY_BYTES + 1),
+        ),
+    ],
+)
+def test_a_body_over_the_limit_is_refused_before_it_ends(server, path, framing, first_bytes):
+    with connected(server) as client:
+        client.sendall(make_head("POST", path, framing) + first_bytes)
+
+        assert read_status(client) == 413
+
+
+def test_a_chunked_body_of_exactly_the_limit_is_not_refused(server):
+    body = [b"x" * MAX_BODY_BYTES]
+
+    response, _ = post(server, "/api/imports/", iter(body))
+
+    assert response.status == 411  # From Django: it wants a length.
+
+
+def test_a_client_that_waits_for_100_continue_sends_no_refused_body(server):
+    with connected(server) as client:
+        client.sendall(make_head("POST", PAGE, "Content-Length: 200000000", "Expect: 100-continue"))
+
+        assert read_status(client) == 413
+
+
+def test_a_client_that_waits_for_100_continue_uploads(server, alice):
+    content = build_form(make_csv([make_row(1)]))
+    headers = [f"{name}: {value}" for name, value in make_headers(alice).items()]
+    length = f"Content-Length: {len(content)}"
+    with connected(server) as client:
+        client.sendall(make_head("POST", "/api/imports/", length, "Expect: 100-continue", *headers))
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(content)
+        assert read_status(client) == 202
+
+
+def test_twenty_large_bodies_at_once_use_no_memory_and_no_disk(server):
+    get_page(server)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    piece = b"x" * 65_536
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(20)]
+        for client in clients:
+            client.sendall(make_head("POST", "/api/imports/", "Content-Length: 200000000"))
+        for _ in range(40):
+            for client in clients:
+                client.sendall(piece)
+        assert not [file.path for file in process.open_files() if file.path.startswith("/tmp/#")]
+        assert process.memory_info().rss - before < 50 * MEGABYTES
+        assert {read_status(client) for client in clients} == {413}
+
+
+def test_a_refused_client_that_goes_on_sending_is_closed(server):
+    started = time.monotonic()
+    with connected(server) as client:
+        client.sendall(make_head("POST", PAGE, "Content-Length: 200000000"))
+        with pytest.raises(ConnectionError):  # noqa: PT012  # Which of the calls fails is open.
+            while time.monotonic() - started < MAX_WAIT_SECONDS:
+                client.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_a_websocket_request_with_a_body_is_refused(server):
+    with connected(server) as client:
+        client.sendall(
+            make_head("GET", "/x", "Upgrade: websocket", "Connection: Upgrade", "Content-Length: 9")
+        )
+
+        assert read_status(client) == 400
+
+
+# --- Time --------------------------------------------------------------------
+
+
+def send_slowly(client, pieces, pause_seconds=0.1):
+    """Send until the server closes or responds."""
+    client.settimeout(pause_seconds)
+    for piece in pieces:
+        try:
+            client.sendall(piece)
+            if client.recv(1, socket.MSG_PEEK) is not None:
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    client.settimeout(MAX_WAIT_SECONDS)
+
+
+def test_a_slow_head_times_out(server):
+    with connected(server) as client:
+        send_slowly(client, [b"GET / HTTP/1.1\r\nX: ", *[b"x"] * 600])
+
+        assert read_status(client) == 408
+
+
+def test_a_connection_without_a_request_is_closed(server):
+    with connected(server) as client:
+        assert read_to_end(client) == b""
+
+
+def test_an_idle_connection_is_closed_after_a_second_request(server):
+    with connected(server) as client:
+        for _ in range(2):
+            client.sendall(make_head())
+            assert b"200 OK" in client.recv(65_536)
+        read_to_end(client)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b"x"], [b"x" * 300] * 600],
+    ids=["pause", "rate"],
+)
+def test_a_slow_body_times_out(server, pieces):
+    with connected(server) as client:
+        client.sendall(make_head("POST", PAGE, "Content-Length: 900000"))
+        send_slowly(client, pieces)
+
+        assert read_status(client) == 408
+
+
+def test_a_slow_upload_over_the_minimum_rate_is_accepted(server, alice):
+    content = build_form(make_csv([make_row(number) for number in range(6_000)])[:300_000])
+    headers = [f"{name}: {value}" for name, value in make_headers(alice).items()]
+    with connected(server) as client:
+        length = f"Content-Length: {len(content)}"
+        client.sendall(make_head("POST", "/api/imports/", length, *headers))
+        for start in range(0, len(content), 5_000):
+            client.sendall(content[start : start + 5_000])
+            time.sleep(0.1)  # The rate is what is tested.
+        assert read_status(client) == 202
+    assert ImportJob.objects.exists()
+
+
+def test_streams_outlive_every_time_out(server, alice):
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with (
+        server.stream(job, cookie) as stream,
+        connect(
+            f"ws://127.0.0.1:{server.port}/ws/imports/{job.pk}/",
+            origin=f"http://127.0.0.1:{server.port}",
+            additional_headers={"Cookie": f"sessionid={cookie}"},
+        ) as websocket,
+    ):
+        assert stream.next()
+        assert websocket.recv()
+        time.sleep(7)  # More than all time-outs.
+        job.refresh_from_db()
+        ImportJob.objects.filter(pk=job.pk).update(version=job.version + 1, checked=1)
+        assert stream.next().snapshot["checked"] == 1
+        while json.loads(websocket.recv(MAX_WAIT_SECONDS)).get("checked") != 1:
+            pass
+
+
+# --- Heads and pipelining ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [f"X-{number}: x" for number in range(101)],
+        ["X: " + "x" * 17_000],
+        ["X: " + "x" * 9_000] * 2,
+    ],
+    ids=["count", "line", "bytes"],
+)
+def test_a_head_over_the_limits_is_refused(server, headers):
+    assert get_page(server, *headers) == 431
+
+
+def test_requests_in_advance_are_answered_in_order_and_bounded(server):
+    request = make_head("GET", "/no-such-page/")
+    with connected(server) as client:
+        client.sendall(request * 3 + make_head("GET", PAGE, "Connection: close"))
+        content = read_to_end(client)
+
+    assert content.count(b"HTTP/1.1 404") == 3
+    assert content.count(b"HTTP/1.1 200") == 1
+
+
+def test_an_error_of_the_server_itself_ends_the_connection(server):
+    with connected(server) as client:
+        client.sendall(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        content = read_to_end(client)
+
+    assert content.count(b"HTTP/1.1 400") == 1
+
+
+# --- Connections -------------------------------------------------------------
+
+
+def test_an_address_has_a_limit_of_connections():
+    with running_daphne(IMPORTS_SERVER_MAX_CONNECTIONS_PER_ADDRESS="3") as server:
+        with ExitStack() as stack:
+            for _ in range(3):
+                client = stack.enter_context(connected(server))
+                client.sendall(make_head())
+                assert client.recv(1)
+            assert get_page(server) in {429, None}  # The close may overtake the response.
+            with connected(server, "127.0.0.2") as other:
+                other.sendall(make_head())
+                assert read_status(other) == 200
+        wait_until(lambda: get_page(server) == 200)
+
+
+def test_behind_a_proxy_the_streams_of_a_client_have_the_limit(alice):
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    with (
+        running_daphne(
+            TRUSTED_PROXIES="1", IMPORTS_SERVER_MAX_CONNECTIONS_PER_ADDRESS="2"
+        ) as server,
+        ExitStack() as stack,
+    ):
+        headers = {"X-Forwarded-For": "10.0.0.9, 10.0.0.1"}
+        for _ in range(2):
+            stream = stack.enter_context(server.stream(job, cookie, **headers))
+            assert stream.status == 200
+        assert get_page(server, "X-Forwarded-For: 10.0.0.9, 10.0.0.1") == 429
+        assert get_page(server, "X-Forwarded-For: 10.0.0.1, 10.0.0.2") == 200
+
+
+def test_a_new_connection_takes_the_place_of_one_without_a_request():
+    with (
+        running_daphne(IMPORTS_SERVER_MAX_CONNECTIONS="10") as server,
+        ExitStack() as stack,
+    ):
+        slow = [stack.enter_context(connected(server)) for _ in range(10)]
+        for client in slow:
+            client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        wait_until(lambda: get_page(server) == 200)
+        assert read_to_end(slow[0]) == b""  # The oldest one.
+
+
+# --- Slow readers and slots --------------------------------------------------
+
+
+def test_a_client_that_never_reads_delays_the_application_and_is_closed(server, alice):
+    """The download waits: the process holds little of the file, and then closes."""
+    job = upload_file(server, alice, 900_000)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(connected(server))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            authorization = f"Authorization: {make_headers(alice)['Authorization']}"
+            client.sendall(make_head("GET", f"/api/imports/{job}/file/", authorization))
+        wait_until(lambda: count_connections(process) >= 20)
+        wait_until(lambda: count_connections(process) == 0)
+    assert process.memory_info().rss - before < 50 * MEGABYTES
+
+
+def upload_file(server, user, size):
+    response, body = post(server, "/api/imports/", build_form(b"x" * size), **make_headers(user))
+    assert response.status == 202
+    return json.loads(body)["id"]
+
+
+def count_connections(process):
+    """Return how many clients are connected. Those of Redis and PostgreSQL use Unix sockets."""
+    return sum(item.status == "ESTABLISHED" for item in process.net_connections("tcp"))
+
+
+def test_requests_over_the_slots_wait_and_then_get_503_while_streams_do_not_count(alice):
+    job, cookie = make_job(alice), make_session_cookie(alice)
+    session = f"Cookie: sessionid={cookie}"
+    with (
+        running_daphne(
+            IMPORTS_SERVER_MAX_CONCURRENT_REQUESTS="2", IMPORTS_SERVER_MAX_WAIT_SECONDS="1"
+        ) as server,
+        ExitStack() as stack,
+    ):
+        for _ in range(3):  # More than there are slots.
+            stream = stack.enter_context(server.stream(job, cookie))
+            assert stream.next()
+        assert get_page(server) == 200
+        other = stack.enter_context(
+            closing(connection.Database.connect(**connection.get_connection_params()))
+        )
+        cursor = stack.enter_context(other.cursor())
+        cursor.execute("LOCK TABLE customers_customer IN ACCESS EXCLUSIVE MODE")
+        blocked = [stack.enter_context(connected(server)) for _ in range(2)]
+        for client in blocked:
+            client.sendall(make_head("GET", "/api/customers/", session))
+        wait_until(lambda: is_lock_awaited(cursor, "customers_customer"))
+        with connected(server) as client:
+            client.sendall(make_head("GET", PAGE, "Connection: close"))
+            content = read_to_end(client)
+        assert content.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 5" in content
+        other.rollback()
+        assert {read_status(client) for client in blocked} == {200}
+        assert get_page(server) == 200
+
+
+# --- Addresses ---------------------------------------------------------------
+
+
+def test_an_ipv6_address_counts_for_its_network():
+    assert get_network("2001:db8::1") == get_network("2001:db8::ffff:1")
+    assert get_network("2001:db8::1") != get_network("2001:db8:0:1::1")
+    assert get_network("::ffff:10.0.0.1") == "10.0.0.1"
+
+
+def test_only_addresses_that_trusted_proxies_report_count():
+    values = [b"1.1.1.1, 2.2.2.2", b"3.3.3.3"]
+    assert find_forwarded_address(values, 1) == "3.3.3.3"
+    assert find_forwarded_address(values, 2) == "2.2.2.2"
+    assert find_forwarded_address(values, 9) == "1.1.1.1"
+    assert find_forwarded_address([b" , "], 1) is None
