@@ -409,6 +409,12 @@ class AppSettings:
         "Slowest request body, on average after the first `IMPORTS_SERVER_BODY_TIMEOUT_SECONDS`. "
         "The connection of a slower one is closed with status 408.",
     )
+    SERVER_MAX_STORED_BYTES = Setting(
+        512 * MEGABYTES,
+        "bytes",
+        "Disk space for the request bodies that a web process holds at the same time. A request "
+        "for which there is no space receives status 503 with Retry-After.",
+    )
     SERVER_SEND_TIMEOUT_SECONDS = Setting(
         60.0,
         "seconds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -170,6 +171,22 @@ def test_a_websocket_request_with_a_body_is_refused(server):
         )
 
         assert read_status(client) == 400
+
+
+def test_bodies_that_need_too_much_disk_space_get_503():
+    with (
+        running_daphne(IMPORTS_SERVER_MAX_STORED_BYTES="1000000") as server,
+    ):
+        for _ in range(3):  # The space is free again after each interrupted upload.
+            with connected(server) as first, connected(server) as second:
+                head = make_head("POST", PAGE, "Content-Length: 2000000")
+                first.sendall(head + b"x" * 600_000)
+                second.sendall(head + b"x" * 600_000)
+                readable, _, _ = select.select([first, second], [], [], MAX_WAIT_SECONDS)
+                assert read_status(readable[0]) == 503
+        for _ in range(3):  # And after each complete one.
+            response, _ = post(server, PAGE, b"x" * 600_000)
+            assert response.status == 403  # From Django: no CSRF token.
 
 
 # --- Time --------------------------------------------------------------------

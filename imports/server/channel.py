@@ -140,14 +140,14 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
 
     # --- Refusing ------------------------------------------------------------
 
-    def refuse(self, status: HTTPStatus, body: ErrorBody) -> None:
+    def refuse(self, status: HTTPStatus, body: ErrorBody, retry_seconds: int | None = None) -> None:
         """Respond to the request whose head was received, and receive nothing more of it."""
         request = self.requests[-1]
         request.method, request.uri, request.clientproto = self._command, self._path, self._version
         request.path = request.uri.split(b"?", 1)[0]
         self.is_refused = True
         self.close_after_response(request)
-        request.respond_without_view(status, body)
+        request.respond_without_view(status, body, retry_seconds)
 
     def close_after_response(self, request: http.Request) -> None:
         self.persistent = False

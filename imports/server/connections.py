@@ -35,6 +35,7 @@ class Connections:
         self.by_transport: dict[object, Connection] = {}
         self.counts: Counter[str] = Counter()
         self.addresses: dict[Connection, str] = {}
+        self.stored_bytes = 0  # Of all request bodies.
 
     def add(self, transport: object, connection: Connection) -> bool:
         """Add a connection. Return False if there are too many that cannot be closed for it."""

@@ -51,7 +51,8 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
-        self.received_bytes = 0
+        self.open_connections = self.channel.connections
+        self.received_bytes = self.stored_bytes = 0
 
     def handleContentChunk(self, data: bytes) -> None:
         if self.channel.phase is Phase.CLOSING or self.has_no_space:
@@ -61,6 +62,14 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             self.drop_content()
             body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
             self.channel.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, body)
+            return
+        self.count_stored_bytes(len(data))
+        if self.open_connections.stored_bytes > app_settings.SERVER_MAX_STORED_BYTES:
+            log.warning("the request bodies need more than IMPORTS_SERVER_MAX_STORED_BYTES")
+            self.drop_content()
+            self.channel.refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE, make_no_space_body(), NO_SPACE_RETRY_SECONDS
+            )
             return
         try:
             super().handleContentChunk(data)
@@ -72,8 +81,21 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             self.has_no_space = True
             self.drop_content()
 
+    def count_stored_bytes(self, size: int) -> None:
+        self.stored_bytes += size
+        self.open_connections.stored_bytes += size
+
+    def finish(self) -> None:
+        self.count_stored_bytes(-self.stored_bytes)
+        super().finish()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.count_stored_bytes(-self.stored_bytes)
+        super().connectionLost(reason)
+
     def drop_content(self) -> None:
         """Delete what is stored of the body."""
+        self.count_stored_bytes(-self.stored_bytes)
         with suppress(OSError):  # The bytes in its buffer cannot be written.
             self.content.close()
         self.content = BytesIO()
