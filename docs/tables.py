@@ -56,7 +56,7 @@ def format_default(value: object) -> str:
 def format_request_codes() -> str:
     """Return the table of the codes of error responses."""
     rows = [
-        (", ".join(map(str, code.statuses)), f"`{code.name}`", code.message)
+        (", ".join(map(str, code.statuses)), f"`{code.name}`", escape(code.message))
         for code in load_error_codes().list_request_codes()
     ]
     return format_table(("status", "code", "meaning, and what to do"), rows)
