@@ -235,7 +235,7 @@ AXES_VERBOSE = False  # Log neither names nor addresses.
 LOGIN_FAILURES_PER_ADDRESS = read_int("LOGIN_FAILURES_PER_ADDRESS", 50)
 LOGIN_FAILURES_PER_ACCOUNT = read_int("LOGIN_FAILURES_PER_ACCOUNT", 20)
 LOGIN_ACCOUNT_PERIOD = timedelta(minutes=read_int("LOGIN_ACCOUNT_MINUTES", 60))
-SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # It does not recognize LoginMiddleware.
+SILENCED_SYSTEM_CHECKS += ["axes.W002"]  # It does not recognize LoginMiddleware.
 LOGIN_KNOWN_DAYS = read_int("LOGIN_KNOWN_DAYS", 30)
 
 # --- REST --------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Workers are killed before, during and after a hook: each hook is called at least once."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from customers.models import Customer
 from imports.models import HookCall
@@ -22,7 +23,9 @@ def _flush_redis():
 
 
 @pytest.fixture
-def content():
+def content(alice):
+    # Each row names the customer, so the owner must be allowed to see it.
+    alice.user_permissions.add(Permission.objects.get(codename="view_customer"))
     Customer.objects.create(
         shipping_mark="ANN", first_name="A", last_name="A", phone="+233244000001"
     )

@@ -61,7 +61,7 @@ def test_each_column_is_shown_with_samples_and_its_field(alice, mapping_job):
         ("phone", True),
     ]
     assert "Column 4" in html
-    assert f"<code>{make_row(2)[4]}</code>" in html
+    assert f'<code dir="auto">{make_row(2)[4]}</code>' in html
 
 
 def test_mapping_is_applied_and_saved(alice, mapping_job):

@@ -365,9 +365,9 @@ def test_list_is_paginated_newest_first(alice):
     first = client.get(reverse("imports:list")).content.decode()
     second = client.get(reverse("imports:list") + "?page=2").content.decode()
 
-    newest_first = re.findall(r"file-(\d+)\.csv</a>", first)
+    newest_first = re.findall(r"file-(\d+)\.csv</bdi>", first)
     assert newest_first == [str(n) for n in range(views.IMPORTS_PER_PAGE, 0, -1)]
-    assert re.findall(r"file-(\d+)\.csv</a>", second) == ["0"]
+    assert re.findall(r"file-(\d+)\.csv</bdi>", second) == ["0"]
 
 
 # --- Active imports ---------------------------------------------------------------
