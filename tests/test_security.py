@@ -70,7 +70,7 @@ def test_check_deploy_has_no_message_for_a_site_with_https():
 
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     # About other hosts of the domain: see config.settings.
-    assert "System check identified no issues (2 silenced)." in done.stdout
+    assert "System check identified no issues (3 silenced)." in done.stdout
 
 
 @pytest.mark.django_db
