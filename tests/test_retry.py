@@ -18,7 +18,11 @@ from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import Chunk
 from imports.pipeline.transactions import StatementTimeout
 from imports.statuses import Status
-from tests.concurrency import call_then_close_connection
+from tests.concurrency import (
+    call_then_close_connection,
+    concurrent_transaction,
+    wait_until_blocked,
+)
 from tests.database import connection
 from tests.factories import (
     apply_all_batches,
@@ -304,8 +308,12 @@ def test_two_retries_at_once_make_one_import(partly_failed):
         except lifecycle.TransitionNotAllowed as error:
             return error.code
 
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(2) as threads, concurrent_transaction() as cursor:
+        table = ImportJob._meta.db_table
+        cursor.execute(f"SELECT FROM {table} WHERE id = %s FOR UPDATE", [partly_failed.pk])
         futures = [threads.submit(call_then_close_connection, retry) for _ in range(2)]
+        wait_until_blocked(2)
+        cursor.connection.rollback()
         results = [future.result(timeout=30) for future in futures]
 
     assert results.count("retried_already") == 1
