@@ -13,7 +13,6 @@ is extended by three rules:
 from __future__ import annotations
 
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
@@ -33,10 +32,9 @@ from rest_framework.exceptions import Throttled
 
 from config.errors import make_api_response
 from imports.authentication import get_client_address
+from imports.client_addresses import get_counted_address
 
 MAX_NAME_CHARS = 255  # The length of the column in axes.
-# A provider assigns at least this network to each customer, who can use any address of it.
-IPV6_CUSTOMER_BITS = 64
 
 _locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 _locks_guard = Lock()
@@ -143,16 +141,8 @@ def get_login_address(request: HttpRequest) -> str | None:
 
     None: the server does not know the address of the client.
     """
-    text = get_client_address(request)
-    if not text:
-        return None
-    address = ip_address(text)
-    if not isinstance(address, IPv6Address):
-        return text
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    network = ip_network((int(address), IPV6_CUSTOMER_BITS), strict=False)
-    return str(network.network_address)
+    address = get_client_address(request)
+    return get_counted_address(address) if address else None
 
 
 def make_lockout_response(

@@ -29,6 +29,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from imports.client_addresses import find_forwarded_address
 from imports.conf import app_settings
 from imports.stream_tickets import get_ticket_stamp
 from imports.token_families import create_family, is_family_valid, replace_refresh_token
@@ -122,17 +123,15 @@ if TYPE_CHECKING or HAS_TOKENS:
 def get_client_address(request: HttpRequest | Request) -> str:
     """Return the IP address of the client, behind IMPORTS_TRUSTED_PROXIES proxies.
 
-    Each proxy appends the address of its client to X-Forwarded-For. The entries before those of
-    the trusted proxies come from the client and count for nothing. Empty if the server does not
-    know the address, for example behind a Unix socket.
+    Returns "" if the server does not know the address, for example behind a Unix socket.
     """
     connection = str(request.META.get("REMOTE_ADDR", ""))
-    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+    values = [str(request.META.get("HTTP_X_FORWARDED_FOR", ""))]
     proxies = app_settings.TRUSTED_PROXIES
-    entry = forwarded[-min(proxies, len(forwarded))].strip() if proxies else ""
-    for text in (entry, connection):
+    forwarded = find_forwarded_address(values, proxies) if proxies else None
+    for text in (forwarded, connection):
         try:
-            return str(ip_address(text))
+            return str(ip_address(text or ""))
         except ValueError:
             continue
     return ""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.db.models import Field
 from django.utils.choices import CallableChoiceIterator
 from django.utils.functional import Promise
 from django.utils.translation import get_language, override
 
 from imports.error_log import log_error
+from imports.postgres import UNAVAILABLE_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -69,27 +70,38 @@ def list_choices(field: Field[Any, Any]) -> list[tuple[Any, str]]:
     The list is empty if the field has no choices, or if the function of an app that lists them
     raises an exception. The exception is logged.
     """
-    if not field.choices:
-        return []
-    try:
-        return [(value, str(label)) for value, label in field.flatchoices]
-    except Exception as error:
-        if isinstance(error, InterfaceError | OperationalError):  # The database is not available.
-            raise
-        log_error(logger, f"The choices of the field {field}", error)
-        return []
+    if field.choices:
+        with _logging_errors(field):
+            return [(value, str(label)) for value, label in field.flatchoices]
+    return []
 
 
 def describe_choices(field: Field[Any, Any]) -> str:
     """Return the names of the first choices, separated by commas, in the active language.
 
-    The text is "…" if `list_choices` has no choices.
+    The text is empty in the cases in which `list_choices` returns an empty list.
     """
-    names = list_choice_names(field) if list_choices(field) else []
-    if not names:
-        return "…"
+    names: list[str] = []
+    if field.choices:
+        with _logging_errors(field):
+            names = list_choice_names(field)
     more = ["…"] if len(names) > MAX_LISTED_CHOICES else []
     return ", ".join([*names[:MAX_LISTED_CHOICES], *more])
+
+
+@contextmanager
+def _logging_errors(field: Field[Any, Any]) -> Iterator[None]:
+    """Log an exception of the function of an app that lists the choices, and go on.
+
+    Raises:
+        OperationalError, InterfaceError: The database is not available.
+    """
+    try:
+        yield
+    except UNAVAILABLE_ERRORS:
+        raise
+    except Exception as error:
+        log_error(logger, f"The choices of the field {field}", error)
 
 
 def describe_values(field: Field[Any, Any], values: Iterable[Any]) -> str:

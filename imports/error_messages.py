@@ -22,7 +22,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from imports.choices import describe_choices, list_choices
+from imports.choices import describe_choices
 from imports.importer import Importer, get_importer_or_placeholder, get_value_field
 from imports.statuses import OnDuplicate, Outcome, StalledReason
 from imports.validator_errors import translate_message
@@ -699,11 +699,12 @@ def _translate_choices(importer: type[Importer], name: str | None) -> dict[str, 
     A `clean` function names the choices itself.
     """
     field = _find_value_field(importer, name)
-    if field is None or not list_choices(field):
+    if field is None:
         return {}
     if any(column.field == name and column.clean for column in importer.columns):
         return {}
-    return {"choices": describe_choices(field)}
+    choices = describe_choices(field)
+    return {"choices": choices} if choices else {}
 
 
 def describe_cause(error: Mapping[str, Any], importer: str, outcome: str | None) -> str:

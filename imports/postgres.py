@@ -14,7 +14,9 @@ from django.apps import apps
 from django.db import (
     DataError,
     Error,
+    InterfaceError,
     NotSupportedError,
+    OperationalError,
     ProgrammingError,
     connections,
     router,
@@ -25,6 +27,9 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import Atomic
 from django.urls import URLPattern, URLResolver
+
+# What Django raises if the database does not answer, or ends the connection.
+UNAVAILABLE_ERRORS = (OperationalError, InterfaceError)
 
 # SQLSTATEs of errors that the driver itself raises, without asking the server.
 CONNECTION_FAILURE = "08006"

@@ -109,8 +109,8 @@ def _describe_note(column: Column, importer: type[Importer]) -> str:
     """Return the note of the column, and the choices of its field."""
     field = get_value_fields(importer, column)[0]
     sentences = [str(column.note)]
-    if column.clean is None and list_choices(field):
-        sentences.append(_("One of: %(choices)s.") % {"choices": describe_choices(field)})
+    if column.clean is None and (choices := describe_choices(field)):
+        sentences.append(_("One of: %(choices)s.") % {"choices": choices})
     return " ".join(filter(None, sentences))
 
 

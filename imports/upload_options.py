@@ -12,7 +12,6 @@ from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.utils.choices import flatten_choices
 from django.utils.formats import localize
@@ -22,6 +21,7 @@ from django.utils.translation import gettext as _
 from imports.cell_values import UNSTORABLE_CHARACTERS
 from imports.error_log import log_error
 from imports.importer import Importer, get_importer_or_placeholder
+from imports.postgres import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from imports.models import ImportJob
@@ -78,7 +78,7 @@ def running_upload_form(importer: type[Importer]) -> Iterator[None]:
     """
     try:
         yield
-    except (InvalidOptions, OperationalError, InterfaceError):
+    except (InvalidOptions, *UNAVAILABLE_ERRORS):
         raise
     except Exception as error:
         raise UploadFormFailed(importer, error) from None

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
+from imports.client_addresses import find_forwarded_address, get_counted_address
 from imports.conf import MAX_FORM_OVERHEAD_BYTES, MEGABYTES
 from imports.models import ImportJob
-from imports.server.connections import find_forwarded_address, get_network
 from tests.database import connection
 from tests.factories import make_csv, make_row
 from tests.streams import (
@@ -418,14 +418,14 @@ def test_requests_over_the_slots_wait_and_then_get_503_while_streams_do_not_coun
 
 
 def test_an_ipv6_address_counts_for_its_network():
-    assert get_network("2001:db8::1") == get_network("2001:db8::ffff:1")
-    assert get_network("2001:db8::1") != get_network("2001:db8:0:1::1")
-    assert get_network("::ffff:10.0.0.1") == "10.0.0.1"
+    assert get_counted_address("2001:db8::1") == get_counted_address("2001:db8::ffff:1")
+    assert get_counted_address("2001:db8::1") != get_counted_address("2001:db8:0:1::1")
+    assert get_counted_address("::ffff:10.0.0.1") == "10.0.0.1"
 
 
 def test_only_addresses_that_trusted_proxies_report_count():
-    values = [b"1.1.1.1, 2.2.2.2", b"3.3.3.3"]
+    values = ["1.1.1.1, 2.2.2.2", "3.3.3.3"]
     assert find_forwarded_address(values, 1) == "3.3.3.3"
     assert find_forwarded_address(values, 2) == "2.2.2.2"
     assert find_forwarded_address(values, 9) == "1.1.1.1"
-    assert find_forwarded_address([b" , "], 1) is None
+    assert find_forwarded_address([" , "], 1) is None

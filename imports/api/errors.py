@@ -20,7 +20,7 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error
 from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import status
@@ -55,7 +55,7 @@ from imports.models import ImportJob, TransitionNotAllowed
 from imports.permissions import NotPermitted
 from imports.pipeline.column_mapping import InvalidMapping, quote_header
 from imports.pipeline.transactions import TransientError
-from imports.postgres import get_sqlstate, is_file_error
+from imports.postgres import UNAVAILABLE_ERRORS, get_sqlstate, is_file_error
 from imports.quotas import QuotaExceeded
 from imports.retention import ContentsDeleted
 from imports.upload_options import InvalidOptions, UploadFormFailed
@@ -171,7 +171,7 @@ UNREADABLE_BODY_ERRORS = (
     RecursionError,  # JSON that is nested a thousand levels deep.
 )
 REQUEST_FIELD = "non_field_errors"  # The field of an error of the whole request.
-DATABASE_UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, TransientError)
+DATABASE_UNAVAILABLE_ERRORS = (*UNAVAILABLE_ERRORS, TransientError)
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:

@@ -20,7 +20,6 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
-from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import AuthenticationFailed
@@ -29,6 +28,7 @@ from imports.authentication import authenticate_stream, get_login_hint
 from imports.error_body import make_error_body
 from imports.live.hub import ProcessLimitReached, Subscriber, UserLimitReached, hub
 from imports.permissions import can_import, can_view_all, get_visible_imports
+from imports.postgres import UNAVAILABLE_ERRORS
 from imports.snapshots import (
     ALL_OWNERS,
     Snapshot,
@@ -182,7 +182,7 @@ def to_http_error(error: Exception) -> HttpError:
         return HttpError(503, "unavailable", message, Retry_After="10")
     # Logged without the text of the error, which may quote a row.
     log.error("a progress stream did not start: %s", type(error).__name__)
-    if isinstance(error, (OperationalError, InterfaceError)):
+    if isinstance(error, UNAVAILABLE_ERRORS):
         message = "The database does not answer. Ask again later."
         return HttpError(503, "unavailable", message, Retry_After="5")
     return HttpError(500, "internal_error", "The stream could not be started.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -40,7 +39,6 @@ from imports.cell_values import (
 )
 from imports.choices import ChoiceIndex, describe_choices, describe_values, get_choice_index
 from imports.conf import app_settings
-from imports.error_log import log_error
 from imports.importer import (
     Cell,
     Column,
@@ -52,7 +50,7 @@ from imports.importer import (
 )
 from imports.pipeline import value_parsing
 from imports.pipeline.class_cache import cache
-from imports.pipeline.rule_bugs import ColumnRuleFailed, make_wrong_type
+from imports.pipeline.rule_bugs import ColumnRuleFailed, log_bug, make_wrong_type
 from imports.pipeline.transactions import is_transient
 from imports.text_cell_values import (
     INVISIBLE_MARK_PATTERN,
@@ -61,8 +59,6 @@ from imports.text_cell_values import (
     validate_type,
 )
 from imports.validator_errors import make_parsing_error, run_validators
-
-logger = logging.getLogger(__name__)
 
 CellCleaner = Callable[[Cell], str | None]
 
@@ -369,7 +365,7 @@ def get_placeholders(importer: type[Importer], column: Column) -> frozenset[str]
     except Exception as error:  # The function of an app that lists the choices.
         if isinstance(error, Error) and is_transient(error):
             raise
-        log_error(logger, f"Importer {importer.name}: the choices of column {column.field}", error)
+        log_bug(f"Importer {importer.name}: the choices of column {column.field}", error)
         raise ColumnRuleFailed("choices_failed", column.field, error) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +10,6 @@ from django.db import Error, connections
 from django.db.models import CharField, Field, QuerySet, TextField
 from django.db.models.functions import Lower
 
-from imports.error_log import log_error
 from imports.importer import (
     Column,
     ImportContext,
@@ -24,10 +22,8 @@ from imports.importer import (
 from imports.model_fields import get_related_model, get_target_field
 from imports.permissions import get_findable_records
 from imports.pipeline.field_cleaning import split_lookup_key
-from imports.pipeline.rule_bugs import ColumnRuleFailed, WrongResult
+from imports.pipeline.rule_bugs import ColumnRuleFailed, WrongResult, log_bug
 from imports.pipeline.transactions import is_transient
-
-logger = logging.getLogger(__name__)
 
 # PostgreSQL also folds the values of the table, and its rules for letters depend on the database.
 FOLD_TEXTS = "SELECT text, lower(text) FROM unnest(%s::text[]) AS text"
@@ -150,7 +146,7 @@ class LookupResolver:
         subject = f"Importer {self._importer.name}: the lookup of column {self._column.field}"
         if self._context is not None:
             subject += f" in import {self._context.import_id}"
-        log_error(logger, subject, error, str(error) if isinstance(error, WrongResult) else "")
+        log_bug(subject, error)
         return ColumnRuleFailed("lookup_failed", self._column.field, error)
 
 

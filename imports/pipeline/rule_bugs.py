@@ -61,7 +61,7 @@ class RuleBugs:
         self._counts[bug] += 1
         if self._counts[bug] == 1:
             subject = f"Importer {self._importer.name}: {rule}, row {row} of {self._subject},"
-            log_error(logger, subject, error, str(error) if isinstance(error, WrongResult) else "")
+            log_bug(subject, error)
 
     def log_counts(self) -> None:
         """Log how often each rule has raised an exception, if that was more than once."""
@@ -69,6 +69,11 @@ class RuleBugs:
             if count > 1:
                 text = "Importer %s: %s raised %s in %s rows of %s"
                 logger.error(text, self._importer.name, rule, name, count, self._subject)
+
+
+def log_bug(subject: str, error: Exception) -> None:
+    """Log that code of an importer has a bug. `subject` says which code, and for which import."""
+    log_error(logger, subject, error, str(error) if isinstance(error, WrongResult) else "")
 
 
 def make_wrong_type(code: str, function: Callable[..., Any], result: object) -> WrongResult:

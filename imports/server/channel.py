@@ -11,9 +11,10 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.web import http
 
+from imports.client_addresses import find_forwarded_address
 from imports.conf import MAX_FORM_OVERHEAD_BYTES, app_settings
 from imports.error_body import ErrorBody, make_error_body, make_too_large_body
-from imports.server.connections import Connections, find_forwarded_address
+from imports.server.connections import Connections
 
 TOO_MANY_MESSAGE = "Too many connections are open from this address. Close some and try again."
 RETRY_SECONDS = 5
@@ -113,7 +114,7 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
         proxies = app_settings.TRUSTED_PROXIES
         if proxies:
             values = request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
-            address = find_forwarded_address(values, proxies)
+            address = find_forwarded_address((value.decode("latin1") for value in values), proxies)
             if address is not None and not self.connections.claim_address(self, address):
                 body = make_error_body("throttled", TOO_MANY_MESSAGE)
                 return HTTPStatus.TOO_MANY_REQUESTS, body

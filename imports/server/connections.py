@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
+from imports.client_addresses import get_counted_address
 from imports.conf import app_settings
-
-IPV6_NETWORK_BITS = 64  # One customer of a provider has at least a network of this prefix.
 
 
 class Connection(Protocol):
@@ -71,43 +68,17 @@ class Connections:
         Return False, without counting it, if the address has too many.
         """
         self.release_address(connection)
-        network = get_network(address)
-        if self.counts[network] >= app_settings.SERVER_MAX_CONNECTIONS_PER_ADDRESS:
+        counted = get_counted_address(address)
+        if self.counts[counted] >= app_settings.SERVER_MAX_CONNECTIONS_PER_ADDRESS:
             return False
-        self.counts[network] += 1
-        self.addresses[connection] = network
+        self.counts[counted] += 1
+        self.addresses[connection] = counted
         return True
 
     def release_address(self, connection: Connection) -> None:
-        network = self.addresses.pop(connection, None)
-        if network is None:
+        counted = self.addresses.pop(connection, None)
+        if counted is None:
             return
-        self.counts[network] -= 1
-        if not self.counts[network]:
-            del self.counts[network]
-
-
-def get_network(address: str) -> str:
-    """Return what an address counts for: itself, or the network of an IPv6 address."""
-    try:
-        parsed = ip_address(address.strip().strip("[]"))
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> IPV6_NETWORK_BITS:x}/{IPV6_NETWORK_BITS}"
-
-
-def find_forwarded_address(header_values: Iterable[bytes], proxies: int) -> str | None:
-    """Return the address of the client that the outermost trusted proxy has reported.
-
-    `header_values` are the values of X-Forwarded-For; each proxy has added one address at their
-    end. None if there is no address.
-    """
-    addresses = [
-        address.strip() for value in header_values for address in value.decode("latin1").split(",")
-    ]
-    addresses = [address for address in addresses if address]
-    return addresses[-min(proxies, len(addresses))] if addresses else None
+        self.counts[counted] -= 1
+        if not self.counts[counted]:
+            del self.counts[counted]
