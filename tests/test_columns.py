@@ -335,6 +335,18 @@ def test_a_rule_that_loses_the_database_while_it_lists_choices_is_retried(
     assert (job.status, job.reader_crashes) == (Status.CHECKING, 0)
 
 
+def test_choices_without_a_database_are_not_taken_for_a_bug(register_shelves, alice, monkeypatch):
+    def lose():
+        raise OperationalError
+
+    monkeypatch.setattr(Shelf._meta.get_field("material"), "choices", lose)
+    register_shelves(Column("material", required=True))
+
+    response = logged_in_client(alice).get("/api/importers/")
+
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+
+
 def test_parameters_of_an_error_can_be_stored_as_json(register_shelves):
     def reject(cell):
         raise InvalidValue("odd", a=float("nan"), b=float("inf"), c=[1], d=True, e=None)

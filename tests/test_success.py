@@ -10,6 +10,7 @@ from django.core.management.base import OutputWrapper
 from django.urls import reverse
 
 from imports import lifecycle, snapshots
+from imports.management.commands import imports_status
 from imports.management.waiting import wait_for_import
 from imports.models import ImportJob
 from imports.pages.presenters import get_status_labels
@@ -29,6 +30,7 @@ from tests.test_pages import visible_text
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL, SOME, NONE = Success.ALL, Success.SOME, Success.NONE
+CONTENT = make_csv([make_row(1)])
 NOTHING_IMPORTED = "Nothing was imported: every row failed."
 EVERY_ROW_FAILS = (Path(__file__).resolve().parent / "corpus" / "every-row-fails.csv").read_bytes()
 
@@ -112,6 +114,16 @@ def test_commands_say_that_every_row_has_failed(alice, capsys):
     shown = capsys.readouterr().out
     assert "(customers.csv): Nothing imported, 100 %" in shown
     assert "Complete" not in shown
+
+
+@pytest.mark.parametrize(("content", "is_needed"), [(EVERY_ROW_FAILS, True), (CONTENT, False)])
+def test_an_import_of_which_every_row_failed_needs_attention(alice, content, is_needed):
+    job = run_import(content, owner=alice)
+    report = imports_status.build_report(job.pk)
+    # A worker runs and Redis works.
+    report = report | {"redis": True, "workers": [{}]}
+
+    assert imports_status.needs_attention(report) == is_needed
 
 
 def test_every_page_says_that_every_row_has_failed(alice, root):
