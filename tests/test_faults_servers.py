@@ -91,6 +91,8 @@ def own_postgres(own_cluster, transactional_db):
     """A PostgreSQL that the test may restart, for this process and for those that it starts."""
     server, paths = own_cluster
     with connected_to(paths):
+        with connection.cursor() as cursor:  # `count_disk_errors` reads the log.
+            cursor.execute("ALTER ROLE CURRENT_USER SET log_min_messages = 'error'")
         yield server
         if server.has_exited():
             restart(server)
