@@ -48,7 +48,7 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untype
         return bool(super().is_allowed(request, credentials))
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
-        """Whether no password is checked for this name from this address now."""
+        """Whether a log-in is refused before its password is checked."""
         if super().is_locked(request, credentials):  # The limit of the name and the address.
             return True
         name, address = get_login_name(request, credentials), get_login_address(request)
@@ -137,9 +137,9 @@ def get_login_name(request: HttpRequest, credentials: dict[str, Any] | None) -> 
 
 
 def get_login_address(request: HttpRequest) -> str | None:
-    """Return the address for which failures count: a network for IPv6. Called by axes.
+    """Return the address under which failures are counted: a network for IPv6. Called by axes.
 
-    None: the server does not know the address of the client.
+    Returns None if the server does not know the address of the client.
     """
     address = get_client_address(request)
     return get_counted_address(address) if address else None

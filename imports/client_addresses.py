@@ -1,4 +1,4 @@
-"""The address of a client: behind trusted proxies, and for what it counts."""
+"""Find the address of a client behind proxies, and the address under which it is counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_forwarded_address(header_values: Iterable[str], proxies: int) -> str | 
 
 
 def get_counted_address(address: str) -> str:
-    """Return the address for which a client counts: for IPv6, that of its /64 network.
+    """Return the address under which a client is counted: for IPv6, that of its /64 network.
 
     A text that is no address is returned as it is.
     """
