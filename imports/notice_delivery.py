@@ -94,7 +94,7 @@ def create_notices(job: ImportJob) -> None:
 
 
 def create_test(endpoint: WebhookEndpoint) -> Notice:
-    """Create a webhook that tells nothing, to test an endpoint."""
+    """Create a webhook without an import, to test an endpoint."""
     payload = {
         "type": TEST_EVENT_TYPE,
         "timestamp": format_time(datetime.now(UTC)),

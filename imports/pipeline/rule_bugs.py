@@ -30,7 +30,7 @@ class WrongResult(Exception):
 
 
 class ColumnRuleFailed(Exception):
-    """A function of a column that is called for the whole file has a bug, so the check ends.
+    """A function of a column has a bug that concerns the whole file, so the check ends.
 
     `params` name the column and either the class of the exception or the type of the result.
     """
