@@ -22,6 +22,7 @@ from tests.browser_tabs import (  # noqa: F401
     get_only_job,
     make_customers_csv,
     open_tab,
+    open_tabs,
     press_import,
     progress_bar,
     running_worker,
@@ -37,6 +38,7 @@ from tests.factories import (
     make_row,
     run_import,
 )
+from tests.streams import running_daphne
 from tests.test_success import EVERY_ROW_FAILS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -316,6 +318,36 @@ def test_error_message_of_the_server_is_shown(open_tab):
 
     expect(tab.get_by_role("alert")).to_have_text("Say what the file holds: customers.")
     assert not ImportJob.objects.exists()
+
+
+def test_files_over_a_quota_show_links_to_the_imports_that_can_be_deleted(
+    chromium,
+    alice,
+):
+    large = run_import(make_csv([make_row(n) for n in range(9)]), owner=alice)
+    small = run_import(make_csv([make_row(1)]), owner=alice)
+    ImportJob.objects.filter(pk=large.pk).update(file_name="<b>large.csv")
+    limit = large.file_size + small.file_size
+    with (
+        running_daphne(IMPORTS_MAX_STORED_BYTES_PER_USER=str(limit)) as server,
+        open_tabs(chromium, f"http://127.0.0.1:{server.port}") as open_for,
+    ):
+        tab = open_for(alice)
+        tab.goto("/")
+        names = ("first.csv", "second.csv")
+        files = [{"name": name, "mimeType": "text/csv", "buffer": b"x"} for name in names]
+        tab.get_by_label("Spreadsheet").set_input_files(files)
+        press_import(tab)
+
+        alert = tab.get_by_role("alert")
+        expect(alert).to_contain_text("first.csv: Your uploaded files take")
+        expect(alert).to_contain_text("second.csv: Your uploaded files take")
+        # Each import once, although it was named for both files.
+        links = tab.locator("#upload-lines a[href]")
+        expect(links).to_have_text(["<b>large.csv", small.file_name])
+        links.first.click()
+        tab.wait_for_url(f"**/imports/{large.pk}/")
+        expect(tab.get_by_text("Delete the file and the rows…", exact=True)).to_be_visible()
 
 
 def test_upload_without_file_sends_nothing(open_tab):

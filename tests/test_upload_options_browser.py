@@ -1,5 +1,7 @@
 """The options of importers on the upload page, in a real browser."""
 
+from contextlib import contextmanager
+
 import pytest
 from playwright.sync_api import expect
 
@@ -11,6 +13,7 @@ from tests.browser_tabs import (  # noqa: F401
     open_tabs,
     press_import,
 )
+from tests.conftest import create_user
 from tests.factories import make_csv
 from tests.processes import wait_for
 from tests.streams import running_daphne
@@ -23,11 +26,17 @@ CONTENT = make_csv([["ANN", "1", "1"]], ["Mark", "Number", "Weight"])
 @pytest.fixture
 def tab(chromium, alice):  # noqa: F811
     """The upload page of a site with two importers. That of parcels has an upload form."""
+    with open_upload_page(chromium, alice) as tab:
+        yield tab
+
+
+@contextmanager
+def open_upload_page(chromium, user):  # noqa: F811
     with (
         running_daphne(DJANGO_SETTINGS_MODULE="tests.settings") as server,
         open_tabs(chromium, f"http://127.0.0.1:{server.port}") as open_for,
     ):
-        tab = open_for(alice)
+        tab = open_for(user)
         tab.goto("/")
         yield tab
 
@@ -73,3 +82,45 @@ def test_the_options_of_other_importers_are_not_uploaded(tab):
 
     wait_for(ImportJob.objects.exists)
     assert ImportJob.objects.get().importer_options == {}
+
+
+def test_the_duplicate_policies_follow_the_permissions_for_the_selected_importer(chromium):  # noqa: F811
+    clerk = create_user(
+        "clerk",
+        "add_importjob",
+        "add_customer",
+        "add_parcel",
+        "change_parcel",
+        may_write_records=False,
+    )
+    with open_upload_page(chromium, clerk) as tab:
+        skip, update, fail = (
+            tab.locator(f"[name=on_duplicate][value={policy}]")
+            for policy in ("skip", "update", "fail")
+        )
+        tab.get_by_label("Import as").select_option("customers")
+        expect(update).to_be_disabled()
+        expect(skip).to_be_checked()
+
+        tab.get_by_label("Import as").select_option("parcels")
+        expect(update).to_be_enabled()
+        update.check()
+        tab.get_by_label("Import as").select_option("customers")
+
+        expect(update).to_be_disabled()
+        expect(fail).to_be_enabled()
+        expect(skip).to_be_checked()  # Not the policy that may not be chosen any more.
+        choose_file(tab, CONTENT)
+        press_import(tab)
+        wait_for(ImportJob.objects.exists)
+        job = ImportJob.objects.get()
+        assert (job.importer, job.on_duplicate) == ("customers", "skip")
+
+
+def test_a_policy_that_the_next_importer_allows_stays_chosen(tab):
+    tab.get_by_label("Import as").select_option("customers")
+    tab.locator("[name=on_duplicate][value=fail]").check()
+
+    tab.get_by_label("Import as").select_option("parcels")
+
+    expect(tab.locator("[name=on_duplicate][value=fail]")).to_be_checked()

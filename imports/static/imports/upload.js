@@ -141,13 +141,15 @@ function errorMessage({ status, responseText }) {
   }
 }
 
-// Links to the imports that can be deleted when a quota is exceeded.
+// Links to the imports that can be deleted when a quota is exceeded. Several files can name the same import.
 function showDeletable(imports) {
   for (const { id, file_name } of imports) {
+    const url = form.dataset.importUrl.replace(/[-0-9a-f]{36}/, id);
+    if (lines.querySelector(`a[href="${url}"]`)) continue;
     const link = document.createElement("a");
     link.textContent = file_name;
     link.dir = "auto";
-    link.href = form.dataset.importUrl.replace(/[-0-9a-f]{36}/, id);
+    link.href = url;
     const line = document.createElement("li");
     line.append(link);
     lines.append(line);
