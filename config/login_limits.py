@@ -24,6 +24,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q, Sum
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -120,13 +122,23 @@ def is_known_address(name: str | None, address: str | None) -> bool:
 
 
 def remember_address(name: str, address: str | None) -> None:
-    """Store that the user has logged in from the address now, and delete what is too old."""
+    """Store that the user has logged in from the address now.
+
+    Delete all log-ins that are too old, also those of users who do not log in any more.
+    """
     if address is None:
         return
     since = timezone.now() - timedelta(days=settings.LOGIN_KNOWN_DAYS)
-    logins = AccessLog.objects.filter(username=name)
-    logins.filter(Q(ip_address=address) | Q(attempt_time__lte=since)).delete()
+    same = Q(username=name, ip_address=address)
+    AccessLog.objects.filter(same | Q(attempt_time__lte=since)).delete()
     AccessLog.objects.create(username=name, ip_address=address)
+
+
+@receiver(post_delete, sender=settings.AUTH_USER_MODEL)
+def forget_account(sender: object, instance: AbstractBaseUser, **kwargs: object) -> None:
+    """Delete the log-ins and the failures of an account that is deleted."""
+    for model in (AccessLog, AccessAttempt):
+        model.objects.filter(username=instance.get_username()).delete()
 
 
 def get_login_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str | None:

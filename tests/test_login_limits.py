@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from config.login_limits import get_login_address
 from imports.authentication import get_client_address
+from imports.token_families import TokenFamily
 from tests.conftest import create_user
 from tests.streams import running_daphne
 
@@ -166,6 +167,31 @@ def test_an_address_is_known_for_thirty_days_and_stored_once(anna):
         fail(1, address=f"203.0.113.{n}")
 
     assert log_in("/accounts/login/", password=PASSWORD).status_code == 429
+
+
+@pytest.mark.django_db
+def test_log_ins_are_deleted_after_thirty_days_also_of_users_who_are_absent(anna):
+    AccessLog.objects.create(username="absent", ip_address=HOME)
+    AccessLog.objects.update(attempt_time=timezone.now() - timedelta(days=31))
+    AccessLog.objects.create(username="present", ip_address=HOME)
+
+    log_in("/accounts/login/", password=PASSWORD)
+
+    assert {login.username for login in AccessLog.objects.all()} == {"anna", "present"}
+
+
+@pytest.mark.django_db
+def test_deleting_an_account_deletes_its_log_ins_failures_and_tokens(anna):
+    assert is_logged_in(log_in("/api/auth/token/", password=PASSWORD, address=OFFICE))
+    fail(2)
+    fail(1, name="ben")
+    assert TokenFamily.objects.count() == 1
+
+    anna.delete()
+
+    assert not AccessLog.objects.exists()
+    assert [failure.username for failure in AccessAttempt.objects.all()] == ["ben"]
+    assert not TokenFamily.objects.exists()
 
 
 @pytest.mark.django_db
