@@ -77,7 +77,7 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def running_daphne(port=0, **environment):
+def running_daphne(port=0, options=("-v", "0"), **environment):
     """Run Daphne on the test database.
 
     The socket listens before Daphne runs, so clients need not wait for its start.
@@ -89,8 +89,7 @@ def running_daphne(port=0, **environment):
         command = [
             "-m",
             "imports.server",
-            "-v",
-            "0",
+            *options,
             "--no-server-name",
             "--fd",
             str(listener.fileno()),

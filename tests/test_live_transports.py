@@ -98,6 +98,21 @@ def test_a_ticket_expires_with_its_time_the_password_and_the_account(server, ali
     assert get_error(server, valid) == (401, "invalid_ticket")
 
 
+def test_the_access_log_names_no_ticket(alice, tmp_path):
+    job, log = transition(make_job(alice), Status.COMPLETE), tmp_path / "access.log"
+    path = make_ticket_path(job, alice)
+    with (
+        running_daphne(options=("-v", "1", "--access-log", str(log))) as server,
+        Stream(server.port, path) as stream,
+    ):
+        assert stream.next().name == "complete"
+        assert stream.next() is None
+
+    # The server has written its buffer when it has ended.
+    assert f"/api/imports/{job.pk}/events/" in log.read_text()
+    assert "ticket" not in log.read_text()
+
+
 def test_a_log_out_ends_the_tickets_of_its_user_only(server, alice, bob):
     job = make_job(alice)
     path = make_ticket_path(job, alice)

@@ -96,6 +96,11 @@ class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untype
         super().listen_success(port)
         self.ports.append(port)
 
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Write to the access log, without the query string, which may hold a ticket."""
+        path = details["path"].partition("?")[0]
+        super().log_action(protocol, action, details | {"path": path})
+
     def run(self) -> None:
         raise_file_limit(2 * app_settings.SERVER_MAX_CONNECTIONS + OTHER_FILES)
         reactor.callLater(CHECK_SECONDS, self.check_connections)
