@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests import audit
 
@@ -54,6 +55,17 @@ def test_the_page_lists_what_the_installable_app_needs():
     names = list_names([*project["dependencies"], *optional]) - {"django-live-imports", "psycopg"}
 
     assert names <= read_page_names("Packages of the site")
+
+
+def test_the_installable_app_excludes_versions_with_known_faults():
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    specifiers = {req.name: req.specifier for line in needed if (req := Requirement(line))}
+
+    assert not specifiers["daphne"].contains("4.2.1")  # A WebSocket client could use up the memory.
+    assert not specifiers["dramatiq"].contains("2.1.0")  # It could lose the order of messages.
+    assert "defusedxml" in specifiers  # openpyxl guards against hostile XML only with it.
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])

@@ -232,6 +232,42 @@ def test_files_need_the_permission_to_see_the_import(alice, bob, eve, client):
     assert client.get(address).status_code == 302
 
 
+def test_headers_of_files_need_no_middleware_of_the_site(alice, settings):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
+    client = logged_in_client(alice)
+    # A site that adds the app may lack the middleware that sets these headers on every response.
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ]
+    assert "X-Content-Type-Options" not in client.get(f"/imports/{job.pk}/")
+
+    for root in ("/api/imports/", "/imports/"):
+        for name in (
+            f"{job.pk}/file/",
+            f"{job.pk}/failed-rows.csv",
+            f"{job.pk}/failed-rows.xlsx",
+            "template.xlsx?importer=customers",
+        ):
+            response = client.get(f"{root}{name}")
+            assert response.status_code == 200, name
+            read_chunks(response)
+            assert response["X-Content-Type-Options"] == "nosniff"
+            assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
+            assert response["Content-Disposition"].startswith("attachment;")
+
+
+def test_a_stored_file_has_no_address_of_its_own(alice, root):
+    job = make_job(LARGE, owner=alice)
+    client = logged_in_client(root)
+
+    with pytest.raises(NotImplementedError, match="have no URL"):
+        job.file.url  # noqa: B018
+    for folder in ("", "media/", "static/"):
+        assert client.get(f"/{folder}{job.file.name}").status_code == 404
+
+
 # --- Templates ---------------------------------------------------------------
 
 

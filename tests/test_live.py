@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 
 import psutil
@@ -14,6 +15,7 @@ from django.test import Client
 
 from imports import progress, snapshots
 from imports.authentication import get_login_hint
+from imports.live import sse
 from imports.models import ImportJob
 from imports.statuses import Status
 from tests.conftest import make_username
@@ -255,6 +257,21 @@ def test_a_stream_ends_when_its_user_loses_access(alice, end):
         assert (
             wait_until(lambda: stream.next() is None) < 30
         )  # Otherwise it would last for ten minutes.
+
+
+# --- Content -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end_of_line", ["\n", "\r", "\r\n", "\n\n", "\u2028", "\x85", "\0"])
+def test_a_text_in_a_snapshot_never_ends_its_event(alice, end_of_line):
+    snapshot = snapshots.build_snapshot(make_job(alice))
+    forged = f"x{end_of_line}id: 9{end_of_line}event: complete{end_of_line}data: {{}}"
+
+    event = sse.format_event(snapshot | {"error_code": forged}).decode()
+
+    lines = re.split("\r\n|\r|\n", event)  # The ends of lines of an event stream.
+    assert [line.partition(":")[0] for line in lines] == ["id", "event", "data", "", ""]
+    assert json.loads(lines[2].removeprefix("data: "))["error_code"] == forged
 
 
 # --- Limits ------------------------------------------------------------------

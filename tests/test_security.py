@@ -27,9 +27,10 @@ from imports.pipeline import failed_rows_file
 from imports.template_workbook import write_template
 from imports.text_cell_values import show_control_characters
 from tests.conftest import logged_in_client
-from tests.factories import check_job, make_csv, make_job, make_row, run_import
+from tests.factories import HEADERS, check_job, make_csv, make_job, make_row, run_import
 from tests.parcels.importer import ParcelImporter
 from tests.processes import worker
+from tests.spreadsheets import make_row_xml, make_text_cell_xml, make_workbook_from_xml
 from tests.streams import running_daphne
 from tests.test_downloads import read_chunks
 from tests.test_pages import fetch_all_pages
@@ -214,6 +215,48 @@ def test_formulas_in_a_template_compute_nothing():
     assert {"=1+1", "=2+2"} <= {cell.value for cell in cells}
     assert_is_harmless(workbook_cells=cells)
     assert get_importer("parcels") is ParcelImporter
+
+
+# --- Formulas in uploaded files ----------------------------------------------
+
+
+@pytest.mark.django_db
+def test_formulas_of_an_uploaded_file_are_never_computed():
+    request = 'WEBSERVICE("http://127.0.0.1:9/")'
+    names = [
+        f'<c r="B2" t="str"><f>{request}</f><v>Ama</v></c>',  # The program saved this result.
+        f'<c r="B3" t="str"><f>{request}</f></c>',
+        '<c r="B4"><f>1+1</f></c>',
+        make_text_cell_xml("B5", "=1+1"),
+        '<c r="B6"><f>1+1</f><v>7</v></c>',
+    ]
+    rows = [
+        make_row_xml(
+            1, *(make_text_cell_xml(f"{c}1", h) for c, h in zip("ABCDE", HEADERS, strict=True))
+        )
+    ]
+    for number, name in enumerate(names, 2):
+        mark, _, *others = make_row(number)
+        cells = [
+            make_text_cell_xml(f"{column}{number}", value)
+            for column, value in zip("CDE", others, strict=True)
+        ]
+        rows.append(make_row_xml(number, make_text_cell_xml(f"A{number}", mark), name, *cells))
+
+    job = run_import(make_workbook_from_xml(*rows))
+
+    # The results that the program has saved, right or wrong.
+    assert set(Customer.objects.values_list("first_name", flat=True)) == {"Ama", "7"}
+    errors = {
+        row.number: [(error["code"], error["value"]) for error in row.errors]
+        for row in job.rows.order_by("number")
+        if row.errors
+    }
+    assert errors == {
+        3: [("required", "")],  # Without a result, a text formula is empty.
+        4: [("formula_without_value", "")],
+        5: [("formula", "=1+1")],
+    }
 
 
 # --- Text that misleads people -----------------------------------------------
