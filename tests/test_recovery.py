@@ -2,23 +2,33 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import dramatiq
 import pytest
 from django.db.models.functions import Now
 
+from customers.models import Customer
 from imports import actors, lifecycle, recovery, worker_process
 from imports.advisory_locks import MAINTENANCE, TRY_LOCK
 from imports.broker import get_broker
 from imports.conf import app_settings
 from imports.importer import get_importer
-from imports.models import ImportJob, Worker
+from imports.models import ImportBatch, ImportJob, Worker
 from imports.pipeline import transactions
 from imports.pipeline.transactions import TransientError, run_or_defer, short_transaction
 from imports.statuses import Status
 from tests.concurrency import call_then_close_connection, concurrent_transaction
 from tests.database import connection
-from tests.factories import HEADERS, check_job, get_counts, make_csv, make_job, make_row
+from tests.factories import (
+    HEADERS,
+    apply_all_batches,
+    check_job,
+    get_counts,
+    make_csv,
+    make_job,
+    make_row,
+)
 from tests.parcels import importer as parcels
 from tests.spreadsheets import make_workbook
 
@@ -390,3 +400,29 @@ def test_an_exception_in_a_periodic_task_does_not_end_the_thread(settings, caplo
     assert len(calls) == 3
     assert caplog.text.count("failing_task raised ValueError") == 1  # Of three times.
     assert phone not in caplog.text
+
+
+# --- Messages of somebody else -----------------------------------------------
+
+
+@pytest.mark.parametrize("act", [actors.apply_batches, actors.undo_batches])
+@pytest.mark.parametrize("status", ["unknown", Status.READY, Status.CANCELLED, Status.COMPLETE])
+def test_a_message_about_what_is_not_due_changes_nothing(act, status):
+    job = check_job(make_job(make_csv([make_row(1)]), check_first=True))
+    if status == Status.CANCELLED:
+        lifecycle.cancel(job.pk)
+    elif status == Status.COMPLETE:
+        apply_all_batches(lifecycle.start(job.pk).pk)
+        assert get_status(job) == Status.COMPLETE
+    before = get_state()
+
+    job_id = str(uuid4() if status == "unknown" else job.pk)
+    for number in (0, 1, 999) if act is actors.apply_batches else (None,):
+        act(job_id) if number is None else act(job_id, number)
+
+    assert get_state() == before
+
+
+def get_state():
+    """Return all imports, batches and customers."""
+    return [list(model.objects.values()) for model in (ImportJob, ImportBatch, Customer)]
