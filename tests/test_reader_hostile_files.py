@@ -6,8 +6,11 @@ import io
 import itertools
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +34,8 @@ from tests.spreadsheets import (
     read_rows,
     zip_parts,
 )  # fmt: skip
+
+READER = Path(__file__).resolve().parents[1] / "imports" / "pipeline" / "reader"
 
 # --- File types --------------------------------------------------------------
 
@@ -444,3 +449,17 @@ def test_empty_columns_count_as_few_characters(limits):
     ]
 
     assert len(read_rows(make_workbook_from_xml(*wide), limits)) == 200
+
+
+def test_openpyxl_is_not_used_without_defusedxml():
+    done = subprocess.run(
+        [sys.executable, "-c", "import xlsx_stream_reader"],
+        cwd=READER,
+        env={"PYTHONPATH": str(READER), "OPENPYXL_DEFUSEDXML": "False"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "openpyxl reads XML without defusedxml" in done.stderr
