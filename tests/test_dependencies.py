@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_the_installable_app_excludes_versions_with_known_faults():
     assert not specifiers["daphne"].contains("4.2.1")  # A WebSocket client could use up the memory.
     assert not specifiers["dramatiq"].contains("2.1.0")  # It could lose the order of messages.
     assert "defusedxml" in specifiers  # openpyxl guards against hostile XML only with it.
+
+
+def test_the_state_of_a_package_follows_from_its_latest_release():
+    looked_up = date.fromisoformat(re.search(r"looked up on (\d{4}-\d\d-\d\d), for", PAGE)[1])
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| \S+, (\d{4}-\d\d-\d\d) \| (\w+)", PAGE, re.MULTILINE)
+    plans = PAGE.split("## Plans\n", 1)[1]
+
+    assert len(rows) == len(re.findall(r"^\| `[^`]+` \|", PAGE, re.MULTILINE))
+    for name, released, state in rows:
+        days = (looked_up - date.fromisoformat(released)).days
+        assert state == ("active" if days <= 365 else "quiet" if days <= 730 else "dormant"), name
+        assert state == "active" or f"**{name}**" in plans or f"### {name}" in plans, name
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
