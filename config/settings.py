@@ -208,7 +208,12 @@ EMAIL_TIMEOUT = 10
 # --- Security ----------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
+# Number of proxies whose X-Forwarded-For is trusted. Hosting platforms have one. Without a proxy,
+# clients send these headers themselves, so they must count for nothing.
+IMPORTS_TRUSTED_PROXIES = read_int("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0)
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY and IMPORTS_TRUSTED_PROXIES else None
+)
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 # SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD bind other hosts of the domain, so they are
 # the decision of whoever owns the domain, not of this site.
@@ -248,8 +253,6 @@ IMPORTS_THROTTLE_RATES = {
     "writes": read_rate("THROTTLE_WRITES", "120/min"),
     "logins": read_rate("THROTTLE_LOGINS", "20/min"),
 }
-# Number of proxies whose X-Forwarded-For is trusted. Hosting platforms have one.
-IMPORTS_TRUSTED_PROXIES = read_int("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0)
 SIMPLE_JWT = {
     # Long, because scripts written for the earlier system log in only once.
     "ACCESS_TOKEN_LIFETIME": timedelta(hours=read_int("ACCESS_TOKEN_HOURS", 12)),

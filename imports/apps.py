@@ -27,7 +27,11 @@ class ImportsConfig(AppConfig):
         from imports.database_checks import check_database_log, check_databases
         from imports.models import ImportJob
         from imports.retention import delete_remains
-        from imports.setup_checks import check_deployed_broker, check_setup
+        from imports.setup_checks import (
+            check_deployed_broker,
+            check_setup,
+            check_trusted_proxies,
+        )
         from imports.stream_tickets import revoke_tickets
 
         def on_log_out(user: AbstractBaseUser | None, **kwargs: object) -> None:
@@ -38,5 +42,6 @@ class ImportsConfig(AppConfig):
         checks.register(check_databases, "imports")
         checks.register(check_setup, "imports")
         checks.register(check_deployed_broker, "imports", deploy=True)
+        checks.register(check_trusted_proxies, "imports", deploy=True)
         checks.register(check_database_log, checks.Tags.database, deploy=True)
         post_delete.connect(delete_remains, ImportJob, dispatch_uid="imports.delete_remains")

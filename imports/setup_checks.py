@@ -223,6 +223,21 @@ def check_deployed_broker(
     ]
 
 
+def check_trusted_proxies(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterator[CheckMessage]:
+    """Check, with `manage.py check --deploy`, that clients behind a proxy are told apart."""
+    if settings.SECURE_PROXY_SSL_HEADER and not app_settings.TRUSTED_PROXIES:
+        yield checks.Warning(
+            "SECURE_PROXY_SSL_HEADER says that the site is behind a proxy, but "
+            "IMPORTS_TRUSTED_PROXIES is 0, so all clients have the address of the proxy and share "
+            "the limits of one address.",
+            hint="Set IMPORTS_TRUSTED_PROXIES to the number of proxies that add an address to "
+            "X-Forwarded-For. If there is no proxy, remove SECURE_PROXY_SSL_HEADER.",
+            id="imports.W130",
+        )
+
+
 def check_packages() -> Iterator[CheckMessage]:
     for package, extra, consequence in OPTIONAL_PACKAGES:
         if find_spec(package) is None:

@@ -90,3 +90,23 @@ def test_a_logged_exception_names_its_class_and_omits_its_message():
     assert customer not in text
     assert "KeyError" in text
     assert "test_settings.py" in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxies", "header"),
+    [
+        ({"HTTPS_ONLY": "1"}, 1, ("HTTP_X_FORWARDED_PROTO", "https")),
+        ({"HTTPS_ONLY": "1", "TRUSTED_PROXIES": "2"}, 2, ("HTTP_X_FORWARDED_PROTO", "https")),
+        ({"HTTPS_ONLY": "1", "TRUSTED_PROXIES": "0"}, 0, None),
+        ({"HTTPS_ONLY": "0"}, 0, None),
+    ],
+)
+def test_headers_of_a_proxy_count_only_if_there_is_one(variables, proxies, header):
+    code = (
+        "from config.settings import *; "
+        "print((IMPORTS_TRUSTED_PROXIES, SECURE_PROXY_SSL_HEADER), end='')"
+    )
+
+    done = run_python(code, **(VALID | variables))
+
+    assert done.stdout == str((proxies, header)), done.stderr

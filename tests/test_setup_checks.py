@@ -83,6 +83,23 @@ def test_a_log_in_on_another_site_is_accepted():
     assert find_ids(LOGIN_URL="https://login.example.com/") == []
 
 
+@pytest.mark.parametrize(
+    ("header", "proxies", "ids"),
+    [
+        (("HTTP_X_FORWARDED_PROTO", "https"), 0, ["imports.W130"]),
+        (("HTTP_X_FORWARDED_PROTO", "https"), 1, []),
+        (None, 0, []),
+    ],
+)
+def test_a_site_behind_a_proxy_must_trust_its_addresses(settings, header, proxies, ids):
+    settings.SECURE_PROXY_SSL_HEADER = header
+    settings.IMPORTS_TRUSTED_PROXIES = proxies
+
+    messages = run_checks(tags=["imports"], include_deployment_checks=True)
+
+    assert [message.id for message in messages] == ids
+
+
 def test_a_missing_app_is_named(settings):
     settings.INSTALLED_APPS = [
         name for name in settings.INSTALLED_APPS if name != "django.contrib.messages"
