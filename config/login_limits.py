@@ -7,13 +7,15 @@ is extended by three rules:
 * An account has a limit of its own, whatever the addresses are. It does not apply to an address
   from which its user has logged in within LOGIN_KNOWN_DAYS, so a stranger cannot lock the user out.
 * A process checks one log-in of an address at a time. Otherwise a hundred passwords that are sent
-  at the same moment would all be checked before the first failure counts.
+  at the same moment would all be checked before the first failure counts. A few log-ins wait, each
+  in a request slot of the process. Further ones are refused at once and do not count, so one
+  address cannot occupy all slots.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -29,7 +31,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import ngettext, override
+from django.utils.translation import get_language, ngettext, override
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import Throttled
 
 from config.errors import make_api_response
@@ -37,17 +40,39 @@ from imports.authentication import get_client_address
 from imports.client_addresses import get_counted_address
 
 MAX_NAME_CHARS = 255  # The length of the column in axes.
+# Log-ins of one address in a process: one is checked, and the others wait.
+MAX_LOGINS_PER_ADDRESS = 4
+BUSY_RETRY_SECONDS = 5
 
-_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
-_locks_guard = Lock()
+
+class LoginQueue:
+    """The log-ins of one address in this process."""
+
+    def __init__(self) -> None:
+        self.places = Semaphore(MAX_LOGINS_PER_ADDRESS)
+        self.lock = Lock()
+
+    def enter(self) -> bool:
+        """Wait until no other log-in is checked. Return False at once if too many wait."""
+        if not self.places.acquire(blocking=False):
+            return False
+        self.lock.acquire()
+        return True
+
+    def leave(self) -> None:
+        self.lock.release()
+        self.places.release()
+
+
+_queues: WeakValueDictionary[str, LoginQueue] = WeakValueDictionary()
+_queues_lock = Lock()
 
 
 class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped.
     """The handler of axes, with the rules of this module."""
 
     def is_allowed(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
-        acquire_login_lock(request)
-        return bool(super().is_allowed(request, credentials))
+        return enter_login_queue(request) and bool(super().is_allowed(request, credentials))
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         """Whether a log-in is refused before its password is checked."""
@@ -61,6 +86,16 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untype
             count_failures(cooloff, ip_address=address) >= settings.LOGIN_FAILURES_PER_ADDRESS
             or count_failures(account_period, username=name) >= settings.LOGIN_FAILURES_PER_ACCOUNT
         )
+
+    def user_login_failed(
+        self,
+        sender: object,
+        credentials: dict[str, Any],
+        request: HttpRequest | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not getattr(request, "is_login_refused", False):
+            super().user_login_failed(sender, credentials, request, **kwargs)
 
     def user_logged_in(
         self, sender: object, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any
@@ -78,34 +113,38 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untype
 
 
 class LoginMiddleware(AxesMiddleware):  # type: ignore[misc]  # axes is untyped.
-    """The middleware of axes. It also releases the lock of a log-in at the end of the request."""
+    """The middleware of axes. It also ends the turn of a log-in at the end of the request."""
 
     async_capable = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        locks: list[Lock] = []
-        request.login_locks = locks  # type: ignore[attr-defined]  # Read by acquire_login_lock.
+        queues: list[LoginQueue] = []
+        request.login_queues = queues  # type: ignore[attr-defined]  # Read by enter_login_queue.
         try:
             response: HttpResponse = super().__call__(request)
             return response
         finally:
-            for lock in locks:
-                lock.release()
+            for queue in queues:
+                queue.leave()
 
 
-def acquire_login_lock(request: HttpRequest) -> None:
+def enter_login_queue(request: HttpRequest) -> bool:
     """Wait until this process checks no other log-in of the address.
 
-    The lock is held until the end of the request. A request has one lock at most, and none outside
-    of LoginMiddleware, where nothing would release it.
+    Return False at once if too many of its log-ins wait. Otherwise the turn lasts until the end of
+    the request. A request has one turn at most. Outside of LoginMiddleware, which ends turns, there
+    is no wait.
     """
-    locks: list[Lock] | None = getattr(request, "login_locks", None)
-    if locks is None or locks:
-        return
-    with _locks_guard:
-        lock = _locks.setdefault(get_login_address(request) or "", Lock())
-    lock.acquire()
-    locks.append(lock)
+    queues: list[LoginQueue] | None = getattr(request, "login_queues", None)
+    if queues is None or queues:
+        return True
+    with _queues_lock:
+        queue = _queues.setdefault(get_login_address(request) or "", LoginQueue())
+    if not queue.enter():
+        request.is_login_refused = True  # type: ignore[attr-defined]  # Read by this module.
+        return False
+    queues.append(queue)
+    return True
 
 
 def count_failures(period: timedelta, **fields: str | None) -> int:
@@ -160,16 +199,26 @@ def get_login_address(request: HttpRequest) -> str | None:
 def make_lockout_response(
     request: HttpRequest, response: HttpResponse | None = None, credentials: object = None
 ) -> HttpResponse:
-    """Return the response to a log-in that is refused because of earlier failures: status 429.
+    """Return the response to a log-in whose password is not checked: status 429.
 
     It is the same for every name, whether it has an account or not.
     """
-    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    minutes = max(1, round(seconds / 60))
-    if request.path_info.startswith("/api/"):
-        with override("en"):
-            return make_api_response(Throttled(seconds, describe_lockout(minutes)))
-    page = render(request, "429.html", {"sentence": describe_lockout(minutes)}, status=429)
+    is_api = request.path_info.startswith("/api/")
+    with override("en" if is_api else get_language()):
+        if getattr(request, "is_login_refused", False):
+            seconds = BUSY_RETRY_SECONDS
+            heading = _("Too many log-ins at once")
+            sentence = _(
+                "Other log-ins from your network are being checked at the moment. Yours was not "
+                "checked. Try again in a few seconds."
+            )
+        else:
+            seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+            heading = _("Too many failed log-ins")
+            sentence = describe_lockout(max(1, round(seconds / 60)))
+        if is_api:
+            return make_api_response(Throttled(seconds, sentence))
+    page = render(request, "429.html", {"heading": heading, "sentence": sentence}, status=429)
     page["Retry-After"] = str(seconds)
     return page
 

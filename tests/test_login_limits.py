@@ -4,9 +4,10 @@ import http.client
 import json
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from itertools import islice
 from urllib.parse import urlencode
 
 import pytest
@@ -19,7 +20,8 @@ from config.login_limits import get_login_address
 from imports.authentication import get_client_address
 from imports.token_families import TokenFamily
 from tests.conftest import create_user
-from tests.streams import running_daphne
+from tests.database import connection
+from tests.streams import MAX_WAIT_SECONDS, running_daphne
 
 PASSWORD = "a-good-password"
 DOORS = ("/accounts/login/", "/admin/login/", "/api/auth/token/")
@@ -317,23 +319,28 @@ def two_processes(django_db_setup):
 
 
 def guess(port, door, password="wrong"):
-    """Log in over HTTP and return the status. The page's CSRF token is fetched first."""
+    """Log in over HTTP and return the status."""
+    return post_login(port, door, password)[0].status
+
+
+def post_login(port, door, password="wrong"):
+    """Log in over HTTP. Return the response and its text. The CSRF token is fetched first."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     body = {"username": "anna", "password": password}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as client:
         if not door.startswith("/api/"):
-            connection.request("GET", door)
-            page = connection.getresponse()
+            client.request("GET", door)
+            page = client.getresponse()
             cookie = page.headers["Set-Cookie"].split(";")[0]
             page.read()
             headers["Cookie"] = cookie
             body["csrfmiddlewaretoken"] = cookie.partition("=")[2]
-        connection.request("POST", door, urlencode(body), headers)
-        response = connection.getresponse()
-        content = response.read()
+        client.request("POST", door, urlencode(body), headers)
+        response = client.getresponse()
+        content = response.read().decode()
     if response.status == 429 and door.startswith("/api/"):
         assert json.loads(content)["code"] == "throttled"
-    return response.status
+    return response, content
 
 
 @pytest.mark.django_db(transaction=True)
@@ -349,3 +356,44 @@ def test_of_forty_guesses_at_once_six_at_most_are_checked(two_processes, anna, d
     assert AccessAttempt.objects.aggregate(checked=Sum("failures_since_start"))["checked"] in {5, 6}
     assert codes.count(429) == 40 - codes.count(wrong) >= 35
     assert {guess(port, door, PASSWORD) for port in two_processes} == {429}
+
+
+@contextmanager
+def blocked_logins():
+    """Let every log-in that is checked wait for PostgreSQL."""
+    with (
+        closing(connection.Database.connect(**connection.get_connection_params())) as other,
+        other.cursor() as cursor,
+    ):
+        cursor.execute("LOCK TABLE axes_accessattempt IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.rollback()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("door", DOORS)
+def test_one_address_occupies_few_request_slots_with_logins(anna, real_hashes, door):
+    wrong = 401 if door.startswith("/api/") else 200
+    with running_daphne(THROTTLE_LOGINS="1000/min") as server, ThreadPoolExecutor(30) as pool:
+        with blocked_logins():
+            logins = [pool.submit(post_login, server.port, door) for _ in range(30)]
+            ended = as_completed(logins, timeout=MAX_WAIT_SECONDS)
+            refused = [login.result() for login in islice(ended, 26)]
+            assert get_page_from("127.0.0.2", server.port) == 200
+            waiting = [login for login in logins if not login.done()]
+        codes = [login.result()[0].status for login in waiting]
+
+    for response, text in refused:
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "5"
+        assert "Yours was not checked. Try again in a few seconds." in text
+    assert codes == [wrong] * 4
+    assert AccessAttempt.objects.aggregate(checked=Sum("failures_since_start"))["checked"] == 4
+
+
+def get_page_from(address, port):
+    """Return the status of the log-in page for a client with another address."""
+    source = (address, 0)
+    with closing(http.client.HTTPConnection("127.0.0.1", port, 60, source)) as client:
+        client.request("GET", "/accounts/login/")
+        return client.getresponse().status
