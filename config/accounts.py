@@ -1,13 +1,48 @@
-"""Log-in, log-out and change of the password: pages of the site."""
+"""Log-in, log-out, change of the password and set-up of the second factor: pages of the site."""
 
 from __future__ import annotations
 
+from base64 import b32encode
+
+import django_otp
+import segno
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm
-from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
-from django.http import HttpResponse
+from django.contrib.auth.views import (
+    LoginView,
+    LogoutView,
+    PasswordChangeView,
+    redirect_to_login,
+)
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import path, reverse_lazy
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from config.second_factor import (
+    LoginForm,
+    SetupForm,
+    confirm_app,
+    lacks_second_factor,
+    needs_second_factor,
+    prepare_app,
+)
+
+QR_MODULE_PIXELS = 5
+
+
+class LogIn(LoginView):
+    form_class = LoginForm
+
+    @property
+    def redirect_authenticated_user(self) -> bool:  # type: ignore[override]
+        """Whether a user who is logged in needs no further log-in."""
+        return not lacks_second_factor(self.request.user)
 
 
 class ChangePassword(PasswordChangeView):
@@ -19,8 +54,45 @@ class ChangePassword(PasswordChangeView):
         return super().form_valid(form)
 
 
+@sensitive_post_parameters()
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def set_up_second_factor(request: HttpRequest) -> HttpResponse:
+    """Show the QR code of a new authenticator app, and the backup codes after its first code.
+
+    Asks for a session with a second factor: a backup code, or the code of reset_second_factor.
+    """
+    if not needs_second_factor(request.user):
+        raise Http404
+    if lacks_second_factor(request.user):
+        return redirect_to_login(request.get_full_path())
+    app = prepare_app(request.user)
+    form = SetupForm(request.POST or None)
+    if form.is_valid():
+        code = form.cleaned_data["otp_token"]
+        verified = django_otp.verify_token(request.user, app.persistent_id, code)
+        if verified is not None:
+            codes = confirm_app(verified)
+            django_otp.login(request, verified)
+            return render(request, "registration/backup_codes.html", {"codes": codes})
+        form.add_error("otp_token", _("This code is not valid. Wait for the next one."))
+    context = {
+        "form": form,
+        "qr_code": mark_safe(draw_qr_code(app.config_url)),  # Has no text.
+        "key": b32encode(app.bin_key).decode(),
+    }
+    return render(request, "registration/second_factor.html", context)
+
+
+def draw_qr_code(text: str) -> str:
+    """Return a QR code as an SVG element. It has a light background in every theme."""
+    return str(segno.make(text).svg_inline(scale=QR_MODULE_PIXELS, light="white"))
+
+
 urlpatterns = [
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", LogIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("password/", ChangePassword.as_view(), name="password"),
+    path("second-factor/", set_up_second_factor, name="second_factor"),
 ]

@@ -115,7 +115,8 @@ INSTALLED_APPS = [
     # Before other apps, so that none of their translations replaces a text of these two.
     "imports",
     "customers",
-    "django.contrib.admin",
+    "config.apps.SiteConfig",
+    "config.apps.SiteAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.postgres",  # For the fields of the app `imports`.
@@ -130,6 +131,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
 ]
 MIDDLEWARE = [
     "imports.request_ids.add_request_id",  # First, for responses that other middleware makes.
@@ -142,6 +146,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.login_limits.LoginMiddleware",
@@ -162,6 +167,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "config.second_factor.describe_user",
             ]
         },
     }
@@ -243,6 +249,12 @@ LOGIN_ACCOUNT_PERIOD = timedelta(minutes=read_int("LOGIN_ACCOUNT_MINUTES", 60))
 SILENCED_SYSTEM_CHECKS += ["axes.W002"]  # It does not recognize LoginMiddleware.
 LOGIN_KNOWN_DAYS = read_int("LOGIN_KNOWN_DAYS", 30)
 
+# --- The second factor of staff: config/second_factor.py ---------------------
+
+ADMIN_SECOND_FACTOR = read_bool("ADMIN_SECOND_FACTOR", False)
+OTP_TOTP_ISSUER = ALLOWED_HOSTS[0] if ALLOWED_HOSTS else "imports"  # What the app shows.
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True  # The admin shows neither keys nor backup codes.
+
 # --- REST --------------------------------------------------------------------
 
 # The views of the API name their own classes; only the OpenAPI description is configured here.
@@ -259,6 +271,7 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=read_int("REFRESH_TOKEN_DAYS", 30)),
     # Separate from SECRET_KEY, and long enough for any SECRET_KEY.
     "SIGNING_KEY": sha256(f"tokens:{SECRET_KEY}".encode()).hexdigest(),
+    "USER_AUTHENTICATION_RULE": "config.second_factor.may_have_tokens",
     "CHECK_REVOKE_TOKEN": True,  # Changing the password revokes all tokens.
 }
 # Credentials are not allowed: a page of another site cannot use a person's session.

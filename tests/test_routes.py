@@ -93,6 +93,7 @@ PAGES = {
     ("POST", "imports/{job}/options/"): "302 302 302 404 404 302 404 302 302",
     ("GET", "customers/"): "302 302 302 200 200 200 200 200 200",
     ("GET", "accounts/password/"): "302 302 302 200 200 200 200 200 200",
+    ("GET", "accounts/second-factor/"): "302 302 302 404 404 404 404 404 404",
     ("POST", "imports/{job}/start/"): "302 302 302 404 404 302 404 302 302",
     ("POST", "imports/{job}/pause/"): "302 302 302 404 404 302 404 302 302",
     ("POST", "imports/{job}/resume/"): "302 302 302 404 404 302 404 302 302",

@@ -1,0 +1,337 @@
+"""The second factor of staff, with ADMIN_SECOND_FACTOR."""
+
+import re
+import time
+from base64 import b32decode
+from io import StringIO
+
+import pytest
+from axes.models import AccessAttempt
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django_otp.oath import TOTP
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from tests.conftest import create_user
+
+PASSWORD = "a-good-password"
+PAGE, ADMIN, SETUP, TOKENS = (
+    "/accounts/login/",
+    "/admin/",
+    "/accounts/second-factor/",
+    "/api/auth/token/",
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _second_factor(settings):
+    settings.ADMIN_SECOND_FACTOR = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def create_person(name, **fields):
+    user = create_user(name, "view_importjob", "add_importjob", **fields)
+    user.set_password(PASSWORD)
+    user.save()
+    return user
+
+
+@pytest.fixture
+def anna():
+    """A member of staff without a device."""
+    return create_person("anna", is_staff=True)
+
+
+@pytest.fixture
+def app(anna):
+    """The authenticator app of Anna."""
+    return TOTPDevice.objects.create(user=anna, name="app")
+
+
+def make_code(key, steps=0):
+    """Return the code that an authenticator app shows, or will show some steps of 30 s later."""
+    totp = TOTP(key)
+    totp.time = time.time() + 30 * steps
+    return f"{totp.token():06}"
+
+
+def make_wrong_code(app):
+    """Return a code that the app shows neither now nor soon."""
+    return next(f"{n:06}" for n in range(9) if f"{n:06}" not in list_codes(app))
+
+
+def list_codes(app):
+    return {make_code(app.bin_key, steps) for steps in range(-2, 5)}
+
+
+def list_valid_codes(app):
+    return {make_code(app.bin_key, steps) for steps in (0, 1)}
+
+
+def end_delays():
+    TOTPDevice.objects.update(throttling_failure_timestamp=None)
+    StaticDevice.objects.update(throttling_failure_timestamp=None)
+
+
+def reset(name="anna"):
+    output = StringIO()
+    call_command("reset_second_factor", name, stdout=output)
+    return output.getvalue().strip()
+
+
+def log_in(code="", name="anna", password=PASSWORD, client=None):
+    client = client or Client()
+    fields = {"username": name, "password": password, "otp_token": code}
+    client.last = client.post(PAGE, fields)
+    return client
+
+
+def has_session(client):
+    return "_auth_user_id" in client.session
+
+
+def opens_admin(client):
+    return client.get(ADMIN).status_code == 200
+
+
+# --- Log-ins -----------------------------------------------------------------
+
+
+def test_a_code_of_the_app_opens_the_admin(app):
+    code = make_code(app.bin_key)
+
+    client = log_in(f"{code[:3]} {code[3:]}")
+
+    assert client.last.status_code == 302
+    assert opens_admin(client)
+
+
+def test_staff_cannot_log_in_with_the_password_alone(app):
+    for code in ("", make_wrong_code(app), "abcdefgh", "\0", "1" * 5000):
+        client = log_in(code)
+
+        assert client.last.status_code == 200
+        assert not has_session(client)
+        assert PASSWORD not in client.last.content.decode()
+    assert "Your account has no such code." in log_in("abcdefgh").last.content.decode()
+    assert "Enter the code and the password." in log_in("").last.content.decode()
+
+
+def test_a_superuser_without_staff_status_needs_a_code_too():
+    create_person("root", is_superuser=True)
+
+    assert not has_session(log_in(name="root"))
+
+
+def test_a_code_without_the_password_is_refused_and_stays_valid(app):
+    code = make_code(app.bin_key)
+
+    assert not has_session(log_in(code, password="wrong"))
+    assert has_session(log_in(code))
+
+
+def test_a_code_is_valid_once(app):
+    code = make_code(app.bin_key)
+    assert has_session(log_in(code))
+
+    again = log_in(code)
+
+    assert not has_session(again)
+    assert "was used before" in again.last.content.decode()
+
+
+def test_a_code_of_another_user_is_refused(app):
+    ben = create_person("ben", is_staff=True)
+    other = TOTPDevice.objects.create(user=ben, name="app")
+    codes = list_codes(app)
+    code = next(code for code in sorted(list_valid_codes(other)) if code not in codes)
+
+    assert not has_session(log_in(code))
+    assert has_session(log_in(code, name="ben"))
+
+
+def test_wrong_codes_delay_the_next_one_and_count_as_failed_logins(app):
+    wrong = make_wrong_code(app)
+    log_in(wrong)
+
+    delayed = log_in(make_code(app.bin_key))
+
+    assert "Verification temporarily disabled" in delayed.last.content.decode()
+    assert AccessAttempt.objects.get().failures_since_start == 1
+    for _ in range(4):
+        end_delays()
+        last = log_in(wrong).last
+    assert last.status_code == 429
+    end_delays()
+    assert log_in(make_code(app.bin_key)).last.status_code == 429
+
+
+def test_other_users_log_in_with_the_password_and_have_no_admin():
+    create_person("carl")
+
+    client = log_in(name="carl")
+
+    assert client.get("/").status_code == 200
+    assert client.get(ADMIN, follow=True).status_code == 403
+    assert client.get(SETUP).status_code == 404
+    assert "Second factor" not in client.get("/").content.decode()
+
+
+# --- Sessions, the log-in of the admin, tokens -------------------------------
+
+
+def test_a_session_without_a_code_opens_no_admin_and_leads_to_the_log_in(app):
+    client = Client()
+    client.force_login(app.user)
+
+    page = client.get("/admin/imports/importjob/?q=x", follow=True)
+
+    assert page.redirect_chain[-1][0] == "/accounts/login/?next=/admin/imports/importjob/%3Fq%3Dx"
+    assert page.status_code == 200
+    assert opens_admin(log_in(make_code(app.bin_key), client=client))
+
+
+def test_the_log_in_of_the_admin_takes_no_password(app):
+    client = Client()
+
+    response = client.post("/admin/login/", {"username": "anna", "password": PASSWORD})
+
+    assert response.status_code == 302
+    assert not has_session(client)
+
+
+def test_a_session_loses_the_admin_with_its_device(app):
+    client = log_in(make_code(app.bin_key))
+    assert opens_admin(client)
+
+    reset()
+
+    assert not opens_admin(client)
+
+
+def test_staff_get_no_tokens_and_other_users_do(app):
+    create_person("carl")
+
+    codes = [
+        Client().post(TOKENS, {"username": name, "password": PASSWORD}).status_code
+        for name in ("anna", "carl")
+    ]
+
+    assert codes == [401, 200]
+
+
+def test_without_the_setting_the_password_is_enough(app, settings):
+    settings.ADMIN_SECOND_FACTOR = False
+    client = Client()
+
+    client.post("/admin/login/", {"username": "anna", "password": PASSWORD})
+
+    assert opens_admin(client)
+    assert Client().post(TOKENS, {"username": "anna", "password": PASSWORD}).status_code == 200
+    assert client.get(SETUP).status_code == 404
+    assert "otp_token" not in Client().get(PAGE).content.decode()
+
+
+# --- Set-up and loss of a device ---------------------------------------------
+
+
+def test_a_new_member_of_staff_sets_up_an_app(anna):
+    client = log_in(reset())
+
+    page = client.get(SETUP)
+    key = re.search(r"<code>([A-Z2-7]+)</code>", page.content.decode())[1]
+    wrong = client.post(SETUP, {"otp_token": "abcdef"})
+    end_delays()
+    done = client.post(SETUP, {"otp_token": make_code(b32decode(key))})
+
+    assert "<svg" in page.content.decode()
+    assert "style=" not in page.content.decode()
+    assert "no-store" in page["Cache-Control"]
+    assert "unsafe" not in page["Content-Security-Policy"]
+    assert "This code is not valid." in wrong.content.decode()
+    backup_codes = re.findall(r"<li><code>(\w+)</code></li>", done.content.decode())
+    assert len(set(backup_codes)) == 10
+    assert opens_admin(client)
+    assert not has_session(log_in(make_code(b32decode(key))))  # Used for the set-up.
+    end_delays()
+    assert opens_admin(log_in(make_code(b32decode(key), 1)))
+    assert opens_admin(log_in(backup_codes[3].upper()))
+    assert not has_session(log_in(backup_codes[3]))
+
+
+def test_a_password_alone_sets_up_no_app(anna):
+    client = Client()
+    client.force_login(anna)
+
+    response = client.post(SETUP, {"otp_token": "123456"})
+
+    assert response["Location"] == f"{PAGE}?next={SETUP}"
+    assert not TOTPDevice.objects.exists()
+
+
+def test_an_app_that_is_not_confirmed_opens_nothing(anna):
+    client = log_in(reset())
+    client.get(SETUP)
+    app = TOTPDevice.objects.get()
+
+    assert not has_session(log_in(make_code(app.bin_key)))
+
+
+def test_a_new_app_ends_the_earlier_one_and_its_backup_codes(app):
+    client = log_in(make_code(app.bin_key))
+    other = log_in(reset())
+    other.get(SETUP)
+    new = TOTPDevice.objects.get(confirmed=False)
+
+    other.post(SETUP, {"otp_token": make_code(new.bin_key)})
+
+    assert TOTPDevice.objects.get() == new
+    assert StaticToken.objects.count() == 10
+    assert StaticDevice.objects.count() == 1
+    assert not opens_admin(client)
+    assert opens_admin(other)
+
+
+def test_the_command_gives_a_code_that_is_valid_once_in_place_of_a_lost_device(app):
+    lost = make_code(app.bin_key)
+    code = reset()
+
+    assert not has_session(log_in(lost))
+    client = log_in(code)
+    assert client.get(SETUP).status_code == 200
+    assert not has_session(log_in(code))
+
+
+def test_the_command_refuses_an_unknown_name():
+    with pytest.raises(CommandError, match="There is no user 'nobody'"):
+        reset("nobody")
+
+
+def test_the_admin_shows_no_key_and_no_backup_code(app):
+    create_person("root", is_superuser=True, is_staff=True)
+    code = reset("root")
+    secret = TOTPDevice.objects.get(user=app.user).key
+    backup = StaticDevice.objects.create(user=app.user, name="other")
+    backup.token_set.create(token="secretcode")
+    client = log_in(code, name="root")
+
+    pages = [
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/change/"),
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/config/"),
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/qrcode/"),
+        client.get(f"/admin/otp_static/staticdevice/{backup.pk}/change/"),
+    ]
+
+    assert [page.status_code for page in pages] == [200, 403, 403, 200]
+    for page in pages:
+        assert secret not in page.content.decode()
+        assert "secretcode" not in page.content.decode()
+
+
+def test_the_menu_leads_staff_to_the_set_up(app):
+    client = log_in(make_code(app.bin_key))
+
+    assert f'href="{SETUP}"' in client.get("/").content.decode()
