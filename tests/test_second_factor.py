@@ -1,9 +1,12 @@
 """The second factor of staff, with ADMIN_SECOND_FACTOR."""
 
+import http.client
 import re
 import time
 from base64 import b32decode
+from contextlib import closing
 from io import StringIO
+from urllib.parse import urlencode
 
 import pytest
 from axes.models import AccessAttempt
@@ -14,6 +17,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tests.conftest import create_user
+from tests.streams import running_daphne
 
 PASSWORD = "a-good-password"
 PAGE, ADMIN, SETUP, TOKENS = (
@@ -335,3 +339,40 @@ def test_the_menu_leads_staff_to_the_set_up(app):
     client = log_in(make_code(app.bin_key))
 
     assert f'href="{SETUP}"' in client.get("/").content.decode()
+
+
+# --- The real server ---------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_environment_variable_turns_it_on(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    create_person("anna", is_staff=True)
+    code = reset()
+
+    with running_daphne(ADMIN_SECOND_FACTOR="on") as server:
+        statuses = [open_admin_over_http(server.port, sent) for sent in ("", code, code)]
+
+    assert statuses == [302, 200, 302]
+
+
+def open_admin_over_http(port, code):
+    """Log in at the page with the code, and return the status of the admin."""
+    cookies = {}
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as client:
+
+        def request(method, path, fields=None):
+            headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            client.request(method, path, urlencode(fields) if fields else None, headers)
+            response = client.getresponse()
+            response.read()
+            for header in response.headers.get_all("Set-Cookie", []):
+                name, _, value = header.split(";")[0].partition("=")
+                cookies[name] = value
+            return response.status
+
+        request("GET", PAGE)
+        fields = {"username": "anna", "password": PASSWORD, "otp_token": code}
+        request("POST", PAGE, fields | {"csrfmiddlewaretoken": cookies["csrftoken"]})
+        return request("GET", ADMIN)
