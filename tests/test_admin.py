@@ -121,6 +121,33 @@ def test_imports_are_searched_and_filtered(admin, alice, bob, query, names):
     assert {name for name in ("a.csv", "b.csv", "c.csv") if f">{name}<" in shown} == names
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "detected_columns__samples__0__0__startswith=B",
+        "detected_columns__samples__icontains=acc",
+        "file_digest__startswith=a",
+        "error_params__contains=a",
+        "file__regex=(a%2B)%2B",
+        "owner__password__startswith=p",
+        "owner__in=1,2",
+    ],
+)
+def test_list_takes_no_filter_that_it_does_not_offer(alice, eve, query):
+    run_import(MIXED, owner=alice)
+
+    response = logged_in_client(eve).get(f"{JOBS}?{query}")
+
+    assert response.status_code == 400
+
+
+def test_webhooks_are_not_filtered_by_their_secret(admin):
+    url = "/admin/imports/webhookendpoint/"
+
+    assert admin.get(f"{url}?salt__startswith=a").status_code == 400
+    assert admin.get(url).status_code == 200
+
+
 def test_import_page_shows_problems_and_links_to_rows(admin):
     job = run_import(MIXED)
 

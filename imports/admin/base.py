@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Model
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.template.defaultfilters import floatformat
 from django.urls import reverse
@@ -33,7 +35,34 @@ else:
         """Django's class takes a type parameter only in its type stubs."""
 
 
-class ReadOnlyAdmin(GenericModelAdmin[ModelT]):
+class FilteredAdmin(GenericModelAdmin[ModelT]):
+    """An admin whose list takes no other filters from its address than those that it offers.
+
+    Django allows a lookup of every field of the model. Its result tells what the field holds, also
+    if no page shows the field: the number of imports with `?file_digest__startswith=a`.
+    """
+
+    # Fields that no filter of the list offers, but links of other pages.
+    linked_fields: ClassVar[Collection[str]] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        is_offered = lookup.split(LOOKUP_SEP)[0] in self._list_filter_names(request)
+        return is_offered and super().lookup_allowed(lookup, value, request)
+
+    def _list_filter_names(self, request: HttpRequest) -> set[str]:
+        names = {self.date_hierarchy or "", *self.linked_fields}
+        for item in self.get_list_filter(request):
+            match item:
+                case str() as name:
+                    names.add(name)
+                case (str() as name, _):  # A field with a class of filters.
+                    names.add(name)
+                case _:  # A SimpleListFilter.
+                    names.add(getattr(item, "parameter_name", ""))
+        return names
+
+
+class ReadOnlyAdmin(FilteredAdmin[ModelT]):
     """An admin without forms, for users who may see every import."""
 
     show_full_result_count = False

@@ -57,6 +57,7 @@ class ImportBatchAdmin(ReadOnlyAdmin[ImportBatch]):
     )
     list_select_related = ("job",)
     list_filter = (("applied_at", admin.EmptyFieldListFilter), AttemptsFilter)
+    linked_fields = ("job",)
     search_fields = ("job__file_name", "worker")
     ordering = ("-job__created_at", "number")
     fields = (

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 
 from imports import notice_delivery, permissions
 from imports.actors import enqueue_notices
-from imports.admin.base import NO_VALUE, GenericModelAdmin, ReadOnlyAdmin, format_time
+from imports.admin.base import NO_VALUE, FilteredAdmin, ReadOnlyAdmin, format_time
 from imports.importer import list_importers
 from imports.notices import Notice, WebhookEndpoint, make_salt
 
@@ -30,7 +30,7 @@ MAX_RESENT_NOTICES = 200
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(GenericModelAdmin[WebhookEndpoint]):
+class WebhookEndpointAdmin(FilteredAdmin[WebhookEndpoint]):
     """Endpoints of webhooks. A secret is on one page only: the one that creates it."""
 
     list_display = ("name", "importer", "is_active", "created_at")
