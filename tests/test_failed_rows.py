@@ -7,13 +7,20 @@ import json
 import openpyxl
 import pytest
 from django.utils.translation import override
+from hypothesis import given
+from hypothesis import strategies as st
 
 from customers import validators
 from customers.models import Customer
 from imports.importer import InvalidValue
 from imports.pipeline import failed_rows, failed_rows_file
 from imports.pipeline.failed_rows import FailedRows, NoFailedRows
-from imports.pipeline.formula_injection import neutralize_formula, restore_formula
+from imports.pipeline.formula_injection import (
+    double_apostrophes,
+    is_formula,
+    neutralize_formula,
+    restore_formula,
+)
 from imports.pipeline.header_detection import REASON_HEADER_PREFIX
 from imports.statuses import Outcome, Status
 from tests.factories import (
@@ -397,11 +404,54 @@ def test_neutralized_formulas_can_be_restored(text):
     assert restore_formula(text) == text or text.startswith("'")
 
 
+@given(st.text(st.sampled_from(";,|\t\r\n '=+-@15a"), max_size=20))
+def test_every_text_survives_both_kinds_of_file(text):
+    assert restore_formula(neutralize_formula(text)) == text
+    assert restore_formula(double_apostrophes(text)) == text
+
+
+@given(
+    st.text(st.sampled_from(";,|\t\n '\"=+-@15a"), max_size=20),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(",;\t|"),
+)
+def test_a_csv_file_computes_nothing_whatever_separator_a_program_expects(text, written, expected):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=written, quoting=csv.QUOTE_ALL)
+    writer.writerow(map(neutralize_formula, ["Ama", text, "Mensah"]))
+
+    rows = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=expected)
+
+    cells = [cell.split('"')[0].strip() for row in rows for cell in row]
+    assert [cell for cell in cells if cell[:1] in {*"=+-@"} and is_formula(cell)] == []
+
+
+def test_a_long_run_of_separators_takes_no_long_time():
+    text = "; " * 500_000 + "x"
+
+    assert neutralize_formula(text) == text
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS[:7])
 def test_formulas_get_an_apostrophe(text):
-    assert neutralize_formula(text) == f"'{text}"
+    assert neutralize_formula(text) == "'" + text.replace("\t=", "\t'=")
 
 
-@pytest.mark.parametrize("cell", ["+233 24 412 3456", "-5", "-1,5", "0042", "Ama", "a=b", 5, None])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "+233 24 412 3456",
+        "-5",
+        "-1,5",
+        "0042",
+        "Ama",
+        "a=b",
+        5,
+        None,
+        "a@b.c;d@e.f",
+        "5, +233 24 412 3456",
+        "a -b",
+    ],
+)
 def test_other_cells_are_not_changed(cell):
     assert neutralize_formula(cell) == cell

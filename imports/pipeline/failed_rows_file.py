@@ -17,7 +17,11 @@ from django.utils.translation import gettext as _
 from imports.importer import Cell
 from imports.models import ImportJob
 from imports.pipeline.failed_rows import KEPT, FailedRows, NoFailedRows, OutputRow
-from imports.pipeline.formula_injection import is_formula, neutralize_formula
+from imports.pipeline.formula_injection import (
+    double_apostrophes,
+    is_formula,
+    neutralize_formula,
+)
 from imports.statuses import Outcome
 from imports.workbooks import create_workbook
 
@@ -168,10 +172,8 @@ class WorkbookWriter:
     def _write_text(
         self, sheet: Worksheet, row: int, column: int, text: str, cell_format: Format | None
     ) -> None:
-        # When the file is uploaded again, an apostrophe in front of a formula is removed. Text
-        # that has one already gets another.
-        if text.startswith("'") and is_formula(text):
-            text = f"'{text}"
+        # When the file is uploaded again, an apostrophe in front of a formula is removed.
+        text = double_apostrophes(text)
         if text.startswith("<r>") and text.endswith("</r>"):
             # XlsxWriter takes such text for its own markup and writes it to the XML without
             # escapes, unless it comes in parts.

@@ -3,6 +3,9 @@
 A CSV file has no types, so a program that opens it may run a customer's "=HYPERLINK(…)" as a
 formula (CWE-1236). An apostrophe in front of the text prevents that. It is removed again when a
 file of failed rows is uploaded.
+
+A program whose list separator is not the delimiter of the file splits "x;=1+1;y" into three cells,
+although the text is quoted. So a formula after a separator inside a text gets an apostrophe too.
 """
 
 from __future__ import annotations
@@ -16,6 +19,13 @@ from imports.importer import Cell
 FORMULA_PATTERN = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 # Phone numbers and negative numbers compute nothing, and people should be able to read them.
 HARMLESS_PATTERN = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
+# Matches a whole run of separators, white space and quotation marks, and the apostrophes in front
+# of a formula. The first part lets a long run be tried only once.
+SEPARATED_FORMULA_PATTERN = re.compile(
+    r"(?<![\s;,|\"])([\s;,|\"]+)('*)"
+    r"(?=[=+\-@\uff1d\uff0b\uff0d\uff20])"
+)
+SEPARATORS = frozenset(";,|\t\r\n")
 
 
 def is_formula(text: str) -> bool:
@@ -24,12 +34,45 @@ def is_formula(text: str) -> bool:
 
 
 def neutralize_formula(cell: Cell) -> Cell:
-    """Return the cell with an apostrophe in front if it holds a formula, else unchanged."""
-    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
+    """Return the cell with an apostrophe in front of each formula in it, else unchanged."""
+    if not isinstance(cell, str):
+        return cell
+    text = SEPARATED_FORMULA_PATTERN.sub(_add_apostrophe, cell)
+    return f"'{text}" if is_formula(cell) else text
+
+
+def double_apostrophes(text: str) -> str:
+    """Return the text of a cell that has the type text, so that `restore_formula` restores it.
+
+    Such a cell computes nothing. An apostrophe that stands in front of a formula already gets
+    another one.
+    """
+    protected = SEPARATED_FORMULA_PATTERN.sub(
+        lambda match: _add_apostrophe(match) if match[2] else match[0], text
+    )
+    return f"'{protected}" if text.startswith("'") and is_formula(text) else protected
 
 
 def restore_formula(cell: Cell) -> Cell:
-    """Return the cell that `neutralize_formula` was given."""
-    if isinstance(cell, str) and cell.startswith("'") and FORMULA_PATTERN.match(cell):
-        return cell[1:]
-    return cell
+    """Return the cell that `neutralize_formula` or `double_apostrophes` was given."""
+    if not isinstance(cell, str):
+        return cell
+    text = SEPARATED_FORMULA_PATTERN.sub(_remove_apostrophe, cell)
+    return text[1:] if text.startswith("'") and FORMULA_PATTERN.match(text) else text
+
+
+def _add_apostrophe(match: re.Match[str]) -> str:
+    run, apostrophes = match[1], match[2]
+    if SEPARATORS.isdisjoint(run) or (not apostrophes and _is_harmless(match)):
+        return match[0]
+    return f"{run}{apostrophes}'"
+
+
+def _remove_apostrophe(match: re.Match[str]) -> str:
+    run, apostrophes = match[1], match[2]
+    return match[0] if SEPARATORS.isdisjoint(run) else run + apostrophes[1:]
+
+
+def _is_harmless(match: re.Match[str]) -> bool:
+    """Whether the rest of the text is a number."""
+    return HARMLESS_PATTERN.fullmatch(match.string, match.end()) is not None
