@@ -10,6 +10,7 @@ was the decision.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -229,10 +230,25 @@ def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
     With the model's view permission these are all records, otherwise those that the user's own
     imports have written. A permission for all imports gives no permission for their records.
     """
-    meta = model._meta
-    if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
+    if _may_view_all_records(user, model):
         return model._default_manager.all()
     return find_written_records(_get_own_imports(user), model)
+
+
+def find_visible_keys(user: User, job: ImportJob, keys: Iterable[str | None]) -> set[str]:
+    """Return those of the keys whose records the user may see.
+
+    `keys` are those of records that rows of the import wrote or matched, as text. A file names
+    records by any unique value, so equal keys would tell which values belong to the same person.
+    """
+    known = {key for key in keys if key}
+    if not known or not is_registered(job.importer):
+        return set()
+    model = get_importer(job.importer).model
+    if _may_view_all_records(user, model):
+        return known  # Also those of records that were deleted since.
+    visible = get_visible_records(user, model).filter(pk__in=known).values_list("pk", flat=True)
+    return {str(key) for key in visible}
 
 
 def get_unread_imports(user: User) -> QuerySet[ImportJob]:
@@ -278,6 +294,10 @@ def get_findable_records(user: AbstractBaseUser | None, model: type[Model]) -> Q
     if user is None:
         return model._default_manager.none()
     return get_visible_records(user, model)  # type: ignore[arg-type]  # As in `check_upload`.
+
+
+def _may_view_all_records(user: User, model: type[Model]) -> bool:
+    return user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
 
 
 def _get_own_imports(user: User) -> QuerySet[ImportJob]:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
 
 from customers.importers import CustomerImporter
 from customers.models import Customer
@@ -489,6 +490,33 @@ def test_preview_row_of_a_hidden_record_names_no_record(alice, bob):
     (update,) = logged_in_client(alice).get(f"/api/imports/{job.pk}/preview/").json()["updates"]
 
     assert (update["record"], update["changes"]) in [(None, {}), (None, [])]
+
+
+@pytest.mark.parametrize("on_duplicate", ["skip", "fail", "update"])
+def test_row_that_matches_a_hidden_record_names_no_record(alice, bob, on_duplicate):
+    run_import(make_csv([make_row(1)]), owner=bob)
+    content = make_csv([make_row(1, first="Kofi"), make_row(2)])
+    job = check_job(make_job(content, owner=alice, check_first=True, on_duplicate=on_duplicate))
+    address = f"/api/imports/{job.pk}/rows/"
+
+    hidden = [row["record"] for row in logged_in_client(alice).get(address).json()["results"]]
+    alice.user_permissions.add(Permission.objects.get(codename="view_customer"))
+    visible = [row["record"] for row in logged_in_client(alice).get(address).json()["results"]]
+
+    assert hidden == [None, None]
+    assert visible == [str(Customer.objects.get().pk), None]
+
+
+def test_row_in_the_admin_names_no_record_without_permission_for_records(eve):
+    job = run_import(make_csv([make_row(1)]))
+    address = reverse("admin:imports_importjob_rows", args=[job.pk])
+
+    (row,) = logged_in_client(eve).get(address).context["rows"]
+    eve.user_permissions.add(Permission.objects.get(codename="view_customer"))
+    (visible_row,) = logged_in_client(eve).get(address).context["rows"]
+
+    assert row["record"] is None
+    assert visible_row["record"] == str(Customer.objects.get().pk)
 
 
 def test_anonymous_user_learns_nothing_about_importers():

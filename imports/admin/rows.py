@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from django.http import QueryDict
@@ -66,6 +66,9 @@ def build_admin_rows_context(
         job, row_query, mask, after=after, page_rows=ROWS_PER_PAGE, values=True
     )
     importer = get_importer_or_placeholder(job.importer)
+    visible_keys = permissions.find_visible_keys(
+        user, job, map(row_results.get_record_key, page.rows)
+    )
     return {
         "outcome": row_query.outcome,
         "outcomes": [(value, label, getattr(job, value)) for value, label in Outcome.choices],
@@ -73,16 +76,22 @@ def build_admin_rows_context(
         "after": after,
         "query": row_query.query_string,
         "headers": [get_field_label(importer, column.field) for column in importer.columns],
-        "rows": [_build_row(row, job, get_record_url, mask) for row in page.rows],
+        "rows": [_build_row(row, job, visible_keys, get_record_url, mask) for row in page.rows],
         "has_errors": any(row.errors for row in page.rows),
         "next_after": page.next_after,
     }
 
 
 def _build_row(
-    row: AnnotatedRow, job: ImportJob, get_record_url: GetRecordUrl, mask: ValueMask
+    row: AnnotatedRow,
+    job: ImportJob,
+    visible_keys: Container[str],
+    get_record_url: GetRecordUrl,
+    mask: ValueMask,
 ) -> Context:
     key = row_results.get_record_key(row)
+    if key not in visible_keys:
+        key = None
     return {
         "number": row.number,
         "outcome": Outcome(row.result).label if row.result else "",

@@ -280,7 +280,8 @@ class ImportUndoPreviewSerializer(serializers.Serializer[Any]):
 class ImportRowSerializer(serializers.Serializer[ImportRow]):
     """One row and its outcome."""
 
-    # The instance is a row of `row_results.list_rows`. The context needs `importer` and `mask`.
+    # The instance is a row of `row_results.list_rows`. The context needs `importer`, `mask` and
+    # `visible_keys`.
 
     row = serializers.IntegerField(source="number", help_text="The row number of the spreadsheet.")
     outcome = serializers.ChoiceField(
@@ -290,7 +291,8 @@ class ImportRowSerializer(serializers.Serializer[ImportRow]):
         help_text="Null until the row is processed.",
     )
     record = serializers.SerializerMethodField(
-        help_text="The key of the record that the row created or matched."
+        help_text="The key of the record that the row created or matched. Null if you may not see "
+        "the record."
     )
     errors = RowErrorSerializer(  # type: ignore[assignment]  # Serializer has this attribute.
         many=True, source="*"
@@ -300,7 +302,8 @@ class ImportRowSerializer(serializers.Serializer[ImportRow]):
     )
 
     def get_record(self, row: ImportRow) -> str | None:
-        return row_results.get_record_key(row)
+        key = row_results.get_record_key(row)
+        return key if key in self.context["visible_keys"] else None
 
 
 class ImportProblemSerializer(serializers.Serializer[Any]):

@@ -159,7 +159,10 @@ class ImportJobViewSet(ApiViewMixin, RetrieveModelMixin, GenericViewSet[ImportJo
             job, outcome=self.query.get("outcome"), is_kept=self.query["kept"]
         )
         page = self._paginate(rows)
-        data = ImportRowSerializer(page, many=True, context=self._make_row_context(job)).data
+        keys = map(row_results.get_record_key, page)
+        visible_keys = permissions.find_visible_keys(request.user, job, keys)
+        context = {**self._make_row_context(job), "visible_keys": visible_keys}
+        data = ImportRowSerializer(page, many=True, context=context).data
         return self.get_paginated_response(data)
 
     @action(detail=True, query_serializer_class=PageQuery, pagination_class=ProblemPagination)
