@@ -466,8 +466,8 @@ class AppSettings:
     MAX_CONCURRENT_DOWNLOADS = Setting(
         2,
         "files",
-        "Failed-rows files that a web process builds at the same time. Further requests "
-        "receive status 503.",
+        "Failed-rows files that a web process builds at the same time, at most half of them for "
+        "one user. Further requests receive status 503.",
     )
 
 

@@ -6,14 +6,15 @@ chunks of a synchronous iterator in a list in memory.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from io import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from asgiref.sync import sync_to_async
 from django.core.files.base import File
@@ -38,6 +39,11 @@ CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
 
 # How many failed-rows files a process builds at the same time.
 REPORT_SLOTS = BoundedSemaphore(app_settings.MAX_CONCURRENT_DOWNLOADS)
+# One user builds at most half of them, so that other users need not wait for large files of one.
+MAX_REPORTS_PER_USER = max(1, app_settings.MAX_CONCURRENT_DOWNLOADS // 2)
+# By primary key of the user. A request that builds a file or waits for a slot keeps the entry.
+_user_slots: WeakValueDictionary[object, BoundedSemaphore] = WeakValueDictionary()
+_user_slots_lock = Lock()
 
 
 class FileChunks:
@@ -82,11 +88,11 @@ def send_failed_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttp
     Raises:
         ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: The import has no failed or skipped row.
-        NoFreeSlot: The process builds as many files as it may.
+        NoFreeSlot: The process builds as many files as it may, for the user or for all.
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
     require_contents(job)
-    with acquire_slot(REPORT_SLOTS):
+    with acquire_report_slot(by):
         response = build_file_response(
             partial(failed_rows_file.write_workbook, job),
             f"{get_failed_rows_file_name(job)}.xlsx",
@@ -101,10 +107,10 @@ def send_failed_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpRespo
     Raises:
         ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: The import has no failed row.
-        NoFreeSlot: The process builds as many files as it may.
+        NoFreeSlot: The process builds as many files as it may, for the user or for all.
     """
     require_contents(job)
-    with acquire_slot(REPORT_SLOTS):
+    with acquire_report_slot(by):
         response = build_file_response(
             partial(failed_rows_file.write_csv, job),
             f"{get_failed_rows_file_name(job)}.csv",
@@ -121,11 +127,11 @@ def send_kept_rows_workbook(job: ImportJob, by: Actor | None) -> StreamingHttpRe
     Raises:
         ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: Undo has kept no record.
-        NoFreeSlot: The process builds as many files as it may.
+        NoFreeSlot: The process builds as many files as it may, for the user or for all.
         WorkbooksNotSupported: XlsxWriter is not installed.
     """
     require_contents(job)
-    with acquire_slot(REPORT_SLOTS):
+    with acquire_report_slot(by):
         response = build_file_response(
             partial(failed_rows_file.write_kept_workbook, job),
             f"{get_kept_rows_file_name(job)}.xlsx",
@@ -142,10 +148,10 @@ def send_kept_rows_csv(job: ImportJob, by: Actor | None) -> StreamingHttpRespons
     Raises:
         ContentsDeleted: The file and the rows of the import were deleted.
         NoFailedRows: Undo has kept no record.
-        NoFreeSlot: The process builds as many files as it may.
+        NoFreeSlot: The process builds as many files as it may, for the user or for all.
     """
     require_contents(job)
-    with acquire_slot(REPORT_SLOTS):
+    with acquire_report_slot(by):
         response = build_file_response(
             partial(failed_rows_file.write_csv, job, selection=KEPT),
             f"{get_kept_rows_file_name(job)}.csv",
@@ -163,6 +169,22 @@ def send_template(importer: type[Importer]) -> StreamingHttpResponse:
     return build_file_response(
         partial(write_template, importer), f"{importer.name}.xlsx", XLSX_MEDIA_TYPE
     )
+
+
+@contextmanager
+def acquire_report_slot(by: Actor | None) -> Iterator[None]:
+    """Hold a slot of the user and one of the process, to build a file.
+
+    `by` is None for all requests that ask only for headers. Together they are one user.
+
+    Raises:
+        NoFreeSlot: No slot became free in time.
+    """
+    user_id = by.user.pk if by is not None and by.user is not None else None
+    with _user_slots_lock:
+        slots = _user_slots.setdefault(user_id, BoundedSemaphore(MAX_REPORTS_PER_USER))
+    with acquire_slot(slots), acquire_slot(REPORT_SLOTS):
+        yield
 
 
 def _record_download(

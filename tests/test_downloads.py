@@ -12,6 +12,7 @@ from django.core.files.storage import FileSystemStorage
 
 from imports import downloads, inline
 from imports.conf import app_settings
+from imports.history import Actor, Via
 from imports.importer import get_importer, list_importers
 from imports.models import ImportJob, StoredChunk
 from imports.storage import CHUNK_BYTES
@@ -195,6 +196,19 @@ def test_number_of_concurrent_reports_is_limited(alice, monkeypatch):
         page = logged_in_client(alice).get(f"/imports/{job.pk}/failed-rows.xlsx", follow=True)
         assert "Too many reports" in page.content.decode()
     assert read_content(get(alice, job, "failed-rows.xlsx"))
+
+
+def test_reports_of_one_user_leave_a_slot_for_others(alice, bob, monkeypatch):
+    monkeypatch.setattr(inline, "MAX_WAIT_FOR_SLOT_SECONDS", 0)
+    jobs = {user: run_import(ONE_FAILED_ROW, owner=user) for user in (alice, bob)}
+    with ExitStack() as stack:
+        for _ in range(downloads.MAX_REPORTS_PER_USER):
+            stack.enter_context(downloads.acquire_report_slot(Actor(alice, Via.REST)))
+        for kind in ("xlsx", "csv"):
+            response = get(alice, jobs[alice], f"failed-rows.{kind}")
+            assert get_error(response) == (503, "unavailable")
+        assert read_content(get(bob, jobs[bob], "failed-rows.xlsx"))
+    assert read_content(get(alice, jobs[alice], "failed-rows.xlsx"))
 
 
 def test_failed_report_releases_its_slot(alice, monkeypatch):
