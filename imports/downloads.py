@@ -190,9 +190,15 @@ def acquire_report_slot(by: Actor | None) -> Iterator[None]:
 def _record_download(
     response: StreamingHttpResponse, job: ImportJob, by: Actor | None, file: str
 ) -> StreamingHttpResponse:
-    """Return the response, after its download is in the history of the import."""
+    """Return the response, after its download is in the history of the import.
+
+    Raises:
+        ContentsDeleted: The file and the rows of the import were deleted meanwhile.
+    """
     with ExitStack() as close_on_error:
         close_on_error.callback(response.close)
+        # Rows that were deleted meanwhile are missing in the file.
+        require_contents(ImportJob.objects.only("contents_deleted_at").get(pk=job.pk))
         if by is not None:
             record_event(job.pk, Command.DOWNLOAD, by, {"file": file})
         close_on_error.pop_all()

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.files.storage import FileSystemStorage
 
-from imports import downloads, inline
+from imports import downloads, inline, lifecycle
 from imports.conf import app_settings
 from imports.history import Actor, Via
 from imports.importer import get_importer, list_importers
@@ -209,6 +209,21 @@ def test_reports_of_one_user_leave_a_slot_for_others(alice, bob, monkeypatch):
             assert get_error(response) == (503, "unavailable")
         assert read_content(get(bob, jobs[bob], "failed-rows.xlsx"))
     assert read_content(get(alice, jobs[alice], "failed-rows.xlsx"))
+
+
+@pytest.mark.parametrize("name", ["failed-rows.xlsx", "failed-rows.csv"])
+def test_report_whose_rows_are_deleted_meanwhile_is_not_sent(alice, monkeypatch, name):
+    job = run_import(ONE_FAILED_ROW, owner=alice)
+    build = downloads.build_file_response
+
+    def build_then_delete(*arguments):
+        response = build(*arguments)
+        lifecycle.delete_contents(job.pk)
+        return response
+
+    monkeypatch.setattr(downloads, "build_file_response", build_then_delete)
+
+    assert get_error(get(alice, job, name)) == (410, "contents_deleted")
 
 
 def test_failed_report_releases_its_slot(alice, monkeypatch):
