@@ -110,6 +110,13 @@ class AppSettings:
         "which says what to delete. None: no limit.",
         allows_none=True,
     )
+    MAX_STORED_ROWS_PER_USER: Setting[int | None] = Setting(
+        10_000_000,
+        "rows",
+        "Rows of the imports of one user that are kept. The check of a further import fails, which "
+        "says what to delete. None: no limit.",
+        allows_none=True,
+    )
 
     # --- Reading a file ------------------------------------------------------
 

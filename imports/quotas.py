@@ -104,6 +104,21 @@ def check_unfinished(owner_id: object) -> None:
         )
 
 
+def find_exceeded_row_quota(job: ImportJob) -> dict[str, int] | None:
+    """Return the parameters of the error of an import whose owner keeps too many rows, or None.
+
+    A small file may hold many rows, and each retry stages the failed rows again. The number is not
+    known when a file is uploaded. So the check asks, before it stages the first row.
+    """
+    limit = app_settings.MAX_STORED_ROWS_PER_USER
+    created_via = job.events.order_by("pk").values_list("via", flat=True).first()
+    if limit is None or job.owner_id is None or created_via not in LIMITED_WAYS:
+        return None
+    kept = ImportJob.objects.filter(owner=job.owner_id, contents_deleted_at=None)
+    stored = kept.exclude(pk=job.pk).aggregate(rows=Sum("checked"))["rows"] or 0
+    return {"stored": stored, "limit": limit} if stored >= limit else None
+
+
 def _check_rate(jobs: QuerySet[ImportJob]) -> None:
     limit = app_settings.MAX_UPLOADS_PER_USER_PER_MINUTE
     if limit is None:

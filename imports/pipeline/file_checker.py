@@ -61,6 +61,7 @@ from imports.pipeline.transactions import (
     short_transaction,
 )
 from imports.postgres import get_sqlstate
+from imports.quotas import find_exceeded_row_quota
 from imports.statuses import OnMissingColumns, Outcome, Status
 from imports.storage import StoredFileNotFound
 
@@ -244,6 +245,8 @@ def _check(
             job.importer,
         )
         return fail_job(job, "unknown_importer", {})
+    if not job.cursor_row and (exceeded := find_exceeded_row_quota(job)):
+        return fail_job(job, "too_many_kept_rows", exceeded)
     importer = get_importer(job.importer)
     _store_field_values(job, importer)
     target = get_job_target(job)
