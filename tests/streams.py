@@ -77,7 +77,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def running_daphne(port=0, options=("-v", "0"), **environment):
+def running_daphne(
+    port=0, options=("-v", "0"), *, application="config.asgi:application", **environment
+):
     """Run Daphne on the test database.
 
     The socket listens before Daphne runs, so clients need not wait for its start.
@@ -95,7 +97,7 @@ def running_daphne(port=0, options=("-v", "0"), **environment):
             str(listener.fileno()),
         ]
         process = subprocess.Popen(
-            [sys.executable, *command, "config.asgi:application"],
+            [sys.executable, *command, application],
             cwd=PROJECT,
             env=os.environ | get_django_environment() | environment,
             pass_fds=[listener.fileno()],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import time
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
+from django.core.files.base import ContentFile
 from websockets.sync.client import connect
 
 from imports.client_addresses import find_forwarded_address, get_counted_address
@@ -17,6 +21,7 @@ from imports.conf import MAX_FORM_OVERHEAD_BYTES, MEGABYTES
 from imports.models import ImportJob
 from tests.database import connection
 from tests.factories import make_csv, make_row
+from tests.flooding_application import TOTAL_BYTES
 from tests.streams import (
     MAX_WAIT_SECONDS,
     is_lock_awaited,
@@ -355,20 +360,87 @@ def test_a_new_connection_takes_the_place_of_one_without_a_request():
 # --- Slow readers and slots --------------------------------------------------
 
 
-def test_a_client_that_never_reads_delays_the_application_and_is_closed(server, alice):
-    """The download waits: the process holds little of the file, and then closes."""
-    job = upload_file(server, alice, 900_000)
-    process = psutil.Process(server.process.pid)
-    before = process.memory_info().rss
-    with ExitStack() as stack:
-        for _ in range(20):
-            client = stack.enter_context(connected(server))
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            authorization = f"Authorization: {make_headers(alice)['Authorization']}"
-            client.sendall(make_head("GET", f"/api/imports/{job}/file/", authorization))
-        wait_until(lambda: count_connections(process) >= 20)
+UPGRADE = [
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+]
+# The buffers of the kernel take a few megabytes of `TOTAL_BYTES`.
+MAX_SENT_BYTES = 16 * MEGABYTES
+
+
+@pytest.fixture(scope="module")
+def flooding_server(django_db_setup):
+    with running_daphne(
+        application="tests.flooding_application:application",
+        IMPORTS_SERVER_SEND_TIMEOUT_SECONDS="1",
+    ) as server:
+        yield server
+
+
+def get_report(server, path):
+    with urlopen(f"http://127.0.0.1:{server.port}/report/", timeout=MAX_WAIT_SECONDS) as response:
+        return json.load(response).get(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/download/", []), ("/events/", []), ("/websocket/", UPGRADE)],
+    ids=["download", "events", "websocket"],
+)
+def test_an_application_waits_for_a_client_that_never_reads(flooding_server, path, headers):
+    assert get_report(flooding_server, path) is None
+    before = get_memory(flooding_server)
+    with connected(flooding_server) as client:
+        client.sendall(make_head("GET", path, *headers))
+        wait_until(lambda: (get_report(flooding_server, path) or {}).get("has_ended"))
+
+    # The server has closed the connection after a second. The application has ended by itself.
+    assert get_report(flooding_server, path)["sent_bytes"] < MAX_SENT_BYTES < TOTAL_BYTES
+    assert get_peak_memory(flooding_server) - before < MAX_SENT_BYTES
+    assert "too long to shut down" not in flooding_server.errors.read_text()
+
+
+def test_a_slow_websocket_client_receives_everything_and_is_still_heard(flooding_server):
+    url = f"ws://127.0.0.1:{flooding_server.port}/slow/"
+    with connect(url, max_size=None, compression=None, max_queue=1) as websocket:
+        wait_until(lambda: get_report(flooding_server, "/slow/"))
+        received_bytes = 0
+        while received_bytes < TOTAL_BYTES:
+            received_bytes += len(websocket.recv(MAX_WAIT_SECONDS))
+        websocket.send("That was all.")
+
+        assert websocket.recv(MAX_WAIT_SECONDS) == "received"
+
+
+def test_a_download_waits_for_a_client_that_never_reads(server, alice):
+    job = make_job(alice)
+    job.file.save("large.csv", ContentFile(bytes(64 * MEGABYTES)))
+    get_page(server)
+    before = get_memory(server)
+    authorization = f"Authorization: {make_headers(alice)['Authorization']}"
+    with connected(server) as client:
+        client.sendall(make_head("GET", f"/api/imports/{job.pk}/file/", authorization))
+        client.recv(1, socket.MSG_PEEK)
+        process = psutil.Process(server.process.pid)
         wait_until(lambda: count_connections(process) == 0)
-    assert process.memory_info().rss - before < 50 * MEGABYTES
+        content = read_to_end(client)
+
+    assert content.startswith(b"HTTP/1.1 200")
+    assert len(content) < MAX_SENT_BYTES
+    assert get_peak_memory(server) - before < MAX_SENT_BYTES
+
+
+def get_memory(server):
+    """Return the bytes of memory that the server uses."""
+    return psutil.Process(server.process.pid).memory_info().rss
+
+
+def get_peak_memory(server):
+    """Return the most memory that the server has used since it started, in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 def upload_file(server, user, size):

@@ -64,7 +64,6 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
 
     def connectionLost(self, reason: Any) -> None:
         self.connections.remove(self.transport)
-        self.is_writable.set()
         super().connectionLost(reason)
 
     def enter(self, phase: Phase) -> None:
@@ -207,6 +206,9 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
         """Wait until the client has read, if too much waits to be sent."""
         if self.count_unsent_bytes() > app_settings.SERVER_MAX_SEND_BUFFER_BYTES:
             await self.is_writable.wait()
+
+    def stop_waiting(self) -> None:
+        self.is_writable.set()
 
     def count_unsent_bytes(self) -> int:
         """Return the size of what waits in this process to be sent."""

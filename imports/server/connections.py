@@ -24,6 +24,9 @@ class Connection(Protocol):
     async def wait_until_writable(self) -> None:
         """Wait until the client has read, if too much waits to be sent."""
 
+    def stop_waiting(self) -> None:
+        """End every `wait_until_writable`, because nothing can be sent any more."""
+
 
 class Connections:
     """The connections of a process, by their transport."""
@@ -46,6 +49,7 @@ class Connections:
         connection = self.by_transport.pop(transport, None)
         if connection is not None:
             self.release_address(connection)
+            connection.stop_waiting()
 
     def evict(self) -> bool:
         """Close the connection that has waited longest for a request. Return if there was one."""
