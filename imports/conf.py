@@ -419,8 +419,15 @@ class AppSettings:
     SERVER_MAX_STORED_BYTES = Setting(
         512 * MEGABYTES,
         "bytes",
-        "Disk space for the request bodies that a web process holds at the same time. A request "
-        "for which there is no space receives status 503 with Retry-After.",
+        "Disk space for the request bodies that a web process holds at the same time. If there is "
+        "no more, the largest incomplete body of the address that uses most receives status 503 "
+        "with Retry-After.",
+    )
+    SERVER_MAX_CHUNKED_BODY_BYTES = Setting(
+        MEGABYTES,
+        "bytes",
+        "Size of a request body without Content-Length, which is sent in chunks. A larger one "
+        "receives status 411. Uploads of imports need a Content-Length in any case.",
     )
     SERVER_SEND_TIMEOUT_SECONDS = Setting(
         60.0,

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from django.template.defaultfilters import filesizeformat
 
 TOO_LARGE_MESSAGE = "The upload is larger than %(limit)s. Split it into several files."
+LENGTH_REQUIRED_MESSAGE = "Send the body with a Content-Length, not in chunks."
 NO_SPACE_MESSAGE = (
     "The server has no room for this file just now, so nothing was stored. Send it again in a few "
     "minutes, or tell an administrator."
@@ -51,6 +52,11 @@ def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
     """Return the body of the response to a request that no view receives, because of its size."""
     limit = filesizeformat(max_upload_bytes)
     return make_error_body("too_large", TOO_LARGE_MESSAGE % {"limit": limit})
+
+
+def make_length_required_body() -> ErrorBody:
+    """Return the body of the response to a large request whose length is not known."""
+    return make_error_body("length_required", LENGTH_REQUIRED_MESSAGE)
 
 
 def make_no_space_body() -> ErrorBody:

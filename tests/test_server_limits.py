@@ -7,7 +7,7 @@ import re
 import select
 import socket
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = "/accounts/login/"
 MAX_UPLOAD_BYTES = 1_000_000
-MAX_BODY_BYTES = MAX_UPLOAD_BYTES + MAX_FORM_OVERHEAD_BYTES
+MAX_CHUNKED_BODY_BYTES = 500_000
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def server(django_db_setup):
     """A server with time-outs that a test can wait for."""
     with running_daphne(
         IMPORTS_MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES),
+        IMPORTS_SERVER_MAX_CHUNKED_BODY_BYTES=str(MAX_CHUNKED_BODY_BYTES),
         IMPORTS_SERVER_HEAD_TIMEOUT_SECONDS="3",
         IMPORTS_SERVER_IDLE_TIMEOUT_SECONDS="4",
         IMPORTS_SERVER_BODY_TIMEOUT_SECONDS="3",
@@ -100,28 +101,39 @@ def get_page(server, *headers):
 
 @pytest.mark.parametrize("path", ["/api/imports/", PAGE, "/no-such-page/"])
 @pytest.mark.parametrize(
-    ("framing", "first_bytes"),
+    ("framing", "first_bytes", "status"),
     [
-        ("Content-Length: 200000000", b""),
+        ("Content-Length: 200000000", b"", 413),
         (
             "Transfer-Encoding: chunked",
-            f"{MAX_BODY_BYTES + 1:x}\r\n".encode() + b"x" * (MAX_BODY_BYTES + 1),
+            f"{MAX_CHUNKED_BODY_BYTES + 1:x}\r\n".encode() + b"x" * (MAX_CHUNKED_BODY_BYTES + 1),
+            411,
         ),
     ],
+    ids=["length", "chunked"],
 )
-def test_a_body_over_the_limit_is_refused_before_it_ends(server, path, framing, first_bytes):
+def test_a_body_over_the_limit_is_refused_before_it_ends(
+    server, path, framing, first_bytes, status
+):
     with connected(server) as client:
         client.sendall(make_head("POST", path, framing) + first_bytes)
 
-        assert read_status(client) == 413
+        assert read_status(client) == status
 
 
 def test_a_chunked_body_of_exactly_the_limit_is_not_refused(server):
-    body = [b"x" * MAX_BODY_BYTES]
+    response, _ = post(server, PAGE, iter([b"x" * MAX_CHUNKED_BODY_BYTES]))
 
-    response, _ = post(server, "/api/imports/", iter(body))
+    assert response.status == 403  # From Django: no CSRF token.
 
-    assert response.status == 411  # From Django: it wants a length.
+
+def test_a_chunked_body_may_be_limited_like_all_others():
+    with running_daphne(
+        IMPORTS_MAX_UPLOAD_BYTES="1000", IMPORTS_SERVER_MAX_CHUNKED_BODY_BYTES="2000000"
+    ) as server:
+        for size, status in [(1_000 + MAX_FORM_OVERHEAD_BYTES, 403), (2_000_000, 413)]:
+            response, _ = post(server, PAGE, iter([b"x" * size]))
+            assert response.status == status
 
 
 def test_a_client_that_waits_for_100_continue_sends_no_refused_body(server):
@@ -144,18 +156,20 @@ def test_a_client_that_waits_for_100_continue_uploads(server, alice):
 
 def test_twenty_large_bodies_at_once_use_no_memory_and_no_disk(server):
     get_page(server)
+    before = get_memory(server)
     process = psutil.Process(server.process.pid)
-    before = process.memory_info().rss
     piece = b"x" * 65_536
     with ExitStack() as stack:
+        # Writing to any file fails. The response would have another status.
+        stack.callback(process.rlimit, psutil.RLIMIT_FSIZE, process.rlimit(psutil.RLIMIT_FSIZE))
+        process.rlimit(psutil.RLIMIT_FSIZE, (0, psutil.RLIM_INFINITY))
         clients = [stack.enter_context(connected(server)) for _ in range(20)]
         for client in clients:
             client.sendall(make_head("POST", "/api/imports/", "Content-Length: 200000000"))
-        for _ in range(40):
+        for _ in range(80):  # 105 MB in all.
             for client in clients:
                 client.sendall(piece)
-        assert not [file.path for file in process.open_files() if file.path.startswith("/tmp/#")]
-        assert process.memory_info().rss - before < 50 * MEGABYTES
+        assert get_peak_memory(server) - before < 10 * MEGABYTES
         assert {read_status(client) for client in clients} == {413}
 
 
@@ -179,12 +193,10 @@ def test_a_websocket_request_with_a_body_is_refused(server):
 
 
 def test_bodies_that_need_too_much_disk_space_get_503():
-    with (
-        running_daphne(IMPORTS_SERVER_MAX_STORED_BYTES="1000000") as server,
-    ):
+    head = make_head("POST", PAGE, "Content-Length: 2000000")
+    with running_daphne(IMPORTS_SERVER_MAX_STORED_BYTES="1000000") as server:
         for _ in range(3):  # The space is free again after each interrupted upload.
             with connected(server) as first, connected(server) as second:
-                head = make_head("POST", PAGE, "Content-Length: 2000000")
                 first.sendall(head + b"x" * 600_000)
                 second.sendall(head + b"x" * 600_000)
                 readable, _, _ = select.select([first, second], [], [], MAX_WAIT_SECONDS)
@@ -192,6 +204,34 @@ def test_bodies_that_need_too_much_disk_space_get_503():
         for _ in range(3):  # And after each complete one.
             response, _ = post(server, PAGE, b"x" * 600_000)
             assert response.status == 403  # From Django: no CSRF token.
+
+
+def test_an_address_that_fills_the_disk_space_makes_room_for_another():
+    head = make_head("POST", PAGE, "Content-Length: 2000000")
+    with (
+        running_daphne(IMPORTS_SERVER_MAX_STORED_BYTES="1000000") as server,
+        ExitStack() as stack,
+    ):
+        attackers = [stack.enter_context(connected(server)) for _ in range(4)]
+        for client in attackers:
+            client.sendall(head + b"x" * 240_000)
+        wait_until(lambda: count_stored_bytes(server) == 960_000)
+        with connected(server, "127.0.0.2") as other:
+            other.sendall(make_head("POST", PAGE, "Content-Length: 400000") + b"x" * 400_000)
+            assert read_status(other) == 403  # From Django.
+        refused, _, _ = select.select(attackers, [], [], MAX_WAIT_SECONDS)
+        assert [read_status(client) for client in refused] == [503, 503]
+        assert count_stored_bytes(server) == 480_000
+
+
+def count_stored_bytes(server):
+    """Return the size of the temporary files that the server has open, which have no name."""
+    files = Path(f"/proc/{server.process.pid}/fd").iterdir()
+    sizes = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            sizes += file.stat().st_size if " (deleted)" in str(file.readlink()) else 0
+    return sizes
 
 
 # --- Time --------------------------------------------------------------------

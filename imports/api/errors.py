@@ -42,6 +42,7 @@ from imports import error_messages
 from imports.api import error_hints
 from imports.authentication import get_login_hint
 from imports.error_body import (
+    LENGTH_REQUIRED_MESSAGE,
     NO_SPACE_MESSAGE,
     NO_SPACE_RETRY_SECONDS,
     ErrorBody,
@@ -133,7 +134,7 @@ class TooManyFields(APIException):
 class LengthRequired(APIException):
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length_required"
-    default_detail = "Send the body with a Content-Length, not in chunks."
+    default_detail = LENGTH_REQUIRED_MESSAGE
 
 
 class MalformedRequest(APIException):

@@ -28,14 +28,31 @@ class Connection(Protocol):
         """End every `wait_until_writable`, because nothing can be sent any more."""
 
 
+class Body(Protocol):
+    """What the registry needs of a request body of which bytes are stored."""
+
+    stored_bytes: int
+
+    @property
+    def connection(self) -> Connection:
+        """The connection on which it arrives."""
+
+    def is_incomplete(self) -> bool:
+        """Return whether more of it is to come."""
+
+    def refuse_without_space(self) -> None:
+        """Delete what is stored of it, and respond that there is no space."""
+
+
 class Connections:
-    """The connections of a process, by their transport."""
+    """The connections of a process, by their transport, and the request bodies that are stored."""
 
     def __init__(self) -> None:
         self.by_transport: dict[object, Connection] = {}
         self.counts: Counter[str] = Counter()
         self.addresses: dict[Connection, str] = {}
-        self.stored_bytes = 0  # Of all request bodies.
+        self.bodies: set[Body] = set()
+        self.stored_bytes = 0  # Of all bodies.
 
     def add(self, transport: object, connection: Connection) -> bool:
         """Add a connection. Return False if there are too many that cannot be closed for it."""
@@ -86,3 +103,30 @@ class Connections:
         self.counts[counted] -= 1
         if not self.counts[counted]:
             del self.counts[counted]
+
+    def count_stored_bytes(self, body: Body, size: int) -> None:
+        """Count bytes that were stored of a body."""
+        self.bodies.add(body)
+        body.stored_bytes += size
+        self.stored_bytes += size
+
+    def forget_body(self, body: Body) -> None:
+        """Count a body no longer, because it is deleted. It may be forgotten already."""
+        self.bodies.discard(body)
+        self.stored_bytes -= body.stored_bytes
+        body.stored_bytes = 0
+
+    def find_body_to_refuse(self) -> Body | None:
+        """Return the largest incomplete body of the address that has stored most.
+
+        Each address gets a fair share in this way. Otherwise one client could fill the space and
+        keep out all others. Returns None if all bodies are complete.
+        """
+        stored = Counter[str | None]()
+        for body in self.bodies:
+            stored[self.addresses.get(body.connection)] += body.stored_bytes
+        return max(
+            (body for body in self.bodies if body.is_incomplete()),
+            key=lambda body: (stored[self.addresses.get(body.connection)], body.stored_bytes),
+            default=None,
+        )

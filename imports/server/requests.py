@@ -26,11 +26,12 @@ from imports.error_body import (
     NO_SPACE_RETRY_SECONDS,
     ErrorBody,
     is_no_space_error,
+    make_length_required_body,
     make_no_space_body,
     make_too_large_body,
 )
 from imports.request_ids import REQUEST_ID_HEADER, read_request_id
-from imports.server.channel import Phase, get_max_body_bytes
+from imports.server.channel import Channel, Phase, get_max_body_bytes
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +52,25 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
-        self.open_connections = self.channel.connections
+        self.connection: Channel = self.channel  # Twisted sets `channel` to None at the end.
+        self.open_connections = self.connection.connections
         self.received_bytes = self.stored_bytes = 0
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self.channel.phase is Phase.CLOSING or self.has_no_space:
+        if not self.is_incomplete() or self.has_no_space:
             return
         self.received_bytes += len(data)
-        if self.received_bytes > get_max_body_bytes():
-            self.drop_content()
-            body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
-            self.channel.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, body)
+        refusal = self.find_refusal()
+        if refusal is not None:
+            self.refuse(*refusal)
             return
-        self.count_stored_bytes(len(data))
-        if self.open_connections.stored_bytes > app_settings.SERVER_MAX_STORED_BYTES:
-            log.warning("the request bodies need more than IMPORTS_SERVER_MAX_STORED_BYTES")
-            self.drop_content()
-            self.channel.refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE, make_no_space_body(), NO_SPACE_RETRY_SECONDS
-            )
+        self.open_connections.count_stored_bytes(self, len(data))
+        while self.open_connections.stored_bytes > app_settings.SERVER_MAX_STORED_BYTES:
+            body = self.open_connections.find_body_to_refuse()
+            if body is None:
+                break
+            body.refuse_without_space()
+        if not self.is_incomplete():  # It is among those.
             return
         try:
             super().handleContentChunk(data)
@@ -81,21 +82,39 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             self.has_no_space = True
             self.drop_content()
 
-    def count_stored_bytes(self, size: int) -> None:
-        self.stored_bytes += size
-        self.open_connections.stored_bytes += size
+    def is_incomplete(self) -> bool:
+        return self.connection.phase is Phase.BODY and self.connection.requests[-1] is self
+
+    def find_refusal(self) -> tuple[HTTPStatus, ErrorBody] | None:
+        """Return status and body of the response, if too much of the body was received."""
+        if self.received_bytes > get_max_body_bytes():
+            body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, body
+        is_chunked = self.connection.length is None
+        if is_chunked and self.received_bytes > app_settings.SERVER_MAX_CHUNKED_BODY_BYTES:
+            return HTTPStatus.LENGTH_REQUIRED, make_length_required_body()
+        return None
+
+    def refuse_without_space(self) -> None:
+        log.warning("the request bodies need more than IMPORTS_SERVER_MAX_STORED_BYTES")
+        self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, make_no_space_body(), NO_SPACE_RETRY_SECONDS)
+
+    def refuse(self, status: HTTPStatus, body: ErrorBody, retry_seconds: int | None = None) -> None:
+        """Delete what is stored of the body, and respond without receiving the rest."""
+        self.drop_content()
+        self.connection.refuse(status, body, retry_seconds)
 
     def finish(self) -> None:
-        self.count_stored_bytes(-self.stored_bytes)
+        self.open_connections.forget_body(self)
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
-        self.count_stored_bytes(-self.stored_bytes)
+        self.open_connections.forget_body(self)
         super().connectionLost(reason)
 
     def drop_content(self) -> None:
         """Delete what is stored of the body."""
-        self.count_stored_bytes(-self.stored_bytes)
+        self.open_connections.forget_body(self)
         with suppress(OSError):  # The bytes in its buffer cannot be written.
             self.content.close()
         self.content = BytesIO()
