@@ -24,6 +24,7 @@ from tests.factories import make_csv, make_row
 from tests.flooding_application import TOTAL_BYTES
 from tests.streams import (
     MAX_WAIT_SECONDS,
+    PING,
     is_lock_awaited,
     make_job,
     make_session_cookie,
@@ -298,9 +299,17 @@ def test_a_slow_upload_over_the_minimum_rate_is_accepted(server, alice):
     assert ImportJob.objects.exists()
 
 
-def test_streams_outlive_every_time_out(server, alice):
+def test_streams_outlive_every_time_out(alice):
     job, cookie = make_job(alice), make_session_cookie(alice)
     with (
+        running_daphne(
+            IMPORTS_STREAM_PING_SECONDS="0.5",
+            IMPORTS_SERVER_HEAD_TIMEOUT_SECONDS="2",  # The machine may be busy.
+            IMPORTS_SERVER_IDLE_TIMEOUT_SECONDS="0.2",
+            IMPORTS_SERVER_BODY_TIMEOUT_SECONDS="0.2",
+            IMPORTS_SERVER_SEND_TIMEOUT_SECONDS="0.2",
+            IMPORTS_SERVER_LINGER_SECONDS="0.2",
+        ) as server,
         server.stream(job, cookie) as stream,
         connect(
             f"ws://127.0.0.1:{server.port}/ws/imports/{job.pk}/",
@@ -309,8 +318,9 @@ def test_streams_outlive_every_time_out(server, alice):
         ) as websocket,
     ):
         assert stream.next()
-        assert websocket.recv()
-        time.sleep(7)  # More than all time-outs.
+        assert websocket.recv(MAX_WAIT_SECONDS)
+        for _ in range(8):  # Four seconds, in which the server looks for slow clients.
+            assert stream.next(pings=True) == PING
         job.refresh_from_db()
         ImportJob.objects.filter(pk=job.pk).update(version=job.version + 1, checked=1)
         assert stream.next().snapshot["checked"] == 1
