@@ -322,7 +322,12 @@ def find_free_port() -> int:
 @contextlib.contextmanager
 def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[psutil.Process]:
     """Run a command until the end of the block, which begins when its port is open."""
-    process = psutil.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
+    process = psutil.Popen(
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + START_SECONDS
     try:
         while True:
