@@ -275,7 +275,8 @@ def test_an_idle_connection_is_closed_after_a_second_request(server):
 
 @pytest.mark.parametrize(
     "pieces",
-    [[b"x"], [b"x" * 300] * 600],
+    # The average of the first is over the minimum rate for more than a minute.
+    [[b"x" * 800_000], [b"x" * 300] * 600],
     ids=["pause", "rate"],
 )
 def test_a_slow_body_times_out(server, pieces):
