@@ -207,10 +207,14 @@ def test_bodies_that_need_too_much_disk_space_get_503():
             assert response.status == 403  # From Django: no CSRF token.
 
 
-def test_an_address_that_fills_the_disk_space_makes_room_for_another():
-    head = make_head("POST", PAGE, "Content-Length: 2000000")
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_an_address_that_fills_the_disk_space_makes_room_for_another(proxies):
+    head = make_head("POST", PAGE, "Content-Length: 2000000", "X-Forwarded-For: 10.0.0.1")
+    other_head = make_head("POST", PAGE, "Content-Length: 400000", "X-Forwarded-For: 10.0.0.2")
     with (
-        running_daphne(IMPORTS_SERVER_MAX_STORED_BYTES="1000000") as server,
+        running_daphne(
+            TRUSTED_PROXIES=proxies, IMPORTS_SERVER_MAX_STORED_BYTES="1000000"
+        ) as server,
         ExitStack() as stack,
     ):
         attackers = [stack.enter_context(connected(server)) for _ in range(4)]
@@ -218,7 +222,7 @@ def test_an_address_that_fills_the_disk_space_makes_room_for_another():
             client.sendall(head + b"x" * 240_000)
         wait_until(lambda: count_stored_bytes(server) == 960_000)
         with connected(server, "127.0.0.2") as other:
-            other.sendall(make_head("POST", PAGE, "Content-Length: 400000") + b"x" * 400_000)
+            other.sendall(other_head + b"x" * 400_000)
             assert read_status(other) == 403  # From Django.
         refused, _, _ = select.select(attackers, [], [], MAX_WAIT_SECONDS)
         assert [read_status(client) for client in refused] == [503, 503]
