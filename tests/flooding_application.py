@@ -12,6 +12,7 @@ CHUNK = b"x" * 65_536
 TOTAL_BYTES = 2_000 * len(CHUNK)
 HEADERS = {
     "/download/": [(b"Content-Length", str(TOTAL_BYTES).encode())],
+    "/large/": [],  # One message.
     "/events/": [(b"Content-Type", b"text/event-stream")],
 }
 
@@ -33,7 +34,8 @@ async def application(scope, receive, send):
     else:
         headers = HEADERS[scope["path"]]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        message = {"type": "http.response.body", "body": CHUNK, "more_body": True}
+        body = CHUNK * (TOTAL_BYTES // len(CHUNK)) if scope["path"] == "/large/" else CHUNK
+        message = {"type": "http.response.body", "body": body, "more_body": True}
     await send_all(scope["path"], message, send, next_message)
     if is_websocket and "text" in await next_message:
         await send({"type": "websocket.send", "text": "received"})

@@ -457,6 +457,25 @@ def test_an_application_waits_for_a_client_that_never_reads(flooding_server, pat
     assert "too long to shut down" not in flooding_server.errors.read_text()
 
 
+def test_a_large_response_is_not_copied(flooding_server):
+    assert get_report(flooding_server, "/large/") is None
+    before = get_memory(flooding_server)
+    with connected(flooding_server) as client:
+        client.sendall(make_head("GET", "/large/"))
+        wait_until(lambda: (get_report(flooding_server, "/large/") or {}).get("has_ended"))
+
+    # The application itself holds `TOTAL_BYTES`.
+    assert get_peak_memory(flooding_server) - before < TOTAL_BYTES + MAX_SENT_BYTES
+
+
+def test_a_client_that_reads_receives_a_large_response(flooding_server):
+    with urlopen(f"http://127.0.0.1:{flooding_server.port}/large/") as response:
+        content = response.read(TOTAL_BYTES)
+
+    assert len(content) == TOTAL_BYTES
+    assert content.count(b"x") == TOTAL_BYTES
+
+
 def test_a_slow_websocket_client_receives_everything_and_is_still_heard(flooding_server):
     url = f"ws://127.0.0.1:{flooding_server.port}/slow/"
     with connect(url, max_size=None, compression=None, max_queue=1) as websocket:

@@ -4,7 +4,8 @@ Start it with `python -m imports.server`. The options are those of Daphne; the l
 that begin with IMPORTS_SERVER_. See `channel` for connections and `requests` for bodies. Besides:
 
 * Daphne runs any number of requests at the same time. Here they wait for a slot.
-* Daphne stores all of a response in memory if its client does not read. Here the application waits.
+* Daphne stores all of a response in memory if its client does not read. Here the application waits,
+  and a large response is sent in parts.
 * Daphne may exit before its requests have ended. Here the process waits for them. Meanwhile it
   accepts no connection, and the connection of each stream is closed at once.
 """
@@ -15,6 +16,7 @@ import asyncio
 import logging
 import resource
 import time
+from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +36,7 @@ from imports.server.requests import LimitedRequest, Message, ReceiveQueue
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
+RESPONSE_PART_BYTES = 64 * 1024
 OTHER_FILES = 512  # Open files of the process besides connections and request bodies.
 
 
@@ -149,10 +152,11 @@ class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untype
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         """Send a message of the application, and wait if its client does not read."""
         transport = protocol.transport
-        await super().handle_reply(protocol, message)
-        connection = self.open_connections.by_transport.get(transport)
-        if connection is not None:
-            await connection.wait_until_writable()
+        for part in split_body(message):
+            await super().handle_reply(protocol, part)
+            connection = self.open_connections.by_transport.get(transport)
+            if connection is not None:
+                await connection.wait_until_writable()
 
     def kill_all_applications(self) -> Deferred[list[Any]]:
         """Cancel every running request and stream, and wait until all of them have ended.
@@ -184,6 +188,21 @@ class WebServer(daphne.server.Server):  # type: ignore[misc]  # Daphne is untype
 
 class WebServerCommand(CommandLineInterface):  # type: ignore[misc]  # Daphne is untyped.
     server_class = WebServer
+
+
+def split_body(message: Message) -> Iterator[Message]:
+    """Yield a message in parts, if it has a large part of a response body.
+
+    Twisted copies all that the socket does not take.
+    """
+    body = message.get("body", b"")
+    if message["type"] != "http.response.body" or len(body) <= RESPONSE_PART_BYTES:
+        yield message
+        return
+    for start in range(0, len(body), RESPONSE_PART_BYTES):
+        end = start + RESPONSE_PART_BYTES
+        more_body = end < len(body) or message.get("more_body", False)
+        yield message | {"body": body[start:end], "more_body": more_body}
 
 
 def raise_file_limit(files: int) -> None:
