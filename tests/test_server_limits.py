@@ -38,6 +38,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/accounts/login/"
 MAX_UPLOAD_BYTES = 1_000_000
 MAX_CHUNKED_BODY_BYTES = 500_000
+# The buffers of the kernel take a few megabytes of `TOTAL_BYTES`.
+MAX_SENT_BYTES = 16 * MEGABYTES
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +351,7 @@ def test_a_head_over_the_limits_is_refused(server, headers):
     assert get_page(server, *headers) == 431
 
 
-def test_requests_in_advance_are_answered_in_order_and_bounded(server):
+def test_requests_in_advance_are_answered_in_order(server):
     request = make_head("GET", "/no-such-page/")
     with connected(server) as client:
         client.sendall(request * 3 + make_head("GET", PAGE, "Connection: close"))
@@ -357,6 +359,20 @@ def test_requests_in_advance_are_answered_in_order_and_bounded(server):
 
     assert content.count(b"HTTP/1.1 404") == 3
     assert content.count(b"HTTP/1.1 200") == 1
+
+
+def test_what_a_client_sends_during_a_stream_is_not_stored(server, alice):
+    job, cookie = make_job(alice), f"Cookie: sessionid={make_session_cookie(alice)}"
+    sent_bytes = 0
+    with connected(server) as client:
+        client.sendall(make_head("GET", f"/api/imports/{job.pk}/events/", cookie))
+        assert read_status(client) == 200
+        client.settimeout(2)
+        with suppress(TimeoutError):  # The server does not read on.
+            while sent_bytes < TOTAL_BYTES:
+                sent_bytes += client.send(b"x" * 65_536)
+
+    assert sent_bytes < MAX_SENT_BYTES
 
 
 def test_an_error_of_the_server_itself_ends_the_connection(server):
@@ -421,8 +437,6 @@ UPGRADE = [
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ]
-# The buffers of the kernel take a few megabytes of `TOTAL_BYTES`.
-MAX_SENT_BYTES = 16 * MEGABYTES
 
 
 @pytest.fixture(scope="module")
