@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client, RequestFactory
+from django.urls import resolve
 
 from imports import authentication, progress
 from imports.api.throttles import ReadThrottle
@@ -118,6 +119,24 @@ def test_wrong_credentials_are_named_as_the_user_model_names_them():
     name = users._meta.get_field(users.USERNAME_FIELD).verbose_name
     assert response.status_code == 401
     assert f"No active account has this {name} and password." in response.json()["message"]
+
+
+@pytest.mark.parametrize("action", ["", "refresh/", "revoke/"])
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"CONTENT_LENGTH": str(16 * 1024 + 1)}, 413, "too_large"),
+        ({"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}, 411, "length_required"),
+    ],
+)
+def test_a_body_that_is_too_large_for_credentials_is_refused_unread(action, headers, status, code):
+    address = f"/api/auth/token/{action}"
+    request = RequestFactory().generic("POST", address, "{", "application/json", **headers)
+    view, args, kwargs = resolve(address)
+
+    response = view(request, *args, **kwargs)
+
+    assert (response.status_code, response.data["code"]) == (status, code)
 
 
 @pytest.mark.django_db

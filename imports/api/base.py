@@ -28,7 +28,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from imports.api.errors import handle_exception
+from imports.api.errors import LengthRequired, PayloadTooLarge, handle_exception
 from imports.api.fields import AutoSchema
 from imports.api.pagination import KeysetPagination
 from imports.api.serializers import QuerySerializer
@@ -97,6 +97,20 @@ def get_actor(request: Request) -> Actor:
     """
     via = Via.PAGE if request.headers.get(VIA_HEADER) == Via.PAGE else Via.REST
     return Actor(get_authenticated_user(request), via)
+
+
+def check_content_length(request: Request, max_bytes: int, error: PayloadTooLarge) -> None:
+    """Check the announced length of the body, before any of it is read.
+
+    Raises:
+        LengthRequired: The body comes in chunks.
+        PayloadTooLarge: The length is above `max_bytes`; this is `error`.
+    """
+    if "chunked" in request.headers.get("Transfer-Encoding", ""):
+        raise LengthRequired
+    length = request.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise error
 
 
 def in_english(view: View) -> View:

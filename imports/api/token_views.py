@@ -19,7 +19,8 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from imports.api.base import ApiView
+from imports.api.base import ApiView, check_content_length
+from imports.api.errors import PayloadTooLarge
 from imports.api.throttles import LoginThrottle
 from imports.authentication import (
     BAD_USER_ID_ERRORS,
@@ -31,6 +32,9 @@ from imports.authentication import (
 )
 from imports.model_fields import get_model_field
 from imports.token_families import FamilyEnded, revoke_family
+
+# These calls need no login. A parsed body may take fifty times its size in memory.
+MAX_CREDENTIALS_BYTES = 16 * 1024
 
 NO_ACTIVE_ACCOUNT_MESSAGE = (
     "No active account has this %(name)s and password. Correct them, or ask whoever runs this "
@@ -66,12 +70,21 @@ class TokenRefreshSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField()
 
 
-class TokenView(ApiView):
-    """Log in: get an access token for calls, and a refresh token for the next tokens."""
+class CredentialsView(ApiView):
+    """Base of the calls that need no login, because they check credentials themselves."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        error = PayloadTooLarge("This is too much for a name and a password, or for a token.")
+        check_content_length(request, MAX_CREDENTIALS_BYTES, error)
+
+
+class TokenView(CredentialsView):
+    """Log in: get an access token for calls, and a refresh token for the next tokens."""
 
     def post(self, request: Request) -> Response:
         credentials = _validate_body(CredentialsSerializer, request)
@@ -88,16 +101,12 @@ class TokenView(ApiView):
         return Response(make_token_pair(make_refresh_token(user)))
 
 
-class RefreshView(ApiView):
+class RefreshView(CredentialsView):
     """Get new tokens, unless the account or its password has changed since the login.
 
     The refresh token of the request is replaced by that of the response. If a token that was
     replaced is sent again, all tokens of the login become invalid.
     """
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-    throttle_classes = (LoginThrottle,)
 
     def post(self, request: Request) -> Response:
         token = read_refresh_token(request)
@@ -108,15 +117,11 @@ class RefreshView(ApiView):
             raise make_invalid_refresh_error() from None
 
 
-class RevokeView(ApiView):
+class RevokeView(CredentialsView):
     """Log out: end the refresh token, and all access tokens of the same login.
 
     A refresh token that has ended before receives the same response.
     """
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-    throttle_classes = (LoginThrottle,)
 
     def post(self, request: Request) -> Response:
         revoke_family(read_refresh_token(request).get(FAMILY_CLAIM))

@@ -23,8 +23,14 @@ from rest_framework.viewsets import GenericViewSet
 
 from imports import job_commands, lifecycle, permissions, preview, row_results, snapshots
 from imports.api import error_hints
-from imports.api.base import ApiJSONParser, ApiViewMixin, get_actor, get_authenticated_user
-from imports.api.errors import Conflict, LengthRequired, PayloadTooLarge
+from imports.api.base import (
+    ApiJSONParser,
+    ApiViewMixin,
+    check_content_length,
+    get_actor,
+    get_authenticated_user,
+)
+from imports.api.errors import Conflict, PayloadTooLarge
 from imports.api.pagination import (
     CursorPages,
     HistoryPagination,
@@ -252,20 +258,6 @@ def check_upload_length(request: Request) -> None:
     """
     max_bytes = app_settings.MAX_UPLOAD_BYTES + MAX_UPLOAD_FIELDS_BYTES
     check_content_length(request, max_bytes, _make_file_too_large())
-
-
-def check_content_length(request: Request, max_bytes: int, error: PayloadTooLarge) -> None:
-    """Check the announced length of the body, before any of it is read.
-
-    Raises:
-        LengthRequired: The body comes in chunks.
-        PayloadTooLarge: The length is above `max_bytes`; this is `error`.
-    """
-    if "chunked" in request.headers.get("Transfer-Encoding", ""):
-        raise LengthRequired
-    length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise error
 
 
 def _make_file_too_large() -> PayloadTooLarge:

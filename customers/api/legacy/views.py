@@ -32,15 +32,10 @@ from customers.api.legacy.results import (
 )
 from imports import inline, lifecycle, permissions
 from imports.api import downloads, error_hints, views
-from imports.api.base import ApiView, get_actor, get_authenticated_user
+from imports.api.base import ApiView, check_content_length, get_actor, get_authenticated_user
 from imports.api.errors import Conflict, PayloadTooLarge, ResourceNotFound, ServiceUnavailable
 from imports.api.serializers import IDEMPOTENCY_KEY_PATTERN, MAX_IDEMPOTENCY_KEY_CHARS
-from imports.api.views import (
-    check_content_length,
-    check_upload_length,
-    format_size,
-    get_uploaded_file,
-)
+from imports.api.views import check_upload_length, format_size, get_uploaded_file
 from imports.history import SYSTEM, Command
 from imports.models import ImportJob
 from imports.pipeline.reader_client import ReaderLimits

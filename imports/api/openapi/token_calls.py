@@ -48,7 +48,7 @@ def describe_token_call(
         parameters=THROTTLED_HEADERS,
         responses={
             **success,
-            **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 415),
+            **make_error_responses(*PUBLIC_CALL_STATUSES, 401, 411, 413, 415),
         },
     )
     return extend_schema_view(post=call)
