@@ -193,7 +193,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+# The fields of a form, without files. Everyone may send a form to the log-in page, and a form takes
+# fifty times its size in memory while it is parsed.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+FILE_UPLOAD_HANDLERS = ["config.upload_handler.UserUploadHandler"]
 
 # Holds the request counts of throttling, separately in each process.
 CACHES = {

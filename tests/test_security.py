@@ -89,6 +89,32 @@ def test_cookies_of_a_login_are_out_of_reach_of_scripts_and_other_sites(alice, s
     assert Session.objects.count() == 1
 
 
+# --- Forms of strangers ------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/accounts/login/", "/admin/login/", "/"])
+def test_a_large_form_of_a_stranger_is_refused_before_it_is_parsed(address):
+    client = Client(enforce_csrf_checks=True)
+    token = client.get("/accounts/login/").cookies["csrftoken"].value
+    form = f"csrfmiddlewaretoken={token}&username=" + "%" * 64 * 1024
+
+    page = client.post(address, form, content_type="application/x-www-form-urlencoded")
+
+    assert page.status_code == 400
+
+
+@pytest.mark.parametrize("address", ["/accounts/login/", "/admin/login/", "/", "/api/imports/"])
+def test_a_file_of_a_stranger_is_not_stored(address):
+    client = Client(enforce_csrf_checks=True)
+    token = client.get("/accounts/login/").cookies["csrftoken"].value
+    form = {"csrfmiddlewaretoken": token, "file": ContentFile(b"x", "x.csv")}
+
+    request = client.post(address, form).wsgi_request
+
+    assert request.POST["csrfmiddlewaretoken"] == token
+    assert not request.FILES
+
+
 # --- Headers -----------------------------------------------------------------
 
 

@@ -1,0 +1,26 @@
+"""Store the files of a request, unless it comes from a stranger.
+
+The check of the CSRF token parses every form that is sent to a page, before any view asks who the
+user is. Without this module, everyone could store files on the disk by sending them to the log-in
+page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
+
+
+class UserUploadHandler(TemporaryFileUploadHandler):
+    """Store each file in a temporary file. Without a user, skip it and read on.
+
+    The user is that of the session or, in the REST API, that of the token, which REST framework
+    checks before it parses the body.
+    """
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        user = getattr(self.request, "user", None)
+        if user is None or not user.is_authenticated:
+            raise SkipFile
+        super().new_file(*args, **kwargs)
