@@ -3,10 +3,11 @@
 import asyncio
 import errno
 import json
+from uuid import uuid4
 
 import httpx
 import pytest
-from channels.testing import HttpCommunicator
+from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from config.asgi import application
 from imports.live import request_guard
@@ -35,6 +36,31 @@ async def test_an_unreadable_request_gets_the_error_json(path, header):
 
     assert response["status"] == 400
     assert json.loads(response["body"])["code"] == "malformed"
+
+
+SLOW_COOKIES = [
+    (b"cookie", b'a="' + b"\\0" * 1_000 + b'"'),
+    (b"cookie", b'a="' + b'\\"' * 1_000 + b'"'),
+    (b"cookie", b"; ".join(b'a="' + b"\\0" * 10 + b'"' for _ in range(100))),
+]
+
+
+@pytest.mark.parametrize("header", SLOW_COOKIES, ids=["octal", "quotes", "many"])
+async def test_cookies_that_take_too_long_to_parse_are_not_parsed(header):
+    response = await get("/accounts/login/", header)
+    headers = [(b"host", b"localhost"), header]
+    socket = WebsocketCommunicator(application, f"/ws/imports/{uuid4()}/?ticket=x", headers)
+
+    assert response["status"] == 400
+    assert not (await socket.connect())[0]
+
+
+async def test_a_cookie_with_some_escapes_reaches_django():
+    header = (b"cookie", b'a="{' + b'\\"name\\": 1, ' * 100 + b'}"')
+
+    response = await get("/accounts/login/", header)
+
+    assert response["status"] == 200
 
 
 async def test_a_nul_character_in_a_filter_of_the_admin_gets_400():
