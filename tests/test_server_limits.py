@@ -351,6 +351,25 @@ def test_a_head_over_the_limits_is_refused(server, headers):
     assert get_page(server, *headers) == 431
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Content-Length: " + "9" * 5_000],
+        ["Transfer-Encoding: identity", "Content-Length: 2"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
+        ["Transfer-Encoding: chunked", "Content-Length: 2"],
+        ["Content-Length: 2", "Content-Length: 3"],
+    ],
+    ids=["long number", "identity", "two encodings", "encoding and length", "two lengths"],
+)
+def test_a_body_whose_end_is_ambiguous_is_refused(server, headers):
+    with connected(server) as client:
+        client.sendall(make_head("POST", PAGE, *headers) + b"{}")
+        content = read_to_end(client)
+
+    assert content.startswith(b"HTTP/1.1 400 ")
+
+
 def test_requests_in_advance_are_answered_in_order(server):
     request = make_head("GET", "/no-such-page/")
     with connected(server) as client:

@@ -18,6 +18,7 @@ from imports.server.connections import Connections
 
 TOO_MANY_MESSAGE = "Too many connections are open from this address. Close some and try again."
 RETRY_SECONDS = 5
+MAX_LENGTH_DIGITS = 100  # Of a Content-Length.
 UPGRADE_BODY_MESSAGE = "A request for a WebSocket has no body."
 
 
@@ -97,6 +98,17 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        # Twisted accepts "identity" beside "chunked", which a proxy may read in another way, and
+        # raises an exception for a number that Python does not convert.
+        is_ambiguous = header == b"Transfer-Encoding" and data.lower() != b"chunked"
+        is_too_long = header == b"Content-Length" and len(data) > MAX_LENGTH_DIGITS
+        if is_ambiguous or is_too_long:
+            rejected: bool = self._failChooseTransferDecoder()
+            return rejected
+        chosen: bool = super()._maybeChooseTransferDecoder(header, data)
+        return chosen
 
     def allHeadersReceived(self) -> None:
         request = self.requests[-1]
