@@ -113,6 +113,10 @@ def test_the_access_log_names_no_ticket(alice, tmp_path):
     assert "ticket" not in log.read_text()
 
 
+def test_a_query_with_too_many_parameters_is_the_fault_of_the_client(server):
+    assert get_error(server, f"{FEED}?{'a&' * 1_001}") == (400, "malformed")
+
+
 def test_a_log_out_ends_the_tickets_of_its_user_only(server, alice, bob):
     job = make_job(alice)
     path = make_ticket_path(job, alice)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 from django.utils.module_loading import import_string
@@ -174,6 +174,8 @@ def to_http_error(error: Exception) -> HttpError:
         return HttpError(
             400, "invalid_host", "This site does not serve the host name of this request."
         )
+    if isinstance(error, SuspiciousOperation):  # More than a thousand query parameters.
+        return HttpError(400, "malformed", "This request cannot be read.")
     if isinstance(error, UserLimitReached):
         message = "You have too many progress streams open. Close a tab."
         return HttpError(429, "throttled", message, Retry_After="10")
