@@ -90,7 +90,8 @@ def is_readable(scope: Scope) -> bool:
 def has_too_many_escapes(scope: Scope) -> bool:
     """Return whether the cookies of a connection would take too long to parse."""
     cookies = (value for name, value in scope["headers"] if name == b"cookie")
-    return sum(value.count(b"\\") for value in cookies) > MAX_COOKIE_ESCAPES
+    escapes: int = sum(value.count(b"\\") for value in cookies)
+    return escapes > MAX_COOKIE_ESCAPES
 
 
 def is_url_of(scope: Scope, app_name: str) -> bool:
