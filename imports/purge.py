@@ -107,10 +107,12 @@ def get_last_purge_time(now: datetime) -> datetime:
 
 def is_due() -> bool:
     """Whether a run is unfinished, or a new run has something to do."""
-    if PurgeRun.objects.filter(finished_at=None).exists() or select_purgeable_imports().exists():
-        return True
     last = get_last_purge_time(timezone.now())
-    if PurgeRun.objects.filter(started_at__gte=last).exists():
+    runs = PurgeRun.objects.filter(Q(finished_at=None) | Q(started_at__gte=last))
+    ends = list(runs.values_list("finished_at", flat=True))
+    if None in ends or select_purgeable_imports().exists():
+        return True
+    if ends:
         return False
     # On a new site there is nothing to delete before its first night.
     return PurgeRun.objects.exists() or ImportJob.objects.filter(created_at__lt=last).exists()

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MAX_WORKER_SILENCE = timedelta(hours=1)  # After that, the row of a worker is deleted.
 
+WORKED_ON_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
+
 _worker_id = uuid.uuid4()
 
 
@@ -33,11 +35,8 @@ def beat() -> None:
         "current_work": worker_process.list_current_work(),
         "interruptions": worker_process.list_interruptions(),
     }
-    Worker.objects.update_or_create(
-        id=_worker_id,
-        defaults={"heartbeat_at": Now(), **state},
-        create_defaults={"name": worker_process.WORKER_NAME, **state},
-    )
+    if not Worker.objects.filter(id=_worker_id).update(heartbeat_at=Now(), **state):
+        Worker.objects.create(id=_worker_id, name=worker_process.WORKER_NAME, **state)
 
 
 @worker_process.on_shutdown
@@ -52,16 +51,29 @@ def recover() -> None:
     run_deferred()
     if not remove_stuck_workers():
         return
-    actors.enqueue_check_if_waiting()
-    for job in ImportJob.objects.filter(status=Status.RUNNING):
-        actors.enqueue_due_batches(job)
-    for job in ImportJob.objects.filter(status=Status.UNDOING):
-        actors.enqueue_due_undo(job)
+    statuses = list_worked_on_statuses()
+    if Status.QUEUED in statuses or Status.CHECKING in statuses:
+        actors.enqueue_check_if_waiting()
+    if Status.RUNNING in statuses:
+        for job in ImportJob.objects.filter(status=Status.RUNNING):
+            actors.enqueue_due_batches(job)
+    if Status.UNDOING in statuses:
+        for job in ImportJob.objects.filter(status=Status.UNDOING):
+            actors.enqueue_due_undo(job)
     if hooks.has_due_calls():
         actors.enqueue_hooks()
     if notice_delivery.has_due_notices():
         actors.enqueue_notices()
     actors.enqueue_purge()
+
+
+def list_worked_on_statuses() -> set[str]:
+    """Return those statuses in which imports need workers and which some import has.
+
+    One query, so that a worker without imports asks nothing else.
+    """
+    imports = ImportJob.objects.filter(status__in=WORKED_ON_STATUSES).order_by()
+    return set(imports.values_list("status", flat=True).distinct())
 
 
 def remove_stuck_workers() -> bool:
