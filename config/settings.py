@@ -305,7 +305,7 @@ CORS_ALLOW_HEADERS = [
 
 # The app adds the middleware that it needs, and has the same options in imports.broker.
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "imports.redis_broker.NotifyingRedisBroker",
     "OPTIONS": {
         # The broker ignores other options if `url` is given, so the timeouts are part of the URL.
         "url": add_redis_timeouts(REDIS_URL, REDIS_TIMEOUT_SECONDS),

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from imports.conf import app_settings
+from imports.redis_broker import NotifyingRedisBroker
 
 _is_sending_disabled: ContextVar[bool] = ContextVar("is_sending_disabled", default=False)
 
@@ -69,7 +70,7 @@ def _import_broker(path: str) -> dramatiq.Broker:
 
 
 @cache
-def _build_redis_broker(url: str) -> RedisBroker:
+def _build_redis_broker(url: str) -> NotifyingRedisBroker:
     # AgeLimit and ShutdownNotifications are not needed, because messages carry no work. Retries
     # keeps delayed messages in a worker's memory, where they get stuck when Redis restarts.
     # Instead, imports.recovery enqueues unfinished work again from the rows in PostgreSQL.
@@ -81,7 +82,7 @@ def _build_redis_broker(url: str) -> RedisBroker:
         client = Redis.from_url(url, **timeouts)
     except (AttributeError, ValueError) as error:  # AttributeError: the URL is no text.
         raise ImproperlyConfigured(f"IMPORTS_REDIS_URL cannot be used: {error}") from error
-    return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves it untyped.
+    return NotifyingRedisBroker(
         client=client,
         middleware=[TimeLimit()],
         namespace=REDIS_NAMESPACE,
@@ -93,6 +94,11 @@ def _build_redis_broker(url: str) -> RedisBroker:
 def is_in_memory(broker: dramatiq.Broker) -> bool:
     """Whether the broker keeps its messages in the memory of one process, as in tests."""
     return isinstance(broker, StubBroker)
+
+
+def is_polling(broker: dramatiq.Broker) -> bool:
+    """Whether idle workers ask the Redis server of the broker for messages all the time."""
+    return isinstance(broker, RedisBroker) and not isinstance(broker, NotifyingRedisBroker)
 
 
 def is_queue_on_redis() -> bool:

@@ -20,7 +20,7 @@ from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
-from imports.broker import get_broker, is_in_memory
+from imports.broker import get_broker, is_in_memory, is_polling
 from imports.conf import PREFIX, MappingSetting, Setting, app_settings, list_settings
 from imports.importer import list_importers
 
@@ -206,11 +206,22 @@ def check_broker() -> Iterator[CheckMessage]:
 def check_deployed_broker(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check, with `manage.py check --deploy`, that messages reach another process."""
+    """Check, with `manage.py check --deploy`, how messages reach another process."""
     try:
         broker = get_broker()
     except ImproperlyConfigured:  # Reported by `check_broker`.
         return []
+    if is_polling(broker):
+        return [
+            checks.Info(
+                f"{type(broker).__name__} lets an idle worker poll Redis, which takes several "
+                "percent of a processor core.",
+                hint="Name the class imports.redis_broker.NotifyingRedisBroker, which takes the "
+                "same options, as BROKER in DRAMATIQ_BROKER, or in the module that IMPORTS_BROKER "
+                "names.",
+                id="imports.I111",
+            )
+        ]
     if not is_in_memory(broker):
         return []
     return [

@@ -22,6 +22,7 @@ from imports import actors
 from imports.broker import get_broker
 from imports.management.commands import imports_worker
 from imports.models import ImportJob, Worker
+from imports.redis_broker import NotifyingRedisBroker
 from imports.statuses import Status
 from tests.factories import make_csv, make_job, make_row
 from tests.processes import (
@@ -34,6 +35,7 @@ from tests.processes import (
 )
 
 STUB_BROKER = StubBroker(middleware=[])
+POLLING_BROKER = RedisBroker(middleware=[])
 NO_BROKER = object()
 
 
@@ -87,7 +89,7 @@ def test_the_default_broker_is_on_the_redis_server_of_the_app_and_is_not_the_glo
     broker = get_broker()
 
     options = broker.client.connection_pool.connection_kwargs
-    assert isinstance(broker, RedisBroker)
+    assert isinstance(broker, NotifyingRedisBroker)
     assert (options["host"], options["port"], options["db"]) == ("imports.example", 7000, 3)
     assert dramatiq.broker.global_broker is not broker
 
@@ -168,6 +170,16 @@ def test_the_deployment_check_warns_of_a_broker_in_memory(settings):
 
     assert "imports.W110" not in list_ids()
     assert "imports.W110" in list_ids(include_deployment_checks=True)
+
+
+def test_the_deployment_check_names_a_broker_whose_idle_workers_poll(settings):
+    def list_ids():
+        messages = run_checks(tags=["imports"], include_deployment_checks=True)
+        return [message.id for message in messages]
+
+    assert "imports.I111" not in list_ids()
+    settings.IMPORTS_BROKER = f"{__name__}.POLLING_BROKER"
+    assert "imports.I111" in list_ids()
 
 
 @pytest.mark.django_db(transaction=True)

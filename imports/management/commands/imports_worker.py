@@ -23,7 +23,9 @@ DEFAULT_PROCESSES = 1
 # At most two read files, so that one remains for batches: see `imports.actors`.
 DEFAULT_THREADS = 3
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 20.0
-IDLE_POLL_MILLISECONDS = 50  # Dramatiq's default is a second.
+# How often idle threads look whether the worker stops. With other brokers than that of
+# `imports.redis_broker`, they also ask for messages so often. Dramatiq's default is a second.
+IDLE_POLL_MILLISECONDS = 50
 SOURCE_FILES = "**/*.py"  # Dramatiq's own pattern, **.py, matches no file with watchdog 7.
 
 
