@@ -8,8 +8,8 @@ is extended by three rules:
   from which its user has logged in within LOGIN_KNOWN_DAYS, so a stranger cannot lock the user out.
 * A process checks one log-in of an address at a time. Otherwise a hundred passwords that are sent
   at the same moment would all be checked before the first failure counts. A few log-ins wait, each
-  in a request slot of the process. Further ones are refused at once and do not count, so one
-  address cannot occupy all slots.
+  in a request slot of the process. Further ones are refused at once and do not count, so neither
+  one address nor many together can occupy all slots.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ from imports.client_addresses import get_counted_address
 MAX_NAME_CHARS = 255  # The length of the column in axes.
 # Log-ins of one address in a process: one is checked, and the others wait.
 MAX_LOGINS_PER_ADDRESS = 4
+# Log-ins of all addresses in a process. It has more request slots than these, so pages are
+# answered while many addresses guess passwords, which costs much processor time.
+MAX_LOGINS = 8
 BUSY_RETRY_SECONDS = 5
 
 
@@ -56,14 +59,19 @@ class LoginQueue:
         """Wait until no other log-in is checked. Return False at once if too many wait."""
         if not self.places.acquire(blocking=False):
             return False
+        if not _places.acquire(blocking=False):
+            self.places.release()
+            return False
         self.lock.acquire()
         return True
 
     def leave(self) -> None:
         self.lock.release()
         self.places.release()
+        _places.release()
 
 
+_places = Semaphore(MAX_LOGINS)
 _queues: WeakValueDictionary[str, LoginQueue] = WeakValueDictionary()
 _queues_lock = Lock()
 
@@ -209,8 +217,8 @@ def make_lockout_response(
             seconds = BUSY_RETRY_SECONDS
             heading = _("Too many log-ins at once")
             sentence = _(
-                "Other log-ins from your network are being checked at the moment. Yours was not "
-                "checked. Try again in a few seconds."
+                "Other log-ins are being checked at the moment. Yours was not checked. Try again "
+                "in a few seconds."
             )
         else:
             seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())

@@ -323,9 +323,9 @@ def guess(port, door, password="wrong"):
     return post_login(port, door, password)[0].status
 
 
-def post_login(port, door, password="wrong"):
+def post_login(port, door, password="wrong", **headers):
     """Log in over HTTP. Return the response and its text. The CSRF token is fetched first."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
     body = {"username": "anna", "password": password}
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as client:
         if not door.startswith("/api/"):
@@ -389,6 +389,27 @@ def test_one_address_occupies_few_request_slots_with_logins(anna, real_hashes, d
         assert "Yours was not checked. Try again in a few seconds." in text
     assert codes == [wrong] * 4
     assert AccessAttempt.objects.aggregate(checked=Sum("failures_since_start"))["checked"] == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_addresses_occupy_few_request_slots_with_logins(anna, real_hashes):
+    environment = {"THROTTLE_LOGINS": "1000/min", "TRUSTED_PROXIES": "1"}
+    with running_daphne(**environment) as server, ThreadPoolExecutor(30) as pool:
+        with blocked_logins():
+            logins = [
+                pool.submit(
+                    post_login, server.port, DOORS[0], **{"X-Forwarded-For": f"203.0.113.{n}"}
+                )
+                for n in range(30)
+            ]
+            ended = as_completed(logins, timeout=MAX_WAIT_SECONDS)
+            refused = [login.result() for login in islice(ended, 22)]
+            assert get_page_from("127.0.0.2", server.port) == 200
+            waiting = [login for login in logins if not login.done()]
+        codes = [login.result()[0].status for login in waiting]
+
+    assert {response.status for response, _ in refused} == {429}
+    assert codes == [200] * 8
 
 
 def get_page_from(address, port):
