@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
 from openpyxl import Workbook
 
-from imports.importer import Cell
+if TYPE_CHECKING:  # The module loads Django's models, and benchmarks run before Django is set up.
+    from imports.importer import Cell
 
-Row = tuple[Cell, ...]  # An empty tuple is a blank row.
+Row = tuple["Cell", ...]  # An empty tuple is a blank row.
 
 MAX_ROWS = 1_000_000
 SEEDS = range(100)
