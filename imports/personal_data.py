@@ -2,7 +2,8 @@
 
 A person is named by a value, such as an e-mail address or a phone number. It is compared with the
 staged rows, with the rows of the stored files, and with the texts of the imports themselves. A
-stored file is opened only by the reader process.
+stored file is opened only by the reader process. Hidden sheets, comments and properties of a
+workbook are no rows: there, the value is searched in all texts of the file.
 
 Erasing deletes the contents of each import that holds the value: a file cannot be changed without
 parsing and writing a hostile format, and an import with some of its rows blanked could no longer be
@@ -11,10 +12,13 @@ undone correctly. Counts, history and written records stay.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import unquote
 
 from django.apps import apps
 from django.db.models import F, Model
@@ -31,12 +35,15 @@ from imports.pipeline.reader_client import (
     ReaderLimits,
     UnreadableFile,
     open_rows,
+    open_texts,
 )
 from imports.postgres import atomic, on_commit
 from imports.snapshots import format_optional_time
 from imports.transitions import TransitionNotAllowed
 
 ROWS_PER_QUERY = 2_000
+TEXT_FORMATS = frozenset({"csv", "json", "jsonl"})  # Everything in such a file is a row.
+MAX_CLEANED_CHARS = 100  # A longer text is no value of a column that has another spelling.
 # The fields of an import that may quote the file or the user.
 TEXT_FIELDS = (
     "detected_columns",
@@ -72,12 +79,14 @@ class Finding:
     job: ImportJob
     rows: list[dict[str, Any]] = field(default_factory=list)  # Staged rows.
     file_rows: list[dict[str, Any]] = field(default_factory=list)  # Rows of the stored file.
+    # Texts of the stored file outside of the rows that an import can read.
+    other_texts: list[dict[str, str]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # Names of fields of the import.
     unread_file: str | None = None  # The code of the error, if the file could not be searched.
 
     @property
     def is_hit(self) -> bool:
-        return bool(self.rows or self.file_rows or self.texts)
+        return bool(self.rows or self.file_rows or self.other_texts or self.texts)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything that was found, for an export."""
@@ -90,6 +99,7 @@ class Finding:
             "finished_at": format_optional_time(self.job.finished_at),
             "rows": self.rows,
             "file_rows": self.file_rows,
+            "other_texts_of_the_file": self.other_texts,
             "fields_of_the_import": {name: getattr(self.job, name) for name in self.texts},
         }
 
@@ -147,6 +157,36 @@ class Matcher:
             return any(map(self.matches_json, value))
         return self.matches_text(value)
 
+    def matches_words(self, text: str, *, is_exact: bool = True) -> bool:
+        """Whether the value is in a text, as whole words, or as any part if that is searched.
+
+        If the text is not exact, other characters may follow the value immediately.
+        """
+        return self._is_in(text, is_exact) or (
+            "%" in text and self._is_in(unquote(text), is_exact)  # An address.
+        )
+
+    def _is_in(self, text: str, is_exact: bool) -> bool:
+        normalized = text.lower()
+        if not any(part in normalized for part in self._texts):
+            return False
+        if self.value.is_part:
+            return True
+        end = r"(?!\w)" if is_exact else ""
+        return any(re.search(rf"(?<!\w){re.escape(part)}{end}", normalized) for part in self._texts)
+
+    def matches_outside_of_rows(self, text: str, *, is_exact: bool) -> bool:
+        """Whether a text holds the value, or some column makes the same value of both."""
+        if self.matches_words(text, is_exact=is_exact):
+            return True
+        return (
+            is_exact
+            and len(text) <= MAX_CLEANED_CHARS
+            and any(
+                self._clean(self._columns[name], text) == v for name, v in self._cleaned.items()
+            )
+        )
+
     def includes(self, name: str | None) -> bool:
         """Whether the column of a field is searched. None stands for a column without a field."""
         return self.value.column in (None, name)
@@ -172,17 +212,69 @@ def _search_import(job: ImportJob, matcher: Matcher) -> Finding:
     finding = Finding(job)
     names_by_index = _map_columns(job)
     finding.rows = list(_search_rows(job, matcher, names_by_index))
-    try:
-        finding.file_rows = list(_search_file(job, matcher, names_by_index))
-    except UnreadableFile as error:
-        finding.unread_file = error.code
-    except (ReaderCrashed, OSError) as error:
-        finding.unread_file = type(error).__name__
+    visible = VisibleCells(matcher)
+    with _reporting_unread_file(finding):
+        finding.file_rows = list(_search_file(job, matcher, names_by_index, visible))
     if matcher.value.column is None:
+        with _reporting_unread_file(finding):
+            finding.other_texts.extend(_search_other_texts(job, matcher, visible))
         if _normalize(matcher.value.text) in _normalize(job.file_name):
             finding.texts.append("file_name")
         finding.texts += [name for name in TEXT_FIELDS if _has_text(getattr(job, name), matcher)]
     return finding
+
+
+@contextmanager
+def _reporting_unread_file(finding: Finding) -> Iterator[None]:
+    try:
+        yield
+    except UnreadableFile as error:
+        finding.unread_file = finding.unread_file or error.code
+    except (ReaderCrashed, OSError) as error:
+        finding.unread_file = finding.unread_file or type(error).__name__
+
+
+class VisibleCells:
+    """The texts of visible cells that hold the value, whether their row has matched or not."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self.matcher = matcher
+        self.is_text_file = False
+        self._texts: set[str] = set()
+
+    def add(self, cells: Iterable[Any], *, has_matched: bool) -> None:
+        for cell in cells:
+            if has_matched or (isinstance(cell, str) and self.matcher.matches_words(cell)):
+                self._texts.add(_normalize(str(cell)))
+
+    def __contains__(self, text: str) -> bool:
+        return _normalize(text) in self._texts
+
+
+def _search_other_texts(
+    job: ImportJob, matcher: Matcher, visible: VisibleCells
+) -> Iterator[dict[str, str]]:
+    """Yield the texts of a workbook that hold the value, except those of visible cells.
+
+    Raises:
+        UnreadableFile: The file, or a part of it, cannot be read.
+        ReaderCrashed: The reader process crashed.
+        OSError: The file is missing.
+    """
+    if not job.file or visible.is_text_file:
+        return
+    limits = ReaderLimits.from_settings()
+    seen: set[str] = set()
+    with (
+        job.file.storage.open(str(job.file.name)) as file,
+        open_texts(file, limits=limits) as parts,
+    ):
+        for part in parts:
+            for text in part.texts:
+                is_hit = matcher.matches_outside_of_rows(text, is_exact=part.is_exact)
+                if is_hit and text not in visible and text not in seen:
+                    seen.add(text)
+                    yield {"part": part.part_name, "text": text}
 
 
 def _map_columns(job: ImportJob) -> dict[int, str]:
@@ -253,7 +345,10 @@ def _search_cells(
 
 
 def _search_file(
-    job: ImportJob, matcher: Matcher, names_by_index: Mapping[int, str]
+    job: ImportJob,
+    matcher: Matcher,
+    names_by_index: Mapping[int, str],
+    visible: VisibleCells,
 ) -> Iterator[dict[str, Any]]:
     """Yield the matching rows of all visible sheets of the stored file.
 
@@ -279,10 +374,11 @@ def _search_file(
             if is_first:
                 others = reader.detected_format.sheets
                 sheets += [other for other in others if other not in seen]
+            visible.is_text_file = reader.detected_format.format in TEXT_FORMATS
             sheet, chunks = reader.detected_format.sheet, iter(reader)
             # The columns of another sheet are not those of the import.
             known = names_by_index if is_first else {}
-            yield from _search_chunks(matcher, chunks, sheet, known)
+            yield from _search_chunks(matcher, chunks, sheet, known, visible)
 
 
 def _search_chunks(
@@ -290,10 +386,13 @@ def _search_chunks(
     chunks: Iterable[Chunk],
     sheet: str | None,
     names_by_index: Mapping[int, str],
+    visible: VisibleCells,
 ) -> Iterator[dict[str, Any]]:
     for chunk in chunks:
         for number, cells in chunk.rows:
-            if any(_search_cells(matcher, cells, names_by_index)):
+            is_match = any(_search_cells(matcher, cells, names_by_index))
+            visible.add(cells, has_matched=is_match)
+            if is_match:
                 yield {"sheet": sheet, "row": number, "cells": [*cells]}
 
 

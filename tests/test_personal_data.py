@@ -3,12 +3,15 @@
 import io
 import json
 import stat
+import zipfile
+from urllib.parse import quote
 
 import openpyxl
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
+from openpyxl.comments import Comment
 
 from customers.models import Customer
 from imports import lifecycle, personal_data
@@ -112,6 +115,92 @@ def test_a_person_is_found_on_another_sheet_of_a_workbook():
 
     assert finding.rows == []
     assert finding.file_rows == [{"sheet": "Old", "row": 1, "cells": ["x", EMAIL]}]
+
+
+def make_workbook_of_rows(*rows) -> openpyxl.Workbook:
+    book = openpyxl.Workbook()
+    for cells in (HEADERS, *rows):
+        book.active.append(cells)
+    return book
+
+
+def hide_on_a_sheet(book, text):
+    sheet = book.create_sheet("Old")
+    sheet.append(["x", text])
+    sheet.sheet_state = "hidden"
+
+
+def hide_in_a_comment(book, text):
+    book.active["A1"].comment = Comment(f"Ask {text}.", "Author")
+
+
+def hide_in_a_property(book, text):
+    book.properties.creator = text
+
+
+def hide_in_a_link(book, text):
+    book.active["A1"].hyperlink = f"https://example.com/?to={quote(text, safe='')}&x"
+
+
+@pytest.mark.parametrize(
+    "hide", [hide_on_a_sheet, hide_in_a_comment, hide_in_a_property, hide_in_a_link]
+)
+def test_a_person_is_found_outside_of_the_visible_rows_of_a_workbook(hide):
+    book = make_workbook_of_rows(make_row(1))
+    hide(book, EMAIL)
+    job = run_import(save_workbook(book))
+    make_other_job()
+
+    finding = find(EMAIL.upper())[job.pk]
+
+    assert (finding.rows, finding.file_rows, finding.unread_file) == ([], [], None)
+    assert len(finding.other_texts) == 1
+    assert "example.com" in finding.as_json()["other_texts_of_the_file"][0]["text"]
+    assert "1 text of the file outside of its visible rows." in run_command("find_person", EMAIL)
+    run_command("erase_person", EMAIL)
+    assert find(EMAIL) == {}
+    job.refresh_from_db()
+    assert not job.file
+
+
+def test_a_phone_number_on_a_hidden_sheet_is_found_however_it_is_written():
+    book = make_workbook_of_rows(make_row(1))
+    hide_on_a_sheet(book, "024-400-0009")
+    job = run_import(save_workbook(book))
+
+    assert find("+233244000009")[job.pk].other_texts
+
+
+def test_a_text_in_a_visible_cell_is_no_text_outside_of_the_rows():
+    book = make_workbook_of_rows([*make_row(1, email=EMAIL), f"Write to {EMAIL}!"])
+    book.active["F1"] = "Remark"
+    job = run_import(save_workbook(book))
+
+    assert find(EMAIL)[job.pk].other_texts == []
+    assert [row["row"] for row in find(EMAIL)[job.pk].file_rows] == [2]
+
+
+def test_a_part_of_a_word_outside_of_the_rows_is_found_only_if_asked():
+    book = make_workbook_of_rows(make_row(1))
+    hide_in_a_comment(book, "Dramas")
+    job = run_import(save_workbook(book))
+
+    assert find("Rama") == {}
+    assert find("Rama", column="last_name", is_part=True) == {}
+    assert find("Rama", is_part=True)[job.pk].other_texts
+
+
+def test_a_workbook_that_holds_an_archive_is_named():
+    book = make_workbook_of_rows(make_row(1, email=EMAIL))
+    content = io.BytesIO(save_workbook(book))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("xl/embeddings/inner.xlsx", save_workbook(make_workbook_of_rows()))
+    job = run_import(content.getvalue())
+
+    finding = find(EMAIL)[job.pk]
+
+    assert finding.file_rows
+    assert finding.unread_file == "compressed_file"
 
 
 def test_a_person_is_found_in_the_name_of_the_file_and_in_options():

@@ -71,6 +71,7 @@ def describe_finding(finding: Finding) -> str:
     places = [
         *_describe_rows("row", [row["row"] for row in finding.rows]),
         *_describe_rows("row of the file", [row["row"] for row in finding.file_rows]),
+        *_describe_other_texts(len(finding.other_texts)),
         *(f"field {name} of the import" for name in finding.texts),
     ]
     return f"Import {finding.job.pk} ({finding.job.status}): {'; '.join(places)}."
@@ -81,6 +82,12 @@ def describe_unread_file(finding: Finding) -> str:
         f"Import {finding.job.pk} ({finding.job.status}): its file could not be searched "
         f"({finding.unread_file}). If it may hold the person, delete its contents."
     )
+
+
+def _describe_other_texts(number: int) -> list[str]:
+    if not number:
+        return []
+    return [f"{number:,} text{pluralize(number)} of the file outside of its visible rows"]
 
 
 def _describe_rows(what: str, numbers: list[Any]) -> list[str]:

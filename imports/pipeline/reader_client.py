@@ -113,6 +113,19 @@ class Chunk:
     notes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TextsOfPart:
+    """Texts of one part of a workbook.
+
+    If `is_exact` is false, the texts are what bytes can be read as, and other characters may follow
+    a text immediately.
+    """
+
+    part_name: str
+    is_exact: bool
+    texts: list[str]
+
+
 def do_nothing() -> None:
     pass
 
@@ -143,7 +156,7 @@ def open_rows(
         Exception: Whatever `while_waiting` raises.
     """
     read_options = {name: options.get(name, "") for name in OPTION_NAMES}
-    read_request = {"after": after, "fields": fields, **read_options}
+    read_request = {"after": after, "fields": fields, "all_texts": False, **read_options}
     with ExitStack() as processes:
 
         def start(limits: ReaderLimits) -> ReaderClient:
@@ -157,6 +170,34 @@ def open_rows(
             file.seek(0)
             reader = start(replace(limits, calamine_bytes=0))
         yield reader
+
+
+@contextmanager
+def open_texts(file: ReadableFile, *, limits: ReaderLimits) -> Iterator[Iterator[TextsOfPart]]:
+    """Open a workbook and yield an iterator over all of its texts, wherever they are.
+
+    Other files than workbooks have no texts beside their rows.
+
+    Raises:
+        UnreadableFile: The file cannot be read, or a part of it cannot; also raised by the
+            iteration.
+        ReaderCrashed: The reader process crashed; also raised by the iteration.
+    """
+    request = {"after": 0, "fields": NO_FIELDS, "all_texts": True, "limits": asdict(limits)}
+    request |= dict.fromkeys(OPTION_NAMES, "")
+    with _running_process(file, request) as process:
+        yield _iter_texts(ReaderClient(process, limits, do_nothing))
+
+
+def _iter_texts(reader: ReaderClient) -> Iterator[TextsOfPart]:
+    for chunk in reader:
+        for _, cells in chunk.rows:
+            with _invalid_answers_as_crashes():
+                name, kind, *texts = map(str, cells)
+            if kind == "xml":
+                yield TextsOfPart(name, True, texts)
+            else:
+                yield TextsOfPart(name, False, [run for text in texts for run in text.split("\n")])
 
 
 @contextmanager

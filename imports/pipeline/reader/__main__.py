@@ -14,6 +14,7 @@ import sys
 from functools import partial
 from io import BufferedReader
 
+from all_texts import TextWriter, write_texts_of_archive, write_texts_of_bytes
 from csv_reader import read_csv
 from file_type import detect_file_type
 from json_reader import read_json
@@ -35,7 +36,10 @@ def main() -> None:
     writer = RowWriter(request.limits, file_size=size, after=request.after)
     limit_cpu_time(size)
     try:
-        read_file(descriptor, writer, request)
+        if request.all_texts:
+            read_texts(descriptor, writer, request)
+        else:
+            read_file(descriptor, writer, request)
     except ReadError as error:
         writer.write_error(error.code, error.params)
     except MemoryError:
@@ -66,6 +70,26 @@ def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
             read_json(file, writer, request)
         else:
             read_csv(file, writer, request)
+    writer.write_end()
+
+
+def read_texts(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
+    """Write all texts of a workbook, and nothing of other files.
+
+    Raises:
+        ReadError: The workbook cannot be read, breaks a limit, or has an archive in it.
+        MemoryError: The file needs more memory than the process may use.
+    """
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb") as file:
+        file_type = detect_file_type(file, request.fields)
+        writer.write_format(file_type)
+        if file_type == "zip":
+            limit_cpu_time(inspect_archive(file, request.limits).inflated_bytes)
+            write_texts_of_archive(file, writer)
+        elif file_type == "xls":
+            file.seek(0)
+            write_texts_of_bytes(file, TextWriter(writer, "", 1.0))
     writer.write_end()
 
 

@@ -60,6 +60,7 @@ class ReadRequest(NamedTuple):
     sheet, encoding, delimiter: "" if the reader detects them.
     second_encoding: the encoding of the lines that are not text in `encoding`, as an earlier
         reading of the same file has detected it; "" otherwise.
+    all_texts: write all texts of a workbook instead of the rows of a sheet: see `all_texts`.
     """
 
     limits: LimitValues
@@ -69,6 +70,7 @@ class ReadRequest(NamedTuple):
     delimiter: str
     fields: FieldHeaders
     second_encoding: str = ""
+    all_texts: bool = False
 
 
 class RowWriter:
