@@ -14,16 +14,24 @@ from rest_framework.fields import BooleanField
 from rest_framework_simplejwt.tokens import AccessToken
 
 from customers.models import Customer
-from imports.statuses import FINAL_STATUSES
+from imports import lifecycle
+from imports.importer import list_importers
+from imports.models import ImportJob
+from imports.postgres import atomic
+from imports.statuses import FINAL_STATUSES, Status
 from tests.factories import check_job, make_csv, make_job, make_row, run_import
-from tests.processes import MAX_WAIT_SECONDS
+from tests.processes import MAX_WAIT_SECONDS, wait_for
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# The environment of such a site: no rate limits, and short streams.
+# The environment of such a site: no limits on requests and log-ins, and short streams.
 ENVIRONMENT = {
     "IMPORTS_MAX_STREAM_SECONDS": "0.1",
     **{f"THROTTLE_{kind}": "100000/s" for kind in ("READS", "WRITES", "LOGINS")},
+    "LOGIN_FAILURES": "1000000",
+    "LOGIN_FAILURES_PER_ADDRESS": "1000000",
+    "LOGIN_FAILURES_PER_ACCOUNT": "1000000",
 }
+IMPORTS_PER_COMMAND = 10
 
 
 class Findings(NamedTuple):
@@ -151,13 +159,18 @@ def make_dictionaries(user):
     first = {"owner": user, "check_first": True, "on_duplicate": "update"}
     ready = check_job(make_job(make_csv([make_row(1, first="Kofi"), make_row(4)]), **first))
     asking = check_job(make_job(make_csv(rows, ["Code", "First", "Last", "E-mail", "No"]), **first))
-    moved, changed = ([make_ready_import(n, **first).pk for n in range(10)] for _ in "ab")
+    numbers = range(IMPORTS_PER_COMMAND)
+    moved, changed = ([make_ready_import(n, **first).pk for n in numbers] for _ in "ab")
     ids = {
-        "read": [done.pk, ready.pk, asking.pk],
+        "read": [done.pk, ready.pk, asking.pk, make_undone_import(user).pk],
         "moved": moved,
         "changed": [*changed, asking.pk],
+        "paused": [make_paused_import(n, **first).pk for n in numbers],
+        "ended": [make_ended_import(n, owner=user).pk for n in numbers],
+        "deleted": [make_ended_import(n, owner=user).pk for n in numbers],
     }
     quoted = {name: [str(one) for one in ones] for name, ones in ids.items()}
+    quoted["importers"] = [importer.name for importer in list_importers()]
     quoted["customers"] = list(Customer.objects.values_list("pk", flat=True))
     return "".join(
         f"\n[dictionaries.{name}]\nvalues = {json.dumps(v)}\n" for name, v in quoted.items()
@@ -167,3 +180,26 @@ def make_dictionaries(user):
 def make_ready_import(number, **options):
     """Create an import that can be started, cancelled or changed."""
     return check_job(make_job(make_csv([make_row(100 + number)]), **options))
+
+
+def make_paused_import(number, **options):
+    """Create an import that can be resumed."""
+    job = make_ready_import(100 + number, **options)
+    with atomic():  # So no worker writes the batch before the pause.
+        lifecycle.start(job)
+        return lifecycle.pause(job)
+
+
+def make_ended_import(number, **options):
+    """Create an import that can be undone, whose failed row can be retried."""
+    rows = [make_row(300 + number), make_row(400 + number, phone="12")]
+    return run_import(make_csv(rows), on_duplicate="update", **options)
+
+
+def make_undone_import(user):
+    """Create an import whose undo has kept a record."""
+    job = run_import(make_csv([make_row(500), make_row(501)]), owner=user)
+    Customer.objects.filter(shipping_mark="MARK 500").update(last_name="Edited")
+    lifecycle.undo(job)
+    wait_for(lambda: ImportJob.objects.get(pk=job.pk).status == Status.UNDONE)
+    return job

@@ -197,7 +197,7 @@ describe_import_calls = extend_schema_view(
         "Show what undoing the import would do",
         {
             **make_200_responses(ImportUndoPreviewSerializer, examples.UNDO_PREVIEW),
-            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409),
+            **make_error_responses(*AUTHENTICATED_CALL_STATUSES, 404, 409, 410),
         },
         description="Available while the import can be undone. The counts change when records are "
         "edited.",
