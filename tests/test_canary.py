@@ -243,6 +243,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.timeout(200)  # Also with the shorter limit of mutations.
 def test_no_sink_holds_a_value_of_a_row_that_fails(alice, environment, tmp_path):
     alice.email = "owner@example.com"
     alice.save()
