@@ -36,6 +36,31 @@ DURATION = re.compile(r"[1-9][0-9]*(ms|s|min)")
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
 
 
+# The options of the backends of e-mails, by the name of the setting.
+MAILER_OPTIONS = {
+    "smtp": {
+        "EMAIL_HOST": "host",
+        "EMAIL_PORT": "port",
+        "EMAIL_HOST_USER": "username",
+        "EMAIL_HOST_PASSWORD": "password",
+        "EMAIL_USE_TLS": "use_tls",
+        "EMAIL_USE_SSL": "use_ssl",
+        "EMAIL_TIMEOUT": "timeout",
+    },
+    "filebased": {"EMAIL_FILE_PATH": "file_path"},
+}
+
+
+def make_mailer(email_settings: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of MAILERS, the setting of Django 6.1, for the settings before it."""
+    backend = email_settings.get("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
+    names = MAILER_OPTIONS.get(backend.split(".")[-2], {})
+    options = {
+        option: email_settings[name] for name, option in names.items() if email_settings.get(name)
+    }
+    return {"BACKEND": backend, "OPTIONS": options}
+
+
 def read_bool(name: str, default: bool) -> bool:
     """Return the variable as a bool: 1, true, yes, on, or 0, false, no, off.
 

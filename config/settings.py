@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from config.csp import CONTENT_SECURITY_POLICY  # noqa: F401
 from config.env import (
     add_redis_timeouts,
     env,
+    make_mailer,
     read_app_settings,
     read_bool,
     read_database,
@@ -209,10 +211,13 @@ CACHES = {
 # --- E-mail ------------------------------------------------------------------
 
 # Such as smtp+tls://user:password@mail.example.com:587. Without it, Django's default applies.
-if env.str("EMAIL_URL", ""):
-    globals().update(env.email_url("EMAIL_URL"))
+email_settings = env.email_url("EMAIL_URL") if env.str("EMAIL_URL", "") else {}
+email_settings["EMAIL_TIMEOUT"] = 10
+if django.VERSION >= (6, 1):  # The other settings are deprecated.
+    MAILERS = {"default": make_mailer(email_settings)}
+else:
+    globals().update(email_settings)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "imports@localhost")
-EMAIL_TIMEOUT = 10
 
 # --- Security ----------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import django
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db.models import Q
@@ -254,4 +255,7 @@ def _send_email(notice: Notice) -> None:
         headers={"Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(html, "text/html")
-    get_connection(timeout=EMAIL_TIMEOUT_SECONDS).send_messages([message])
+    if django.VERSION >= (6, 1):  # The time limit is in MAILERS, and `get_connection` deprecated.
+        message.send()
+    else:
+        get_connection(timeout=EMAIL_TIMEOUT_SECONDS).send_messages([message])

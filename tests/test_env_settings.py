@@ -1,9 +1,10 @@
 """Settings of the app that the site reads from environment variables."""
 
+import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import read_app_settings
+from config.env import make_mailer, read_app_settings
 from imports.conf import list_settings
 
 
@@ -26,3 +27,31 @@ def test_a_duration_is_validated(monkeypatch):
     monkeypatch.setenv("IMPORTS_FINISH_CHECK_TIMEOUT", "2min")
     values = read_app_settings(list_settings(), excluded=[])
     assert values["IMPORTS_FINISH_CHECK_TIMEOUT"] == "2min"
+
+
+@pytest.mark.parametrize(
+    ("url", "backend", "options"),
+    [
+        (
+            "smtp+tls://ann:secret@mail.example.com:587",
+            "smtp",
+            {
+                "host": "mail.example.com",
+                "port": 587,
+                "username": "ann",
+                "password": "secret",
+                "use_tls": True,
+                "timeout": 10,
+            },
+        ),
+        ("filemail:////var/mail", "filebased", {"file_path": "/var/mail"}),
+        ("consolemail://", "console", {}),
+    ],
+)
+def test_a_mailer_has_the_options_of_its_backend_only(url, backend, options):
+    settings = environ.Env.email_url_config(url) | {"EMAIL_TIMEOUT": 10}
+
+    assert make_mailer(settings) == {
+        "BACKEND": f"django.core.mail.backends.{backend}.EmailBackend",
+        "OPTIONS": options,
+    }
