@@ -23,8 +23,10 @@ UV = Path(sys.executable).with_name("uv")
 CORE = (
     "admin", "api_errors", "api_views", "atomic_requests", "batch_applier", "column_mapping",
     "customers_api", "database_checks", "downloads", "failed_rows", "faults_database",
-    "faults_worker", "file_checker", "legacy_api", "live", "live_transports", "pages", "postgres",
-    "preview", "progress", "recovery", "storage", "stream_visibility", "users",
+    "faults_worker", "file_checker", "importer_permissions", "legacy_api", "live",
+    "live_transports", "login_limits", "notices", "pages", "personal_data", "postgres", "preview",
+    "progress", "quotas", "recovery", "retry", "sensitive_columns", "storage", "stream_visibility",
+    "token_families", "undo", "users",
 )  # fmt: skip
 PROCESSES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 
