@@ -4,6 +4,7 @@ import json
 import logging
 from datetime import timedelta
 
+import django
 import pytest
 from django.core import mail
 from django.db.models import F
@@ -23,6 +24,12 @@ from tests.factories import check_job, make_csv, make_job, make_row, run_import
 from tests.processes import wait_for, worker
 from tests.webhook_receiver import running_receiver
 
+FAILING_BACKEND = "tests.failing_mail.Backend"
+FAILING_MAIL = (
+    {"MAILERS": {"default": {"BACKEND": FAILING_BACKEND}}}
+    if django.VERSION >= (6, 1)
+    else {"EMAIL_BACKEND": FAILING_BACKEND}
+)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RETRIES = len(AppSettings.NOTICE_RETRY_SECONDS.default)
@@ -248,7 +255,7 @@ def test_an_owner_without_address_or_account_receives_none(owner, change):
     assert not Notice.objects.exists()
 
 
-@override_settings(IMPORTS_EMAIL_OWNERS=True, EMAIL_BACKEND="tests.failing_mail.Backend")
+@override_settings(IMPORTS_EMAIL_OWNERS=True, **FAILING_MAIL)
 def test_an_email_that_fails_is_sent_again_and_its_error_is_not_logged(owner, caplog):
     job = run_noticed_import(owner=owner)
 
