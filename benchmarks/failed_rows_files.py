@@ -126,7 +126,8 @@ def print_staging() -> None:
 def make_copy_lines(width: int, make_extra_cells: Callable[[int], list]) -> Callable[[], None]:
     from imports.models import ImportJob
     from imports.pipeline import staging
-    from imports.pipeline.row_validation import ValidatedRow
+    from imports.pipeline.row_block import RowBlock
+    from imports.pipeline.row_validation import ValidatedBlock
 
     detected_columns = {
         "header_row": 1,
@@ -135,11 +136,11 @@ def make_copy_lines(width: int, make_extra_cells: Callable[[int], list]) -> Call
         "missing": [],
     }
     values = ["MARK 1", "Ama", "Mensah", "ama@example.com", "+233244000001"]
-    rows = [ValidatedRow(n, values, None, values + make_extra_cells(n)) for n in range(STAGED_ROWS)]
+    rows = RowBlock.from_rows([(n, values + make_extra_cells(n)) for n in range(STAGED_ROWS)])
+    block = ValidatedBlock(rows, [[value] * STAGED_ROWS for value in values])
     keys = [str(n) for n in range(STAGED_ROWS)]
-    return lambda: "".join(
-        staging._format_rows(ImportJob(detected_columns=detected_columns), rows, iter(keys))
-    )
+    job = ImportJob(detected_columns=detected_columns)
+    return lambda: staging.format_block(job, block, iter(keys))
 
 
 def measure_minimum(make_function: Callable[[], Callable[[], Any]]) -> float:

@@ -127,7 +127,7 @@ def read_content(content: bytes) -> tuple[str, bool]:
 
     try:
         with open_rows(io.BytesIO(content), limits=make_limits()) as reader:
-            rows = sum(len(chunk.rows) for chunk in reader)
+            rows = sum(chunk.row_count for chunk in reader)
     except UnreadableFile as error:
         return error.code, error.code not in JOB_MESSAGES
     return "rows" if rows else "no rows", False

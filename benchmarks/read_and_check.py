@@ -95,13 +95,19 @@ def read_once(path: Path) -> tuple[float, float, float, float, int]:
     ):
         for chunk in reader:
             if validator is None:
+                rows = chunk.list_rows()
                 detected_columns = add_suggestions(
-                    detect_columns(chunk.rows, CustomerImporter), chunk.rows, CustomerImporter
+                    detect_columns(rows, CustomerImporter), rows, CustomerImporter
                 )
                 row_filter = RowFilter(CustomerImporter, detected_columns)
                 validator = RowValidator(CustomerImporter, detected_columns, summary)
-            rows = [row for row in chunk.rows if row[0] > detected_columns.header_row]
-            checked += len(validator.validate_rows(row_filter.keep_records(rows, summary)))
+            header_row = detected_columns.header_row
+            blocks = [
+                block.keep(number > header_row for number in block.numbers)
+                for block in chunk.blocks
+            ]
+            validated = validator.validate(row_filter.keep_records(blocks, summary))
+            checked += sum(map(len, validated))
     reader_usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
         time.process_time() - cpu_before,

@@ -8,7 +8,7 @@ region instead. A cell that both reject is examined once more, to find the error
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import cast
 
@@ -26,7 +26,7 @@ from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
 from customers.normalization import MAX_TEXT_CHARS, clean_text, format_number
 from imports.cell_values import FormattedCell
-from imports.importer import Cell, InvalidValue
+from imports.importer import Cell, InvalidValue, with_column_form
 from imports.mojibake import repair_mojibake
 
 MAX_PHONE_CHARS = 20
@@ -86,6 +86,29 @@ MAX_ENDING_DIGITS = 3  # Four digits may be the last group of a number.
 SEVERAL_NUMBERS_CHARS_RANGE = range(12, 100)  # Lengths of a text that may hold several numbers.
 
 
+def clean_phones(cells: Sequence[Cell]) -> list[str | None]:
+    """Return the numbers of the cells that are ordinary numbers of the home region.
+
+    None stands for each other cell.
+    """
+    parse = get_home_region_parser()
+
+    def clean(cell: Cell) -> str | None:
+        if type(cell) is int:
+            return parse(str(cell))
+        if type(cell) is not str:
+            return None
+        if number := parse(cell.replace(" ", "")):
+            return number
+        if not cell.isascii() or len(cell) > MAX_TEXT_CHARS or cell[:1] in "' " or cell[-1:] == " ":
+            return None
+        dialled = extract_dialled_number(cell)
+        return parse(dialled) if dialled else None
+
+    return list(map(clean, cells))
+
+
+@with_column_form(clean_phones)
 def clean_phone(cell: Cell) -> str | None:
     """Return the phone number in E.164 format, for example +233244123456; None for an empty cell.
 

@@ -11,6 +11,7 @@ is no error: a name may be "7" or "-", because a failed row is a customer who is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from unicodedata import normalize
 from urllib.parse import unquote
 
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from customers.normalization import INVISIBLE_CHARACTERS_IN_NAMES, clean_text, validate_length
 from customers.phones import clean_phone
-from imports.importer import Cell, InvalidValue
+from imports.importer import Cell, InvalidValue, with_column_form
 from imports.text_cell_values import EXPONENT_PATTERN, validate_digits, validate_encoding
 
 __all__ = ["MESSAGES", "clean_email", "clean_name", "clean_phone", "clean_shipping_mark"]
@@ -127,6 +128,13 @@ EMAIL_SEPARATORS = re.compile(r"[\s,;/|&<>]+")
 FULL_WIDTH_CHARACTERS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord(".")}
 
 
+def clean_shipping_marks(cells: Sequence[Cell]) -> list[str | None]:
+    """Return the marks of the cells that are ordinary; None for each other cell."""
+    texts = _match_ordinary_texts(SIMPLE_MARK, MAX_MARK_CHARS, cells)
+    return [text and text.upper() for text in texts]
+
+
+@with_column_form(clean_shipping_marks)
 def clean_shipping_mark(cell: Cell) -> str | None:
     """Return the mark in capital letters with single spaces; None for an empty cell.
 
@@ -145,6 +153,12 @@ def clean_shipping_mark(cell: Cell) -> str | None:
     return validate_length(MAX_MARK_CHARS, mark)
 
 
+def clean_names(cells: Sequence[Cell]) -> list[str | None]:
+    """Return the names of the cells that are ordinary; None for each other cell."""
+    return _match_ordinary_texts(SIMPLE_NAME, MAX_NAME_CHARS, cells)
+
+
+@with_column_form(clean_names)
 def clean_name(cell: Cell) -> str | None:
     """Return the name in its own script with single spaces; None for an empty cell.
 
@@ -160,6 +174,13 @@ def clean_name(cell: Cell) -> str | None:
     return validate_length(MAX_NAME_CHARS, text)
 
 
+def clean_emails(cells: Sequence[Cell]) -> list[str | None]:
+    """Return the addresses of the cells that are ordinary; None for each other cell."""
+    texts = _match_ordinary_texts(SIMPLE_EMAIL, MAX_EMAIL_CHARS, cells)
+    return [text and text.lower() for text in texts]
+
+
+@with_column_form(clean_emails)
 def clean_email(cell: Cell) -> str | None:
     """Return the e-mail address in small letters; None for an empty cell.
 
@@ -179,6 +200,23 @@ def clean_email(cell: Cell) -> str | None:
         if not _is_address(address):
             address = _find_repeated_address(address)
     return _decode_domain(validate_length(MAX_EMAIL_CHARS, address))
+
+
+def _match_ordinary_texts(
+    pattern: re.Pattern[str], max_chars: int, cells: Sequence[Cell]
+) -> list[str | None]:
+    """Return the texts that match a fast pattern, with single spaces; None for each other cell."""
+    match = pattern.fullmatch
+    texts = [
+        cell if type(cell) is str and len(cell) <= max_chars and match(cell) else None
+        for cell in cells
+    ]
+    for index, text in enumerate(texts):
+        cell = cells[index]
+        if text is None and type(cell) is str and " " in cell and len(cell) <= max_chars:
+            spaced = " ".join(filter(None, cell.split(" ")))
+            texts[index] = spaced if match(spaced) else None
+    return texts
 
 
 def _strip_surroundings(text: str) -> str:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from django import forms
 from django.contrib.auth import get_permission_codename
@@ -44,7 +45,46 @@ __all__ = [
     "is_registered",
     "list_importers",
     "register",
+    "with_column_form",
 ]
+
+CellRule = Callable[[Cell], str | None]
+# Takes cells, none of them None. Returns the cleaned text of each; None stands for a cell that the
+# rule for a single cell has to decide.
+ColumnRule = Callable[[Sequence[Cell]], Sequence[str | None]]
+
+_AnyCellRule = TypeVar("_AnyCellRule", bound=CellRule)
+
+# Keyed by the function itself, so that a function that wraps another one never has its form.
+_column_forms: WeakKeyDictionary[CellRule, ColumnRule] = WeakKeyDictionary()
+
+
+def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyCellRule]:
+    """Return a decorator that gives the `clean` function of a column a form for whole columns.
+
+        def clean_codes(cells):
+            return [c if type(c) is str and SIMPLE_CODE.fullmatch(c) else None for c in cells]
+
+        @with_column_form(clean_codes)
+        def clean_code(cell): ...
+
+    Nearly all cells of a file are ordinary, and one call for a thousand cells costs a fraction of
+    a thousand calls. `clean_column` takes a sequence of cells, none of them None, and returns a
+    list with the cleaned text of each. None in this list stands for a cell that the decorated
+    function has to decide. The list must have no text that this function would not return for the
+    cell. Equal cells may be passed once.
+    """
+
+    def register_form(clean: _AnyCellRule) -> _AnyCellRule:
+        _column_forms[clean] = clean_column
+        return clean
+
+    return register_form
+
+
+def get_column_form(clean: CellRule) -> ColumnRule | None:
+    """Return the form for whole columns of a `clean` function; None if it has none."""
+    return _column_forms.get(clean)
 
 
 class InvalidValue(ValueError):
@@ -110,6 +150,8 @@ class Column:
 
     `clean` takes a cell. It returns the text that PostgreSQL casts to the field's type, or None for
     an empty cell, and raises InvalidValue. Without it, the rules of the model field are used.
+    A rule that is called for millions of cells may have a form for whole columns: see
+    `with_column_form`.
     `prepare` is for a rule that builds on these rules: it takes a cell that is not empty and
     returns the cell to which they apply, or raises InvalidValue.
     `lookup` is for a foreign key: it names the unique field of the related model whose value the
@@ -131,7 +173,7 @@ class Column:
     fallback_aliases: tuple[str, ...] = ()
     placeholders: tuple[str, ...] | None = None
     required: bool = False
-    clean: Callable[[Cell], str | None] | None = None
+    clean: CellRule | None = None
     unique: bool = False
     lookup: str | Lookup | None = None
     example: str = ""

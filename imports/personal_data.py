@@ -389,7 +389,7 @@ def _search_chunks(
     visible: VisibleCells,
 ) -> Iterator[dict[str, Any]]:
     for chunk in chunks:
-        for number, cells in chunk.rows:
+        for number, cells in chunk.list_rows():
             is_match = any(_search_cells(matcher, cells, names_by_index))
             visible.add(cells, has_matched=is_match)
             if is_match:

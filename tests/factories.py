@@ -9,6 +9,8 @@ from django.core.files.base import ContentFile
 
 from imports.models import ImportJob
 from imports.pipeline import batch_applier, file_checker
+from imports.pipeline.row_block import RowBlock
+from imports.pipeline.row_validation import ValidatedBlock
 from imports.statuses import Status
 from tests.conftest import make_username
 
@@ -76,6 +78,12 @@ def apply_all_batches(pk: UUID) -> ImportJob:
 def run_import(content: bytes, **fields) -> ImportJob:
     """Create an import, check it and apply its batches."""
     return apply_all_batches(check_job(make_job(content, **fields)).pk)
+
+
+def make_validated_block(*numbers: int) -> ValidatedBlock:
+    """Return valid rows of customers with these numbers, for staging."""
+    rows = RowBlock.from_rows([(number, make_row(number)) for number in numbers])
+    return ValidatedBlock(rows, rows.columns)
 
 
 def get_outcomes(job: ImportJob) -> dict[int, str]:

@@ -263,7 +263,7 @@ def read_file(
     """Return the detected format, the rows and the chunks of a file."""
     with open_rows(io.BytesIO(content), limits=limits, **options) as reader:
         chunks = list(reader)
-    return reader.detected_format, [row for chunk in chunks for row in chunk.rows], chunks
+    return reader.detected_format, [row for chunk in chunks for row in chunk.list_rows()], chunks
 
 
 def read_rows(content: bytes, limits: ReaderLimits = READER_LIMITS, **options) -> list:

@@ -13,7 +13,6 @@ from imports.models import ImportJob, SavedMapping, TransitionNotAllowed
 from imports.pipeline import staging
 from imports.pipeline.column_mapping import InvalidMapping
 from imports.pipeline.file_checker import acquire_lease
-from imports.pipeline.row_validation import ValidatedRow
 from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import JobNotActive
 from imports.statuses import Status
@@ -28,6 +27,7 @@ from tests.factories import (
     make_csv,
     make_job,
     make_row,
+    make_validated_block,
 )
 from tests.streams import make_job as make_moved_job
 
@@ -195,7 +195,7 @@ def test_a_reader_with_an_earlier_mapping_adds_no_rows():
     target = get_target_table(get_importer("customers"))
 
     with pytest.raises(JobNotActive):
-        staging.stage_rows(old, target, [ValidatedRow(9, make_row(9))], cursor_row=9, fraction=1)
+        staging.stage_rows(old, target, [make_validated_block(9)], cursor_row=9, fraction=1)
 
     assert get_outcomes(job).keys() == {2, 3}
 

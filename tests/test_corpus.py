@@ -38,7 +38,7 @@ def read_case(case, limits=READER_LIMITS):
             file, limits=limits, options=case.options, fields=get_field_headers(CustomerImporter)
         ) as reader,
     ):
-        return reader.detected_format, [row for chunk in reader for row in chunk.rows]
+        return reader.detected_format, [row for chunk in reader for row in chunk.list_rows()]
 
 
 @pytest.mark.parametrize("case", READABLE, ids=get_case_id)

@@ -15,7 +15,6 @@ from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pipeline import check_completion, file_checker, staging
 from imports.pipeline.file_checker import acquire_lease, check_file
-from imports.pipeline.row_validation import ValidatedRow
 from imports.pipeline.target_table import get_target_table
 from imports.pipeline.transactions import JobNotActive, TransientError
 from imports.statuses import Status
@@ -30,6 +29,7 @@ from tests.factories import (
     make_csv,
     make_job,
     make_row,
+    make_validated_block,
     run_import,
 )
 
@@ -44,9 +44,9 @@ def start_reader(job):
 
 
 def stage_numbers(job, *numbers):
-    rows = [ValidatedRow(number, make_row(number)) for number in numbers]
+    block = make_validated_block(*numbers)
     target = get_target_table(get_importer("customers"))
-    return staging.stage_rows(job, target, rows, cursor_row=numbers[-1], fraction=0.5)
+    return staging.stage_rows(job, target, [block], cursor_row=numbers[-1], fraction=0.5)
 
 
 # --- The cursor --------------------------------------------------------------

@@ -291,7 +291,7 @@ def test_chunks_are_small_and_progress_never_falls():
     _, rows, chunks = read_file(make_csv_with_blank_lines(5_000))
 
     fractions = [chunk.fraction for chunk in chunks]
-    assert [len(chunk.rows) for chunk in chunks] == [500, 1000, 1000, 1000, 1000, 500, 0]
+    assert [chunk.row_count for chunk in chunks] == [500, 1000, 1000, 1000, 1000, 500, 0]
     assert fractions == sorted(fractions)
     assert 0 < fractions[0] < 0.9
     assert fractions[-1] == 1.0
@@ -302,7 +302,22 @@ def test_chunks_are_small_and_progress_never_falls():
 def test_wide_rows_come_in_shorter_chunks():
     chunks = read_file(b",".join([b"x" * 1_000] * 30) + b"\n" + (b"y" * 30_000 + b"\n") * 100)[2]
 
-    assert max(sum(len(str(row)) for row in chunk.rows) for chunk in chunks) < 400_000
+    assert max(sum(len(str(row)) for row in chunk.list_rows()) for chunk in chunks) < 400_000
+
+
+def test_a_wide_row_among_many_short_ones_is_not_multiplied():
+    wide = b",".join(b"%d" % n for n in range(16_000))
+    lines = [b"Ama" if n % 300 else wide for n in range(1, 1_001)]
+
+    _, rows, chunks = read_file(b"\n".join(lines))
+
+    assert [len(cells) for _, cells in rows] == [1 if n % 300 else 16_000 for n in range(1, 1_001)]
+    cell_counts = [len(b) * len(b.columns) for chunk in chunks for b in chunk.blocks]
+    assert max(cell_counts) <= 50_000 + 16_000
+    # A reader that continues after a chunk misses no row.
+    for chunk in chunks:
+        rest = read_file(b"\n".join(lines), after=chunk.last_row)[1]
+        assert rest == [row for row in rows if row[0] > chunk.last_row]
 
 
 @pytest.mark.parametrize(

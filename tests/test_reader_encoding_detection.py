@@ -154,7 +154,7 @@ def test_resumed_reading_returns_the_same_rows():
 
     options = {"encoding": encoding, "second_encoding": second}
     with open_rows(io.BytesIO(content), limits=READER_LIMITS, options=options, after=3) as reader:
-        rest = [(number, cells) for chunk in reader for number, cells in chunk.rows]
+        rest = [(number, cells) for chunk in reader for number, cells in chunk.list_rows()]
 
     assert rest == list(enumerate(rows, start=2))[2:]
 

@@ -123,9 +123,9 @@ def test_long_cell_is_shortened_and_its_row_is_noted(limits, make):
     with open_rows(io.BytesIO(content), limits=replace(limits, cell_length=9)) as reader:
         chunk = next(iter(reader))
 
-    assert chunk.rows == [(1, ["a"]), (2, ["b"]), (3, ["c", None, "long enou"])]
-    assert type(chunk.rows[2][1][2]) is ShortenedText
-    assert chunk.rows[2][1][2].length == 11
+    assert chunk.list_rows() == [(1, ["a"]), (2, ["b"]), (3, ["c", None, "long enou"])]
+    assert type(chunk.list_rows()[2][1][2]) is ShortenedText
+    assert chunk.list_rows()[2][1][2].length == 11
     assert chunk.notes == {"cell_shortened": [3]}
 
 

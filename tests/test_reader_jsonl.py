@@ -21,7 +21,7 @@ class JsonLines(NamedTuple):
 
 def read_jsonl(content, after=0):
     with open_rows(io.BytesIO(content), limits=READER_LIMITS, after=after) as reader:
-        return JsonLines(reader.headers, [row for chunk in reader for row in chunk.rows])
+        return JsonLines(reader.headers, [row for chunk in reader for row in chunk.list_rows()])
 
 
 def make_json_lines(*objects):

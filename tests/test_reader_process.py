@@ -103,7 +103,7 @@ def test_time_between_two_chunks_does_not_count():
         chunks = iter(reader)
         next(chunks)
         time.sleep(3.5)
-        assert sum(len(chunk.rows) for chunk in chunks) == 199_500
+        assert sum(chunk.row_count for chunk in chunks) == 199_500
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Needs /proc.")
@@ -258,12 +258,16 @@ def wait_until_gone(pid: int) -> bool:
         "",
         "Traceback",
         '{"opened": {"format": "csv", "colour": 1}}',
-        "[0.1, 2, [1, 2], [[1], [2]]]",
-        'OPENED\n[0.1, 2, [1, 2], [[1], [{"a": 1}]]]',
-        "OPENED\n[0.1, 2, [2, 1], [[1], [2]]]",
-        "OPENED\n[0.1, 2, [1, 2], [[1]]]",
-        "OPENED\n[0.1, 2, [1, 2], [[1], [NaN]]]",
-        "OPENED\n[0.1, 2, [1.5], [[1]]]",
+        "[0.1, 2, [1, 2], [[1, 2]], {}]",
+        "OPENED\n[0.1, 2, [1, 2], [[1, 2]]]",
+        'OPENED\n[0.1, 2, [1, 2], [[1, {"a": 1}]], {}]',
+        "OPENED\n[0.1, 2, [2, 1], [[1, 2]], {}]",
+        "OPENED\n[0.1, 2, [1, 2], [[1]], {}]",
+        "OPENED\n[0.1, 2, [1, 2], [[1, 2], [3, 4, 5]], {}]",
+        'OPENED\n[0.1, 2, [1, 2], ["ab"], {}]',
+        'OPENED\n[0.1, 2, [1, 2], {"ab": 1}, {}]',
+        "OPENED\n[0.1, 2, [1, 2], [[1, NaN]], {}]",
+        "OPENED\n[0.1, 2, [1.5], [[1]], {}]",
         '{"error": {"code": "no_such_sheet", "params": {"sheets": [1]}}}',
         '{"error": {"code": "damaged_file", "params": {"row": "Ama"}}}',
         "OPENED\n" + "[" * 100_000,
@@ -290,9 +294,9 @@ def test_sheet_names_in_errors_are_cut_and_cleaned(monkeypatch, tmp_path):
 
 
 def test_file_without_an_end_message_counts_as_a_crash(monkeypatch, tmp_path):
-    rows = '[0.5, 2, [1, 2], [["a"], ["b"]], {}]'
+    rows = '[0.5, 2, [1, 2], [["a", "b"]], {}]'
     replace_reader_program(monkeypatch, tmp_path, f"print(OPENED)\nprint({rows!r})\nprint(END)")
-    assert [len(chunk.rows) for chunk in read_file(b"a")[2]] == [2, 0]
+    assert [chunk.row_count for chunk in read_file(b"a")[2]] == [2, 0]
 
     replace_reader_program(monkeypatch, tmp_path, f"print(OPENED)\nprint({rows!r})")
     with pytest.raises(ReaderCrashed):

@@ -16,6 +16,7 @@ from imports.pipeline.batch_applier import apply_batch
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader_client import Chunk
+from imports.pipeline.row_block import RowBlock
 from imports.pipeline.transactions import StatementTimeout
 from imports.statuses import Status
 from tests.concurrency import (
@@ -356,10 +357,10 @@ def test_the_read_summary_of_a_retry_has_only_its_own_rows(partly_failed):
     summary = ReadSummary()
 
     importer = get_importer("customers")
-    chunk = Chunk(rows, 1.0, 6, 100, note)
-    kept = file_checker._select_records(chunk, columns, importer, summary, retried)
+    chunk = Chunk([RowBlock.from_rows(rows)], 1.0, 6, 100, note)
+    (kept,) = file_checker._select_records(chunk, columns, importer, summary, retried)
 
-    assert [number for number, _ in kept] == [2, 5]
+    assert kept.numbers == [2, 5]
     assert [entry["params"]["rows"] for entry in summary.entries()] == [[5]]
 
 

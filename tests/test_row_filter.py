@@ -8,6 +8,7 @@ from imports import lifecycle
 from imports.models import ImportJob
 from imports.pipeline.header_detection import detect_columns
 from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.row_block import RowBlock
 from imports.pipeline.row_filter import RowFilter, is_signature, is_total_label
 from tests.factories import HEADERS, check_job, make_csv, make_job, make_row, run_import
 
@@ -18,7 +19,8 @@ def get_reason(cells, headers=HEADERS):
     """Return the code for which the row is left out, or None if it is kept."""
     layout = detect_columns([(1, list(headers)), (2, RECORD)], CustomerImporter)
     summary = ReadSummary()
-    kept = RowFilter(CustomerImporter, layout).keep_records([(7, list(cells))], summary)
+    blocks = [RowBlock.from_rows([(7, list(cells))])]
+    (kept,) = RowFilter(CustomerImporter, layout).keep_records(blocks, summary)
     codes = [entry["code"] for entry in summary.entries()]
     assert len(kept) + len(codes) == 1
     return codes[0] if codes else None

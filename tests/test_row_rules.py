@@ -10,6 +10,7 @@ from imports.importer import Column, Importer, InvalidValue
 from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.row_validation import RowValidator
 from tests.parcels.models import Parcel
+from tests.row_validation import validate_rows
 
 FIELDS = ("customer", "number", "weight", "sent_on", "fragile", "note")
 
@@ -40,7 +41,7 @@ def validate(rule, row, *, lookups=False):
     names = [name for name in FIELDS if lookups or name != "customer"]
     positions = {name: index for index, name in enumerate(names[: len(row)])}
     validator = RowValidator(importer, DetectedColumns(1, [], positions, []))
-    (validated,) = validator.validate_rows([(2, row)])
+    (validated,) = validate_rows(validator, [(2, row)])
     return [(e["field"], e["code"], e["value"], e["params"]) for e in validated.errors or ()]
 
 
@@ -221,7 +222,7 @@ def test_a_bug_in_a_rule_is_logged_once_without_its_text(caplog):
     positions = {"number": 0, "weight": 1, "note": 2}
     validator = RowValidator(importer, DetectedColumns(1, [], positions, []))
 
-    validator.validate_rows([(2, ["7", "1", "Ama Mensah"]), (3, ["8", "1", "Ama Mensah"])])
+    validate_rows(validator, [(2, ["7", "1", "Ama Mensah"]), (3, ["8", "1", "Ama Mensah"])])
 
     (record,) = caplog.records
     message = record.getMessage()

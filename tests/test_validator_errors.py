@@ -27,6 +27,7 @@ from imports.pipeline.header_detection import DetectedColumns
 from imports.pipeline.row_validation import RowValidator
 from imports.validator_errors import convert_error, translate_message
 from tests.parcels.models import Shelf
+from tests.row_validation import validate_rows
 
 
 def reject_odd(value):
@@ -57,7 +58,7 @@ def validate(field, cell):
 
     OneField.model = type("Model", (), {"_meta": FieldsOnly({"number": field})})
     validator = RowValidator(OneField, DetectedColumns(1, [], {"number": 0}, []))
-    (row,) = validator.validate_rows([(2, [cell])])
+    (row,) = validate_rows(validator, [(2, [cell])])
     return json.loads(json.dumps(row.errors))
 
 
@@ -233,6 +234,6 @@ def test_the_message_of_an_importer_precedes_that_of_the_validator(monkeypatch):
 
     monkeypatch.setitem(importers._registered, "shelves", Shelves)
     columns = DetectedColumns(1, [], {"number": 0}, [])
-    (row,) = RowValidator(Shelves, columns).validate_rows([(2, [100])])
+    (row,) = validate_rows(RowValidator(Shelves, columns), [(2, [100])])
 
     assert describe_row_error(row.errors[0], "shelves").startswith("Write at most ")

@@ -21,7 +21,7 @@ from imports.pipeline.header_detection import (
     is_valid_cell,
 )
 from imports.pipeline.reader.headers import MAX_HEADER_CHARS, fold_text
-from imports.pipeline.reader_client import Row
+from imports.pipeline.row_block import Row
 from imports.pipeline.row_validation import make_storable_text
 
 MAX_SAMPLED_ROWS = 20

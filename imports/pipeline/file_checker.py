@@ -42,12 +42,12 @@ from imports.pipeline.reader_client import (
     ReaderClient,
     ReaderCrashed,
     ReaderLimits,
-    Row,
     UnreadableFile,
     open_rows,
 )
+from imports.pipeline.row_block import Row, RowBlock
 from imports.pipeline.row_filter import RowFilter
-from imports.pipeline.row_validation import RowValidator, ValidatedRow
+from imports.pipeline.row_validation import RowValidator, ValidatedBlock
 from imports.pipeline.rule_bugs import ColumnRuleFailed, RuleBugs
 from imports.pipeline.staging import stage_rows
 from imports.pipeline.target_table import get_job_target
@@ -268,18 +268,18 @@ def _check(
         if job.detected_columns and job.cursor_row:
             columns = DetectedColumns(**job.detected_columns)
         for chunk in _merge_chunks(reader):
-            if columns is None and chunk.rows:
-                columns, wrong_fields = _detect_columns(job, importer, reader, chunk.rows)
+            if columns is None and chunk.row_count:
+                columns, wrong_fields = _detect_columns(job, importer, reader, chunk.list_rows())
                 if wrong_fields:
                     return _request_mapping(job, "wrong_column_mapping", wrong_fields)
                 if columns.missing:
                     return _request_mapping(job, "missing_columns", columns.missing)
             summary = ReadSummary(job.read_summary)
-            validated: list[ValidatedRow] = []
+            validated: list[ValidatedBlock] = []
             if columns is not None:
-                rows = _select_records(chunk, columns, importer, summary, job)
+                blocks = _select_records(chunk, columns, importer, summary, job)
                 validator = RowValidator(importer, columns, summary, job.make_context(), bugs)
-                validated = validator.validate_rows(rows)
+                validated = validator.validate(blocks)
             job = stage_rows(
                 job,
                 target,
@@ -316,7 +316,7 @@ def _select_records(
     importer: type[Importer],
     summary: ReadSummary,
     job: ImportJob,
-) -> list[Row]:
+) -> list[RowBlock]:
     """Return the rows below the header that hold records.
 
     Hidden rows are left out if the user asked for that. In a file of failed rows, formulas that
@@ -325,22 +325,28 @@ def _select_records(
     skip_hidden = job.read_options.get("hidden_rows") == "skip"
     detected_format = job.detected_format or {}
     encodings = {name: detected_format.get(name) for name in ("encoding", "second_encoding")}
-    rows = [row for row in chunk.rows if row[0] > columns.header_row]
+    blocks = [
+        block.keep(number > columns.header_row for number in block.numbers)
+        for block in chunk.blocks
+    ]
     notes = dict(chunk.notes)
     if job.retry_of_id is not None:
-        retried = _list_retried_rows(job, [number for number, _ in rows])
-        rows = [row for row in rows if row[0] in retried]
+        retried = _list_retried_rows(job, [n for block in blocks for n in block.numbers])
+        blocks = [block.keep(number in retried for number in block.numbers) for block in blocks]
         notes = {code: [n for n in numbers if n in retried] for code, numbers in notes.items()}
     if skip_hidden and (hidden := set(notes.pop("hidden_row", ()))):
-        rows = [row for row in rows if row[0] not in hidden]
+        blocks = [block.drop(hidden) for block in blocks]
         notes["hidden_row_skipped"] = sorted(hidden)
-    rows = RowFilter(importer, columns).keep_records(rows, summary)
+    blocks = RowFilter(importer, columns).keep_records(blocks, summary)
     for code, numbers in notes.items():
         below = [number for number in numbers if number > columns.header_row]
         summary.add_rows(code, below, **(encodings if code == "other_encoding" else {}))
     if find_reason_columns(columns.headers):
-        return [(number, [restore_formula(cell) for cell in cells]) for number, cells in rows]
-    return rows
+        return [
+            RowBlock(block.numbers, [list(map(restore_formula, cells)) for cells in block.columns])
+            for block in blocks
+        ]
+    return blocks
 
 
 def _list_retried_rows(job: ImportJob, numbers: list[int]) -> set[int]:
@@ -364,20 +370,21 @@ def _merge_chunks(reader: ReaderClient) -> Iterator[Chunk]:
 
     A row may hold a megabyte, so a chunk is limited in bytes, too.
     """
-    rows: list[Row] = []
+    blocks: list[RowBlock] = []
     notes: dict[str, list[int]] = {}
-    staged = size = 0
+    staged = rows = size = 0
     for chunk in reader:
-        rows += chunk.rows
+        blocks += chunk.blocks
+        rows += chunk.row_count
         size += chunk.size
         for code, numbers in chunk.notes.items():
             notes.setdefault(code, []).extend(numbers)
         chunk_rows = min(app_settings.CHUNK_ROWS, max(FIRST_CHUNK_ROWS, staged))
-        is_last = chunk.fraction >= 1 and not chunk.rows
-        if len(rows) >= chunk_rows or size >= MAX_CHUNK_BYTES or is_last:
-            yield Chunk(rows, chunk.fraction, chunk.last_row, size, notes)
-            staged += len(rows)
-            rows, notes, size = [], {}, 0
+        is_last = chunk.fraction >= 1 and not chunk.blocks
+        if rows >= chunk_rows or size >= MAX_CHUNK_BYTES or is_last:
+            yield Chunk(blocks, chunk.fraction, chunk.last_row, size, notes)
+            staged += rows
+            blocks, notes, rows, size = [], {}, 0, 0
 
 
 def _get_read_options(job: ImportJob) -> dict[str, str]:

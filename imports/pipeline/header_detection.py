@@ -22,7 +22,7 @@ from imports.pipeline.class_cache import cache
 from imports.pipeline.field_cleaning import get_cleaner, prepare_cell
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
 from imports.pipeline.reader.headers import MAX_HEADER_SEARCH_ROWS, FieldHeaders, fold_text
-from imports.pipeline.reader_client import Row
+from imports.pipeline.row_block import Row
 
 MIN_GROUPED_CHARS = 3  # So that "a" above "d" is not the Turkish header "ad".
 MAX_GROUPED_COLUMNS = 1_000  # Columns to the right of these are named by one row alone.

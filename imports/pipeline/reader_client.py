@@ -25,11 +25,11 @@ from imports.cell_values import Cell, make_cell
 from imports.conf import app_settings, get_small_reader_limits
 from imports.pipeline.reader.headers import FieldHeaders
 from imports.pipeline.reader_process import ReadableFile, start_reader_process
+from imports.pipeline.row_block import Row, RowBlock
 
 NO_OPTIONS: Mapping[str, str] = {}
 NO_FIELDS: FieldHeaders = []
 OPTION_NAMES = ("sheet", "encoding", "delimiter", "second_encoding")
-Row = tuple[int, list[Cell]]  # The spreadsheet's own row number, counted from 1, and the cells.
 
 MAX_ANSWER_BYTES = 16 << 20  # A line of the reader process holds at most 1.3 million characters.
 PIPE_READ_BYTES = 1 << 17
@@ -105,12 +105,21 @@ class DetectedFormat:
 
 @dataclass(frozen=True)
 class Chunk:
-    rows: list[Row]
+    """Rows that the reader process has sent, and how far it has read the file."""
+
+    blocks: list[RowBlock]
     fraction: float  # How much of the file is read, from 0 to 1. Never decreases.
     last_row: int  # The highest row number read so far, blank rows included.
     size: int = 0  # Bytes of the answer with these rows.
     # Code of the read summary to the row numbers that it is about; see `read_summary`.
     notes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def list_rows(self) -> list[Row]:
+        return [row for block in self.blocks for row in block.list_rows()]
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,7 @@ def open_texts(file: ReadableFile, *, limits: ReaderLimits) -> Iterator[Iterator
 
 def _iter_texts(reader: ReaderClient) -> Iterator[TextsOfPart]:
     for chunk in reader:
-        for _, cells in chunk.rows:
+        for _, cells in chunk.list_rows():
             with _invalid_answers_as_crashes():
                 name, kind, *texts = map(str, cells)
             if kind == "xml":
@@ -302,20 +311,25 @@ class ReaderClient:
         fraction: float,
         last_row: int,
         numbers: list[int],
-        rows: list[list[Any]],
+        columns: list[list[Any]],
         notes: dict[str, list[int]],
     ) -> Chunk:
-        types = set(map(type, chain.from_iterable(rows)))
+        are_lists = {list}.issuperset(map(type, [columns, numbers, *columns]))
+        if not are_lists or any(len(cells) != len(numbers) for cells in columns):
+            raise ValueError
+        types = set(map(type, chain.from_iterable(columns)))
         if list in types:
-            rows = [[make_cell(*c) if type(c) is list else c for c in row] for row in rows]
+            columns = [
+                [make_cell(*c) if type(c) is list else c for c in cells] for cells in columns
+            ]
         is_plain = {int}.issuperset(map(type, numbers)) and types <= PLAIN_TYPES | {list}
         is_rising = all(map(lt, [self.last_row, *numbers], [*numbers, last_row + 1]))
         if not is_plain or not is_rising or not _are_valid_notes(notes, numbers):
             raise ValueError
         self.fraction = max(self.fraction, min(float(fraction), 1.0))
         self.last_row = last_row
-        numbered_rows = list(zip(numbers, rows, strict=True))
-        return Chunk(numbered_rows, self.fraction, last_row, self.size, notes)
+        block = RowBlock(numbers, columns)
+        return Chunk([block], self.fraction, last_row, self.size, notes)
 
     def _explain_exit(self) -> Exception:
         """Return the exception for the way in which the reader process ended."""

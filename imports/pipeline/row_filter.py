@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain
-from operator import itemgetter
 
 from imports.cell_values import Cell
 from imports.importer import Importer
 from imports.pipeline.header_detection import DetectedColumns, get_cell_text
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.headers import fold_text
-from imports.pipeline.reader_client import Row
+from imports.pipeline.row_block import RowBlock
 
 MAX_LABEL_CHARS = 100  # Of the cell that marks a total or a signature.
 MAX_SIGNATURE_CELLS = 3  # Filled cells of such a row: label, name, date.
@@ -181,31 +180,50 @@ class RowFilter:
         initial = next(filter(str.isalnum, header), "")
         self._initials = frozenset({initial.upper(), initial.lower()})
         self._required = [columns.get_columns(c.field) for c in importer.columns if c.required]
-        first_columns = [indexes[0] for indexes in self._required if indexes]
-        # The first column is there twice, because for one column itemgetter returns no tuple.
-        self._get_required_cells = (
-            itemgetter(*first_columns, first_columns[0]) if first_columns else None
-        )
+        self._first_required = [indexes[0] for indexes in self._required if indexes]
 
-    def keep_records(self, rows: Sequence[Row], summary: ReadSummary) -> list[Row]:
-        """Return the rows that hold records, in their order. Adds the others to `summary`."""
+    def keep_records(self, blocks: Sequence[RowBlock], summary: ReadSummary) -> list[RowBlock]:
+        """Return the blocks without the rows that hold no record. Adds these to `summary`."""
         left_out: dict[str, list[int]] = {}
         records = []
-        for row in rows:
-            if code := self._find_reason(row[1]):
-                left_out.setdefault(code, []).append(row[0])
-            else:
-                records.append(row)
-        for code, numbers in left_out.items():
-            summary.add_rows(code, numbers)
+        for block in blocks:
+            numbers = set()
+            for index in self._list_candidates(block):
+                if code := self._find_reason(block.get_cells(index)):
+                    left_out.setdefault(code, []).append(block.numbers[index])
+                    numbers.add(block.numbers[index])
+            records.append(block.drop(numbers))
+        for code, rows in left_out.items():
+            summary.add_rows(code, rows)
         return records
+
+    def _list_candidates(self, block: RowBlock) -> list[int]:
+        """Return the indexes of the rows that may hold no record: only a few of most files."""
+        candidates: set[int] = set()
+        for column in self._first_required:
+            if column >= len(block.columns):
+                return list(range(len(block)))
+            cells = block.columns[column]
+            if not all(cells):
+                candidates.update(index for index, cell in enumerate(cells) if not cell)
+        if self._header and self._first_column < len(block.columns):
+            candidates.update(
+                index
+                for index, cell in enumerate(block.columns[self._first_column])
+                if type(cell) is str and self._may_begin_header(cell)
+            )
+        return sorted(candidates)
+
+    def _may_begin_header(self, cell: str) -> bool:
+        """Return whether the cell may be the first header. Marks may precede its first letter."""
+        return cell[:1] in self._initials or not cell[:1].isalnum()
 
     def _find_reason(self, cells: list[Cell]) -> str | None:
         """Return why the row holds no record, as a code of the read summary.
 
         Returns None if the row may hold a record.
         """
-        if self._has_required_cells(cells):  # True for nearly every row, so this must be cheap.
+        if self._has_required_cells(cells):
             return "repeated_header" if self._repeats_header(cells) else None
         first = next((cell for cell in cells if cell is not None), None)
         if not isinstance(first, str) or len(first) > MAX_LABEL_CHARS:
@@ -218,17 +236,13 @@ class RowFilter:
         return "signature_row" if is_short and is_signature(first) else None
 
     def _has_required_cells(self, cells: list[Cell]) -> bool:
-        try:
-            return self._get_required_cells is None or all(self._get_required_cells(cells))
-        except IndexError:
-            return False
+        return all(column < len(cells) and cells[column] for column in self._first_required)
 
     def _repeats_header(self, cells: list[Cell]) -> bool:
         cell = cells[self._first_column] if self._first_column < len(cells) else None
-        if type(cell) is not str or not self._header:
+        if type(cell) is not str or not self._header or not self._may_begin_header(cell):
             return False
-        # Spaces and punctuation may precede the first letter.
-        if cell[:1] not in self._initials and cell[:1].isalnum():
+        if fold_text(cell) != self._header.get(self._first_column):
             return False
         texts = {i: fold_text(cell) for i, cell in enumerate(cells) if type(cell) is str}
         return {index: text for index, text in texts.items() if text} == self._header

@@ -1,4 +1,7 @@
-"""Validate rows one by one: clean each cell by the importer's rules, and collect the errors.
+"""Validate rows: clean the cells of each column by the importer's rules, and collect the errors.
+
+The cells of a column are cleaned together where that is possible (see `column_cleaning`). A cell
+that needs more goes through the rule for a single cell, which also gives its error.
 
 Duplicates are resolved later, for all rows at once: see `duplicates`.
 """
@@ -6,7 +9,8 @@ Duplicates are resolved later, for all rows at once: see `duplicates`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from django.core.exceptions import ValidationError
@@ -20,19 +24,22 @@ from imports.cell_values import (
     FormattedText,
 )
 from imports.importer import Cell, Column, ImportContext, Importer, InvalidValue
+from imports.pipeline.column_cleaning import (
+    CleanedColumn,
+    PlainCellsCleaner,
+    get_plain_cells_cleaner,
+)
 from imports.pipeline.field_cleaning import (
-    VALUE_SEPARATOR,
     CellCleaner,
     PreparedCell,
     get_cleaner,
-    get_max_placeholder_chars,
     get_preparer,
 )
 from imports.pipeline.header_detection import DetectedColumns, get_column_name
 from imports.pipeline.lookups import LookupResolver, make_lookup_resolvers
 from imports.pipeline.read_summary import ReadSummary
 from imports.pipeline.reader.cell_conversion import FORMULA_WITHOUT_VALUE
-from imports.pipeline.reader_client import Row
+from imports.pipeline.row_block import RowBlock
 from imports.pipeline.row_rules import make_row_check
 from imports.pipeline.rule_bugs import RuleBugs, make_bug_error, make_wrong_type
 from imports.pipeline.transactions import is_transient
@@ -51,13 +58,24 @@ class StoredRowError(TypedDict):
     message: NotRequired[str]  # Of a Django validator, untranslated and without its parameters.
 
 
-class ValidatedRow(NamedTuple):
-    """A row that can be staged: its cleaned values in the order of the importer, or its errors."""
+@dataclass(frozen=True)
+class ValidatedBlock:
+    """Rows that can be staged, column by column.
 
-    number: int
-    cleaned: list[str | None] | None
-    errors: list[StoredRowError] | None = None
-    cells: list[Cell] | None = None  # As read. For a failed row, in a form that can be stored.
+    rows: the rows as they were read.
+    cleaned: for each column of the importer the cleaned values, as many as there are rows.
+    errors: the errors of the failed rows, by the index of the row. The cleaned values of these
+        rows have no meaning.
+    stored_cells: the cells of each failed row in a form that can be stored.
+    """
+
+    rows: RowBlock
+    cleaned: list[list[str | None]]
+    errors: dict[int, list[StoredRowError]] = field(default_factory=dict)
+    stored_cells: dict[int, list[Cell]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class FieldStep(NamedTuple):
@@ -65,9 +83,9 @@ class FieldStep(NamedTuple):
 
     position: int  # Index of the first column that fills the field; -1 if there is none.
     has_further_columns: bool  # Other columns fill the field, too.
-    max_placeholder_chars: int  # Longer text is no placeholder; 0 if the field has none.
     prepare: Callable[[Cell], PreparedCell]
     clean: CellCleaner
+    clean_column: PlainCellsCleaner
     column: Column
 
 
@@ -92,9 +110,9 @@ class RowValidator:
             FieldStep(
                 position=columns.positions.get(column.field, -1),
                 has_further_columns=len(columns.get_columns(column.field)) > 1,
-                max_placeholder_chars=get_max_placeholder_chars(importer, column),
                 prepare=get_preparer(importer, column),
                 clean=get_cleaner(importer, column),
+                clean_column=get_plain_cells_cleaner(importer, column),
                 column=column,
             )
             for column in importer.columns
@@ -109,7 +127,7 @@ class RowValidator:
         self._bugs = bugs or RuleBugs(importer, context.import_id if context else None)
         self._row = 0  # The number of the row that is being cleaned.
 
-    def validate_rows(self, rows: Sequence[Row]) -> list[ValidatedRow]:
+    def validate(self, blocks: Sequence[RowBlock]) -> list[ValidatedBlock]:
         """Validate rows in ascending order. Makes a few queries for each foreign key.
 
         Raises:
@@ -119,61 +137,117 @@ class RowValidator:
         self._noted_rows.clear()
         # Messages are stored untranslated, and pages translate them.
         with override(None):
-            cleaned = [self._clean_row(number, cells) for number, cells in rows]
-        for (code, field), numbers in self._noted_rows.items():
-            params = self._get_note_params(code, field)
-            self.summary.add_rows(code, numbers, column=field, **params)
+            validated = [self._validate_block(block) for block in blocks]
+        for (code, field_name), numbers in sorted(self._noted_rows.items(), key=self._get_order):
+            params = self._get_note_params(code, field_name)
+            self.summary.add_rows(code, numbers, column=field_name, **params)
         for index, resolver in self._lookups.items():
-            self._resolve_lookup(cleaned, index, resolver)
-        return [row if row.errors is None else self._close_failed_row(row) for row in cleaned]
+            self._resolve_lookup(validated, index, resolver)
+        for block in validated:
+            for index, errors in block.errors.items():
+                cells = self._make_storable_cells(block.rows.get_cells(index), errors)
+                block.stored_cells[index] = cells
+        return validated
 
-    def _clean_row(self, number: int, cells: list[Cell]) -> ValidatedRow:
-        """Return a row with its cleaned values and, unlike `validate_rows`, also with its errors.
-
-        The value of a cell with an error is None.
-        """
-        self._row = number
-        values: list[str | None] = []
-        errors: list[StoredRowError] = []
-        width = len(cells)
-        for step in self._steps:
-            position, has_further_columns, max_placeholder, prepare, clean, column = step
-            cell = cells[position] if 0 <= position < width else None
-            try:
-                if has_further_columns:
-                    cell = self._join_columns(number, cells, step)
-                # Most cells need no preparation, and it would double the time of the others.
-                if type(cell) is str:
-                    if len(cell) <= max_placeholder or VALUE_SEPARATOR in cell:
-                        cell, code = prepare(cell)
-                        self._note(code, column, number)
-                elif isinstance(cell, str):
-                    cell, code = prepare(cell)
-                    self._note(code, column, number)
-                value = clean(cell)
-                if not (value is None or isinstance(value, str)):
-                    raise make_wrong_type("wrong_clean_result", column.clean or clean, value)
-            except Exception as error:
-                errors += self._make_cell_errors(column, cell, error)
-                value = None
-            else:
-                if not value and column.required:
-                    errors.append(_make_error(column, cell, InvalidValue("required")))
-            values.append(value)
-        # An importer's own rule may accept a character for which PostgreSQL would reject the chunk.
-        if UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
-            for index, column in enumerate(self._importer.columns):
-                value = values[index]
-                if value and UNSTORABLE_CHARACTERS.search(value):
-                    errors.append(_make_error(column, value, InvalidValue("forbidden_character")))
-                    values[index] = None
+    def _validate_block(self, rows: RowBlock) -> ValidatedBlock:
+        """Return the rows with the errors of their cells. The value of such a cell is None."""
+        errors: dict[int, list[StoredRowError]] = {}
+        self._row = rows.numbers[0] if rows.numbers else 0
+        cleaned = [self._clean_column(step, rows, errors) for step in self._steps]
+        self._reject_unstorable(cleaned, errors)
         if self._check_row is not None:
-            failed_fields = {str(error["field"]) for error in errors}
-            errors += [
-                self._make_row_error(cells, invalid)
-                for invalid in self._check_row(values, failed_fields)
-            ]
-        return ValidatedRow(number, values, errors or None, cells)
+            for index, values in enumerate(zip(*cleaned, strict=True)):
+                self._row = rows.numbers[index]
+                failed_fields = {str(error["field"]) for error in errors.get(index, ())}
+                for invalid in self._check_row(values, failed_fields):
+                    error = self._make_row_error(rows.get_cells(index), invalid)
+                    errors.setdefault(index, []).append(error)
+        return ValidatedBlock(rows, cleaned, errors)
+
+    def _clean_column(
+        self, step: FieldStep, rows: RowBlock, errors: dict[int, list[StoredRowError]]
+    ) -> list[str | None]:
+        """Return the values of one field. Adds the errors of its cells to those of their rows."""
+        values: list[str | None] = [None] * len(rows)
+        column = step.column
+        if step.has_further_columns:
+            single: Collection[int] = range(len(rows))
+        else:
+            has_column = 0 <= step.position < len(rows.columns)
+            no_cells: list[Cell] = [None] * len(rows)
+            cells = rows.columns[step.position] if has_column else no_cells
+            values, single = self._clean_plain_cells(step, cells)
+        for index in single:
+            cell_errors: list[StoredRowError]
+            values[index], cell_errors = self._clean_cell(step, rows, index)
+            if cell_errors:
+                errors.setdefault(index, []).extend(cell_errors)
+        if column.required and not all(values):
+            cleaned_singly = frozenset(single)
+            for index, value in enumerate(values):
+                if not value and index not in cleaned_singly:
+                    error = _make_error(column, None, InvalidValue("required"))
+                    errors.setdefault(index, []).append(error)
+        return values
+
+    def _clean_plain_cells(self, step: FieldStep, cells: list[Cell]) -> CleanedColumn:
+        """Clean the cells that need no look at a single one.
+
+        If the rule for whole columns has a bug, all cells go through the rule for a single cell.
+
+        Raises:
+            Error: The rule read the database, which reported a transient error.
+        """
+        try:
+            return step.clean_column(cells)
+        except Exception as error:
+            if isinstance(error, Error) and is_transient(error):
+                raise
+            self._bugs.add(f"the rule for whole columns of {step.column.field}", self._row, error)
+            return CleanedColumn([None] * len(cells), list(range(len(cells))))
+
+    def _clean_cell(
+        self, step: FieldStep, rows: RowBlock, index: int
+    ) -> tuple[str | None, list[StoredRowError]]:
+        """Return the value of one cell, or None and the errors of the cell."""
+        number = self._row = rows.numbers[index]
+        column, position = step.column, step.position
+        cell = rows.columns[position][index] if 0 <= position < len(rows.columns) else None
+        try:
+            if step.has_further_columns:
+                cell = self._join_columns(number, rows.get_cells(index), step)
+            if isinstance(cell, str):
+                cell, code = step.prepare(cell)
+                self._note(code, column, number)
+            value = step.clean(cell)
+            if not (value is None or isinstance(value, str)):
+                raise make_wrong_type("wrong_clean_result", column.clean or step.clean, value)
+        except Exception as error:
+            return None, self._make_cell_errors(column, cell, error)
+        if not value and column.required:
+            return value, [_make_error(column, cell, InvalidValue("required"))]
+        return value, []
+
+    def _reject_unstorable(
+        self, cleaned: list[list[str | None]], errors: dict[int, list[StoredRowError]]
+    ) -> None:
+        """Add an error for each value that PostgreSQL cannot store.
+
+        An importer's own rule may accept one, and PostgreSQL would reject the whole chunk.
+        """
+        for column, values in zip(self._importer.columns, cleaned, strict=True):
+            if not UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
+                continue
+            for index, value in enumerate(values):
+                if value and UNSTORABLE_CHARACTERS.search(value):
+                    error = _make_error(column, value, InvalidValue("forbidden_character"))
+                    errors.setdefault(index, []).append(error)
+                    values[index] = None
+
+    def _get_order(self, item: tuple[tuple[str, str], list[int]]) -> tuple[int, int]:
+        """Return the sort key of an entry of `_noted_rows`: its first row, then its column."""
+        (_, field_name), numbers = item
+        return numbers[0], self._order[field_name]
 
     def _make_cell_errors(
         self, column: Column, cell: Cell, error: Exception
@@ -196,11 +270,6 @@ class RowValidator:
 
     def _log_row_rule_bug(self, error: Exception) -> None:
         self._bugs.add("check_row", self._row, error)
-
-    def _close_failed_row(self, row: ValidatedRow) -> ValidatedRow:
-        """Return a row with errors as it is stored: without its values."""
-        errors = row.errors or []
-        return row._replace(cleaned=None, cells=self._make_storable_cells(row.cells or [], errors))
 
     def _make_row_error(self, cells: list[Cell], invalid: InvalidValue) -> StoredRowError:
         """Return an error of `Importer.check_row`, with the cell of the column that it names."""
@@ -252,25 +321,28 @@ class RowValidator:
         ]
 
     def _resolve_lookup(
-        self, rows: list[ValidatedRow], index: int, resolver: LookupResolver
+        self, blocks: list[ValidatedBlock], index: int, resolver: LookupResolver
     ) -> None:
         """Replace the values of one column by the keys of the records that they name.
 
         A value that names no record or several records is an error of its row.
         """
         column = self._importer.columns[index]
-        values = [row.cleaned[index] if row.cleaned else None for row in rows]
-        results = resolver.resolve({value for value in values if value})
-        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
-            if not value or row.cleaned is None:
-                continue
-            result = results[value]
-            if isinstance(result, str):
-                row.cleaned[index] = result
-            else:
-                row.cleaned[index] = None
-                error = _make_error(column, self._get_cell(row.cells or [], column), result)
-                rows[place] = row._replace(errors=self._insert_error(row.errors or [], error))
+        results = resolver.resolve({v for block in blocks for v in block.cleaned[index] if v})
+        for block in blocks:
+            values = block.cleaned[index]
+            for place, value in enumerate(values):
+                if not value:
+                    continue
+                result = results[value]
+                if isinstance(result, str):
+                    values[place] = result
+                else:
+                    values[place] = None
+                    cell = self._get_cell(block.rows.get_cells(place), column)
+                    error = _make_error(column, cell, result)
+                    errors = block.errors.get(place, [])
+                    block.errors[place] = self._insert_error(errors, error)
 
     def _get_cell(self, cells: list[Cell], column: Column) -> Cell:
         """Return the first filled cell of the columns that fill the field."""

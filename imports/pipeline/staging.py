@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
 
-from imports.importer import Cell
 from imports.models import ImportJob
 from imports.pipeline.header_detection import find_reason_columns
 from imports.pipeline.read_summary import ReadSummary
-from imports.pipeline.row_validation import ValidatedRow, make_storable
+from imports.pipeline.row_block import RowBlock
+from imports.pipeline.row_validation import ValidatedBlock, make_storable
 from imports.pipeline.target_table import TargetTable
 from imports.pipeline.transactions import JobNotActive, short_transaction
 from imports.postgres import copy_into_table
@@ -42,6 +41,9 @@ FROM STDIN
 ESCAPES_IN_ARRAY = str.maketrans(
     {"\\": r"\\\\", '"': r"\\" + '"', "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 )
+# Stands for an empty value until the line is complete. No value contains it, because PostgreSQL
+# cannot store it.
+EMPTY_VALUE = "\0"
 NEEDS_ESCAPE = re.compile(r'[\\"\t\n\r]')
 ESCAPES_IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -49,13 +51,13 @@ ESCAPES_IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"
 def stage_rows(
     job: ImportJob,
     target: TargetTable,
-    rows: Sequence[ValidatedRow],
+    blocks: Sequence[ValidatedBlock],
     *,
     cursor_row: int,
     fraction: float,
     read_summary: ReadSummary | None = None,
 ) -> ImportJob:
-    """Store `rows` and move the cursor from `job.cursor_row` to `cursor_row`.
+    """Store rows and move the cursor from `job.cursor_row` to `cursor_row`.
 
     `fraction` is how much of the file is read, from 0 to 1. `read_summary` replaces that of the
     import; None leaves it as it is. Returns the import as the statement left it.
@@ -65,14 +67,14 @@ def stage_rows(
             reader has moved the cursor.
         TransientError: The database is not available.
     """
-    failed = sum(row.errors is not None for row in rows)
+    rows, failed = sum(map(len, blocks)), sum(len(block.errors) for block in blocks)
     summary = read_summary.entries() if read_summary else job.read_summary
     parameters = {
         "job": job.pk,
         "generation": job.check_generation,
         "previous_cursor_row": job.cursor_row,
         "cursor_row": cursor_row,
-        "rows": len(rows),
+        "rows": rows,
         "failed": failed,
         "percent": int(CHECKING_PERCENT * fraction),
         "read_summary": json.dumps(summary),
@@ -81,64 +83,64 @@ def stage_rows(
         moved = next(iter(ImportJob.objects.raw(MOVE_CURSOR, parameters)), None)
         if moved is None:
             raise JobNotActive
-        keys = iter(target.draw_keys(len(rows) - failed))
-        copy_rows(_format_rows(moved, rows, keys))
+        keys = iter(target.draw_keys(rows - failed))
+        copy_rows(format_block(moved, block, keys) for block in blocks)
     return moved
 
 
-def copy_rows(lines: Iterable[str]) -> None:
-    """Insert lines of COPY's text format into the table of staged rows."""
+def copy_rows(blocks: Iterable[str]) -> None:
+    """Insert blocks of lines in COPY's text format into the table of staged rows."""
     # All lines are in memory before COPY starts: no timeout ends a client that stops inside COPY.
-    if content := "".join(lines):
+    if content := "".join(blocks):
         copy_into_table(COPY_ROWS, content)
 
 
-def _format_rows(
-    job: ImportJob, rows: Sequence[ValidatedRow], keys: Iterator[str]
-) -> Iterator[str]:
-    quote, loses_cells = _get_quote(rows), _get_cell_loss_test(job)
-    for row in rows:
-        if row.cleaned is not None:
-            values = ",".join(["NULL" if v is None else quote(v) for v in row.cleaned])
-            is_kept = row.cells is not None and loses_cells(row.cells)
-            cells = _format_json([make_storable(c) for c in row.cells or ()]) if is_kept else "\\N"
-            yield f"{job.pk}\t{row.number}\t\\N\t{next(keys)}\t{{{values}}}\t\\N\t{cells}\n"
-        else:
-            errors, cells = _format_json(row.errors), _format_json(row.cells)
-            yield f"{job.pk}\t{row.number}\t{Outcome.FAILED}\t\\N\t\\N\t{errors}\t{cells}\n"
+def format_block(job: ImportJob, block: ValidatedBlock, keys: Iterator[str]) -> str:
+    """Return the rows as lines of COPY's text format.
+
+    `keys` are the primary keys of the records that the rows without errors will create.
+    """
+    numbers, errors, job_id = block.rows.numbers, block.errors, str(job.pk)
+    row_keys = [None if index in errors else next(keys) for index in range(len(numbers))]
+    # Each value is quoted by the separator, so that no value needs a step of its own.
+    rows = map('","'.join, zip(*map(_escape, block.cleaned), strict=True))
+    lines = [
+        f'{job_id}\t{number}\t\\N\t{key}\t{{"{values}"}}\t\\N\t{cells}\n'
+        for number, key, values, cells in zip(
+            numbers, row_keys, rows, _format_kept_cells(job, block.rows), strict=True
+        )
+    ]
+    for index, row_errors in errors.items():
+        details = f"{_format_json(row_errors)}\t{_format_json(block.stored_cells[index])}"
+        lines[index] = f"{job_id}\t{numbers[index]}\t{Outcome.FAILED}\t\\N\t\\N\t{details}\n"
+    return "".join(lines).replace(f'"{EMPTY_VALUE}"', "NULL")
 
 
-def _get_cell_loss_test(job: ImportJob) -> Callable[[list[Cell]], bool]:
-    """Return a function that says whether a row has a filled cell that no field takes.
+def _escape(values: Sequence[str | None]) -> Iterable[str]:
+    """Return the values of a column for an array in COPY's text format, which quotes them.
+
+    An empty value becomes EMPTY_VALUE.
+    """
+    # One search through all values costs less than one through each. Few columns need escapes.
+    if NEEDS_ESCAPE.search("".join(filter(None, values))):
+        values = [value and value.translate(ESCAPES_IN_ARRAY) for value in values]
+    return [EMPTY_VALUE if value is None else value for value in values]
+
+
+def _format_kept_cells(job: ImportJob, rows: RowBlock) -> list[str]:
+    """Return the cells of each row that has a filled cell which no field takes, else NULL.
 
     Such a row keeps its cells besides its cleaned values, so that it is complete in the file of
-    failed rows if it fails later. Most files have no such column. Then the length of a row is the
-    only test.
+    failed rows if it fails later. Most files have no such column.
     """
     columns = job.detected_columns or {"positions": {}, "headers": []}
     taken = {*columns["positions"].values(), *find_reason_columns(columns["headers"])}
-    first_free = next(index for index in count() if index not in taken)
-
-    def loses_cells(cells: list[Cell]) -> bool:
-        if len(cells) <= first_free:
-            return False
-        return any(
-            cell is not None and index not in taken
-            for index, cell in enumerate(cells[first_free:], first_free)
-        )
-
-    return loses_cells
-
-
-def _get_quote(rows: Sequence[ValidatedRow]) -> Callable[[str], str]:
-    """Return a function that quotes a value; it escapes only if any value needs an escape.
-
-    One search through all values costs less than an escape of each. Few chunks need escapes.
-    """
-    values = "".join([value for row in rows if row.cleaned for value in row.cleaned if value])
-    if NEEDS_ESCAPE.search(values):
-        return lambda value: f'"{value.translate(ESCAPES_IN_ARRAY)}"'
-    return '"{}"'.format
+    free = [cells for index, cells in enumerate(rows.columns) if index not in taken]
+    kept = ["\\N"] * len(rows)
+    for index, cells in enumerate(zip(*free, strict=True)):
+        if any(cell is not None for cell in cells):
+            kept[index] = _format_json([make_storable(cell) for cell in rows.get_cells(index)])
+    return kept
 
 
 def _format_json(value: object) -> str:

@@ -1,13 +1,15 @@
 """The messages between the reader process and its parent.
 
 The parent passes one request as a JSON argument. The reader process answers with JSON lines of
-bounded length. `RowWriter` writes them; it leaves out blank rows and the rows that an earlier
-attempt has read, and it enforces the limits on rows, for every file format.
+bounded length; a line of rows has the cells column by column. `RowWriter` writes them. It leaves
+out blank rows and the rows that an earlier attempt has read, and it enforces the limits on rows,
+for every file format.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple, TypedDict
 
 from headers import FieldHeaders
@@ -15,6 +17,8 @@ from headers import FieldHeaders
 MAX_LINE_ROWS = 1_000
 MAX_FIRST_LINE_ROWS = 500  # Fewer, so that progress starts early.
 MAX_LINE_CHARS = 256_000
+# A line has the cells of the widest of its rows for every row. A row may have 16,384 cells.
+MAX_LINE_CELLS = 50_000
 # One row of this size fits into a line of the longest length that the parent accepts.
 MAX_ROW_CHARS = 1_000_000
 # What a number and an empty cell count for, in JSON.
@@ -91,6 +95,7 @@ class RowWriter:
         self.fraction = 0.0
         self.max_line_rows = MAX_FIRST_LINE_ROWS
         self.total_chars = 0
+        self.line_width = 0  # Cells of the widest row.
         self._reset_line()
 
     def write_format(self, name: str, **details: str | bool | list[str] | list[int]) -> None:
@@ -114,10 +119,13 @@ class RowWriter:
         """
         if number > self.limits["rows"]:  # Blank rows count, too: they take time.
             raise ReadError("too_many_rows", limit=self.limits["rows"])
-        self.last_row = number
-        self.fraction = fraction
         while cells and cells[-1] is None:
             cells.pop()
+        # Before `last_row` is that of this row, which is not part of the line.
+        if len(self.rows) * max(self.line_width, len(cells)) > MAX_LINE_CELLS:
+            self.flush()
+        self.last_row = number
+        self.fraction = fraction
         if is_blank(cells):
             return
         size = self._count_chars(number, cells)
@@ -128,6 +136,7 @@ class RowWriter:
             raise ReadError("row_too_long", row=number, limit=MAX_ROW_CHARS)
         self.line_chars += size
         if number > self.after:
+            self.line_width = max(self.line_width, len(cells))
             self.row_numbers.append(number)
             self.rows.append(cells)
             for code in notes:
@@ -147,7 +156,8 @@ class RowWriter:
             raise ReadError("too_large_inflated", bytes=self.total_chars, limit=limit)
         if self.rows:
             fraction = round(min(self.fraction, 1.0), 4)
-            _write([fraction, self.last_row, self.row_numbers, self.rows, self.notes])
+            columns = list(zip_longest(*self.rows))
+            _write([fraction, self.last_row, self.row_numbers, columns, self.notes])
             self.max_line_rows = MAX_LINE_ROWS
         self._reset_line()
 
@@ -165,6 +175,7 @@ class RowWriter:
         self.rows: list[list[object]] = []
         self.notes: dict[str, list[int]] = {}  # Row numbers by code.
         self.line_chars = 0
+        self.line_width = 0
 
     def _count_chars(self, number: int, cells: list[object]) -> int:
         """Return how many characters the row takes.
