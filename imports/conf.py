@@ -113,8 +113,8 @@ class AppSettings:
     MAX_STORED_ROWS_PER_USER: Setting[int | None] = Setting(
         10_000_000,
         "rows",
-        "Rows of the imports of one user that are kept. The check of a further import fails, which "
-        "says what to delete. None: no limit.",
+        "Rows of the imports of one user that are kept. The check of a further import fails with "
+        "an error that says what to delete. None: no limit.",
         allows_none=True,
     )
 
@@ -419,15 +419,15 @@ class AppSettings:
     SERVER_MAX_STORED_BYTES = Setting(
         512 * MEGABYTES,
         "bytes",
-        "Disk space for the request bodies that a web process holds at the same time. If there is "
-        "no more, the largest incomplete body of the address that uses most receives status 503 "
+        "Disk space for the request bodies that a web process holds at the same time. If they "
+        "need more, the largest incomplete body of the address that uses most receives status 503 "
         "with Retry-After.",
     )
     SERVER_MAX_CHUNKED_BODY_BYTES = Setting(
         MEGABYTES,
         "bytes",
-        "Size of a request body without Content-Length, which is sent in chunks. A larger one "
-        "receives status 411. Uploads of imports need a Content-Length in any case.",
+        "Largest request body without Content-Length, which is sent in chunks. A larger one "
+        "receives status 411. An upload always needs a Content-Length.",
     )
     SERVER_SEND_TIMEOUT_SECONDS = Setting(
         60.0,
@@ -480,8 +480,8 @@ class AppSettings:
     MAX_CONCURRENT_DOWNLOADS = Setting(
         2,
         "files",
-        "Failed-rows files that a web process builds at the same time, at most half of them for "
-        "one user. Further requests receive status 503.",
+        "Failed-rows files that a web process builds at the same time. At most half of them, but "
+        "at least one, are for the same user. Further requests receive status 503.",
     )
 
 

@@ -108,7 +108,7 @@ JOB_MESSAGES = {
         "The workbook is too large after decompression. Split it, or save it as CSV."
     ),
     "too_many_rows": _("The file has too many rows. Split it into several files."),
-    "too_many_kept_rows": _(
+    "too_many_stored_rows": _(
         "Your imports keep %(stored)s rows, and the limit is %(limit)s. Delete the file and the "
         "rows of imports that you no longer need, then retry this import."
     ),

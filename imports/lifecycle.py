@@ -89,7 +89,7 @@ RETRYABLE_ERRORS = frozenset(
         "too_much_memory",  # An administrator may have raised a limit.
         "too_slow_to_read",
         "too_large_inflated",
-        "too_many_kept_rows",  # The owner may have deleted others.
+        "too_many_stored_rows",  # The owner may have deleted rows of other imports.
         "unknown_importer",  # The workers may have been restarted.
         "values_failed",  # The importer may have been corrected.
         "wrong_values_result",

@@ -105,10 +105,11 @@ def check_unfinished(owner_id: object) -> None:
 
 
 def find_exceeded_row_quota(job: ImportJob) -> dict[str, int] | None:
-    """Return the parameters of the error of an import whose owner keeps too many rows, or None.
+    """Return the parameters of the error if the owner has too many stored rows, else None.
 
-    A small file may hold many rows, and each retry stages the failed rows again. The number is not
-    known when a file is uploaded. So the check asks, before it stages the first row.
+    The rows of `job` itself do not count. A small file may hold many rows, and each retry stages
+    the failed rows again. The number of rows is not known when a file is uploaded, so the check of
+    the import calls this function before it stages the first row.
     """
     limit = app_settings.MAX_STORED_ROWS_PER_USER
     created_via = job.events.order_by("pk").values_list("via", flat=True).first()

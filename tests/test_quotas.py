@@ -260,10 +260,10 @@ def test_refused_upload_leaves_no_file_on_a_disk(alice, bob, settings, monkeypat
     assert names == {str(job.pk) for job in ImportJob.objects.all()}
 
 
-# --- Kept rows ---------------------------------------------------------------
+# --- Stored rows -------------------------------------------------------------
 
 
-def test_check_fails_while_the_owner_keeps_too_many_rows(alice, bob, settings):
+def test_check_fails_while_the_owner_has_too_many_stored_rows(alice, bob, settings):
     settings.IMPORTS_MAX_STORED_ROWS_PER_USER = 2
     first = check_job(upload(alice, make_csv([make_row(1), make_row(2)])))
     second = check_job(upload(alice, make_csv([make_row(3)])))
@@ -271,7 +271,7 @@ def test_check_fails_while_the_owner_keeps_too_many_rows(alice, bob, settings):
     of_operator = check_job(upload(alice, make_csv([make_row(5)]), via=Via.COMMAND_LINE))
 
     assert (first.error_code, of_bob.error_code, of_operator.error_code) == (None, None, None)
-    assert (second.status, second.error_code) == (Status.FAILED, "too_many_kept_rows")
+    assert (second.status, second.error_code) == (Status.FAILED, "too_many_stored_rows")
     assert second.error_params == {"stored": 2, "limit": 2}
     assert second.checked == 0
 
@@ -279,10 +279,10 @@ def test_check_fails_while_the_owner_keeps_too_many_rows(alice, bob, settings):
     assert check_job(lifecycle.retry(second.pk)).error_code is None
 
 
-def test_retries_of_failed_rows_count_as_kept_rows(alice, settings):
+def test_retries_of_failed_rows_count_as_stored_rows(alice, settings):
     settings.IMPORTS_MAX_STORED_ROWS_PER_USER = 2
     job = upload(alice, make_csv([make_row(1, phone="1")]))
     for _ in range(2):
         job = lifecycle.retry(check_job(job).pk, by=Actor(alice, Via.REST))
 
-    assert check_job(job).error_code == "too_many_kept_rows"
+    assert check_job(job).error_code == "too_many_stored_rows"

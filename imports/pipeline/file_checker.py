@@ -246,7 +246,7 @@ def _check(
         )
         return fail_job(job, "unknown_importer", {})
     if not job.cursor_row and (exceeded := find_exceeded_row_quota(job)):
-        return fail_job(job, "too_many_kept_rows", exceeded)
+        return fail_job(job, "too_many_stored_rows", exceeded)
     importer = get_importer(job.importer)
     _store_field_values(job, importer)
     target = get_job_target(job)
