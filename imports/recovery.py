@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_WORKER_SILENCE = timedelta(hours=1)  # After that, the row of a worker is deleted.
 
-WORKED_ON_STATUSES = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
+STATUSES_FOR_WORKERS = (Status.QUEUED, Status.CHECKING, Status.RUNNING, Status.UNDOING)
 
 _worker_id = uuid.uuid4()
 
@@ -51,7 +51,7 @@ def recover() -> None:
     run_deferred()
     if not remove_stuck_workers():
         return
-    statuses = list_worked_on_statuses()
+    statuses = find_statuses_for_workers()
     if Status.QUEUED in statuses or Status.CHECKING in statuses:
         actors.enqueue_check_if_waiting()
     if Status.RUNNING in statuses:
@@ -67,12 +67,12 @@ def recover() -> None:
     actors.enqueue_purge()
 
 
-def list_worked_on_statuses() -> set[str]:
-    """Return those statuses in which imports need workers and which some import has.
+def find_statuses_for_workers() -> set[str]:
+    """Return the statuses of the imports that need a worker.
 
-    One query, so that a worker without imports asks nothing else.
+    This takes one query, so recovery sends no query for each status if no import needs a worker.
     """
-    imports = ImportJob.objects.filter(status__in=WORKED_ON_STATUSES).order_by()
+    imports = ImportJob.objects.filter(status__in=STATUSES_FOR_WORKERS).order_by()
     return set(imports.values_list("status", flat=True).distinct())
 
 
