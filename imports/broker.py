@@ -37,8 +37,8 @@ PROBE_MILLISECONDS = 10_000  # Redis deletes the value that is_redis_usable stor
 # A worker that is silent for longer than this has crashed, and its messages are delivered again.
 # No code holds the GIL for that long.
 REDIS_HEARTBEAT_TIMEOUT_MILLISECONDS = 30_000
-# Look for such messages with every command. With Dramatiq's default they would return after
-# thirteen minutes.
+# Look for such messages with every fetch. With Dramatiq's default they would return after thirteen
+# minutes.
 REDIS_MAINTENANCE_CHANCE = 1_000_000
 
 
@@ -97,7 +97,7 @@ def is_in_memory(broker: dramatiq.Broker) -> bool:
 
 
 def is_polling(broker: dramatiq.Broker) -> bool:
-    """Whether idle workers ask the Redis server of the broker for messages all the time."""
+    """Whether idle workers poll the Redis server of the broker, instead of waiting."""
     return isinstance(broker, RedisBroker) and not isinstance(broker, NotifyingRedisBroker)
 
 

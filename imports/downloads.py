@@ -39,9 +39,9 @@ CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
 
 # How many failed-rows files a process builds at the same time.
 REPORT_SLOTS = BoundedSemaphore(app_settings.MAX_CONCURRENT_DOWNLOADS)
-# One user builds at most half of them, so that other users need not wait for large files of one.
+# One user builds at most half of them, so that other users need not wait for its large files.
 MAX_REPORTS_PER_USER = max(1, app_settings.MAX_CONCURRENT_DOWNLOADS // 2)
-# By primary key of the user. A request that builds a file or waits for a slot keeps the entry.
+# By primary key of the user. An entry exists while a request builds a file or waits for a slot.
 _user_slots: WeakValueDictionary[object, BoundedSemaphore] = WeakValueDictionary()
 _user_slots_lock = Lock()
 
@@ -173,9 +173,10 @@ def send_template(importer: type[Importer]) -> StreamingHttpResponse:
 
 @contextmanager
 def acquire_report_slot(by: Actor | None) -> Iterator[None]:
-    """Hold a slot of the user and one of the process, to build a file.
+    """Hold a slot of the user and a slot of the process while a file is built.
 
-    `by` is None for all requests that ask only for headers. Together they are one user.
+    `by` is None for requests that ask only for headers. All these requests share the slots of one
+    user.
 
     Raises:
         NoFreeSlot: No slot became free in time.
@@ -197,7 +198,7 @@ def _record_download(
     """
     with ExitStack() as close_on_error:
         close_on_error.callback(response.close)
-        # Rows that were deleted meanwhile are missing in the file.
+        # If the rows were deleted while the file was built, the file may lack some of them.
         require_contents(ImportJob.objects.only("contents_deleted_at").get(pk=job.pk))
         if by is not None:
             record_event(job.pk, Command.DOWNLOAD, by, {"file": file})

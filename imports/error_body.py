@@ -55,7 +55,7 @@ def make_too_large_body(max_upload_bytes: int) -> ErrorBody:
 
 
 def make_length_required_body() -> ErrorBody:
-    """Return the body of the response to a large request whose length is not known."""
+    """Return the body of the response to a large request body without a Content-Length."""
     return make_error_body("length_required", LENGTH_REQUIRED_MESSAGE)
 
 

@@ -49,18 +49,18 @@ __all__ = [
 ]
 
 CellRule = Callable[[Cell], str | None]
-# Takes cells, none of them None. Returns the cleaned text of each; None stands for a cell that the
-# rule for a single cell has to decide.
+# Takes cells, none of them None. Returns for each cell its cleaned text, or None if the rule for
+# single cells has to clean it.
 ColumnRule = Callable[[Sequence[Cell]], Sequence[str | None]]
 
 _AnyCellRule = TypeVar("_AnyCellRule", bound=CellRule)
 
-# Keyed by the function itself, so that a function that wraps another one never has its form.
+# The key is the function itself, so a function that wraps another one does not have its form.
 _column_forms: WeakKeyDictionary[CellRule, ColumnRule] = WeakKeyDictionary()
 
 
 def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyCellRule]:
-    """Return a decorator that gives the `clean` function of a column a form for whole columns.
+    """Return a decorator that gives a `clean` function a column form: a rule for whole columns.
 
         def clean_codes(cells):
             return [c if type(c) is str and SIMPLE_CODE.fullmatch(c) else None for c in cells]
@@ -69,10 +69,10 @@ def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyC
         def clean_code(cell): ...
 
     Nearly all cells of a file are ordinary, and one call for a thousand cells costs a fraction of
-    a thousand calls. `clean_column` takes a sequence of cells, none of them None, and returns a
-    list with the cleaned text of each. None in this list stands for a cell that the decorated
-    function has to decide. The list must have no text that this function would not return for the
-    cell. Equal cells may be passed once.
+    a thousand calls. `clean_column` takes a sequence of cells, none of them None. It returns a list
+    of the same length. An item is the cleaned text of the cell, or None if the decorated function
+    has to clean the cell. Each text must be the one that the decorated function returns for the
+    same cell. `clean_column` may get equal cells only once.
     """
 
     def register_form(clean: _AnyCellRule) -> _AnyCellRule:
@@ -83,7 +83,7 @@ def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyC
 
 
 def get_column_form(clean: CellRule) -> ColumnRule | None:
-    """Return the form for whole columns of a `clean` function; None if it has none."""
+    """Return the column form of a `clean` function; None if it has none."""
     return _column_forms.get(clean)
 
 
@@ -150,8 +150,7 @@ class Column:
 
     `clean` takes a cell. It returns the text that PostgreSQL casts to the field's type, or None for
     an empty cell, and raises InvalidValue. Without it, the rules of the model field are used.
-    A rule that is called for millions of cells may have a form for whole columns: see
-    `with_column_form`.
+    It may have a column form, which cleans many cells in one call: see `with_column_form`.
     `prepare` is for a rule that builds on these rules: it takes a cell that is not empty and
     returns the cell to which they apply, or raises InvalidValue.
     `lookup` is for a foreign key: it names the unique field of the related model whose value the

@@ -255,7 +255,7 @@ def _send_email(notice: Notice) -> None:
         headers={"Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(html, "text/html")
-    if django.VERSION >= (6, 1):  # The time limit is in MAILERS, and `get_connection` deprecated.
+    if django.VERSION >= (6, 1):  # The time limit is in MAILERS. `get_connection` is deprecated.
         message.send()
     else:
         get_connection(timeout=EMAIL_TIMEOUT_SECONDS).send_messages([message])

@@ -236,18 +236,19 @@ def get_visible_records(user: User, model: type[Model]) -> QuerySet[Model]:
 
 
 def find_visible_keys(user: User, job: ImportJob, keys: Iterable[str | None]) -> set[str]:
-    """Return those of the keys whose records the user may see.
+    """Return the keys of the records that the user may see.
 
-    `keys` are those of records that rows of the import wrote or matched, as text. A file names
-    records by any unique value, so equal keys would tell which values belong to the same person.
+    `keys` are the primary keys, as text, of the records that rows of the import wrote or matched;
+    None stands for no record. A row can match a record by any unique value. If two rows showed the
+    same key, the user would learn that both values belong to one person.
     """
-    known = {key for key in keys if key}
-    if not known or not is_registered(job.importer):
+    all_keys = {key for key in keys if key}
+    if not all_keys or not is_registered(job.importer):
         return set()
     model = get_importer(job.importer).model
     if _may_view_all_records(user, model):
-        return known  # Also those of records that were deleted since.
-    visible = get_visible_records(user, model).filter(pk__in=known).values_list("pk", flat=True)
+        return all_keys  # Also the keys of records that were deleted since.
+    visible = get_visible_records(user, model).filter(pk__in=all_keys).values_list("pk", flat=True)
     return {str(key) for key in visible}
 
 

@@ -3,7 +3,7 @@
 A person is named by a value, such as an e-mail address or a phone number. It is compared with the
 staged rows, with the rows of the stored files, and with the texts of the imports themselves. A
 stored file is opened only by the reader process. Hidden sheets, comments and properties of a
-workbook are no rows: there, the value is searched in all texts of the file.
+workbook are not among its rows, so the value is also searched in all texts of the file.
 
 Erasing deletes the contents of each import that holds the value: a file cannot be changed without
 parsing and writing a hostile format, and an import with some of its rows blanked could no longer be
@@ -43,7 +43,7 @@ from imports.transitions import TransitionNotAllowed
 
 ROWS_PER_QUERY = 2_000
 TEXT_FORMATS = frozenset({"csv", "json", "jsonl"})  # Everything in such a file is a row.
-MAX_CLEANED_CHARS = 100  # A longer text is no value of a column that has another spelling.
+MAX_CLEANED_CHARS = 100  # Longer texts outside of rows are not cleaned as values of columns.
 # The fields of an import that may quote the file or the user.
 TEXT_FIELDS = (
     "detected_columns",
@@ -79,7 +79,7 @@ class Finding:
     job: ImportJob
     rows: list[dict[str, Any]] = field(default_factory=list)  # Staged rows.
     file_rows: list[dict[str, Any]] = field(default_factory=list)  # Rows of the stored file.
-    # Texts of the stored file outside of the rows that an import can read.
+    # Texts of a stored workbook outside of its visible rows.
     other_texts: list[dict[str, str]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # Names of fields of the import.
     unread_file: str | None = None  # The code of the error, if the file could not be searched.
@@ -158,12 +158,12 @@ class Matcher:
         return self.matches_text(value)
 
     def matches_words(self, text: str, *, is_exact: bool = True) -> bool:
-        """Whether the value is in a text, as whole words, or as any part if that is searched.
+        """Whether a text holds the value as whole words, or as any part if `value.is_part`.
 
-        If the text is not exact, other characters may follow the value immediately.
+        If the text is not exact (see `TextsOfPart`), letters may follow the value immediately.
         """
         return self._is_in(text, is_exact) or (
-            "%" in text and self._is_in(unquote(text), is_exact)  # An address.
+            "%" in text and self._is_in(unquote(text), is_exact)  # A URL with escapes.
         )
 
     def _is_in(self, text: str, is_exact: bool) -> bool:
@@ -176,7 +176,7 @@ class Matcher:
         return any(re.search(rf"(?<!\w){re.escape(part)}{end}", normalized) for part in self._texts)
 
     def matches_outside_of_rows(self, text: str, *, is_exact: bool) -> bool:
-        """Whether a text holds the value, or some column makes the same value of both."""
+        """Whether a text holds the value, or the rule of a column cleans both to the same value."""
         if self.matches_words(text, is_exact=is_exact):
             return True
         return (
@@ -235,7 +235,10 @@ def _reporting_unread_file(finding: Finding) -> Iterator[None]:
 
 
 class VisibleCells:
-    """The texts of visible cells that hold the value, whether their row has matched or not."""
+    """The texts of visible cells, which are not reported again as texts outside of the rows.
+
+    These are all cells of the rows that match, and the cells of other rows that hold the value.
+    """
 
     def __init__(self, matcher: Matcher) -> None:
         self.matcher = matcher

@@ -36,13 +36,13 @@ else:
 
 
 class FilteredAdmin(GenericModelAdmin[ModelT]):
-    """An admin whose list takes no other filters from its address than those that it offers.
+    """An admin whose list accepts only the filters that it offers.
 
-    Django allows a lookup of every field of the model. Its result tells what the field holds, also
-    if no page shows the field: the number of imports with `?file_digest__startswith=a`.
+    Django accepts a lookup of every field of the model in the address of a list. The number of
+    results of `?file_digest__startswith=a` would disclose a field that no page shows.
     """
 
-    # Fields that no filter of the list offers, but links of other pages.
+    # Fields by which links of other pages filter, although the list offers no filter for them.
     linked_fields: ClassVar[Collection[str]] = ()
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -55,7 +55,7 @@ class FilteredAdmin(GenericModelAdmin[ModelT]):
             match item:
                 case str() as name:
                     names.add(name)
-                case (str() as name, _):  # A field with a class of filters.
+                case (str() as name, _):  # A field and the class of its filter.
                     names.add(name)
                 case _:  # A SimpleListFilter.
                     names.add(getattr(item, "parameter_name", ""))

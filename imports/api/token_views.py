@@ -79,7 +79,7 @@ class CredentialsView(ApiView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        error = PayloadTooLarge("This is too much for a name and a password, or for a token.")
+        error = PayloadTooLarge("The body is too large for a name and a password, or for a token.")
         check_content_length(request, MAX_CREDENTIALS_BYTES, error)
 
 

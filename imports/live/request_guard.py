@@ -42,16 +42,16 @@ from imports.request_ids import REQUEST_ID_HEADER, read_request_id
 log = logging.getLogger(__name__)
 
 UNREADABLE_MESSAGE = "This request cannot be read."
-# Python before 3.11.10 and 3.12.6 needs a second for a quoted cookie of 12 kB that consists of
-# escapes, and the time grows with the square of their number.
+# Python before 3.11.10 and 3.12.6 needs a second to parse a quoted cookie of 12 kB that consists
+# of escapes. The time grows with the square of their number (CVE-2024-7592).
 MAX_COOKIE_ESCAPES = 500
 
 
 def guard_requests(application: ASGIApplication) -> ASGIApplication:
     """Wrap an ASGI application of a project.
 
-    An HTTP request that Django cannot parse gets a response with status 400, and the handshake of
-    a WebSocket whose cookies take too long to parse is refused. A request to a URL of
+    An HTTP request that Django cannot parse, or whose cookies would take too long to parse, gets
+    status 400. The handshake of a WebSocket with such cookies is refused. A request to a URL of
     this app whose body is larger than IMPORTS_MAX_UPLOAD_BYTES and its form fields gets status 413;
     its body is discarded while it arrives. Other URLs of the project have no limit. A request to a
     URL of this app whose body Django cannot store, because the disk is full, gets status 503.

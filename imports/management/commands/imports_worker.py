@@ -23,8 +23,8 @@ DEFAULT_PROCESSES = 1
 # At most two read files, so that one remains for batches: see `imports.actors`.
 DEFAULT_THREADS = 3
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 20.0
-# How often idle threads look whether the worker stops. With other brokers than that of
-# `imports.redis_broker`, they also ask for messages so often. Dramatiq's default is a second.
+# How often an idle thread checks whether the worker stops. Except with `imports.redis_broker`, it
+# also asks the broker for messages at this interval. Dramatiq's default is a second.
 IDLE_POLL_MILLISECONDS = 50
 SOURCE_FILES = "**/*.py"  # Dramatiq's own pattern, **.py, matches no file with watchdog 7.
 
