@@ -1,7 +1,8 @@
 """Clean the cells of one column together, which costs a fraction of a call for each cell.
 
-Only plain cells are cleaned together, and only those that a fast rule accepts. All other cells go
-through the rule for a single cell, so the results are the same as those of that rule alone.
+Each column has a rule for single cells, which decides everything. It may also have a rule for whole
+columns, which accepts ordinary cells. All other cells go through the rule for single cells, so the
+results are the same as those of that rule alone.
 """
 
 from __future__ import annotations
@@ -57,26 +58,28 @@ SPACES = "\t\n\v\f\r "
 
 
 class CleanedColumn(NamedTuple):
-    """The cleaned values of one column, and the rows whose cells still have to be cleaned singly.
+    """The cleaned values of one column, and the cells that are not cleaned yet.
 
-    values: as many as there are cells; None at the indexes in `single`.
-    single: indexes of cells, ascending.
+    values: as many as there are cells; None at the indexes in `remaining`.
+    remaining: indexes of the cells for the rule for single cells, ascending.
     """
 
     values: list[str | None]
-    single: list[int]
+    remaining: list[int]
 
 
 PlainCellsCleaner = Callable[[list[Cell]], CleanedColumn]
 
 
 def get_plain_cells_cleaner(importer: type[Importer], column: Column) -> PlainCellsCleaner:
-    """Return the function that cleans those cells of a column that need no look at a single one.
+    """Return the function that cleans the plain cells of a column together.
 
-    Cells that have to be prepared (see `field_cleaning.prepare_cell`) and cells that are no plain
-    values are left for the rule for a single cell.
+    It leaves these cells for the rule for single cells: cells that have to be prepared (see
+    `field_cleaning.prepare_cell`), cells whose type is not in PLAIN_TYPES, and cells that the rule
+    for whole columns does not accept.
 
-    The function raises WrongResult, or what the column's own rule raises, if that rule has a bug.
+    If the rule for whole columns has a bug, the function raises WrongResult or the error of the
+    rule.
 
     Raises:
         ColumnRuleFailed: The choices of the field cannot be listed.
@@ -88,21 +91,23 @@ def get_plain_cells_cleaner(importer: type[Importer], column: Column) -> PlainCe
 
     def clean_plain_cells(cells: list[Cell]) -> CleanedColumn:
         types = set(map(type, cells))
-        single: set[int] = set()
+        remaining: set[int] = set()
         if not types <= PLAIN_TYPES:
-            single.update(i for i, cell in enumerate(cells) if type(cell) not in PLAIN_TYPES)
+            remaining.update(i for i, cell in enumerate(cells) if type(cell) not in PLAIN_TYPES)
         if str in types:
-            single.update(list_cells_to_prepare(cells))
+            remaining.update(list_cells_to_prepare(cells))
         has_empty = type(None) in types
-        if not single and not has_empty:
+        if not remaining and not has_empty:
             indexes: Sequence[int] = range(len(cells))
             plain = cells
         else:
-            indexes = [i for i, cell in enumerate(cells) if cell is not None and i not in single]
+            indexes = [i for i, cell in enumerate(cells) if cell is not None and i not in remaining]
             plain = [cells[index] for index in indexes]
         cleaned = _clean_distinct(clean_column, plain)
         if not all(cleaned):
-            single.update(index for index, value in zip(indexes, cleaned, strict=True) if not value)
+            remaining.update(
+                index for index, value in zip(indexes, cleaned, strict=True) if not value
+            )
         if len(indexes) == len(cells):
             values = list(cleaned)
         else:
@@ -110,8 +115,8 @@ def get_plain_cells_cleaner(importer: type[Importer], column: Column) -> PlainCe
             for index, value in zip(indexes, cleaned, strict=True):
                 values[index] = value
         if has_empty and not _is_empty_without_value(clean):
-            single.update(index for index, cell in enumerate(cells) if cell is None)
-        return CleanedColumn(values, sorted(single))
+            remaining.update(index for index, cell in enumerate(cells) if cell is None)
+        return CleanedColumn(values, sorted(remaining))
 
     return clean_plain_cells
 
@@ -120,7 +125,7 @@ def _is_empty_without_value(clean: CellCleaner) -> bool:
     """Return whether the rule gives an empty cell no value, as nearly every rule does."""
     try:
         return clean(None) is None
-    except Exception:  # The rule for a single cell reports it for each row.
+    except Exception:  # The rule for single cells reports it for each row.
         return False
 
 
@@ -155,7 +160,7 @@ def _make_preparation_test(
 
 
 def _clean_distinct(clean_column: ColumnRule, cells: Sequence[Cell]) -> Sequence[str | None]:
-    """Clean each value once if most cells repeat another one.
+    """Clean the cells. Clean each value only once if most cells repeat another one.
 
     Raises:
         WrongResult: The rule has not returned a list of texts with a value for each cell.
@@ -188,7 +193,7 @@ def _call_rule(clean_column: ColumnRule, cells: Sequence[Cell]) -> Sequence[str 
 
 
 def get_column_cleaner(importer: type[Importer], column: Column) -> ColumnRule:
-    """Return the form for whole columns of the column's own rule, or of that of its field."""
+    """Return the rule for whole columns: that of the column's own rule, or that of its field."""
     if column.clean is not None:
         return get_column_form(column.clean) or _make_cell_by_cell_cleaner(column.clean)
     if column.prepare is None:
@@ -199,7 +204,7 @@ def get_column_cleaner(importer: type[Importer], column: Column) -> ColumnRule:
 
 
 def _make_cell_by_cell_cleaner(clean: CellCleaner) -> ColumnRule:
-    """Return a rule for whole columns that calls the rule for a single cell."""
+    """Return a rule for whole columns that calls the rule for single cells."""
 
     def clean_column(cells: Sequence[Cell]) -> list[str | None]:
         values: list[str | None] = []
@@ -208,7 +213,7 @@ def _make_cell_by_cell_cleaner(clean: CellCleaner) -> ColumnRule:
                 value = clean(cell)
             except (InvalidValue, ValidationError):
                 value = None
-            except Exception:  # A bug, or the database is not available. More calls help nobody.
+            except Exception:  # A bug, or an unavailable database. Further calls would fail too.
                 break
             values.append(value if isinstance(value, str) else None)
         return [*values, *[None] * (len(cells) - len(values))]
@@ -216,10 +221,10 @@ def _make_cell_by_cell_cleaner(clean: CellCleaner) -> ColumnRule:
     return clean_column
 
 
-# Text that every text field takes as it is: printable ASCII, without spaces around it. The digits
-# of a number with an exponent are lost.
+# Text that every text field accepts unchanged: printable ASCII, without spaces around it. A number
+# with an exponent is an error, because its other digits are lost.
 SIMPLE_TEXT = re.compile(rf"(?!{EXPONENT_PATTERN}\Z)[!-~](?:[ -~]*[!-~])?")
-# A part of the addresses that Django accepts. Punycode domains are not among them.
+# Some of the addresses that Django accepts, without Punycode domains.
 SIMPLE_EMAIL = re.compile(
     r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*"
     r"@(?:(?![Xx][Nn]--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
@@ -240,7 +245,7 @@ INTEGER_FIELDS = (
 def _make_field_column_cleaner(field: Field[Any, Any]) -> ColumnRule | None:
     """Return a rule for whole columns of a plain field; None if the field has rules of its own.
 
-    A subclass of Django's fields may change any rule, so only Django's own classes have one.
+    A subclass may change any rule, so only fields of Django's own classes have such a rule.
     """
     if field.choices:
         return None

@@ -1,7 +1,7 @@
 """Validate rows: clean the cells of each column by the importer's rules, and collect the errors.
 
 The cells of a column are cleaned together where that is possible (see `column_cleaning`). A cell
-that needs more goes through the rule for a single cell, which also gives its error.
+that this does not accept goes through the rule for single cells, which also gives its error.
 
 Duplicates are resolved later, for all rows at once: see `duplicates`.
 """
@@ -150,7 +150,7 @@ class RowValidator:
         return validated
 
     def _validate_block(self, rows: RowBlock) -> ValidatedBlock:
-        """Return the rows with the errors of their cells. The value of such a cell is None."""
+        """Return the rows with the errors of their cells. Cells with errors have the value None."""
         errors: dict[int, list[StoredRowError]] = {}
         self._row = rows.numbers[0] if rows.numbers else 0
         cleaned = [self._clean_column(step, rows, errors) for step in self._steps]
@@ -167,23 +167,23 @@ class RowValidator:
     def _clean_column(
         self, step: FieldStep, rows: RowBlock, errors: dict[int, list[StoredRowError]]
     ) -> list[str | None]:
-        """Return the values of one field. Adds the errors of its cells to those of their rows."""
+        """Return the values of one field. Adds the errors of its cells to `errors`."""
         values: list[str | None] = [None] * len(rows)
         column = step.column
         if step.has_further_columns:
-            single: Collection[int] = range(len(rows))
+            remaining: Collection[int] = range(len(rows))
         else:
             has_column = 0 <= step.position < len(rows.columns)
             no_cells: list[Cell] = [None] * len(rows)
             cells = rows.columns[step.position] if has_column else no_cells
-            values, single = self._clean_plain_cells(step, cells)
-        for index in single:
+            values, remaining = self._clean_plain_cells(step, cells)
+        for index in remaining:
             cell_errors: list[StoredRowError]
             values[index], cell_errors = self._clean_cell(step, rows, index)
             if cell_errors:
                 errors.setdefault(index, []).extend(cell_errors)
         if column.required and not all(values):
-            cleaned_singly = frozenset(single)
+            cleaned_singly = frozenset(remaining)
             for index, value in enumerate(values):
                 if not value and index not in cleaned_singly:
                     error = _make_error(column, None, InvalidValue("required"))
@@ -191,12 +191,12 @@ class RowValidator:
         return values
 
     def _clean_plain_cells(self, step: FieldStep, cells: list[Cell]) -> CleanedColumn:
-        """Clean the cells that need no look at a single one.
+        """Clean the plain cells of a column together.
 
-        If the rule for whole columns has a bug, all cells go through the rule for a single cell.
+        If the rule for whole columns has a bug, all cells go through the rule for single cells.
 
         Raises:
-            Error: The rule read the database, which reported a transient error.
+            Error: The rule has queried the database, which reported a transient error.
         """
         try:
             return step.clean_column(cells)
@@ -233,7 +233,7 @@ class RowValidator:
     ) -> None:
         """Add an error for each value that PostgreSQL cannot store.
 
-        An importer's own rule may accept one, and PostgreSQL would reject the whole chunk.
+        An importer's own rule may accept such a value, and PostgreSQL would reject the whole chunk.
         """
         for column, values in zip(self._importer.columns, cleaned, strict=True):
             if not UNSTORABLE_CHARACTERS.search("".join(filter(None, values))):
