@@ -19,8 +19,9 @@ from imports.importer import Cell
 FORMULA_PATTERN = re.compile(r"'*(?:[\t\r\n\x00]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 # Phone numbers and negative numbers compute nothing, and people should be able to read them.
 HARMLESS_PATTERN = re.compile(r"\+\d[\d ()]*|-\d+(?:[.,]\d+)?", re.ASCII)
-# Matches a whole run of separators, white space and quotation marks, and the apostrophes in front
-# of a formula. The first part lets a long run be tried only once.
+# Matches a whole run of separators, white space and quotation marks, and the apostrophes after it,
+# in front of a formula. The lookbehind allows a match only at the start of a run: otherwise a long
+# run would be searched again from each of its characters.
 SEPARATED_FORMULA_PATTERN = re.compile(
     r"(?<![\s;,|\"])([\s;,|\"]+)('*)"
     r"(?=[=+\-@\uff1d\uff0b\uff0d\uff20])"
@@ -42,10 +43,10 @@ def neutralize_formula(cell: Cell) -> Cell:
 
 
 def double_apostrophes(text: str) -> str:
-    """Return the text of a cell that has the type text, so that `restore_formula` restores it.
+    """Return the text for a cell of the type text, from which `restore_formula` makes `text` again.
 
-    Such a cell computes nothing. An apostrophe that stands in front of a formula already gets
-    another one.
+    Such a cell computes nothing, so its formulas need no apostrophe. But `restore_formula` removes
+    an apostrophe in front of a formula, so one that is there already gets another one.
     """
     protected = SEPARATED_FORMULA_PATTERN.sub(
         lambda match: _add_apostrophe(match) if match[2] else match[0], text
@@ -74,5 +75,5 @@ def _remove_apostrophe(match: re.Match[str]) -> str:
 
 
 def _is_harmless(match: re.Match[str]) -> bool:
-    """Whether the rest of the text is a number."""
+    """Whether the rest of the text, which begins like a formula, is only a number."""
     return HARMLESS_PATTERN.fullmatch(match.string, match.end()) is not None

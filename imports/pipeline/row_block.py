@@ -1,8 +1,8 @@
 """Rows of a file, column by column.
 
-The rules of an importer are about columns, and work on a whole column of a thousand cells costs a
-fraction of the same work cell by cell. A block has about a thousand rows, because the values of
-larger blocks do not stay in the processor's cache.
+The rules of an importer apply to columns, and to clean a thousand cells of a column together costs
+a fraction of cleaning them one by one. A block has at most about a thousand rows, because the
+values of larger blocks do not stay in the cache of the processor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RowBlock:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> RowBlock:
-        """Return the block with these rows. Short rows are filled up with empty cells."""
+        """Return the block with these rows. Short rows get empty cells at their end."""
         columns = zip_longest(*[cells for _, cells in rows])
         return cls([number for number, _ in rows], [list(column) for column in columns])
 
@@ -47,7 +47,7 @@ class RowBlock:
         return [(number, self.get_cells(index)) for index, number in enumerate(self.numbers)]
 
     def keep(self, is_kept: Iterable[bool]) -> RowBlock:
-        """Return the block with those rows for which `is_kept` is true, in their order."""
+        """Return a block with the rows for which `is_kept` is true, in their order."""
         mask = list(is_kept)
         if all(mask):
             return self
@@ -55,7 +55,7 @@ class RowBlock:
         return RowBlock(list(compress(self.numbers, mask)), columns)
 
     def drop(self, numbers: Collection[int]) -> RowBlock:
-        """Return the block without the rows of these numbers."""
+        """Return a block without the rows of these numbers."""
         if not numbers:
             return self
         return self.keep(number not in numbers for number in self.numbers)

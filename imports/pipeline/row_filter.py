@@ -198,7 +198,7 @@ class RowFilter:
         return records
 
     def _list_candidates(self, block: RowBlock) -> list[int]:
-        """Return the indexes of the rows that may hold no record: only a few of most files."""
+        """Return the indexes of the rows that `_find_reason` has to check: few in most files."""
         candidates: set[int] = set()
         for column in self._first_required:
             if column >= len(block.columns):
@@ -215,7 +215,7 @@ class RowFilter:
         return sorted(candidates)
 
     def _may_begin_header(self, cell: str) -> bool:
-        """Return whether the cell may be the first header. Marks may precede its first letter."""
+        """Return whether the cell can be the first header, also after spaces and punctuation."""
         return cell[:1] in self._initials or not cell[:1].isalnum()
 
     def _find_reason(self, cells: list[Cell]) -> str | None:

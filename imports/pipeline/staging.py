@@ -41,9 +41,8 @@ FROM STDIN
 ESCAPES_IN_ARRAY = str.maketrans(
     {"\\": r"\\\\", '"': r"\\" + '"', "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 )
-# Stands for an empty value until the line is complete. No value contains it, because PostgreSQL
-# cannot store it.
-EMPTY_VALUE = "\0"
+# Stands for NULL until the lines are complete. PostgreSQL cannot store it, so no value contains it.
+NULL_MARKER = "\0"
 NEEDS_ESCAPE = re.compile(r'[\\"\t\n\r]')
 ESCAPES_IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -102,45 +101,45 @@ def format_block(job: ImportJob, block: ValidatedBlock, keys: Iterator[str]) -> 
     """
     numbers, errors, job_id = block.rows.numbers, block.errors, str(job.pk)
     row_keys = [None if index in errors else next(keys) for index in range(len(numbers))]
-    # Each value is quoted by the separator, so that no value needs a step of its own.
+    # The separator holds the quotation marks, so the values need not be quoted one by one.
     rows = map('","'.join, zip(*map(_escape, block.cleaned), strict=True))
     lines = [
         f'{job_id}\t{number}\t\\N\t{key}\t{{"{values}"}}\t\\N\t{cells}\n'
         for number, key, values, cells in zip(
-            numbers, row_keys, rows, _format_kept_cells(job, block.rows), strict=True
+            numbers, row_keys, rows, _format_stored_cells(job, block.rows), strict=True
         )
     ]
     for index, row_errors in errors.items():
         details = f"{_format_json(row_errors)}\t{_format_json(block.stored_cells[index])}"
         lines[index] = f"{job_id}\t{numbers[index]}\t{Outcome.FAILED}\t\\N\t\\N\t{details}\n"
-    return "".join(lines).replace(f'"{EMPTY_VALUE}"', "NULL")
+    return "".join(lines).replace(f'"{NULL_MARKER}"', "NULL")
 
 
 def _escape(values: Sequence[str | None]) -> Iterable[str]:
-    """Return the values of a column for an array in COPY's text format, which quotes them.
+    """Return the values of a column, escaped for a quoted array item in COPY's text format.
 
-    An empty value becomes EMPTY_VALUE.
+    None becomes NULL_MARKER.
     """
-    # One search through all values costs less than one through each. Few columns need escapes.
+    # One search through all values costs less than a search through each. Few columns need escapes.
     if NEEDS_ESCAPE.search("".join(filter(None, values))):
         values = [value and value.translate(ESCAPES_IN_ARRAY) for value in values]
-    return [EMPTY_VALUE if value is None else value for value in values]
+    return [NULL_MARKER if value is None else value for value in values]
 
 
-def _format_kept_cells(job: ImportJob, rows: RowBlock) -> list[str]:
-    """Return the cells of each row that has a filled cell which no field takes, else NULL.
+def _format_stored_cells(job: ImportJob, rows: RowBlock) -> list[str]:
+    """Return for each row its cells if a filled cell belongs to no field, else NULL.
 
-    Such a row keeps its cells besides its cleaned values, so that it is complete in the file of
-    failed rows if it fails later. Most files have no such column.
+    The cells of such a row are stored besides its cleaned values, so that the row is complete in
+    the file of failed rows if it fails later. Most files have no such column.
     """
     columns = job.detected_columns or {"positions": {}, "headers": []}
     taken = {*columns["positions"].values(), *find_reason_columns(columns["headers"])}
     free = [cells for index, cells in enumerate(rows.columns) if index not in taken]
-    kept = ["\\N"] * len(rows)
+    stored = ["\\N"] * len(rows)
     for index, cells in enumerate(zip(*free, strict=True)):
         if any(cell is not None for cell in cells):
-            kept[index] = _format_json([make_storable(cell) for cell in rows.get_cells(index)])
-    return kept
+            stored[index] = _format_json([make_storable(cell) for cell in rows.get_cells(index)])
+    return stored
 
 
 def _format_json(value: object) -> str:
