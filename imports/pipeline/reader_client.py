@@ -126,8 +126,8 @@ class Chunk:
 class TextsOfPart:
     """Texts of one part of a workbook.
 
-    If `is_exact` is false, the texts are what bytes can be read as, and other characters may follow
-    a text immediately.
+    is_exact: the part is XML, so each text is known exactly. Otherwise the texts are decoded bytes,
+        and letters that do not belong to a text may follow it immediately.
     """
 
     part_name: str
@@ -185,7 +185,7 @@ def open_rows(
 def open_texts(file: ReadableFile, *, limits: ReaderLimits) -> Iterator[Iterator[TextsOfPart]]:
     """Open a workbook and yield an iterator over all of its texts, wherever they are.
 
-    Other files than workbooks have no texts beside their rows.
+    The iterator is empty for other files, because all their texts are in rows.
 
     Raises:
         UnreadableFile: The file cannot be read, or a part of it cannot; also raised by the

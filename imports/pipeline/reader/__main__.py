@@ -74,10 +74,10 @@ def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
 
 
 def read_texts(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
-    """Write all texts of a workbook, and nothing of other files.
+    """Write all texts of a workbook. Other files get a line with the format only.
 
     Raises:
-        ReadError: The workbook cannot be read, breaks a limit, or has an archive in it.
+        ReadError: The workbook cannot be read, breaks a limit, or holds an archive.
         MemoryError: The file needs more memory than the process may use.
     """
     os.lseek(descriptor, 0, os.SEEK_SET)

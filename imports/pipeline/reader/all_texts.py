@@ -1,9 +1,9 @@
 """All texts of a workbook, wherever they are: hidden sheets, comments, properties, links.
 
-A part that is XML is parsed, and its texts and attributes are written. Of any other part, such as
-those of .xls and .xlsb files, every text is written that its bytes can be read as. Nothing of the
-meaning of the format is used, so no text is missed because a program has put it into an unusual
-place. Pictures, and numbers in binary parts, are no text.
+A part that is XML is parsed, and its texts and attributes are written. The bytes of any other part,
+and of an .xls file, are decoded in each encoding of workbooks, and all results are written. The
+module does not interpret the format, so it finds texts in unusual places too. It does not find
+pictures, numbers in binary parts, and texts that a binary part stores in several pieces.
 """
 
 import re
@@ -18,30 +18,31 @@ from protocol import ReadError, RowWriter
 XML_KIND, BINARY_KIND = "xml", "binary"
 XML_READ_BYTES = 1 << 20
 BINARY_READ_BYTES = 1 << 16
-# Parts that are read one after the other, and pieces of a long text, have this much in common. So a
-# value of half of this length is in one of them.
+# The overlap of two reads of a binary part, and of two pieces of a long text. So a value of half of
+# this length is complete in one of them.
 OVERLAP_CHARS = 1_000
-MAX_PACK_TEXTS = 200
-MAX_PACK_CHARS = 50_000
+MAX_ROW_TEXTS = 200
+MAX_ROW_TEXT_CHARS = 50_000
 MAX_PART_NAME_CHARS = 200
-MAX_REMEMBERED_TEXTS = 50_000
+MAX_SEEN_ATTRIBUTES = 50_000
 XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\0<", b" <", b"\r\n<", b"\n<")
 ARCHIVE_START = b"PK\x03\x04"
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".emf", ".wmf")
-# Elements that hold a piece of a text. The text ends with the element around them.
+# Elements that hold a piece of a text. The text ends at the end of the element around them.
 INLINE_NAMES = frozenset({"r", "t", "span", "a", "rPh"})
 CONTAINER_NAMES = frozenset({"si", "is", "text", "p"})
 BLANK_NAMES = frozenset({"s", "tab", "line-break", "br"})
-# Cells and rows of .xlsx files, whose attributes are only references and numbers of styles.
+# Cells and rows of .xlsx files. Their attributes hold only references and numbers of styles.
 NAMES_WITHOUT_TEXT = frozenset({"c", "row"})
 PRINTABLE_RUN = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{2,}")
 
 
 def write_texts_of_archive(file: BufferedReader, writer: RowWriter) -> None:
-    """Write the texts of all parts. The archive was inspected, so its sizes are known.
+    """Write the texts of all parts of an archive that `inspect_archive` has accepted.
 
     Raises:
-        ReadError: A part is an archive itself, which is not opened, or a limit is exceeded.
+        ReadError: A limit is exceeded; or a part is an archive itself, which is not opened: then
+            all other texts are written before.
     """
     has_archive = False
     with zipfile.ZipFile(file) as archive:
@@ -65,7 +66,7 @@ def write_texts_of_archive(file: BufferedReader, writer: RowWriter) -> None:
 
 
 def write_texts_of_xml(part: IO[bytes], texts: "TextWriter") -> bool:
-    """Write the texts of a part. Return False if it is no XML to its end, or declares entities."""
+    """Write the texts of a part. Return False if it is not well-formed or has a doctype."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
     collector = XmlTextCollector(texts)
@@ -73,13 +74,13 @@ def write_texts_of_xml(part: IO[bytes], texts: "TextWriter") -> bool:
     parser.EndElementHandler = collector.end
     parser.CharacterDataHandler = collector.add
     parser.CommentHandler = texts.write
-    parser.StartDoctypeDeclHandler = collector.refuse
+    parser.StartDoctypeDeclHandler = collector.reject_doctype
     try:
         # expat parses an unfinished tag again with each read, so reads are large.
         while data := part.read(XML_READ_BYTES):
             parser.Parse(data, False)
         parser.Parse(b"", True)
-    except (expat.ExpatError, DeclaredType):
+    except (expat.ExpatError, HasDoctype):
         return False
     finally:
         collector.flush()
@@ -87,8 +88,8 @@ def write_texts_of_xml(part: IO[bytes], texts: "TextWriter") -> bool:
     return True
 
 
-class DeclaredType(Exception):
-    """The part has a document type declaration. No workbook needs it, and entity attacks do."""
+class HasDoctype(Exception):
+    """The part has a document type declaration, which no workbook needs and entity attacks use."""
 
 
 class XmlTextCollector:
@@ -99,7 +100,7 @@ class XmlTextCollector:
         self.pieces: list[str] = []
         self.size = 0
         self.has_text = [False]  # Whether each open element has text of its own.
-        self.attributes: set[str] = set()  # Those that were written, because most are repeated.
+        self.attributes: set[str] = set()  # The values written before. Most values are repeated.
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rpartition(":")[2]
@@ -109,7 +110,7 @@ class XmlTextCollector:
         if name not in NAMES_WITHOUT_TEXT:
             for value in attributes.values():
                 if value not in self.attributes:
-                    if len(self.attributes) >= MAX_REMEMBERED_TEXTS:
+                    if len(self.attributes) >= MAX_SEEN_ATTRIBUTES:
                         self.attributes.clear()
                     self.attributes.add(value[:OVERLAP_CHARS])
                     self.texts.write(value)
@@ -128,11 +129,11 @@ class XmlTextCollector:
         self.has_text[-1] = True
         self.pieces.append(text)
         self.size += len(text)
-        if self.size > MAX_PACK_CHARS:
+        if self.size > MAX_ROW_TEXT_CHARS:
             self.flush(kept_chars=OVERLAP_CHARS)
 
     def flush(self, kept_chars: int = 0) -> None:
-        """Write the text, and its pieces with spaces between them if there are several."""
+        """Write the text. If it has several pieces, also write it with spaces between them."""
         text = "".join(self.pieces)
         if len(self.pieces) > 1:
             self.texts.write(" ".join(self.pieces))
@@ -140,12 +141,12 @@ class XmlTextCollector:
         self.pieces = [text[-kept_chars:]] if kept_chars else []
         self.size = kept_chars
 
-    def refuse(self, *declaration: object) -> None:
-        raise DeclaredType
+    def reject_doctype(self, *declaration: object) -> None:
+        raise HasDoctype
 
 
 def write_texts_of_bytes(part: IO[bytes], texts: "TextWriter") -> None:
-    """Write every text that the bytes can be read as, in each of the encodings of workbooks."""
+    """Write the texts that the bytes hold in any of the encodings of workbooks."""
     tail = b""
     texts.kind = BINARY_KIND
     while data := part.read(BINARY_READ_BYTES):
@@ -165,17 +166,17 @@ def _decode(data: bytes) -> Iterator[str]:
 
 
 class TextWriter:
-    """Writes the texts of one part as rows: the name of the part, the kind, and some texts."""
+    """Writes the texts of one part as rows. Cells: the name of the part, its kind, some texts."""
 
     def __init__(self, writer: RowWriter, part_name: str, fraction: float) -> None:
         self.writer = writer
         self.part_name = part_name[:MAX_PART_NAME_CHARS]
         self.kind = XML_KIND
         self.fraction = fraction
-        self.pack: list[object] = []
+        self.texts: list[object] = []
         self.size = 0
-        self.max_texts = min(writer.limits["columns"] - 2, MAX_PACK_TEXTS)
-        self.max_chars = min(writer.limits["cell_length"], MAX_PACK_CHARS)
+        self.max_texts = min(writer.limits["columns"] - 2, MAX_ROW_TEXTS)
+        self.max_chars = min(writer.limits["cell_length"], MAX_ROW_TEXT_CHARS)
         self.step = max(self.max_chars - OVERLAP_CHARS, self.max_chars // 2, 1)
 
     def write(self, text: str) -> None:
@@ -185,13 +186,13 @@ class TextWriter:
         for start in range(0, max(len(text) - self.max_chars, 0) + self.step, self.step):
             piece = text[start : start + self.max_chars]
             if piece:
-                self.pack.append(piece)
+                self.texts.append(piece)
                 self.size += len(piece)
-            if len(self.pack) >= self.max_texts or self.size >= MAX_PACK_CHARS:
+            if len(self.texts) >= self.max_texts or self.size >= MAX_ROW_TEXT_CHARS:
                 self.flush()
 
     def flush(self) -> None:
-        if self.pack:
-            cells = [self.part_name, self.kind, *self.pack]
+        if self.texts:
+            cells = [self.part_name, self.kind, *self.texts]
             self.writer.write_row(self.writer.last_row + 1, cells, self.fraction)
-        self.pack, self.size = [], 0
+        self.texts, self.size = [], 0

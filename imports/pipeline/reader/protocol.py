@@ -1,9 +1,9 @@
 """The messages between the reader process and its parent.
 
 The parent passes one request as a JSON argument. The reader process answers with JSON lines of
-bounded length; a line of rows has the cells column by column. `RowWriter` writes them. It leaves
-out blank rows and the rows that an earlier attempt has read, and it enforces the limits on rows,
-for every file format.
+bounded length. A line with rows holds their cells column by column. `RowWriter` writes the lines.
+It leaves out blank rows and the rows that an earlier attempt has read, and it enforces the limits
+on rows, for every file format.
 """
 
 import json
@@ -17,7 +17,7 @@ from headers import FieldHeaders
 MAX_LINE_ROWS = 1_000
 MAX_FIRST_LINE_ROWS = 500  # Fewer, so that progress starts early.
 MAX_LINE_CHARS = 256_000
-# A line has the cells of the widest of its rows for every row. A row may have 16,384 cells.
+# In a line, every row has as many cells as the widest one. A row may have 16,384 cells.
 MAX_LINE_CELLS = 50_000
 # One row of this size fits into a line of the longest length that the parent accepts.
 MAX_ROW_CHARS = 1_000_000
@@ -121,7 +121,7 @@ class RowWriter:
             raise ReadError("too_many_rows", limit=self.limits["rows"])
         while cells and cells[-1] is None:
             cells.pop()
-        # Before `last_row` is that of this row, which is not part of the line.
+        # `last_row` is still that of the row before: this row does not belong to the line.
         if len(self.rows) * max(self.line_width, len(cells)) > MAX_LINE_CELLS:
             self.flush()
         self.last_row = number
