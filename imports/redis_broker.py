@@ -1,14 +1,15 @@
 """A Dramatiq broker on Redis whose idle workers wait for a notification instead of polling.
 
-A consumer of Dramatiq's own broker asks Redis for messages all the time, in one thread for each
-queue. Here, a sender publishes the name of the queue after it has stored the message, and one
-thread of each worker process, the watcher, subscribes and wakes the consumer of that queue. Once a
-second the watcher also sends the heartbeat of the process, and asks whether messages wait or other
-workers have crashed. So a lost notification delays a message by at most a second.
+The consumers of Dramatiq's own broker poll Redis continuously, in one thread for each queue. With
+this broker, the sender of a message publishes the name of the queue after it has stored the
+message. One thread of each worker process, the watcher, subscribes to these notifications and wakes
+the consumer of the queue. Once a second the watcher also sends the heartbeat of the process, and
+asks Redis whether messages wait and whether other workers have crashed. So a lost notification
+delays a message by at most a second.
 
-Keys and scripts in Redis are Dramatiq's. Processes with `dramatiq.brokers.redis.RedisBroker` may
-use the same queues. They send no notifications, and poll. The module needs no Django, because
-`django_dramatiq` imports it before apps are ready.
+The keys and scripts in Redis are Dramatiq's. Processes with `dramatiq.brokers.redis.RedisBroker`
+may use the same queues; they poll, and send no notifications. This module does not import Django,
+because `django_dramatiq` imports it before apps are ready.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 POLL_SECONDS = 1.0
-# A consumer fetches at least this often, so that Dramatiq deletes old dead-lettered messages. It
-# would also receive messages if the thread of the watcher had ended.
+# Longest time between two fetches of a consumer. A fetch lets Dramatiq delete old dead-lettered
+# messages. It also receives messages if the watcher has ended.
 MAX_FETCH_INTERVAL_SECONDS = 60.0
-# How long a consumer waits until its thread looks whether it was paused or stopped.
+# Longest wait of a consumer, before its thread checks whether it was paused or stopped.
 MAX_WAIT_SECONDS = 1.0
-# If nothing has arrived on the subscription for this long, the watcher sends a PING. After twice
-# the time it subscribes on a new connection.
+# If the subscription has received nothing for this long, the watcher sends a PING. After twice this
+# time it subscribes on a new connection.
 MAX_SILENCE_SECONDS = 10.0
 
 
@@ -72,7 +73,7 @@ class NotifyingRedisBroker(RedisBroker):
 
 
 class _StopMiddleware(Middleware):
-    """While a worker stops, its consumers wait for short times only."""
+    """Wakes the consumers of a worker that stops. Until it has stopped, they wait only briefly."""
 
     def __init__(self, notifying_broker: NotifyingRedisBroker) -> None:
         self.notifying_broker = notifying_broker
@@ -82,13 +83,13 @@ class _StopMiddleware(Middleware):
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self.notifying_broker.is_stopping = True
-        self.notifying_broker.watcher.wake_waiting()
+        self.notifying_broker.watcher.wake_all()
 
 
 class _NotifiedConsumer(_RedisConsumer):
-    """Fetches messages as Dramatiq's consumer does, but only when there may be some.
+    """Fetches messages as Dramatiq's consumer does, but only when the queue may have some.
 
-    One thread iterates; the watcher and the worker threads call the other methods.
+    One thread iterates. The watcher and the worker threads call the other methods.
     """
 
     broker: NotifyingRedisBroker
@@ -98,17 +99,17 @@ class _NotifiedConsumer(_RedisConsumer):
     def __init__(
         self, broker: NotifyingRedisBroker, queue_name: str, prefetch: int, timeout: int
     ) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout=0)  # It never sleeps by itself.
+        super().__init__(broker, queue_name, prefetch, timeout=0)  # `__next__` waits instead.
         self.short_wait_seconds = timeout / 1_000
         self.may_have_messages = True
         self.next_fetch_at = 0.0
-        self.woken = threading.Event()
+        self.wake_event = threading.Event()
         broker.watcher.add(self)
 
     def notify(self) -> None:
         """Fetch as soon as possible: a message was stored."""
         self.may_have_messages = True
-        self.woken.set()
+        self.wake_event.set()
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
         try:
@@ -123,9 +124,9 @@ class _NotifiedConsumer(_RedisConsumer):
             self._wake_if_needed()
 
     def _wake_if_needed(self) -> None:
-        """Fetch what did not fit before a message was acknowledged."""
+        """Wake the consumer if it left messages in Redis because of the prefetch limit."""
         if self.may_have_messages:
-            self.woken.set()
+            self.wake_event.set()
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
         messages = list(messages)
@@ -134,19 +135,19 @@ class _NotifiedConsumer(_RedisConsumer):
             self.broker.notify(self.queue_name)
 
     def __next__(self) -> dramatiq.MessageProxy | None:
-        """Return a message; None if there was none to fetch, after a wait."""
+        """Return a message, after a wait if there is none; None if there is still none."""
         if self.message_cache:
             return self._next_message()
         if not self._should_fetch():
-            self.woken.wait(self._get_wait_seconds())
-        # What wakes the consumer changes the attributes first, and the event afterwards.
-        self.woken.clear()
+            self.wake_event.wait(self._get_wait_seconds())
+        # Whoever wakes the consumer changes its attributes before the event, so no change is lost.
+        self.wake_event.clear()
         if not self._should_fetch():
             return None
-        # Before the fetch, because a notification during the fetch must lead to another one.
+        # Set this before the fetch: a notification during the fetch must lead to another fetch.
         self.may_have_messages = False
         self.next_fetch_at = time.monotonic() + MAX_FETCH_INTERVAL_SECONDS
-        free = self._count_free()
+        free = self._count_free_slots()
         message = self._next_message()
         if message is not None and 1 + len(self.message_cache) >= free:
             self.may_have_messages = True
@@ -158,16 +159,17 @@ class _NotifiedConsumer(_RedisConsumer):
 
     def _should_fetch(self) -> bool:
         is_due = self.may_have_messages or time.monotonic() >= self.next_fetch_at
-        return is_due and self._count_free() > 0
+        return is_due and self._count_free_slots() > 0
 
-    def _count_free(self) -> int:
-        """Return how many messages may be fetched."""
+    def _count_free_slots(self) -> int:
+        """Return how many messages the prefetch limit still allows."""
         return self.prefetch - int(self.outstanding_message_count)
 
     def _get_wait_seconds(self) -> float:
-        """Return how long to wait. The thread of the consumer works between two waits.
+        """Return the longest time to wait.
 
-        It then looks whether it was stopped, and whether delayed messages are due.
+        Between two waits, the thread of the consumer checks whether it was stopped, and whether
+        delayed messages are due.
         """
         has_delayed = self.queue_name.endswith(".DQ") and self.outstanding_message_count
         if self.broker.is_stopping or has_delayed:
@@ -189,9 +191,9 @@ class QueueWatcher:
         self._consumers: frozenset[_NotifiedConsumer] = frozenset()
         self._thread: threading.Thread | None = None
         self._pubsub: PubSub | None = None
-        self._heard_at = self._pinged_at = 0.0
+        self._received_at = self._pinged_at = 0.0
         self.subscriptions = 0  # How often a subscription has begun.
-        # Workers that have crashed, but have no messages of the queues of these consumers.
+        # Crashed workers that hold no message of the queues of `_checked_consumers`.
         self._dead_without_messages: set[bytes] = set()
         self._checked_consumers = self._consumers
         self._failure = ""
@@ -207,10 +209,10 @@ class QueueWatcher:
         with self._lock:
             self._consumers -= {consumer}
 
-    def wake_waiting(self) -> None:
+    def wake_all(self) -> None:
         """Let every consumer end its wait."""
         for consumer in self._consumers:
-            consumer.woken.set()
+            consumer.wake_event.set()
 
     # --- The thread ----------------------------------------------------------
 
@@ -229,19 +231,19 @@ class QueueWatcher:
         self._close_subscription()
 
     def _has_consumers(self) -> bool:
-        """Whether the thread is needed. If it is not, the next consumer starts another one."""
+        """Whether the thread is needed. If not, the next consumer starts another thread."""
         with self._lock:
             if not self._consumers:
                 self._thread = None
             return bool(self._consumers)
 
     def _report(self, error: Exception | None) -> None:
-        """Log a failure once, and its end."""
+        """Log the first of several equal failures, and their end."""
         failure = type(error).__name__ if error else ""
         if failure and failure != self._failure:
             is_expected = isinstance(error, RedisError | OSError)
             self.logger.warning(
-                "Redis cannot be watched: %s. It is tried again every second.",
+                "Redis cannot be watched: %s. The watcher tries again every second.",
                 failure,
                 exc_info=None if is_expected else error,
             )
@@ -265,12 +267,12 @@ class QueueWatcher:
             if isinstance(result, Exception):
                 raise result
         if waiting:
-            self._wake_waiting_queues(consumers)
-        self._wake_for_maintenance(consumers, set(dead))
-        if isinstance(heartbeat, Exception):  # Redis is out of memory: reading works all the same.
+            self._notify_waiting_consumers(consumers)
+        self._notify_for_maintenance(consumers, set(dead))
+        if isinstance(heartbeat, Exception):  # Without memory, Redis still executes the reads.
             raise heartbeat
 
-    def _wake_waiting_queues(self, consumers: frozenset[_NotifiedConsumer]) -> None:
+    def _notify_waiting_consumers(self, consumers: frozenset[_NotifiedConsumer]) -> None:
         with self.broker.client.pipeline(transaction=False) as commands:
             for consumer in consumers:
                 commands.exists(self._get_queue_key(consumer))
@@ -279,14 +281,14 @@ class QueueWatcher:
             if is_waiting:
                 consumer.notify()
 
-    def _wake_for_maintenance(
+    def _notify_for_maintenance(
         self, consumers: frozenset[_NotifiedConsumer], dead: set[bytes]
     ) -> None:
-        """Let consumers fetch while a crashed worker has messages of their queues.
+        """Let consumers fetch while a crashed worker holds messages of their queues.
 
-        A fetch may include Dramatiq's maintenance, which puts these messages back into their
-        queue; `maintenance_chance` says how often. A crashed worker without messages is left to one
-        fetch, which may delete its heartbeat.
+        A fetch may run Dramatiq's maintenance, which puts these messages back into their queue;
+        `maintenance_chance` says how often. For a crashed worker without messages, one fetch is
+        enough. It may delete the heartbeat of that worker.
         """
         if consumers != self._checked_consumers:
             self._checked_consumers = consumers
@@ -308,20 +310,20 @@ class QueueWatcher:
         return f"{self.broker.namespace}:__acks__.{worker.decode()}.{consumer.queue_name}"
 
     def _listen(self, deadline: float) -> None:
-        """Wake the consumers of queues that senders name, until the deadline.
+        """Wake the consumers of the queues that notifications name, until the deadline.
 
-        Returns earlier when a subscription begins: what was sent before then needs a poll.
+        Returns earlier when a subscription begins: messages that were sent before need a poll.
         """
         if self._pubsub is None:
             self._pubsub = self.broker.client.pubsub()
             self._pubsub.subscribe(self.broker.notification_channel)
-            self._heard_at = self._pinged_at = time.monotonic()
+            self._received_at = self._pinged_at = time.monotonic()
         self._ping_if_silent(self._pubsub)
         while self._consumers and (seconds := deadline - time.monotonic()) > 0:
             message = self._pubsub.get_message(timeout=seconds)
             if message is None:
                 continue
-            self._heard_at = time.monotonic()
+            self._received_at = time.monotonic()
             if message["type"] == "subscribe":
                 self.subscriptions += 1
                 return
@@ -329,11 +331,15 @@ class QueueWatcher:
                 self._notify_consumers(message["data"].decode())
 
     def _ping_if_silent(self, pubsub: PubSub) -> None:
-        """Raises: ConnectionError if not even the answer to a PING has arrived."""
+        """Send a PING if the subscription has received nothing for a while.
+
+        Raises:
+            ConnectionError: The answer to a PING has not arrived either.
+        """
         now = time.monotonic()
-        if now - self._heard_at > 2 * MAX_SILENCE_SECONDS:
+        if now - self._received_at > 2 * MAX_SILENCE_SECONDS:
             raise RedisConnectionError("The subscription is silent.")
-        if now - max(self._heard_at, self._pinged_at) > MAX_SILENCE_SECONDS:
+        if now - max(self._received_at, self._pinged_at) > MAX_SILENCE_SECONDS:
             self._pinged_at = now
             pubsub.ping()
 

@@ -206,7 +206,7 @@ def check_broker() -> Iterator[CheckMessage]:
 def check_deployed_broker(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Check, with `manage.py check --deploy`, how messages reach another process."""
+    """Check, with `manage.py check --deploy`, how messages reach the workers."""
     try:
         broker = get_broker()
     except ImproperlyConfigured:  # Reported by `check_broker`.
@@ -214,11 +214,10 @@ def check_deployed_broker(
     if is_polling(broker):
         return [
             checks.Info(
-                f"{type(broker).__name__} lets an idle worker poll Redis, which takes several "
+                f"With {type(broker).__name__}, idle workers poll Redis, and each takes several "
                 "percent of a processor core.",
-                hint="Name the class imports.redis_broker.NotifyingRedisBroker, which takes the "
-                "same options, as BROKER in DRAMATIQ_BROKER, or in the module that IMPORTS_BROKER "
-                "names.",
+                hint="Use imports.redis_broker.NotifyingRedisBroker, which takes the same options: "
+                "as BROKER in DRAMATIQ_BROKER, or in the module that IMPORTS_BROKER names.",
                 id="imports.I111",
             )
         ]
@@ -237,7 +236,7 @@ def check_deployed_broker(
 def check_trusted_proxies(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """Check, with `manage.py check --deploy`, that clients behind a proxy are told apart."""
+    """Check, with `manage.py check --deploy`, that the proxy of the site is counted."""
     if settings.SECURE_PROXY_SSL_HEADER and not app_settings.TRUSTED_PROXIES:
         yield checks.Warning(
             "SECURE_PROXY_SSL_HEADER says that the site is behind a proxy, but "

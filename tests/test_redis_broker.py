@@ -399,7 +399,7 @@ def read_heartbeats(client, namespace=NAMESPACE):
 @pytest.mark.usefixtures("without_polling")
 def test_a_worker_stops_at_once():
     with reader() as letters:
-        events = [consumer.woken for consumer in letters.broker.watcher._consumers]
+        events = [consumer.wake_event for consumer in letters.broker.watcher._consumers]
         wait_for(lambda: all(event._cond._waiters for event in events))
         # Now `stop` fails if a consumer waits on.
 
