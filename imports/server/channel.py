@@ -100,8 +100,8 @@ class Channel(http.HTTPChannel):  # type: ignore[misc]  # See pyproject.toml.
         self.reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
-        # Twisted accepts "identity" beside "chunked", which a proxy may read in another way, and
-        # raises an exception for a number that Python does not convert.
+        # Twisted accepts "identity" besides "chunked". A proxy may interpret it in another way. For
+        # a number with too many digits to convert, Twisted raises an exception.
         is_ambiguous = header == b"Transfer-Encoding" and data.lower() != b"chunked"
         is_too_long = header == b"Content-Length" and len(data) > MAX_LENGTH_DIGITS
         if is_ambiguous or is_too_long:

@@ -29,19 +29,19 @@ class Connection(Protocol):
 
 
 class Body(Protocol):
-    """What the registry needs of a request body of which bytes are stored."""
+    """What `Connections` needs of a request body that the process stores."""
 
     stored_bytes: int
 
     @property
     def connection(self) -> Connection:
-        """The connection on which it arrives."""
+        """The connection that receives the body."""
 
     def is_incomplete(self) -> bool:
-        """Return whether more of it is to come."""
+        """Return whether the process still receives the body."""
 
     def refuse_without_space(self) -> None:
-        """Delete what is stored of it, and respond that there is no space."""
+        """Delete the stored bytes, and respond that there is no space."""
 
 
 class Connections:
@@ -105,22 +105,22 @@ class Connections:
             del self.counts[counted]
 
     def count_stored_bytes(self, body: Body, size: int) -> None:
-        """Count bytes that were stored of a body."""
+        """Count `size` more stored bytes of a body."""
         self.bodies.add(body)
         body.stored_bytes += size
         self.stored_bytes += size
 
-    def forget_body(self, body: Body) -> None:
-        """Count a body no longer, because it is deleted. It may be forgotten already."""
+    def remove_body(self, body: Body) -> None:
+        """Stop counting a body, because it is deleted. May be called again for the same body."""
         self.bodies.discard(body)
         self.stored_bytes -= body.stored_bytes
         body.stored_bytes = 0
 
     def find_body_to_refuse(self) -> Body | None:
-        """Return the largest incomplete body of the address that has stored most.
+        """Return the largest incomplete body of the address whose bodies take most space.
 
-        Each address gets a fair share in this way. Otherwise one client could fill the space and
-        keep out all others. Returns None if all bodies are complete.
+        Returns None if all bodies are complete. Without this choice, one client could fill the
+        space and keep out all others.
         """
         stored = Counter[str | None]()
         for body in self.bodies:

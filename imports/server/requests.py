@@ -70,7 +70,7 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
             if body is None:
                 break
             body.refuse_without_space()
-        if not self.is_incomplete():  # It is among those.
+        if not self.is_incomplete():  # This body was refused.
             return
         try:
             super().handleContentChunk(data)
@@ -86,7 +86,7 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         return self.connection.phase is Phase.BODY and self.connection.requests[-1] is self
 
     def find_refusal(self) -> tuple[HTTPStatus, ErrorBody] | None:
-        """Return status and body of the response, if too much of the body was received."""
+        """Return the status and the error if too much of the body was received, else None."""
         if self.received_bytes > get_max_body_bytes():
             body = make_too_large_body(app_settings.MAX_UPLOAD_BYTES)
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, body
@@ -100,21 +100,21 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # Daphne 
         self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, make_no_space_body(), NO_SPACE_RETRY_SECONDS)
 
     def refuse(self, status: HTTPStatus, body: ErrorBody, retry_seconds: int | None = None) -> None:
-        """Delete what is stored of the body, and respond without receiving the rest."""
+        """Delete the stored bytes of the body, and respond before the rest has arrived."""
         self.drop_content()
         self.connection.refuse(status, body, retry_seconds)
 
     def finish(self) -> None:
-        self.open_connections.forget_body(self)
+        self.open_connections.remove_body(self)
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:
-        self.open_connections.forget_body(self)
+        self.open_connections.remove_body(self)
         super().connectionLost(reason)
 
     def drop_content(self) -> None:
         """Delete what is stored of the body."""
-        self.open_connections.forget_body(self)
+        self.open_connections.remove_body(self)
         with suppress(OSError):  # The bytes in its buffer cannot be written.
             self.content.close()
         self.content = BytesIO()

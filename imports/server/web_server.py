@@ -191,9 +191,9 @@ class WebServerCommand(CommandLineInterface):  # type: ignore[misc]  # Daphne is
 
 
 def split_body(message: Message) -> Iterator[Message]:
-    """Yield a message in parts, if it has a large part of a response body.
+    """Yield a message, but a large part of a response body as several messages.
 
-    Twisted copies all that the socket does not take.
+    Twisted copies whatever the socket does not accept at once.
     """
     body = message.get("body", b"")
     if message["type"] != "http.response.body" or len(body) <= RESPONSE_PART_BYTES:
