@@ -8,8 +8,8 @@ is extended by three rules:
   from which its user has logged in within LOGIN_KNOWN_DAYS, so a stranger cannot lock the user out.
 * A process checks one log-in of an address at a time. Otherwise a hundred passwords that are sent
   at the same moment would all be checked before the first failure counts. A few log-ins wait, each
-  in a request slot of the process. Further ones are refused at once and do not count, so neither
-  one address nor many together can occupy all slots.
+  in a request slot of the process. The process refuses further ones at once and does not count
+  them, so neither one address nor many addresses together can occupy all request slots.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from imports.authentication import get_client_address
 from imports.client_addresses import get_counted_address
 
 MAX_NAME_CHARS = 255  # The length of the column in axes.
-# Log-ins of one address in a process: one is checked, and the others wait.
+# Log-ins of one address in a process: the one that is being checked, and those that wait.
 MAX_LOGINS_PER_ADDRESS = 4
-# Log-ins of all addresses in a process. It has more request slots than these, so pages are
-# answered while many addresses guess passwords, which costs much processor time.
+# Log-ins of all addresses in a process. It has more request slots, so it serves pages while many
+# addresses guess passwords, which takes much processor time.
 MAX_LOGINS = 8
 BUSY_RETRY_SECONDS = 5
 
@@ -52,26 +52,27 @@ class LoginQueue:
     """The log-ins of one address in this process."""
 
     def __init__(self) -> None:
-        self.places = Semaphore(MAX_LOGINS_PER_ADDRESS)
+        self.slots = Semaphore(MAX_LOGINS_PER_ADDRESS)
         self.lock = Lock()
 
-    def enter(self) -> bool:
-        """Wait until no other log-in is checked. Return False at once if too many wait."""
-        if not self.places.acquire(blocking=False):
+    def acquire(self) -> bool:
+        """Wait until no other log-in is being checked. Return False at once if no slot is free."""
+        if not self.slots.acquire(blocking=False):
             return False
-        if not _places.acquire(blocking=False):
-            self.places.release()
+        if not _process_slots.acquire(blocking=False):
+            self.slots.release()
             return False
         self.lock.acquire()
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
+        """Let the next log-in be checked."""
         self.lock.release()
-        self.places.release()
-        _places.release()
+        self.slots.release()
+        _process_slots.release()
 
 
-_places = Semaphore(MAX_LOGINS)
+_process_slots = Semaphore(MAX_LOGINS)
 _queues: WeakValueDictionary[str, LoginQueue] = WeakValueDictionary()
 _queues_lock = Lock()
 
@@ -80,7 +81,7 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untype
     """The handler of axes, with the rules of this module."""
 
     def is_allowed(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
-        return enter_login_queue(request) and bool(super().is_allowed(request, credentials))
+        return acquire_login_queue(request) and bool(super().is_allowed(request, credentials))
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         """Whether a log-in is refused before its password is checked."""
@@ -121,34 +122,34 @@ class LoginHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untype
 
 
 class LoginMiddleware(AxesMiddleware):  # type: ignore[misc]  # axes is untyped.
-    """The middleware of axes. It also ends the turn of a log-in at the end of the request."""
+    """The middleware of axes. It also releases the queue of a log-in at the end of the request."""
 
     async_capable = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         queues: list[LoginQueue] = []
-        request.login_queues = queues  # type: ignore[attr-defined]  # Read by enter_login_queue.
+        request.login_queues = queues  # type: ignore[attr-defined]  # For acquire_login_queue.
         try:
             response: HttpResponse = super().__call__(request)
             return response
         finally:
             for queue in queues:
-                queue.leave()
+                queue.release()
 
 
-def enter_login_queue(request: HttpRequest) -> bool:
+def acquire_login_queue(request: HttpRequest) -> bool:
     """Wait until this process checks no other log-in of the address.
 
-    Return False at once if too many of its log-ins wait. Otherwise the turn lasts until the end of
-    the request. A request has one turn at most. Outside of LoginMiddleware, which ends turns, there
-    is no wait.
+    Returns False at once if too many log-ins wait. Otherwise the request has the queue until its
+    end, when LoginMiddleware releases it; a second call does nothing. Without LoginMiddleware,
+    nothing would release the queue, so there is no wait.
     """
     queues: list[LoginQueue] | None = getattr(request, "login_queues", None)
     if queues is None or queues:
         return True
     with _queues_lock:
         queue = _queues.setdefault(get_login_address(request) or "", LoginQueue())
-    if not queue.enter():
+    if not queue.acquire():
         request.is_login_refused = True  # type: ignore[attr-defined]  # Read by this module.
         return False
     queues.append(queue)
@@ -182,7 +183,7 @@ def remember_address(name: str, address: str | None) -> None:
 
 
 @receiver(post_delete, sender=settings.AUTH_USER_MODEL)
-def forget_account(sender: object, instance: AbstractBaseUser, **kwargs: object) -> None:
+def delete_logins_of_account(sender: object, instance: AbstractBaseUser, **kwargs: object) -> None:
     """Delete the log-ins and the failures of an account that is deleted."""
     for model in (AccessLog, AccessAttempt):
         model.objects.filter(username=instance.get_username()).delete()
@@ -207,9 +208,9 @@ def get_login_address(request: HttpRequest) -> str | None:
 def make_lockout_response(
     request: HttpRequest, response: HttpResponse | None = None, credentials: object = None
 ) -> HttpResponse:
-    """Return the response to a log-in whose password is not checked: status 429.
+    """Return the response to a log-in that is refused without a check of its password: status 429.
 
-    It is the same for every name, whether it has an account or not.
+    The response does not depend on whether the name has an account.
     """
     is_api = request.path_info.startswith("/api/")
     with override("en" if is_api else get_language()):
