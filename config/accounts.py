@@ -41,7 +41,7 @@ class LogIn(LoginView):
 
     @property
     def redirect_authenticated_user(self) -> bool:  # type: ignore[override]
-        """Whether a user who is logged in needs no further log-in."""
+        """Whether the page redirects a user who is logged in: not if the session lacks a code."""
         return not lacks_second_factor(self.request.user)
 
 
@@ -61,7 +61,8 @@ class ChangePassword(PasswordChangeView):
 def set_up_second_factor(request: HttpRequest) -> HttpResponse:
     """Show the QR code of a new authenticator app, and the backup codes after its first code.
 
-    Asks for a session with a second factor: a backup code, or the code of reset_second_factor.
+    Needs a session that was opened with a code: of an earlier app, a backup code, or the code of
+    reset_second_factor.
     """
     if not needs_second_factor(request.user):
         raise Http404
@@ -79,7 +80,7 @@ def set_up_second_factor(request: HttpRequest) -> HttpResponse:
         form.add_error("otp_token", _("This code is not valid. Wait for the next one."))
     context = {
         "form": form,
-        "qr_code": mark_safe(draw_qr_code(app.config_url)),  # Has no text.
+        "qr_code": mark_safe(draw_qr_code(app.config_url)),  # An SVG of lines, without text.
         "key": b32encode(app.bin_key).decode(),
     }
     return render(request, "registration/second_factor.html", context)

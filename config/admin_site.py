@@ -1,4 +1,4 @@
-"""The admin of the site, which asks staff for a second factor if ADMIN_SECOND_FACTOR is on."""
+"""The admin of the site, which needs a second factor if ADMIN_SECOND_FACTOR is on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SiteAdmin(AdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Log in at the page of the site, which asks for the code, if a code is needed."""
+        """If codes are needed, redirect to the log-in page of the site, which asks for the code."""
         if not settings.ADMIN_SECOND_FACTOR or self.has_permission(request):
             return super().login(request, extra_context)
         if request.user.is_authenticated and not lacks_second_factor(request.user):
-            raise PermissionDenied  # No member of staff. A code would not help.
+            raise PermissionDenied  # Not a member of staff, so another log-in would not help.
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))

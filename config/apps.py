@@ -1,4 +1,4 @@
-"""The apps of the site: its commands, and Django's admin with the admin site of this project."""
+"""App configurations: the site itself, for its commands, and Django's admin with `SiteAdmin`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ class SiteConfig(AppConfig):
 
 
 class SiteAdminConfig(AdminConfig):
-    default = False  # Of the package `config`, SiteConfig is the app.
+    default = False  # The default app of the package `config` is SiteConfig.
     default_site = "config.admin_site.SiteAdmin"

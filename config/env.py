@@ -36,7 +36,7 @@ DURATION = re.compile(r"[1-9][0-9]*(ms|s|min)")
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|m|min|h|hour|d|day)")
 
 
-# The options of the backends of e-mails, by the name of the setting.
+# The option in MAILERS that replaces each setting, for two e-mail backends. The others have none.
 MAILER_OPTIONS = {
     "smtp": {
         "EMAIL_HOST": "host",
@@ -52,7 +52,7 @@ MAILER_OPTIONS = {
 
 
 def make_mailer(email_settings: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of MAILERS, the setting of Django 6.1, for the settings before it."""
+    """Convert the settings EMAIL_… to an entry of MAILERS, which replaces them in Django 6.1."""
     backend = email_settings.get("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
     names = MAILER_OPTIONS.get(backend.split(".")[-2], {})
     options = {

@@ -1,4 +1,4 @@
-"""The second factor of staff: a code of an authenticator app, besides the password.
+"""The second factor of staff: a code of an authenticator app or a backup code.
 
 It applies if ADMIN_SECOND_FACTOR is on. django-otp stores the devices, checks the codes and delays
 further attempts after a wrong code. A user has one authenticator app and ten backup codes.
@@ -32,28 +32,28 @@ MAX_CODE_CHARS = 20  # With spaces between the digits.
 
 def needs_second_factor(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Whether this user must log in with a code: staff and superusers."""
-    is_powerful = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
-    return bool(settings.ADMIN_SECOND_FACTOR and is_powerful)
+    is_privileged = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
+    return bool(settings.ADMIN_SECOND_FACTOR and is_privileged)
 
 
 def lacks_second_factor(user: Any) -> bool:
     """Whether the user of a request must log in with a code, and has not done so.
 
-    The user has the methods that the middleware of django-otp adds.
+    `user` needs the method `is_verified`, which the middleware of django-otp adds.
     """
     return needs_second_factor(user) and not user.is_verified()
 
 
 def may_have_tokens(user: AbstractBaseUser | None) -> bool:
-    """Whether a name and a password are exchanged for tokens. Called by simplejwt.
+    """Whether a user gets tokens for the name and the password. Called by simplejwt.
 
-    A program cannot enter a code, so a user who needs one gets no tokens.
+    The calls for tokens take no code, so a user who needs a code gets no tokens.
     """
     return user is not None and user.is_active and not needs_second_factor(user)
 
 
-def describe_user(request: HttpRequest) -> dict[str, Callable[[], bool]]:
-    """Add to the context of templates whether the user needs a second factor."""
+def make_second_factor_context(request: HttpRequest) -> dict[str, Callable[[], bool]]:
+    """Return the context variable `needs_second_factor` of all templates."""
     user = getattr(request, "user", None)
     return {"needs_second_factor": lambda: user is not None and needs_second_factor(user)}
 
@@ -88,7 +88,7 @@ class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
             del self.fields["otp_token"]
 
     def confirm_login_allowed(self, user: Any) -> None:
-        """Check the code. Called after the password was right."""
+        """Check the code. Called when the password is right."""
         super().confirm_login_allowed(user)
         if not needs_second_factor(user):
             return
@@ -116,7 +116,7 @@ class SetupForm(forms.Form):
 
 
 def find_device_id(user: AbstractBaseUser, code: str) -> str | None:
-    """Return the id of the user's device that may know the code, or None without one."""
+    """Return the id of the user's device for codes of this form; None if the user has none."""
     is_app_code = len(code) == APP_CODE_DIGITS and code.isdecimal()
     devices = TOTPDevice if is_app_code else StaticDevice
     device = devices.objects.devices_for_user(user, confirmed=True).order_by("-pk").first()
@@ -124,7 +124,7 @@ def find_device_id(user: AbstractBaseUser, code: str) -> str | None:
 
 
 def prepare_app(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice:
-    """Return the authenticator app that the user is setting up. No log-in accepts its codes yet."""
+    """Return the app that the user is setting up. Log-ins do not accept its codes yet."""
     prepared = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk").first()
     return prepared or TOTPDevice.objects.create(user=user, confirmed=False, name=APP_DEVICE_NAME)
 
@@ -132,7 +132,7 @@ def prepare_app(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice:
 def confirm_app(app: TOTPDevice) -> list[str]:
     """Let log-ins accept the codes of the app. Return new backup codes.
 
-    The earlier app and the earlier backup codes of the user end.
+    Deletes the earlier app and the earlier backup codes of the user.
     """
     with atomic():
         TOTPDevice.objects.filter(user=app.user).exclude(pk=app.pk).delete()
@@ -142,7 +142,7 @@ def confirm_app(app: TOTPDevice) -> list[str]:
 
 
 def reset_second_factor(user: AbstractBaseUser) -> str:
-    """End the app and the backup codes of a user. Return a code that is valid once."""
+    """Delete the app and the backup codes of a user. Return a code that is valid once."""
     with atomic():
         TOTPDevice.objects.filter(user=user).delete()
         return _replace_backup_codes(user, 1)[0]

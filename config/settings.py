@@ -169,7 +169,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "config.second_factor.describe_user",
+                "config.second_factor.make_second_factor_context",
             ]
         },
     }
@@ -195,8 +195,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-# The fields of a form, without files. Everyone may send a form to the log-in page, and a form takes
-# fifty times its size in memory while it is parsed.
+# For the fields of a form, without files. Anonymous users may send forms to the log-in page, and a
+# form may take fifty times its size in memory while it is parsed.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 FILE_UPLOAD_HANDLERS = ["config.upload_handler.UserUploadHandler"]
 
@@ -213,7 +213,7 @@ CACHES = {
 # Such as smtp+tls://user:password@mail.example.com:587. Without it, Django's default applies.
 email_settings = env.email_url("EMAIL_URL") if env.str("EMAIL_URL", "") else {}
 email_settings["EMAIL_TIMEOUT"] = 10
-if django.VERSION >= (6, 1):  # The other settings are deprecated.
+if django.VERSION >= (6, 1):  # It deprecates the settings EMAIL_….
     MAILERS = {"default": make_mailer(email_settings)}
 else:
     globals().update(email_settings)
@@ -223,7 +223,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "imports@localhost")
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 # Number of proxies whose X-Forwarded-For is trusted. Hosting platforms have one. Without a proxy,
-# clients send these headers themselves, so they must count for nothing.
+# clients send X-Forwarded-For and X-Forwarded-Proto themselves, so both must be ignored.
 IMPORTS_TRUSTED_PROXIES = read_int("TRUSTED_PROXIES", 1 if HTTPS_ONLY else 0)
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY and IMPORTS_TRUSTED_PROXIES else None

@@ -1,7 +1,7 @@
-"""Store the files of a request, unless it comes from a stranger.
+"""Store the files of a request, unless its user is anonymous.
 
-The check of the CSRF token parses every form that is sent to a page, before any view asks who the
-user is. Without this module, everyone could store files on the disk by sending them to the log-in
+The check of the CSRF token parses every form that is sent to a page, before a view checks the user.
+Without this module, anonymous users could store files on the disk by sending them to the log-in
 page.
 """
 
@@ -13,7 +13,7 @@ from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
 
 
 class UserUploadHandler(TemporaryFileUploadHandler):
-    """Store each file in a temporary file. Without a user, skip it and read on.
+    """Store each file in a temporary file. For an anonymous user, skip it and parse the rest.
 
     The user is that of the session or, in the REST API, that of the token, which REST framework
     checks before it parses the body.

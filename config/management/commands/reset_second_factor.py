@@ -1,4 +1,4 @@
-"""`manage.py reset_second_factor`: a code that is valid once, for a first device or a lost one."""
+"""`manage.py reset_second_factor`: a code that is valid once, for a first app or after a loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imports.management.base import find_user
 
 class Command(BaseCommand):
     help = (
-        "Ends the authenticator app and the backup codes of a user, and prints a code that is "
+        "Deletes the authenticator app and the backup codes of a user, and prints a code that is "
         "valid once. With it and the password, the user logs in and sets up an app at "
         "/accounts/second-factor/."
     )
