@@ -76,8 +76,8 @@ class LoginForm(OTPAuthenticationFormMixin, AuthenticationForm):  # type: ignore
         "token_required": _("Your account needs a code. Enter the code and the password."),
         "invalid_token": _("This code is not valid, or was used before. Wait for the next one."),
         "device_required": _(
-            "Your account has no such code. Use your authenticator app, or ask whoever runs this "
-            "site for a code that is valid once."
+            "This code does not belong to your account. Use your authenticator app, or ask whoever "
+            "runs this site for a code that is valid once."
         ),
     }
     otp_token = CodeField(label=_("Code (staff only)"), required=False)

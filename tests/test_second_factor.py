@@ -120,7 +120,7 @@ def test_staff_cannot_log_in_with_the_password_alone(app):
         assert client.last.status_code == 200
         assert not has_session(client)
         assert PASSWORD not in client.last.content.decode()
-    assert "Your account has no such code." in log_in("abcdefgh").last.content.decode()
+    assert "This code does not belong to your account." in log_in("abcdefgh").last.content.decode()
     assert "Enter the code and the password." in log_in("").last.content.decode()
 
 
