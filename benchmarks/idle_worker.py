@@ -1,11 +1,11 @@
-"""Measure what an idle worker costs, and how soon after an upload it begins.
+"""Measure the costs of an idle worker, and the time from an upload to its first step.
 
     python -m benchmarks.idle_worker [--seconds 60] [--uploads 100] [--broker PATH]
 
-Starts its own servers, worker and site. Prints two Markdown tables. The first one counts processor
-time and Redis commands while nothing happens. Redis counts the commands inside Lua scripts too. The
-second one gives the times of uploads of three rows to a site that is otherwise idle. `--broker`
-names another Dramatiq broker, such as dramatiq.brokers.redis.RedisBroker.
+Starts its own servers, worker and site. Prints two Markdown tables. The first one has the processor
+time and the Redis commands of a worker without work. Redis counts the commands inside Lua scripts
+too. The second one has the times of uploads of three rows to a site that is otherwise idle.
+`--broker` names another Dramatiq broker, such as dramatiq.brokers.redis.RedisBroker.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmarks.stream_subscribers import django_on
 from devserver.servers import temporary_servers
 
 NANOSECONDS = 1_000_000_000
-SETTLE_SECONDS = 5  # Until what the start of the worker began has ended.
+SETTLE_SECONDS = 5  # For what the worker does when it starts.
 ROWS = 3
 
 
@@ -47,7 +47,7 @@ def main(seconds, uploads, broker):
 
 @contextmanager
 def settings_with(broker):
-    """Let the worker and the site use another broker, by a module of settings of their own."""
+    """Let the worker and the site use another broker, which their module of settings names."""
     if not broker:
         yield
         return
@@ -118,14 +118,14 @@ def print_costs(costs, seconds):
     print(f"| Idle for {seconds} s | a second |\n|---|---|")
     for name, nanoseconds in (
         ("processor of the worker, all processes", both),
-        ("of it Dramatiq's main process", cpu["master"]),
+        ("among these: Dramatiq's main process", cpu["master"]),
         ("processor of its sessions in PostgreSQL", cpu["postgresql"]),
     ):
         print(f"| {name} | {nanoseconds / NANOSECONDS / seconds:.2%} of a core |")
     print(f"| its threads wake up | {cpu['wake-ups'] / seconds:.1f} times |")
     print(f"| Redis commands | {commands.pop('total') / seconds:.1f} |")
     for name, calls in sorted(commands.items(), key=lambda item: -item[1]):
-        print(f"| of it {name.upper()} | {calls / seconds:.2f} |")
+        print(f"| among these: {name.upper()} | {calls / seconds:.2f} |")
     print(flush=True)
 
 
@@ -155,7 +155,7 @@ def upload_in_process(owner, sent, number):
 
 @contextmanager
 def recorded_messages():
-    """Yields a list that receives the time of each message that this process sends."""
+    """Yield a list that receives the time of each message that this process sends."""
     from dramatiq.middleware import Middleware
 
     from imports.broker import get_broker
@@ -176,7 +176,7 @@ def make_content(number):
 
 
 def wait_for_first_step(job):
-    """Wait for the end of the import, so that the site is idle; return when it was started.
+    """Wait for the end of the import, so that the site is idle. Return the time of its first step.
 
     PostgreSQL runs on this machine, so it has the same clock.
     """
