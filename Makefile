@@ -75,7 +75,7 @@ sbom: .venv/development ## Write the software bill of materials of the site: dis
 coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
 	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
-fuzz: .venv/development ## Check the API with 3,000 generated requests (ARGS="--seed 2"), and rules with 100,000 cells each
+fuzz: .venv/development ## Check the API with 3,000 generated requests or more (ARGS="--seed 2"), and each rule for columns with 100,000 cells
 	@$(PYTHON) -m benchmarks.api_contract $(ARGS)
 	@RANDOM_CELLS=100000 exec $(PYTHON) -m pytest -q tests/test_column_cleaning.py
 

@@ -1,4 +1,4 @@
-"""Validate single rows, as tests write them."""
+"""Validate rows that a test gives one by one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from imports.pipeline.row_validation import RowValidator
 
 
 class ValidatedRow(NamedTuple):
-    """A row of a ValidatedBlock. `cleaned` is None for a failed row, `errors` for another one."""
+    """A row of a ValidatedBlock. `cleaned` is None for a failed row, `errors` for other rows."""
 
     number: int
     cleaned: list[str | None] | None
     errors: list[Any] | None
-    cells: list[Cell] | None  # Those that are stored with a failed row.
+    cells: list[Cell] | None  # The stored cells of a failed row.
 
 
 def validate_rows(validator: RowValidator, rows: list[Row]) -> list[ValidatedRow]:

@@ -1,6 +1,6 @@
-"""Rules for whole columns give what the rules for single cells give."""
+"""Rules for whole columns give the same results as the rules for single cells."""
 
-# ruff: noqa: RUF001  Cells have letters that look like others.
+# ruff: noqa: RUF001  The cells hold letters that look like other letters.
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from imports.pipeline.row_validation import RowValidator
 from tests.row_validation import validate_rows
 from tests.test_validator_errors import FieldsOnly
 
-# `make fuzz` compares more.
+# `make fuzz` compares 100,000.
 RANDOM_CELLS = int(os.environ.get("RANDOM_CELLS", "10000"))
 BLOCK_ROWS = 1_000
 
@@ -111,7 +111,7 @@ RULES = {
 
 
 def validate_both_ways(importer, cells, monkeypatch):
-    """Return what the rules for whole columns make of the cells, and those for single cells."""
+    """Return the results of the rules for whole columns, and of those for single cells."""
     columns = DetectedColumns(1, [], {"number": 0}, [])
     numbers = range(2, len(cells) + 2)
     rows = [(number, [cell]) for number, cell in zip(numbers, cells, strict=True)]
@@ -139,7 +139,7 @@ def leave_all_cells(self, step, cells):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_columns_and_single_cells_give_the_same(name, monkeypatch):
+def test_the_rules_for_whole_columns_and_for_single_cells_agree(name, monkeypatch):
     field, options = RULES[name]
     cells = generate_cells(RANDOM_CELLS, seed=len(name))
 
@@ -217,7 +217,7 @@ def test_a_bug_of_a_column_form_is_logged_and_single_cells_are_cleaned(result, t
     assert text in record.getMessage()
 
 
-def test_an_unavailable_database_ends_the_check_and_is_asked_once_more():
+def test_an_unavailable_database_ends_the_check_after_two_calls():
     calls = []
 
     def clean(cell):
@@ -244,7 +244,7 @@ def test_cells_that_are_equal_in_python_keep_their_differences():
     assert [row.cleaned[0] for row in rows][:5] == ["1", "1.0", "-0.0", "0.0", "1"]
 
 
-def test_values_of_the_types_of_fields_are_unchanged():
+def test_a_field_without_a_rule_for_whole_columns_is_cleaned_cell_by_cell():
     importer = make_importer(models.DecimalField(max_digits=8, decimal_places=2))
     validator = RowValidator(importer, DetectedColumns(1, [], {"number": 0}, []))
 
@@ -257,7 +257,7 @@ def test_values_of_the_types_of_fields_are_unchanged():
     ]
 
 
-def test_an_error_of_the_rule_is_that_of_the_single_cell():
+def test_an_error_comes_from_the_rule_for_single_cells():
     @with_column_form(lambda cells: [None for _ in cells])
     def clean(cell):
         raise InvalidValue("no_text", quoted=cell)

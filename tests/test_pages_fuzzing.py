@@ -1,4 +1,4 @@
-"""Generated requests to every page and download: none of them is a 5xx.
+"""Generated requests to every page and download: no response is a 5xx.
 
 The API has a fuzzer of its own, which reads its description: see `tests.contract.fuzzing`.
 FUZZED_REQUESTS is the number of requests to each address, and FUZZ_SEED their seed.
@@ -40,7 +40,7 @@ NAMES = (
 )  # fmt: skip
 METHODS = ("get", "get", "get", "post", "post", "head", "options", "put", "delete", "patch")
 # These end the session, or change the account of the test.
-LEFT_OUT = re.compile("^accounts/(log|pass)")
+EXCLUDED = re.compile("^accounts/(log|pass)")
 
 
 def list_addresses(patterns, prefix=""):
@@ -55,7 +55,7 @@ def list_addresses(patterns, prefix=""):
 ADDRESSES = sorted({
     address
     for address in list_addresses(get_resolver().url_patterns)
-    if not address.startswith(("admin/", "api/", "ws/")) and not LEFT_OUT.match(address)
+    if not address.startswith(("admin/", "api/", "ws/")) and not EXCLUDED.match(address)
 })  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def send(client, rng: Random, address: str, ids: list[str]):
 
 @pytest.fixture
 def ids(alice):
-    """Addresses of an import in each state that has pages of its own, a row and a customer."""
+    """Return the ids of an import in each state that has its own pages, of a row and a customer."""
     rows = [make_row(1), make_row(2, phone="12")]
     done = run_import(make_csv(rows), owner=alice)
     ready = check_job(make_job(make_csv([make_row(3)]), owner=alice, check_first=True))

@@ -402,12 +402,12 @@ def test_an_exception_in_a_periodic_task_does_not_end_the_thread(settings, caplo
     assert phone not in caplog.text
 
 
-# --- Messages of somebody else -----------------------------------------------
+# --- Forged messages ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", [actors.apply_batches, actors.undo_batches])
 @pytest.mark.parametrize("status", ["unknown", Status.READY, Status.CANCELLED, Status.COMPLETE])
-def test_a_message_about_what_is_not_due_changes_nothing(act, status):
+def test_a_message_for_an_import_that_is_not_due_changes_nothing(act, status):
     job = check_job(make_job(make_csv([make_row(1)]), check_first=True))
     if status == Status.CANCELLED:
         lifecycle.cancel(job.pk)

@@ -185,7 +185,7 @@ def make_ready_import(number, **options):
 def make_paused_import(number, **options):
     """Create an import that can be resumed."""
     job = make_ready_import(100 + number, **options)
-    with atomic():  # So no worker writes the batch before the pause.
+    with atomic():  # Until the commit, no worker can write the batch.
         lifecycle.start(job)
         return lifecycle.pause(job)
 

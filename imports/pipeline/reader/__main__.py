@@ -74,7 +74,7 @@ def read_file(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
 
 
 def read_texts(descriptor: int, writer: RowWriter, request: ReadRequest) -> None:
-    """Write all texts of a workbook. Other files get a line with the format only.
+    """Write all texts of a workbook. For other files, write only the format.
 
     Raises:
         ReadError: The workbook cannot be read, breaks a limit, or holds an archive.
