@@ -20,7 +20,7 @@ from unicodedata import normalize
 
 from openpyxl import Workbook
 
-if TYPE_CHECKING:  # The module loads Django's models, and benchmarks run before Django is set up.
+if TYPE_CHECKING:  # Benchmarks load this module before Django is set up, and that one needs Django.
     from imports.importer import Cell
 
 Row = tuple["Cell", ...]  # An empty tuple is a blank row.
