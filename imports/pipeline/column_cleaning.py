@@ -52,8 +52,8 @@ from imports.pipeline.rule_bugs import WrongResult, make_wrong_type
 from imports.text_cell_values import EXPONENT_PATTERN
 
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
-# Equal values of these types have equal text. 1.0 == 1 == True, and 0.0 == -0.0.
-TYPES_WITH_DISTINCT_VALUES = (str, int, bool)
+# Two equal values of one of these types have the same text. Floats differ: 0.0 == -0.0.
+TYPES_WITH_UNIQUE_TEXTS = (str, int, bool)
 SPACES = "\t\n\v\f\r "
 
 
@@ -114,15 +114,15 @@ def get_plain_cells_cleaner(importer: type[Importer], column: Column) -> PlainCe
             values = [None] * len(cells)
             for index, value in zip(indexes, cleaned, strict=True):
                 values[index] = value
-        if has_empty and not _is_empty_without_value(clean):
+        if has_empty and not _returns_none_for_empty_cell(clean):
             remaining.update(index for index, cell in enumerate(cells) if cell is None)
         return CleanedColumn(values, sorted(remaining))
 
     return clean_plain_cells
 
 
-def _is_empty_without_value(clean: CellCleaner) -> bool:
-    """Return whether the rule gives an empty cell no value, as nearly every rule does."""
+def _returns_none_for_empty_cell(clean: CellCleaner) -> bool:
+    """Return whether the rule returns None for an empty cell, as nearly every rule does."""
     try:
         return clean(None) is None
     except Exception:  # The rule for single cells reports it for each row.
@@ -167,7 +167,7 @@ def _clean_distinct(clean_column: ColumnRule, cells: Sequence[Cell]) -> Sequence
         Exception: The rule has a bug.
     """
     types = set(map(type, cells))
-    if len(types) == 1 and types <= set(TYPES_WITH_DISTINCT_VALUES):
+    if len(types) == 1 and types <= set(TYPES_WITH_UNIQUE_TEXTS):
         distinct = list(set(cells))
         if 2 * len(distinct) < len(cells):
             results = dict(zip(distinct, _call_rule(clean_column, distinct), strict=True))
@@ -250,10 +250,10 @@ def _make_field_column_cleaner(field: Field[Any, Any]) -> ColumnRule | None:
     if field.choices:
         return None
     if type(field) in TEXT_FIELDS:
-        return _make_text_cleaner(field, SIMPLE_TEXT, is_ours=lambda validator: False)
+        return _make_text_cleaner(field, SIMPLE_TEXT, is_covered=lambda validator: False)
     if type(field) is EmailField:
         return _make_text_cleaner(
-            field, SIMPLE_EMAIL, is_ours=lambda validator: validator is validate_email
+            field, SIMPLE_EMAIL, is_covered=lambda validator: validator is validate_email
         )
     if type(field) in INTEGER_FIELDS:
         return _make_integer_cleaner(field)
@@ -261,13 +261,13 @@ def _make_field_column_cleaner(field: Field[Any, Any]) -> ColumnRule | None:
 
 
 def _make_text_cleaner(
-    field: Field[Any, Any], pattern: re.Pattern[str], *, is_ours: Callable[[Any], bool]
+    field: Field[Any, Any], pattern: re.Pattern[str], *, is_covered: Callable[[Any], bool]
 ) -> ColumnRule | None:
     """Return a rule that accepts texts which match the pattern and are not too long.
 
-    `is_ours` returns whether the pattern accepts only what the validator accepts.
+    `is_covered` returns whether the validator accepts every text that matches the pattern.
     """
-    limits = _list_limits((v for v in field.validators if not is_ours(v)), MaxLengthValidator)
+    limits = _list_limits((v for v in field.validators if not is_covered(v)), MaxLengthValidator)
     if limits is None:
         return None
     max_chars = min(limits, default=None)

@@ -85,7 +85,7 @@ class FieldStep(NamedTuple):
     has_further_columns: bool  # Other columns fill the field, too.
     prepare: Callable[[Cell], PreparedCell]
     clean: CellCleaner
-    clean_column: PlainCellsCleaner
+    clean_plain_cells: PlainCellsCleaner
     column: Column
 
 
@@ -112,7 +112,7 @@ class RowValidator:
                 has_further_columns=len(columns.get_columns(column.field)) > 1,
                 prepare=get_preparer(importer, column),
                 clean=get_cleaner(importer, column),
-                clean_column=get_plain_cells_cleaner(importer, column),
+                clean_plain_cells=get_plain_cells_cleaner(importer, column),
                 column=column,
             )
             for column in importer.columns
@@ -199,7 +199,7 @@ class RowValidator:
             Error: The rule has queried the database, which reported a transient error.
         """
         try:
-            return step.clean_column(cells)
+            return step.clean_plain_cells(cells)
         except Exception as error:
             if isinstance(error, Error) and is_transient(error):
                 raise
