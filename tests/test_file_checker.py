@@ -1,5 +1,6 @@
 """Test that a check gives the exact result, however often it is interrupted and continued."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from django.db.models.functions import Now
 from customers.models import Customer
 from imports import lifecycle
 from imports.advisory_locks import CHECK_COMPLETION, TRY_LOCK
+from imports.conf import app_settings
 from imports.importer import get_importer
 from imports.models import ImportJob
 from imports.pipeline import check_completion, file_checker, staging
@@ -413,3 +415,75 @@ def test_starting_an_import_of_failed_rows_completes_it():
     job = check_job(make_job(make_csv([make_row(1, phone="none")]), check_first=True))
 
     assert lifecycle.start(job.pk).status == Status.COMPLETE
+
+
+# --- Staging beside the check ------------------------------------------------
+
+
+def clean_and_call(function):
+    """Return the columns of customers. The rule of the mark calls `function` with each cell."""
+
+    def clean(cell):
+        function(cell)
+        return cell
+
+    columns = get_importer("customers").columns
+    return (replace(columns[0], clean=clean), *columns[1:])
+
+
+def test_a_chunk_is_checked_while_the_one_before_it_is_staged(monkeypatch, settings):
+    settings.IMPORTS_DATABASE_TIMEOUTS = app_settings.DATABASE_TIMEOUTS | {"lock_timeout": "20s"}
+    rows = [make_row(n) for n in range(2_600)]
+    third_chunk, job = rows[2_000][0], make_job(make_csv(rows))
+    staged_meanwhile = []
+
+    with concurrent_transaction() as other:
+
+        def end_the_wait(cell):
+            if cell == third_chunk and not staged_meanwhile:
+                wait_until_blocked()
+                staged_meanwhile.append(ImportJob.objects.get(pk=job.pk).checked)
+                other.execute("ROLLBACK")
+
+        def delay_the_second_chunk(job):
+            if job.checked and not staged_meanwhile:
+                other.execute("LOCK TABLE imports_importrow IN SHARE MODE")
+
+        monkeypatch.setattr(get_importer("customers"), "columns", clean_and_call(end_the_wait))
+        job = check_file(job.pk, on_progress=delay_the_second_chunk)
+
+    assert staged_meanwhile == [499]  # The header is one of the first 500 rows.
+    assert (job.status, job.checked) == (Status.RUNNING, 2_600)
+
+
+def test_an_error_of_the_thread_that_stages_ends_the_check():
+    job = make_job(CONTENT)
+
+    def cancel_after_the_first_chunk(current):
+        if current.checked and current.status == Status.CHECKING:
+            lifecycle.cancel(job)
+
+    assert check_file(job.pk, on_progress=cancel_after_the_first_chunk) is None
+
+    job.refresh_from_db()
+    assert (job.status, job.checked) == (Status.CANCELLED, 499)
+
+
+def test_the_connection_of_the_thread_that_stages_is_closed():
+    names = set()
+
+    def remember_thread(job):
+        names.add(threading.current_thread().name)
+
+    before = count_connections()
+    check_file(make_job(CONTENT).pk, on_progress=remember_thread)
+
+    assert any(name.startswith("staging") for name in names)
+    assert not any(thread.name.startswith("staging") for thread in threading.enumerate())
+    assert count_connections() == before
+
+
+def count_connections():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]

@@ -49,7 +49,7 @@ from imports.pipeline.row_block import Row, RowBlock
 from imports.pipeline.row_filter import RowFilter
 from imports.pipeline.row_validation import RowValidator, ValidatedBlock
 from imports.pipeline.rule_bugs import ColumnRuleFailed, RuleBugs
-from imports.pipeline.staging import stage_rows
+from imports.pipeline.staging import Stager
 from imports.pipeline.target_table import get_job_target
 from imports.pipeline.transactions import (
     JobNotActive,
@@ -264,7 +264,8 @@ def _check(
         ) as reader,
     ):
         at_end.callback(bugs.log_counts)
-        columns = None
+        stager = at_end.enter_context(Stager(job, target, on_progress))
+        columns = summary = validator = None
         if job.detected_columns and job.cursor_row:
             columns = DetectedColumns(**job.detected_columns)
         for chunk in _merge_chunks(reader):
@@ -274,24 +275,20 @@ def _check(
                     return _request_mapping(job, "wrong_column_mapping", wrong_fields)
                 if columns.missing:
                     return _request_mapping(job, "missing_columns", columns.missing)
-            summary = ReadSummary(job.read_summary)
+            summary = summary or ReadSummary(job.read_summary)
             validated: list[ValidatedBlock] = []
             if columns is not None:
-                blocks = _select_records(chunk, columns, importer, summary, job)
-                validator = RowValidator(importer, columns, summary, job.make_context(), bugs)
-                validated = validator.validate(blocks)
-            job = stage_rows(
-                job,
-                target,
-                validated,
-                cursor_row=chunk.last_row,
-                fraction=chunk.fraction,
-                read_summary=summary,
-            )
-            on_progress(job)
+                if validator is None:
+                    context = job.make_context()
+                    validator = RowValidator(importer, columns, summary, context, bugs)
+                validated = validator.validate(
+                    _select_records(chunk, columns, importer, summary, job)
+                )
+            stager.stage(chunk, validated, summary)
             if should_stop():
-                release_lease(job)
+                release_lease(stager.wait())
                 return None
+        job = stager.wait()
     return finish_check(job)
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from imports.models import ImportJob
 from imports.pipeline.header_detection import find_reason_columns
 from imports.pipeline.read_summary import ReadSummary
+from imports.pipeline.reader_client import Chunk
 from imports.pipeline.row_block import RowBlock
 from imports.pipeline.row_validation import ValidatedBlock, make_storable
 from imports.pipeline.target_table import TargetTable
 from imports.pipeline.transactions import JobNotActive, short_transaction
-from imports.postgres import copy_into_table
+from imports.postgres import copy_into_table, get_connection
 from imports.statuses import CHECKING_PERCENT, Outcome
 
 MOVE_CURSOR = """
@@ -45,6 +48,86 @@ ESCAPES_IN_ARRAY = str.maketrans(
 NULL_MARKER = "\0"
 NEEDS_ESCAPE = re.compile(r'[\\"\t\n\r]')
 ESCAPES_IN_COPY = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+class Stager:
+    """Stages the chunks of one file. While it stages one, the caller checks the next one.
+
+    The first chunk is staged in the thread of the caller, the others in a thread with a database
+    connection of its own. Within a transaction of the caller, as in tests, all of them are staged
+    in the thread of the caller.
+
+    Leaving the context waits for the chunk that is being staged.
+    """
+
+    def __init__(
+        self, job: ImportJob, target: TargetTable, on_progress: Callable[[ImportJob], None]
+    ) -> None:
+        """`on_progress` is called with the import after each commit, in the staging thread."""
+        self._job = job
+        self._target = target
+        self._on_progress = on_progress
+        self._executor: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+        self._is_first = True
+
+    def __enter__(self) -> Stager:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._executor is not None:
+            self._executor.submit(_close_connection)
+            self._executor.shutdown()
+
+    def stage(
+        self, chunk: Chunk, blocks: Sequence[ValidatedBlock], read_summary: ReadSummary
+    ) -> None:
+        """Stage the rows of a chunk. It may be called again before they are staged.
+
+        Raises:
+            JobNotActive: The chunk, or an earlier one, could not be staged: see `stage_rows`.
+            TransientError: The database was not available.
+        """
+        self.wait()
+        # A copy, because the caller adds the entries of the next chunk meanwhile.
+        stage = partial(self._stage, chunk, blocks, ReadSummary(read_summary.entries()))
+        if self._is_first or get_connection().in_atomic_block:
+            self._is_first = False
+            stage()
+            return
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="staging")
+        self._pending = self._executor.submit(stage)
+
+    def wait(self) -> ImportJob:
+        """Wait until all rows are staged, and return the import as it is then.
+
+        Raises:
+            JobNotActive: A chunk could not be staged: see `stage_rows`.
+            TransientError: The database was not available.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+        return self._job
+
+    def _stage(
+        self, chunk: Chunk, blocks: Sequence[ValidatedBlock], read_summary: ReadSummary
+    ) -> None:
+        self._job = stage_rows(
+            self._job,
+            self._target,
+            blocks,
+            cursor_row=chunk.last_row,
+            fraction=chunk.fraction,
+            read_summary=read_summary,
+        )
+        self._on_progress(self._job)
+
+
+def _close_connection() -> None:
+    """Close the database connection of this thread."""
+    get_connection().close()
 
 
 def stage_rows(
