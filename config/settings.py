@@ -61,9 +61,8 @@ DATABASE_TIMEOUTS = {
     "keepalives_count": 3,
 }
 DATABASES = {"default": read_database("DATABASE_URL", DATABASE_TIMEOUTS)}
-# Under Daphne every thread would keep its own connection open, so the web process keeps none. A
-# worker keeps its connections.
-DATABASES["default"]["CONN_MAX_AGE"] = 0
+# The web process runs requests in threads that it keeps: see imports.live.request_threads.
+DATABASES["default"]["CONN_MAX_AGE"] = 600
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")

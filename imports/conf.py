@@ -188,7 +188,7 @@ class AppSettings:
 
     BATCH_ROWS = Setting(5_000, "rows", "Rows that are written in one transaction.")
     BATCHES_PER_SMALL_FILE = Setting(
-        20,
+        5,
         "batches",
         "A file with fewer than `IMPORTS_BATCH_ROWS` times this number of rows is divided into "
         "about this many batches, so that its progress is visible.",

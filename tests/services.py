@@ -80,6 +80,8 @@ def set_environment(urls):
     os.environ.pop("DEBUG", None)
     os.environ |= make_url_variables(urls)
     os.environ |= {"SECRET_KEY": "only-for-tests", "HTTPS_ONLY": "0"}
+    # Small batches, so that processes can be killed between any two of many.
+    os.environ |= {"IMPORTS_BATCHES_PER_SMALL_FILE": "20"}
 
 
 def run_guardian():

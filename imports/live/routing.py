@@ -15,6 +15,7 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, ResolverMatch, resolve
 
+from imports.live.request_threads import reuse_threads
 from imports.live.sse import ImportEventsConsumer
 from imports.live.websocket import ImportSocketConsumer
 
@@ -31,11 +32,14 @@ def add_streams(application: ASGIApplication) -> ASGIApplication:
     """Return an ASGI application that serves the streams of imports.
 
     It passes every other connection to `application`. The streams have the addresses that the
-    project's URLconf gives them, by including `imports.urls`.
+    project's URLconf gives them, by including `imports.urls`. If `application` is Django's own, its
+    requests run in threads that are kept: see `request_threads`.
     """
     events, socket = ImportEventsConsumer.as_asgi(), ImportSocketConsumer.as_asgi()
-    # Django itself cannot handle WebSockets.
-    others = reject_websocket if isinstance(application, ASGIHandler) else application
+    others = application
+    if isinstance(application, ASGIHandler):
+        others = reject_websocket  # Django itself cannot handle WebSockets.
+        application = reuse_threads(application)
 
     async def streaming_application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (match := find_event_stream(scope)):
