@@ -24,7 +24,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test faults matrix soak mutations lint types audit sbom coverage fuzz sample wheel migrations check clean
+.PHONY: help demo run test faults matrix soak mutations lint types audit sbom coverage fuzz bench sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,9 @@ sbom: .venv/development ## Write the software bill of materials of the site: dis
 
 coverage: .venv/development $(TYPESCRIPT) ## Run every test and report which lines and branches ran
 	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+bench: .venv/development ## Compare an import with other ways to write the same rows, side by side (ARGS="--format csv")
+	@exec $(PYTHON) -m benchmarks.comparison $(ARGS)
 
 fuzz: .venv/development ## Check the API with 3,000 generated requests or more (ARGS="--seed 2"), and each rule for columns with 100,000 cells
 	@$(PYTHON) -m benchmarks.api_contract $(ARGS)
