@@ -26,7 +26,7 @@ from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
 from customers.normalization import MAX_TEXT_CHARS, clean_text, format_number
 from imports.cell_values import FormattedCell
-from imports.importer import Cell, InvalidValue, with_column_form
+from imports.importer import Cell, InvalidValue, with_column_rule
 from imports.mojibake import repair_mojibake
 
 MAX_PHONE_CHARS = 20
@@ -108,7 +108,7 @@ def clean_phones(cells: Sequence[Cell]) -> list[str | None]:
     return list(map(clean, cells))
 
 
-@with_column_form(clean_phones)
+@with_column_rule(clean_phones)
 def clean_phone(cell: Cell) -> str | None:
     """Return the phone number in E.164 format, for example +233244123456; None for an empty cell.
 

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from customers.normalization import INVISIBLE_CHARACTERS_IN_NAMES, clean_text, validate_length
 from customers.phones import clean_phone
-from imports.importer import Cell, InvalidValue, with_column_form
+from imports.importer import Cell, InvalidValue, with_column_rule
 from imports.text_cell_values import EXPONENT_PATTERN, validate_digits, validate_encoding
 
 __all__ = ["MESSAGES", "clean_email", "clean_name", "clean_phone", "clean_shipping_mark"]
@@ -134,7 +134,7 @@ def clean_shipping_marks(cells: Sequence[Cell]) -> list[str | None]:
     return [text and text.upper() for text in texts]
 
 
-@with_column_form(clean_shipping_marks)
+@with_column_rule(clean_shipping_marks)
 def clean_shipping_mark(cell: Cell) -> str | None:
     """Return the mark in capital letters with single spaces; None for an empty cell.
 
@@ -158,7 +158,7 @@ def clean_names(cells: Sequence[Cell]) -> list[str | None]:
     return _match_ordinary_texts(SIMPLE_NAME, MAX_NAME_CHARS, cells)
 
 
-@with_column_form(clean_names)
+@with_column_rule(clean_names)
 def clean_name(cell: Cell) -> str | None:
     """Return the name in its own script with single spaces; None for an empty cell.
 
@@ -180,7 +180,7 @@ def clean_emails(cells: Sequence[Cell]) -> list[str | None]:
     return [text and text.lower() for text in texts]
 
 
-@with_column_form(clean_emails)
+@with_column_rule(clean_emails)
 def clean_email(cell: Cell) -> str | None:
     """Return the e-mail address in small letters; None for an empty cell.
 

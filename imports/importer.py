@@ -45,7 +45,7 @@ __all__ = [
     "is_registered",
     "list_importers",
     "register",
-    "with_column_form",
+    "with_column_rule",
 ]
 
 CellRule = Callable[[Cell], str | None]
@@ -55,17 +55,17 @@ ColumnRule = Callable[[Sequence[Cell]], Sequence[str | None]]
 
 _AnyCellRule = TypeVar("_AnyCellRule", bound=CellRule)
 
-# The key is the function itself, so a function that wraps another one does not have its form.
-_column_forms: WeakKeyDictionary[CellRule, ColumnRule] = WeakKeyDictionary()
+# The key is the function itself, so a function that wraps another one does not have its rule.
+_column_rules: WeakKeyDictionary[CellRule, ColumnRule] = WeakKeyDictionary()
 
 
-def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyCellRule]:
-    """Return a decorator that gives a `clean` function a column form: a rule for whole columns.
+def with_column_rule(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyCellRule]:
+    """Return a decorator that gives a `clean` function a column rule: a rule for whole columns.
 
         def clean_codes(cells):
             return [c if type(c) is str and SIMPLE_CODE.fullmatch(c) else None for c in cells]
 
-        @with_column_form(clean_codes)
+        @with_column_rule(clean_codes)
         def clean_code(cell): ...
 
     Nearly all cells of a file are ordinary, and one call for a thousand cells costs a fraction of
@@ -75,16 +75,16 @@ def with_column_form(clean_column: ColumnRule) -> Callable[[_AnyCellRule], _AnyC
     same cell. `clean_column` may get equal cells only once.
     """
 
-    def register_form(clean: _AnyCellRule) -> _AnyCellRule:
-        _column_forms[clean] = clean_column
+    def register_rule(clean: _AnyCellRule) -> _AnyCellRule:
+        _column_rules[clean] = clean_column
         return clean
 
-    return register_form
+    return register_rule
 
 
-def get_column_form(clean: CellRule) -> ColumnRule | None:
-    """Return the column form of a `clean` function; None if it has none."""
-    return _column_forms.get(clean)
+def get_column_rule(clean: CellRule) -> ColumnRule | None:
+    """Return the column rule of a `clean` function; None if it has none."""
+    return _column_rules.get(clean)
 
 
 class InvalidValue(ValueError):
@@ -150,7 +150,7 @@ class Column:
 
     `clean` takes a cell. It returns the text that PostgreSQL casts to the field's type, or None for
     an empty cell, and raises InvalidValue. Without it, the rules of the model field are used.
-    It may have a column form, which cleans many cells in one call: see `with_column_form`.
+    It may have a column rule, which cleans many cells in one call: see `with_column_rule`.
     `prepare` is for a rule that builds on these rules: it takes a cell that is not empty and
     returns the cell to which they apply, or raises InvalidValue.
     `lookup` is for a foreign key: it names the unique field of the related model whose value the

@@ -19,9 +19,9 @@ from imports.importer import (
     Column,
     Importer,
     InvalidValue,
-    get_column_form,
+    get_column_rule,
     get_importer,
-    with_column_form,
+    with_column_rule,
 )
 from imports.pipeline.column_cleaning import CleanedColumn, get_plain_cells_cleaner
 from imports.pipeline.header_detection import DetectedColumns
@@ -106,7 +106,7 @@ RULES = {
     "date": (models.DateField(), {}),
     "yes or no": (models.BooleanField(), {}),
     "choice": (models.CharField(choices=[("r", "Red"), ("n/a", "None of them")]), {}),
-    "function without a column form": (None, {"clean": lambda cell: cell and str(cell).strip()}),
+    "function without a column rule": (None, {"clean": lambda cell: cell and str(cell).strip()}),
 }
 
 
@@ -167,15 +167,15 @@ def test_the_rules_for_whole_columns_accept_most_ordinary_cells(name):
     assert len(cleaned.remaining) < 0.15 * len(cells)
 
 
-def test_a_function_that_wraps_a_rule_has_no_column_form():
+def test_a_function_that_wraps_a_rule_has_no_column_rule():
     def clean(cell):
         return validators.clean_name(cell)
 
     clean.__wrapped__ = validators.clean_name
     clean.__dict__.update(validators.clean_name.__dict__)
 
-    assert get_column_form(validators.clean_name) is not None
-    assert get_column_form(clean) is None
+    assert get_column_rule(validators.clean_name) is not None
+    assert get_column_rule(clean) is None
 
 
 def test_a_value_that_many_cells_repeat_is_cleaned_once():
@@ -202,8 +202,8 @@ def test_a_value_that_many_cells_repeat_is_cleaned_once():
         (lambda cells: 1 / 0, "ZeroDivisionError"),
     ],
 )
-def test_a_bug_of_a_column_form_is_logged_and_single_cells_are_cleaned(result, text, caplog):
-    @with_column_form(result)
+def test_a_bug_of_a_column_rule_is_logged_and_single_cells_are_cleaned(result, text, caplog):
+    @with_column_rule(result)
     def clean(cell):
         return cell and cell.upper()
 
@@ -258,7 +258,7 @@ def test_a_field_without_a_rule_for_whole_columns_is_cleaned_cell_by_cell():
 
 
 def test_an_error_comes_from_the_rule_for_single_cells():
-    @with_column_form(lambda cells: [None for _ in cells])
+    @with_column_rule(lambda cells: [None for _ in cells])
     def clean(cell):
         raise InvalidValue("no_text", quoted=cell)
 
@@ -271,7 +271,7 @@ def test_an_error_comes_from_the_rule_for_single_cells():
     ]
 
 
-def test_every_column_of_the_customer_importer_has_a_column_form():
+def test_every_column_of_the_customer_importer_has_a_column_rule():
     columns = get_importer("customers").columns
 
-    assert all(column.clean and get_column_form(column.clean) for column in columns)
+    assert all(column.clean and get_column_rule(column.clean) for column in columns)

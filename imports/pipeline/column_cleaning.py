@@ -37,7 +37,7 @@ from imports.importer import (
     ColumnRule,
     Importer,
     InvalidValue,
-    get_column_form,
+    get_column_rule,
     get_value_fields,
 )
 from imports.pipeline.field_cleaning import (
@@ -195,7 +195,7 @@ def _call_rule(clean_column: ColumnRule, cells: Sequence[Cell]) -> Sequence[str 
 def get_column_cleaner(importer: type[Importer], column: Column) -> ColumnRule:
     """Return the rule for whole columns: that of the column's own rule, or that of its field."""
     if column.clean is not None:
-        return get_column_form(column.clean) or _make_cell_by_cell_cleaner(column.clean)
+        return get_column_rule(column.clean) or _make_cell_by_cell_cleaner(column.clean)
     if column.prepare is None:
         fields = get_value_fields(importer, column)
         if len(fields) == 1 and (clean_column := _make_field_column_cleaner(fields[0])):
