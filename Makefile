@@ -1,5 +1,5 @@
 # Commands for development. `make help` lists them. PORT applies to demo and run, ARGS to demo,
-# test, faults, matrix, mutations, coverage and migrations, SEEDS to soak.
+# manage, test, faults, matrix, mutations, coverage and migrations, SEEDS to soak.
 
 PORT ?= 8000
 ARGS ?=
@@ -24,7 +24,7 @@ SAY = echo "Installing the packages of $<. This takes a minute or two, longer on
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo run test faults matrix soak mutations lint types audit sbom coverage fuzz bench sample wheel migrations check clean
+.PHONY: help demo run manage test faults matrix soak mutations lint types audit sbom coverage fuzz bench sample wheel migrations check clean
 
 help: ## Print this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ demo: .venv/runtime ## Start the site, import 7,000 customers, keep serving (ARG
 
 run: .venv/runtime ## Start the site (PORT=8000)
 	@exec $(PYTHON) -m devserver run
+
+manage: .venv/runtime ## Run a command of manage.py on the site that demo or run has started (ARGS=imports_status)
+	@exec $(PYTHON) -m devserver manage $(ARGS)
 
 test: .venv/development $(TYPESCRIPT) lint ## Check style, then run every test (ARGS="-k name")
 	@$(PYTHON) -m tests.browser

@@ -44,7 +44,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEBUG = read_bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not SECRET_KEY:
-    raise ImproperlyConfigured("Set SECRET_KEY. `make demo` sets it for you.")
+    raise ImproperlyConfigured(
+        "Set SECRET_KEY. For the site of `make demo` or `make run`, use `make manage ARGS=…`."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Origins of front ends on other sites, such as https://app.example.com. They authenticate with

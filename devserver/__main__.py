@@ -1,19 +1,25 @@
-"""Command line: `python -m devserver run`, `demo [--exit]` or `clean`. PORT sets the port."""
+"""Command line: `python -m devserver run`, `demo [--exit]`, `clean` or `manage COMMAND …`.
+
+PORT sets the port. `manage` runs a command of manage.py with the environment of the site that `run`
+or `demo` has started.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 
 from devserver.orphans import stop_orphans
-from devserver.paths import StartupError, exclusive_lock, remove_all
+from devserver.paths import StartupError, exclusive_lock, find_running_paths, remove_all
 from devserver.servers import uses_own_database
 from devserver.supervisor import (
     PROJECT,
     WORKER_COMMAND,
     Commands,
     get_url,
+    make_environment,
     print_message,
     serve,
 )
@@ -27,6 +33,8 @@ def main() -> int:
     try:
         if arguments.command == "clean":
             return clean()
+        if arguments.command == "manage":
+            return manage(arguments.words)
         port = read_port()
         commands = make_commands(port, demo=arguments.command == "demo")
         return serve(VAR, port, commands, stop_after_demo=arguments.exit)
@@ -37,8 +45,10 @@ def main() -> int:
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devserver", description=__doc__)
-    parser.add_argument("command", choices=["run", "demo", "clean"])
+    parser.add_argument("command", choices=["run", "demo", "clean", "manage"])
     parser.add_argument("--exit", action="store_true", help="stop after the demo")
+    if words[:1] == ["manage"]:  # The words that follow are not ours.
+        return argparse.Namespace(command="manage", words=words[1:])
     arguments = parser.parse_args(words)
     if arguments.exit and arguments.command != "demo":
         parser.error("--exit is only valid with demo")
@@ -87,6 +97,12 @@ def clean() -> int:
             stop_orphans(VAR)
             remove_all(VAR)
     return 0
+
+
+def manage(words: list[str]) -> int:
+    """Run a command of manage.py on the running site. Raises: StartupError if it is not running."""
+    environment = make_environment(find_running_paths(VAR))
+    return subprocess.call([PYTHON, "manage.py", *words], cwd=PROJECT, env=environment)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,21 @@ def prepared_paths(var: Path) -> Iterator[Paths]:
         remove_socket_folder(var)
 
 
+def find_running_paths(var: Path) -> Paths:
+    """Return the folders of the supervisor that runs in `var`.
+
+    Raises: StartupError if none runs.
+    """
+    try:
+        with exclusive_lock(var, "a check whether the site is running"):
+            pass
+    except StartupError:
+        account = find_unprivileged_account()
+        sockets = Path((var / "sockets").read_text())
+        return Paths(var, make_servers_folder(var, account), sockets, account)
+    raise StartupError("The site is not running. Start it with `make run` in another terminal.")
+
+
 @contextmanager
 def temporary_paths() -> Iterator[Paths]:
     """Create all folders in a temporary folder, which is removed at the end.

@@ -82,6 +82,24 @@ def test_a_second_start_names_the_first_and_leaves_it_running(running, word):
     assert all_servers_respond(running)
 
 
+def test_a_command_of_manage_py_runs_on_the_servers_of_the_running_site(running):
+    script = (
+        "import sys; from django.db import connection; connection.ensure_connection(); "
+        "from django.conf import settings; sys.stderr.write(settings.REDIS_URL)"
+    )
+    command = Supervisor(running.var).start("manage", "shell", "--no-imports", "-c", script)
+
+    assert command.wait_for_exit() == 0, command.read_output()
+    assert command.read_output() == running.read_environment(WEB)["REDIS_URL"]
+
+
+def test_a_command_of_manage_py_needs_a_running_site(supervisor):
+    assert supervisor.start("manage", "check").wait_for_exit() == 1
+
+    sentence = "The site is not running. Start it with `make run` in another terminal.\n"
+    assert supervisor.read_output() == sentence
+
+
 def test_the_worker_is_started_as_in_production():
     expected = " ".join(["worker: exec python", *WORKER_COMMAND])
 
