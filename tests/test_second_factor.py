@@ -324,15 +324,36 @@ def test_the_admin_shows_no_key_and_no_backup_code(app):
 
     pages = [
         client.get(f"/admin/otp_totp/totpdevice/{app.pk}/change/"),
-        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/config/"),
-        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/qrcode/"),
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/delete/"),
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/config/", follow=True),
+        client.get(f"/admin/otp_totp/totpdevice/{app.pk}/qrcode/", follow=True),
+        client.get("/admin/otp_totp/totpdevice/"),
         client.get(f"/admin/otp_static/staticdevice/{backup.pk}/change/"),
+        client.get(f"/admin/otp_static/staticdevice/{backup.pk}/delete/"),
     ]
 
-    assert [page.status_code for page in pages] == [200, 403, 403, 200]
+    assert {page.status_code for page in pages} == {200}
     for page in pages:
         assert secret not in page.content.decode()
         assert "secretcode" not in page.content.decode()
+
+
+def test_the_admin_adds_and_changes_no_device_and_deletes_one(app):
+    create_person("root", is_superuser=True, is_staff=True)
+    client = log_in(reset("root"), name="root")
+    backup = StaticDevice.objects.create(user=app.user, name="backup")
+    fields = {"user": app.user.pk, "name": "chosen", "confirmed": "on", "key": "00" * 20}
+
+    for path, device in (("otp_totp/totpdevice", app), ("otp_static/staticdevice", backup)):
+        for page in (f"/admin/{path}/add/", f"/admin/{path}/{device.pk}/change/"):
+            assert client.post(page, fields).status_code == 403
+        assert client.get(f"/admin/{path}/add/").status_code == 403
+        device.refresh_from_db()
+        assert device.name != "chosen"
+        client.post(f"/admin/{path}/{device.pk}/delete/", {"post": "yes"})
+
+    assert not TOTPDevice.objects.exists()
+    assert not StaticDevice.objects.filter(user=app.user).exists()
 
 
 def test_the_menu_leads_staff_to_the_set_up(app):
