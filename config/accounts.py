@@ -15,9 +15,10 @@ from django.contrib.auth.views import (
     PasswordChangeView,
     redirect_to_login,
 )
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path, reverse_lazy
+from django.urls import path, reverse, reverse_lazy
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -28,9 +29,11 @@ from config.second_factor import (
     LoginForm,
     SetupForm,
     confirm_app,
+    has_app,
     lacks_second_factor,
     needs_second_factor,
     prepare_app,
+    verify_first_code,
 )
 
 QR_MODULE_PIXELS = 5
@@ -43,6 +46,12 @@ class LogIn(LoginView):
     def redirect_authenticated_user(self) -> bool:  # type: ignore[override]
         """Whether the page redirects a user who is logged in: not if the session lacks a code."""
         return not lacks_second_factor(self.request.user)
+
+    def get_success_url(self) -> str:
+        """Lead a user without an authenticator app to its set-up: the last code may be used up."""
+        if needs_second_factor(self.request.user) and not has_app(self.request.user):
+            return reverse("second_factor")
+        return super().get_success_url()
 
 
 class ChangePassword(PasswordChangeView):
@@ -71,13 +80,14 @@ def set_up_second_factor(request: HttpRequest) -> HttpResponse:
     app = prepare_app(request.user)
     form = SetupForm(request.POST or None)
     if form.is_valid():
-        code = form.cleaned_data["otp_token"]
-        verified = django_otp.verify_token(request.user, app.persistent_id, code)
-        if verified is not None:
-            codes = confirm_app(verified)
-            django_otp.login(request, verified)
+        try:
+            verify_first_code(app, form.cleaned_data["otp_token"])
+        except ValidationError as error:
+            form.add_error("otp_token", error)
+        else:
+            codes = confirm_app(app)
+            django_otp.login(request, app)
             return render(request, "registration/backup_codes.html", {"codes": codes})
-        form.add_error("otp_token", _("This code is not valid. Wait for the next one."))
     context = {
         "form": form,
         "qr_code": mark_safe(draw_qr_code(app.config_url)),  # An SVG of lines, without text.

@@ -4,18 +4,22 @@ import http.client
 import re
 import time
 from base64 import b32decode
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from io import StringIO
+from threading import Barrier
 from urllib.parse import urlencode
 
 import pytest
 from axes.models import AccessAttempt
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from config.second_factor import confirm_app, prepare_app
 from tests.conftest import create_user
 from tests.streams import running_daphne
 
@@ -26,6 +30,8 @@ PAGE, ADMIN, SETUP, TOKENS = (
     "/accounts/second-factor/",
     "/api/auth/token/",
 )
+
+NO_DEVICE = "This code does not belong to your account."
 
 pytestmark = pytest.mark.django_db
 
@@ -62,9 +68,10 @@ def make_code(key, steps=0):
     return f"{totp.token():06}"
 
 
-def make_wrong_code(app):
-    """Return a code that the app shows neither now nor soon."""
-    return next(f"{n:06}" for n in range(9) if f"{n:06}" not in list_codes(app))
+def make_wrong_code(*apps):
+    """Return a code that the apps show neither now nor soon."""
+    codes = set().union(*map(list_codes, apps))
+    return next(f"{n:06}" for n in range(20) if f"{n:06}" not in codes)
 
 
 def list_codes(app):
@@ -83,7 +90,7 @@ def end_delays():
 def reset(name="anna"):
     output = StringIO()
     call_command("reset_second_factor", name, stdout=output)
-    return output.getvalue().strip()
+    return output.getvalue().splitlines()[0]
 
 
 def log_in(code="", name="anna", password=PASSWORD, client=None):
@@ -120,7 +127,7 @@ def test_staff_cannot_log_in_with_the_password_alone(app):
         assert client.last.status_code == 200
         assert not has_session(client)
         assert PASSWORD not in client.last.content.decode()
-    assert "This code does not belong to your account." in log_in("abcdefgh").last.content.decode()
+    assert NO_DEVICE in log_in("abcdefgh").last.content.decode()
     assert "Enter the code and the password." in log_in("").last.content.decode()
 
 
@@ -163,7 +170,7 @@ def test_wrong_codes_delay_the_next_one_and_count_as_failed_logins(app):
 
     delayed = log_in(make_code(app.bin_key))
 
-    assert "Verification temporarily disabled" in delayed.last.content.decode()
+    assert "Wait 1 second, then enter a code again." in delayed.last.content.decode()
     assert AccessAttempt.objects.get().failures_since_start == 1
     for _ in range(4):
         end_delays()
@@ -182,6 +189,44 @@ def test_other_users_log_in_with_the_password_and_have_no_admin():
     assert client.get(ADMIN, follow=True).status_code == 403
     assert client.get(SETUP).status_code == 404
     assert "Second factor" not in client.get("/").content.decode()
+
+
+def test_each_confirmed_app_of_a_user_opens_the_admin(app):
+    newer = TOTPDevice.objects.create(user=app.user, name="newer")
+    codes = [make_own_code(app, newer), make_own_code(newer, app)]
+
+    assert [opens_admin(log_in(code)) for code in codes] == [True, True]
+    assert [device.throttling_failure_count for device in TOTPDevice.objects.all()] == [0, 0]
+
+
+def test_each_set_of_backup_codes_of_a_user_opens_the_admin(anna):
+    for token in ("abcdefgh", "hgfedcba", "qrstuvwx"):
+        StaticDevice.objects.create(user=anna, name=token).token_set.create(token=token)
+
+    assert opens_admin(log_in("abcdefgh"))
+    assert opens_admin(log_in("qrstuvwx"))
+    assert not has_session(log_in("abcdefgh"))
+    counts = StaticDevice.objects.order_by("pk").values_list("throttling_failure_count", flat=True)
+    assert [*counts] == [1, 1, 1]
+
+
+def test_a_delayed_app_does_not_delay_another_app(app):
+    newer = TOTPDevice.objects.create(user=app.user, name="newer")
+    log_in(make_wrong_code(app, newer))
+    TOTPDevice.objects.filter(pk=newer.pk).update(throttling_failure_timestamp=None)
+
+    delayed = log_in(make_own_code(app, newer))
+
+    assert not has_session(delayed)
+    assert TOTPDevice.objects.get(pk=app.pk).throttling_failure_count == 1
+    assert TOTPDevice.objects.get(pk=newer.pk).throttling_failure_count == 2
+    TOTPDevice.objects.filter(pk=newer.pk).update(throttling_failure_timestamp=None)
+    assert has_session(log_in(make_own_code(newer, app)))
+
+
+def make_own_code(app, other):
+    """Return a code that the one app accepts now, and the other does not."""
+    return min(list_valid_codes(app) - list_codes(other))
 
 
 # --- Sessions, the log-in of the admin, tokens -------------------------------
@@ -247,15 +292,12 @@ def test_a_new_member_of_staff_sets_up_an_app(anna):
 
     page = client.get(SETUP)
     key = re.search(r"<code>([A-Z2-7]+)</code>", page.content.decode())[1]
-    wrong = client.post(SETUP, {"otp_token": "abcdef"})
-    end_delays()
     done = client.post(SETUP, {"otp_token": make_code(b32decode(key))})
 
     assert "<svg" in page.content.decode()
     assert "style=" not in page.content.decode()
     assert "no-store" in page["Cache-Control"]
     assert "unsafe" not in page["Content-Security-Policy"]
-    assert "This code is not valid." in wrong.content.decode()
     backup_codes = re.findall(r"<li><code>(\w+)</code></li>", done.content.decode())
     assert len(set(backup_codes)) == 10
     assert opens_admin(client)
@@ -263,7 +305,78 @@ def test_a_new_member_of_staff_sets_up_an_app(anna):
     end_delays()
     assert opens_admin(log_in(make_code(b32decode(key), 1)))
     assert opens_admin(log_in(backup_codes[3].upper()))
-    assert not has_session(log_in(backup_codes[3]))
+    used = log_in(backup_codes[3])
+    assert not has_session(used)
+    assert "This backup code is not valid, or was used before." in used.last.content.decode()
+    assert "Wait" not in used.last.content.decode()
+
+
+def test_a_log_in_without_an_app_leads_to_its_set_up(anna):
+    client = Client()
+    client.last = client.post(
+        f"{PAGE}?next=/admin/", {"username": "anna", "password": PASSWORD, "otp_token": reset()}
+    )
+
+    assert client.last["Location"] == SETUP
+    app = TOTPDevice.objects.create(user=anna, name="app")
+    assert log_in(make_code(app.bin_key)).last["Location"] == "/"
+
+
+def test_the_command_says_what_to_do_with_the_code(anna, settings):
+    output = StringIO()
+
+    call_command("reset_second_factor", "anna", stdout=output)
+
+    code, log_in_line, set_up_line = output.getvalue().splitlines()
+    assert code == StaticToken.objects.get().token
+    assert f"Log in at {PAGE} with your name, your password and this code." in log_in_line
+    assert "scan the QR code" in set_up_line
+    settings.ADMIN_SECOND_FACTOR = False
+    call_command("reset_second_factor", "anna", stdout=output)
+    assert output.getvalue().endswith("as soon as ADMIN_SECOND_FACTOR is on.\n")
+
+
+def test_a_wrong_first_code_says_how_long_to_wait(anna):
+    client = log_in(reset())
+    client.get(SETUP)
+    app = TOTPDevice.objects.get()
+    wrong = make_wrong_code(app)
+
+    backup = client.post(SETUP, {"otp_token": "abcdefgh"})
+    refused = client.post(SETUP, {"otp_token": wrong})
+    TOTPDevice.objects.update(throttling_failure_count=6)
+    delayed = client.post(SETUP, {"otp_token": make_code(app.bin_key)})
+
+    assert "Enter the six digits that the app shows." in backup.content.decode()
+    assert "This code is not valid" in refused.content.decode()
+    assert re.search(r"Wait (3[012]|2\d) seconds, then", delayed.content.decode())
+    assert "not valid" not in delayed.content.decode()
+    end_delays()
+    assert (
+        "Backup codes" in client.post(SETUP, {"otp_token": make_code(app.bin_key)}).content.decode()
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_has_one_app_that_is_not_confirmed(anna):
+    earlier = TOTPDevice.objects.create(user=anna, name="by hand", confirmed=False)
+    start = Barrier(8)
+
+    def prepare(_number):
+        start.wait()
+        try:
+            return prepare_app(anna).pk
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        prepared = set(threads.map(prepare, range(8)))
+
+    app = TOTPDevice.objects.get()
+    assert prepared == {app.pk} != {earlier.pk}
+    assert app.name == "authenticator app (set-up not finished)"
+    confirm_app(app)
+    assert TOTPDevice.objects.get().name == "authenticator app"
 
 
 def test_a_password_alone_sets_up_no_app(anna):
