@@ -828,3 +828,17 @@ def test_script_and_style_are_small_and_insert_no_markup():
     assert len(script.encode()) <= 20_000
     assert (STATIC / "imports.css").stat().st_size <= 17_000
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+@pytest.mark.parametrize("layout", ["site", "package"])
+def test_a_message_is_on_the_page_once(layout, alice, settings):
+    if layout == "package":  # Its own layout prints no messages.
+        settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": []}]
+    client = logged_in_client(alice)
+    files = [SimpleUploadedFile(name, make_csv([make_row(1)])) for name in ("a.csv", "b.csv")]
+    fields = {"importer": "customers", "on_duplicate": "skip", "file": files}
+
+    page = client.post(reverse("imports:list"), fields, follow=True)
+
+    (message,) = page.context["messages"]
+    assert page.content.decode().count(str(message)) == 1
