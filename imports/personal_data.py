@@ -38,6 +38,7 @@ from imports.pipeline.reader_client import (
     open_texts,
 )
 from imports.postgres import atomic, on_commit
+from imports.row_results import annotate_result
 from imports.snapshots import format_optional_time
 from imports.transitions import TransitionNotAllowed
 
@@ -293,7 +294,8 @@ def _search_rows(
     job: ImportJob, matcher: Matcher, names_by_index: Mapping[int, str]
 ) -> Iterator[dict[str, Any]]:
     fields = [column.field for column in matcher.importer.columns]
-    for row in ImportRow.objects.filter(job=job).order_by("number").iterator(ROWS_PER_QUERY):
+    rows = annotate_result(ImportRow.objects.filter(job=job))
+    for row in rows.order_by("number").iterator(ROWS_PER_QUERY):
         values = dict(_name_values(fields, row.cleaned))
         previous = dict(_name_values(fields, row.previous_values))
         cells = row.cells or []
@@ -311,7 +313,7 @@ def _search_rows(
         if is_match:
             yield {
                 "row": row.number,
-                "outcome": row.outcome,
+                "outcome": row.result,
                 "record": row.target_id,
                 "values": values,
                 "previous_values": previous,

@@ -107,7 +107,12 @@ def select_rows(
         rows = rows.filter(IS_NEW_RECORD, _is_applied(), number__lte=_get_last_applied_row(job))
     elif outcome:
         rows = rows.filter(outcome=outcome)
-    rows = rows.defer("cells", "cleaned", "previous_values")  # A row may hold a megabyte of each.
+    # A row may hold a megabyte of each.
+    return annotate_result(rows.defer("cells", "cleaned", "previous_values"))
+
+
+def annotate_result(rows: QuerySet[ImportRow]) -> QuerySet[ImportRow]:
+    """Return the rows with the attribute `result`: the outcome, or None if the row is pending."""
     created = When(IS_NEW_RECORD & Q(_is_applied()), then=Value(Outcome.CREATED.value))
     result = Coalesce(F("outcome"), Case(created))
     # The model declares the attributes for the type checker, as here and below they are set.

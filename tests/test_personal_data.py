@@ -262,6 +262,7 @@ def test_an_export_holds_everything_and_is_recorded_without_the_data(tmp_path, a
 
     (exported,) = json.loads(path.read_text())["imports"]
     assert exported["import"] == str(job.pk)
+    assert exported["rows"][0]["outcome"] == "created"
     assert exported["rows"][0]["values"]["email"] == EMAIL
     assert exported["rows"][0]["values"]["phone"] == "+233240000001"
     assert exported["file_rows"][0]["cells"][3] == EMAIL
