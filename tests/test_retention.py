@@ -495,6 +495,26 @@ def test_the_page_says_until_when_the_contents_are_kept(job, alice):
     assert "Imported records, the counts and the history are kept." in page
 
 
+@pytest.mark.parametrize("is_purged", [False, True])
+def test_the_admin_says_that_rows_and_batches_were_deleted(is_purged, job, root):
+    client = logged_in_client(root)
+    address = f"/admin/imports/importjob/{job.pk}"
+    lifecycle.delete_contents(job)
+    if is_purged:
+        purge.run_to_end()
+
+    response = client.get(f"{address}/rows/", follow=True)
+
+    assert response.redirect_chain == [(f"{address}/change/", 302)]
+    page = response.content.decode()
+    assert "The file and the rows of this import were deleted." in page
+    assert 'class="value"' not in page  # The example of a problem.
+    assert "The rows were deleted. Only their counts are kept." in page
+    assert "The batches were deleted with the rows. Only the counts are kept." in page
+    assert "No rows failed" not in page
+    assert "There were no rows" not in page
+
+
 def test_the_page_deletes_the_contents_and_says_so(job, alice):
     client = logged_in_client(alice)
 

@@ -291,6 +291,9 @@ class ImportJobAdmin(ReadOnlyAdmin[ImportJob]):
 
     def rows_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         job = self._get_visible_or_404(request, pk)
+        if not job.has_contents:
+            messages.warning(request, error_messages.CONTENTS_DELETED)
+            return redirect(self.reverse("imports_importjob_change", job.pk))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Rows"),

@@ -27,14 +27,13 @@ GetRecordUrl = Callable[[str], str]  # From the key of a record to its page; "" 
 def build_admin_problems_context(job: ImportJob, rows_url: str, user: User) -> Context:
     """Return the problems of failed and skipped rows, each with links to its rows.
 
-    `rows_url` is the address of the page with all rows of the import.
+    There are none if the rows were deleted, also before they are purged. `rows_url` is the address
+    of the page with all rows of the import.
     """
     mask = permissions.get_value_mask(user, job)
+    problems = failed_row_table.list_problems(job, mask) if job.has_contents else []
     return {
-        "problems": [
-            _build_problem(problem, rows_url)
-            for problem in failed_row_table.list_problems(job, mask)
-        ],
+        "problems": [_build_problem(problem, rows_url) for problem in problems],
         "has_exact_counts": row_results.has_exact_problem_counts(job),
         "max_counted_rows": row_results.MAX_GROUPED_ROWS,
     }
