@@ -429,6 +429,22 @@ def test_the_test_button_sends_a_test_and_shows_its_result(manager, endpoint, re
     assert "200" in page
 
 
+def test_the_test_button_leads_back_to_the_webhook_without_the_permission_for_notices(endpoint):
+    names = ("change_webhookendpoint", "view_webhookendpoint")
+    client = logged_in_client(create_user("editor", *names, is_staff=True))
+    url = reverse("admin:imports_webhookendpoint_test", args=[endpoint.pk])
+
+    response = client.post(url, follow=True)
+
+    page = reverse("admin:imports_webhookendpoint_change", args=[endpoint.pk])
+    assert response.redirect_chain == [(page, 302)]
+    assert response.status_code == 200
+    text = response.content.decode()
+    assert "ask an administrator for the permission to view notices" in text
+    assert reverse("admin:imports_notice_changelist") not in text
+    assert Notice.objects.get().endpoint == endpoint
+
+
 @pytest.mark.parametrize("name", ["test", "secret"])
 def test_a_user_who_may_only_view_a_webhook_cannot_use_it(name, endpoint):
     viewer = create_user("viewer", "view_webhookendpoint", is_staff=True)

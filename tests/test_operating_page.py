@@ -20,7 +20,7 @@ TABLE = re.findall(r"^\| `(\w+)\.(\w+)` \| (.+?) \| (.+?) \|$", PAGE, re.MULTILI
 
 
 def test_each_permission_of_the_page_exists_under_its_name():
-    assert len(TABLE) == 8
+    assert len(TABLE) == 10
     for app, codename, name, _ in TABLE:
         permission = Permission.objects.get(content_type__app_label=app, codename=codename)
         assert permission.name == name

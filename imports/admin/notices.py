@@ -69,15 +69,24 @@ class WebhookEndpointAdmin(FilteredAdmin[WebhookEndpoint]):
         return self._show_secret(request, obj)
 
     def test_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Let a worker send a test to the endpoint, and show the log of its deliveries."""
+        """Let a worker send a test to the endpoint, and show the log of its delivery.
+
+        Who may not view notices returns to the page of the webhook.
+        """
         endpoint = self._get_changeable_or_404(request, pk)
         notice = notice_delivery.create_test(endpoint)
         enqueue_notices()
         self.log_change(request, endpoint, gettext("Sent a test."))
-        messages.success(
-            request, gettext("A worker sends the test now. Reload this page to see its result.")
+        if can_view_notices(request):
+            text = gettext("A worker sends the test now. Reload this page to see its result.")
+            messages.success(request, text)
+            return redirect("admin:imports_notice_change", notice.pk)
+        text = gettext(
+            "A worker sends the test now. To see its result, ask an administrator for the "
+            "permission to view notices."
         )
-        return redirect("admin:imports_notice_change", notice.pk)
+        messages.success(request, text)
+        return redirect("admin:imports_webhookendpoint_change", endpoint.pk)
 
     def secret_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Replace the secret of the endpoint, and show the new one."""
@@ -106,6 +115,13 @@ class WebhookEndpointAdmin(FilteredAdmin[WebhookEndpoint]):
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
         return endpoint
+
+
+def can_view_notices(request: HttpRequest) -> bool:
+    """Whether the user may see the log of deliveries. The admin lets who may change it view it."""
+    return request.user.has_perm("imports.view_notice") or request.user.has_perm(
+        "imports.change_notice"
+    )
 
 
 class ResultFilter(admin.SimpleListFilter):
