@@ -78,7 +78,8 @@ def describe(report: Report) -> str:
     if report.not_checked:
         lines.append(
             f"NOT CHECKED for vulnerabilities, PyPI did not answer: {len(report.not_checked)} "
-            f"packages ({', '.join(report.not_checked[:3])}, …). Run `make audit` with a network."
+            f"packages ({', '.join(report.not_checked[:3])}, …). Run `make audit` with access to "
+            "pypi.org."
         )
     if report.checked:
         lines.append(
