@@ -176,14 +176,16 @@ def _claim_notice(only: UUID | None) -> Notice | None:
 def _record_failure(notice: Notice, error: str, status: int | None = None) -> None:
     """Store why an attempt failed, and give the notice up after the last one.
 
-    An endpoint that answers 410 wants no more notices, and is made inactive.
+    A test, which belongs to no import, has one attempt: someone waits for its result. An endpoint
+    that answers 410 wants no more notices, and is made inactive.
     """
     own = Notice.objects.filter(pk=notice.pk)
     own.update(error=error[:MAX_ERROR_CHARS], response_status=status)
     log.warning("notice %s was not delivered (%s, attempt %s)", notice.pk, error, notice.attempts)
     if status == GONE and notice.endpoint is not None:
         WebhookEndpoint.objects.filter(pk=notice.endpoint.pk).update(is_active=False)
-    if status == GONE or notice.attempts > len(app_settings.NOTICE_RETRY_SECONDS):
+    is_last = notice.job_id is None or notice.attempts > len(app_settings.NOTICE_RETRY_SECONDS)
+    if status == GONE or is_last:
         own.update(gave_up_at=Now())
         log.error("notice %s is given up: no attempt has succeeded", notice.pk)
 

@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from imports.conf import app_settings
-from imports.webhook_client import MAX_URL_CHARS, validate_url
+from imports.webhook_client import MAX_URL_CHARS, ForbiddenTarget, validate_url
 
 SECRET_PREFIX = "whsec_"
 SALT_CHARS = 32
@@ -65,6 +65,15 @@ class WebhookEndpoint(models.Model):
     def clean(self) -> None:
         try:
             validate_url(self.url, allow_private=app_settings.WEBHOOK_PRIVATE_TARGETS)
+        except ForbiddenTarget:
+            raise ValidationError(
+                {
+                    "url": _(
+                        "This address is not part of the public internet. The setting "
+                        "IMPORTS_WEBHOOK_PRIVATE_TARGETS allows such addresses."
+                    )
+                }
+            ) from None
         except ValueError:
             raise ValidationError(
                 {"url": _("Enter an https address without a user name and without a fragment.")}

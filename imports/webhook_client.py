@@ -50,10 +50,16 @@ class RequestFailed(Exception):
         return self.code if self.status is None else f"{self.code} {self.status}"
 
 
+class ForbiddenTarget(ValueError):
+    """The host of a URL is no host of the public internet."""
+
+
 def validate_url(url: str, *, allow_private: bool) -> SplitResult:
     """Return the parts of a URL to which a request may be sent, as far as the text shows it.
 
     Raises:
+        ForbiddenTarget: The host is "localhost" or an address that is not public. With
+            `allow_private`, it may be.
         ValueError: It is not an https URL of a host. With `allow_private`, http is valid, too.
     """
     parts = urlsplit(url)
@@ -64,7 +70,18 @@ def validate_url(url: str, *, allow_private: bool) -> SplitResult:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError
     _ = parts.port  # Raises ValueError for a port that is none.
+    if not allow_private and _is_forbidden_host(parts.hostname or ""):
+        raise ForbiddenTarget
     return parts
+
+
+def _is_forbidden_host(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not is_public(host)
+    except ValueError:  # A name. It is resolved when a request is sent.
+        return False
 
 
 def post(
@@ -83,6 +100,8 @@ def post(
     """
     try:
         parts = validate_url(url, allow_private=allow_private)
+    except ForbiddenTarget:
+        raise RequestFailed("forbidden_address") from None
     except ValueError:
         raise RequestFailed("invalid_url") from None
     host = str(parts.hostname)

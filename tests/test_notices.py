@@ -7,6 +7,7 @@ from datetime import timedelta
 import django
 import pytest
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test import override_settings
@@ -427,6 +428,34 @@ def test_the_test_button_sends_a_test_and_shows_its_result(manager, endpoint, re
     page = client.get(response["Location"]).content.decode()
     assert "Delivered" in page
     assert "200" in page
+
+
+def test_a_test_that_fails_is_not_repeated(manager, endpoint, receiver):
+    receiver.status = 500
+    url = reverse("admin:imports_webhookendpoint_test", args=[endpoint.pk])
+    logged_in_client(manager).post(url)
+    notice_delivery.send_due_notices()
+
+    notice = Notice.objects.get()
+    assert (notice.attempts, notice.error) == (1, "wrong_status")
+    assert notice.gave_up_at is not None
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.0.0.5:8443", "[::1]", "169.254.169.254", "localhost", "a.localhost"]
+)
+def test_an_address_that_is_not_public_cannot_be_stored(host, settings):
+    settings.IMPORTS_WEBHOOK_PRIVATE_TARGETS = False
+    endpoint = WebhookEndpoint(name="Internal", url=f"https://{host}/hook")
+    with pytest.raises(ValidationError) as info:
+        endpoint.full_clean()
+    assert info.value.messages == [
+        "This address is not part of the public internet. The setting "
+        "IMPORTS_WEBHOOK_PRIVATE_TARGETS allows such addresses."
+    ]
+
+    settings.IMPORTS_WEBHOOK_PRIVATE_TARGETS = True
+    endpoint.full_clean()
 
 
 def test_the_test_button_leads_back_to_the_webhook_without_the_permission_for_notices(endpoint):
