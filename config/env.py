@@ -95,15 +95,19 @@ def read_app_settings(
 ) -> dict[str, Any]:
     """Return the settings of the app whose environment variable is set, by name.
 
-    Only settings that are a number or a text can be set in this way. `excluded` are names of
-    settings that are not read. Raises: ImproperlyConfigured.
+    Settings that are a number, a switch or a text can be set in this way. "none" stands for None,
+    in a setting that may be None. `excluded` are names of settings that are not read.
+
+    Raises: ImproperlyConfigured, also for a setting that is a list or a dictionary.
     """
     values: dict[str, Any] = {}
     for setting in app_settings:
         name, default = setting.name, setting.default
         if name in excluded or env.str(name, None) is None:
             continue
-        if isinstance(default, bool):
+        if setting.allows_none and env.str(name).lower() == "none":
+            values[name] = None
+        elif isinstance(default, bool):
             values[name] = read_bool(name, default)
         elif isinstance(default, int):
             values[name] = read_int(name, default)
@@ -113,6 +117,10 @@ def read_app_settings(
             values[name] = read_duration(name, default)
         elif isinstance(default, str):
             values[name] = env.str(name)
+        else:
+            raise ImproperlyConfigured(
+                f"{name} has no environment variable. Set it in the settings module of the site."
+            )
     return values
 
 

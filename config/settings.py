@@ -75,7 +75,8 @@ if LOG_LEVEL not in LOG_LEVELS:
 
 # --- Imports -----------------------------------------------------------------
 
-# A setting of the app that is a number or a text can be set by an environment variable of its name.
+# A setting of the app that is a number, a switch or a text can be set by an environment variable
+# of its name.
 # Limits of the reader process and timeouts of the database have one variable for each entry.
 IMPORTS_REDIS_URL = REDIS_URL
 globals().update(

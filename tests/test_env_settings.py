@@ -29,6 +29,23 @@ def test_a_duration_is_validated(monkeypatch):
     assert values["IMPORTS_FINISH_CHECK_TIMEOUT"] == "2min"
 
 
+def test_none_turns_a_limit_off_that_may_be_none(monkeypatch):
+    monkeypatch.setenv("IMPORTS_MAX_STORED_BYTES_PER_USER", "none")
+    values = read_app_settings(list_settings(), excluded=[])
+    assert values["IMPORTS_MAX_STORED_BYTES_PER_USER"] is None
+
+    monkeypatch.setenv("IMPORTS_BATCH_ROWS", "none")
+    with pytest.raises(ImproperlyConfigured, match="IMPORTS_BATCH_ROWS must be a whole number"):
+        read_app_settings(list_settings(), excluded=[])
+
+
+def test_a_list_is_not_ignored_without_a_word(monkeypatch):
+    monkeypatch.setenv("IMPORTS_NOTICE_RETRY_SECONDS", "5,10")
+
+    with pytest.raises(ImproperlyConfigured, match="IMPORTS_NOTICE_RETRY_SECONDS has no"):
+        read_app_settings(list_settings(), excluded=[])
+
+
 @pytest.mark.parametrize(
     ("url", "backend", "options"),
     [
