@@ -71,6 +71,13 @@ def create_user(
     return user
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+    """Let no thread of this process keep a connection, so that the database can be dropped."""
+    for alias in connections:
+        connections.databases[alias]["CONN_MAX_AGE"] = 0
+
+
 @pytest.fixture
 def alice(db):
     """A user who may import. In most tests she owns the imports."""

@@ -53,8 +53,12 @@ CODE_KEYWORDS = {"code": ALL, "error_code": IMPORT}
 CODE_CONSTANT = re.compile(r"[A-Z_]*(ERROR_CODES?|LIMIT_CODES|DETECTION_RULES|NOTES)")
 # Names of functions that return a code.
 CODE_FUNCTION = re.compile(r"(_error|_reason)$")
-# Modules that list codes, or that list codes of other libraries.
-IGNORED_MODULES = {"imports/error_codes.py", "imports/error_messages.py"}
+# Modules that list codes, and one whose errors are those of a form on a page.
+IGNORED_MODULES = {
+    "imports/error_codes.py",
+    "imports/error_messages.py",
+    "config/second_factor.py",
+}
 
 
 def list_modules():
