@@ -351,6 +351,12 @@ def test_a_head_over_the_limits_is_refused(server, headers):
     assert get_page(server, *headers) == 431
 
 
+def test_the_limit_of_a_head_is_the_setting_and_not_the_default_of_twisted():
+    with running_daphne(IMPORTS_SERVER_MAX_HEAD_BYTES="4096") as server:
+        assert get_page(server, "X-Long: " + "x" * 6_000) == 431
+        assert get_page(server, "X-Short: " + "x" * 2_000) == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [
