@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from unicodedata import normalize
 
 from openpyxl import Workbook
 
-if TYPE_CHECKING:  # Benchmarks load this module before Django is set up, and that one needs Django.
-    from imports.importer import Cell
+# Not from `imports.importer`: benchmarks load this module before Django is set up.
+from imports.cell_values import Cell
 
-Row = tuple["Cell", ...]  # An empty tuple is a blank row.
+Row = tuple[Cell, ...]  # An empty tuple is a blank row.
 
 MAX_ROWS = 1_000_000
 SEEDS = range(100)
