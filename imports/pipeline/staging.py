@@ -90,14 +90,14 @@ class Stager:
         """
         self.wait()
         # A copy, because the caller adds the entries of the next chunk meanwhile.
-        stage = partial(self._stage, chunk, blocks, ReadSummary(read_summary.entries()))
+        stage_chunk = partial(self._stage, chunk, blocks, ReadSummary(read_summary.entries()))
         if self._is_first or get_connection().in_atomic_block:
             self._is_first = False
-            stage()
+            stage_chunk()
             return
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="staging")
-        self._pending = self._executor.submit(stage)
+        self._pending = self._executor.submit(stage_chunk)
 
     def wait(self) -> ImportJob:
         """Wait until all rows are staged, and return the import as it is then.
