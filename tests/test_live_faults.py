@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import HttpCommunicator, WebsocketCommunicator
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
@@ -21,7 +22,7 @@ from devserver.processes import running_child, wait_for
 from imports import progress, snapshots, worker_status
 from imports.live import coalescing
 from imports.live import hub as hub_module
-from imports.live.database import QueryBatcher
+from imports.live.database import QueryBatcher, run_all
 from imports.live.hub import ProgressHub, Subscriber, hub
 from imports.live.routing import add_streams
 from imports.models import ImportJob
@@ -490,3 +491,13 @@ async def test_a_hub_can_be_stopped_at_any_moment():
             else:
                 await asyncio.sleep(step / 20_000)
             await asyncio.wait_for(own_hub.stop(), 5)
+
+
+@pytest.mark.django_db
+def test_queries_within_a_transaction_of_the_caller_leave_its_connection_open():
+    """Tests of a project run in a transaction, which a closed connection would end."""
+    user = get_user_model().objects.create(username="in the transaction")
+
+    assert run_all([lambda: 1]) == [(1, None)]
+
+    assert get_user_model().objects.filter(pk=user.pk).exists()

@@ -58,11 +58,16 @@ class QueryBatcher:
 
 
 def run_all(queries: list[Query]) -> list[QueryResult]:
-    """Run the queries one after another. No connection stays open for the streams between them."""
+    """Run the queries one after another. No connection stays open for the streams between them.
+
+    A connection stays open within a transaction of the caller, as in tests of a project.
+    """
     try:
         return [run_one(query) for query in queries]
     finally:
-        connections.close_all()
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close()
 
 
 def run_one(query: Query) -> QueryResult:
