@@ -1,4 +1,4 @@
-"""The open connections of a web process: how many there are, in all and from each address."""
+"""The open connections of a web process and the request bodies that it stores, by address."""
 
 from __future__ import annotations
 
