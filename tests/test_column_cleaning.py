@@ -235,13 +235,17 @@ def test_an_unavailable_database_ends_the_check_after_two_calls():
     assert len(calls) == 2
 
 
-def test_cells_that_are_equal_in_python_keep_their_differences():
-    importer = make_importer(models.TextField())
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [([0.0, -0.0], ["0.0", "-0.0"]), ([1, True], ["1", "True"]), ([1, 1.0], ["1", "1.0"])],
+)
+def test_cells_that_are_equal_in_python_keep_their_differences(cells, texts):
+    importer = make_importer(None, clean=lambda cell: None if cell is None else str(cell))
     validator = RowValidator(importer, DetectedColumns(1, [], {"number": 0}, []))
 
-    rows = validate_rows(validator, [(2, [1]), (3, [1.0]), (4, [-0.0]), (5, [0.0]), (6, [1])] * 3)
+    rows = validate_rows(validator, list(enumerate([[cell] for cell in cells * 5], start=2)))
 
-    assert [row.cleaned[0] for row in rows][:5] == ["1", "1.0", "-0.0", "0.0", "1"]
+    assert [row.cleaned for row in rows] == [[text] for text in texts * 5]
 
 
 def test_a_field_without_a_rule_for_whole_columns_is_cleaned_cell_by_cell():
