@@ -487,3 +487,14 @@ def count_connections():
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         return cursor.fetchone()[0]
+
+
+def test_empty_cells_are_staged_as_null_beside_values_that_need_escapes():
+    escaped, plain = make_row(1), make_row(2)
+    escaped[0], escaped[3] = 'a"b\\c{},NULL', ""
+
+    job = check_job(make_job(make_csv([escaped, plain])))
+
+    first, second = job.rows.order_by("number").values_list("cleaned", flat=True)
+    assert (first[0], first[3]) == ('A"B\\C{},NULL', None)
+    assert None not in second[:3]
