@@ -100,7 +100,7 @@ def clean_phones(cells: Sequence[Cell]) -> list[str | None]:
             return None
         if number := parse(cell.replace(" ", "")):
             return number
-        if not cell.isascii() or len(cell) > MAX_TEXT_CHARS or cell[:1] in "' " or cell[-1:] == " ":
+        if not cell.isascii() or len(cell) > MAX_TEXT_CHARS or cell.endswith(" "):
             return None
         dialled = extract_dialled_number(cell)
         return parse(dialled) if dialled else None
