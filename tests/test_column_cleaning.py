@@ -43,7 +43,15 @@ SEED_TEXTS = [
     *("", " ", "  x  y ", "=1+1", "'=1", "#REF!", "2.19E+26", "1e+20", "0", "-0", "007", "+5"),
     *("12.00", "1,234", "1.5", "12345678901234567890", "31.12.2026", "12/31/2026", "5/1/2026"),
     *("yes", "No", "TRUE", "vrai", "red", "Red", "dark red", "ama@xn--exmple-cua.com", "a@b", "ß"),
-    *("Jos\u00c3\u00a9", "Jose\u0301", "ama@example.com", "Ama <ama@example.com>", "x" * 300),
+    *(
+        "Jos\u00c3\u00a9",
+        "Jose\u0301",
+        "ama@example.com",
+        "Ama <ama@example.com>",
+        "x" * 300,
+        "a" * 310 + "@example.com",
+        "0244123456.0 ",
+    ),
     *("024 412 3456/57", "0244123456.0", "(024) 412-3456", "+233 (0)24 4123456", "00233244123456"),
 ]
 OTHER_CELLS = [
@@ -96,9 +104,11 @@ RULES = {
     "email": (None, {"clean": validators.clean_email, "placeholders": ("n/a", "-", "null")}),
     "phone": (None, {"clean": validators.clean_phone, "required": True}),
     "text": (models.TextField(), {}),
+    "text with placeholders": (models.TextField(), {"placeholders": ("n/a", "-")}),
     "short text": (models.CharField(max_length=20), {"required": True}),
     "text with a validator": (models.CharField(validators=[RegexValidator("^[A-Z]")]), {}),
     "address": (models.EmailField(), {}),
+    "long address": (models.EmailField(max_length=1_000), {}),
     "short address": (models.EmailField(max_length=20), {}),
     "whole number": (models.IntegerField(), {}),
     "small number": (models.PositiveSmallIntegerField(), {"required": True}),
