@@ -47,7 +47,7 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devserver", description=__doc__)
     parser.add_argument("command", choices=["run", "demo", "clean", "manage"])
     parser.add_argument("--exit", action="store_true", help="stop after the demo")
-    if words[:1] == ["manage"]:  # The words that follow are not ours.
+    if words[:1] == ["manage"]:  # manage.py parses the words that follow.
         return argparse.Namespace(command="manage", words=words[1:])
     arguments = parser.parse_args(words)
     if arguments.exit and arguments.command != "demo":

@@ -71,7 +71,7 @@ class WebhookEndpointAdmin(FilteredAdmin[WebhookEndpoint]):
     def test_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Let a worker send a test to the endpoint, and show the log of its delivery.
 
-        Who may not view notices returns to the page of the webhook.
+        A user who may not view notices returns to the page of the webhook.
         """
         endpoint = self._get_changeable_or_404(request, pk)
         notice = notice_delivery.create_test(endpoint)
@@ -118,7 +118,10 @@ class WebhookEndpointAdmin(FilteredAdmin[WebhookEndpoint]):
 
 
 def can_view_notices(request: HttpRequest) -> bool:
-    """Whether the user may see the log of deliveries. The admin lets who may change it view it."""
+    """Whether the user may see the log of deliveries.
+
+    In the admin, the permission to change includes the permission to view.
+    """
     return request.user.has_perm("imports.view_notice") or request.user.has_perm(
         "imports.change_notice"
     )
